@@ -1,0 +1,19 @@
+# Copyright (c) 2026 microvm.fleet contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""The one error that bad input leads to."""
+
+from __future__ import annotations
+
+
+class DeclarationError(ValueError):
+    """Input that cannot be accepted.
+
+    ``path`` names the key (``vms[2].interfaces[0].mac``), ``message`` says what is wrong and what to do.
+    """
+
+    def __init__(self, path: str, message: str) -> None:
+        super().__init__(f"{path}: {message}")
+        self.path = path
+        self.message = message

@@ -1,0 +1,44 @@
+# Copyright (c) 2026 microvm.fleet contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Names that the roles, the units, the modules and the packages share: paths, units, accounts."""
+
+from __future__ import annotations
+
+STATE_DIRECTORY = "/var/lib/microvms"
+"""One directory for each MicroVM: its links, volumes and sockets (microvm.nix's ``stateDir``)."""
+
+FLEET_DIRECTORY = "/var/lib/microvm-fleet"
+"""What the collection itself keeps on a host: the stores below."""
+
+PACKAGE_STORE = FLEET_DIRECTORY + "/packages"
+"""Runner packages, one directory for each, named ``DIGEST-NAME``."""
+
+IMAGE_STORE = FLEET_DIRECTORY + "/images"
+"""Guest images, one directory for each, named by digest."""
+
+USER = "microvm"
+"""The account that hypervisors run under."""
+
+GROUP = "kvm"
+"""The group of that account; it owns ``/dev/kvm`` and ``/dev/vhost-*`` on every distribution."""
+
+TARGET = "microvms.target"
+"""Pulls in every MicroVM that starts with the host."""
+
+UNIT_DIRECTORY = "/etc/systemd/system"
+
+CURRENT_LINK = "current"
+"""In a state directory: the package that the next start runs."""
+
+BOOTED_LINK = "booted"
+"""In a state directory: the package that the running MicroVM was started from."""
+
+OLD_LINK = "old"
+"""In a state directory: the package that ``current`` pointed to before."""
+
+
+def unit_name(name: str) -> str:
+    """The service of the MicroVM ``name``, as microvm.nix calls it."""
+    return f"microvm@{name}.service"

@@ -1,0 +1,138 @@
+# Copyright (c) 2026 microvm.fleet contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Checks input against an option table: unknown keys, types, choices, values; fills in the defaults.
+
+ansible-core's own validation does the same for modules, but its messages do not say which element of a list is wrong,
+and this layer must also run where there is no Ansible (``microvm validate``).
+"""
+
+from __future__ import annotations
+
+import difflib
+from typing import Any, Callable, Dict, List, Mapping
+
+from .errors import DeclarationError
+from .options import Option, Options
+
+
+def validate(options: Options, raw: Any, path: str) -> Dict[str, Any]:
+    """Return ``raw`` with converted values and with the defaults filled in; absent options become ``None``.
+
+    Raises DeclarationError, whose path begins with ``path``, for the first thing that is wrong.
+    """
+    if not isinstance(raw, Mapping):
+        raise DeclarationError(path, f"must be a mapping of options, not {_describe(raw)}")
+    known = {option.name: option for option in options}
+    for key in raw:
+        if key not in known:
+            raise DeclarationError(f"{path}.{key}" if path else str(key), _unknown(str(key), list(known)))
+    return {option.name: _value(option, raw.get(option.name), _join(path, option.name)) for option in options}
+
+
+def _join(path: str, key: str) -> str:
+    return f"{path}.{key}" if path else key
+
+
+def _unknown(key: str, known: List[str]) -> str:
+    close = difflib.get_close_matches(key, known, n=1)
+    hint = f"did you mean {close[0]!r}?" if close else f"known here are: {', '.join(sorted(known))}"
+    return f"unknown option; {hint}"
+
+
+def _value(option: Option, value: Any, path: str) -> Any:
+    if value is None:
+        if option.required:
+            raise DeclarationError(path, "is required")
+        value = option.default
+    if value is None:
+        # A group of options that nobody wrote still has its own defaults.
+        return validate(option.suboptions, {}, path) if option.type == "dict" and option.suboptions else None
+    converted = _convert(option, value, path)
+    if option.choices is not None and converted not in option.choices:
+        raise DeclarationError(path, f"{converted!r} is not one of {', '.join(option.choices)}")
+    _apply_check(option, converted, path)
+    return converted
+
+
+def _apply_check(option: Option, value: Any, path: str) -> None:
+    if option.check is None:
+        return
+    if option.type == "list" and not option.suboptions:
+        for index, element in enumerate(value):
+            _refuse(option.check(element), f"{path}[{index}]")
+    else:
+        _refuse(option.check(value), path)
+
+
+def _refuse(problem: Any, path: str) -> None:
+    if problem:
+        raise DeclarationError(path, str(problem))
+
+
+def _convert(option: Option, value: Any, path: str) -> Any:
+    if option.type == "list":
+        if not isinstance(value, (list, tuple)):
+            raise DeclarationError(path, f"must be a list, not {_describe(value)}")
+        return [_element(option, element, f"{path}[{index}]") for index, element in enumerate(value)]
+    if option.type == "dict":
+        if option.suboptions:
+            return validate(option.suboptions, value, path)
+        if not isinstance(value, Mapping):
+            raise DeclarationError(path, f"must be a mapping, not {_describe(value)}")
+        return dict(value)
+    return _SCALARS[option.type](value, path)
+
+
+def _element(option: Option, value: Any, path: str) -> Any:
+    if option.suboptions:
+        return validate(option.suboptions, value, path)
+    return _SCALARS[option.elements or "str"](value, path)
+
+
+def _string(value: Any, path: str) -> str:
+    # A number is taken as the text that the user wrote (1024 for a size); anything with structure is a mistake.
+    if isinstance(value, str):
+        return str(value)
+    if isinstance(value, (int, float)) and not isinstance(value, bool):
+        return str(value)
+    raise DeclarationError(path, f"must be a string, not {_describe(value)}")
+
+
+def _integer(value: Any, path: str) -> int:
+    if isinstance(value, int) and not isinstance(value, bool):
+        return int(value)
+    if isinstance(value, str):
+        # Templated variables arrive as text.
+        try:
+            return int(value, 10)
+        except ValueError:
+            pass
+    raise DeclarationError(path, f"must be a whole number, not {_describe(value)}")
+
+
+_TRUE = ("yes", "on", "true")
+_FALSE = ("no", "off", "false")
+
+
+def _boolean(value: Any, path: str) -> bool:
+    if isinstance(value, bool):
+        return value
+    if isinstance(value, str) and value.lower() in _TRUE + _FALSE:
+        return value.lower() in _TRUE
+    raise DeclarationError(path, f"must be true or false, not {_describe(value)}")
+
+
+_SCALARS: Dict[str, Callable[[Any, str], Any]] = {
+    "str": _string,
+    "path": _string,
+    "int": _integer,
+    "bool": _boolean,
+}
+
+
+def _describe(value: Any) -> str:
+    kinds = {dict: "a mapping", list: "a list", str: "the text", bool: "the boolean", type(None): "nothing"}
+    kind = kinds.get(type(value), f"a value of type {type(value).__name__}")
+    return f"{kind} {value!r}" if isinstance(value, (str, bool, int, float)) else kind
