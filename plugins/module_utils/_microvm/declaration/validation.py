@@ -100,6 +100,13 @@ def _string(value: Any, path: str) -> str:
     raise DeclarationError(path, f"must be a string, not {_describe(value)}")
 
 
+def _raw(value: Any, path: str) -> Any:
+    # A number or a text; the option's check tells which.
+    if isinstance(value, (Mapping, list, tuple)):
+        raise DeclarationError(path, f"must be one value, not {_describe(value)}")
+    return value
+
+
 def _integer(value: Any, path: str) -> int:
     if isinstance(value, int) and not isinstance(value, bool):
         return int(value)
@@ -127,6 +134,7 @@ def _boolean(value: Any, path: str) -> bool:
 _SCALARS: Dict[str, Callable[[Any, str], Any]] = {
     "str": _string,
     "path": _string,
+    "raw": _raw,
     "int": _integer,
     "bool": _boolean,
 }

@@ -1,0 +1,110 @@
+# Copyright (c) 2026 microvm.fleet contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Checks of single values. Each returns what is wrong and what to do, or ``None``."""
+
+from __future__ import annotations
+
+import ipaddress
+import re
+from typing import Any, Callable, Optional
+
+_SIZE = re.compile(r"^([1-9][0-9]*) ?(M|MiB|G|GiB|T|TiB)?$")
+_MEBIBYTES = {None: 1, "M": 1, "MiB": 1, "G": 1024, "GiB": 1024, "T": 1024 * 1024, "TiB": 1024 * 1024}
+
+
+def mebibytes(size: Any) -> int:
+    """A size such as ``512``, ``512M`` or ``2G`` in MiB. Raises ValueError for anything else."""
+    match = _SIZE.match(str(size).strip()) if not isinstance(size, bool) else None
+    if match is None:
+        raise ValueError(f"{size!r} is not a size")
+    return int(match.group(1)) * _MEBIBYTES[match.group(2)]
+
+
+def size(value: Any) -> Optional[str]:
+    """A positive size, MiB where no unit is given."""
+    try:
+        mebibytes(value)
+    except ValueError as problem:
+        return f"{problem}; write a number of MiB (512) or a number with M, G or T (2G)"
+    return None
+
+
+def pattern(expression: str, explanation: str) -> Callable[[Any], Optional[str]]:
+    """A check that the whole value matches ``expression``; ``explanation`` tells users what is allowed."""
+    compiled = re.compile(expression)
+
+    def check(value: Any) -> Optional[str]:
+        # fullmatch: with `$` a trailing newline would pass.
+        return None if compiled.fullmatch(str(value)) else f"{value!r} {explanation}"
+
+    return check
+
+
+name = pattern(
+    r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}",
+    "is not a name: it becomes a unit's and a directory's name, so use 1 to 63 letters, digits, '.', '_' and '-', "
+    "and begin with a letter or digit",
+)
+hostname = pattern(
+    r"[A-Za-z0-9]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?(\.[A-Za-z0-9]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?)*",
+    "is not a host name: use labels of letters, digits and '-', joined by '.'",
+)
+interface_name = pattern(
+    r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,14}",
+    "is not an interface name: the kernel allows at most 15 characters; use letters, digits, '_', '.' and '-'",
+)
+mac_address = pattern(
+    r"[0-9a-fA-F][02468aceACE]:([0-9a-fA-F]{2}:){4}[0-9a-fA-F]{2}",
+    "is not a unicast MAC address: write six octets such as 02:00:00:00:00:01, the first one even",
+)
+machine_id = pattern(r"[0-9a-f]{32}", "is not a machine id: write 32 lower-case hexadecimal digits")
+serial = pattern(r"[A-Za-z0-9._-]{1,20}", "is not a serial: use at most 20 letters, digits, '.', '_' and '-'")
+tag = pattern(r"[A-Za-z0-9._-]{1,31}", "is not a tag: use at most 31 letters, digits, '.', '_' and '-'")
+label = pattern(r"[^\x00-\x1f]{1,16}", "is not a label: ext4 takes at most 16 characters")
+absolute_path = pattern(r"/[^\x00-\x1f]*", "is not an absolute path: begin with '/', without control characters")
+state_path = pattern(
+    r"(?!-)(?!(.*/)?\.\.(/|$))[^\x00-\x1f]+",
+    "is not a path: write an absolute one, or one below the MicroVM's state directory, without '..', "
+    "control characters or a leading '-'",
+)
+kernel_parameter = pattern(
+    r'[^\s"\x00-\x1f]+|[^\s"\x00-\x1f=]+="[^"\x00-\x1f]*"',
+    'is not one kernel parameter: write KEY, KEY=VALUE or KEY="VALUE WITH BLANKS"',
+)
+authorized_key = pattern(
+    r"([^\x00-\x1f]+ )?(ssh|ecdsa|sk-ssh|sk-ecdsa)-[a-z0-9@.-]+ [A-Za-z0-9+/=]+( [^\x00-\x1f]*)?",
+    "is not a line of authorized_keys(5): write the content of a .pub file, one key for each element",
+)
+
+
+def positive(value: Any) -> Optional[str]:
+    """A number of one or more."""
+    return None if value >= 1 else f"{value} is too small; write 1 or more"
+
+
+def port(value: Any) -> Optional[str]:
+    """A TCP port."""
+    return None if 1 <= value <= 65535 else f"{value} is not a port; write 1 to 65535"
+
+
+def ip_address(value: Any) -> Optional[str]:
+    """An IPv4 or IPv6 address."""
+    try:
+        ipaddress.ip_address(value)
+    except ValueError:
+        return f"{value!r} is not an IP address"
+    return None
+
+
+def interface_address(value: Any) -> Optional[str]:
+    """An address with its prefix length."""
+    try:
+        ipaddress.ip_interface(value)
+    except ValueError:
+        return f"{value!r} is not an address; write it with its prefix length, such as 10.0.0.2/24"
+    if "/" not in value:
+        return f"{value!r} has no prefix length; write it as {value}/24, for example"
+    return None
+

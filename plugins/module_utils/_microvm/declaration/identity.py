@@ -1,0 +1,46 @@
+# Copyright (c) 2026 microvm.fleet contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Identities that follow from a MicroVM's name, so that every controller derives the same ones.
+
+All are cut from SHA-256 over a purpose and the name; the purpose keeps one identity from telling another.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+
+TAP_PREFIX = "mv-"
+"""Begins every derived tap name; hosts leave such interfaces to us (role ``network``)."""
+
+STORE_SERIAL = "microvm-store"
+"""The virtio serial by which a guest finds its read-only root disk."""
+
+
+def _hash(purpose: str, *parts: str) -> bytes:
+    return hashlib.sha256("\0".join((purpose,) + parts).encode()).digest()
+
+
+def machine_id(name: str) -> str:
+    """32 hexadecimal digits for the guest's ``/etc/machine-id`` (machine-id(5))."""
+    return _hash("machine-id", name).hex()[:32]
+
+
+def mac_address(name: str, index: int) -> str:
+    """A locally administered unicast address (IEEE 802: second-lowest bit of the first octet set, lowest clear)."""
+    octets = _hash("mac", name, str(index))[:5]
+    return ":".join(["02"] + [f"{octet:02x}" for octet in octets])
+
+
+def tap_name(name: str, index: int) -> str:
+    """At most 15 characters (the kernel's IFNAMSIZ): the prefix, what fits of the name, and 30 bits of hash."""
+    letters = "".join(character for character in name.lower() if character.isalnum())[:5]
+    code = base64.b32encode(_hash("tap", name, str(index))).decode().lower()[:6]
+    return f"{TAP_PREFIX}{letters}-{code}"
+
+
+def volume_serial(image: str) -> str:
+    """A virtio-blk serial (20 bytes at most) that stays with the image when volumes are reordered."""
+    return "mv-" + _hash("serial", image).hex()[:16]
