@@ -1,0 +1,120 @@
+# Copyright (c) 2026 microvm.fleet contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Writes what repeats the option tables: documentation fragments of modules, argument specs of roles.
+
+``python tools/generate.py`` writes, ``python tools/generate.py --check`` only says what is out of date.
+"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+ROOT = Path(__file__).resolve().parent.parent
+# The collection's code, without Ansible and without an ansible_collections tree around it.
+sys.path.insert(0, str(ROOT / "plugins" / "module_utils"))
+
+from _microvm.declaration.options import Option, Options, documentation
+from _microvm.declaration.vm_options import VM_OPTIONS
+from _microvm.images.options import IMAGE_OPTIONS
+
+HEADER = """\
+# Copyright (c) 2026 microvm.fleet contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+# Written by `make generate` from the option tables.
+"""
+
+FRAGMENT = (
+    HEADER
+    + '''
+from __future__ import annotations
+
+
+class ModuleDocFragment:
+    """Options of {subject}."""
+
+    DOCUMENTATION = r"""
+{options}"""
+'''
+)
+
+VMS = Option(
+    "vms",
+    "list",
+    "The MicroVMs of the host.",
+    required=True,
+    elements="dict",
+    suboptions=VM_OPTIONS,
+)
+
+
+class _Dumper(yaml.SafeDumper):
+    """Indents lists below their key, as yamllint and ansible-lint ask."""
+
+    def increase_indent(self, flow: bool = False, indentless: bool = False) -> None:
+        super().increase_indent(flow, False)
+
+
+def to_yaml(data: Any) -> str:
+    """Block style, in the order of the tables."""
+    return str(yaml.dump(data, Dumper=_Dumper, sort_keys=False, width=110, allow_unicode=True))
+
+
+def fragment(subject: str, options: Options) -> str:
+    """A file for ``plugins/doc_fragments``."""
+    return FRAGMENT.format(subject=subject, options=to_yaml({"options": documentation(options)}))
+
+
+def for_roles(specification: Any) -> Any:
+    """Roles nest by ``options`` where modules' documentation says ``suboptions``."""
+    if isinstance(specification, dict):
+        return {
+            "options" if key == "suboptions" else key: for_roles(value)
+            for key, value in specification.items()
+        }
+    return [for_roles(value) for value in specification] if isinstance(specification, list) else specification
+
+
+def role_specification(path: Path, variable: Option) -> str:
+    """A role's ``argument_specs.yml`` with the table's variable; its other variables stay as they are written there."""
+    specification = yaml.safe_load(path.read_text())
+    specification["argument_specs"]["main"]["options"] |= for_roles(documentation((variable,)))
+    return HEADER + "---\n" + to_yaml(specification)
+
+
+def generated() -> dict[Path, str]:
+    """Every generated file and what should stand in it."""
+    vms = Option("microvm_vms", "list", "The MicroVMs of the host.", elements="dict", suboptions=VM_OPTIONS)
+    images = Option("microvm_images", "list", "Guest images.", elements="dict", suboptions=IMAGE_OPTIONS)
+    fragments, roles = ROOT / "plugins" / "doc_fragments", ROOT / "roles"
+    role_files = {"vms": vms, "images": images}
+    return {
+        fragments / "vm.py": fragment("one MicroVM", VM_OPTIONS),
+        fragments / "vms.py": fragment("all MicroVMs of a host", (VMS,)),
+        fragments / "image.py": fragment("a guest image", IMAGE_OPTIONS),
+    } | {
+        path: role_specification(path, variable)
+        for role, variable in role_files.items()
+        for path in (roles / role / "meta" / "argument_specs.yml",)
+    }
+
+
+def main(arguments: list[str]) -> int:
+    """Write or compare; the exit status says whether all is current."""
+    stale = [path for path, text in generated().items() if not path.exists() or path.read_text() != text]
+    if arguments == ["--check"]:
+        for path in stale:
+            print(f"{path.relative_to(ROOT)} is not what the option tables say: run `make generate`")
+        return 1 if stale else 0
+    for path in stale:
+        path.write_text(generated()[path])
+        print(f"wrote {path.relative_to(ROOT)}")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
