@@ -1,0 +1,46 @@
+# Copyright (c) 2026 microvm.fleet contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""A runner package: a mapping from path to content, and the digest of exactly that."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from typing import Mapping
+
+DIGEST_LENGTH = 32
+"""Hexadecimal digits of a digest in a name: 128 bits of SHA-256."""
+
+
+@dataclass(frozen=True)
+class File:
+    """One file of a package."""
+
+    content: bytes
+    executable: bool = False
+
+
+@dataclass(frozen=True)
+class Package:
+    """A package of the MicroVM ``name``; ``files`` has relative paths."""
+
+    name: str
+    files: Mapping[str, File]
+
+    @property
+    def digest(self) -> str:
+        """Tells this package from every other; the same files give the same digest."""
+        digest = hashlib.sha256()
+        for path in sorted(self.files):
+            file = self.files[path]
+            # Lengths first, so that no content can be read as another file's.
+            digest.update(f"{len(path)} {path} {int(file.executable)} {len(file.content)} ".encode())
+            digest.update(file.content)
+        return digest.hexdigest()[:DIGEST_LENGTH]
+
+    @property
+    def directory_name(self) -> str:
+        """Name of the package's directory in a store."""
+        return f"{self.digest}-{self.name}"
