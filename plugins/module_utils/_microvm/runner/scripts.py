@@ -30,6 +30,8 @@ fi
 tsc_parameter=${frequency:+ tsc_early_khz=$frequency}
 """
 
+_DEFINITIONS = {Variable.PACKAGE: _PACKAGE, Variable.TSC_PARAMETER: _TSC_PARAMETER}
+
 # Formatted beside its place and then given its name: a start that is killed leaves no half image, and an image that
 # exists is never formatted.
 _CREATE_VOLUME = """\
@@ -86,9 +88,9 @@ if [ -e /sys/class/net/{name}/tun_flags ]; then ip link delete dev {name}; fi
 
 def microvm_run(name: str, argv: Sequence[Word], socket: str, volumes: Sequence[Mapping[str, Any]]) -> str:
     """Makes the volumes that do not exist yet and becomes the hypervisor."""
-    script = _HEADER.format(purpose=f"Runs MicroVM {name} in the working directory.") + _PACKAGE
-    if any(Variable.TSC_PARAMETER in word.parts for word in argv):
-        script += _TSC_PARAMETER
+    script = _HEADER.format(purpose=f"Runs MicroVM {name} in the working directory.")
+    used = {part for word in argv for part in word.parts}
+    script += "".join(text for variable, text in _DEFINITIONS.items() if variable in used)
     calls = [_volume_call(volume) for volume in volumes if volume["auto_create"]]
     if calls:
         script += _CREATE_VOLUME + "".join(calls)
