@@ -11,7 +11,7 @@ import time
 from collections.abc import Sequence
 
 from . import cgroup, host, keys, lock, mounts, network, ssh, trees
-from .commands import TestbedError, delete, delete_if_empty, write_aside
+from .commands import BedError, delete, delete_if_empty, write_aside
 from .paths import CACHE, DATA, MAX_HOSTS, STATE, Bed, Host
 from .trees import Tree
 
@@ -21,7 +21,7 @@ READY_SECONDS = 120
 def up(bed: Bed, count: int, suite: str) -> None:
     """Have ``count`` hosts of ``suite`` running. Those that run stay as they are; what is broken is made anew."""
     if not 1 <= count <= MAX_HOSTS:
-        raise TestbedError(f"{count} hosts: choose between 1 and {MAX_HOSTS}")
+        raise BedError(f"{count} hosts: choose between 1 and {MAX_HOSTS}")
     tree = trees.ensure(suite)
     with lock.exclusive(bed.state) as descriptor:
         _settle(bed, tree)
@@ -41,7 +41,7 @@ def _settle(bed: Bed, tree: Tree) -> None:
     record = bed.state / "tree"
     if any(host.is_running(member) for member in bed.hosts()):
         if record.read_text(encoding="utf-8") != tree.directory.name:
-            raise TestbedError(f"bed {bed.name} runs on another base tree; take it down first, or use --name")
+            raise BedError(f"bed {bed.name} runs on another base tree; take it down first, or use --name")
     else:
         _remove_hosts(bed)
     write_aside(record, tree.directory.name)
@@ -50,7 +50,7 @@ def _settle(bed: Bed, tree: Tree) -> None:
 
 
 def wait_until_ready(member: Host) -> None:
-    """Wait until SSH answers and systemd has started everything. Raises TestbedError with what was last seen."""
+    """Wait until SSH answers and systemd has started everything. Raises BedError with what was last seen."""
     end = time.monotonic() + READY_SECONDS
     while time.monotonic() < end:
         answer = ssh.probe(member, ["systemctl is-system-running --wait"])
@@ -59,11 +59,11 @@ def wait_until_ready(member: Host) -> None:
             return
         if state == "degraded":
             failed = ssh.probe(member, ["systemctl --failed --plain --no-legend"]).stdout
-            raise TestbedError(f"{member.name} is degraded, units failed:\n{failed}")
+            raise BedError(f"{member.name} is degraded, units failed:\n{failed}")
         if not cgroup.is_populated(member.cgroup):
-            raise TestbedError(f"{member.name} ended while it started:\n{host.last_words(member)}")
+            raise BedError(f"{member.name} ended while it started:\n{host.last_words(member)}")
         time.sleep(0.1)
-    raise TestbedError(
+    raise BedError(
         f"{member.name} is not ready after {READY_SECONDS} s: {answer.stdout}{answer.stderr}\n{host.last_words(member)}"
     )
 
@@ -105,10 +105,10 @@ def _state(member: Host) -> str:
 
 
 def find(bed: Bed, name: str) -> Host:
-    """The host of the bed with the given name. Raises TestbedError if there is none."""
+    """The host of the bed with the given name. Raises BedError if there is none."""
     hosts: Sequence[Host] = bed.hosts()
     for member in hosts:
         if member.name == name:
             return member
     known = ", ".join(member.name for member in hosts) or "none"
-    raise TestbedError(f"bed {bed.name} has no host {name!r}; it has: {known}")
+    raise BedError(f"bed {bed.name} has no host {name!r}; it has: {known}")

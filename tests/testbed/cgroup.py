@@ -11,7 +11,7 @@ import time
 from pathlib import Path
 
 from . import mounts
-from .commands import TestbedError, run
+from .commands import BedError, run
 from .paths import Bed
 
 
@@ -50,11 +50,11 @@ def wait_until_empty(group: Path, seconds: float) -> bool:
 
 
 def remove(group: Path) -> None:
-    """Kill whatever is in ``group`` and remove it with all below it. Raises TestbedError if a process won't die."""
+    """Kill whatever is in ``group`` and remove it with all below it. Raises BedError if a process won't die."""
     if not group.is_dir():
         return
     (group / "cgroup.kill").write_text("1", encoding="ascii")
     if not wait_until_empty(group, 20):
-        raise TestbedError(f"processes in {group} survive SIGKILL for 20 s: they wait in the kernel; see `ps axl`")
+        raise BedError(f"processes in {group} survive SIGKILL for 20 s: they wait in the kernel; see `ps axl`")
     for directory, _children, _files in os.walk(group, topdown=False):
         os.rmdir(directory)

@@ -15,7 +15,7 @@ from pathlib import Path
 
 from . import bed as beds
 from . import inventory, requirements, ssh, trees
-from .commands import TestbedError, write_aside
+from .commands import BedError, write_aside
 from .paths import Bed
 from .paths import beds as all_beds
 
@@ -27,7 +27,7 @@ def main(words: Sequence[str] | None = None) -> int:
     try:
         requirements.check()
         arguments.run(arguments)
-    except TestbedError as error:
+    except BedError as error:
         print(f"testbed: {error}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
@@ -85,7 +85,7 @@ def _inventory(arguments: argparse.Namespace) -> None:
     bed = Bed(arguments.name)
     hosts = bed.hosts()
     if not hosts:
-        raise TestbedError(f"bed {bed.name} has no hosts; `up` makes them")
+        raise BedError(f"bed {bed.name} has no hosts; `up` makes them")
     text = inventory.render(bed, hosts)
     if arguments.output:
         write_aside(arguments.output, text)

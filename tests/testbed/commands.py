@@ -11,19 +11,19 @@ from collections.abc import Sequence
 from pathlib import Path
 
 
-class TestbedError(Exception):
+class BedError(Exception):
     """Something that the user can understand and act upon; its text is shown without a traceback."""
 
 
 def run(*command: str | Path, stdin: str | None = None) -> str:
     """Run ``command`` to its end, with ``stdin`` as its input, and return what it wrote to standard output.
 
-    Raises TestbedError with the command's own words if it fails.
+    Raises BedError with the command's own words if it fails.
     """
     words = [str(word) for word in command]
     done = subprocess.run(words, input=stdin or "", capture_output=True, text=True, check=False)
     if done.returncode != 0:
-        raise TestbedError(f"`{' '.join(words)}` failed ({done.returncode}): {done.stderr.strip()}")
+        raise BedError(f"`{' '.join(words)}` failed ({done.returncode}): {done.stderr.strip()}")
     return done.stdout
 
 

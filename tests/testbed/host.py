@@ -15,7 +15,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from . import cgroup, keys
-from .commands import TestbedError, delete
+from .commands import BedError, delete
 from .network import GATEWAY, inside
 from .paths import Host
 from .trees import Tree
@@ -36,7 +36,7 @@ def start(host: Host, tree: Tree, lock: int) -> None:
     remove(host)
     write_files(host)
     host.cgroup.mkdir(parents=True)
-    command = [*inside(host.bed), "unshare", "--mount", "--propagation", "private", START]
+    command: list[str | Path] = [*inside(host.bed), "unshare", "--mount", "--propagation", "private", START]
     command += [host.cgroup, tree.directory, host.data, f"--machine={host.bed.name}-{host.name}"]
     with host.console.open("wb") as console:
         subprocess.Popen(command, stdin=lock, stdout=console, stderr=console, start_new_session=True)
@@ -105,4 +105,4 @@ def last_words(host: Host) -> str:
     try:
         return "\n".join(host.console.read_text(encoding="utf-8", errors="replace").splitlines()[-15:])
     except OSError as error:
-        raise TestbedError(f"{host.name} has no console: {error}") from error
+        raise BedError(f"{host.name} has no console: {error}") from error

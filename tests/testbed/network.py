@@ -12,7 +12,7 @@ import time
 from pathlib import Path
 
 from . import mounts
-from .commands import TestbedError, run
+from .commands import BedError, run
 from .paths import NETWORK, Bed
 
 BRIDGE = "br0"
@@ -46,7 +46,7 @@ def _is_complete(bed: Bed) -> bool:
         return False
     try:
         return "UP" in run(*inside(bed), "ip", "-brief", "link", "show", "dev", BRIDGE, "up")
-    except TestbedError:
+    except BedError:
         return False
 
 
@@ -67,7 +67,7 @@ def _end_members(bed: Bed) -> None:
     end = time.monotonic() + 10
     while members := _members(bed.network_namespace):
         if time.monotonic() > end:
-            raise TestbedError(f"processes {members} in the bed's network survive SIGKILL")
+            raise BedError(f"processes {members} in the bed's network survive SIGKILL")
         for process in members:
             _kill(process)
         time.sleep(0.02)

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from .commands import TestbedError
+from .commands import BedError
 
 STATE = Path("/run/microvm-fleet-testbed")
 """Locks, keys, namespaces: one directory for each bed."""
@@ -37,9 +37,7 @@ class Bed:
     def __post_init__(self) -> None:
         """Refuse names that can't be part of a host name and of a path."""
         if not re.fullmatch(r"[a-z][a-z0-9-]{0,19}", self.name):
-            raise TestbedError(
-                f"bed name {self.name!r}: use up to 20 small letters, digits and dashes, a letter first"
-            )
+            raise BedError(f"bed name {self.name!r}: use up to 20 small letters, digits and dashes, a letter first")
 
     @property
     def state(self) -> Path:

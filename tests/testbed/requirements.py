@@ -11,7 +11,7 @@ import shutil
 import subprocess
 from pathlib import Path
 
-from .commands import TestbedError
+from .commands import BedError
 
 PACKAGE_OF_PROGRAM = {
     "apt-ftparchive": "apt-utils",
@@ -40,15 +40,15 @@ def missing_packages() -> list[str]:
 
 
 def check() -> None:
-    """Raise TestbedError, with what to do, if the machine can't run hosts."""
+    """Raise BedError, with what to do, if the machine can't run hosts."""
     if os.geteuid() != 0:
-        raise TestbedError("needs root: it makes namespaces, mounts and containers; run it with sudo")
+        raise BedError("needs root: it makes namespaces, mounts and containers; run it with sudo")
     packages = missing_packages()
     if packages:
-        raise TestbedError(f"programs are missing; install them: apt-get install {' '.join(packages)}")
+        raise BedError(f"programs are missing; install them: apt-get install {' '.join(packages)}")
     load_modules()
     if "\toverlay\n" not in Path("/proc/filesystems").read_text(encoding="ascii"):
-        raise TestbedError("this kernel has no overlay file system, which the hosts' root trees need")
+        raise BedError("this kernel has no overlay file system, which the hosts' root trees need")
 
 
 def load_modules() -> None:

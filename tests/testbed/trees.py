@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from . import lock
-from .commands import TestbedError, delete, run
+from .commands import BedError, delete, run
 from .paths import CACHE
 
 SUITES = ("trixie", "bookworm")
@@ -85,9 +85,9 @@ class Tree:
 
 
 def ensure(suite: str) -> Tree:
-    """The tree of ``suite``, built first if no run did it before. Raises TestbedError with the log's end on failure."""
+    """The tree of ``suite``, built first if no run did it before. Raises BedError with the log's end on failure."""
     if suite not in SUITES:
-        raise TestbedError(f"suite {suite!r} is unknown: choose one of {', '.join(SUITES)}")
+        raise BedError(f"suite {suite!r} is unknown: choose one of {', '.join(SUITES)}")
     tree = Tree(suite)
     if not tree.directory.is_dir():
         with lock.exclusive(CACHE):
@@ -142,7 +142,7 @@ def _bootstrap(suite: str, root: Path, packages: Path, log: Path) -> None:
         )
     if done.returncode != 0:
         end = "\n".join(log.read_text(encoding="utf-8", errors="replace").splitlines()[-15:])
-        raise TestbedError(f"mmdebstrap could not build {suite}. Does the machine reach a Debian mirror?\n{end}")
+        raise BedError(f"mmdebstrap could not build {suite}. Does the machine reach a Debian mirror?\n{end}")
 
 
 def _dies_with_us() -> tuple[str, ...]:
@@ -152,7 +152,5 @@ def _dies_with_us() -> tuple[str, ...]:
 
 def _index(packages: Path) -> None:
     """Make the directory ``packages`` a repository that apt can read."""
-    (packages / "Packages").write_text(
-        run("env", "-C", packages, "apt-ftparchive", "packages", "."), encoding="utf-8"
-    )
+    (packages / "Packages").write_text(run("env", "-C", packages, "apt-ftparchive", "packages", "."), encoding="utf-8")
     (packages / "Release").write_text(run("env", "-C", packages, "apt-ftparchive", "release", "."), encoding="utf-8")

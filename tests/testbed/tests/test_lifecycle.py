@@ -1,0 +1,223 @@
+# Copyright (c) 2026 microvm.fleet contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Real hosts: they boot, they can be reached, and whatever is killed when, nothing is left."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from .. import cgroup
+from ..paths import Bed
+
+pytestmark = pytest.mark.testbed
+
+TESTBED = Path(__file__).parents[1] / "testbed"
+BED = Bed("lifecycle")
+HOST = BED.host(1)
+
+
+def command(*words: str, status: int = 0) -> str:
+    """Run one command of the bed to its end; returns its output."""
+    done = subprocess.run([TESTBED, *words], capture_output=True, text=True, check=False, timeout=300)
+    assert done.returncode == status, done.stdout + done.stderr
+    return done.stdout
+
+
+def up() -> None:
+    """One host running."""
+    command("up", "1", "--name", BED.name)
+
+
+def down() -> None:
+    """Nothing running."""
+    command("down", "--name", BED.name)
+
+
+def on_host(command: str) -> str:
+    """What ``command`` prints on the host."""
+    return command("ssh", "--name", BED.name, "host1", command)
+
+
+def leftovers() -> list[str]:
+    """Every trace of the bed on the machine: files, mounts, control groups, processes."""
+    found = [str(path) for path in (BED.state, BED.data) if path.exists()]
+    mountinfo = Path("/proc/self/mountinfo").read_text(encoding="utf-8")
+    found += [line for line in mountinfo.splitlines() if BED.name in line]
+    found += [f"control group {path}" for path in _control_groups()]
+    for process in Path("/proc").glob("[0-9]*"):
+        if _mentions_bed(process):
+            found.append(f"process {(process / 'cmdline').read_bytes()!r}")
+    return found
+
+
+def _control_groups() -> list[Path]:
+    probe = Bed("probe")
+    probe.state.mkdir(parents=True, exist_ok=True)
+    cgroup.mount(probe)
+    groups = list(probe.cgroup_mount.glob(f"microvm-fleet-testbed.{BED.name}"))
+    command("down", "--name", probe.name)
+    return groups
+
+
+def _mentions_bed(process: Path) -> bool:
+    try:
+        return process.name != str(os.getpid()) and (
+            f"/{BED.name}/".encode() in (process / "cmdline").read_bytes()
+            or f".{BED.name}/" in (process / "cgroup").read_text(encoding="utf-8")
+        )
+    except OSError:
+        return False
+
+
+@pytest.fixture(autouse=True)
+def clean() -> Iterator[None]:
+    """Every test begins and ends with nothing, which is also what every test proves of ``down``."""
+    down()
+    yield
+    down()
+    assert leftovers() == []
+
+
+@pytest.mark.parametrize("suite", ["trixie", "bookworm"])
+def test_a_host_is_a_debian_server(suite: str) -> None:
+    """All units start, apt works from the local repository, nothing leads out, and a second `up` changes nothing."""
+    command("up", "1", "--name", BED.name, "--suite", suite)
+    assert on_host("systemctl is-system-running; . /etc/os-release; echo $VERSION_CODENAME; hostname").split() == [
+        "running",
+        suite,
+        "host1",
+    ]
+    boot = on_host("systemctl show --property=UserspaceTimestampMonotonic; echo kept > /root/marker")
+    on_host("apt-get -q update && apt-get -qy install socat >/dev/null && socat -V >/dev/null")
+    command("ssh", "--name", BED.name, "host1", "timeout 2 socat - TCP:192.0.2.1:80", status=1)
+    command("up", "1", "--name", BED.name, "--suite", suite)
+    assert on_host("systemctl show --property=UserspaceTimestampMonotonic; cat /root/marker") == boot + "kept\n"
+
+
+def test_beds_stand_side_by_side() -> None:
+    """Same address, different hosts."""
+    up()
+    command("up", "1", "--name", "lifecycle-2")
+    try:
+        on_host("touch /root/here")
+        assert command("ssh", "--name", "lifecycle-2", "host1", "ls /root") == ""
+        assert on_host("ls /root") == "here\n"
+    finally:
+        command("down", "--name", "lifecycle-2")
+
+
+def test_hosts_power_off_in_order() -> None:
+    """`down` lets units stop: what a unit writes when it stops arrives."""
+    up()
+    on_host("systemd-run --quiet --property='ExecStop=touch /root/stopped' sleep infinity")
+    watcher = subprocess.Popen(
+        [
+            "sh",
+            "-c",
+            'while [ -d "$1" ]; do [ -e "$1/root/stopped" ] && exit 0; sleep 0.005; done; exit 1',
+            "-",
+            HOST.upper,
+        ]
+    )
+    down()
+    assert watcher.wait(timeout=10) == 0
+
+
+def test_connections_that_are_kept_open_go() -> None:
+    """Ansible's persistent connections end with the bed."""
+    up()
+    control = ["-o", "ControlMaster=auto", "-o", "ControlPersist=600", "-o", f"ControlPath={BED.state}/ssh/%C"]
+    subprocess.run(
+        ["ssh", "-F", BED.ssh_config, *control, "host1", "true"], check=True, timeout=30, stderr=subprocess.DEVNULL
+    )
+    assert list((BED.state / "ssh").iterdir())
+
+
+@pytest.mark.parametrize("part", ["supervisor", "payload"])
+def test_a_killed_host_is_made_anew(part: str) -> None:
+    """`up` sees that a host is not whole."""
+    up()
+    on_host("touch /root/marker")
+    for process in _processes(HOST.cgroup / part):
+        os.kill(process, signal.SIGKILL)
+    up()
+    assert on_host("ls /root") == ""
+
+
+def _processes(group: Path) -> list[int]:
+    return [process for path in [group, *group.rglob("*")] if path.is_dir() for process in cgroup.processes(path)]
+
+
+@pytest.mark.parametrize("milliseconds", [50, 100, 150, 180, 200, 220, 240, 260, 280, 300, 350, 400, 600, 1000, 1500])
+@pytest.mark.parametrize("next_command", ["up", "down"])
+def test_up_may_be_killed_at_any_moment(milliseconds: int, next_command: str) -> None:
+    """The next `up` completes it, the next `down` removes it."""
+    _killed_after(milliseconds, "up", "1", "--name", BED.name)
+    if next_command == "up":
+        up()
+        assert on_host("systemctl is-system-running") == "running\n"
+    else:
+        down()
+        assert leftovers() == []
+
+
+@pytest.mark.parametrize("milliseconds", [100, 150, 200, 250, 300, 350, 400, 450])
+def test_down_may_be_killed_at_any_moment(milliseconds: int) -> None:
+    """The next `down` goes on where it ended."""
+    up()
+    _killed_after(milliseconds, "down", "--name", BED.name)
+
+
+def _killed_after(milliseconds: int, *words: str) -> None:
+    process = subprocess.Popen([TESTBED, *words], stderr=subprocess.DEVNULL)
+    time.sleep(milliseconds / 1000)
+    process.kill()
+    process.wait()
+
+
+@pytest.mark.parametrize("seconds", [0.5, 4, 9])
+def test_a_killed_build_ends_and_leaves_nothing_finished(seconds: float, tmp_path: Path) -> None:
+    """All of mmdebstrap dies with the command that ran it; what it wrote is deleted by the next one."""
+    program = (
+        "import pathlib as p, sys; from testbed import trees as t; t.CACHE = p.Path(sys.argv[1]); t.ensure('trixie')"
+    )
+    environment = {**os.environ, "PYTHONPATH": str(TESTBED.parents[1])}
+    process = subprocess.Popen(
+        [sys.executable, "-c", program, str(tmp_path)], env=environment, stderr=subprocess.DEVNULL
+    )
+    time.sleep(seconds)
+    process.kill()
+    process.wait()
+    _wait_until(lambda: not _users_of(tmp_path))
+    assert {path.suffix for path in tmp_path.iterdir()} == {"", ".partial"}
+    assert str(tmp_path) not in Path("/proc/self/mountinfo").read_text(encoding="utf-8")
+
+
+def _wait_until(predicate: Callable[[], bool]) -> None:
+    end = time.monotonic() + 5
+    while not predicate():
+        assert time.monotonic() < end
+        time.sleep(0.05)
+
+
+def _users_of(directory: Path) -> list[bytes]:
+    """Command lines, of other processes, that name ``directory``."""
+    found = []
+    for process in Path("/proc").glob("[0-9]*"):
+        try:
+            line = (process / "cmdline").read_bytes()
+        except OSError:
+            continue
+        if bytes(directory) in line and process.name != str(os.getpid()):
+            found.append(line)
+    return found
