@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 from collections.abc import Sequence
 from pathlib import Path
@@ -25,6 +26,14 @@ def run(*command: str | Path, stdin: str | None = None) -> str:
     if done.returncode != 0:
         raise BedError(f"`{' '.join(words)}` failed ({done.returncode}): {done.stderr.strip()}")
     return done.stdout
+
+
+def send_signal(process: int, number: int) -> None:
+    """Send a signal to ``process``, which may be gone already."""
+    try:
+        os.kill(process, number)
+    except ProcessLookupError:
+        return
 
 
 def delete(path: Path) -> None:

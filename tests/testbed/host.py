@@ -15,7 +15,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from . import cgroup, keys
-from .commands import BedError, delete
+from .commands import BedError, delete, send_signal
 from .network import GATEWAY, inside
 from .paths import Host
 from .trees import Tree
@@ -88,7 +88,7 @@ def stop(hosts: Sequence[Host]) -> None:
     """Power off ``hosts``, together, and wait until they are off or time is up."""
     for host in hosts:
         for process in cgroup.processes(host.cgroup / "supervisor"):
-            os.kill(process, signal.SIGTERM)
+            send_signal(process, signal.SIGTERM)
     for host in hosts:
         cgroup.wait_until_empty(host.cgroup, STOP_SECONDS)
 

@@ -12,7 +12,7 @@ import time
 from pathlib import Path
 
 from . import mounts
-from .commands import BedError, run
+from .commands import BedError, run, send_signal
 from .paths import NETWORK, Bed
 
 BRIDGE = "br0"
@@ -21,8 +21,10 @@ SETUP = f"""\
 link set lo up
 link add {BRIDGE} type bridge
 address add {GATEWAY}/24 dev {BRIDGE}
+route add unreachable default
 link set {BRIDGE} up
 """
+"""Input of ip(8). The route answers whoever looks for a way out, so that nothing waits for a time limit."""
 
 
 def inside(bed: Bed) -> tuple[str, ...]:
@@ -37,6 +39,7 @@ def create(bed: Bed) -> None:
     remove(bed)
     bed.network_namespace.touch()
     run("unshare", f"--net={bed.network_namespace}", "true")
+    run(*inside(bed), "sh", "-c", "echo 1 > /proc/sys/net/ipv4/ip_forward")
     run(*inside(bed), "ip", "-batch", "-", stdin=SETUP)
 
 
@@ -69,7 +72,7 @@ def _end_members(bed: Bed) -> None:
         if time.monotonic() > end:
             raise BedError(f"processes {members} in the bed's network survive SIGKILL")
         for process in members:
-            _kill(process)
+            send_signal(process, signal.SIGKILL)
         time.sleep(0.02)
 
 
@@ -84,10 +87,3 @@ def _members(namespace: Path) -> list[int]:
         except OSError:
             continue
     return found
-
-
-def _kill(process: int) -> None:
-    try:
-        os.kill(process, signal.SIGKILL)
-    except ProcessLookupError:
-        return

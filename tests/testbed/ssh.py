@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""SSH into the hosts, from outside their network: one configuration file for people, for Ansible and for the bed itself."""
+"""SSH into the hosts, from outside their network: one configuration for people, Ansible and the bed itself."""
 
 from __future__ import annotations
 
