@@ -20,6 +20,7 @@ sys.path.insert(0, str(ROOT / "plugins" / "module_utils"))
 from _microvm.declaration.options import Option, Options, documentation
 from _microvm.declaration.vm_options import VM_OPTIONS
 from _microvm.images.options import IMAGE_OPTIONS
+from _microvm.reconcile.options import VM_MODULE_OPTIONS, VMS_MODULE_OPTIONS
 
 HEADER = """\
 # Copyright (c) 2026 microvm.fleet contributors
@@ -41,16 +42,6 @@ class ModuleDocFragment:
 {options}"""
 '''
 )
-
-VMS = Option(
-    "vms",
-    "list",
-    "The MicroVMs of the host.",
-    required=True,
-    elements="dict",
-    suboptions=VM_OPTIONS,
-)
-
 
 class _Dumper(yaml.SafeDumper):
     """Indents lists below their key, as yamllint and ansible-lint ask."""
@@ -93,8 +84,8 @@ def generated() -> dict[Path, str]:
     fragments, roles = ROOT / "plugins" / "doc_fragments", ROOT / "roles"
     role_files = {"vms": vms, "images": images}
     return {
-        fragments / "vm.py": fragment("one MicroVM", VM_OPTIONS),
-        fragments / "vms.py": fragment("all MicroVMs of a host", (VMS,)),
+        fragments / "vm.py": fragment("one MicroVM", VM_MODULE_OPTIONS),
+        fragments / "vms.py": fragment("all MicroVMs of a host", VMS_MODULE_OPTIONS),
         fragments / "image.py": fragment("a guest image", IMAGE_OPTIONS),
     } | {
         path: role_specification(path, variable)

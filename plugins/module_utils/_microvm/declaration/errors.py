@@ -14,6 +14,7 @@ class DeclarationError(ValueError):
     """
 
     def __init__(self, path: str, message: str) -> None:
-        super().__init__(f"{path}: {message}")
-        self.path = path
+        # A MicroVM that is not one of a list has no path of its own, only its keys have.
+        self.path = path.lstrip(".")
+        super().__init__(f"{self.path}: {message}")
         self.message = message

@@ -6,6 +6,9 @@
 
 from __future__ import annotations
 
+RUN_DIRECTORY = "/run/microvm-fleet"
+"""What is forgotten when the host restarts: locks, what the accelerator was found to be."""
+
 STATE_DIRECTORY = "/var/lib/microvms"
 """One directory for each MicroVM: its links, volumes and sockets (microvm.nix's ``stateDir``)."""
 

@@ -29,6 +29,11 @@ def render(declaration: Declaration, facts: HostFacts, path: str = "") -> Packag
     return Package(declaration["name"], {name: files[name] for name in sorted(files)})
 
 
+def program(declaration: Declaration, facts: HostFacts) -> str:
+    """The program that a package runs."""
+    return str(command(declaration, facts).argv[0].parts[0])
+
+
 def writable_paths(declaration: Declaration) -> Tuple[str, ...]:
     """What the MicroVM's process writes outside of its state directory: paths of files and directories."""
     volumes = [volume["image"] for volume in declaration["volumes"] if not volume["read_only"]]

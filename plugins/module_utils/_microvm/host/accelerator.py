@@ -1,0 +1,69 @@
+# Copyright (c) 2026 microvm.fleet contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""What ``accel: auto`` comes to on this host.
+
+``/dev/kvm`` can open and create a machine, and still run no ordinary kernel (nested paravirtual KVM). So a kernel is
+booted under it; it has no root disk, so it says its first lines and ends.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import shutil
+import subprocess
+from typing import Any, Dict
+
+from ..declaration.names import RUN_DIRECTORY
+from . import files
+
+CACHE = RUN_DIRECTORY + "/accelerator.json"
+"""Gone when the host restarts, as it should: the answer can then be another one."""
+
+PROBE_SECONDS = 20
+FIRST_WORDS = b"Linux version"
+
+
+def accelerator(kernel: str, predict: bool) -> str:
+    """``kvm`` or ``tcg``. With ``predict`` nothing is started or written: where nobody has tried yet, the device decides."""
+    if not os.access("/dev/kvm", os.R_OK | os.W_OK):
+        return "tcg"
+    program = f"qemu-system-{platform.machine()}"
+    key = f"{program} {kernel} {_changed(kernel)} {_changed(shutil.which(program) or '')}"
+    known: Dict[str, Any] = json.loads(files.read_text(CACHE) or "{}")
+    if key not in known:
+        if predict:
+            return "kvm"
+        known[key] = "kvm" if _boots(program, kernel) else "tcg"
+        os.makedirs(RUN_DIRECTORY, exist_ok=True)
+        files.replace_file(CACHE, json.dumps(known).encode())
+    return str(known[key])
+
+
+def _changed(path: str) -> float:
+    try:
+        return os.stat(path).st_mtime
+    except OSError:
+        return 0
+
+
+def _boots(program: str, kernel: str) -> bool:
+    """Whether the kernel says something under KVM."""
+    command = [
+        *(program, "-M", "microvm,accel=kvm,acpi=on,pic=off,pit=off,rtc=on", "-cpu", "host", "-m", "256M"),
+        *("-nodefaults", "-no-user-config", "-no-reboot", "-nographic", "-serial", "stdio", "-kernel", kernel),
+        *("-append", "earlyprintk=ttyS0 console=ttyS0 reboot=t panic=-1"),
+    ]
+    try:
+        result = subprocess.run(
+            command, stdin=subprocess.DEVNULL, capture_output=True, timeout=PROBE_SECONDS, check=False
+        )
+        return FIRST_WORDS in result.stdout
+    except FileNotFoundError:
+        return False
+    except subprocess.TimeoutExpired as error:
+        # A kernel that hangs later has run all the same.
+        return FIRST_WORDS in (error.stdout or b"")

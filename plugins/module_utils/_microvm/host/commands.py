@@ -1,0 +1,33 @@
+# Copyright (c) 2026 microvm.fleet contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Runs programs of the host."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from typing import Sequence
+
+
+class HostError(Exception):
+    """Something that the host could not do; the message says what was tried and what came of it."""
+
+
+def run(argv: Sequence[str], timeout: float = 300) -> str:
+    """Standard output of a command. Raises HostError when it fails or takes longer than ``timeout`` seconds."""
+    # Messages that are parsed or shown are the same everywhere.
+    environment = {**os.environ, "LC_ALL": "C.UTF-8"}
+    try:
+        result = subprocess.run(
+            list(argv), stdin=subprocess.DEVNULL, capture_output=True, timeout=timeout, env=environment, check=False
+        )
+    except FileNotFoundError as error:
+        raise HostError(f"{argv[0]} is not installed on this host") from error
+    except subprocess.TimeoutExpired as error:
+        raise HostError(f"`{' '.join(argv)}` took longer than {timeout:.0f} s") from error
+    if result.returncode != 0:
+        reason = result.stderr.decode(errors="replace").strip() or f"exit status {result.returncode}"
+        raise HostError(f"`{' '.join(argv)}` failed: {reason}")
+    return result.stdout.decode(errors="replace")

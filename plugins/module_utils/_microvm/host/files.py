@@ -1,0 +1,74 @@
+# Copyright (c) 2026 microvm.fleet contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Files, links and directories that a crash leaves whole: written aside, synced, renamed."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from typing import Optional
+
+
+def read_text(path: str) -> Optional[str]:
+    """Content of a text file; ``None`` where there is none."""
+    try:
+        with open(path, encoding="utf-8") as file:
+            return file.read()
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+
+
+def write_synced(path: str, content: bytes, mode: int) -> None:
+    """A new file, on the disk when this returns."""
+    with open(path, "wb") as file:
+        file.write(content)
+        os.fchmod(file.fileno(), mode)
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def replace_file(path: str, content: bytes, mode: int = 0o644) -> None:
+    """The file at ``path`` has the old or the new content at any time."""
+    aside = f"{path}.partial"
+    write_synced(aside, content, mode)
+    os.replace(aside, path)
+    sync_directory(os.path.dirname(path))
+
+
+def replace_link(path: str, target: str) -> None:
+    """The link at ``path`` has the old or the new target at any time."""
+    aside = f"{path}.partial"
+    remove(aside)
+    os.symlink(target, aside)
+    os.replace(aside, path)
+    sync_directory(os.path.dirname(path))
+
+
+def sync_directory(path: str) -> None:
+    """The directory's entries are on the disk when this returns."""
+    descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def remove(path: str) -> None:
+    """Remove a file, a link or a whole directory, if it is there."""
+    if os.path.isdir(path) and not os.path.islink(path):
+        shutil.rmtree(path)
+    else:
+        try:
+            os.unlink(path)
+        except FileNotFoundError:
+            pass
+
+
+def link_target(path: str) -> Optional[str]:
+    """Where a link points to; ``None`` where there is no link."""
+    try:
+        return os.readlink(path)
+    except OSError:
+        return None

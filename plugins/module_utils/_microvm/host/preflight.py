@@ -1,0 +1,120 @@
+# Copyright (c) 2026 microvm.fleet contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""What a host must have for its MicroVMs, looked at before anything is changed."""
+
+from __future__ import annotations
+
+import grp
+import os
+import pwd
+import shutil
+from typing import Callable, Iterator, List, Mapping, Sequence, Tuple
+
+from ..declaration.errors import DeclarationError
+from ..declaration.names import GROUP, UNIT_DIRECTORY, USER
+from ..declaration.parse import Declaration
+from . import files, systemd
+from .commands import HostError
+
+CAP_NET_ADMIN = 12
+"""Number of the capability (linux/capability.h)."""
+
+Placed = Sequence[Tuple[str, Declaration]]
+"""Declarations with the path that names each (``vms[0]``)."""
+
+
+def check_host(placed: Placed) -> None:
+    """What no role can mend: no systemd, no rights, too little memory. Raises HostError or DeclarationError."""
+    if not systemd.is_init():
+        raise HostError("systemd does not run this host, and MicroVMs are units of systemd; boot the host with it")
+    if os.geteuid() != 0:
+        raise HostError("this needs root on the host; set `become: true`")
+    taps = [path for path, declaration in placed for _tap in _taps(declaration)]
+    if taps and not _has_capability(CAP_NET_ADMIN):
+        raise DeclarationError(
+            f"{taps[0]}.interfaces",
+            "root may not change the network of this host (no CAP_NET_ADMIN), so taps cannot be "
+            "made; give the host that capability or use interfaces of type user",
+        )
+    _check_memory(placed)
+
+
+def check_files(placed: Placed, awaited: Callable[[str], bool]) -> None:
+    """The files that declarations name must exist, but for those that ``awaited`` says are still to come."""
+    for path, declaration in placed:
+        for key, file in _files(declaration):
+            if not os.path.exists(file) and not awaited(file):
+                raise DeclarationError(f"{path}.{key}", f"{file} does not exist on this host; correct or provide it")
+
+
+def check_installed(placed: Placed, programs: Mapping[str, str]) -> None:
+    """What the roles provide; ``programs`` are the hypervisors by the declarations' paths.
+
+    Raises HostError or DeclarationError.
+    """
+    if not os.path.exists(f"{UNIT_DIRECTORY}/microvm@.service") or not _has_account():
+        raise HostError("this host is not set up for MicroVMs; run the role microvm.fleet.host on it first")
+    for path, declaration in placed:
+        if shutil.which(programs[path]) is None:
+            raise DeclarationError(
+                f"{path}.hypervisor", f"{programs[path]} is not installed; run the role microvm.fleet.host first"
+            )
+        for index, tap in _taps(declaration):
+            bridge = tap["bridge"]
+            if bridge and not os.path.isdir(f"/sys/class/net/{bridge}/bridge"):
+                raise DeclarationError(
+                    f"{path}.interfaces[{index}].bridge",
+                    f"there is no bridge {bridge!r} on this host; declare it in microvm_networks or correct the name",
+                )
+        if list(_taps(declaration)) and not os.path.exists("/dev/net/tun"):
+            raise DeclarationError(f"{path}.interfaces", "this host's kernel has no /dev/net/tun; load the module tun")
+
+
+def _taps(declaration: Declaration) -> Iterator[Tuple[int, Mapping[str, str]]]:
+    return ((index, tap) for index, tap in enumerate(declaration["interfaces"]) if tap["type"] == "tap")
+
+
+def _files(declaration: Declaration) -> Iterator[Tuple[str, str]]:
+    for key in ("kernel", "initrd_path", "store_disk"):
+        if declaration[key]:
+            yield key, declaration[key]
+    for index, volume in enumerate(declaration["volumes"]):
+        if volume["image"].startswith("/") and not volume["auto_create"]:
+            yield f"volumes[{index}].image", volume["image"]
+
+
+def _check_memory(placed: Placed) -> None:
+    available = memory_total()
+    needed = 0
+    for path, declaration in placed:
+        needed += declaration["mem"]
+        if needed > available:
+            together = "" if needed == declaration["mem"] else f" with those before it ({needed} MiB in all)"
+            raise DeclarationError(
+                f"{path}.mem",
+                f"{declaration['mem']} MiB{together} are more than the {available} MiB of this host; "
+                "declare less, or run it elsewhere",
+            )
+
+
+def memory_total() -> int:
+    """The host's memory in MiB (proc_meminfo(5))."""
+    fields = dict(line.split(":", 1) for line in (files.read_text("/proc/meminfo") or "").splitlines())
+    return int(fields["MemTotal"].split()[0]) // 1024
+
+
+def _has_capability(number: int) -> bool:
+    lines: List[str] = (files.read_text("/proc/self/status") or "").splitlines()
+    effective = next(line.split()[1] for line in lines if line.startswith("CapEff:"))
+    return bool(int(effective, 16) >> number & 1)
+
+
+def _has_account() -> bool:
+    try:
+        pwd.getpwnam(USER)
+        grp.getgrnam(GROUP)
+    except KeyError:
+        return False
+    return True

@@ -1,0 +1,88 @@
+# Copyright (c) 2026 microvm.fleet contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Whether a guest is up: predicates, and a clock."""
+
+from __future__ import annotations
+
+import socket
+import time
+from dataclasses import dataclass
+from typing import Callable, Dict, Optional
+
+from . import qmp, systemd
+
+POLL_SECONDS = 0.25
+CONNECT_SECONDS = 2.0
+
+
+@dataclass(frozen=True)
+class Readiness:
+    """What to wait for: the options ``ready`` of a declaration, and where to ask."""
+
+    unit: str
+    check: str
+    address: Optional[str]
+    port: int
+    timeout: float
+    control_socket: str
+
+
+Predicate = Callable[[Readiness], Optional[str]]
+"""``None`` when the guest is up, else what was seen."""
+
+
+def hypervisor_runs(ready: Readiness) -> Optional[str]:
+    """The hypervisor says that its guest runs."""
+    status = qmp.status(ready.control_socket)
+    return None if status == "running" else f"the hypervisor says that the guest is {status}"
+
+
+def port_accepts(ready: Readiness) -> Optional[str]:
+    """A connection is accepted."""
+    with socket.create_connection((ready.address, ready.port), CONNECT_SECONDS):
+        return None
+
+
+def ssh_greets(ready: Readiness) -> Optional[str]:
+    """An SSH server says its version (RFC 4253, section 4.2)."""
+    with socket.create_connection((ready.address, ready.port), CONNECT_SECONDS) as connection:
+        greeting = connection.recv(64)
+    return None if greeting.startswith(b"SSH-") else f"port {ready.port} answers {greeting!r}"
+
+
+PREDICATES: Dict[str, Predicate] = {
+    "hypervisor": hypervisor_runs,
+    "tcp": port_accepts,
+    "ssh": ssh_greets,
+    "none": lambda ready: None,
+}
+
+
+def wait(ready: Readiness) -> float:
+    """Seconds until the guest was up. Raises HostError when the unit ends or the time is over."""
+    begin = time.monotonic()
+    while True:
+        seen = probe(ready)
+        waited = time.monotonic() - begin
+        if seen is None:
+            return waited
+        unit = systemd.show([ready.unit]).get(ready.unit, systemd.Unit())
+        if not unit.running:
+            raise systemd.explain(ready.unit, f"{ready.unit} ended before its guest was up ({unit.result})")
+        if waited > ready.timeout:
+            raise systemd.explain(
+                ready.unit,
+                f"the guest of {ready.unit} is not up after {ready.timeout:.0f} s (ready.timeout); "
+                f"checked {ready.check}, last seen: {seen}",
+            )
+        time.sleep(POLL_SECONDS)
+
+
+def probe(ready: Readiness) -> Optional[str]:
+    """``None`` when the guest is up, else what was seen."""
+    try:
+        return PREDICATES[ready.check](ready)
+    except (OSError, ValueError) as error:
+        return str(error) or type(error).__name__

@@ -1,0 +1,123 @@
+# Copyright (c) 2026 microvm.fleet contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""systemd, by `systemctl`: one call for many units."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from typing import Dict, Iterable, List, Sequence
+
+from .commands import HostError, run
+
+_PROPERTIES = ("Id", "LoadState", "ActiveState", "SubState", "UnitFileState", "Result")
+
+
+@dataclass(frozen=True)
+class Unit:
+    """What systemd says of a unit, in its own words (org.freedesktop.systemd1(5))."""
+
+    load_state: str = "not-found"
+    active_state: str = "inactive"
+    sub_state: str = "dead"
+    unit_file_state: str = ""
+    result: str = "success"
+
+    @property
+    def running(self) -> bool:
+        """Whether it runs, or is on its way up or down."""
+        return self.active_state not in ("inactive", "failed")
+
+    @property
+    def enabled(self) -> bool:
+        """Whether it starts with the host."""
+        return self.unit_file_state == "enabled"
+
+
+def is_init() -> bool:
+    """Whether systemd runs this host (sd_booted(3))."""
+    return os.path.isdir("/run/systemd/system")
+
+
+def show(names: Sequence[str]) -> Dict[str, Unit]:
+    """The state of all units at once; one that systemd does not know is not-found."""
+    if not names:
+        return {}
+    output = run(["systemctl", "show", "--property=" + ",".join(_PROPERTIES), "--", *names])
+    return parse_show(output)
+
+
+def parse_show(output: str) -> Dict[str, Unit]:
+    """Blocks of ``Key=value`` lines, one for each unit, by the unit's name."""
+    units = {}
+    for block in output.split("\n\n"):
+        values = dict(line.partition("=")[::2] for line in block.splitlines() if "=" in line)
+        if "Id" in values:
+            units[values["Id"]] = Unit(
+                load_state=values.get("LoadState", ""),
+                active_state=values.get("ActiveState", ""),
+                sub_state=values.get("SubState", ""),
+                unit_file_state=values.get("UnitFileState", ""),
+                result=values.get("Result", ""),
+            )
+    return units
+
+
+def daemon_reload() -> None:
+    """Read unit files again."""
+    run(["systemctl", "daemon-reload"])
+
+
+def enable(names: Iterable[str], wanted: bool) -> None:
+    """Let units start with the host, or not. The caller reloads systemd."""
+    units = sorted(names)
+    if units:
+        run(["systemctl", "enable" if wanted else "disable", "--quiet", "--no-reload", "--", *units])
+
+
+def start(name: str) -> None:
+    """Start a unit, also one that has failed too often. Raises HostError with the journal's last words."""
+    _act("start", name)
+
+
+def restart(name: str) -> None:
+    """Stop and start a unit."""
+    _act("restart", name)
+
+
+def stop(name: str) -> None:
+    """Stop a unit and wait for its end; forget that it had failed."""
+    run(["systemctl", "stop", "--", name])
+    _reset_failed(name)
+
+
+def journal(name: str, lines: int = 12) -> str:
+    """The last lines that a unit left in the journal."""
+    try:
+        return run(["journalctl", "--unit", name, "--lines", str(lines), "--no-pager", "--output", "cat"]).strip()
+    except HostError as error:
+        return f"({error})"
+
+
+def explain(name: str, problem: str) -> HostError:
+    """A problem of a unit together with its last words."""
+    words: List[str] = [problem, f"Its journal ends with:\n{journal(name)}", f"More: journalctl --unit {name}"]
+    return HostError("\n".join(words))
+
+
+def _act(verb: str, name: str) -> None:
+    _reset_failed(name)
+    try:
+        run(["systemctl", verb, "--", name])
+    except HostError as error:
+        raise explain(name, str(error)) from error
+
+
+def _reset_failed(name: str) -> None:
+    try:
+        run(["systemctl", "reset-failed", "--", name])
+    except HostError:
+        # systemd does not know the unit (yet), so it has no failure to forget either.
+        pass

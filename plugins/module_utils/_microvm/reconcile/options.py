@@ -1,0 +1,70 @@
+# Copyright (c) 2026 microvm.fleet contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""The options that the modules have beside a MicroVM's own."""
+
+from __future__ import annotations
+
+from ..declaration import checks
+from ..declaration.names import STATE_DIRECTORY
+from ..declaration.options import Option, Options
+from ..declaration.vm_options import VM_OPTIONS
+
+STATES = ("started", "stopped", "restarted", "present", "absent")
+
+_IMAGES: Options = (
+    Option("name", "str", "Name by which O(ignore:image) refers to the image.", required=True, check=checks.name),
+    Option("path", "path", "Directory of the image on the host. Not set while it is not known."),
+    Option(
+        "store_disk_type",
+        "str",
+        "File system of the image's root disk.",
+        default="erofs",
+        choices=("erofs", "squashfs"),
+    ),
+)
+
+COMMON_OPTIONS: Options = (
+    Option(
+        "images",
+        "list",
+        "Images that the host was given, as role P(microvm.fleet.images#role) reports them.",
+        elements="dict",
+        suboptions=_IMAGES,
+    ),
+    Option("state_dir", "path", "Directory with the MicroVMs' state directories.", default=STATE_DIRECTORY),
+)
+
+VM_MODULE_OPTIONS: Options = VM_OPTIONS + COMMON_OPTIONS
+
+VMS_MODULE_OPTIONS: Options = (
+    Option(
+        "vms",
+        "list",
+        "The MicroVMs of the host.",
+        required=True,
+        elements="dict",
+        suboptions=VM_OPTIONS,
+    ),
+    Option(
+        "state",
+        "str",
+        "State of every MicroVM that has no state of its own, see O(vms[].state).",
+        default="started",
+        choices=STATES,
+    ),
+    Option(
+        "parallel",
+        "int",
+        "How many MicroVMs are started or stopped at the same time.",
+        default=4,
+        check=checks.positive,
+    ),
+    Option(
+        "preflight",
+        "bool",
+        "Only look whether the declarations are right and the host can run them; change nothing, never be changed.",
+        default=False,
+    ),
+) + COMMON_OPTIONS

@@ -1,0 +1,122 @@
+# Copyright (c) 2026 microvm.fleet contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""The one way from declarations to a host in that state; both modules and the command take it."""
+
+from __future__ import annotations
+
+import platform
+from dataclasses import dataclass
+from typing import Any, Dict, List, Mapping, Optional, Sequence
+
+from ..declaration.errors import DeclarationError
+from ..declaration.names import STATE_DIRECTORY
+from ..declaration.parse import Declaration, parse_vms
+from ..host import preflight
+from ..host.accelerator import accelerator
+from ..host.locks import locked
+from ..host.store import PackageStore
+from ..hypervisors.interface import HostFacts
+from ..runner.render import program, render, writable_paths
+from .apply import Job, Outcome, apply
+from .plan import plan
+from .report import diff, result
+from .state import Places, Wanted, observe
+
+
+@dataclass(frozen=True)
+class Request:
+    """What is asked for."""
+
+    vms: Sequence[Mapping[str, Any]]
+    images: Sequence[Mapping[str, Any]] = ()
+    state: str = "started"
+    """State of the MicroVMs that have none of their own."""
+    state_dir: str = STATE_DIRECTORY
+    parallel: int = 4
+    check_mode: bool = False
+    preflight: bool = False
+    path: str = "vms"
+    """Begins the paths in error messages; empty for a single MicroVM."""
+
+    def place(self, index: int) -> str:
+        """The path of one MicroVM."""
+        return f"{self.path}[{index}]" if self.path else ""
+
+
+def parse(request: Request) -> List[Declaration]:
+    """The declarations, each with its state. Raises DeclarationError."""
+    vms = [{**vm, "state": vm.get("state") or request.state} if isinstance(vm, Mapping) else vm for vm in request.vms]
+    try:
+        return parse_vms(vms, request.images, request.path)
+    except DeclarationError as error:
+        # The singular module's user knows of no list.
+        path = error.path if request.path else error.path.partition("].")[2]
+        raise DeclarationError(path, error.message) from None
+
+
+def reconcile(request: Request) -> Dict[str, Any]:
+    """Bring a host into the declared state, or say what that would mean.
+
+    Returns ``changed``, ``vms`` (a result for each) and ``diff``. Raises DeclarationError and HostError before
+    anything has changed; what goes wrong later stands in the results.
+    """
+    declarations = parse(request)
+    _check_host(request, declarations)
+    if request.preflight:
+        return {"changed": False, "vms": [], "diff": []}
+    wanted = [_want(request, index, declaration) for index, declaration in enumerate(declarations)]
+    if request.check_mode:
+        return _reconcile(request, wanted)
+    with locked([one.name for one in wanted]):
+        return _reconcile(request, wanted)
+
+
+def _check_host(request: Request, declarations: Sequence[Declaration]) -> None:
+    placed = [(request.place(index), one) for index, one in enumerate(declarations) if one["state"] != "absent"]
+    running = [(path, one) for path, one in placed if one["state"] in ("started", "restarted")]
+    preflight.check_host(running)
+    if request.preflight or request.check_mode:
+        # Images, packages and bridges may be what the same run is about to bring.
+        directories = tuple(f"{one['kernel'].rpartition('/')[0]}/" for _path, one in placed if one["image"])
+        preflight.check_files(placed, awaited=lambda file: file.startswith(directories))
+        return
+    preflight.check_files(placed, awaited=lambda file: False)
+    facts = HostFacts(platform.machine(), "tcg")  # every accelerator is of the same program
+    preflight.check_installed(placed, {path: program(one, facts) for path, one in placed})
+
+
+def _want(request: Request, index: int, declaration: Declaration) -> Wanted:
+    if declaration["state"] == "absent":
+        return Wanted(declaration, "absent", None, None)
+    accel = declaration["accel"]
+    if accel == "auto":
+        accel = accelerator(declaration["kernel"], predict=request.check_mode)
+    package = render(declaration, HostFacts(platform.machine(), accel), request.place(index))
+    return Wanted(declaration, declaration["state"], package, _drop_in(declaration))
+
+
+def _drop_in(declaration: Declaration) -> Optional[str]:
+    """What the unit's template cannot know: paths outside of the state directory."""
+    paths = writable_paths(declaration)
+    if not paths:
+        return None
+    return "[Service]\n" + "".join(f"ReadWritePaths={_unit_escape(path)}\n" for path in paths)
+
+
+def _unit_escape(path: str) -> str:
+    """A path as one word of a unit file: quoted, with specifiers switched off (systemd.syntax(7), systemd.unit(5))."""
+    return '"' + path.replace("\\", "\\\\").replace('"', '\\"').replace("%", "%%") + '"'
+
+
+def _reconcile(request: Request, wanted: Sequence[Wanted]) -> Dict[str, Any]:
+    places = Places(request.state_dir, PackageStore())
+    observed = observe(places, wanted)
+    jobs = [Job(one, plan(observed[one.name], one, request.place(index))) for index, one in enumerate(wanted)]
+    diffs = [diff(job.plan, observed[job.plan.name], job.wanted, places) for job in jobs if job.plan.changed]
+    outcomes: Dict[str, Outcome] = {}
+    if not request.check_mode:
+        outcomes = apply(jobs, places, request.parallel)
+    results = [result(job.plan, job.wanted, outcomes.get(job.plan.name, Outcome())) for job in jobs]
+    return {"changed": any(job.plan.changed for job in jobs), "vms": results, "diff": diffs}

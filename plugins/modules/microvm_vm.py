@@ -1,0 +1,76 @@
+#!/usr/bin/python
+
+# Copyright (c) 2026 microvm.fleet contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: microvm_vm
+short_description: Run one MicroVM
+version_added: 0.1.0
+description:
+  - Installs, starts, restarts, stops or removes one MicroVM.
+  - For several MicroVMs of a host use M(microvm.fleet.microvm_vms), which does the same in one call.
+author:
+  - microvm.fleet contributors (@microvm)
+extends_documentation_fragment:
+  - microvm.fleet.vm
+  - microvm.fleet.attributes
+attributes:
+  check_mode:
+    support: full
+  diff_mode:
+    support: full
+  idempotent:
+    support: full
+seealso:
+  - module: microvm.fleet.microvm_vms
+"""
+
+EXAMPLES = r"""
+- name: Run a MicroVM from a kernel and an initial RAM disk
+  microvm.fleet.microvm_vm:
+    name: rescue
+    kernel: /srv/rescue/vmlinuz
+    initrd_path: /srv/rescue/initrd.img
+
+- name: Remove it, but for its volumes
+  microvm.fleet.microvm_vm:
+    name: rescue
+    state: absent
+"""
+
+RETURN = r"""
+vms:
+  description: One entry, as M(microvm.fleet.microvm_vms) returns it.
+  returned: always
+  type: list
+  elements: dict
+  sample:
+    - name: rescue
+      state: started
+      changed: true
+      actions: [systemctl start microvm@rescue.service]
+      package: 8036e47c17d40a1f21eb16074a649559-rescue
+      previous_package: null
+      restart_pending: false
+      address: null
+      unit: microvm@rescue.service
+      ready_after: 1.2
+      kept: []
+      failed: false
+      msg: ""
+"""
+
+from ansible_collections.microvm.fleet.plugins.module_utils._microvm.reconcile.module import run_vm
+
+
+def main() -> None:
+    """Run the module."""
+    run_vm()
+
+
+if __name__ == "__main__":
+    main()
