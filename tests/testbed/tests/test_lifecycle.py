@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 
-from .. import cgroup
+from .. import cgroup, ssh
 from ..paths import Bed
 
 pytestmark = pytest.mark.testbed
@@ -23,6 +23,8 @@ pytestmark = pytest.mark.testbed
 TESTBED = Path(__file__).parents[1] / "testbed"
 BED = Bed("lifecycle")
 HOST = BED.host(1)
+BOOT = "systemctl show --property=UserspaceTimestampMonotonic"
+"""Prints on a host what another start of it would not."""
 
 
 def command(*words: str, status: int = 0) -> str:
@@ -100,11 +102,11 @@ def test_a_host_is_a_debian_server(suite: str) -> None:
         suite,
         "host1",
     ]
-    boot = on_host("systemctl show --property=UserspaceTimestampMonotonic; echo kept > /root/marker")
+    boot = on_host(f"{BOOT}; echo kept > /root/marker")
     on_host("apt-get -q update && apt-get -qy install socat >/dev/null && socat -V >/dev/null")
     command("ssh", "--name", BED.name, "host1", "timeout 2 socat - TCP:192.0.2.1:80", status=1)
     command("up", "1", "--name", BED.name, "--suite", suite)
-    assert on_host("systemctl show --property=UserspaceTimestampMonotonic; cat /root/marker") == boot + "kept\n"
+    assert on_host(f"{BOOT}; cat /root/marker") == boot + "kept\n"
 
 
 def test_beds_stand_side_by_side() -> None:
@@ -134,6 +136,15 @@ def test_hosts_power_off_in_order() -> None:
     )
     down()
     assert watcher.wait(timeout=10) == 0
+
+
+def test_hosts_reboot() -> None:
+    """A host comes back by itself, with what it had on its disk."""
+    up()
+    before = on_host(f"touch /root/kept; {BOOT}")
+    ssh.probe(HOST, ["systemctl reboot"])
+    _wait_until(lambda: ssh.probe(HOST, [BOOT]).stdout not in ("", before))
+    assert on_host("systemctl is-system-running --wait; ls /root") == "running\nkept\n"
 
 
 def test_connections_that_are_kept_open_go() -> None:
@@ -202,7 +213,7 @@ def test_a_killed_build_ends_and_leaves_nothing_finished(seconds: float, tmp_pat
 
 
 def _wait_until(predicate: Callable[[], bool]) -> None:
-    end = time.monotonic() + 5
+    end = time.monotonic() + 10
     while not predicate():
         assert time.monotonic() < end
         time.sleep(0.05)
