@@ -1,0 +1,55 @@
+# Copyright (c) 2026 microvm.fleet contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+# `make help` lists the targets. tools/check.py says what each check runs.
+
+SHELL := /bin/bash
+.DEFAULT_GOAL := help
+.PHONY: help setup packages tree generate lock test lint types unit sanity integration molecule \
+	demo demo-down bench clean
+
+export LC_ALL := C.UTF-8
+
+help: ## say what can be made
+	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(firstword $(MAKEFILE_LIST)) | expand -t 14
+
+setup: packages .venv/ready tree ## install missing system packages, make .venv with the pinned tools
+
+packages:
+	@tools/setup packages
+
+.venv/ready: requirements/tools.txt | packages
+	@tools/setup venv
+
+tree:
+	@tools/setup tree
+
+generate: .venv/ready ## write what the option tables say: documentation fragments, argument specs of roles
+	@.venv/bin/python tools/generate.py
+
+lock: .venv/ready ## write requirements/tools.txt anew from tools.in
+	@tools/lock
+
+test: setup ## all checks below, the quick ones first, then a summary
+	@.venv/bin/python tools/check.py
+
+lint: setup ## formats, rules, documentation, changelog, generated files
+types: setup ## mypy
+unit: setup ## pytest: what needs no host
+sanity: setup ## ansible-test sanity
+integration: setup ## ansible-test integration, and the test bed's own tests
+molecule: setup ## the scenarios, on hosts of the test bed
+lint types unit sanity integration molecule:
+	@.venv/bin/python tools/check.py $@
+
+demo: setup ## two throw-away hosts, site.yml, four MicroVMs that answer
+	@demo/run
+
+demo-down: ## take the demo's hosts away
+	@demo/down
+
+bench: setup ## measure, as a table and as JSON
+	@.venv/bin/python bench/run.py
+
+clean: ## remove what the targets above left in the checkout
+	rm -rf .venv .tree .logs .mypy_cache .ruff_cache .pytest_cache .ansible tests/output
