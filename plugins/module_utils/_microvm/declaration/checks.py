@@ -79,6 +79,14 @@ authorized_key = pattern(
 )
 
 
+mode = pattern(r"0?[0-7]{3,4}", "is not a mode: write octal digits in quotes, such as '0644'")
+digest = pattern(r"[0-9a-f]{32}", "is not a digest: it has 32 hexadecimal digits")
+package = pattern(r"[a-z0-9][a-z0-9+.-]+(:[a-z0-9]+)?", "is not the name of a Debian package")
+mirror = pattern(
+    r"(https?|file|copy):[^\s]+|deb(-src)? [^\x00-\x1f]+", "is not a mirror: write a URL, or a line of sources.list(5)"
+)
+
+
 def positive(value: Any) -> Optional[str]:
     """A number of one or more."""
     return None if value >= 1 else f"{value} is too small; write 1 or more"

@@ -1,0 +1,178 @@
+# Copyright (c) 2026 microvm.fleet contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""The guest's root tree: Debian by mmdebstrap, made fit for a small machine."""
+
+from __future__ import annotations
+
+import os
+import shlex
+from typing import Any, List, Mapping, Optional, Tuple
+
+from ..host.files import write_synced
+
+BASE_PACKAGES = (
+    "busybox-static",
+    "dbus",
+    "e2fsprogs",
+    "iproute2",
+    "kmod",
+    "libpam-systemd",
+    "openssh-server",
+    "systemd",
+    "systemd-resolved",
+    "systemd-sysv",
+    "udev",
+)
+
+NEEDLESS_DRIVERS = (
+    *("drivers/accel", "drivers/bluetooth", "drivers/comedi", "drivers/gpu", "drivers/hwmon", "drivers/iio"),
+    *("drivers/infiniband", "drivers/isdn", "drivers/leds", "drivers/media", "drivers/mtd", "drivers/net/wireless"),
+    *("drivers/platform", "drivers/staging", "drivers/usb/gadget", "drivers/usb/serial", "drivers/video"),
+    *("net/bluetooth", "net/mac80211", "net/wireless", "sound"),
+)
+"""Parts of the kernel's module tree for hardware that no MicroVM has."""
+
+# Runs as `sh -c SETUP microvm ROOT KERNEL_PACKAGE EXCLUDES…` when all packages are there.
+SETUP = r"""
+set -eu
+root=$1 kernel=$2
+shift 2
+
+# The kernel package wants an initramfs generator, which is slow and whose work we do ourselves: so it is unpacked only.
+archives=/var/cache/apt/archives
+real=$(chroot "$root" apt-cache depends "$kernel" | sed -n 's/^ *Depends: \(linux-image-[0-9].*\)/\1/p' | head -n 1)
+chroot "$root" sh -c "cd $archives && apt-get -q download -o APT::Sandbox::User=root '${real:-$kernel}'"
+dpkg-deb --fsys-tarfile "$root$archives/${real:-$kernel}"_*.deb | tar -x -C "$root" "$@" ./boot ./lib ./usr/lib \
+    2>/dev/null || true
+set -- "$root"/boot/vmlinuz-*
+[ -e "$1" ] || { echo "no kernel in ${real:-$kernel}" >&2; exit 1; }
+chroot "$root" depmod "${1##*/vmlinuz-}"
+
+# Host keys and machine ids are each guest's own.
+rm -f "$root"/etc/ssh/ssh_host_* "$root"/var/lib/dbus/machine-id
+: > "$root/etc/machine-id"
+rm -f "$root/etc/hostname"
+: > "$root/etc/fstab"
+ln -sf ../run/systemd/resolve/stub-resolv.conf "$root/etc/resolv.conf"
+
+unit() { cat > "$root/etc/systemd/system/$1"; }
+
+unit microvm-ssh-host-key.service <<'END'
+[Unit]
+Description=Make the SSH host key of this MicroVM
+ConditionPathExists=!/etc/ssh/ssh_host_ed25519_key
+DefaultDependencies=no
+After=local-fs.target
+Before=ssh.service
+[Service]
+Type=oneshot
+ExecStart=/usr/bin/ssh-keygen -q -t ed25519 -N "" -f /etc/ssh/ssh_host_ed25519_key
+[Install]
+WantedBy=ssh.service
+END
+mkdir -p "$root/etc/ssh/sshd_config.d" "$root/etc/systemd/system/ssh.service.d"
+cat > "$root/etc/ssh/sshd_config.d/microvm.conf" <<'END'
+HostKey /etc/ssh/ssh_host_ed25519_key
+# Keys that the host gives; they come and go with its declaration.
+AuthorizedKeysFile .ssh/authorized_keys /run/credentials/@system/ssh.authorized_keys.%u
+UseDNS no
+END
+# A check of the configuration before every start takes longer than the start; and nothing that sshd needs comes later.
+cat > "$root/etc/systemd/system/ssh.service.d/microvm.conf" <<'END'
+[Unit]
+After=
+After=microvm-ssh-host-key.service
+[Service]
+ExecStartPre=
+END
+# Else the keys would be copied once and never again.
+sed '/authorized_keys/d' "$root/usr/lib/tmpfiles.d/provision.conf" > "$root/etc/tmpfiles.d/provision.conf"
+
+# Each of these takes its time at every boot and has nothing to do in a guest without disks, screens and users of its own.
+for needless in \
+    apt-daily.timer apt-daily-upgrade.timer dpkg-db-backup.timer e2scrub_all.timer e2scrub_reap.service fstrim.timer \
+    dev-hugepages.mount dev-mqueue.mount sys-fs-fuse-connections.mount sys-kernel-config.mount sys-kernel-debug.mount \
+    sys-kernel-tracing.mount modprobe@configfs.service modprobe@dm_mod.service modprobe@drm.service \
+    modprobe@efi_pstore.service modprobe@fuse.service modprobe@loop.service kmod-static-nodes.service \
+    systemd-pstore.service systemd-binfmt.service proc-sys-fs-binfmt_misc.automount systemd-hwdb-update.service \
+    systemd-journal-catalog-update.service systemd-machine-id-commit.service systemd-network-generator.service \
+    systemd-update-done.service systemd-update-utmp.service systemd-update-utmp-runlevel.service ldconfig.service \
+    systemd-boot-random-seed.service systemd-pcrmachine.service systemd-pcrphase.service \
+    systemd-pcrphase-sysinit.service systemd-tpm2-setup.service systemd-tpm2-setup-early.service tpm2.target \
+    getty@tty1.service getty-static.service; do
+    ln -sf /dev/null "$root/etc/systemd/system/$needless"
+done
+chroot "$root" systemctl --quiet enable systemd-networkd.service systemd-resolved.service ssh.service \
+    microvm-ssh-host-key.service
+chroot "$root" systemctl --quiet disable systemd-networkd-wait-online.service
+printf '%s\n' button qemu_fw_cfg > "$root/etc/modules-load.d/microvm.conf"
+"""
+
+CLEAN_UP = r"""
+set -eu
+root=$1
+rm -rf "$root"/var/cache/apt/archives/*.deb "$root"/var/lib/apt/lists/* "$root"/var/cache/debconf/* "$root"/var/log/* \
+    "$root"/usr/share/doc/* "$root"/usr/share/man/* "$root"/usr/share/locale/* "$root"/usr/share/info/*
+mkdir -p "$root/var/log/journal"
+"""
+
+# A build host may be too small or too slow for full syncs; nothing is kept of a build that is cut off.
+DPKG_OPTIONS = (
+    "force-unsafe-io",
+    "path-exclude=/usr/share/man/*",
+    "path-exclude=/usr/share/locale/*",
+    "path-exclude=/usr/share/info/*",
+    "path-exclude=/usr/share/doc/*",
+    "path-include=/usr/share/doc/*/copyright",
+)
+
+
+def mmdebstrap_command(
+    declaration: Mapping[str, Any], tree: str, overlay: str, cache: Optional[str]
+) -> List[str]:
+    """The command that makes the tree. ``overlay`` is a directory with the declared files."""
+    packages = [*BASE_PACKAGES, *declaration["packages"]]
+    command = ["mmdebstrap", "--quiet", "--mode=root", "--variant=minbase", "--include=" + ",".join(packages)]
+    command += [f"--architectures={declaration['architecture']}", "--format=directory"]
+    command += [f"--dpkgopt={option}" for option in DPKG_OPTIONS]
+    if cache is not None:
+        archives = "/var/cache/apt/archives"
+        command += [f'--setup-hook=mkdir -p "$1{archives}"', f"--setup-hook=sync-in {shlex.quote(cache)} {archives}"]
+        command += ["--skip=essential/unlink,cleanup/apt"]
+    command += _hooks(declaration, overlay)
+    if cache is not None:
+        command += [f"--customize-hook=sync-out {archives} {shlex.quote(cache)}"]
+    command += [f"--customize-hook={_shell(CLEAN_UP)}"]
+    return [*command, declaration["suite"], tree, *declaration["mirrors"]]
+
+
+def _hooks(declaration: Mapping[str, Any], overlay: str) -> List[str]:
+    excludes = [f"--exclude=*/modules/*/kernel/{path}" for path in NEEDLESS_DRIVERS]
+    arguments = [declaration["kernel_package"], *excludes]
+    hooks = [_shell(SETUP, *arguments), f'cp --recursive --preserve=mode {shlex.quote(overlay)}/. "$1/"']
+    hooks += [f'chroot "$1" sh -c {shlex.quote(command)}' for command in declaration["commands"]]
+    return [f"--customize-hook={hook}" for hook in hooks]
+
+
+def _shell(script: str, *arguments: str) -> str:
+    """A script as one word of a hook; mmdebstrap gives the tree's path as ``$1``."""
+    return f'sh -c {shlex.quote(script)} microvm "$1" ' + " ".join(shlex.quote(argument) for argument in arguments)
+
+
+def write_overlay(declaration: Mapping[str, Any], directory: str) -> None:
+    """The declared files, as they will lie in the guest."""
+    os.makedirs(directory, exist_ok=True)
+    for file in declaration["files"]:
+        path = os.path.join(directory, file["path"].lstrip("/"))
+        os.makedirs(os.path.dirname(path), exist_ok=True)
+        write_synced(path, file["content"].encode(), int(file["mode"], 8))
+
+
+def kernel_release(tree: str) -> Tuple[str, str]:
+    """Path of the tree's kernel and its release (`uname -r`)."""
+    prefix = "vmlinuz-"
+    boot = os.path.join(tree, "boot")
+    release = max(name[len(prefix) :] for name in os.listdir(boot) if name.startswith(prefix))
+    return os.path.join(boot, prefix + release), release
