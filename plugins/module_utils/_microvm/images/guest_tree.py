@@ -97,7 +97,7 @@ for needless in \
     sys-kernel-tracing.mount modprobe@configfs.service modprobe@dm_mod.service modprobe@drm.service \
     modprobe@efi_pstore.service modprobe@fuse.service modprobe@loop.service kmod-static-nodes.service \
     systemd-pstore.service systemd-binfmt.service proc-sys-fs-binfmt_misc.automount systemd-hwdb-update.service \
-    systemd-journal-catalog-update.service systemd-machine-id-commit.service systemd-network-generator.service \
+    systemd-journal-catalog-update.service systemd-machine-id-commit.service \
     systemd-update-done.service systemd-update-utmp.service systemd-update-utmp-runlevel.service ldconfig.service \
     systemd-boot-random-seed.service systemd-pcrmachine.service systemd-pcrphase.service \
     systemd-pcrphase-sysinit.service systemd-tpm2-setup.service systemd-tpm2-setup-early.service tpm2.target \
@@ -113,7 +113,7 @@ printf '%s\n' button qemu_fw_cfg > "$root/etc/modules-load.d/microvm.conf"
 CLEAN_UP = r"""
 set -eu
 root=$1
-rm -rf "$root"/var/cache/apt/archives/*.deb "$root"/var/lib/apt/lists/* "$root"/var/cache/debconf/* "$root"/var/log/* \
+rm -rf "$root"/var/cache/apt/archives/*.deb "$root"/var/cache/apt/*.bin "$root"/var/lib/apt/lists/* "$root"/var/cache/debconf/* "$root"/var/log/* \
     "$root"/usr/share/doc/* "$root"/usr/share/man/* "$root"/usr/share/locale/* "$root"/usr/share/info/*
 mkdir -p "$root/var/log/journal"
 """

@@ -1,0 +1,78 @@
+#!/usr/bin/python
+
+# Copyright (c) 2026 microvm.fleet contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+module: microvm_image
+short_description: Build and install guest images
+version_added: 0.1.0
+description:
+  - Builds a Debian guest image with mmdebstrap, or verifies and installs a copy of one.
+  - An image is named by the digest of all that was declared of it, so an unchanged declaration builds nothing.
+author:
+  - microvm.fleet contributors (@microvm)
+extends_documentation_fragment:
+  - microvm.fleet.image
+  - microvm.fleet.attributes
+attributes:
+  check_mode:
+    support: full
+  diff_mode:
+    support: none
+  idempotent:
+    support: full
+"""
+
+EXAMPLES = r"""
+- name: Build an image
+  microvm.fleet.microvm_image:
+    image:
+      name: web
+      packages: [nginx-light]
+    store: /var/cache/microvm-fleet/images
+    cache: /var/cache/microvm-fleet/archives
+"""
+
+RETURN = r"""
+digest:
+  description: Name of the image in a store.
+  returned: success
+  type: str
+  sample: 49ff6815245f546fb08486d2e3452b0a
+path:
+  description: Directory of the image.
+  returned: success
+  type: str
+  sample: /var/cache/microvm-fleet/images/49ff6815245f546fb08486d2e3452b0a
+files:
+  description: What lies in that directory.
+  returned: when O(state=built)
+  type: list
+  elements: str
+  sample: [kernel, initrd, root.erofs, manifest.json]
+name:
+  description: Name of the image.
+  returned: when O(state=built)
+  type: str
+  sample: web
+store_disk_type:
+  description: File system of the root disk.
+  returned: when O(state=built)
+  type: str
+  sample: erofs
+"""
+
+from ansible_collections.microvm.fleet.plugins.module_utils._microvm.images.module import run_image
+
+
+def main() -> None:
+    """Run the module."""
+    run_image()
+
+
+if __name__ == "__main__":
+    main()
