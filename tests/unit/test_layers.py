@@ -1,0 +1,189 @@
+# Copyright (c) 2026 microvm.fleet contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Holds what docs/architecture.md says of the code: layers, no effects where none should be, small functions."""
+
+from __future__ import annotations
+
+import ast
+import statistics
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+MODULES = ROOT / "plugins" / "modules"
+CODE = ROOT / "plugins" / "module_utils" / "_microvm"
+
+LAYERS = ("declaration", "hypervisors", "runner", "host", "images", "reconcile", "cli")
+"""Each imports from itself and from those before it."""
+PURE = LAYERS[:3]
+EFFECTS = {"ansible", "asyncio", "io", "os", "pathlib", "shutil", "socket", "subprocess", "tempfile", "urllib"}
+"""What a pure layer leaves alone."""
+WITHOUT_EFFECTS = {"os.path"}
+
+Function = ast.FunctionDef | ast.AsyncFunctionDef
+
+
+def sources(directory: Path) -> list[Path]:
+    """The Python files below a directory, in a stable order."""
+    return sorted(path for path in directory.rglob("*.py") if "__pycache__" not in path.parts)
+
+
+def name(path: Path) -> str:
+    """How a test case is called."""
+    return str(path.relative_to(ROOT))
+
+
+def imports(tree: ast.AST, package: tuple[str, ...]) -> Iterator[tuple[str, ...]]:
+    """Every imported name as its parts; relative ones begin with ``_microvm``, and ``package`` is where they start."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            yield from (tuple(alias.name.split(".")) for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            module = tuple(node.module.split(".")) if node.module else ()
+            base = ("_microvm", *package)[: len(package) + 2 - node.level] if node.level else ()
+            yield from ((*base, *module, alias.name) for alias in node.names)
+
+
+def own_part(imported: tuple[str, ...]) -> str | None:
+    """The layer that an import is from; None if it is not from this code."""
+    if "_microvm" not in imported:
+        return None
+    following = imported[imported.index("_microvm") + 1 :]
+    return following[0] if following else "_microvm"
+
+
+def violations(source: str, package: tuple[str, ...]) -> list[str]:
+    """What a file in ``package`` (its first part is the layer) imports and must not."""
+    layer = package[0]
+    allowed = LAYERS[: LAYERS.index(layer) + 1]
+    found = []
+    for imported in imports(ast.parse(source), package):
+        part, full = own_part(imported), ".".join(imported)
+        if part is not None and part not in allowed:
+            found.append(f"{layer} imports {full}: layers are {', '.join(LAYERS)}, each imports only from those before")
+        if part is None and layer in PURE and imported[0] in EFFECTS and not is_harmless(imported):
+            found.append(f"{layer} is pure, and imports {full}")
+    return found
+
+
+def is_harmless(imported: tuple[str, ...]) -> bool:
+    """Whether an import is a part without effects of a module with effects."""
+    return ".".join(imported[:2]) in WITHOUT_EFFECTS
+
+
+@pytest.mark.parametrize("path", [path for path in sources(CODE) if path.parent != CODE], ids=name)
+def test_imports(path: Path) -> None:
+    assert violations(path.read_text(), path.parent.relative_to(CODE).parts) == []
+
+
+def test_all_code_is_in_a_layer() -> None:
+    directories = {path.relative_to(CODE).parts[0] for path in sources(CODE)} - {"__init__.py"}
+    assert directories <= set(LAYERS)
+
+
+@pytest.mark.parametrize(
+    ("source", "package"),
+    [
+        ("from ..runner import render", ("declaration",)),
+        ("from .. import host", ("runner",)),
+        ("from ..host.store import Store", ("hypervisors",)),
+        ("from ...host.store import Store", ("hypervisors", "qemu")),
+        ("def late():\n    from ..reconcile import plan", ("host",)),
+        (
+            "from ansible_collections.microvm.fleet.plugins.module_utils._microvm.host import systemd",
+            ("runner",),
+        ),
+        ("from ..elsewhere import thing", ("host",)),
+        ("import subprocess", ("declaration",)),
+        ("import os", ("declaration",)),
+        ("from os import unlink", ("runner",)),
+        ("from ansible.module_utils.basic import AnsibleModule", ("hypervisors",)),
+    ],
+)
+def test_a_bad_import_is_seen(source: str, package: tuple[str, ...]) -> None:
+    assert len(violations(source, package)) == 1
+
+
+@pytest.mark.parametrize(
+    ("source", "package"),
+    [
+        ("from . import names", ("declaration",)),
+        ("from .names import UNITS", ("declaration",)),
+        ("from ..declaration.names import UNITS", ("runner",)),
+        ("from .parts import x", ("hypervisors", "qemu")),
+        ("import subprocess", ("host",)),
+        ("import os.path", ("declaration",)),
+        ("from os.path import join", ("declaration",)),
+        ("import posixpath, hashlib", ("runner",)),
+    ],
+)
+def test_a_good_import_is_let_through(source: str, package: tuple[str, ...]) -> None:
+    assert violations(source, package) == []
+
+
+def without_documentation(source: str) -> list[str]:
+    """A module's lines but for its documentation strings, blank lines and comments."""
+    tree = ast.parse(source)
+    documentation = {
+        number
+        for node in tree.body
+        if isinstance(node, ast.Assign) and isinstance(node.value, ast.Constant) and node.end_lineno
+        for number in range(node.lineno, node.end_lineno + 1)
+    }
+    lines = (line for number, line in enumerate(source.splitlines(), 1) if number not in documentation)
+    return [line for line in lines if line.strip() and not line.startswith("#")]
+
+
+@pytest.mark.parametrize("path", sources(MODULES), ids=name)
+def test_modules_have_no_logic(path: Path) -> None:
+    source = path.read_text()
+    functions = [node.name for node in ast.walk(ast.parse(source)) if isinstance(node, Function)]
+    assert functions == ["main"]
+    assert len(without_documentation(source)) < 60
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "plugins").rglob("__init__.py")), ids=name)
+def test_packages_are_empty(path: Path) -> None:
+    assert path.read_text() == ""
+
+
+def functions() -> list[tuple[str, Function]]:
+    """Every function of the collection, with a name to find it by."""
+    return [
+        (f"{name(path)}:{node.lineno} {node.name}", node)
+        for path in sources(ROOT / "plugins")
+        for node in ast.walk(ast.parse(path.read_text()))
+        if isinstance(node, Function)
+    ]
+
+
+def length(function: Function) -> int:
+    """Lines, its documentation included."""
+    return (function.end_lineno or function.lineno) - function.lineno + 1
+
+
+def parameters(function: Function) -> list[ast.arg]:
+    """All that is to be annotated."""
+    spec = function.args
+    named = [*spec.posonlyargs, *spec.args, *spec.kwonlyargs]
+    starred = [parameter for parameter in (spec.vararg, spec.kwarg) if parameter]
+    return [parameter for parameter in named + starred if parameter.arg not in ("self", "cls")]
+
+
+def test_functions_are_small() -> None:
+    lengths = sorted(length(function) for _, function in functions())
+    longest = max(functions(), key=lambda item: length(item[1]))
+    assert length(longest[1]) <= 60, longest[0]
+    assert statistics.median(lengths) <= 10
+    assert lengths[len(lengths) * 9 // 10] <= 35
+
+
+def test_functions_are_annotated() -> None:
+    assert [
+        where
+        for where, function in functions()
+        if function.returns is None or any(parameter.annotation is None for parameter in parameters(function))
+    ] == []
