@@ -1,0 +1,32 @@
+# Copyright (c) 2026 microvm.fleet contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Runs the stages that are named, or all, each to its end; then says how each step went, and what was left out and why.
+
+``python tools/check.py [STAGE…]``; the exit status is 0 when no step failed. Logs are in ``.logs``.
+"""
+
+from __future__ import annotations
+
+import sys
+import time
+
+from checking.report import summary
+from checking.runner import Result, run_stage
+from checking.stages import STAGES
+
+
+def main(names: list[str]) -> int:
+    """Run, summarise."""
+    unknown = [name for name in names if name not in STAGES]
+    if unknown:
+        print(f"no such stage: {', '.join(unknown)}; there are: {', '.join(STAGES)}", file=sys.stderr)
+        return 2
+    begin, results = time.monotonic(), list[Result]()
+    for name in names or STAGES:
+        results += run_stage(name, STAGES[name])
+    print(summary(results, time.monotonic() - begin))
+    return 1 if any(result.status == "failed" for result in results) else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,135 @@
+# Copyright (c) 2026 microvm.fleet contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Runs one step after the other: a command with a time limit, its output in a log."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Mapping
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal, TextIO
+
+ROOT = Path(__file__).resolve().parents[2]
+VENV = ROOT / ".venv" / "bin"
+LOGS = ROOT / ".logs"
+
+LEFT_OUT = re.compile(r"^(?:SKIPPED (?:\[\d+\] )?|WARNING: (?=Skipping|Excluding|Reviewing))(.*)")
+"""How pytest and ansible-test say what they did not do."""
+SHOWN_LINES = 100
+"""So much of a failed step's output is shown, when it has not been shown before."""
+
+
+@dataclass(frozen=True)
+class Step:
+    """A command, or why it can't run here."""
+
+    name: str
+    command: tuple[str | Path, ...]
+    directory: Path = ROOT
+    environment: Mapping[str, str] = field(default_factory=dict)
+    minutes: float = 10
+    is_live: bool = False
+    skip: str = ""
+
+
+@dataclass(frozen=True)
+class Result:
+    """What became of a step."""
+
+    stage: str
+    step: Step
+    status: Literal["passed", "failed", "skipped"]
+    seconds: float = 0
+    left_out: tuple[str, ...] = ()
+
+
+Stage = Callable[[ExitStack], list[Step]]
+"""Prepares what its steps need, undone at the end of the stack, and returns the steps."""
+
+
+def run_stage(name: str, stage: Stage) -> list[Result]:
+    """Every step of a stage; one that fails stops none of the others."""
+    print(f"\n=== {name}", flush=True)
+    with ExitStack() as stack:
+        return [_run(name, step) for step in stage(stack)]
+
+
+def _run(stage: str, step: Step) -> Result:
+    if step.skip:
+        print(f"--- {step.name}: skipped, {step.skip}", flush=True)
+        return Result(stage, step, "skipped", left_out=(step.skip,))
+    if step.is_live:
+        print(f"--- {step.name}", flush=True)
+    log, begin = LOGS / f"{stage}-{step.name.replace(' ', '-')}.log", time.monotonic()
+    LOGS.mkdir(exist_ok=True)
+    with log.open("w+", encoding="utf-8", errors="replace") as output:
+        status = _execute(step, output)
+        seconds = time.monotonic() - begin
+        output.seek(0)
+        lines = output.read().splitlines()
+    if status and not step.is_live:
+        print("\n".join(lines[-SHOWN_LINES:]))
+    outcome = f"FAILED ({_reason(status, step)}), log: {log.relative_to(ROOT)}" if status else "passed"
+    print(f"--- {step.name}: {outcome}, {seconds:.1f} s", flush=True)
+    left_out = tuple(dict.fromkeys(match[1] for match in map(LEFT_OUT.match, lines) if match))
+    return Result(stage, step, "failed" if status else "passed", seconds, left_out)
+
+
+def _reason(status: int, step: Step) -> str:
+    limit = f"killed, perhaps by its limit of {step.minutes:g} minutes"
+    return limit if status == -signal.SIGKILL else f"exit status {status}"
+
+
+def _environment(step: Step) -> dict[str, str]:
+    path = {"PATH": f"{VENV}{os.pathsep}{os.environ.get('PATH', os.defpath)}"}
+    return {**os.environ, **path, "LC_ALL": "C.UTF-8", "PYTHONUNBUFFERED": "1", **step.environment}
+
+
+def _execute(step: Step, output: TextIO) -> int:
+    """The exit status. The command's process group never outlives its time limit or this process's interruption."""
+    try:
+        process = subprocess.Popen(
+            step.command,
+            cwd=step.directory,
+            env=_environment(step),
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            errors="replace",
+            start_new_session=True,
+        )
+    except OSError as error:
+        output.write(f"{error}\n")
+        return 127
+    limit = threading.Timer(step.minutes * 60, _kill, (process,))
+    limit.start()
+    try:
+        _copy(process, output, step.is_live)
+        return process.wait()
+    except BaseException:
+        _kill(process)
+        raise
+    finally:
+        limit.cancel()
+
+
+def _copy(process: subprocess.Popen[str], output: TextIO, is_live: bool) -> None:
+    for line in process.stdout or ():
+        output.write(line)
+        if is_live:
+            sys.stdout.write(line)
+            sys.stdout.flush()
+
+
+def _kill(process: subprocess.Popen[str]) -> None:
+    if process.poll() is None:
+        os.killpg(process.pid, signal.SIGKILL)

@@ -1,0 +1,116 @@
+# Copyright (c) 2026 microvm.fleet contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What is checked. The order is that of ``make test``: what is quick comes first."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import sys
+from contextlib import ExitStack
+from pathlib import Path
+
+from .ansible_test import checkout_files, collection_copy, provide_pip, search_path
+from .runner import ROOT, Stage, Step
+
+PYTHON = sys.executable
+COLLECTION = "ansible_collections.microvm.fleet"
+TREE = {"ANSIBLE_COLLECTIONS_PATH": str(ROOT / ".tree")}
+SHELL_SCRIPT = re.compile(rb"#!(/usr)?/bin/(env )?(ba|da)?sh\b")
+SCENARIOS = ("default", "debian12")
+
+
+def lint(_: ExitStack) -> list[Step]:
+    """Formats, rules, documentation, changelog, generated files."""
+    return [
+        Step("ruff format", ("ruff", "format", "--check", ".")),
+        Step("ruff check", ("ruff", "check", ".")),
+        Step("yamllint", ("yamllint", "--strict", ".")),
+        Step("shellcheck", ("shellcheck", "--severity=warning", *shell_scripts()), skip=lacking("shellcheck")),
+        Step("generated files", (PYTHON, "tools/generate.py", "--check")),
+        Step("changelog", ("antsibull-changelog", "lint")),
+        Step(
+            "documentation",
+            ("antsibull-docs", "lint-collection-docs", "--plugin-docs", "--validate-collection-refs", "self", "."),
+        ),
+        Step("ansible-lint", ("ansible-lint", "--offline", "--strict", "--nocolor"), environment=TREE),
+    ]
+
+
+def types(_: ExitStack) -> list[Step]:
+    """mypy: the collection and its tests under their full names, then what runs from the checkout."""
+    programs = [path for path in ("tools", "bench", "demo") if any((ROOT / path).glob("*.py"))]
+    return [
+        Step("plugins", ("mypy", "--package", f"{COLLECTION}.plugins")),
+        Step("unit tests", ("mypy", "--package", f"{COLLECTION}.tests.unit")),
+        Step("test bed", ("mypy", "--package", "testbed")),
+        *(Step(path, ("mypy", path)) for path in programs),
+    ]
+
+
+def unit(_: ExitStack) -> list[Step]:
+    """What needs no host."""
+    return [Step("pytest", (PYTHON, "-m", "pytest", "-q", "-m", "not testbed"))]
+
+
+def sanity(stack: ExitStack) -> list[Step]:
+    """Ansible's own tests, on all Pythons of managed hosts."""
+    directory, environment = ansible_test(stack)
+    command = ("ansible-test", "sanity", "--local", "--color", "no")
+    return [Step("ansible-test", command, directory, environment, minutes=20, is_live=True)]
+
+
+def integration(stack: ExitStack) -> list[Step]:
+    """On real kernel objects, and the test bed itself."""
+    directory, environment = ansible_test(stack)
+    command = ("ansible-test", "integration", "--local", "--color", "no", "--allow-root", "--allow-destructive")
+    bed = (PYTHON, "-m", "pytest", "-m", "testbed", "tests/testbed/tests")
+    return [
+        Step("ansible-test", command, directory, environment, minutes=20, is_live=True, skip=lacking_root()),
+        Step("test bed", bed, minutes=20, is_live=True, skip=lacking_root()),
+    ]
+
+
+def molecule(_: ExitStack) -> list[Step]:
+    """The scenarios, on hosts of the test bed."""
+    return [
+        Step(name, ("molecule", "test", "-s", name), environment=TREE, minutes=25, is_live=True, skip=lacking_root())
+        for name in SCENARIOS
+    ]
+
+
+STAGES: dict[str, Stage] = {
+    "lint": lint,
+    "types": types,
+    "unit": unit,
+    "sanity": sanity,
+    "integration": integration,
+    "molecule": molecule,
+}
+
+
+def ansible_test(stack: ExitStack) -> tuple[Path, dict[str, str]]:
+    """Where ansible-test runs, and with which environment."""
+    provide_pip()
+    return stack.enter_context(collection_copy()), {"PATH": search_path()}
+
+
+def shell_scripts() -> list[Path]:
+    """Every shell script of the checkout."""
+    return [path for path in checkout_files() if (ROOT / path).is_file() and _is_shell_script(ROOT / path)]
+
+
+def _is_shell_script(path: Path) -> bool:
+    with path.open("rb") as file:
+        return SHELL_SCRIPT.match(file.readline()) is not None
+
+
+def lacking(program: str) -> str:
+    """Why a step that needs a program can't run; empty if it can."""
+    return "" if shutil.which(program) else f"{program} is not installed"
+
+
+def lacking_root() -> str:
+    """Why a step that needs root can't run; empty if it can."""
+    return "" if os.geteuid() == 0 else "needs root"
