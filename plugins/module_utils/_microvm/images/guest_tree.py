@@ -87,6 +87,15 @@ After=microvm-ssh-host-key.service
 [Service]
 ExecStartPre=
 END
+# Announce only the devices that a MicroVM has: for all others udev would load drivers that find nothing.
+mkdir -p "$root/etc/systemd/system/systemd-udev-trigger.service.d"
+cat > "$root/etc/systemd/system/systemd-udev-trigger.service.d/microvm.conf" <<'END'
+[Service]
+ExecStart=
+ExecStart=-udevadm trigger --action=add --prioritized-subsystem=net,block --subsystem-match=block \
+    --subsystem-match=net --subsystem-match=virtio --subsystem-match=input --subsystem-match=tty \
+    --subsystem-match=pci --subsystem-match=usb
+END
 # Else the keys would be copied once and never again.
 sed '/authorized_keys/d' "$root/usr/lib/tmpfiles.d/provision.conf" > "$root/etc/tmpfiles.d/provision.conf"
 
@@ -113,8 +122,9 @@ printf '%s\n' button qemu_fw_cfg > "$root/etc/modules-load.d/microvm.conf"
 CLEAN_UP = r"""
 set -eu
 root=$1
-rm -rf "$root"/var/cache/apt/archives/*.deb "$root"/var/cache/apt/*.bin "$root"/var/lib/apt/lists/* "$root"/var/cache/debconf/* "$root"/var/log/* \
+rm -rf "$root"/var/cache/apt/archives/*.deb "$root"/var/cache/apt/*.bin "$root"/var/lib/apt/lists/* "$root"/var/cache/debconf/* \
     "$root"/usr/share/doc/* "$root"/usr/share/man/* "$root"/usr/share/locale/* "$root"/usr/share/info/*
+find "$root/var/log" -type f -delete
 mkdir -p "$root/var/log/journal"
 """
 
