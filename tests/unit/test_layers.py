@@ -174,7 +174,7 @@ def parameters(function: Function) -> list[ast.arg]:
 
 
 def test_functions_are_small() -> None:
-    lengths = sorted(length(function) for _, function in functions())
+    lengths = sorted(length(function) for _where, function in functions())
     longest = max(functions(), key=lambda item: length(item[1]))
     assert length(longest[1]) <= 60, longest[0]
     assert statistics.median(lengths) <= 10

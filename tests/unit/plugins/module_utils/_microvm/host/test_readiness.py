@@ -1,0 +1,59 @@
+# Copyright (c) 2026 microvm.fleet contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Readiness against real sockets."""
+
+from __future__ import annotations
+
+import json
+import socket
+import threading
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from ansible_collections.microvm.fleet.plugins.module_utils._microvm.host.readiness import Readiness, probe
+
+
+def ready(check: str, port: int = 1, control_socket: str = "/nonexistent") -> Readiness:
+    return Readiness("microvm@x.service", check, "127.0.0.1", port, 1, control_socket)
+
+
+def serve(server: socket.socket, answer: Callable[[socket.socket], None]) -> None:
+    def accept() -> None:
+        connection, _address = server.accept()
+        with connection:
+            answer(connection)
+
+    threading.Thread(target=accept, daemon=True).start()
+
+
+@pytest.mark.parametrize(
+    ("greeting", "check", "is_ready"),
+    [(b"SSH-2.0-x\r\n", "ssh", True), (b"HTTP/1.1 400\r\n", "ssh", False), (b"", "ssh", False), (b"", "tcp", True)],
+)
+def test_ports(greeting: bytes, check: str, is_ready: bool) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        serve(server, lambda connection: connection.sendall(greeting))
+        assert (probe(ready(check, server.getsockname()[1])) is None) == is_ready
+
+
+def test_nobody_listens() -> None:
+    assert "refused" in str(probe(ready("ssh")))
+    assert "No such file" in str(probe(ready("hypervisor")))
+
+
+@pytest.mark.parametrize(("status", "is_ready"), [("running", True), ("internal-error", False)])
+def test_hypervisor(tmp_path: Path, status: str, is_ready: bool) -> None:
+    def answer(connection: socket.socket) -> None:
+        connection.sendall(b'{"QMP": {}}\n')
+        connection.recv(4096)
+        state = {"status": status, "running": is_ready}
+        connection.sendall(b'{"return": {}}\n' + json.dumps({"return": state}).encode() + b"\n")
+
+    with socket.socket(socket.AF_UNIX) as server:
+        server.bind(str(tmp_path / "s"))
+        server.listen()
+        serve(server, answer)
+        seen = probe(ready("hypervisor", control_socket=str(tmp_path / "s")))
+    assert (seen is None) == is_ready

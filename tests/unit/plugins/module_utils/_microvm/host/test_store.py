@@ -1,0 +1,85 @@
+# Copyright (c) 2026 microvm.fleet contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Packages are there as a whole or not at all."""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from ansible_collections.microvm.fleet.plugins.module_utils._microvm.host import files
+from ansible_collections.microvm.fleet.plugins.module_utils._microvm.host.store import PackageStore
+from ansible_collections.microvm.fleet.plugins.module_utils._microvm.runner.package import File, Package
+
+PACKAGE = Package("web", {"bin/run": File(b"#!/bin/sh\n", True), "share/a/b": File(b"text\n"), "share/c": File(b"")})
+WRITES = ("fsync", "rename", "mkdir", "open")
+
+
+def content(directory: Path) -> dict[str, tuple[bytes, int]]:
+    found = (path for path in directory.rglob("*") if path.is_file())
+    return {str(path.relative_to(directory)): (path.read_bytes(), path.stat().st_mode & 0o777) for path in found}
+
+
+EXPECTED = {"bin/run": (b"#!/bin/sh\n", 0o755), "share/a/b": (b"text\n", 0o644), "share/c": (b"", 0o644)}
+
+
+def test_install_list_remove(tmp_path: Path) -> None:
+    store = PackageStore(str(tmp_path / "packages"))
+    assert store.contents() == {}
+    store.install(PACKAGE)
+    store.install(PACKAGE)
+    assert store.contents() == {"web": [PACKAGE.directory_name]}
+    assert content(Path(store.path(PACKAGE.directory_name))) == EXPECTED
+    assert store.owns(store.path("x-web")) == "x-web"
+    assert store.owns("/nix/store/x-web") is None
+    store.remove(PACKAGE.directory_name)
+    assert store.contents() == {}
+
+
+def killed_at_call(number: int, directory: str) -> bool:
+    """Install in a child that is killed before its ``number``-th write-like call; whether it was killed."""
+    child = os.fork()
+    if child == 0:
+        calls = iter(range(number))
+
+        def counting(original: Callable[..., Any]) -> Callable[..., Any]:
+            def call(*arguments: Any, **options: Any) -> Any:
+                if next(calls, None) is None:
+                    os.kill(os.getpid(), signal.SIGKILL)
+                return original(*arguments, **options)
+
+            return call
+
+        for name in WRITES:
+            setattr(os, name, counting(getattr(os, name)))
+        PackageStore(directory).install(PACKAGE)
+        os._exit(0)
+    return os.WIFSIGNALED(os.waitpid(child, 0)[1])
+
+
+def test_killed_at_every_write_and_completed_by_the_next(tmp_path: Path) -> None:
+    kills = 0
+    while killed_at_call(kills, str(tmp_path / str(kills))):
+        store = PackageStore(str(tmp_path / str(kills)))
+        installed = store.contents()
+        if installed:
+            assert content(Path(store.path(PACKAGE.directory_name))) == EXPECTED
+        store.install(PACKAGE)
+        assert content(Path(store.path(PACKAGE.directory_name))) == EXPECTED
+        kills += 1
+    assert kills > 10
+
+
+@pytest.mark.parametrize("before", [None, "/old"], ids=["new", "replaced"])
+def test_links_are_switched(tmp_path: Path, before: str | None) -> None:
+    link = str(tmp_path / "current")
+    if before:
+        os.symlink(before, link)
+    files.replace_link(link, "/new")
+    assert files.link_target(link) == "/new"
+    assert os.listdir(tmp_path) == ["current"]

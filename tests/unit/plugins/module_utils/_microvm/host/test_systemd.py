@@ -1,0 +1,40 @@
+# Copyright (c) 2026 microvm.fleet contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""What systemctl prints."""
+
+from __future__ import annotations
+
+from ansible_collections.microvm.fleet.plugins.module_utils._microvm.host.systemd import Unit, parse_show
+
+OUTPUT = """\
+Id=microvm@web.service
+LoadState=loaded
+ActiveState=active
+SubState=running
+UnitFileState=enabled
+Result=success
+
+Id=microvm@gone.service
+LoadState=not-found
+ActiveState=inactive
+SubState=dead
+UnitFileState=
+Result=success
+"""
+
+
+def test_blocks_of_units() -> None:
+    units = parse_show(OUTPUT)
+    assert units == {
+        "microvm@web.service": Unit("loaded", "active", "running", "enabled", "success"),
+        "microvm@gone.service": Unit("not-found", "inactive", "dead", "", "success"),
+    }
+    assert units["microvm@web.service"].running
+    assert units["microvm@web.service"].enabled
+    assert not units["microvm@gone.service"].running
+
+
+def test_units_on_their_way_count_as_running() -> None:
+    assert Unit(active_state="activating").running
+    assert not Unit(active_state="failed").running
