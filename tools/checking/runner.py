@@ -21,7 +21,7 @@ ROOT = Path(__file__).resolve().parents[2]
 VENV = ROOT / ".venv" / "bin"
 LOGS = ROOT / ".logs"
 
-LEFT_OUT = re.compile(r"^(?:SKIPPED (?:\[\d+\] )?|WARNING: (?=Skipping|Excluding|Reviewing))(.*)")
+LEFT_OUT = re.compile(r"^(?:SKIPPED (?:\[\d+\] )?|WARNING: (?=Skipping|Excluding))(.*)")
 """How pytest and ansible-test say what they did not do."""
 SHOWN_LINES = 100
 """So much of a failed step's output is shown, when it has not been shown before."""

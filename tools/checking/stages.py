@@ -11,7 +11,7 @@ import sys
 from contextlib import ExitStack
 from pathlib import Path
 
-from .ansible_test import checkout_files, collection_copy, provide_pip, search_path
+from .ansible_test import PYTHONS, checkout_files, collection_copy, provide_pip, search_path
 from .runner import ROOT, Stage, Step
 
 PYTHON = sys.executable
@@ -21,7 +21,7 @@ SHELL_SCRIPT = re.compile(rb"#!(/usr)?/bin/(env )?(ba|da)?sh\b")
 SCENARIOS = ("default", "debian12")
 
 
-def lint(_: ExitStack) -> list[Step]:
+def lint(_stack: ExitStack) -> list[Step]:
     """Formats, rules, documentation, changelog, generated files."""
     return [
         Step("ruff format", ("ruff", "format", "--check", ".")),
@@ -38,7 +38,7 @@ def lint(_: ExitStack) -> list[Step]:
     ]
 
 
-def types(_: ExitStack) -> list[Step]:
+def types(_stack: ExitStack) -> list[Step]:
     """mypy: the collection and its tests under their full names, then what runs from the checkout."""
     programs = [path for path in ("tools", "bench", "demo") if any((ROOT / path).glob("*.py"))]
     return [
@@ -49,16 +49,21 @@ def types(_: ExitStack) -> list[Step]:
     ]
 
 
-def unit(_: ExitStack) -> list[Step]:
+def unit(_stack: ExitStack) -> list[Step]:
     """What needs no host."""
     return [Step("pytest", (PYTHON, "-m", "pytest", "-q", "-m", "not testbed"))]
 
 
 def sanity(stack: ExitStack) -> list[Step]:
-    """Ansible's own tests, on all Pythons of managed hosts."""
+    """Ansible's own tests on all Pythons of managed hosts, and the unit tests on the oldest one."""
     directory, environment = ansible_test(stack)
+    path, oldest = environment["PATH"], PYTHONS[0]
+    units = ("ansible-test", "units", "--venv", "--color", "no", "--python", oldest)
     command = ("ansible-test", "sanity", "--local", "--color", "no")
-    return [Step("ansible-test", command, directory, environment, minutes=20, is_live=True)]
+    return [
+        Step(f"units {oldest}", units, directory, environment, skip=lacking(f"python{oldest}", path)),
+        Step("ansible-test", command, directory, environment, minutes=20, is_live=True),
+    ]
 
 
 def integration(stack: ExitStack) -> list[Step]:
@@ -72,7 +77,7 @@ def integration(stack: ExitStack) -> list[Step]:
     ]
 
 
-def molecule(_: ExitStack) -> list[Step]:
+def molecule(_stack: ExitStack) -> list[Step]:
     """The scenarios, on hosts of the test bed."""
     return [
         Step(name, ("molecule", "test", "-s", name), environment=TREE, minutes=25, is_live=True, skip=lacking_root())
@@ -93,7 +98,7 @@ STAGES: dict[str, Stage] = {
 def ansible_test(stack: ExitStack) -> tuple[Path, dict[str, str]]:
     """Where ansible-test runs, and with which environment."""
     provide_pip()
-    return stack.enter_context(collection_copy()), {"PATH": search_path()}
+    return stack.enter_context(collection_copy()), {"PATH": search_path(), "PIP_QUIET": "1"}
 
 
 def shell_scripts() -> list[Path]:
@@ -106,9 +111,9 @@ def _is_shell_script(path: Path) -> bool:
         return SHELL_SCRIPT.match(file.readline()) is not None
 
 
-def lacking(program: str) -> str:
-    """Why a step that needs a program can't run; empty if it can."""
-    return "" if shutil.which(program) else f"{program} is not installed"
+def lacking(program: str, path: str | None = None) -> str:
+    """Why a step that needs a program (in PATH, or in ``path``) can't run; empty if it can."""
+    return "" if shutil.which(program, path=path) else f"{program} is not installed"
 
 
 def lacking_root() -> str:

@@ -9,8 +9,12 @@ set -eux
 
 here=$(dirname "$(readlink -f "$0")")
 if [ "${1:-}" != inside ]; then
-    exec unshare --net --mount bash -c 'mount -t sysfs sysfs /sys && exec "$0" inside' "$here/runme.sh"
+    exec unshare --net --mount "$here/runme.sh" inside
 fi
+# Without its own, /sys/class/net shows the links of the machine.
+mount -t sysfs sysfs /sys
+# ansible-test says where the collection is; render.py imports it without Ansible.
+export PYTHONPATH="$ANSIBLE_COLLECTIONS_PATH"
 
 work=$(mktemp -d)
 qemu=
