@@ -115,4 +115,3 @@ def interface_address(value: Any) -> Optional[str]:
     if "/" not in value:
         return f"{value!r} has no prefix length; write it as {value}/24, for example"
     return None
-

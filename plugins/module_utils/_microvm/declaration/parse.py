@@ -116,9 +116,7 @@ def _resolve_image(declaration: Declaration, images: Sequence[Mapping[str, Any]]
         declaration[key] = declaration[key] or f"{directory}/{file}"
 
 
-def _image_directory(
-    declaration: Declaration, images: Sequence[Mapping[str, Any]], prefix: str
-) -> Tuple[str, str]:
+def _image_directory(declaration: Declaration, images: Sequence[Mapping[str, Any]], prefix: str) -> Tuple[str, str]:
     image = declaration["image"]
     if image.startswith("/"):
         return image.rstrip("/"), declaration["store_disk_type"]

@@ -28,7 +28,10 @@ FIRST_WORDS = b"Linux version"
 
 
 def accelerator(kernel: str, predict: bool) -> str:
-    """``kvm`` or ``tcg``. With ``predict`` nothing is started or written: where nobody has tried yet, the device decides."""
+    """``kvm`` or ``tcg``.
+
+    With ``predict`` nothing is started or written: where nobody has tried yet, the device decides.
+    """
     if not os.access("/dev/kvm", os.R_OK | os.W_OK):
         return "tcg"
     program = f"qemu-system-{platform.machine()}"

@@ -11,7 +11,10 @@ import socket
 
 
 def status(path: str, timeout: float = 2.0) -> str:
-    """What QEMU says of its guest: ``running``, ``paused``, ``internal-error``. Raises OSError when it does not answer."""
+    """What QEMU says of its guest: ``running``, ``paused``, ``internal-error``.
+
+    Raises OSError when it does not answer.
+    """
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:
         connection.settimeout(timeout)
         connection.connect(path)

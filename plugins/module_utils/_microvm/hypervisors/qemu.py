@@ -13,7 +13,15 @@ from ..declaration.identity import STORE_SERIAL
 from ..declaration.parse import Declaration
 from .interface import Capabilities, Command, HostFacts, Hypervisor, Shutdown, Variable, Word, words
 
-MACHINE_OPTIONS = {"acpi": "on", "mem-merge": "on", "pcie": "off", "pic": "off", "pit": "off", "rtc": "on", "usb": "off"}
+MACHINE_OPTIONS = {
+    "acpi": "on",
+    "mem-merge": "on",
+    "pcie": "off",
+    "pic": "off",
+    "pit": "off",
+    "rtc": "on",
+    "usb": "off",
+}
 TCG_MACHINE_OPTIONS = {"pic": "on", "pit": "on"}
 """Without KVM's clock a kernel that finds no timer hangs before its first line ("tsc: Unable to calibrate")."""
 

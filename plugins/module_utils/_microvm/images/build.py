@@ -86,7 +86,17 @@ def _build(declaration: ImageDeclaration, partial: str, cache: Optional[str]) ->
 
 def _run(command: List[str]) -> None:
     """In namespaces that end with this process: a killed build leaves neither processes nor mounts."""
-    isolation = ["setpriv", "--pdeathsig", "KILL", "unshare", "--mount", "--pid", "--fork", "--kill-child", "--mount-proc"]
+    isolation = [
+        "setpriv",
+        "--pdeathsig",
+        "KILL",
+        "unshare",
+        "--mount",
+        "--pid",
+        "--fork",
+        "--kill-child",
+        "--mount-proc",
+    ]
     run([*isolation, "--", *command], timeout=BUILD_SECONDS)
 
 

@@ -99,7 +99,7 @@ END
 # Else the keys would be copied once and never again.
 sed '/authorized_keys/d' "$root/usr/lib/tmpfiles.d/provision.conf" > "$root/etc/tmpfiles.d/provision.conf"
 
-# Each of these takes its time at every boot and has nothing to do in a guest without disks, screens and users of its own.
+# Each of these takes its time at every boot and has nothing to do in such a guest.
 for needless in \
     apt-daily.timer apt-daily-upgrade.timer dpkg-db-backup.timer e2scrub_all.timer e2scrub_reap.service fstrim.timer \
     dev-hugepages.mount dev-mqueue.mount sys-fs-fuse-connections.mount sys-kernel-config.mount sys-kernel-debug.mount \
@@ -122,8 +122,8 @@ printf '%s\n' button qemu_fw_cfg > "$root/etc/modules-load.d/microvm.conf"
 CLEAN_UP = r"""
 set -eu
 root=$1
-rm -rf "$root"/var/cache/apt/archives/*.deb "$root"/var/cache/apt/*.bin "$root"/var/lib/apt/lists/* "$root"/var/cache/debconf/* \
-    "$root"/usr/share/doc/* "$root"/usr/share/man/* "$root"/usr/share/locale/* "$root"/usr/share/info/*
+rm -rf "$root"/var/cache/apt/archives/*.deb "$root"/var/cache/apt/*.bin "$root"/var/lib/apt/lists/* \
+    "$root"/var/cache/debconf/* "$root"/usr/share/doc/* "$root"/usr/share/man/* "$root"/usr/share/locale/* "$root"/usr/share/info/*
 find "$root/var/log" -type f -delete
 mkdir -p "$root/var/log/journal"
 """
@@ -139,9 +139,7 @@ DPKG_OPTIONS = (
 )
 
 
-def mmdebstrap_command(
-    declaration: Mapping[str, Any], tree: str, overlay: str, cache: Optional[str]
-) -> List[str]:
+def mmdebstrap_command(declaration: Mapping[str, Any], tree: str, overlay: str, cache: Optional[str]) -> List[str]:
     """The command that makes the tree. ``overlay`` is a directory with the declared files."""
     packages = [*BASE_PACKAGES, *declaration["packages"]]
     command = ["mmdebstrap", "--quiet", "--mode=root", "--variant=minbase", "--include=" + ",".join(packages)]

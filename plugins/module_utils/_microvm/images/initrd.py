@@ -192,7 +192,12 @@ def _pack(work: str, output: str) -> None:
     command = ["cpio", "--quiet", "--create", "--format=newc", "--null", "--reproducible", "--owner=0:0"]
     with open(output, "wb") as archive:
         subprocess.run(
-            command, input="\0".join(sorted(names)).encode(), stdout=archive, cwd=work, check=True, stderr=subprocess.PIPE
+            command,
+            input="\0".join(sorted(names)).encode(),
+            stdout=archive,
+            cwd=work,
+            check=True,
+            stderr=subprocess.PIPE,
         )
 
 

@@ -11,7 +11,9 @@ from ..declaration.options import Option, Options
 
 _FILES: Options = (
     Option("path", "str", "Where the file is in the guest.", required=True, check=checks.absolute_path),
-    Option("content", "str", "What stands in it. Not for secrets: every guest of the image can read it.", required=True),
+    Option(
+        "content", "str", "What stands in it. Not for secrets: every guest of the image can read it.", required=True
+    ),
     Option("mode", "str", "Permissions, as octal digits.", default="0644", check=checks.mode),
 )
 

@@ -7,7 +7,7 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Dict, List, Optional, Sequence, Tuple
 
 from ..declaration.names import BOOTED_LINK, CURRENT_LINK, OLD_LINK, UNIT_DIRECTORY, unit_name
@@ -36,7 +36,7 @@ class Observed:
     packages: Tuple[str, ...] = ()
     drop_in: Optional[str] = None
     missing_shares: Tuple[str, ...] = ()
-    unit: systemd.Unit = systemd.Unit()
+    unit: systemd.Unit = field(default_factory=systemd.Unit)
 
 
 @dataclass(frozen=True)

@@ -21,7 +21,7 @@ from ansible_collections.microvm.fleet.plugins.module_utils._microvm.runner.rend
 from ..examples import FULL, SMALL, parse
 
 TCG = HostFacts(accel="tcg")
-NASTY = "it's $HOME `id` \\ \"x\", ;&|<> *?[a] é"
+NASTY = 'it\'s $HOME `id` \\ "x", ;&|<> *?[a] é'
 NASTY_VM: dict[str, Any] = {
     **SMALL,
     "socket": f"{NASTY}.sock",
@@ -83,7 +83,9 @@ def test_scripts_pass_shellcheck(raw: dict[str, Any]) -> None:
         pytest.skip("shellcheck is not installed")
     for path, file in render(parse(raw)[0], TCG).files.items():
         if path.startswith("bin/"):
-            result = subprocess.run([checker, "--severity=warning", "-"], input=file.content, capture_output=True, check=False)
+            result = subprocess.run(
+                [checker, "--severity=warning", "-"], input=file.content, capture_output=True, check=False
+            )
             assert result.returncode == 0, f"{path}: {result.stdout.decode()}"
 
 
