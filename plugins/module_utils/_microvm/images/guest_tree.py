@@ -123,7 +123,8 @@ CLEAN_UP = r"""
 set -eu
 root=$1
 rm -rf "$root"/var/cache/apt/archives/*.deb "$root"/var/cache/apt/*.bin "$root"/var/lib/apt/lists/* \
-    "$root"/var/cache/debconf/* "$root"/usr/share/doc/* "$root"/usr/share/man/* "$root"/usr/share/locale/* "$root"/usr/share/info/*
+    "$root"/var/cache/debconf/* "$root"/usr/share/doc/* "$root"/usr/share/man/* \
+    "$root"/usr/share/locale/* "$root"/usr/share/info/*
 find "$root/var/log" -type f -delete
 mkdir -p "$root/var/log/journal"
 """

@@ -6,7 +6,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Mapping
+from typing import Any, Mapping, NoReturn
 
 from ansible.module_utils.basic import AnsibleModule
 
@@ -25,7 +25,7 @@ class FleetModule(AnsibleModule):
         super().__init__(argument_spec=argument_spec(options), supports_check_mode=True)
         self._is_built = True
 
-    def fail_json(self, msg: str, **kwargs: Any) -> None:
+    def fail_json(self, msg: str, **kwargs: Any) -> NoReturn:
         """See AnsibleModule.fail_json."""
         if not self._is_built:
             msg = self._in_our_words(msg)
@@ -48,7 +48,6 @@ class FleetModule(AnsibleModule):
             outcome = reconcile(self.request())
         except (DeclarationError, HostError) as error:
             self.fail_json(msg=str(error))
-            return
         failures = [f"{one['name']}: {one['msg']}" for one in outcome["vms"] if one["failed"]]
         if failures:
             self.fail_json(msg="\n\n".join(failures), **outcome)

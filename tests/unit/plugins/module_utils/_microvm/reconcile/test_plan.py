@@ -24,8 +24,22 @@ OLDER, OLDEST = "0" * 32 + "-small", "1" * 32 + "-small"
 UP = Unit("loaded", "active", "running", "enabled")
 DOWN = Unit("loaded", "inactive", "dead", "enabled")
 LINKS = ("booted", "current")
-RUNNING = {"exists": True, "current": NEW, "booted": NEW, "packages": (NEW,), "unit": UP, "entries": LINKS}
-OUTDATED = {"exists": True, "current": OLDER, "booted": OLDER, "packages": (OLDER,), "unit": UP, "entries": LINKS}
+RUNNING: dict[str, Any] = {
+    "exists": True,
+    "current": NEW,
+    "booted": NEW,
+    "packages": (NEW,),
+    "unit": UP,
+    "entries": LINKS,
+}
+OUTDATED: dict[str, Any] = {
+    "exists": True,
+    "current": OLDER,
+    "booted": OLDER,
+    "packages": (OLDER,),
+    "unit": UP,
+    "entries": LINKS,
+}
 UNIT = "microvm@small.service"
 
 CASES: dict[str, tuple[dict[str, Any], str, list[str]]] = {
