@@ -40,7 +40,7 @@ def diff(plan: Plan, observed: Observed, wanted: Wanted, places: Places) -> Dict
         "before_header": f"MicroVM {plan.name}",
         "after_header": f"MicroVM {plan.name} (for the guest: {plan.consequence})",
         "before": _before(observed, places),
-        "after": _after(plan, wanted),
+        "after": _after(plan, wanted) + "".join(f"step: {step}\n" for step in plan.steps),
     }
 
 
