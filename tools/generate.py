@@ -44,6 +44,7 @@ class ModuleDocFragment:
 '''
 )
 
+
 class _Dumper(yaml.SafeDumper):
     """Indents lists below their key, as yamllint and ansible-lint ask."""
 
@@ -64,10 +65,7 @@ def fragment(subject: str, options: Options) -> str:
 def for_roles(specification: Any) -> Any:
     """Roles nest by ``options`` where modules' documentation says ``suboptions``."""
     if isinstance(specification, dict):
-        return {
-            "options" if key == "suboptions" else key: for_roles(value)
-            for key, value in specification.items()
-        }
+        return {"options" if key == "suboptions" else key: for_roles(value) for key, value in specification.items()}
     return [for_roles(value) for value in specification] if isinstance(specification, list) else specification
 
 

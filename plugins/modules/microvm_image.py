@@ -18,6 +18,7 @@ author:
 extends_documentation_fragment:
   - microvm.fleet.image
   - microvm.fleet.attributes
+  - microvm.fleet.attributes.actiongroup_microvm
 attributes:
   check_mode:
     support: full

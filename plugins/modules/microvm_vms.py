@@ -19,6 +19,7 @@ author:
 extends_documentation_fragment:
   - microvm.fleet.vms
   - microvm.fleet.attributes
+  - microvm.fleet.attributes.actiongroup_microvm
 attributes:
   check_mode:
     support: full

@@ -34,7 +34,7 @@ def test_credentials_of_a_configured_guest() -> None:
 
 def test_names_fit_the_channel() -> None:
     """fw_cfg names have 55 characters at most, 27 of them are the prefix."""
-    many = {**FULL, "interfaces": [{} for _ in range(20)], "guest": {}}
+    many = {**FULL, "interfaces": [{}] * 20, "guest": {}}
     assert all(len(name) <= 28 for name in guest.credentials(parse(many)[0]))
 
 

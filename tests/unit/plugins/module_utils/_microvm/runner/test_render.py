@@ -105,8 +105,8 @@ def test_microvm_run_hands_over_exactly_the_arguments(tmp_path: Path) -> None:
     given = result.stdout.decode().split("\0")[:-1]
     expected = registry.command(declaration, TCG).argv[1:]
     assert len(given) == len(expected)
-    for argument, word in zip(given, expected, strict=True):
-        assert argument.startswith(str(word.parts[0]))
+    for index, argument in enumerate(given):
+        assert argument.startswith(str(expected[index].parts[0]))
     assert (tmp_path / f"{NASTY}.img").read_text() == "an image that must stay as it is"
     assert not (tmp_path / f"{NASTY}.sock").exists()
 

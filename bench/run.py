@@ -1,0 +1,78 @@
+# Copyright (c) 2026 microvm.fleet contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Measures on the demo's hosts (`make demo` first) and prints a table and JSON. Ratios count: machines are noisy."""
+
+from __future__ import annotations
+
+import json
+import re
+import statistics
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+STATE = Path("/run/microvm-fleet-demo")
+REPETITIONS = 3
+
+
+def playbook(name: str) -> float:
+    """Seconds of one run on the demo's hosts."""
+    command = ["ansible-playbook", f"--inventory={STATE}/testbed.yml", "--inventory=docs/examples/first-fleet"]
+    begin = time.monotonic()
+    subprocess.run([*command, f"--extra-vars=@{STATE}/variables.yml", name], cwd=ROOT, check=True, capture_output=True)
+    return time.monotonic() - begin
+
+
+def on_host(*command: str) -> str:
+    """What a command prints on the first host."""
+    testbed = [str(ROOT / "tests/testbed/testbed"), "ssh", "--name=demo", "host1", *command]
+    return subprocess.run(testbed, check=True, capture_output=True, text=True).stdout
+
+
+def guest_start() -> float:
+    """Seconds from a restart of one MicroVM to its SSH server's greeting, while the host's other one idles."""
+    on_host("systemctl", "restart", "microvm@data1.service")
+    begin = time.monotonic()
+    on_host(
+        "sh", "-c", "'until timeout 2 bash -c \"head -c 4 < /dev/tcp/10.66.1.12/22\" | grep -q SSH; do sleep 0.1; done'"
+    )
+    return time.monotonic() - begin
+
+
+def sizes() -> dict[str, int]:
+    """Bytes of the image that the MicroVM uses."""
+    link = on_host("readlink", "-e", "/var/lib/microvms/data1/current").strip()
+    command_line = on_host("cat", f"{link}/share/microvm/command-line")
+    directory = re.search(r"-kernel (\S+)/kernel", command_line)
+    if directory is None:
+        raise RuntimeError(f"{link} runs no image of ours")
+    names = ("root.erofs", "kernel", "initrd")
+    return {name: int(on_host("stat", "--format=%s", f"{directory[1]}/{name}")) for name in names}
+
+
+def main() -> int:
+    """Measure; the exit status is 1 without the demo's hosts."""
+    if not (STATE / "testbed.yml").exists():
+        print("bench: there are no hosts to measure on; run `make demo` first", file=sys.stderr)
+        return 1
+    no_change, ping = [], []
+    for _repetition in range(REPETITIONS):
+        ping.append(playbook("bench/ping.yml"))
+        no_change.append(playbook("microvm.fleet.site"))
+    figures = {
+        "site.yml without a change, 2 hosts with 2 MicroVMs, s": round(statistics.median(no_change), 1),
+        "playbook that gathers facts and pings, s": round(statistics.median(ping), 1),
+        "ratio": round(statistics.median(no_change) / statistics.median(ping), 2),
+        "guest: restart to SSH greeting, s": round(guest_start(), 1),
+        **{f"size of {name}, MB": round(size / 1e6, 1) for name, size in sizes().items()},
+    }
+    for name, value in figures.items():
+        print(f"{name:56} {value:>8}")
+    print(json.dumps(figures))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
