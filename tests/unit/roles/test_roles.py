@@ -1,0 +1,49 @@
+# Copyright (c) 2026 microvm.fleet contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""What roles, modules and the test bed must agree on."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from ansible_collections.microvm.fleet.plugins.module_utils._microvm.declaration import identity, names
+
+ROOT = Path(__file__).resolve().parents[3]
+ROLES = ("host", "network", "images", "vms")
+
+
+def load(path: str) -> dict[str, Any]:
+    return dict(yaml.safe_load((ROOT / "roles" / path).read_text()))
+
+
+def test_the_test_bed_has_every_package_that_roles_install() -> None:
+    needed = set(re.findall(r"\['([a-z0-9.+', -]+)'\]", load("host/vars/main.yml")["__microvm_packages_needed"]))
+    packages = {name.strip(" '") for group in needed for name in group.split(",")}
+    offered = (ROOT / "tests/testbed/trees.py").read_text().partition("HOST_PACKAGES = (")[2].partition(")")[0]
+    assert packages >= {"socat", "qemu-system-x86", "nftables"}
+    assert packages <= set(re.findall(r'"([^"]+)"', offered))
+
+
+@pytest.mark.parametrize("role", ROLES)
+def test_defaults_are_those_that_are_documented(role: str) -> None:
+    documented = load(f"{role}/meta/argument_specs.yml")["argument_specs"]["main"]["options"]
+    for name, value in load(f"{role}/defaults/main.yml").items():
+        assert name in documented, f"{name} is not documented"
+        assert documented[name].get("default", []) == value
+
+
+def test_paths_and_accounts_are_those_of_the_modules() -> None:
+    assert load("vms/defaults/main.yml")["microvm_state_dir"] == names.STATE_DIRECTORY
+    assert load("host/defaults/main.yml")["microvm_state_dir"] == names.STATE_DIRECTORY
+    assert load("images/defaults/main.yml")["microvm_image_store"] == names.IMAGE_STORE
+    tasks = (ROOT / "roles/host/tasks/main.yml").read_text()
+    assert names.PACKAGE_STORE in tasks
+    assert names.FLEET_DIRECTORY in tasks
+    unit = (ROOT / "roles/host/templates/microvm@.service.j2").read_text()
+    assert f"User={names.USER}\nGroup={names.GROUP}\n" in unit
+    assert f"WantedBy={names.TARGET}" in unit
+    assert f"Name={identity.TAP_PREFIX}*" in (ROOT / "roles/network/tasks/main.yml").read_text()
