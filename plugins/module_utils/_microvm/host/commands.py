@@ -10,6 +10,9 @@ import os
 import subprocess
 from typing import Sequence
 
+SHOWN_CHARACTERS, SHOWN_LINES = 200, 30
+"""Of a failed command and of what it said last; a build's command line alone would fill a screen."""
+
 
 class HostError(Exception):
     """Something that the host could not do; the message says what was tried and what came of it."""
@@ -26,8 +29,15 @@ def run(argv: Sequence[str], timeout: float = 300) -> str:
     except FileNotFoundError as error:
         raise HostError(f"{argv[0]} is not installed on this host") from error
     except subprocess.TimeoutExpired as error:
-        raise HostError(f"`{' '.join(argv)}` took longer than {timeout:.0f} s") from error
+        raise HostError(f"`{_shown(argv)}` took longer than {timeout:.0f} s") from error
     if result.returncode != 0:
-        reason = result.stderr.decode(errors="replace").strip() or f"exit status {result.returncode}"
-        raise HostError(f"`{' '.join(argv)}` failed: {reason}")
+        lines = result.stderr.decode(errors="replace").strip().splitlines()
+        reason = "\n".join(lines[-SHOWN_LINES:]) or f"exit status {result.returncode}"
+        raise HostError(f"`{_shown(argv)}` failed: {reason}")
     return result.stdout.decode(errors="replace")
+
+
+def _shown(argv: Sequence[str]) -> str:
+    """A command as far as a message has room for it."""
+    text = " ".join(argv)
+    return text if len(text) <= SHOWN_CHARACTERS else text[:SHOWN_CHARACTERS] + " …"

@@ -70,12 +70,12 @@ def _lock(directory: str, name: str) -> Iterator[None]:
 
 
 def _build(declaration: ImageDeclaration, partial: str, cache: Optional[str]) -> None:
-    tree, overlay, image = (os.path.join(partial, name) for name in ("tree", "overlay", "image"))
+    tree, image = (os.path.join(partial, name) for name in ("tree", "image"))
     os.makedirs(image)
     if cache is not None:
         os.makedirs(cache, exist_ok=True)
-    guest_tree.write_overlay(declaration, overlay)
-    _run(guest_tree.mmdebstrap_command(declaration, tree, overlay, cache))
+    guest_tree.write_inputs(declaration, partial)
+    _run(guest_tree.mmdebstrap_command(declaration, partial, cache))
     kernel, release = guest_tree.kernel_release(tree)
     shutil.copyfile(kernel, os.path.join(image, "kernel"))
     initrd.build(tree, release, _systemd_version(tree), os.path.join(partial, "initrd"), os.path.join(image, "initrd"))
@@ -86,18 +86,8 @@ def _build(declaration: ImageDeclaration, partial: str, cache: Optional[str]) ->
 
 def _run(command: List[str]) -> None:
     """In namespaces that end with this process: a killed build leaves neither processes nor mounts."""
-    isolation = [
-        "setpriv",
-        "--pdeathsig",
-        "KILL",
-        "unshare",
-        "--mount",
-        "--pid",
-        "--fork",
-        "--kill-child",
-        "--mount-proc",
-    ]
-    run([*isolation, "--", *command], timeout=BUILD_SECONDS)
+    isolation = "setpriv --pdeathsig KILL unshare --mount --pid --fork --kill-child --mount-proc"
+    run([*isolation.split(), "--", *command], timeout=BUILD_SECONDS)
 
 
 def _file_system_command(kind: str, tree: str, image: str) -> List[str]:

@@ -41,6 +41,6 @@ def digest(declaration: ImageDeclaration) -> str:
     The name is not part of it: two declarations that differ in nothing else are one image.
     """
     determining = {key: value for key, value in declaration.items() if key != "name"}
-    builder = [BUILDER_VERSION, guest_tree.SETUP, guest_tree.BASE_PACKAGES, initrd.INIT, initrd.MODULES]
-    text = json.dumps([determining, builder], sort_keys=True)
+    builder = [guest_tree.mmdebstrap_command(declaration, "", None), guest_tree.SCRIPTS, initrd.INIT, initrd.MODULES]
+    text = json.dumps([determining, BUILDER_VERSION, builder], sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()[:DIGEST_LENGTH]

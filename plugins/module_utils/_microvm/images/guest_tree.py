@@ -34,18 +34,20 @@ NEEDLESS_DRIVERS = (
 )
 """Parts of the kernel's module tree for hardware that no MicroVM has."""
 
-# Runs as `sh -c SETUP microvm ROOT KERNEL_PACKAGE EXCLUDES…` when all packages are there.
+# Runs as `sh setup ROOT KERNEL_PACKAGE EXCLUDES…` when all packages are there.
 SETUP = r"""
 set -eu
 root=$1 kernel=$2
 shift 2
 
 # The kernel package wants an initramfs generator, which is slow and whose work we do ourselves: so it is unpacked only.
-archives=/var/cache/apt/archives
-real=$(chroot "$root" apt-cache depends "$kernel" | sed -n 's/^ *Depends: \(linux-image-[0-9].*\)/\1/p' | head -n 1)
-chroot "$root" sh -c "cd $archives && apt-get -q download -o APT::Sandbox::User=root '${real:-$kernel}'"
-dpkg-deb --fsys-tarfile "$root$archives/${real:-$kernel}"_*.deb | tar -x -C "$root" "$@" ./boot ./lib ./usr/lib \
-    2>/dev/null || true
+# apt runs outside, where it has the build host's proxy and name servers.
+export APT_CONFIG="$MMDEBSTRAP_APT_CONFIG"
+archives=$root/var/cache/apt/archives
+real=$(apt-cache depends "$kernel" | sed -n 's/^ *Depends: \(linux-image-[0-9].*\)/\1/p' | head -n 1)
+(cd "$archives" && apt-get -q download -o APT::Sandbox::User=root "${real:-$kernel}")
+dpkg-deb --fsys-tarfile "$archives/${real:-$kernel}"_*.deb |
+    tar -x -C "$root" --keep-directory-symlink --exclude=./usr/share "$@"
 set -- "$root"/boot/vmlinuz-*
 [ -e "$1" ] || { echo "no kernel in ${real:-$kernel}" >&2; exit 1; }
 chroot "$root" depmod "${1##*/vmlinuz-}"
@@ -54,7 +56,8 @@ chroot "$root" depmod "${1##*/vmlinuz-}"
 rm -f "$root"/etc/ssh/ssh_host_* "$root"/var/lib/dbus/machine-id
 : > "$root/etc/machine-id"
 rm -f "$root/etc/hostname"
-: > "$root/etc/fstab"
+# What a first boot would bring up to date is so already (ConditionNeedsUpdate= of systemd.unit(5)).
+touch "$root/etc/.updated" "$root/var/.updated"
 ln -sf ../run/systemd/resolve/stub-resolv.conf "$root/etc/resolv.conf"
 
 unit() { cat > "$root/etc/systemd/system/$1"; }
@@ -93,30 +96,42 @@ cat > "$root/etc/systemd/system/systemd-udev-trigger.service.d/microvm.conf" <<'
 [Service]
 ExecStart=
 ExecStart=-udevadm trigger --action=add --prioritized-subsystem=net,block --subsystem-match=block \
-    --subsystem-match=net --subsystem-match=virtio --subsystem-match=input --subsystem-match=tty \
-    --subsystem-match=pci --subsystem-match=usb
+    --subsystem-match=net --subsystem-match=virtio --subsystem-match=input --subsystem-match=pci --subsystem-match=usb
+# Of some seventy terminals, the consoles.
+ExecStart=-udevadm trigger --action=add --sysname-match=ttyS0 --sysname-match=ttyAMA0 --sysname-match=hvc0
 END
 # Else the keys would be copied once and never again.
 sed '/authorized_keys/d' "$root/usr/lib/tmpfiles.d/provision.conf" > "$root/etc/tmpfiles.d/provision.conf"
 
-# Each of these takes its time at every boot and has nothing to do in such a guest.
-for needless in \
+# Each of these takes its time at every boot and has nothing to do in such a guest: the initrd has mounted the root
+# for writing, the hypervisor gives random numbers, and there is neither EFI nor TPM nor hibernation.
+mask() {
+    directory=$root/etc/systemd/$1
+    shift
+    mkdir -p "$directory"
+    for needless; do
+        ln -sf /dev/null "$directory/$needless"
+    done
+}
+mask system \
     apt-daily.timer apt-daily-upgrade.timer dpkg-db-backup.timer e2scrub_all.timer e2scrub_reap.service fstrim.timer \
-    dev-hugepages.mount dev-mqueue.mount sys-fs-fuse-connections.mount sys-kernel-config.mount sys-kernel-debug.mount \
-    sys-kernel-tracing.mount modprobe@configfs.service modprobe@dm_mod.service modprobe@drm.service \
-    modprobe@efi_pstore.service modprobe@fuse.service modprobe@loop.service kmod-static-nodes.service \
-    systemd-pstore.service systemd-binfmt.service proc-sys-fs-binfmt_misc.automount systemd-hwdb-update.service \
-    systemd-journal-catalog-update.service systemd-machine-id-commit.service \
-    systemd-update-done.service systemd-update-utmp.service systemd-update-utmp-runlevel.service ldconfig.service \
-    systemd-boot-random-seed.service systemd-pcrmachine.service systemd-pcrphase.service \
-    systemd-pcrphase-sysinit.service systemd-tpm2-setup.service systemd-tpm2-setup-early.service tpm2.target \
-    getty@tty1.service getty-static.service; do
-    ln -sf /dev/null "$root/etc/systemd/system/$needless"
-done
+    dev-hugepages.mount dev-mqueue.mount run-lock.mount sys-fs-fuse-connections.mount sys-kernel-config.mount \
+    sys-kernel-debug.mount sys-kernel-tracing.mount proc-sys-fs-binfmt_misc.automount \
+    modprobe@configfs.service modprobe@dm_mod.service modprobe@drm.service modprobe@efi_pstore.service \
+    modprobe@fuse.service modprobe@loop.service kmod-static-nodes.service \
+    systemd-remount-fs.service systemd-random-seed.service systemd-tmpfiles-setup-dev-early.service \
+    systemd-udev-load-credentials.service systemd-networkd-persistent-storage.service systemd-pstore.service \
+    systemd-binfmt.service systemd-hwdb-update.service systemd-journal-catalog-update.service \
+    systemd-machine-id-commit.service systemd-update-done.service systemd-update-utmp.service \
+    systemd-update-utmp-runlevel.service ldconfig.service systemd-boot-random-seed.service \
+    systemd-pcrmachine.service systemd-pcrphase.service systemd-pcrphase-sysinit.service \
+    systemd-tpm2-setup.service systemd-tpm2-setup-early.service tpm2.target getty@tty1.service getty-static.service
+mask system-generators \
+    systemd-bless-boot-generator systemd-gpt-auto-generator systemd-hibernate-resume-generator \
+    systemd-rc-local-generator systemd-system-update-generator systemd-tpm2-generator
 chroot "$root" systemctl --quiet enable systemd-networkd.service systemd-resolved.service ssh.service \
     microvm-ssh-host-key.service
 chroot "$root" systemctl --quiet disable systemd-networkd-wait-online.service
-printf '%s\n' button qemu_fw_cfg > "$root/etc/modules-load.d/microvm.conf"
 """
 
 CLEAN_UP = r"""
@@ -140,8 +155,12 @@ DPKG_OPTIONS = (
 )
 
 
-def mmdebstrap_command(declaration: Mapping[str, Any], tree: str, overlay: str, cache: Optional[str]) -> List[str]:
-    """The command that makes the tree. ``overlay`` is a directory with the declared files."""
+SCRIPTS = {"setup": SETUP, "clean-up": CLEAN_UP}
+"""The hooks of a build, by the name of the file that they are run from."""
+
+
+def mmdebstrap_command(declaration: Mapping[str, Any], work: str, cache: Optional[str]) -> List[str]:
+    """The command that makes ``work``/tree. ``work`` has the scripts and the declared files (write_inputs)."""
     packages = [*BASE_PACKAGES, *declaration["packages"]]
     command = ["mmdebstrap", "--quiet", "--mode=root", "--variant=minbase", "--include=" + ",".join(packages)]
     command += [f"--architectures={declaration['architecture']}", "--format=directory"]
@@ -150,31 +169,35 @@ def mmdebstrap_command(declaration: Mapping[str, Any], tree: str, overlay: str, 
         archives = "/var/cache/apt/archives"
         command += [f'--setup-hook=mkdir -p "$1{archives}"', f"--setup-hook=sync-in {shlex.quote(cache)} {archives}"]
         command += ["--skip=essential/unlink,cleanup/apt"]
-    command += _hooks(declaration, overlay)
+    command += [f"--customize-hook={hook}" for hook in _hooks(declaration, work)]
     if cache is not None:
         command += [f"--customize-hook=sync-out {archives} {shlex.quote(cache)}"]
-    command += [f"--customize-hook={_shell(CLEAN_UP)}"]
-    return [*command, declaration["suite"], tree, *declaration["mirrors"]]
+    command += ["--customize-hook=" + _script(work, "clean-up")]
+    return [*command, declaration["suite"], os.path.join(work, "tree"), *declaration["mirrors"]]
 
 
-def _hooks(declaration: Mapping[str, Any], overlay: str) -> List[str]:
+def _hooks(declaration: Mapping[str, Any], work: str) -> List[str]:
     excludes = [f"--exclude=*/modules/*/kernel/{path}" for path in NEEDLESS_DRIVERS]
-    arguments = [declaration["kernel_package"], *excludes]
-    hooks = [_shell(SETUP, *arguments), f'cp --recursive --preserve=mode {shlex.quote(overlay)}/. "$1/"']
-    hooks += [f'chroot "$1" sh -c {shlex.quote(command)}' for command in declaration["commands"]]
-    return [f"--customize-hook={hook}" for hook in hooks]
+    return [
+        _script(work, "setup", declaration["kernel_package"], *excludes),
+        f'cp --recursive --preserve=mode {shlex.quote(os.path.join(work, "overlay"))}/. "$1/"',
+        *(f'chroot "$1" sh -c {shlex.quote(command)}' for command in declaration["commands"]),
+    ]
 
 
-def _shell(script: str, *arguments: str) -> str:
-    """A script as one word of a hook; mmdebstrap gives the tree's path as ``$1``."""
-    return f'sh -c {shlex.quote(script)} microvm "$1" ' + " ".join(shlex.quote(argument) for argument in arguments)
+def _script(work: str, name: str, *arguments: str) -> str:
+    """A script as a hook; mmdebstrap gives the tree's path as ``$1``."""
+    return " ".join(["sh", shlex.quote(os.path.join(work, name)), '"$1"', *map(shlex.quote, arguments)])
 
 
-def write_overlay(declaration: Mapping[str, Any], directory: str) -> None:
-    """The declared files, as they will lie in the guest."""
-    os.makedirs(directory, exist_ok=True)
+def write_inputs(declaration: Mapping[str, Any], work: str) -> None:
+    """What mmdebstrap_command refers to: the scripts, and the declared files as they will lie in the guest."""
+    for name, script in SCRIPTS.items():
+        write_synced(os.path.join(work, name), script.encode(), 0o644)
+    overlay = os.path.join(work, "overlay")
+    os.makedirs(overlay)
     for file in declaration["files"]:
-        path = os.path.join(directory, file["path"].lstrip("/"))
+        path = os.path.join(overlay, file["path"].lstrip("/"))
         os.makedirs(os.path.dirname(path), exist_ok=True)
         write_synced(path, file["content"].encode(), int(file["mode"], 8))
 

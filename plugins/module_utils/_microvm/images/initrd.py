@@ -20,6 +20,8 @@ MODULES = (
     "virtio_pci",
     "virtio_blk",
     "qemu_fw_cfg",
+    "button",
+    "virtio_net",
     "overlay",
     "erofs",
     "squashfs",
@@ -58,7 +60,8 @@ done
 
 # The file systems ask for this checksum by its algorithm, which nothing else loads. Newer kernels have it built in.
 modprobe crc32c_generic 2>/dev/null
-for module in virtio_mmio virtio_pci virtio_blk qemu_fw_cfg overlay "$store_type"; do
+# The power button is how the host asks for a stop. The network's driver is here because it is not compressed here.
+for module in virtio_mmio virtio_pci virtio_blk virtio_net qemu_fw_cfg button overlay "$store_type"; do
     modprobe "$module"
 done
 
@@ -101,7 +104,7 @@ if [ "$systemd" -lt 254 ]; then
         echo "$(cat "$credentials/system.machine_id/raw")" > /root/etc/machine-id
     fi
     if [ -e "$credentials/fstab.extra/raw" ]; then
-        cat /lower/etc/fstab "$credentials/fstab.extra/raw" > /root/etc/fstab
+        cat "$credentials/fstab.extra/raw" > /root/etc/fstab
     fi
 fi
 if [ "$systemd" -lt 256 ]; then

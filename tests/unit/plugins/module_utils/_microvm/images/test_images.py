@@ -54,11 +54,12 @@ def test_bad_input_is_refused_with_its_path(option: dict[str, Any], path: str) -
 
 def test_the_command_that_makes_the_tree() -> None:
     declaration = parse_image({**IMAGE, "packages": ["nginx-light"], "mirrors": ["https://mirror.example/debian"]})
-    command = guest_tree.mmdebstrap_command(declaration, "/tree", "/over lay", None)
+    command = guest_tree.mmdebstrap_command(declaration, "/wo rk", None)
     included = next(word for word in command if word.startswith("--include=")).split("=")[1].split(",")
     assert {"systemd", "openssh-server", "nginx-light"} <= set(included)
-    assert command[-3:] == ["trixie", "/tree", "https://mirror.example/debian"]
-    assert any("'/over lay'/." in word for word in command)
+    assert command[-3:] == ["trixie", "/wo rk/tree", "https://mirror.example/debian"]
+    assert any("'/wo rk/overlay'/." in word for word in command)
+    assert any("sh '/wo rk/setup' \"$1\" linux-image-" in word for word in command)
 
 
 def test_modules_come_with_all_that_they_need() -> None:
