@@ -17,6 +17,7 @@ ROOT = Path(__file__).resolve().parent.parent
 # The collection's code, without Ansible and without an ansible_collections tree around it.
 sys.path.insert(0, str(ROOT / "plugins" / "module_utils"))
 
+from _microvm.declaration.networks import NETWORK_OPTIONS
 from _microvm.declaration.options import Option, Options, documentation
 from _microvm.declaration.vm_options import VM_OPTIONS
 from _microvm.images.options import IMAGE_OPTIONS
@@ -80,8 +81,11 @@ def generated() -> dict[Path, str]:
     """Every generated file and what should stand in it."""
     vms = Option("microvm_vms", "list", "The MicroVMs of the host.", elements="dict", suboptions=VM_OPTIONS)
     images = Option("microvm_images", "list", "Guest images.", elements="dict", suboptions=IMAGE_OPTIONS)
+    networks = Option(
+        "microvm_networks", "list", "The bridges of the host.", elements="dict", suboptions=NETWORK_OPTIONS
+    )
     fragments, roles = ROOT / "plugins" / "doc_fragments", ROOT / "roles"
-    role_files = {"vms": vms, "images": images}
+    role_files = {"vms": vms, "images": images, "network": networks}
     return {
         fragments / "vm.py": fragment("one MicroVM", VM_MODULE_OPTIONS),
         fragments / "vms.py": fragment("all MicroVMs of a host", VMS_MODULE_OPTIONS),

@@ -56,20 +56,26 @@ def check_installed(placed: Placed, programs: Mapping[str, str]) -> None:
     """
     if not os.path.exists(f"{UNIT_DIRECTORY}/microvm@.service") or not _has_account():
         raise HostError("this host is not set up for MicroVMs; run the role microvm.fleet.host on it first")
+    check_bridges(placed)
     for path, declaration in placed:
         if shutil.which(programs[path]) is None:
             raise DeclarationError(
                 f"{path}.hypervisor", f"{programs[path]} is not installed; run the role microvm.fleet.host first"
             )
+        if list(_taps(declaration)) and not os.path.exists("/dev/net/tun"):
+            raise DeclarationError(f"{path}.interfaces", "this host's kernel has no /dev/net/tun; load the module tun")
+
+
+def check_bridges(placed: Placed, awaited: Sequence[str] = ()) -> None:
+    """The bridges that declarations name must exist, but for the ``awaited`` ones. Raises DeclarationError."""
+    for path, declaration in placed:
         for index, tap in _taps(declaration):
             bridge = tap["bridge"]
-            if bridge and not os.path.isdir(f"/sys/class/net/{bridge}/bridge"):
+            if bridge and bridge not in awaited and not os.path.isdir(f"/sys/class/net/{bridge}/bridge"):
                 raise DeclarationError(
                     f"{path}.interfaces[{index}].bridge",
                     f"there is no bridge {bridge!r} on this host; declare it in microvm_networks or correct the name",
                 )
-        if list(_taps(declaration)) and not os.path.exists("/dev/net/tun"):
-            raise DeclarationError(f"{path}.interfaces", "this host's kernel has no /dev/net/tun; load the module tun")
 
 
 def _taps(declaration: Declaration) -> Iterator[Tuple[int, Mapping[str, str]]]:

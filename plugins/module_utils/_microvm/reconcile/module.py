@@ -60,6 +60,7 @@ def request(parameters: Mapping[str, Any], check_mode: bool) -> Request:
     common = {"images": images, "state_dir": parameters["state_dir"], "check_mode": check_mode}
     if "vms" in parameters:
         own = {key: parameters[key] for key in ("vms", "state", "parallel", "preflight")}
+        own["networks"] = parameters["networks"] or ()
         return Request(**own, **common)
     others = {option.name for option in COMMON_OPTIONS}
     vm = {key: value for key, value in parameters.items() if key not in others}

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from ..declaration import checks
 from ..declaration.names import STATE_DIRECTORY
+from ..declaration.networks import NETWORK_OPTIONS
 from ..declaration.options import Option, Options
 from ..declaration.vm_options import VM_OPTIONS
 
@@ -66,5 +67,15 @@ VMS_MODULE_OPTIONS: Options = (
         "bool",
         "Only look whether the declarations are right and the host can run them; change nothing, never be changed.",
         default=False,
+    ),
+    Option(
+        "networks",
+        "list",
+        (
+            "The bridges that role P(microvm.fleet.network#role) makes. With O(preflight) they are looked at too, and "
+            "MicroVMs may be on them before they are there.",
+        ),
+        elements="dict",
+        suboptions=NETWORK_OPTIONS,
     ),
 ) + COMMON_OPTIONS

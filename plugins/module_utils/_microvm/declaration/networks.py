@@ -1,0 +1,98 @@
+# Copyright (c) 2026 microvm.fleet contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""The networks of a host: their options, and what must be true of them together."""
+
+from __future__ import annotations
+
+import ipaddress
+from typing import Any, Dict, List, Mapping, Sequence
+
+from . import checks
+from .errors import DeclarationError
+from .options import Option, Options
+from .validation import validate
+
+Network = Dict[str, Any]
+
+_DHCP_SERVER: Options = (
+    Option("pool_offset", "int", "Where in the subnet the pool begins.", check=checks.positive),
+    Option("pool_size", "int", "How many addresses the pool has.", check=checks.positive),
+    Option("dns", "list", "Name servers to tell guests.", elements="str", check=checks.ip_address),
+)
+
+_LEASES: Options = (
+    Option("mac", "str", "Hardware address of the guest.", required=True, check=checks.mac_address),
+    Option("address", "str", "Its address.", required=True, check=checks.ip_address),
+)
+
+NETWORK_OPTIONS: Options = (
+    Option("name", "str", "Name of the bridge, at most 15 characters.", required=True, check=checks.interface_name),
+    Option(
+        "address",
+        "str",
+        "IPv4 address of the host on the bridge, with prefix length.",
+        required=True,
+        check=checks.interface_address,
+    ),
+    Option("nat", "bool", "Let guests reach what the host reaches, behind its address.", default=False),
+    Option(
+        "dhcp_server",
+        "dict",
+        "Give addresses to guests. An empty mapping is a server with systemd-networkd's own pool.",
+        suboptions=_DHCP_SERVER,
+    ),
+    Option(
+        "leases",
+        "list",
+        "Addresses that belong to a guest's hardware address. Needs C(dhcp_server).",
+        elements="dict",
+        suboptions=_LEASES,
+    ),
+)
+
+
+def parse_networks(raw: Sequence[Mapping[str, Any]], path: str = "microvm_networks") -> List[Network]:
+    """Validate the networks of one host. Raises DeclarationError with the path of what is wrong."""
+    networks = [_parse(element, f"{path}[{index}]") for index, element in enumerate(raw)]
+    for index, network in enumerate(networks):
+        for other in networks[:index]:
+            _refuse_clash(network, other, f"{path}[{index}]")
+    return networks
+
+
+def _parse(raw: Mapping[str, Any], path: str) -> Network:
+    network = validate(NETWORK_OPTIONS, raw, path)
+    network["leases"] = network["leases"] or []
+    if subnet(network).version != 4:
+        raise DeclarationError(f"{path}.address", f"{network['address']} is not IPv4, and no other is served yet")
+    # The table's defaults make a mapping of what nobody wrote.
+    if network["leases"] and raw.get("dhcp_server") is None:
+        raise DeclarationError(f"{path}.leases", "nobody gives these addresses; declare dhcp_server too, if only as {}")
+    _check_leases(network, path)
+    return network
+
+
+def subnet(network: Mapping[str, Any]) -> Any:
+    """The subnet of a network's address."""
+    return ipaddress.ip_interface(network["address"]).network
+
+
+def _check_leases(network: Network, path: str) -> None:
+    seen: Dict[str, int] = {}
+    for index, lease in enumerate(network["leases"]):
+        place = f"{path}.leases[{index}]"
+        if ipaddress.ip_address(lease["address"]) not in subnet(network):
+            raise DeclarationError(f"{place}.address", f"{lease['address']} is not in the subnet {subnet(network)}")
+        for key in ("mac", "address"):
+            first = seen.setdefault(lease[key].lower(), index)
+            if first != index:
+                raise DeclarationError(f"{place}.{key}", f"{lease[key]} is already that of {path}.leases[{first}]")
+
+
+def _refuse_clash(network: Network, other: Network, path: str) -> None:
+    if network["name"] == other["name"]:
+        raise DeclarationError(f"{path}.name", f"another network is called {network['name']!r}; name each once")
+    if subnet(network).overlaps(subnet(other)):
+        raise DeclarationError(f"{path}.address", f"its subnet overlaps with that of network {other['name']!r}")
