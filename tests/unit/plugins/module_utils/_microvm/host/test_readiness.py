@@ -8,7 +8,8 @@ from __future__ import annotations
 import json
 import socket
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -19,13 +20,19 @@ def ready(check: str, port: int = 1, control_socket: str = "/nonexistent") -> Re
     return Readiness("microvm@x.service", check, "127.0.0.1", port, 1, control_socket)
 
 
-def serve(server: socket.socket, answer: Callable[[socket.socket], None]) -> None:
+@contextmanager
+def serving(server: socket.socket, answer: Callable[[socket.socket], None]) -> Iterator[None]:
+    """One client of the server gets the answer."""
+
     def accept() -> None:
         connection, _address = server.accept()
         with connection:
             answer(connection)
 
-    threading.Thread(target=accept, daemon=True).start()
+    thread = threading.Thread(target=accept, daemon=True)
+    thread.start()
+    yield
+    thread.join(timeout=10)
 
 
 @pytest.mark.parametrize(
@@ -33,9 +40,12 @@ def serve(server: socket.socket, answer: Callable[[socket.socket], None]) -> Non
     [(b"SSH-2.0-x\r\n", "ssh", True), (b"HTTP/1.1 400\r\n", "ssh", False), (b"", "ssh", False), (b"", "tcp", True)],
 )
 def test_ports(greeting: bytes, check: str, is_ready: bool) -> None:
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        serve(server, lambda connection: connection.sendall(greeting))
-        assert (probe(ready(check, server.getsockname()[1])) is None) == is_ready
+    with (
+        socket.create_server(("127.0.0.1", 0)) as server,
+        serving(server, lambda connection: connection.sendall(greeting)),
+    ):
+        seen = probe(ready(check, server.getsockname()[1]))
+    assert (seen is None) == is_ready
 
 
 def test_nobody_listens() -> None:
@@ -54,6 +64,6 @@ def test_hypervisor(tmp_path: Path, status: str, is_ready: bool) -> None:
     with socket.socket(socket.AF_UNIX) as server:
         server.bind(str(tmp_path / "s"))
         server.listen()
-        serve(server, answer)
-        seen = probe(ready("hypervisor", control_socket=str(tmp_path / "s")))
+        with serving(server, answer):
+            seen = probe(ready("hypervisor", control_socket=str(tmp_path / "s")))
     assert (seen is None) == is_ready
