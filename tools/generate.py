@@ -22,7 +22,7 @@ from _microvm.declaration.options import Option, Options, documentation
 from _microvm.declaration.vm_options import VM_OPTIONS
 from _microvm.images.options import IMAGE_OPTIONS
 from _microvm.images.options import MODULE_OPTIONS as IMAGE_MODULE_OPTIONS
-from _microvm.reconcile.options import VM_MODULE_OPTIONS, VMS_MODULE_OPTIONS
+from _microvm.reconcile.options import NETWORK_MODULE_OPTIONS, VM_MODULE_OPTIONS, VMS_MODULE_OPTIONS
 
 HEADER = """\
 # Copyright (c) 2026 microvm.fleet contributors
@@ -89,6 +89,7 @@ def generated() -> dict[Path, str]:
     return {
         fragments / "vm.py": fragment("one MicroVM", VM_MODULE_OPTIONS),
         fragments / "vms.py": fragment("all MicroVMs of a host", VMS_MODULE_OPTIONS),
+        fragments / "network.py": fragment("the networks of a host", NETWORK_MODULE_OPTIONS),
         fragments / "image.py": fragment("a guest image", IMAGE_MODULE_OPTIONS),
     } | {
         path: role_specification(path, variable)

@@ -334,62 +334,11 @@ options:
       - Only look whether the declarations are right and the host can run them; change nothing, never be changed.
     type: bool
     default: false
-  networks:
+  bridges:
     description:
-      - The bridges that role P(microvm.fleet.network#role) makes. With O(preflight) they are looked at too, and
-        MicroVMs may be on them before they are there.
+      - Bridges that need not be there yet with O(preflight), since the same run will make them.
     type: list
-    elements: dict
-    suboptions:
-      name:
-        description:
-          - Name of the bridge, at most 15 characters.
-        type: str
-        required: true
-      address:
-        description:
-          - IPv4 address of the host on the bridge, with prefix length.
-        type: str
-        required: true
-      nat:
-        description:
-          - Let guests reach what the host reaches, behind its address.
-        type: bool
-        default: false
-      dhcp_server:
-        description:
-          - Give addresses to guests. An empty mapping is a server with systemd-networkd's own pool.
-        type: dict
-        suboptions:
-          pool_offset:
-            description:
-              - Where in the subnet the pool begins.
-            type: int
-          pool_size:
-            description:
-              - How many addresses the pool has.
-            type: int
-          dns:
-            description:
-              - Name servers to tell guests.
-            type: list
-            elements: str
-      leases:
-        description:
-          - Addresses that belong to a guest's hardware address. Needs C(dhcp_server).
-        type: list
-        elements: dict
-        suboptions:
-          mac:
-            description:
-              - Hardware address of the guest.
-            type: str
-            required: true
-          address:
-            description:
-              - Its address.
-            type: str
-            required: true
+    elements: str
   images:
     description:
       - Images that the host was given, as role P(microvm.fleet.images#role) reports them.

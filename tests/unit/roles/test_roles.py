@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 import yaml
-from ansible_collections.microvm.fleet.plugins.module_utils._microvm.declaration import identity, names
+from ansible_collections.microvm.fleet.plugins.module_utils._microvm.declaration import names
 
 ROOT = Path(__file__).resolve().parents[3]
 ROLES = ("host", "network", "images", "vms")
@@ -46,4 +46,3 @@ def test_paths_and_accounts_are_those_of_the_modules() -> None:
     unit = (ROOT / "roles/host/templates/microvm@.service.j2").read_text()
     assert f"User={names.USER}\nGroup={names.GROUP}\n" in unit
     assert f"WantedBy={names.TARGET}" in unit
-    assert f"Name={identity.TAP_PREFIX}*" in (ROOT / "roles/network/tasks/main.yml").read_text()

@@ -15,6 +15,9 @@ STATE_DIRECTORY = "/var/lib/microvms"
 FLEET_DIRECTORY = "/var/lib/microvm-fleet"
 """What the collection itself keeps on a host: the stores below."""
 
+CONFIGURATION_DIRECTORY = "/etc/microvm-fleet"
+"""What the units of the collection itself read."""
+
 PACKAGE_STORE = FLEET_DIRECTORY + "/packages"
 """Runner packages, one directory for each, named ``DIGEST-NAME``."""
 
@@ -31,6 +34,9 @@ TARGET = "microvms.target"
 """Pulls in every MicroVM that starts with the host."""
 
 UNIT_DIRECTORY = "/etc/systemd/system"
+
+NETWORK_UNIT = "microvm-fleet-network.service"
+"""Loads the rules of the networks with every start of the host."""
 
 CURRENT_LINK = "current"
 """In a state directory: the package that the next start runs."""

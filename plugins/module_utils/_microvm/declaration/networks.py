@@ -70,8 +70,34 @@ def _parse(raw: Mapping[str, Any], path: str) -> Network:
     # The table's defaults make a mapping of what nobody wrote.
     if network["leases"] and raw.get("dhcp_server") is None:
         raise DeclarationError(f"{path}.leases", "nobody gives these addresses; declare dhcp_server too, if only as {}")
+    _check_address(network, path)
+    if raw.get("dhcp_server") is None:
+        network["dhcp_server"] = None
+    else:
+        _check_pool(network, path)
     _check_leases(network, path)
     return network
+
+
+def _check_address(network: Network, path: str) -> None:
+    address = ipaddress.ip_interface(network["address"])
+    if address.network.num_addresses < 4:
+        raise DeclarationError(f"{path}.address", f"the subnet {address.network} has no room for guests")
+    if address.ip in (address.network.network_address, address.network.broadcast_address):
+        raise DeclarationError(
+            f"{path}.address", f"{address.ip} is no host's address in {address.network}; use one between its ends"
+        )
+
+
+def _check_pool(network: Network, path: str) -> None:
+    """systemd.network(5): a pool of PoolSize= addresses begins PoolOffset= after the subnet's own address."""
+    server, addresses = network["dhcp_server"], subnet(network).num_addresses
+    offset, size = server["pool_offset"] or 1, server["pool_size"] or 1
+    if offset + size > addresses - 1:
+        key = "pool_size" if server["pool_size"] else "pool_offset"
+        raise DeclarationError(
+            f"{path}.dhcp_server.{key}", f"the pool ends outside of {subnet(network)}, which has {addresses} addresses"
+        )
 
 
 def subnet(network: Mapping[str, Any]) -> Any:

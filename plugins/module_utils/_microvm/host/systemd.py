@@ -12,7 +12,7 @@ from typing import Dict, Iterable, List, Sequence
 
 from .commands import HostError, run
 
-_PROPERTIES = ("Id", "LoadState", "ActiveState", "SubState", "UnitFileState", "Result")
+_PROPERTIES = ("Id", "LoadState", "ActiveState", "SubState", "UnitFileState", "Result", "NeedDaemonReload")
 
 
 @dataclass(frozen=True)
@@ -24,6 +24,8 @@ class Unit:
     sub_state: str = "dead"
     unit_file_state: str = ""
     result: str = "success"
+    stale: bool = False
+    """Whether its files have changed since systemd read them."""
 
     @property
     def running(self) -> bool:
@@ -61,6 +63,7 @@ def parse_show(output: str) -> Dict[str, Unit]:
                 sub_state=values.get("SubState", ""),
                 unit_file_state=values.get("UnitFileState", ""),
                 result=values.get("Result", ""),
+                stale=values.get("NeedDaemonReload") == "yes",
             )
     return units
 

@@ -9,12 +9,8 @@ from __future__ import annotations
 import os
 from typing import Any, Callable, Dict, Mapping
 
-from ansible.module_utils.basic import AnsibleModule
-
-from ..declaration.errors import DeclarationError
-from ..declaration.options import argument_spec
 from ..host import files
-from ..host.commands import HostError
+from ..host.module import FleetModule
 from . import store
 from .build import build
 from .declaration import digest, parse_image
@@ -25,19 +21,21 @@ Result = Dict[str, Any]
 
 def run_image() -> None:
     """Bring one image into its state and say what came of it."""
-    module = AnsibleModule(
-        argument_spec=argument_spec(MODULE_OPTIONS),
-        supports_check_mode=True,
+    module = FleetModule(
+        MODULE_OPTIONS,
+        _parse,
         required_if=[
             ("state", "built", ["image"]),
             ("state", "installed", ["digest", "staging"]),
             ("state", "absent", ["digest"]),
         ],
     )
-    try:
-        module.exit_json(**STATES[module.params["state"]](module.params, module.check_mode))
-    except (DeclarationError, HostError) as error:
-        module.fail_json(msg=str(error))
+    module.exit_json(**module.attempt(STATES[module.params["state"]]))
+
+
+def _parse(parameters: Mapping[str, Any]) -> None:
+    if parameters.get("image") is not None:
+        parse_image(parameters["image"])
 
 
 def _built(parameters: Mapping[str, Any], check_mode: bool) -> Result:

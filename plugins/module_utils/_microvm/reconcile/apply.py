@@ -15,8 +15,9 @@ from typing import Callable, Dict, List, Optional, Sequence
 from ..declaration.names import CURRENT_LINK, GROUP, OLD_LINK, USER, unit_name
 from ..host import files, readiness, systemd
 from ..host.commands import HostError
-from .plan import Action, Plan, Step
+from .plan import Action, Plan
 from .state import Places, Wanted
+from .steps import Step
 
 STATE_DIRECTORY_MODE = 0o1775
 """The hypervisor, in group kvm, may make files but, by the sticky bit, not replace the links, which are root's."""
@@ -66,7 +67,7 @@ def apply(jobs: Sequence[Job], places: Places, parallel: int) -> Dict[str, Outco
     return outcomes
 
 
-def _steps(plan: Plan, *actions: Action) -> List[Step]:
+def _steps(plan: Plan, *actions: Action) -> List[Step[Action]]:
     return [step for step in plan.steps if step.action in actions]
 
 
@@ -91,9 +92,12 @@ def _install(job: Job, places: Places) -> None:
 
 
 def _create_directory(path: str, user: str, mode: int) -> None:
-    os.makedirs(path, exist_ok=True)
-    shutil.chown(path, user, GROUP)
-    os.chmod(path, mode)
+    """With its owner and mode at once: a directory that is there counts as right."""
+    aside = f"{path}.partial"
+    os.makedirs(aside, exist_ok=True)
+    shutil.chown(aside, user, GROUP)
+    os.chmod(aside, mode)
+    os.rename(aside, path)
     files.sync_directory(os.path.dirname(path))
 
 
@@ -103,7 +107,7 @@ def _tell_systemd(jobs: Sequence[Job]) -> None:
 
     systemd.enable(units(Action.ENABLE), True)
     systemd.enable(units(Action.DISABLE), False)
-    reasons = (Action.ENABLE, Action.DISABLE, Action.WRITE_DROP_IN, Action.REMOVE_DROP_IN)
+    reasons = (Action.ENABLE, Action.DISABLE, Action.WRITE_DROP_IN, Action.REMOVE_DROP_IN, Action.READ_SETTINGS)
     if any(job.plan.has(*reasons) for job in jobs):
         systemd.daemon_reload()
 

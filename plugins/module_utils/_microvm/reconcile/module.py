@@ -6,52 +6,36 @@
 
 from __future__ import annotations
 
-from typing import Any, Mapping, NoReturn
+from typing import Any, Dict, Mapping
 
-from ansible.module_utils.basic import AnsibleModule
-
-from ..declaration.errors import DeclarationError
-from ..declaration.options import Options, argument_spec
-from ..host.commands import HostError
+from ..declaration.options import Options
+from ..host.module import FleetModule
 from .options import COMMON_OPTIONS, VM_MODULE_OPTIONS, VMS_MODULE_OPTIONS
 from .reconcile import Request, parse, reconcile
 
 
-class FleetModule(AnsibleModule):
-    """A module about MicroVMs. Ansible's own complaints do not say which element of a list they are about; ours do."""
+def run_vm() -> None:
+    """``main()`` of microvm_vm."""
+    _run(VM_MODULE_OPTIONS)
 
-    def __init__(self, options: Options) -> None:
-        self._is_built = False
-        super().__init__(argument_spec=argument_spec(options), supports_check_mode=True)
-        self._is_built = True
 
-    def fail_json(self, msg: str, **kwargs: Any) -> NoReturn:
-        """See AnsibleModule.fail_json."""
-        if not self._is_built:
-            msg = self._in_our_words(msg)
-        super().fail_json(msg=msg, **kwargs)
+def run_vms() -> None:
+    """``main()`` of microvm_vms."""
+    _run(VMS_MODULE_OPTIONS)
 
-    def request(self) -> Request:
-        """The parameters as a request."""
-        return request(self.params, self.check_mode)
 
-    def _in_our_words(self, message: str) -> str:
-        try:
-            parse(self.request())
-        except (DeclarationError, AttributeError, KeyError, TypeError, ValueError) as error:
-            return str(error) if isinstance(error, DeclarationError) else message
-        return message
+def _run(options: Options) -> None:
+    """Reconcile and say what came of it."""
+    module = FleetModule(options, lambda parameters: parse(request(parameters, False)))
+    outcome = module.attempt(_reconcile)
+    failures = [f"{one['name']}: {one['msg']}" for one in outcome["vms"] if one["failed"]]
+    if failures:
+        module.fail_json(msg="\n\n".join(failures), **outcome)
+    module.exit_json(**outcome)
 
-    def run(self) -> None:
-        """Reconcile and say what came of it."""
-        try:
-            outcome = reconcile(self.request())
-        except (DeclarationError, HostError) as error:
-            self.fail_json(msg=str(error))
-        failures = [f"{one['name']}: {one['msg']}" for one in outcome["vms"] if one["failed"]]
-        if failures:
-            self.fail_json(msg="\n\n".join(failures), **outcome)
-        self.exit_json(**outcome)
+
+def _reconcile(parameters: Mapping[str, Any], check_mode: bool) -> Dict[str, Any]:
+    return reconcile(request(parameters, check_mode))
 
 
 def request(parameters: Mapping[str, Any], check_mode: bool) -> Request:
@@ -60,18 +44,8 @@ def request(parameters: Mapping[str, Any], check_mode: bool) -> Request:
     common = {"images": images, "state_dir": parameters["state_dir"], "check_mode": check_mode}
     if "vms" in parameters:
         own = {key: parameters[key] for key in ("vms", "state", "parallel", "preflight")}
-        own["networks"] = parameters["networks"] or ()
+        own["bridges"] = parameters["bridges"] or ()
         return Request(**own, **common)
     others = {option.name for option in COMMON_OPTIONS}
     vm = {key: value for key, value in parameters.items() if key not in others}
     return Request(vms=[vm], path="", **common)
-
-
-def run_vm() -> None:
-    """``main()`` of microvm_vm."""
-    FleetModule(VM_MODULE_OPTIONS).run()
-
-
-def run_vms() -> None:
-    """``main()`` of microvm_vms."""
-    FleetModule(VMS_MODULE_OPTIONS).run()

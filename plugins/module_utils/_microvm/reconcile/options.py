@@ -69,13 +69,21 @@ VMS_MODULE_OPTIONS: Options = (
         default=False,
     ),
     Option(
+        "bridges",
+        "list",
+        "Bridges that need not be there yet with O(preflight), since the same run will make them.",
+        elements="str",
+        check=checks.interface_name,
+    ),
+) + COMMON_OPTIONS
+
+NETWORK_MODULE_OPTIONS: Options = (
+    Option(
         "networks",
         "list",
-        (
-            "The bridges that role P(microvm.fleet.network#role) makes. With O(preflight) they are looked at too, and "
-            "MicroVMs may be on them before they are there.",
-        ),
+        "All networks of the host. One that is no longer declared is removed as soon as no MicroVM is on its bridge.",
+        required=True,
         elements="dict",
         suboptions=NETWORK_OPTIONS,
     ),
-) + COMMON_OPTIONS
+)

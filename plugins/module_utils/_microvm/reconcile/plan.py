@@ -13,6 +13,7 @@ from typing import Iterator, Optional, Tuple
 from ..declaration.errors import DeclarationError
 from ..declaration.names import BOOTED_LINK, CURRENT_LINK, OLD_LINK, unit_name
 from .state import Observed, Wanted
+from .steps import Step
 
 
 class Action(Enum):
@@ -25,6 +26,7 @@ class Action(Enum):
     LINK_CURRENT = "link current"
     WRITE_DROP_IN = "write unit settings"
     REMOVE_DROP_IN = "remove unit settings"
+    READ_SETTINGS = "read unit settings"
     ENABLE = "systemctl enable"
     DISABLE = "systemctl disable"
     STOP = "systemctl stop"
@@ -36,22 +38,11 @@ class Action(Enum):
 
 
 @dataclass(frozen=True)
-class Step:
-    """One change; ``target`` is what is changed."""
-
-    action: Action
-    target: str
-
-    def __str__(self) -> str:
-        return f"{self.action.value} {self.target}"
-
-
-@dataclass(frozen=True)
 class Plan:
     """All that changes for one MicroVM, and what will be when it is done."""
 
     name: str
-    steps: Tuple[Step, ...]
+    steps: Tuple[Step[Action], ...]
     package: Optional[str]
     """Directory name of the package that ``current`` will point to."""
     previous: Optional[str]
@@ -101,7 +92,7 @@ def plan(observed: Observed, wanted: Wanted, path: str) -> Plan:
     )
 
 
-def _install(observed: Observed, wanted: Wanted, directory_name: str) -> Iterator[Step]:
+def _install(observed: Observed, wanted: Wanted, directory_name: str) -> Iterator[Step[Action]]:
     if directory_name not in observed.packages:
         yield Step(Action.INSTALL, directory_name)
     if not observed.exists:
@@ -115,12 +106,15 @@ def _install(observed: Observed, wanted: Wanted, directory_name: str) -> Iterato
     if wanted.drop_in != observed.drop_in:
         action = Action.WRITE_DROP_IN if wanted.drop_in is not None else Action.REMOVE_DROP_IN
         yield Step(action, unit_name(observed.name))
+    elif observed.unit.stale:
+        # A run was killed before it could tell systemd.
+        yield Step(Action.READ_SETTINGS, unit_name(observed.name))
     if wanted.declaration["autostart"] != observed.unit.enabled:
         action = Action.ENABLE if wanted.declaration["autostart"] else Action.DISABLE
         yield Step(action, unit_name(observed.name))
 
 
-def _run(observed: Observed, wanted: Wanted, directory_name: str) -> Iterator[Step]:
+def _run(observed: Observed, wanted: Wanted, directory_name: str) -> Iterator[Step[Action]]:
     unit, running = unit_name(observed.name), observed.unit.running
     outdated = observed.booted != directory_name
     if wanted.state == "stopped" and running:
@@ -131,11 +125,11 @@ def _run(observed: Observed, wanted: Wanted, directory_name: str) -> Iterator[St
         yield Step(Action.RESTART, unit)
 
 
-def _stops(steps: Tuple[Step, ...]) -> bool:
+def _stops(steps: Tuple[Step[Action], ...]) -> bool:
     return any(step.action in (Action.STOP, Action.RESTART) for step in steps)
 
 
-def _prune(observed: Observed, directory_name: str) -> Iterator[Step]:
+def _prune(observed: Observed, directory_name: str) -> Iterator[Step[Action]]:
     """Packages that no link will refer to. The one before stays as ``old``; what still runs is no rubbish either."""
     old = observed.old if observed.current == directory_name else observed.current
     used = {directory_name, old, observed.booted}
@@ -155,7 +149,7 @@ def _plan_removal(observed: Observed) -> Plan:
     )
 
 
-def _remove(observed: Observed) -> Iterator[Step]:
+def _remove(observed: Observed) -> Iterator[Step[Action]]:
     unit = unit_name(observed.name)
     if observed.drop_in is not None:
         yield Step(Action.REMOVE_DROP_IN, unit)

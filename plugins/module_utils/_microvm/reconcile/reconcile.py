@@ -12,7 +12,6 @@ from typing import Any, Dict, List, Mapping, Optional, Sequence
 
 from ..declaration.errors import DeclarationError
 from ..declaration.names import STATE_DIRECTORY
-from ..declaration.networks import parse_networks
 from ..declaration.parse import Declaration, parse_vms
 from ..host import preflight
 from ..host.accelerator import accelerator
@@ -38,7 +37,8 @@ class Request:
     parallel: int = 4
     check_mode: bool = False
     preflight: bool = False
-    networks: Sequence[Mapping[str, Any]] = ()
+    bridges: Sequence[str] = ()
+    """Those that will be there when the MicroVMs start."""
     path: str = "vms"
     """Begins the paths in error messages; empty for a single MicroVM."""
 
@@ -65,11 +65,10 @@ def reconcile(request: Request) -> Dict[str, Any]:
     anything has changed; what goes wrong later stands in the results.
     """
     declarations = parse(request)
-    networks = parse_networks(request.networks)
     _check_host(request, declarations)
     if request.preflight:
         placed = [(request.place(index), one) for index, one in enumerate(declarations)]
-        preflight.check_bridges(placed, [network["name"] for network in networks])
+        preflight.check_bridges(placed, request.bridges)
         return {"changed": False, "vms": [], "diff": []}
     wanted = [_want(request, index, declaration) for index, declaration in enumerate(declarations)]
     if request.check_mode:

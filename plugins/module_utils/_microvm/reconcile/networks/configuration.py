@@ -1,0 +1,154 @@
+# Copyright (c) 2026 microvm.fleet contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""The files that make networks: for systemd-networkd, for nftables, for systemd, for the kernel. Pure."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from typing import Any, Dict, Iterator, List, Optional, Sequence
+
+from ...declaration.identity import TAP_PREFIX
+from ...declaration.names import CONFIGURATION_DIRECTORY, NETWORK_UNIT, TARGET, UNIT_DIRECTORY
+from ...declaration.networks import Network, subnet
+
+NETWORKD_DIRECTORY = "/etc/systemd/network"
+RULES = f"{CONFIGURATION_DIRECTORY}/network.nft"
+SYSCTLS = "/etc/sysctl.d/50-microvm-fleet.conf"
+UNIT = f"{UNIT_DIRECTORY}/{NETWORK_UNIT}"
+TABLE = "microvm_fleet"
+"""Of nftables. All that we filter and translate is in it."""
+
+_TAPS = f"{NETWORKD_DIRECTORY}/49-microvm-taps.network"
+_BRIDGE = f"{NETWORKD_DIRECTORY}/50-microvm-%s.%s"
+_BRIDGE_FILE = re.compile(rf"{NETWORKD_DIRECTORY}/50-microvm-(.+)\.(netdev|network)")
+
+_HEADER = "# Written by microvm.fleet; changes here are lost.\n"
+
+_TAPS_TEXT = f"""\
+# Taps are made and removed with their MicroVMs.
+[Match]
+Name={TAP_PREFIX}*
+
+[Link]
+Unmanaged=yes
+"""
+
+_UNIT_TEXT = f"""\
+[Unit]
+Description=Address translation for MicroVMs
+Before={TARGET}
+Wants=network-pre.target
+Before=network-pre.target
+
+[Service]
+Type=oneshot
+RemainAfterExit=yes
+ExecStart=/usr/sbin/nft -f {RULES}
+ExecReload=/usr/sbin/nft -f {RULES}
+# Somebody may have flushed all rules.
+ExecStop=-/usr/sbin/nft delete table ip {TABLE}
+
+[Install]
+WantedBy=multi-user.target
+"""
+
+# One transaction: the old rules are in force until the new ones are. Guests behind address translation answer, and
+# are not reached from outside; what leaves their bridge has an address of its subnet.
+_RULES_TEXT = """\
+table ip {table}
+delete table ip {table}
+table ip {table} {{
+    comment "{digest}"
+{rules}}}
+"""
+
+_CHAIN = """\
+    chain {name} {{
+        type {type}; policy accept;
+{lines}    }}
+"""
+
+_FORWARD = """\
+        iifname "{bridge}" ip saddr != {subnet} drop
+        oifname "{bridge}" iifname != "{bridge}" ct state != {{ established, related }} drop
+"""
+
+_POSTROUTING = """\
+        ip saddr {subnet} oifname != "{bridge}" masquerade
+"""
+
+
+def configuration(networks: Sequence[Network]) -> Dict[str, str]:
+    """Content of every file, by path; empty where there is no network."""
+    texts: Dict[str, str] = {}
+    for network in networks:
+        texts[_BRIDGE % (network["name"], "netdev")] = f"[NetDev]\nName={network['name']}\nKind=bridge\n"
+        texts[_BRIDGE % (network["name"], "network")] = _network(network)
+    if networks:
+        texts[_TAPS] = _TAPS_TEXT
+    translated = [network for network in networks if network["nat"]]
+    if translated:
+        texts[RULES] = rules(translated)
+        texts[SYSCTLS] = "net.ipv4.ip_forward = 1\n"
+        texts[UNIT] = _UNIT_TEXT
+    return {path: _HEADER + text for path, text in sorted(texts.items())}
+
+
+def is_ours(path: str) -> bool:
+    """Whether a file is one of ``configuration``, of whatever networks."""
+    return path in (_TAPS, RULES, SYSCTLS, UNIT) or bridge_of(path) is not None
+
+
+def bridge_of(path: str) -> Optional[str]:
+    """The network that a file of systemd-networkd is about; ``None`` for every other file."""
+    match = _BRIDGE_FILE.fullmatch(path)
+    return match.group(1) if match else None
+
+
+def rules_digest(text: str) -> Optional[str]:
+    """What tells one set of rules from another, from their file or from what `nft list table` prints."""
+    match = re.search(r'^\s*comment "(.*)"$', text, re.MULTILINE)
+    return match.group(1) if match else None
+
+
+def rules(networks: Sequence[Network]) -> str:
+    """The table of nftables for networks with address translation (nft(8))."""
+    values = [{"bridge": network["name"], "subnet": subnet(network)} for network in networks]
+    chains = [
+        ("forward", "filter hook forward priority filter", _FORWARD),
+        ("postrouting", "nat hook postrouting priority srcnat", _POSTROUTING),
+    ]
+    text = "".join(
+        _CHAIN.format(name=name, type=kind, lines="".join(line.format(**value) for value in values))
+        for name, kind, line in chains
+    )
+    return _RULES_TEXT.format(table=TABLE, digest=hashlib.sha256(text.encode()).hexdigest()[:32], rules=text)
+
+
+def _network(network: Network) -> str:
+    """A systemd.network(5) file."""
+    lines = [
+        *("[Match]", f"Name={network['name']}", "", "[Network]", f"Address={network['address']}"),
+        # A bridge has no carrier until its first MicroVM runs.
+        *("ConfigureWithoutCarrier=yes", "IPv6AcceptRA=no"),
+        f"DHCPServer={'yes' if network['dhcp_server'] is not None else 'no'}",
+        *("", "[Link]", "RequiredForOnline=no"),
+    ]
+    if network["dhcp_server"] is not None:
+        lines += ["", "[DHCPServer]", *_dhcp_server(network["dhcp_server"])]
+    for lease in network["leases"]:
+        lines += ["", "[DHCPServerStaticLease]", f"MACAddress={lease['mac']}", f"Address={lease['address']}"]
+    return "".join(f"{line}\n" for line in lines)
+
+
+def _dhcp_server(server: Dict[str, Any]) -> Iterator[str]:
+    if server["pool_offset"] is not None:
+        yield f"PoolOffset={server['pool_offset']}"
+    if server["pool_size"] is not None:
+        yield f"PoolSize={server['pool_size']}"
+    servers: List[str] = server["dns"] or []
+    if servers:
+        yield f"DNS={' '.join(servers)}"
