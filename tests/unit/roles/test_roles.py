@@ -46,3 +46,5 @@ def test_paths_and_accounts_are_those_of_the_modules() -> None:
     unit = (ROOT / "roles/host/templates/microvm@.service.j2").read_text()
     assert f"User={names.USER}\nGroup={names.GROUP}\n" in unit
     assert f"WantedBy={names.TARGET}" in unit
+    units = ("microvm@.service", *(f"{helper}@.service" for helper in names.HELPERS), names.TARGET)
+    assert set(load("host/vars/main.yml")["__microvm_units"]) == set(units)

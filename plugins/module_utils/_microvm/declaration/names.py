@@ -6,6 +6,8 @@
 
 from __future__ import annotations
 
+from typing import Tuple
+
 RUN_DIRECTORY = "/run/microvm-fleet"
 """What is forgotten when the host restarts: locks, what the accelerator was found to be."""
 
@@ -51,3 +53,12 @@ OLD_LINK = "old"
 def unit_name(name: str) -> str:
     """The service of the MicroVM ``name``, as microvm.nix calls it."""
     return f"microvm@{name}.service"
+
+
+HELPERS = ("microvm-tap-interfaces", "microvm-set-booted")
+"""Template units that come and go with ``microvm@``."""
+
+
+def unit_names(name: str) -> Tuple[str, ...]:
+    """All units of the MicroVM ``name``, its service first."""
+    return (unit_name(name), *(f"{helper}@{name}.service" for helper in HELPERS))

@@ -90,10 +90,11 @@ def restart(name: str) -> None:
     _act("restart", name)
 
 
-def stop(name: str) -> None:
-    """Stop a unit and wait for its end; forget that it had failed."""
-    run(["systemctl", "stop", "--", name])
-    _reset_failed(name)
+def stop(names: Sequence[str]) -> None:
+    """Stop units and wait for their end, all of them; forget that they had failed."""
+    run(["systemctl", "stop", "--", *names])
+    for name in names:
+        _reset_failed(name)
 
 
 def journal(name: str, lines: int = 12) -> str:

@@ -12,7 +12,7 @@ import shutil
 from dataclasses import dataclass
 from typing import Callable, Dict, List, Optional, Sequence
 
-from ..declaration.names import CURRENT_LINK, GROUP, OLD_LINK, USER, unit_name
+from ..declaration.names import BOOTED_LINK, CURRENT_LINK, GROUP, OLD_LINK, USER, unit_name, unit_names
 from ..host import files, readiness, systemd
 from ..host.commands import HostError
 from .plan import Action, Plan
@@ -113,12 +113,23 @@ def _tell_systemd(jobs: Sequence[Job]) -> None:
 
 
 def _run(job: Job, places: Places, outcomes: Dict[str, Outcome]) -> None:
-    work = {Action.START: systemd.start, Action.STOP: systemd.stop, Action.RESTART: systemd.restart}
+    work: Dict[Action, Callable[[str], None]] = {
+        Action.START: systemd.start,
+        Action.STOP: lambda _unit: _stop(job.plan.name, places),
+        Action.RESTART: systemd.restart,
+    }
     for step in _steps(job.plan, *work):
         work[step.action](step.target)
     if job.wanted.state in ("started", "restarted"):
         # Also where nothing was to be done: a run that was killed while it waited is completed by this one.
         outcomes[job.plan.name].ready_after = readiness.wait(_readiness(job.wanted, places))
+
+
+def _stop(name: str, places: Places) -> None:
+    """With the helpers: what they have made, and the links that they still need, may be taken away next."""
+    systemd.stop(unit_names(name))
+    # Of a host that lost its power.
+    files.remove(places.state(name, BOOTED_LINK))
 
 
 def _readiness(wanted: Wanted, places: Places) -> readiness.Readiness:

@@ -117,12 +117,17 @@ def _install(observed: Observed, wanted: Wanted, directory_name: str) -> Iterato
 def _run(observed: Observed, wanted: Wanted, directory_name: str) -> Iterator[Step[Action]]:
     unit, running = unit_name(observed.name), observed.unit.running
     outdated = observed.booted != directory_name
-    if wanted.state == "stopped" and running:
+    if wanted.state == "stopped" and _is_up(observed):
         yield Step(Action.STOP, unit)
     elif wanted.state in ("started", "restarted") and not running:
         yield Step(Action.START, unit)
     elif wanted.state == "restarted" or (wanted.state == "started" and outdated):
         yield Step(Action.RESTART, unit)
+
+
+def _is_up(observed: Observed) -> bool:
+    """Whether it runs, or something of it is left: the host lost its power, or its helpers are just ending."""
+    return observed.unit.running or observed.booted is not None
 
 
 def _stops(steps: Tuple[Step[Action], ...]) -> bool:
@@ -155,7 +160,7 @@ def _remove(observed: Observed) -> Iterator[Step[Action]]:
         yield Step(Action.REMOVE_DROP_IN, unit)
     if observed.unit.enabled:
         yield Step(Action.DISABLE, unit)
-    if observed.unit.running or observed.unit.active_state == "failed":
+    if _is_up(observed) or observed.unit.active_state == "failed":
         yield Step(Action.STOP, unit)
     ours = [entry for entry in observed.entries if _is_ours(entry, observed.name)]
     for entry in ours:

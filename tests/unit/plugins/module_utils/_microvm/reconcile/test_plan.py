@@ -56,6 +56,12 @@ CASES: dict[str, tuple[dict[str, Any], str, list[str]]] = {
     ),
     "nothing to do": (RUNNING, "started", []),
     "stopped again": ({**RUNNING, "booted": None, "unit": DOWN}, "stopped", []),
+    "stopped by the loss of power": ({**RUNNING, "unit": DOWN}, "stopped", [f"systemctl stop {UNIT}"]),
+    "settings that systemd has not read": (
+        {**RUNNING, "unit": Unit("loaded", "active", "running", "enabled", stale=True)},
+        "started",
+        [f"read unit settings {UNIT}"],
+    ),
     "stop": (RUNNING, "stopped", [f"systemctl stop {UNIT}"]),
     "start": ({**RUNNING, "booted": None, "unit": DOWN}, "started", [f"systemctl start {UNIT}"]),
     "start after a failure": (
@@ -98,7 +104,7 @@ CASES: dict[str, tuple[dict[str, Any], str, list[str]]] = {
         ],
     ),
     "removal of one without data": (
-        {**RUNNING, "unit": DOWN, "entries": ("current",)},
+        {**RUNNING, "booted": None, "unit": DOWN, "entries": ("current",)},
         "absent",
         [f"systemctl disable {UNIT}", "remove small/current", "remove state directory small", f"remove package {NEW}"],
     ),
