@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from . import bed as beds
-from . import inventory, requirements, ssh, trees
+from . import inventory, network, requirements, ssh, trees
 from .commands import BedError, write_aside
 from .paths import Bed
 from .paths import beds as all_beds
@@ -64,6 +64,10 @@ def parser() -> argparse.ArgumentParser:
     command.add_argument("words", nargs=argparse.REMAINDER, metavar="CMD")
     command.set_defaults(run=_ssh)
 
+    command = commands.add_parser("exec", parents=[common], help="a command of this machine in the bed's network")
+    command.add_argument("words", nargs=argparse.REMAINDER, metavar="CMD")
+    command.set_defaults(run=_exec)
+
     command = commands.add_parser("clean", help="remove all beds and the cached base trees")
     command.set_defaults(run=_clean)
     return top
@@ -101,6 +105,10 @@ def _status(_arguments: argparse.Namespace) -> None:
 
 def _ssh(arguments: argparse.Namespace) -> None:
     ssh.become(beds.find(Bed(arguments.name), arguments.host), arguments.words)
+
+
+def _exec(arguments: argparse.Namespace) -> None:
+    network.become(Bed(arguments.name), arguments.words)
 
 
 def _clean(_arguments: argparse.Namespace) -> None:

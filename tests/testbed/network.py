@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import signal
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 from . import mounts
@@ -30,6 +31,14 @@ link set {BRIDGE} up
 def inside(bed: Bed) -> tuple[str, ...]:
     """The words that, before a command, run it in the bed's network."""
     return ("nsenter", f"--net={bed.network_namespace}")
+
+
+def become(bed: Bed, words: Sequence[str]) -> None:
+    """Replace this process by ``words``, or a shell, in the bed's network. Raises BedError if there is none."""
+    if not _is_mounted(bed):
+        raise BedError(f"bed {bed.name} has no network; `up` makes it")
+    command = [*inside(bed), *(words or ("bash",))]
+    os.execvp(command[0], command)
 
 
 def create(bed: Bed) -> None:

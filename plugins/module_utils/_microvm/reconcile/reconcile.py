@@ -96,7 +96,7 @@ def _want(request: Request, index: int, declaration: Declaration) -> Wanted:
         return Wanted(declaration, "absent", None, None)
     accel = declaration["accel"]
     if accel == "auto":
-        accel = accelerator(declaration["kernel"], predict=request.check_mode)
+        accel = accelerator(declaration["kernel"], request.check_mode)
     package = render(declaration, HostFacts(platform.machine(), accel), request.place(index))
     return Wanted(declaration, declaration["state"], package, _drop_in(declaration))
 
