@@ -163,6 +163,8 @@ def test_a_killed_host_is_made_anew(part: str) -> None:
     up()
     on_host("touch /root/marker")
     (HOST.cgroup / part / "cgroup.kill").write_text("1", encoding="ascii")
+    # Being killed takes a moment, in which a host is whole.
+    assert cgroup.wait_until_empty(HOST.cgroup / part, 10)
     up()
     assert on_host("ls /root") == ""
 

@@ -80,6 +80,9 @@ def _network(interface: Mapping[str, Any], network: Mapping[str, Any]) -> str:
     lines += [f"Address={address}" for address in network["addresses"]]
     lines += [f"Gateway={network['gateway']}"] if network["gateway"] else []
     lines += [f"DNS={server}" for server in network["dns"]]
+    if network["dhcp"]:
+        # Leases are declared by MAC address; a server of systemd 252 looks for them by the identifier alone.
+        lines += ["", "[DHCPv4]", "ClientIdentifier=mac"]
     return _lines(lines)
 
 

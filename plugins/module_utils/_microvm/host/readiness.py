@@ -6,15 +6,18 @@
 
 from __future__ import annotations
 
+import select
 import socket
 import time
 from dataclasses import dataclass
 from typing import Callable, Dict, Optional
 
 from . import qmp, systemd
+from .commands import HostError
 
 POLL_SECONDS = 0.25
 CONNECT_SECONDS = 2.0
+STDOUT = 1
 
 
 @dataclass(frozen=True)
@@ -69,6 +72,9 @@ def wait(ready: Readiness) -> float:
         if seen is None:
             return waited
         unit = systemd.show([ready.unit]).get(ready.unit, systemd.Unit())
+        if _is_abandoned():
+            # Ended at once: it holds locks that the next run waits for.
+            raise HostError("nobody waits for the outcome any more")
         if not unit.running:
             raise systemd.explain(ready.unit, f"{ready.unit} ended before its guest was up ({unit.result})")
         if waited > ready.timeout:
@@ -78,6 +84,14 @@ def wait(ready: Readiness) -> float:
                 f"checked {ready.check}, last seen: {seen}",
             )
         time.sleep(POLL_SECONDS)
+
+
+def _is_abandoned() -> bool:
+    """Whether nobody reads what this process writes: the controller was killed, or its connection broke."""
+    stdout = select.poll()
+    # POLLERR (a pipe) and POLLHUP (a socket) need not be asked for (poll(2)).
+    stdout.register(STDOUT, 0)
+    return bool(stdout.poll(0))
 
 
 def probe(ready: Readiness) -> Optional[str]:

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import json
+import os
 import socket
 import threading
 from collections.abc import Callable, Iterator
@@ -13,6 +14,8 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+from ansible_collections.microvm.fleet.plugins.module_utils._microvm.host import readiness, systemd
+from ansible_collections.microvm.fleet.plugins.module_utils._microvm.host.commands import HostError
 from ansible_collections.microvm.fleet.plugins.module_utils._microvm.host.readiness import Readiness, probe
 
 
@@ -67,3 +70,20 @@ def test_hypervisor(tmp_path: Path, status: str, is_ready: bool) -> None:
         with serving(server, answer):
             seen = probe(ready("hypervisor", control_socket=str(tmp_path / "s")))
     assert (seen is None) == is_ready
+
+
+@pytest.mark.parametrize("is_read", [True, False])
+def test_a_run_that_nobody_listens_to_any_more_ends(monkeypatch: pytest.MonkeyPatch, is_read: bool) -> None:
+    reader, writer = os.pipe()
+    monkeypatch.setattr(readiness, "STDOUT", writer)
+    monkeypatch.setattr(systemd, "show", lambda names: {names[0]: systemd.Unit("loaded", "active", "running")})
+    monkeypatch.setattr(systemd, "journal", lambda _name: "")
+    if not is_read:
+        os.close(reader)
+    try:
+        with pytest.raises(HostError, match="not up after 1 s" if is_read else "nobody waits"):
+            readiness.wait(ready("tcp"))
+    finally:
+        os.close(writer)
+        if is_read:
+            os.close(reader)
