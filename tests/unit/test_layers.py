@@ -79,6 +79,13 @@ def test_imports(path: Path) -> None:
     assert violations(path.read_text(), path.parent.relative_to(CODE).parts) == []
 
 
+@pytest.mark.parametrize("file", ["plan.py", "networks/plan.py", "networks/configuration.py", "steps.py"])
+def test_planners_have_no_effects(file: str) -> None:
+    path = CODE / "reconcile" / file
+    imported = imports(ast.parse(path.read_text()), path.parent.relative_to(CODE).parts)
+    assert [parts for parts in imported if own_part(parts) is None and parts[0] in EFFECTS] == []
+
+
 def test_all_code_is_in_a_layer() -> None:
     directories = {path.relative_to(CODE).parts[0] for path in sources(CODE)} - {"__init__.py"}
     assert directories <= set(LAYERS)
