@@ -51,7 +51,7 @@ demo: setup ## two throw-away hosts, site.yml, four MicroVMs that answer
 demo-down: ## take the demo's hosts away
 	@demo/down
 
-bench: setup ## measure, as a table and as JSON
+bench: setup ## measure on the hosts of the demo, as a table and as JSON
 	@.venv/bin/python bench/run.py
 
 clean: ## remove what the targets above left in the checkout

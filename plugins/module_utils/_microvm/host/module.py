@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import os
 from typing import Any, Callable, Dict, Mapping, NoReturn
 
 from ansible.module_utils.basic import AnsibleModule
@@ -23,6 +24,8 @@ class FleetModule(AnsibleModule):
     """
 
     def __init__(self, options: Options, parse: Callable[[Parameters], object], **rules: Any) -> None:
+        # On a host whose root keeps everything to itself, hypervisors could not read their packages.
+        os.umask(0o022)
         self._parse = parse
         self._is_built = False
         super().__init__(argument_spec=argument_spec(options), supports_check_mode=True, **rules)
