@@ -32,5 +32,5 @@ def _left_out(results: Sequence[Result]) -> Iterator[str]:
 
 def _total(results: Sequence[Result], seconds: float) -> str:
     counts = Counter(result.status for result in results)
-    said = ", ".join(f"{counts[status]} {status}" for status in ("passed", "failed", "skipped") if counts[status])
-    return f"{said or 'nothing to do'} in {seconds:.0f} s"
+    skipped = f", {counts['skipped']} skipped" if counts["skipped"] else ""
+    return f"after {seconds:.0f} s:\n{counts['passed']} passed, {counts['failed']} failed{skipped}"
