@@ -116,6 +116,7 @@ options:
       image:
         description:
           - 'Disk image: an absolute path, or a path below the MicroVM''s state directory.'
+          - Its directory is created, for the user V(microvm), if it does not exist.
         type: str
         required: true
       size:
@@ -329,7 +330,7 @@ options:
           - squashfs
   state_dir:
     description:
-      - Directory with the MicroVMs' state directories.
+      - Directory with the MicroVMs' state directories. The same that role P(microvm.fleet.host#role) was given.
     type: path
     default: /var/lib/microvms
 """

@@ -64,6 +64,10 @@ serial = pattern(r"[A-Za-z0-9._-]{1,20}", "is not a serial: use at most 20 lette
 tag = pattern(r"[A-Za-z0-9._-]{1,31}", "is not a tag: use at most 31 letters, digits, '.', '_' and '-'")
 label = pattern(r"[^\x00-\x1f]{1,16}", "is not a label: ext4 takes at most 16 characters")
 absolute_path = pattern(r"/[^\x00-\x1f]*", "is not an absolute path: begin with '/', without control characters")
+plain_path = pattern(
+    r"(/[A-Za-z0-9_][A-Za-z0-9._-]*)+",
+    "is not a plain absolute path: units name it, so use letters, digits, '.', '_' and '-' between its slashes",
+)
 state_path = pattern(
     r"(?!-)(?!(.*/)?\.\.(/|$))[^\x00-\x1f]+",
     "is not a path: write an absolute one, or one below the MicroVM's state directory, without '..', "

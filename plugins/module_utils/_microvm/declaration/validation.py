@@ -47,8 +47,10 @@ def _value(option: Option, value: Any, path: str) -> Any:
             raise DeclarationError(path, "is required")
         value = option.default
     if value is None:
-        # A group of options that nobody wrote still has its own defaults.
-        return validate(option.suboptions, {}, path) if option.type == "dict" and option.suboptions else None
+        # A group of options that nobody wrote still has its own defaults; one with required options is not there.
+        needs = any(suboption.required for suboption in option.suboptions)
+        is_group = option.type == "dict" and option.suboptions and not needs
+        return validate(option.suboptions, {}, path) if is_group else None
     converted = _convert(option, value, path)
     if option.choices is not None and converted not in option.choices:
         raise DeclarationError(path, f"{converted!r} is not one of {', '.join(option.choices)}")

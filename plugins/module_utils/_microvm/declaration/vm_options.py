@@ -51,7 +51,10 @@ _VOLUMES: Options = (
     Option(
         "image",
         "str",
-        "Disk image: an absolute path, or a path below the MicroVM's state directory.",
+        (
+            "Disk image: an absolute path, or a path below the MicroVM's state directory.",
+            "Its directory is created, for the user V(microvm), if it does not exist.",
+        ),
         required=True,
         check=checks.state_path,
     ),

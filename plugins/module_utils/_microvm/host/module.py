@@ -12,6 +12,7 @@ from ansible.module_utils.basic import AnsibleModule
 
 from ..declaration.errors import DeclarationError
 from ..declaration.options import Options, argument_spec
+from ..declaration.validation import validate
 from .commands import HostError
 
 Parameters = Mapping[str, Any]
@@ -20,15 +21,19 @@ Parameters = Mapping[str, Any]
 class FleetModule(AnsibleModule):
     """A module whose complaints about its input name the element of a list that they are about; Ansible's own do not.
 
-    ``parse`` validates the parameters by the option tables and raises DeclarationError.
+    ``parse`` looks at what the table of options cannot tell and raises DeclarationError.
     """
 
     def __init__(self, options: Options, parse: Callable[[Parameters], object], **rules: Any) -> None:
         # On a host whose root keeps everything to itself, hypervisors could not read their packages.
         os.umask(0o022)
-        self._parse = parse
+        self._options, self._parse = options, parse
         self._is_built = False
-        super().__init__(argument_spec=argument_spec(options), supports_check_mode=True, **rules)
+        try:
+            super().__init__(argument_spec=argument_spec(options), supports_check_mode=True, **rules)
+        except TypeError as error:
+            # Ansible looks for secrets in what it has not checked yet.
+            self.fail_json(msg=str(error))
         self._is_built = True
 
     def fail_json(self, msg: str, **kwargs: Any) -> NoReturn:
@@ -39,14 +44,19 @@ class FleetModule(AnsibleModule):
 
     def _in_our_words(self, message: str) -> str:
         try:
-            self._parse(self.params)
+            self._check()
         except (DeclarationError, AttributeError, KeyError, TypeError, ValueError) as error:
             return str(error) if isinstance(error, DeclarationError) else message
         return message
 
+    def _check(self) -> None:
+        validate(self._options, self.params, "")
+        self._parse(self.params)
+
     def attempt(self, work: Callable[[Parameters, bool], Dict[str, Any]]) -> Dict[str, Any]:
         """What ``work`` returns, given the parameters and whether this is check mode; its errors end the module."""
         try:
+            self._check()
             return work(self.params, self.check_mode)
         except (DeclarationError, HostError) as error:
             self.fail_json(msg=str(error))

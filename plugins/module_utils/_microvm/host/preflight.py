@@ -16,7 +16,7 @@ from ..declaration.errors import DeclarationError
 from ..declaration.names import GROUP, UNIT_DIRECTORY, USER
 from ..declaration.parse import Declaration
 from . import files, systemd
-from .commands import HostError
+from .commands import HostError, run
 
 CAP_NET_ADMIN = 12
 """Number of the capability (linux/capability.h)."""
@@ -56,7 +56,8 @@ def check_installed(placed: Placed, programs: Mapping[str, str]) -> None:
     """
     if not os.path.exists(f"{UNIT_DIRECTORY}/microvm@.service") or not _has_account():
         raise HostError("this host is not set up for MicroVMs; run the role microvm.fleet.host on it first")
-    check_bridges(placed)
+    check_interfaces(placed)
+    check_volumes(placed)
     for path, declaration in placed:
         if shutil.which(programs[path]) is None:
             raise DeclarationError(
@@ -66,11 +67,44 @@ def check_installed(placed: Placed, programs: Mapping[str, str]) -> None:
             raise DeclarationError(f"{path}.interfaces", "this host's kernel has no /dev/net/tun; load the module tun")
 
 
-def check_bridges(placed: Placed, awaited: Sequence[str] = ()) -> None:
-    """The bridges that declarations name must exist, but for the ``awaited`` ones. Raises DeclarationError."""
+def check_volumes(placed: Placed) -> None:
+    """Hypervisors must be able to make the images that are not there. Raises DeclarationError."""
+    for path, declaration in placed:
+        for index, volume in enumerate(declaration["volumes"]):
+            directory = os.path.dirname(volume["image"])
+            is_missing = directory.startswith("/") and not os.path.exists(volume["image"])
+            if is_missing and os.path.isdir(directory) and not _may_write(directory):
+                raise DeclarationError(
+                    f"{path}.volumes[{index}].image",
+                    f"the user {USER!r}, who makes the image, may not write to {directory}; "
+                    "give it the directory (chown), or name one that is not there yet",
+                )
+
+
+def _may_write(directory: str) -> bool:
+    """Asked as the user: access lists and mounts count too."""
+    identity = [f"--reuid={USER}", f"--regid={GROUP}", "--clear-groups"]
+    try:
+        run(["setpriv", *identity, "test", "-w", directory])
+    except HostError:
+        return False
+    return True
+
+
+def check_interfaces(placed: Placed, awaited: Sequence[str] = ()) -> None:
+    """Taps must not have another interface's name, and bridges must exist, but for ``awaited`` ones.
+
+    Raises DeclarationError.
+    """
     for path, declaration in placed:
         for index, tap in _taps(declaration):
-            bridge = tap["bridge"]
+            identity, bridge = tap["id"], tap["bridge"]
+            link = f"/sys/class/net/{identity}"
+            if identity in awaited or (os.path.exists(link) and not os.path.exists(f"{link}/tun_flags")):
+                raise DeclarationError(
+                    f"{path}.interfaces[{index}].id",
+                    f"the host has, or will have, an interface {identity!r} that is not a tap; choose another name",
+                )
             if bridge and bridge not in awaited and not os.path.isdir(f"/sys/class/net/{bridge}/bridge"):
                 raise DeclarationError(
                     f"{path}.interfaces[{index}].bridge",

@@ -22,7 +22,7 @@ from .steps import Step
 STATE_DIRECTORY_MODE = 0o1775
 """The hypervisor, in group kvm, may make files but, by the sticky bit, not replace the links, which are root's."""
 
-SHARE_MODE = 0o775
+DIRECTORY_MODE = 0o775
 
 
 @dataclass
@@ -78,8 +78,8 @@ def _install(job: Job, places: Places) -> None:
             store.install(package)
         elif step.action is Action.CREATE_STATE:
             _create_directory(places.state(name), "root", STATE_DIRECTORY_MODE)
-        elif step.action is Action.CREATE_SHARE:
-            _create_directory(step.target, USER, SHARE_MODE)
+        elif step.action is Action.CREATE_DIRECTORY:
+            _create_directory(step.target, USER, DIRECTORY_MODE)
         elif step.action is Action.LINK_OLD:
             files.replace_link(places.state(name, OLD_LINK), store.path(step.target))
         elif step.action is Action.LINK_CURRENT:

@@ -34,7 +34,13 @@ COMMON_OPTIONS: Options = (
         elements="dict",
         suboptions=_IMAGES,
     ),
-    Option("state_dir", "path", "Directory with the MicroVMs' state directories.", default=STATE_DIRECTORY),
+    Option(
+        "state_dir",
+        "path",
+        "Directory with the MicroVMs' state directories. The same that role P(microvm.fleet.host#role) was given.",
+        default=STATE_DIRECTORY,
+        check=checks.plain_path,
+    ),
 )
 
 VM_MODULE_OPTIONS: Options = VM_OPTIONS + COMMON_OPTIONS

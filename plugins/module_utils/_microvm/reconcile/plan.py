@@ -21,7 +21,7 @@ class Action(Enum):
 
     INSTALL = "install package"
     CREATE_STATE = "create state directory"
-    CREATE_SHARE = "create directory"
+    CREATE_DIRECTORY = "create directory"
     LINK_OLD = "link old"
     LINK_CURRENT = "link current"
     WRITE_DROP_IN = "write unit settings"
@@ -97,8 +97,8 @@ def _install(observed: Observed, wanted: Wanted, directory_name: str) -> Iterato
         yield Step(Action.INSTALL, directory_name)
     if not observed.exists:
         yield Step(Action.CREATE_STATE, observed.name)
-    for source in observed.missing_shares:
-        yield Step(Action.CREATE_SHARE, source)
+    for directory in observed.missing_directories:
+        yield Step(Action.CREATE_DIRECTORY, directory)
     if observed.current != directory_name:
         if observed.current is not None:
             yield Step(Action.LINK_OLD, observed.current)

@@ -68,7 +68,7 @@ def reconcile(request: Request) -> Dict[str, Any]:
     _check_host(request, declarations)
     if request.preflight:
         placed = [(request.place(index), one) for index, one in enumerate(declarations)]
-        preflight.check_bridges(placed, request.bridges)
+        preflight.check_interfaces(placed, request.bridges)
         return {"changed": False, "vms": [], "diff": []}
     wanted = [_want(request, index, declaration) for index, declaration in enumerate(declarations)]
     if request.check_mode:

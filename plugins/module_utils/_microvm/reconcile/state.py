@@ -15,6 +15,7 @@ from ..declaration.parse import Declaration
 from ..host import files, systemd
 from ..host.store import PackageStore
 from ..runner.package import Package
+from ..runner.render import external_directories
 
 LINKS = (CURRENT_LINK, BOOTED_LINK, OLD_LINK)
 
@@ -35,7 +36,8 @@ class Observed:
     """Target of a ``current`` that is not in our store: somebody else's MicroVM."""
     packages: Tuple[str, ...] = ()
     drop_in: Optional[str] = None
-    missing_shares: Tuple[str, ...] = ()
+    missing_directories: Tuple[str, ...] = ()
+    """Outside of the state directory: of shares and volumes."""
     unit: systemd.Unit = field(default_factory=systemd.Unit)
 
 
@@ -86,7 +88,7 @@ def _observe(places: Places, wanted: Wanted, packages: List[str], units: Dict[st
     links = {link: files.link_target(places.state(name, link)) for link in LINKS}
     ours = {link: places.store.owns(target) if target else None for link, target in links.items()}
     foreign = links[CURRENT_LINK] if links[CURRENT_LINK] and not ours[CURRENT_LINK] else None
-    sources = [share["source"] for share in wanted.declaration["shares"]]
+    directories = external_directories(wanted.declaration) if wanted.package else ()
     return Observed(
         name=name,
         entries=tuple(sorted(os.listdir(directory))) if exists else (),
@@ -97,6 +99,6 @@ def _observe(places: Places, wanted: Wanted, packages: List[str], units: Dict[st
         foreign=foreign,
         packages=tuple(packages),
         drop_in=files.read_text(places.drop_in(name)),
-        missing_shares=tuple(source for source in sources if not os.path.isdir(source)),
+        missing_directories=tuple(path for path in directories if not os.path.isdir(path)),
         unit=units.get(unit_name(name), systemd.Unit()),
     )

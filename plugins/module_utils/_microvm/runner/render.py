@@ -44,6 +44,11 @@ def writable_paths(declaration: Declaration) -> Tuple[str, ...]:
     return tuple(sorted({*volumes, *shares, *sockets}))
 
 
+def external_directories(declaration: Declaration) -> Tuple[str, ...]:
+    """Directories outside of the state directory that must be there before the MicroVM starts."""
+    return tuple(sorted({*writable_paths(declaration), *(share["source"] for share in declaration["shares"])}))
+
+
 def _taps(declaration: Declaration) -> List[Dict[str, Any]]:
     return [interface for interface in declaration["interfaces"] if interface["type"] == "tap"]
 

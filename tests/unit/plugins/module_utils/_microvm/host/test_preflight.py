@@ -78,6 +78,14 @@ def test_files_must_be_there_or_awaited(tmp_path: Path) -> None:
 
 def test_bridges_must_be_there_or_awaited() -> None:
     with pytest.raises(DeclarationError, match="br-none") as refusal:
-        preflight.check_bridges(placed(TAP))
+        preflight.check_interfaces(placed(TAP))
     assert refusal.value.path == "vms[0].interfaces[1].bridge"
-    preflight.check_bridges(placed(TAP), awaited=["br-none"])
+    preflight.check_interfaces(placed(TAP), awaited=["br-none"])
+
+
+@pytest.mark.parametrize(("identity", "awaited"), [("lo", []), ("br-none", ["br-none"])])
+def test_taps_have_names_of_their_own(identity: str, awaited: list[str]) -> None:
+    declared = placed({**TAP, "interfaces": [{"id": identity}]})
+    with pytest.raises(DeclarationError, match="not a tap") as refusal:
+        preflight.check_interfaces(declared, awaited)
+    assert refusal.value.path == "vms[0].interfaces[0].id"
