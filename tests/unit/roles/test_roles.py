@@ -40,8 +40,9 @@ def test_paths_and_accounts_are_those_of_the_modules() -> None:
     assert load("vms/defaults/main.yml")["microvm_state_dir"] == names.STATE_DIRECTORY
     assert load("host/defaults/main.yml")["microvm_state_dir"] == names.STATE_DIRECTORY
     assert load("images/defaults/main.yml")["microvm_image_store"] == names.IMAGE_STORE
-    for path in (names.FLEET_DIRECTORY, names.RUN_DIRECTORY):
+    for path in (names.PACKAGE_STORE, names.RUN_DIRECTORY):
         assert f"'{path}'" in (ROOT / "roles/host/tasks/remove.yml").read_text()
+    assert f"removes: {names.FLEET_DIRECTORY}\n" in (ROOT / "roles/host/tasks/remove.yml").read_text()
     assert f"paths: {names.PACKAGE_STORE}\n" in (ROOT / "roles/vms/tasks/remove.yml").read_text()
     unit = (ROOT / "roles/host/templates/microvm@.service.j2").read_text()
     assert f"User={names.USER}\nGroup={names.GROUP}\n" in unit

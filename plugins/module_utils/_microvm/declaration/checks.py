@@ -43,9 +43,9 @@ def pattern(expression: str, explanation: str) -> Callable[[Any], Optional[str]]
 
 
 name = pattern(
-    r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}",
+    r"(?!.*\.partial$)[A-Za-z0-9][A-Za-z0-9._-]{0,62}",
     "is not a name: it becomes a unit's and a directory's name, so use 1 to 63 letters, digits, '.', '_' and '-', "
-    "and begin with a letter or digit",
+    "begin with a letter or digit, and do not end with '.partial'",
 )
 hostname = pattern(
     r"[A-Za-z0-9]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?(\.[A-Za-z0-9]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?)*",
@@ -54,6 +54,11 @@ hostname = pattern(
 interface_name = pattern(
     r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,14}",
     "is not an interface name: the kernel allows at most 15 characters; use letters, digits, '_', '.' and '-'",
+)
+interface_id = pattern(
+    r"[A-Za-z][A-Za-z0-9_.-]{0,14}",
+    "is not an interface's id: the kernel allows at most 15 characters and QEMU a letter first; use letters, digits, "
+    "'_', '.' and '-'",
 )
 mac_address = pattern(
     r"[0-9a-fA-F][02468aceACE]:([0-9a-fA-F]{2}:){4}[0-9a-fA-F]{2}",
@@ -83,7 +88,10 @@ authorized_key = pattern(
 )
 
 
-mode = pattern(r"0?[0-7]{3,4}", "is not a mode: write octal digits in quotes, such as '0644'")
+mode = pattern(r"0[0-7]{3,4}", "is not a mode: write octal digits in quotes and with a leading 0, such as '0644'")
+file_path = pattern(
+    r"(/(?!\.{1,2}(/|$))[^/\x00-\x1f]+)+", "is not the path of a file: write an absolute one without '.' and '..'"
+)
 digest = pattern(r"[0-9a-f]{32}", "is not a digest: it has 32 hexadecimal digits")
 package = pattern(r"[a-z0-9][a-z0-9+.-]+(:[a-z0-9]+)?", "is not the name of a Debian package")
 mirror = pattern(

@@ -11,6 +11,7 @@ from typing import Any, Dict, List, Mapping, Sequence
 
 from . import checks
 from .errors import DeclarationError
+from .identity import TAP_PREFIX
 from .options import Option, Options
 from .validation import validate
 
@@ -58,13 +59,17 @@ def parse_networks(raw: Sequence[Mapping[str, Any]], path: str = "microvm_networ
     networks = [_parse(element, f"{path}[{index}]") for index, element in enumerate(raw)]
     for index, network in enumerate(networks):
         for other in networks[:index]:
-            _refuse_clash(network, other, f"{path}[{index}]")
+            refuse_clash(network, other, f"{path}[{index}]")
     return networks
 
 
 def _parse(raw: Mapping[str, Any], path: str) -> Network:
     network = validate(NETWORK_OPTIONS, raw, path)
     network["leases"] = network["leases"] or []
+    # In one way of writing: 10.0.0.1/255.255.255.0 is 10.0.0.1/24.
+    network["address"] = str(ipaddress.ip_interface(network["address"]))
+    if network["name"].startswith(TAP_PREFIX):
+        raise DeclarationError(f"{path}.name", f"{TAP_PREFIX!r} begins the names of taps; choose another name")
     if subnet(network).version != 4:
         raise DeclarationError(f"{path}.address", f"{network['address']} is not IPv4, and no other is served yet")
     # The table's defaults make a mapping of what nobody wrote.
@@ -117,7 +122,8 @@ def _check_leases(network: Network, path: str) -> None:
                 raise DeclarationError(f"{place}.{key}", f"{lease[key]} is already that of {path}.leases[{first}]")
 
 
-def _refuse_clash(network: Network, other: Network, path: str) -> None:
+def refuse_clash(network: Network, other: Network, path: str) -> None:
+    """Raises DeclarationError, with a path below ``path``, where two networks of a host cannot be together."""
     if network["name"] == other["name"]:
         raise DeclarationError(f"{path}.name", f"another network is called {network['name']!r}; name each once")
     if subnet(network).overlaps(subnet(other)):

@@ -7,12 +7,13 @@
 from __future__ import annotations
 
 import ipaddress
-from typing import Any, Dict, Iterator, List, Mapping, Optional, Sequence, Tuple
+import posixpath
+from typing import Any, Dict, Iterator, List, Mapping, Sequence, Tuple
 
 from . import identity
 from .checks import mebibytes
 from .errors import DeclarationError
-from .names import IMAGE_STORE
+from .names import BOOTED_LINK, CURRENT_LINK, IMAGE_STORE, OLD_LINK
 from .validation import validate
 from .vm_options import VM_OPTIONS
 
@@ -22,15 +23,19 @@ Sizes are in MiB, lists are never ``None``."""
 
 
 def parse_vms(
-    raw: Sequence[Mapping[str, Any]], images: Sequence[Mapping[str, Any]] = (), path: str = "vms"
+    raw: Sequence[Mapping[str, Any]],
+    images: Sequence[Mapping[str, Any]] = (),
+    path: str = "vms",
+    installed: Sequence[Mapping[str, Any]] = (),
 ) -> List[Declaration]:
     """Validate and complete the MicroVMs of one host.
 
     ``images`` are the images that the host was given: ``name``, ``path`` of the image directory (``None`` while it is
-    not known) and ``store_disk_type``. Raises DeclarationError with the path of what is wrong.
+    not known) and ``store_disk_type``; ``installed`` the recorded declarations of other MicroVMs that are on the host
+    already. Raises DeclarationError with the path of what is wrong.
     """
     declarations = [parse_vm(element, images, f"{path}[{index}]") for index, element in enumerate(raw)]
-    _refuse_clashes(declarations, path)
+    _refuse_clashes(declarations, path, installed)
     return declarations
 
 
@@ -53,6 +58,7 @@ def parse_vm(raw: Mapping[str, Any], images: Sequence[Mapping[str, Any]] = (), p
 
 
 def _complete_interfaces(declaration: Declaration, prefix: str) -> None:
+    seen: Dict[str, str] = {}
     for index, interface in enumerate(declaration["interfaces"]):
         interface["id"] = interface["id"] or identity.tap_name(declaration["name"], index)
         interface["mac"] = (interface["mac"] or identity.mac_address(declaration["name"], index)).lower()
@@ -60,6 +66,7 @@ def _complete_interfaces(declaration: Declaration, prefix: str) -> None:
             raise DeclarationError(
                 f"{prefix}interfaces[{index}].bridge", "is for interfaces of type tap; remove it or change the type"
             )
+        _refuse_repetition(seen, f"{prefix}interfaces[{index}]", interface, ("id", "mac"))
 
 
 def _complete_guest(declaration: Declaration, prefix: str) -> None:
@@ -89,7 +96,8 @@ def _networks(declaration: Declaration, path: str) -> List[Dict[str, Any]]:
 
 
 def _complete_network(network: Dict[str, Any]) -> Dict[str, Any]:
-    addresses = network.get("addresses") or []
+    # In one way of writing: 10.0.0.2/255.255.255.0 is 10.0.0.2/24.
+    addresses = [str(ipaddress.ip_interface(address)) for address in network.get("addresses") or []]
     dhcp = network.get("dhcp")
     return {
         "interface": network["interface"],
@@ -122,23 +130,32 @@ def _image_directory(declaration: Declaration, images: Sequence[Mapping[str, Any
         return image.rstrip("/"), declaration["store_disk_type"]
     for known in images:
         if known["name"] == image:
-            path = known.get("path") or f"{IMAGE_STORE}/{image}"
-            return path, known.get("store_disk_type") or "erofs"
+            return image_path(known), known.get("store_disk_type") or "erofs"
     names = ", ".join(sorted(known["name"] for known in images)) or "none"
     raise DeclarationError(
         f"{prefix}image", f"there is no image {image!r} (declared: {names}); declare it or give an absolute path"
     )
 
 
+def image_path(known: Mapping[str, Any]) -> str:
+    """Directory of an image that the host was given, also while it is not known."""
+    return str(known.get("path") or f"{IMAGE_STORE}/{known['name']}")
+
+
 def _complete_volumes(declaration: Declaration, prefix: str) -> None:
     seen: Dict[str, str] = {}
+    reserved = (CURRENT_LINK, BOOTED_LINK, OLD_LINK, declaration["socket"])
     for index, volume in enumerate(declaration["volumes"]):
         path = f"{prefix}volumes[{index}]"
+        if posixpath.normpath(volume["image"]) in reserved or volume["image"].endswith(".partial"):
+            raise DeclarationError(
+                f"{path}.image", f"{volume['image']!r} is a name that we need ourselves; use another"
+            )
         if volume["auto_create"] and volume["size"] is None:
             raise DeclarationError(f"{path}.size", "is required to create the image; set it or `auto_create: false`")
         if volume["size"] is not None:
             volume["size"] = mebibytes(volume["size"])
-        if volume["serial"] is None and declaration["guest"]["enable"]:
+        if volume["serial"] is None and (declaration["guest"]["enable"] or volume["mount_point"] == "/"):
             volume["serial"] = identity.volume_serial(volume["image"])
         if volume["mount_point"] == "/" and volume["read_only"]:
             raise DeclarationError(f"{path}.read_only", "the volume under / keeps the guest's changes; remove this")
@@ -164,7 +181,7 @@ def _refuse_repetition(seen: Dict[str, str], path: str, entry: Mapping[str, Any]
 def _complete_ready(declaration: Declaration, prefix: str) -> None:
     ready, guest = declaration["ready"], declaration["guest"]
     if ready["address"] is None and guest["enable"]:
-        ready["address"] = _first_address(guest["networks"])
+        ready["address"] = next((address for _place, address in _reachable_addresses(declaration)), None)
     if ready["check"] == "auto":
         ready["check"] = "ssh" if ready["address"] and guest["authorized_keys"] else "hypervisor"
     if ready["check"] in ("ssh", "tcp") and ready["address"] is None:
@@ -173,17 +190,18 @@ def _complete_ready(declaration: Declaration, prefix: str) -> None:
         )
 
 
-def _first_address(networks: Sequence[Mapping[str, Any]]) -> Optional[str]:
-    for network in networks:
-        for address in network["addresses"]:
-            return str(ipaddress.ip_interface(address).ip)
-    return None
+def _reachable_addresses(declaration: Mapping[str, Any]) -> Iterator[Tuple[str, str]]:
+    """Static addresses that the host reaches, each with the key that says it; user networks are each by itself."""
+    for index, (interface, network) in enumerate(zip(declaration["interfaces"], declaration["guest"]["networks"])):
+        if interface["type"] != "user":
+            for position, address in enumerate(network["addresses"]):
+                yield f"guest.networks[{index}].addresses[{position}]", str(ipaddress.ip_interface(address).ip)
 
 
-def _identities(declaration: Declaration, path: str) -> Iterator[Tuple[str, str, str]]:
+def _identities(declaration: Mapping[str, Any], path: str) -> Iterator[Tuple[str, str, str]]:
     """What no two MicroVMs of a host may share: (what, value, path)."""
     yield "name", declaration["name"], f"{path}.name"
-    if declaration["state"] == "absent":
+    if declaration.get("state") == "absent":
         return
     yield "machine id", declaration["machine_id"], f"{path}.machine_id"
     for index, interface in enumerate(declaration["interfaces"]):
@@ -193,12 +211,17 @@ def _identities(declaration: Declaration, path: str) -> Iterator[Tuple[str, str,
     for index, volume in enumerate(declaration["volumes"]):
         if volume["image"].startswith("/") and not volume["read_only"]:
             yield "writable image", volume["image"], f"{path}.volumes[{index}].image"
-    for index, address in enumerate(a for network in declaration["guest"]["networks"] for a in network["addresses"]):
-        yield "address", address.partition("/")[0], f"{path}.guest.networks (address {index + 1})"
+    for place, address in _reachable_addresses(declaration):
+        yield "address", address, f"{path}.{place}"
 
 
-def _refuse_clashes(declarations: Sequence[Declaration], path: str) -> None:
+def _refuse_clashes(
+    declarations: Sequence[Declaration], path: str, installed: Sequence[Mapping[str, Any]] = ()
+) -> None:
     owners: Dict[Tuple[str, str], str] = {}
+    for one in installed:
+        for what, value, _place in _identities(one, ""):
+            owners.setdefault((what, value), f"the MicroVM {one['name']!r}, which is on the host")
     for index, declaration in enumerate(declarations):
         for what, value, place in _identities(declaration, f"{path}[{index}]"):
             other = owners.setdefault((what, value), place)

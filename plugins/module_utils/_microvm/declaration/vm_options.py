@@ -28,7 +28,7 @@ _INTERFACES: Options = (
             "Name of the interface on the host, at most 15 characters.",
             "By default derived from the MicroVM's name and the interface's position.",
         ),
-        check=checks.interface_name,
+        check=checks.interface_id,
     ),
     Option(
         "mac",

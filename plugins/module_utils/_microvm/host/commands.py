@@ -21,7 +21,7 @@ class HostError(Exception):
 def run(argv: Sequence[str], timeout: float = 300) -> str:
     """Standard output of a command. Raises HostError when it fails or takes longer than ``timeout`` seconds."""
     # Messages that are parsed or shown are the same everywhere.
-    environment = {**os.environ, "LC_ALL": "C.UTF-8"}
+    environment = {**os.environ, "LC_ALL": "C.UTF-8", "PATH": search_path()}
     try:
         result = subprocess.run(
             list(argv), stdin=subprocess.DEVNULL, capture_output=True, timeout=timeout, env=environment, check=False
@@ -35,6 +35,11 @@ def run(argv: Sequence[str], timeout: float = 300) -> str:
         reason = "\n".join(lines[-SHOWN_LINES:]) or f"exit status {result.returncode}"
         raise HostError(f"`{_shown(argv)}` failed: {reason}")
     return result.stdout.decode(errors="replace")
+
+
+def search_path() -> str:
+    """PATH with the directories of root's programs, which root lacks who became it by su(1)."""
+    return os.environ.get("PATH", os.defpath) + ":/usr/local/sbin:/usr/sbin:/sbin"
 
 
 def _shown(argv: Sequence[str]) -> str:

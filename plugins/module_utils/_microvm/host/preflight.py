@@ -41,10 +41,10 @@ def check_host(placed: Placed) -> None:
     _check_memory(placed)
 
 
-def check_files(placed: Placed, awaited: Callable[[str], bool]) -> None:
+def check_files(placed: Placed, state_directory: str, awaited: Callable[[str], bool]) -> None:
     """The files that declarations name must exist, but for those that ``awaited`` says are still to come."""
     for path, declaration in placed:
-        for key, file in _files(declaration):
+        for key, file in _files(declaration, os.path.join(state_directory, declaration["name"])):
             if not os.path.exists(file) and not awaited(file):
                 raise DeclarationError(f"{path}.{key}", f"{file} does not exist on this host; correct or provide it")
 
@@ -116,13 +116,13 @@ def _taps(declaration: Declaration) -> Iterator[Tuple[int, Mapping[str, str]]]:
     return ((index, tap) for index, tap in enumerate(declaration["interfaces"]) if tap["type"] == "tap")
 
 
-def _files(declaration: Declaration) -> Iterator[Tuple[str, str]]:
+def _files(declaration: Declaration, directory: str) -> Iterator[Tuple[str, str]]:
     for key in ("kernel", "initrd_path", "store_disk"):
         if declaration[key]:
             yield key, declaration[key]
     for index, volume in enumerate(declaration["volumes"]):
-        if volume["image"].startswith("/") and not volume["auto_create"]:
-            yield f"volumes[{index}].image", volume["image"]
+        if not volume["auto_create"]:
+            yield f"volumes[{index}].image", os.path.join(directory, volume["image"])
 
 
 def _check_memory(placed: Placed) -> None:

@@ -17,6 +17,7 @@ from .commands import HostError
 
 POLL_SECONDS = 0.25
 CONNECT_SECONDS = 2.0
+SETTLE_SECONDS = 1.0
 STDOUT = 1
 
 
@@ -55,11 +56,18 @@ def ssh_greets(ready: Readiness) -> Optional[str]:
     return None if greeting.startswith(b"SSH-") else f"port {ready.port} answers {greeting!r}"
 
 
+def unit_stays(ready: Readiness) -> Optional[str]:
+    """The unit still runs after the moment in which a hypervisor that cannot begin has ended."""
+    time.sleep(SETTLE_SECONDS)
+    unit = systemd.show([ready.unit]).get(ready.unit, systemd.Unit())
+    return None if unit.active_state == "active" else f"the unit is {unit.active_state} ({unit.sub_state})"
+
+
 PREDICATES: Dict[str, Predicate] = {
     "hypervisor": hypervisor_runs,
     "tcp": port_accepts,
     "ssh": ssh_greets,
-    "none": lambda ready: None,
+    "none": unit_stays,
 }
 
 

@@ -71,6 +71,8 @@ class Capabilities:
     accelerators: Tuple[str, ...]
     credentials: bool
     """Guests can be configured by systemd credentials."""
+    vcpus: int
+    """Number of virtual processors that its machine has place for."""
     devices: int
     """Number of volumes, interfaces and shares together that its machine has place for."""
 

@@ -48,6 +48,7 @@ class Qemu(Hypervisor):
         share_protocols=("9p",),
         accelerators=("kvm", "tcg"),
         credentials=True,
+        vcpus=288,
         # 24 virtio-mmio slots; one is the random number generator's, one the root disk's.
         devices=22,
     )

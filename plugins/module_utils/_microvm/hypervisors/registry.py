@@ -34,7 +34,7 @@ def check(declaration: Declaration, facts: HostFacts, path: str = "") -> None:
         if name not in able:
             others = f"; these can: {', '.join(able)}" if able else ""
             raise DeclarationError(f"{prefix}{key}", f"{name} has no {value} here{others}")
-    _check_slots(declaration, prefix)
+    _check_numbers(declaration, prefix)
 
 
 def _needs(declaration: Declaration, facts: HostFacts) -> Iterator[Need]:
@@ -46,8 +46,11 @@ def _needs(declaration: Declaration, facts: HostFacts) -> Iterator[Need]:
         yield "share_protocols", share["proto"], f"shares[{index}].proto"
 
 
-def _check_slots(declaration: Declaration, prefix: str) -> None:
+def _check_numbers(declaration: Declaration, prefix: str) -> None:
     hypervisor = HYPERVISORS[declaration["hypervisor"]]
+    if declaration["vcpu"] > hypervisor.capabilities.vcpus:
+        most = hypervisor.capabilities.vcpus
+        raise DeclarationError(f"{prefix}vcpu", f"{declaration['vcpu']} are more than {hypervisor.name}'s {most}")
     devices = sum(len(declaration[key]) for key in ("interfaces", "volumes", "shares"))
     if devices > hypervisor.capabilities.devices:
         raise DeclarationError(

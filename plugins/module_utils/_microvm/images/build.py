@@ -13,7 +13,7 @@ import shutil
 from typing import Any, Dict, Iterator, List, Optional
 
 from ..host import files
-from ..host.commands import HostError, run
+from ..host.commands import HostError, run, search_path
 from . import guest_tree, initrd, store
 from .declaration import ImageDeclaration, digest
 
@@ -29,6 +29,9 @@ TOOLS = {
 }
 """Programs of a build, and the Debian packages that have them."""
 
+TOOL_FILES = {"/usr/share/keyrings/debian-archive-keyring.gpg": "debian-archive-keyring"}
+"""Files of a build; Ubuntu has them not by itself."""
+
 UUID = "6d6963726f766d00-666c656574000000".replace("-", "")
 """Of every root disk: a random one would make every build another image."""
 
@@ -37,17 +40,14 @@ def missing_tools(declaration: ImageDeclaration) -> List[str]:
     """Debian packages that this host lacks for the build."""
     other = "mksquashfs" if declaration["store_disk_type"] == "erofs" else "mkfs.erofs"
     needed = {tool: package for tool, package in TOOLS.items() if tool != other}
-    path = os.environ.get("PATH", "") + ":/usr/sbin:/sbin"
-    return sorted({package for tool, package in needed.items() if shutil.which(tool, path=path) is None})
+    programs = {package for tool, package in needed.items() if shutil.which(tool, path=search_path()) is None}
+    files_needed = {package for file, package in TOOL_FILES.items() if not os.path.exists(file)}
+    return sorted(programs | files_needed)
 
 
 def build(declaration: ImageDeclaration, directory: str, cache: Optional[str]) -> None:
     """Make the image in the store ``directory``. Raises HostError. What a killed build left is replaced."""
-    missing = missing_tools(declaration)
-    if missing:
-        raise HostError(f"the build host lacks {', '.join(missing)}; install these Debian packages")
-    if os.geteuid() != 0:
-        raise HostError("a guest image is built by root; set `become: true` for the build host")
+    check_build_host(declaration)
     os.makedirs(directory, exist_ok=True)
     name = digest(declaration)
     final, partial = os.path.join(directory, name), os.path.join(directory, f".partial-{name}")
@@ -59,6 +59,15 @@ def build(declaration: ImageDeclaration, directory: str, cache: Optional[str]) -
         _build(declaration, partial, cache)
         store.complete(os.path.join(partial, "image"), _manifest(declaration, partial), final)
         files.remove(partial)
+
+
+def check_build_host(declaration: ImageDeclaration) -> None:
+    """Raises HostError where this host cannot build the image."""
+    missing = missing_tools(declaration)
+    if missing:
+        raise HostError(f"the build host lacks {', '.join(missing)}; install these Debian packages")
+    if os.geteuid() != 0:
+        raise HostError("a guest image is built by root; set `become: true` for the build host")
 
 
 @contextlib.contextmanager

@@ -155,7 +155,16 @@ DPKG_OPTIONS = (
 )
 
 
-SCRIPTS = {"setup": SETUP, "clean-up": CLEAN_UP}
+# Runs as `sh put-file ROOT PATH MODE < CONTENT`. In the tree, since its links lead to places in it; directories that
+# are there keep their modes.
+PUT_FILE = r"""
+set -eu
+root=$1
+shift
+exec chroot "$root" /bin/sh -euc 'mkdir -p -- "${1%/*}/"; cat > "$1"; chmod "$2" "$1"' put-file "$@"
+"""
+
+SCRIPTS = {"setup": SETUP, "put-file": PUT_FILE, "clean-up": CLEAN_UP}
 """The hooks of a build, by the name of the file that they are run from."""
 
 
@@ -180,7 +189,7 @@ def _hooks(declaration: Mapping[str, Any], work: str) -> List[str]:
     excludes = [f"--exclude=*/modules/*/kernel/{path}" for path in NEEDLESS_DRIVERS]
     return [
         _script(work, "setup", declaration["kernel_package"], *excludes),
-        f'cp --recursive --preserve=mode {shlex.quote(os.path.join(work, "overlay"))}/. "$1/"',
+        *(_put_file(work, index, file) for index, file in enumerate(declaration["files"])),
         *(f'chroot "$1" sh -c {shlex.quote(command)}' for command in declaration["commands"]),
     ]
 
@@ -190,16 +199,20 @@ def _script(work: str, name: str, *arguments: str) -> str:
     return " ".join(["sh", shlex.quote(os.path.join(work, name)), '"$1"', *map(shlex.quote, arguments)])
 
 
+def _put_file(work: str, index: int, file: Mapping[str, str]) -> str:
+    return f"{_script(work, 'put-file', file['path'], file['mode'])} < {shlex.quote(_content(work, index))}"
+
+
+def _content(work: str, index: int) -> str:
+    return os.path.join(work, f"file-{index}")
+
+
 def write_inputs(declaration: Mapping[str, Any], work: str) -> None:
-    """What mmdebstrap_command refers to: the scripts, and the declared files as they will lie in the guest."""
+    """What mmdebstrap_command refers to: the scripts, and the content of the declared files."""
     for name, script in SCRIPTS.items():
         write_synced(os.path.join(work, name), script.encode(), 0o644)
-    overlay = os.path.join(work, "overlay")
-    os.makedirs(overlay)
-    for file in declaration["files"]:
-        path = os.path.join(overlay, file["path"].lstrip("/"))
-        os.makedirs(os.path.dirname(path), exist_ok=True)
-        write_synced(path, file["content"].encode(), int(file["mode"], 8))
+    for index, file in enumerate(declaration["files"]):
+        write_synced(_content(work, index), file["content"].encode(), 0o600)
 
 
 def kernel_release(tree: str) -> Tuple[str, str]:

@@ -12,7 +12,7 @@ from typing import Any, Callable, Dict, Mapping
 from ..host import files
 from ..host.module import FleetModule
 from . import store
-from .build import build
+from .build import build, check_build_host
 from .declaration import digest, parse_image
 from .options import MODULE_OPTIONS
 
@@ -43,6 +43,8 @@ def _built(parameters: Mapping[str, Any], check_mode: bool) -> Result:
     name = digest(declaration)
     path = os.path.join(parameters["store"], name)
     changed = store.read_manifest(path) is None
+    if changed:
+        check_build_host(declaration)
     if changed and not check_mode:
         build(declaration, parameters["store"], parameters["cache"])
     kind = declaration["store_disk_type"]

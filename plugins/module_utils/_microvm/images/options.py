@@ -10,7 +10,7 @@ from ..declaration import checks
 from ..declaration.options import Option, Options
 
 _FILES: Options = (
-    Option("path", "str", "Where the file is in the guest.", required=True, check=checks.absolute_path),
+    Option("path", "str", "Where the file is in the guest.", required=True, check=checks.file_path),
     Option(
         "content", "str", "What stands in it. Not for secrets: every guest of the image can read it.", required=True
     ),

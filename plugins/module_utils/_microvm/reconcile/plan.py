@@ -150,7 +150,7 @@ def _plan_removal(observed: Observed) -> Plan:
         package=None,
         previous=observed.current,
         restart_pending=False,
-        kept=tuple(entry for entry in observed.entries if not _is_ours(entry, observed.name)),
+        kept=tuple(entry for entry in observed.entries if not _is_ours(entry, observed)),
     )
 
 
@@ -162,7 +162,7 @@ def _remove(observed: Observed) -> Iterator[Step[Action]]:
         yield Step(Action.DISABLE, unit)
     if _is_up(observed) or observed.unit.active_state == "failed":
         yield Step(Action.STOP, unit)
-    ours = [entry for entry in observed.entries if _is_ours(entry, observed.name)]
+    ours = [entry for entry in observed.entries if _is_ours(entry, observed)]
     for entry in ours:
         yield Step(Action.REMOVE_ENTRY, f"{observed.name}/{entry}")
     if observed.exists and len(ours) == len(observed.entries):
@@ -171,6 +171,6 @@ def _remove(observed: Observed) -> Iterator[Step[Action]]:
         yield Step(Action.REMOVE_PACKAGE, package)
 
 
-def _is_ours(entry: str, name: str) -> bool:
-    """Links, the control socket and what is half made; everything else is the operator's or the guest's."""
-    return entry in (CURRENT_LINK, BOOTED_LINK, OLD_LINK, f"{name}.sock") or entry.endswith(".partial")
+def _is_ours(entry: str, observed: Observed) -> bool:
+    """Links, sockets and what is half made; everything else is somebody's data. No volume has such a name."""
+    return entry in (CURRENT_LINK, BOOTED_LINK, OLD_LINK, *observed.sockets) or entry.endswith(".partial")

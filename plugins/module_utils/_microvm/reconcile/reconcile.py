@@ -6,13 +6,14 @@
 
 from __future__ import annotations
 
+import os
 import platform
 from dataclasses import dataclass
 from typing import Any, Dict, List, Mapping, Optional, Sequence
 
 from ..declaration.errors import DeclarationError
 from ..declaration.names import STATE_DIRECTORY
-from ..declaration.parse import Declaration, parse_vms
+from ..declaration.parse import Declaration, image_path, parse_vms
 from ..host import preflight
 from ..host.accelerator import accelerator
 from ..host.locks import locked
@@ -22,7 +23,7 @@ from ..runner.render import program, render, writable_paths
 from .apply import Job, Outcome, apply
 from .plan import plan
 from .report import diff, result
-from .state import Places, Wanted, observe
+from .state import Places, Wanted, observe, recorded_beside
 
 
 @dataclass(frozen=True)
@@ -47,11 +48,11 @@ class Request:
         return f"{self.path}[{index}]" if self.path else ""
 
 
-def parse(request: Request) -> List[Declaration]:
-    """The declarations, each with its state. Raises DeclarationError."""
+def parse(request: Request, installed: Sequence[Mapping[str, Any]] = ()) -> List[Declaration]:
+    """The declarations, each with its state; ``installed`` is what the host has beside. Raises DeclarationError."""
     vms = [{**vm, "state": vm.get("state") or request.state} if isinstance(vm, Mapping) else vm for vm in request.vms]
     try:
-        return parse_vms(vms, request.images, request.path)
+        return parse_vms(vms, request.images, request.path, installed)
     except DeclarationError as error:
         # The singular module's user knows of no list.
         path = error.path if request.path else error.path.partition("].")[2]
@@ -64,7 +65,8 @@ def reconcile(request: Request) -> Dict[str, Any]:
     Returns ``changed``, ``vms`` (a result for each) and ``diff``. Raises DeclarationError and HostError before
     anything has changed; what goes wrong later stands in the results.
     """
-    declarations = parse(request)
+    places = Places(request.state_dir, PackageStore())
+    declarations = parse(request, recorded_beside(places, [str(vm.get("name")) for vm in request.vms]))
     _check_host(request, declarations)
     if request.preflight:
         placed = [(request.place(index), one) for index, one in enumerate(declarations)]
@@ -72,23 +74,31 @@ def reconcile(request: Request) -> Dict[str, Any]:
         return {"changed": False, "vms": [], "diff": []}
     wanted = [_want(request, index, declaration) for index, declaration in enumerate(declarations)]
     if request.check_mode:
-        return _reconcile(request, wanted)
+        return _reconcile(request, wanted, places)
     with locked([one.name for one in wanted]):
-        return _reconcile(request, wanted)
+        return _reconcile(request, wanted, places)
 
 
 def _check_host(request: Request, declarations: Sequence[Declaration]) -> None:
     placed = [(request.place(index), one) for index, one in enumerate(declarations) if one["state"] != "absent"]
     running = [(path, one) for path, one in placed if one["state"] in ("started", "restarted")]
     preflight.check_host(running)
+    programs = {path: program(one, _facts(one, path), path) for path, one in placed}
     if request.preflight or request.check_mode:
         # Images, packages and bridges may be what the same run is about to bring.
-        directories = tuple(f"{one['kernel'].rpartition('/')[0]}/" for _path, one in placed if one["image"])
-        preflight.check_files(placed, awaited=lambda file: file.startswith(directories))
+        directories = tuple(f"{image_path(image)}/" for image in request.images)
+        preflight.check_files(placed, request.state_dir, awaited=lambda file: file.startswith(directories))
         return
-    preflight.check_files(placed, awaited=lambda file: False)
-    facts = HostFacts(platform.machine(), "tcg")  # every accelerator is of the same program
-    preflight.check_installed(placed, {path: program(one, facts) for path, one in placed})
+    preflight.check_files(placed, request.state_dir, awaited=lambda file: False)
+    preflight.check_installed(placed, programs)
+
+
+def _facts(declaration: Declaration, path: str) -> HostFacts:
+    """Enough to see whether the hypervisor can do what is declared; what `auto` comes to is found out later."""
+    accel = declaration["accel"]
+    if accel == "kvm" and not os.path.exists("/dev/kvm"):
+        raise DeclarationError(f"{path}.accel", "this host has no /dev/kvm; say auto or tcg, or load its module")
+    return HostFacts(platform.machine(), "tcg" if accel == "auto" else accel)
 
 
 def _want(request: Request, index: int, declaration: Declaration) -> Wanted:
@@ -114,8 +124,7 @@ def _unit_escape(path: str) -> str:
     return '"' + path.replace("\\", "\\\\").replace('"', '\\"').replace("%", "%%") + '"'
 
 
-def _reconcile(request: Request, wanted: Sequence[Wanted]) -> Dict[str, Any]:
-    places = Places(request.state_dir, PackageStore())
+def _reconcile(request: Request, wanted: Sequence[Wanted], places: Places) -> Dict[str, Any]:
     observed = observe(places, wanted)
     jobs = [Job(one, plan(observed[one.name], one, request.place(index))) for index, one in enumerate(wanted)]
     diffs = [diff(job.plan, observed[job.plan.name], job.wanted, places) for job in jobs if job.plan.changed]

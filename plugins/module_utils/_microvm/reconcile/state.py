@@ -6,16 +6,18 @@
 
 from __future__ import annotations
 
+import json
 import os
+import stat
 from dataclasses import dataclass, field
-from typing import Dict, List, Optional, Sequence, Tuple
+from typing import Any, Dict, List, Optional, Sequence, Tuple
 
 from ..declaration.names import BOOTED_LINK, CURRENT_LINK, OLD_LINK, UNIT_DIRECTORY, unit_name
 from ..declaration.parse import Declaration
 from ..host import files, systemd
 from ..host.store import PackageStore
 from ..runner.package import Package
-from ..runner.render import external_directories
+from ..runner.render import DECLARATION_FILE, external_directories
 
 LINKS = (CURRENT_LINK, BOOTED_LINK, OLD_LINK)
 
@@ -27,6 +29,8 @@ class Observed:
     name: str
     entries: Tuple[str, ...] = ()
     """What lies in the state directory, sorted."""
+    sockets: Tuple[str, ...] = ()
+    """Those of the entries that are sockets: what a killed hypervisor leaves."""
     exists: bool = False
     """Whether there is a state directory."""
     current: Optional[str] = None
@@ -73,12 +77,28 @@ class Places:
         return f"{UNIT_DIRECTORY}/{unit_name(name)}.d/50-microvm-fleet.conf"
 
 
+def recorded_beside(places: Places, names: Sequence[str]) -> List[Dict[str, Any]]:
+    """Declarations of the MicroVMs on the host that are none of ``names``, as their packages record them."""
+    found = []
+    for name in places.store.contents():
+        current = files.link_target(places.state(name, CURRENT_LINK)) if name not in names else None
+        package = places.store.owns(current) if current else None
+        text = places.store.read(package, DECLARATION_FILE) if package else ""
+        if text:
+            found.append(json.loads(text))
+    return found
+
+
 def observe(places: Places, wanted: Sequence[Wanted]) -> Dict[str, Observed]:
     """One listing of the store, one question to systemd, one look at each state directory."""
     names = [one.name for one in wanted]
     packages = places.store.contents()
     units = systemd.show([unit_name(name) for name in names])
     return {one.name: _observe(places, one, packages.get(one.name, []), units) for one in wanted}
+
+
+def _sockets(directory: str) -> List[str]:
+    return [entry.name for entry in os.scandir(directory) if stat.S_ISSOCK(entry.stat(follow_symlinks=False).st_mode)]
 
 
 def _observe(places: Places, wanted: Wanted, packages: List[str], units: Dict[str, systemd.Unit]) -> Observed:
@@ -92,6 +112,7 @@ def _observe(places: Places, wanted: Wanted, packages: List[str], units: Dict[st
     return Observed(
         name=name,
         entries=tuple(sorted(os.listdir(directory))) if exists else (),
+        sockets=tuple(sorted(_sockets(directory))) if exists else (),
         exists=exists,
         current=ours[CURRENT_LINK],
         booted=ours[BOOTED_LINK],

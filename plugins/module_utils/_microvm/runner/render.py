@@ -29,9 +29,9 @@ def render(declaration: Declaration, facts: HostFacts, path: str = "") -> Packag
     return Package(declaration["name"], {name: files[name] for name in sorted(files)})
 
 
-def program(declaration: Declaration, facts: HostFacts) -> str:
-    """The program that a package runs."""
-    return str(command(declaration, facts).argv[0].parts[0])
+def program(declaration: Declaration, facts: HostFacts, path: str = "") -> str:
+    """The program that a package runs. Raises DeclarationError as ``render`` does."""
+    return str(command(declaration, facts, path).argv[0].parts[0])
 
 
 def writable_paths(declaration: Declaration) -> Tuple[str, ...]:

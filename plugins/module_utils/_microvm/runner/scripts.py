@@ -72,8 +72,12 @@ requests 2>/dev/null | socat -t 1 - {address} || true
 _TAP_UP = """
 if [ -e /sys/class/net/{name} ]; then
     # One that was left over may have other flags, which cannot be changed.
-    if [ ! -e /sys/class/net/{name}/tun_flags ]; then
+    if [ "$(cat /sys/class/net/{name}/owner 2>/dev/null)" != "$(id -u {user})" ]; then
         echo {foreign} >&2
+        exit 1
+    fi
+    if [ "$(cat /sys/class/net/{name}/carrier 2>/dev/null)" = 1 ]; then
+        echo {used} >&2
         exit 1
     fi
     ip link delete dev {name}
@@ -83,7 +87,7 @@ ip tuntap add name {name} mode tap user {user} {flags}
 """
 
 _TAP_DOWN = """
-if [ -e /sys/class/net/{name}/tun_flags ]; then ip link delete dev {name}; fi
+if [ "$(cat /sys/class/net/{name}/owner 2>/dev/null)" = "$(id -u {user})" ]; then ip link delete dev {name}; fi
 """
 
 
@@ -119,15 +123,18 @@ def tap_up(name: str, taps: Sequence[Mapping[str, Any]], flags: Sequence[str]) -
         quoted = shlex.quote(tap["id"])
         bridge = tap["bridge"]
         master = f"ip link set dev {quoted} master {shlex.quote(bridge)}\n" if bridge else ""
-        foreign = shlex.quote(f"{tap['id']} exists and is not a tap interface; declare another id")
-        script += _TAP_UP.format(name=quoted, user=USER, flags=" ".join(flags), master=master, foreign=foreign)
+        foreign = shlex.quote(f"{tap['id']} exists and is not a tap of the user {USER}; declare another id")
+        used = shlex.quote(f"{tap['id']} is in use by another MicroVM; declare another id")
+        script += _TAP_UP.format(
+            name=quoted, user=USER, flags=" ".join(flags), master=master, foreign=foreign, used=used
+        )
     return script
 
 
 def tap_down(name: str, taps: Sequence[Mapping[str, Any]]) -> str:
     """Takes the tap devices away."""
     script = _HEADER.format(purpose=f"Removes the tap interfaces of MicroVM {name}.")
-    return script + "".join(_TAP_DOWN.format(name=shlex.quote(tap["id"])) for tap in taps)
+    return script + "".join(_TAP_DOWN.format(name=shlex.quote(tap["id"]), user=USER) for tap in taps)
 
 
 def command_line(argv: Sequence[Word]) -> str:

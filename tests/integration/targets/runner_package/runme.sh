@@ -34,7 +34,8 @@ python "$here/render.py" "$work/package" <<JSON
 JSON
 mkdir "$work/state"
 cd "$work/state"
-id microvm >/dev/null 2>&1 || sed -i 's/ user microvm / user root /' "$work/package/bin/tap-up"
+id microvm >/dev/null 2>&1 || sed -i -e 's/ user microvm / user root /' -e 's/(id -u microvm)/(id -u root)/' \
+    "$work/package/bin/tap-up" "$work/package/bin/tap-down"
 
 # A bridge that does not exist is an error, and one that names it.
 if "$work/package/bin/tap-up" 2>"$work/error"; then exit 1; fi
@@ -55,6 +56,12 @@ ip link add mv-probe type bridge
 if "$work/package/bin/tap-up" 2>"$work/error"; then exit 1; fi
 grep 'mv-probe exists' "$work/error"
 ip link del mv-probe
+# Nor is somebody else's tap.
+ip tuntap add name mv-probe mode tap user 12345
+"$work/package/bin/tap-down"
+if "$work/package/bin/tap-up" 2>"$work/error"; then exit 1; fi
+grep 'mv-probe exists' "$work/error"
+ip link del mv-probe
 "$work/package/bin/tap-up"
 
 # QEMU accepts the command line, opens the tap, the new volume and the share, and answers.
@@ -66,6 +73,9 @@ for _ in $(seq 100); do
 done
 answer() { printf '%s\n' '{"execute":"qmp_capabilities"}' "$1" | socat -t 2 - UNIX-CONNECT:probe.sock; }
 answer '{"execute":"query-status"}' | grep '"status": "running"'
+# A tap that is in use is not taken away.
+if "$work/package/bin/tap-up" 2>"$work/error"; then exit 1; fi
+grep 'mv-probe is in use' "$work/error"
 [ "$(stat --format %s 'data volume.img')" -eq $((8 * 1024 * 1024)) ]
 
 # A stop asks again and again and returns when the process has ended, not before, whatever its standard input is.

@@ -7,14 +7,17 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import re
-from typing import Any, Dict, Iterator, List, Optional, Sequence
+from typing import Any, Dict, Iterator, List, Mapping, Optional, Sequence
 
 from ...declaration.identity import TAP_PREFIX
 from ...declaration.names import CONFIGURATION_DIRECTORY, NETWORK_UNIT, TARGET, UNIT_DIRECTORY
 from ...declaration.networks import Network, subnet
 
 NETWORKD_DIRECTORY = "/etc/systemd/network"
+RECORD = f"{CONFIGURATION_DIRECTORY}/networks.json"
+"""What was asked for: tells the next run what a network was that is no longer declared."""
 RULES = f"{CONFIGURATION_DIRECTORY}/network.nft"
 SYSCTLS = "/etc/sysctl.d/50-microvm-fleet.conf"
 UNIT = f"{UNIT_DIRECTORY}/{NETWORK_UNIT}"
@@ -38,7 +41,7 @@ Unmanaged=yes
 
 _UNIT_TEXT = f"""\
 [Unit]
-Description=Address translation for MicroVMs
+Description=Rules of the networks of MicroVMs
 Before={TARGET}
 Wants=network-pre.target
 Before=network-pre.target
@@ -55,8 +58,9 @@ ExecStop=-/usr/sbin/nft delete table ip {TABLE}
 WantedBy=multi-user.target
 """
 
-# One transaction: the old rules are in force until the new ones are. Guests behind address translation answer, and
-# are not reached from outside; what leaves their bridge has an address of its subnet.
+# One transaction: the old rules are in force until the new ones are. Guests behind address translation are answered,
+# and not reached from elsewhere; what leaves their bridge has an address of its subnet. Without translation nothing
+# goes in or out, whether or not the host forwards packets for other reasons.
 _RULES_TEXT = """\
 table ip {table}
 delete table ip {table}
@@ -71,7 +75,12 @@ _CHAIN = """\
 {lines}    }}
 """
 
-_FORWARD = """\
+_CLOSED = """\
+        iifname "{bridge}" oifname != "{bridge}" drop
+        oifname "{bridge}" iifname != "{bridge}" drop
+"""
+
+_TRANSLATED = """\
         iifname "{bridge}" ip saddr != {subnet} drop
         oifname "{bridge}" iifname != "{bridge}" ct state != {{ established, related }} drop
 """
@@ -88,18 +97,23 @@ def configuration(networks: Sequence[Network]) -> Dict[str, str]:
         texts[_BRIDGE % (network["name"], "netdev")] = f"[NetDev]\nName={network['name']}\nKind=bridge\n"
         texts[_BRIDGE % (network["name"], "network")] = _network(network)
     if networks:
-        texts[_TAPS] = _TAPS_TEXT
-    translated = [network for network in networks if network["nat"]]
-    if translated:
-        texts[RULES] = rules(translated)
+        texts.update({_TAPS: _TAPS_TEXT, RULES: rules(networks), UNIT: _UNIT_TEXT})
+    if any(network["nat"] for network in networks):
         texts[SYSCTLS] = "net.ipv4.ip_forward = 1\n"
-        texts[UNIT] = _UNIT_TEXT
-    return {path: _HEADER + text for path, text in sorted(texts.items())}
+    texts = {path: _HEADER + text for path, text in texts.items()}
+    if networks:
+        texts[RECORD] = json.dumps(list(networks), indent=2, sort_keys=True) + "\n"
+    return dict(sorted(texts.items()))
+
+
+def recorded(files: Mapping[str, str]) -> List[Network]:
+    """The networks that files were made of."""
+    return list(json.loads(files[RECORD])) if RECORD in files else []
 
 
 def is_ours(path: str) -> bool:
     """Whether a file is one of ``configuration``, of whatever networks."""
-    return path in (_TAPS, RULES, SYSCTLS, UNIT) or bridge_of(path) is not None
+    return path in (_TAPS, RECORD, RULES, SYSCTLS, UNIT) or bridge_of(path) is not None
 
 
 def bridge_of(path: str) -> Optional[str]:
@@ -115,17 +129,16 @@ def rules_digest(text: str) -> Optional[str]:
 
 
 def rules(networks: Sequence[Network]) -> str:
-    """The table of nftables for networks with address translation (nft(8))."""
-    values = [{"bridge": network["name"], "subnet": subnet(network)} for network in networks]
-    chains = [
-        ("forward", "filter hook forward priority filter", _FORWARD),
-        ("postrouting", "nat hook postrouting priority srcnat", _POSTROUTING),
-    ]
-    text = "".join(
-        _CHAIN.format(name=name, type=kind, lines="".join(line.format(**value) for value in values))
-        for name, kind, line in chains
-    )
+    """The table of nftables (nft(8))."""
+    forward = "".join(_filled(_TRANSLATED if network["nat"] else _CLOSED, network) for network in networks)
+    postrouting = "".join(_filled(_POSTROUTING, network) for network in networks if network["nat"])
+    text = _CHAIN.format(name="forward", type="filter hook forward priority filter", lines=forward)
+    text += _CHAIN.format(name="postrouting", type="nat hook postrouting priority srcnat", lines=postrouting)
     return _RULES_TEXT.format(table=TABLE, digest=hashlib.sha256(text.encode()).hexdigest()[:32], rules=text)
+
+
+def _filled(template: str, network: Network) -> str:
+    return template.format(bridge=network["name"], subnet=subnet(network))
 
 
 def _network(network: Network) -> str:

@@ -13,10 +13,10 @@ from typing import Iterator, Mapping, Optional, Sequence, Tuple
 
 from ...declaration.errors import DeclarationError
 from ...declaration.names import NETWORK_UNIT
-from ...declaration.networks import Network
+from ...declaration.networks import Network, refuse_clash
 from ...host.systemd import Unit
 from ..steps import Step
-from .configuration import NETWORKD_DIRECTORY, RULES, SYSCTLS, UNIT, bridge_of, configuration, rules_digest
+from .configuration import NETWORKD_DIRECTORY, RULES, SYSCTLS, UNIT, bridge_of, configuration, recorded, rules_digest
 
 NETWORKD = "systemd-networkd.service"
 
@@ -86,15 +86,25 @@ class Plan:
 
 
 def plan(observed: Observed, networks: Sequence[Network], path: str) -> Plan:
-    """Raises DeclarationError, with a path below ``path``, for a name that another interface of the host has."""
+    """Raises DeclarationError, with a path below ``path``, for what another interface or network of the host has."""
+    kept = {network["name"]: network for network in recorded(observed.files) if _stays(observed, network, networks)}
     for index, network in enumerate(networks):
-        _refuse_foreign(observed, network["name"], f"{path}[{index}].name")
-    kept = _kept(observed, [network["name"] for network in networks])
-    files = {path: text for path, text in observed.files.items() if bridge_of(path) in kept}
-    files.update(configuration(networks))
+        place = f"{path}[{index}]"
+        _refuse_foreign(observed, network["name"], f"{place}.name")
+        for other in kept.values():
+            refuse_clash(network, other, place)
+    files = configuration([*networks, *kept.values()])
     steps = (*_files(observed, files), *_networkd(observed, files, networks), *_rules(observed, files))
     order = list(Action)
-    return Plan(tuple(sorted(steps, key=lambda step: order.index(step.action))), files, kept)
+    ports = {name: observed.links[name].ports for name in kept}
+    return Plan(tuple(sorted(steps, key=lambda step: order.index(step.action))), files, ports)
+
+
+def _stays(observed: Observed, network: Network, declared: Sequence[Network]) -> bool:
+    """Whether a network of before is no longer declared, but not taken away from under the MicroVMs that are on it."""
+    name = network["name"]
+    is_used = name in observed.links and observed.links[name].ports
+    return bool(is_used) and name not in [one["name"] for one in declared]
 
 
 def _refuse_foreign(observed: Observed, name: str, path: str) -> None:
@@ -103,13 +113,6 @@ def _refuse_foreign(observed: Observed, name: str, path: str) -> None:
         raise DeclarationError(
             path, f"the host has an interface {name!r} that is not from here; choose another name, or remove that one"
         )
-
-
-def _kept(observed: Observed, declared: Sequence[str]) -> Mapping[str, Tuple[str, ...]]:
-    """A bridge is not taken away from under the MicroVMs that are on it."""
-    former = {bridge_of(path) for path in observed.files} - {None, *declared}
-    ports = {str(name): observed.links[str(name)].ports for name in former if name in observed.links}
-    return {name: ports[name] for name in sorted(ports) if ports[name]}
 
 
 def _files(observed: Observed, files: Mapping[str, str]) -> Iterator[Step[Action]]:
@@ -163,5 +166,5 @@ def _rules(observed: Observed, files: Mapping[str, str]) -> Iterator[Step[Action
         yield Step(Action.ENABLE, NETWORK_UNIT)
     if not observed.unit.running or observed.rules != rules_digest(files[RULES]):
         yield Step(Action.LOAD_RULES, NETWORK_UNIT)
-    if not observed.forwarding:
+    if SYSCTLS in files and not observed.forwarding:
         yield Step(Action.FORWARD, SYSCTLS)

@@ -18,7 +18,7 @@ from ...declaration.networks import Network, parse_networks
 from ...host import files, systemd
 from ...host.commands import HostError, run
 from ...host.locks import locked
-from .configuration import NETWORKD_DIRECTORY, RULES, SYSCTLS, TABLE, UNIT, is_ours, rules_digest
+from .configuration import NETWORKD_DIRECTORY, RECORD, RULES, SYSCTLS, TABLE, UNIT, is_ours, rules_digest
 from .plan import NETWORKD, Action, Link, Observed, Plan, has_address, plan
 
 MARK = f"{FLEET_DIRECTORY}/network.changing"
@@ -49,7 +49,7 @@ def reconcile_networks(raw: Sequence[Mapping[str, Any]], check_mode: bool, path:
 
 def observe(networks: Sequence[Network]) -> Observed:
     """One look at our files, one question to systemd, one listing of bridges, one of our table."""
-    paths = [*glob.glob(f"{NETWORKD_DIRECTORY}/*-microvm-*"), RULES, SYSCTLS, UNIT]
+    paths = [*glob.glob(f"{NETWORKD_DIRECTORY}/*-microvm-*"), RECORD, RULES, SYSCTLS, UNIT]
     texts = {path: files.read_text(path) for path in sorted(paths) if is_ours(path)}
     units = systemd.show([NETWORKD, NETWORK_UNIT])
     return Observed(
@@ -101,7 +101,7 @@ def _write(path: str, planned: Plan) -> None:
 
 def _remove(path: str, _planned: Plan) -> None:
     files.remove(path)
-    if path == RULES:
+    if os.path.dirname(path) == CONFIGURATION_DIRECTORY and not os.listdir(CONFIGURATION_DIRECTORY):
         os.rmdir(CONFIGURATION_DIRECTORY)
 
 

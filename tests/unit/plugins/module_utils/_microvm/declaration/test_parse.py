@@ -36,7 +36,7 @@ REFUSED = {
     "volume without a size": (small(volumes=[{"image": "a"}]), "vms[0].volumes[0].size", "is required"),
     "volume above": (small(volumes=[{"image": "../a", "size": 1}]), "vms[0].volumes[0].image", "not a path"),
     "long tap name": (small(interfaces=[{"id": "i" * 16}]), "vms[0].interfaces[0].id", "at most 15"),
-    "tap name with a slash": (small(interfaces=[{"id": "a/b"}]), "vms[0].interfaces[0].id", "interface name"),
+    "tap name with a slash": (small(interfaces=[{"id": "a/b"}]), "vms[0].interfaces[0].id", "interface's id"),
     "multicast MAC": (small(interfaces=[{"mac": "01:00:00:00:00:01"}]), "vms[0].interfaces[0].mac", "unicast"),
     "MAC with a newline": (small(interfaces=[{"mac": "02:00:00:00:00:01\n"}]), "vms[0].interfaces[0].mac", "unicast"),
     "bridge of a user interface": (
@@ -174,3 +174,33 @@ def test_derived_identities_are_valid(name: str) -> None:
     interfaces = [{"id": i["id"], "mac": i["mac"]} for i in declaration["interfaces"]]
     assert parse(small(name=name, interfaces=interfaces, **explicit))[0]["interfaces"] == declaration["interfaces"]
     assert len({i["mac"] for i in declaration["interfaces"]}) == 2
+
+
+@pytest.mark.parametrize("image", ["current", "booted", "old", "x.partial", "small.sock", "./old"])
+def test_volumes_have_no_name_that_we_need_or_remove(image: str) -> None:
+    with pytest.raises(DeclarationError) as refusal:
+        parse(small(volumes=[{"image": image, "size": 1}]))
+    assert refusal.value.path == "vms[0].volumes[0].image"
+
+
+def test_addresses_of_user_networks_are_out_of_reach_and_cannot_clash() -> None:
+    own = {
+        "image": "base",
+        "interfaces": [{"type": "user"}],
+        "guest": {"authorized_keys": [KEY], "networks": [{"addresses": ["10.0.2.15/24"]}]},
+    }
+    one, _two = parse({"name": "one", **own}, {"name": "two", **own})
+    assert one["ready"]["check"] == "hypervisor"
+
+
+def test_what_another_microvm_on_the_host_has_is_refused() -> None:
+    installed = parse({"name": "other", "kernel": "/k", "interfaces": [{"id": "tap0"}]})
+    with pytest.raises(DeclarationError, match="'other', which is on the host") as refusal:
+        parse_vms([small(interfaces=[{"id": "tap0"}])], installed=[{**installed[0], "state": None}])
+    assert refusal.value.path == "vms[0].interfaces[0].id"
+
+
+def test_the_volume_of_the_root_is_found_also_where_the_guest_is_left_alone() -> None:
+    volumes = [{"image": "root.img", "size": 64, "mount_point": "/"}]
+    (one,) = parse({"name": "one", "image": "base", "volumes": volumes, "guest": {"enable": False}})
+    assert one["volumes"][0]["serial"]

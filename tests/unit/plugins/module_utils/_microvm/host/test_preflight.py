@@ -69,11 +69,11 @@ def test_files_must_be_there_or_awaited(tmp_path: Path) -> None:
     kernel = tmp_path / "kernel"
     declared = placed({**USER, "kernel": str(kernel)})
     with pytest.raises(DeclarationError, match="does not exist") as refusal:
-        preflight.check_files(declared, awaited=lambda _file: False)
+        preflight.check_files(declared, "/state", awaited=lambda _file: False)
     assert refusal.value.path == "vms[0].kernel"
-    preflight.check_files(declared, awaited=lambda file: file == str(kernel))
+    preflight.check_files(declared, "/state", awaited=lambda file: file == str(kernel))
     kernel.touch()
-    preflight.check_files(declared, awaited=lambda _file: False)
+    preflight.check_files(declared, "/state", awaited=lambda _file: False)
 
 
 def test_bridges_must_be_there_or_awaited() -> None:

@@ -42,6 +42,10 @@ def test_the_digest_is_of_all_that_determines_the_image() -> None:
         ({"suite": "potato"}, "image.suite"),
         ({"packages": ["Not A Package"]}, "image.packages[0]"),
         ({"files": [{"path": "relative", "content": ""}]}, "image.files[0].path"),
+        ({"files": [{"path": "/a/../../etc/x", "content": ""}]}, "image.files[0].path"),
+        ({"files": [{"path": "/a/", "content": ""}]}, "image.files[0].path"),
+        # YAML reads 0644 without quotes as the number 420.
+        ({"files": [{"path": "/a", "content": "", "mode": 420}]}, "image.files[0].mode"),
         ({"files": [{"path": "/a", "content": "", "mode": "rw"}]}, "image.files[0].mode"),
         ({"mirrors": ["--option"]}, "image.mirrors[0]"),
     ],
@@ -54,11 +58,12 @@ def test_bad_input_is_refused_with_its_path(option: dict[str, Any], path: str) -
 
 def test_the_command_that_makes_the_tree() -> None:
     declaration = parse_image({**IMAGE, "packages": ["nginx-light"], "mirrors": ["https://mirror.example/debian"]})
+    declaration["files"] = [{"path": "/etc/a b", "content": "", "mode": "0600"}]
     command = guest_tree.mmdebstrap_command(declaration, "/wo rk", None)
     included = next(word for word in command if word.startswith("--include=")).split("=")[1].split(",")
     assert {"systemd", "openssh-server", "nginx-light"} <= set(included)
     assert command[-3:] == ["trixie", "/wo rk/tree", "https://mirror.example/debian"]
-    assert any("'/wo rk/overlay'/." in word for word in command)
+    assert "--customize-hook=sh '/wo rk/put-file' \"$1\" '/etc/a b' 0600 < '/wo rk/file-0'" in command
     assert any("sh '/wo rk/setup' \"$1\" linux-image-" in word for word in command)
 
 

@@ -91,7 +91,11 @@ CASES: dict[str, tuple[dict[str, Any], str, list[str]]] = {
         [f"remove package {OLDEST}"],
     ),
     "removal": (
-        {**RUNNING, "entries": ("booted", "current", "data.img", "small.sock", "x.img.partial")},
+        {
+            **RUNNING,
+            "entries": ("booted", "current", "data.img", "small.sock", "x.img.partial"),
+            "sockets": ("small.sock",),
+        },
         "absent",
         [
             f"systemctl disable {UNIT}",

@@ -15,6 +15,7 @@ from ansible_collections.microvm.fleet.plugins.module_utils._microvm.host.system
 from ansible_collections.microvm.fleet.plugins.module_utils._microvm.reconcile.networks.configuration import (
     NETWORKD_DIRECTORY,
     RULES,
+    SYSCTLS,
     UNIT,
     bridge_of,
     configuration,
@@ -43,6 +44,7 @@ FRESH = Observed(networkd=Unit("loaded", "inactive", "dead", "disabled"), unit=U
     [
         ([{**BRIDGE, "adress": "x"}], "n[0].adress"),
         ([{**BRIDGE, "name": "a-name-that-is-too-long"}], "n[0].name"),
+        ([{**BRIDGE, "name": "mv-bridge"}], "n[0].name"),
         ([{**BRIDGE, "address": "10.66.1.1"}], "n[0].address"),
         ([{**BRIDGE, "address": "10.66.1.0/24"}], "n[0].address"),
         ([{**BRIDGE, "address": "10.66.1.255/24"}], "n[0].address"),
@@ -73,11 +75,13 @@ def test_configuration() -> None:
     assert 'iifname "microvm0" ip saddr != 10.66.1.0/24 drop' in files[RULES]
 
 
-def test_without_translation_nothing_is_filtered_or_forwarded() -> None:
+def test_without_translation_nothing_goes_in_or_out() -> None:
     files = configuration(parse_networks([BRIDGE]))
     assert {bridge_of(path) for path in files} == {None, "microvm0"}
-    assert RULES not in files
-    assert UNIT not in files
+    assert SYSCTLS not in files
+    assert "masquerade" not in files[RULES]
+    assert 'iifname "microvm0" oifname != "microvm0" drop' in files[RULES]
+    assert 'oifname "microvm0" iifname != "microvm0" drop' in files[RULES]
     assert "DHCPServer=no" in files[f"{NETWORKD_DIRECTORY}/50-microvm-microvm0.network"]
 
 
@@ -226,5 +230,12 @@ def test_a_bridge_with_microvms_on_it_stays() -> None:
     links = {**host.observed.links, "other": Link(True, ("10.66.2.1/24",), ("mv-web",))}
     planned = plan(replace(host.observed, links=links), parse_networks([BRIDGE]), "networks")
     assert planned.kept == {"other": ("mv-web",)}
-    assert not planned.changed
+    assert not planned.changed, "its files or its rules go before it"
+    with pytest.raises(DeclarationError, match="overlaps with that of network 'other'") as refusal:
+        plan(replace(host.observed, links=links), parse_networks([{**OTHER, "name": "another"}]), "networks")
+    assert refusal.value.path == "networks[0].address"
     assert actions(host.observed, [BRIDGE])[0] == "delete bridge other"
+
+
+def test_a_netmask_is_a_prefix_length() -> None:
+    assert parse_networks([{**BRIDGE, "address": "10.66.1.1/255.255.255.0"}]) == parse_networks([BRIDGE])
