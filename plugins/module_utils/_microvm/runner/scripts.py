@@ -86,6 +86,15 @@ ip tuntap add name {name} mode tap user {user} {flags}
 {master}ip link set dev {name} up
 """
 
+# At a start of the host, the one who makes bridges may just be at it.
+_AWAIT_BRIDGE = """
+waited=0
+while [ ! -e /sys/class/net/{bridge} ] && [ "$waited" -lt 50 ]; do
+    sleep 0.2
+    waited=$((waited + 1))
+done
+"""
+
 _TAP_DOWN = """
 if [ "$(cat /sys/class/net/{name}/owner 2>/dev/null)" = "$(id -u {user})" ]; then ip link delete dev {name}; fi
 """
@@ -119,6 +128,8 @@ def microvm_shutdown(name: str, shutdown: Shutdown) -> str:
 def tap_up(name: str, taps: Sequence[Mapping[str, Any]], flags: Sequence[str]) -> str:
     """Makes the tap devices anew and brings them up."""
     script = _HEADER.format(purpose=f"Makes the tap interfaces of MicroVM {name}.")
+    for bridge in sorted({tap["bridge"] for tap in taps if tap["bridge"]}):
+        script += _AWAIT_BRIDGE.format(bridge=shlex.quote(bridge))
     for tap in taps:
         quoted = shlex.quote(tap["id"])
         bridge = tap["bridge"]
