@@ -12,7 +12,7 @@ import re
 from typing import Any, Dict, Iterator, List, Mapping, Optional, Sequence
 
 from ...declaration.identity import TAP_PREFIX
-from ...declaration.names import CONFIGURATION_DIRECTORY, NETWORK_UNIT, TARGET, UNIT_DIRECTORY
+from ...declaration.names import CONFIGURATION_DIRECTORY, NETWORK_UNIT, UNIT_DIRECTORY
 from ...declaration.networks import Network, subnet
 
 NETWORKD_DIRECTORY = "/etc/systemd/network"
@@ -42,9 +42,14 @@ Unmanaged=yes
 _UNIT_TEXT = f"""\
 [Unit]
 Description=Rules of the networks of MicroVMs
-Before={TARGET}
+DefaultDependencies=no
 Wants=network-pre.target
-Before=network-pre.target
+Before=network-pre.target shutdown.target
+Conflicts=shutdown.target
+# Which flushes all rules, ours with them, whenever it loads its own.
+After=nftables.service
+PartOf=nftables.service
+ReloadPropagatedFrom=nftables.service
 
 [Service]
 Type=oneshot
