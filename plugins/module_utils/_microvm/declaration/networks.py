@@ -54,7 +54,7 @@ NETWORK_OPTIONS: Options = (
 )
 
 
-def parse_networks(raw: Sequence[Mapping[str, Any]], path: str = "microvm_networks") -> List[Network]:
+def parse_networks(raw: Sequence[Mapping[str, Any]], path: str = "networks") -> List[Network]:
     """Validate the networks of one host. Raises DeclarationError with the path of what is wrong."""
     networks = [_parse(element, f"{path}[{index}]") for index, element in enumerate(raw)]
     for index, network in enumerate(networks):

@@ -215,9 +215,7 @@ def _identities(declaration: Mapping[str, Any], path: str) -> Iterator[Tuple[str
         yield "address", address, f"{path}.{place}"
 
 
-def _refuse_clashes(
-    declarations: Sequence[Declaration], path: str, installed: Sequence[Mapping[str, Any]] = ()
-) -> None:
+def _refuse_clashes(declarations: Sequence[Declaration], path: str, installed: Sequence[Mapping[str, Any]]) -> None:
     owners: Dict[Tuple[str, str], str] = {}
     for one in installed:
         for what, value, _place in _identities(one, ""):

@@ -21,7 +21,7 @@ Parameters = Mapping[str, Any]
 class FleetModule(AnsibleModule):
     """A module whose complaints about its input name the element of a list that they are about; Ansible's own do not.
 
-    ``parse`` looks at what the table of options cannot tell and raises DeclarationError.
+    ``parse`` says by a DeclarationError, of what Ansible refuses, what the table of options alone cannot tell.
     """
 
     def __init__(self, options: Options, parse: Callable[[Parameters], object], **rules: Any) -> None:
@@ -44,19 +44,19 @@ class FleetModule(AnsibleModule):
 
     def _in_our_words(self, message: str) -> str:
         try:
-            self._check()
+            validate(self._options, self.params, "")
+            self._parse(self.params)
         except (DeclarationError, AttributeError, KeyError, TypeError, ValueError) as error:
             return str(error) if isinstance(error, DeclarationError) else message
         return message
 
-    def _check(self) -> None:
-        validate(self._options, self.params, "")
-        self._parse(self.params)
-
     def attempt(self, work: Callable[[Parameters, bool], Dict[str, Any]]) -> Dict[str, Any]:
-        """What ``work`` returns, given the parameters and whether this is check mode; its errors end the module."""
+        """What ``work`` returns, given the parameters and whether this is check mode; its errors end the module.
+
+        ``work`` parses them itself.
+        """
         try:
-            self._check()
+            validate(self._options, self.params, "")
             return work(self.params, self.check_mode)
         except (DeclarationError, HostError) as error:
             self.fail_json(msg=str(error))

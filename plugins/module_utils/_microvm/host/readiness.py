@@ -59,7 +59,7 @@ def ssh_greets(ready: Readiness) -> Optional[str]:
 def unit_stays(ready: Readiness) -> Optional[str]:
     """The unit still runs after the moment in which a hypervisor that cannot begin has ended."""
     time.sleep(SETTLE_SECONDS)
-    unit = systemd.show([ready.unit]).get(ready.unit, systemd.Unit())
+    unit = systemd.show([ready.unit])[ready.unit]
     return None if unit.active_state == "active" else f"the unit is {unit.active_state} ({unit.sub_state})"
 
 
@@ -79,7 +79,7 @@ def wait(ready: Readiness) -> float:
         waited = time.monotonic() - begin
         if seen is None:
             return waited
-        unit = systemd.show([ready.unit]).get(ready.unit, systemd.Unit())
+        unit = systemd.show([ready.unit])[ready.unit]
         if _is_abandoned():
             # Ended at once: it holds locks that the next run waits for.
             raise HostError("nobody waits for the outcome any more")

@@ -48,7 +48,7 @@ def show(names: Sequence[str]) -> Dict[str, Unit]:
     if not names:
         return {}
     output = run(["systemctl", "show", "--property=" + ",".join(_PROPERTIES), "--", *names])
-    return parse_show(output)
+    return {**{name: Unit() for name in names}, **parse_show(output)}
 
 
 def parse_show(output: str) -> Dict[str, Unit]:

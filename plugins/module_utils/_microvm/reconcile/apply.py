@@ -94,7 +94,10 @@ def _install(job: Job, places: Places) -> None:
 def _create_directory(path: str, user: str, mode: int) -> None:
     """With its owner and mode at once: a directory that is there counts as right."""
     aside = f"{path}.partial"
-    os.makedirs(aside, exist_ok=True)
+    if os.path.isdir(aside):
+        # What a killed run left is empty; anything else is not from here, and not taken.
+        os.rmdir(aside)
+    os.makedirs(aside)
     shutil.chown(aside, user, GROUP)
     os.chmod(aside, mode)
     os.rename(aside, path)

@@ -69,8 +69,6 @@ def reconcile(request: Request) -> Dict[str, Any]:
     declarations = parse(request, recorded_beside(places, [str(vm.get("name")) for vm in request.vms]))
     _check_host(request, declarations)
     if request.preflight:
-        placed = [(request.place(index), one) for index, one in enumerate(declarations)]
-        preflight.check_interfaces(placed, request.bridges)
         return {"changed": False, "vms": [], "diff": []}
     wanted = [_want(request, index, declaration) for index, declaration in enumerate(declarations)]
     if request.check_mode:
@@ -88,6 +86,8 @@ def _check_host(request: Request, declarations: Sequence[Declaration]) -> None:
         # Images, packages and bridges may be what the same run is about to bring.
         directories = tuple(f"{image_path(image)}/" for image in request.images)
         preflight.check_files(placed, request.state_dir, awaited=lambda file: file.startswith(directories))
+        if request.preflight:
+            preflight.check_interfaces(placed, request.bridges)
         return
     preflight.check_files(placed, request.state_dir, awaited=lambda file: False)
     preflight.check_installed(placed, programs)

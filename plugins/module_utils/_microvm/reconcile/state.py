@@ -121,5 +121,5 @@ def _observe(places: Places, wanted: Wanted, packages: List[str], units: Dict[st
         packages=tuple(packages),
         drop_in=files.read_text(places.drop_in(name)),
         missing_directories=tuple(path for path in directories if not os.path.isdir(path)),
-        unit=units.get(unit_name(name), systemd.Unit()),
+        unit=units[unit_name(name)],
     )

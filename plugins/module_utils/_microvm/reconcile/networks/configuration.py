@@ -14,6 +14,7 @@ from typing import Any, Dict, Iterator, List, Mapping, Optional, Sequence
 from ...declaration.identity import TAP_PREFIX
 from ...declaration.names import CONFIGURATION_DIRECTORY, NETWORK_UNIT, UNIT_DIRECTORY
 from ...declaration.networks import Network, subnet
+from ...runner.package import DIGEST_LENGTH
 
 NETWORKD_DIRECTORY = "/etc/systemd/network"
 RECORD = f"{CONFIGURATION_DIRECTORY}/networks.json"
@@ -139,7 +140,7 @@ def rules(networks: Sequence[Network]) -> str:
     postrouting = "".join(_filled(_POSTROUTING, network) for network in networks if network["nat"])
     text = _CHAIN.format(name="forward", type="filter hook forward priority filter", lines=forward)
     text += _CHAIN.format(name="postrouting", type="nat hook postrouting priority srcnat", lines=postrouting)
-    return _RULES_TEXT.format(table=TABLE, digest=hashlib.sha256(text.encode()).hexdigest()[:32], rules=text)
+    return _RULES_TEXT.format(table=TABLE, digest=hashlib.sha256(text.encode()).hexdigest()[:DIGEST_LENGTH], rules=text)
 
 
 def _filled(template: str, network: Network) -> str:

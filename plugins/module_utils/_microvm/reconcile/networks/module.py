@@ -13,7 +13,7 @@ from .reconcile import reconcile_networks
 
 def run_network() -> None:
     """Reconcile and say what came of it."""
-    module = FleetModule(NETWORK_MODULE_OPTIONS, lambda parameters: parse_networks(parameters["networks"], "networks"))
+    module = FleetModule(NETWORK_MODULE_OPTIONS, lambda parameters: parse_networks(parameters["networks"]))
     outcome = module.attempt(lambda parameters, check_mode: reconcile_networks(parameters["networks"], check_mode))
     for network in outcome["kept"]:
         module.warn(

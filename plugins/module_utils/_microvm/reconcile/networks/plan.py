@@ -85,7 +85,7 @@ class Plan:
         return tuple(step.target for step in self.steps if step.action in actions)
 
 
-def plan(observed: Observed, networks: Sequence[Network], path: str) -> Plan:
+def plan(observed: Observed, networks: Sequence[Network], path: str = "networks") -> Plan:
     """Raises DeclarationError, with a path below ``path``, for what another interface or network of the host has."""
     kept = {network["name"]: network for network in recorded(observed.files) if _stays(observed, network, networks)}
     for index, network in enumerate(networks):

@@ -30,13 +30,15 @@ LOCK = "@networks"
 """Not the name of any MicroVM."""
 
 
-def reconcile_networks(raw: Sequence[Mapping[str, Any]], check_mode: bool, path: str = "networks") -> Dict[str, Any]:
-    """Returns ``changed``, ``actions``, ``kept`` and ``diff``. Raises DeclarationError before anything has changed, and
-    HostError."""
-    networks = parse_networks(raw, path)
+def reconcile_networks(raw: Sequence[Mapping[str, Any]], check_mode: bool) -> Dict[str, Any]:
+    """Returns ``changed``, ``actions``, ``kept`` and ``diff``.
+
+    Raises DeclarationError, before anything has changed, and HostError.
+    """
+    networks = parse_networks(raw)
     with contextlib.nullcontext() if check_mode else locked([LOCK]):
-        observed = observe(networks)
-        planned = plan(observed, networks, path)
+        observed = observe()
+        planned = plan(observed, networks)
         if not check_mode:
             apply(planned, networks)
     return {
@@ -47,7 +49,7 @@ def reconcile_networks(raw: Sequence[Mapping[str, Any]], check_mode: bool, path:
     }
 
 
-def observe(networks: Sequence[Network]) -> Observed:
+def observe() -> Observed:
     """One look at our files, one question to systemd, one listing of bridges, one of our table."""
     paths = [*glob.glob(f"{NETWORKD_DIRECTORY}/*-microvm-*"), RECORD, RULES, SYSCTLS, UNIT]
     texts = {path: files.read_text(path) for path in sorted(paths) if is_ours(path)}
@@ -58,8 +60,8 @@ def observe(networks: Sequence[Network]) -> Observed:
         links=_links(),
         rules=_loaded_rules(),
         forwarding=(files.read_text(FORWARDING) or "").strip() == "1",
-        networkd=units.get(NETWORKD, systemd.Unit()),
-        unit=units.get(NETWORK_UNIT, systemd.Unit()),
+        networkd=units[NETWORKD],
+        unit=units[NETWORK_UNIT],
     )
 
 
@@ -90,7 +92,8 @@ def apply(planned: Plan, networks: Sequence[Network]) -> None:
         files.replace_file(MARK, b"")
     for step in planned.steps:
         _WORK[step.action](step.target, planned)
-    _wait(networks)
+    if planned.changed:
+        _wait(networks)
     files.remove(MARK)
 
 
