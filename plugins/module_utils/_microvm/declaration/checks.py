@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import ipaddress
 import re
-from typing import Any, Callable, Optional
+from typing import Any, Callable, Optional, Tuple
 
-_SIZE = re.compile(r"^([1-9][0-9]*) ?(M|MiB|G|GiB|T|TiB)?$")
+_SIZE = re.compile(r"^(0|[1-9][0-9]*) ?(M|MiB|G|GiB|T|TiB)?$")
 _MEBIBYTES = {None: 1, "M": 1, "MiB": 1, "G": 1024, "GiB": 1024, "T": 1024 * 1024, "TiB": 1024 * 1024}
 
 
@@ -22,13 +22,18 @@ def mebibytes(size: Any) -> int:
     return int(match.group(1)) * _MEBIBYTES[match.group(2)]
 
 
-def size(value: Any) -> Optional[str]:
-    """A positive size, MiB where no unit is given."""
+def size_or_none(value: Any) -> Optional[str]:
+    """A size, MiB where no unit is given, or 0 for nothing."""
     try:
         mebibytes(value)
     except ValueError as problem:
         return f"{problem}; write a number of MiB (512) or a number with M, G or T (2G)"
     return None
+
+
+def size(value: Any) -> Optional[str]:
+    """A size of something that there is."""
+    return size_or_none(value) or (None if mebibytes(value) else f"{value!r} is nothing; write 1 or more")
 
 
 def pattern(expression: str, explanation: str) -> Callable[[Any], Optional[str]]:
@@ -64,10 +69,30 @@ mac_address = pattern(
     r"[0-9a-fA-F][02468aceACE]:([0-9a-fA-F]{2}:){4}[0-9a-fA-F]{2}",
     "is not a unicast MAC address: write six octets such as 02:00:00:00:00:01, the first one even",
 )
-machine_id = pattern(r"[0-9a-f]{32}", "is not a machine id: write 32 lower-case hexadecimal digits")
+machine_id = pattern(
+    r"[0-9a-fA-F]{32}|[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}",
+    "is not a machine id: write 32 hexadecimal digits, or a UUID",
+)
 serial = pattern(r"[A-Za-z0-9._-]{1,20}", "is not a serial: use at most 20 letters, digits, '.', '_' and '-'")
-tag = pattern(r"[A-Za-z0-9._-]{1,31}", "is not a tag: use at most 31 letters, digits, '.', '_' and '-'")
-label = pattern(r"[^\x00-\x1f]{1,16}", "is not a label: ext4 takes at most 16 characters")
+tag = pattern(
+    r"(?!\.{1,2}$)[^/\x00-\x1f]{1,36}", "is not a tag: use at most 36 characters, without '/' and control characters"
+)
+label = pattern(r"[^\x00-\x1f]{1,255}", "is not a label: write at most 255 characters, none of them a control character")
+argument = pattern(r"[^\x00-\x1f]+", "is not an argument: write at least one character, and no control characters")
+account = pattern(r"[a-z_][a-z0-9_-]{0,30}\$?|[0-9]+", "is not the name or number of an account")
+cpu_model = pattern(r"[A-Za-z0-9][A-Za-z0-9_.,+=-]*", "is not a model of a processor, such as max or Haswell")
+qemu_id = pattern(r"[A-Za-z0-9][A-Za-z0-9_.-]*", "is not a name of QEMU's: use letters, digits, '.', '_' and '-'")
+number = pattern(r"(0x)?[0-9a-fA-F]+", "is not a number")
+threads = pattern(r"[0-9]+|`?nproc`?", "is not a number of threads: write a whole number, or nproc")
+byte_size = pattern(r"[1-9][0-9]*[kKMGT]?", "is not a size: write a number with M or G (256M)")
+file_system = pattern(r"[a-z0-9][a-z0-9_.-]*", "is not the name of a file system")
+package_path = pattern(r"[^\x00-\x1f/-][^\x00-\x1f/]*|(/[^\x00-\x1f/]+)+/?", "is neither an absolute path nor the name of a program")
+oem_string = pattern(
+    r"(?!.*oem_strings)[^\x00-\x1f]+", "is not one string: write what stands between the brackets of oem_strings=[]"
+)
+pci_address = pattern(
+    r"[0-9a-f]{4}:[0-9a-f]{2}:[0-9a-f]{2}\.[0-7]", "is not the address of a PCI device, such as 0000:01:00.0"
+)
 absolute_path = pattern(r"/[^\x00-\x1f]*", "is not an absolute path: begin with '/', without control characters")
 plain_path = pattern(
     r"(/[A-Za-z0-9_][A-Za-z0-9._-]*)+",
@@ -104,6 +129,33 @@ def positive(value: Any) -> Optional[str]:
     return None if value >= 1 else f"{value} is too small; write 1 or more"
 
 
+def context_identifier(value: Any) -> Optional[str]:
+    """A guest's address in vsock(7): 0 to 2 are taken, and the largest number means any."""
+    if 3 <= value < 0xFFFFFFFF:
+        return None
+    return f"{value} is no guest's context identifier; write 3 to 4294967294"
+
+
+CREDENTIAL = re.compile(r"[A-Za-z0-9_@:][A-Za-z0-9_.@:-]*")
+SCRIPT = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]*")
+
+
+def credential_files(entry: Tuple[str, str]) -> Optional[str]:
+    """The name of a credential (systemd.exec(5)) and the path of a file."""
+    name, path = entry
+    if not CREDENTIAL.fullmatch(name) or len(name) > 255:
+        return f"{name!r} is not the name of a credential: use letters, digits, '.', '_', '-', '@' and ':'"
+    return absolute_path(path)
+
+
+def bin_scripts(entry: Tuple[str, str]) -> Optional[str]:
+    """The name of a script and its text."""
+    name, _text = entry
+    if name == "microvm-run":
+        return "ends by becoming the hypervisor; write what it shall do before as pre_start"
+    return None if SCRIPT.fullmatch(name) else f"{name!r} is not the name of a script: use letters, digits, '.', '_', '-'"
+
+
 def port(value: Any) -> Optional[str]:
     """A TCP port."""
     return None if 1 <= value <= 65535 else f"{value} is not a port; write 1 to 65535"
@@ -115,6 +167,15 @@ def ip_address(value: Any) -> Optional[str]:
         ipaddress.ip_address(value)
     except ValueError:
         return f"{value!r} is not an IP address"
+    return None
+
+
+def ipv4_address(value: Any) -> Optional[str]:
+    """An IPv4 address."""
+    try:
+        ipaddress.IPv4Address(value)
+    except ValueError:
+        return f"{value!r} is not an IPv4 address"
     return None
 
 

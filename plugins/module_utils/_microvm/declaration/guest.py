@@ -6,20 +6,22 @@
 
 The names and their effects are those of systemd.system-credentials(7). The initrd of our images does the same for a
 systemd that is too old to know one of them.
+
+Guests find a disk by its serial where the hypervisor has serials, else by its place (``by_serial``).
 """
 
 from __future__ import annotations
 
 from typing import Any, Dict, List, Mapping, Optional
 
-from .identity import STORE_SERIAL
+from .identity import STORE_SERIAL, volume_serial
 from .parse import Declaration
 
 NINE_P_MESSAGE_SIZE = 512 * 1024
 """Bytes of one 9p message: Linux' default (128 KiB at most) makes large reads slow."""
 
 
-def credentials(declaration: Declaration) -> Dict[str, str]:
+def credentials(declaration: Declaration, by_serial: bool) -> Dict[str, str]:
     """Credential names and texts; empty where the guest is not configured by us."""
     guest = declaration["guest"]
     if not guest["enable"]:
@@ -28,44 +30,68 @@ def credentials(declaration: Declaration) -> Dict[str, str]:
         "system.hostname": guest["hostname"],
         "system.machine_id": declaration["machine_id"],
         "ssh.authorized_keys.root": _lines(guest["authorized_keys"]),
-        "fstab.extra": _lines(_mounts(declaration)),
+        "fstab.extra": _lines(_mounts(declaration, by_serial)),
     }
     for index, (interface, network) in enumerate(zip(declaration["interfaces"], guest["networks"])):
         texts[f"network.network.10-if{index}"] = _network(interface, network)
     return {name: text for name, text in texts.items() if text}
 
 
-def kernel_parameters(declaration: Declaration) -> List[str]:
+def kernel_parameters(declaration: Declaration, by_serial: bool) -> List[str]:
     """How the initrd of our images finds its disks; then the user's own parameters."""
-    own = _disk_parameters(declaration) if declaration["image"] else []
+    own = _disk_parameters(declaration, by_serial) if declaration["image"] else []
     return own + list(declaration["kernel_params"])
 
 
-def root_volume(declaration: Declaration) -> Optional[Mapping[str, Any]]:
-    """The volume that keeps the changes to the read-only root, if there is one."""
-    return next((volume for volume in declaration["volumes"] if volume["mount_point"] == "/"), None)
+def disk_serial(declaration: Declaration, volume: Mapping[str, Any]) -> Optional[str]:
+    """The serial of a volume: the declared one, or a derived one where the guest needs it to find the disk."""
+    needed = declaration["guest"]["enable"] or (declaration["image"] and volume["mount_point"] == "/")
+    return volume["serial"] or (volume_serial(volume["image"]) if needed else None)
 
 
-def _disk_parameters(declaration: Declaration) -> List[str]:
-    parameters = [f"microvm.store={STORE_SERIAL}", f"microvm.store_type={declaration['store_disk_type']}"]
-    volume = root_volume(declaration)
-    return parameters + ([f"microvm.overlay={volume['serial']}"] if volume else [])
+def disk_names(declaration: Declaration) -> List[str]:
+    """What Linux calls the volumes: in the order of the disks, the root disk first."""
+    first = 1 if declaration["store_disk"] else 0
+    return [_disk_name(first + index) for index in range(len(declaration["volumes"]))]
 
 
-def _mounts(declaration: Declaration) -> List[str]:
+def _disk_name(index: int) -> str:
+    """``vda`` to ``vdz``, then ``vdaa``."""
+    letters = ""
+    index += 1
+    while index:
+        index, remainder = divmod(index - 1, 26)
+        letters = chr(ord("a") + remainder) + letters
+    return f"vd{letters}"
+
+
+def _disk_parameters(declaration: Declaration, by_serial: bool) -> List[str]:
+    store = STORE_SERIAL if by_serial else "/dev/vda"
+    parameters = [f"microvm.store={store}", f"microvm.store_type={declaration['store_disk_type']}"]
+    for volume, name in zip(declaration["volumes"], disk_names(declaration)):
+        if volume["mount_point"] == "/":
+            disk = disk_serial(declaration, volume) if by_serial else f"/dev/{name}"
+            parameters.append(f"microvm.overlay={disk}")
+    return parameters
+
+
+def _mounts(declaration: Declaration, by_serial: bool) -> List[str]:
     """Lines of fstab(5)."""
     lines = []
-    for volume in declaration["volumes"]:
+    for volume, name in zip(declaration["volumes"], disk_names(declaration)):
         if volume["mount_point"] not in (None, "/"):
             options = "ro" if volume["read_only"] else "defaults"
-            device = f"/dev/disk/by-id/virtio-{volume['serial']}"
+            serial = disk_serial(declaration, volume)
+            device = f"/dev/disk/by-id/virtio-{serial}" if by_serial else f"/dev/{name}"
             lines.append(f"{device} {_escape(volume['mount_point'])} {volume['fs_type']} {options} 0 2")
-    for share in declaration["shares"]:
-        if share["mount_point"] is not None:
-            options = f"trans=virtio,version=9p2000.L,msize={NINE_P_MESSAGE_SIZE}"
-            options += ",ro" if share["read_only"] else ""
-            lines.append(f"{share['tag']} {_escape(share['mount_point'])} 9p {options} 0 0")
-    return lines
+    return lines + [_mount(share) for share in declaration["shares"] if share["mount_point"] is not None]
+
+
+def _mount(share: Mapping[str, Any]) -> str:
+    options = "ro" if share["read_only"] else "defaults"
+    if share["proto"] == "9p":
+        options += f",trans=virtio,version=9p2000.L,msize={NINE_P_MESSAGE_SIZE}"
+    return f"{_escape(share['tag'])} {_escape(share['mount_point'])} {share['proto']} {options} 0 0"
 
 
 def _escape(path: str) -> str:

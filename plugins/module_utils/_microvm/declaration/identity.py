@@ -4,13 +4,15 @@
 
 """Identities that follow from a MicroVM's name, so that every controller derives the same ones.
 
-All are cut from SHA-256 over a purpose and the name; the purpose keeps one identity from telling another.
+But for the machine id, all are cut from SHA-256 over a purpose and the name; the purpose keeps one identity from telling
+another.
 """
 
 from __future__ import annotations
 
 import base64
 import hashlib
+import uuid
 
 TAP_PREFIX = "mv-"
 """Begins every derived tap name; hosts leave such interfaces to us (role ``network``)."""
@@ -23,9 +25,18 @@ def _hash(purpose: str, *parts: str) -> bytes:
     return hashlib.sha256("\0".join((purpose,) + parts).encode()).digest()
 
 
+_NAMESPACE = uuid.UUID("6d696372-6f76-6d2e-666c-656574000000")
+"""The bytes of ``microvm.fleet``: what tells our UUIDs from those that others derive from the same name."""
+
+
 def machine_id(name: str) -> str:
-    """32 hexadecimal digits for the guest's ``/etc/machine-id`` (machine-id(5))."""
-    return _hash("machine-id", name).hex()[:32]
+    """32 hexadecimal digits for the guest's ``/etc/machine-id`` (machine-id(5)): a UUID of version 5 (RFC 9562)."""
+    return uuid.uuid5(_NAMESPACE, name).hex
+
+
+def as_uuid(machine_id: str) -> str:
+    """A machine id as SMBIOS and machined write it."""
+    return str(uuid.UUID(machine_id))
 
 
 def mac_address(name: str, index: int) -> str:

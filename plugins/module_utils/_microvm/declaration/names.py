@@ -26,6 +26,15 @@ PACKAGE_STORE = FLEET_DIRECTORY + "/packages"
 IMAGE_STORE = FLEET_DIRECTORY + "/images"
 """Guest images, one directory for each, named by digest."""
 
+HYPERVISORS = ("qemu", "cloud-hypervisor", "firecracker", "crosvm", "kvmtool", "stratovirt", "alioth", "vfkit")
+"""microvm.nix's names of them."""
+
+SYSTEMS = ("x86_64-linux", "aarch64-linux")
+"""Guests, as Nix calls their architecture and system."""
+
+QMP_HYPERVISORS = ("qemu", "stratovirt")
+"""Those that say over their control socket whether the guest runs (QEMU Machine Protocol)."""
+
 USER = "microvm"
 """The account that hypervisors run under."""
 

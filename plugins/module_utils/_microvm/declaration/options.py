@@ -11,10 +11,18 @@ A table drives the check of user input (``validation.py``), the argument spec of
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Callable, Dict, Optional, Tuple, Union
+from typing import Any, Callable, Dict, Iterator, Optional, Tuple, Union
 
 Check = Callable[[Any], Optional[str]]
 """Looks at a converted value; returns what is wrong with it and what to do, or ``None``."""
+
+
+LIVE = "live"
+"""The MicroVM goes on."""
+RESTART = "restart"
+"""The MicroVM is started anew."""
+RECREATE = "recreate"
+"""Only what is made anew has it: an image that exists stays as it is."""
 
 
 @dataclass(frozen=True)
@@ -23,7 +31,9 @@ class Option:
 
     ``type`` and ``elements`` are Ansible's names of types (``str``, ``int``, ``bool``, ``path``, ``list``, ``dict``).
     ``suboptions`` describe the keys of a ``dict`` or of each element of a ``list`` of ``dict``.
-    ``description`` is Ansible markup, one string for each paragraph.
+    ``description`` is Ansible markup, one string for each paragraph. ``values`` is the type of a free mapping's values.
+    ``nullable`` tells that ``null`` is not the default but a value of its own. ``cost`` is what a change costs a MicroVM
+    that runs.
     """
 
     name: str
@@ -34,8 +44,11 @@ class Option:
     choices: Optional[Tuple[str, ...]] = None
     elements: Optional[str] = None
     suboptions: Tuple[Option, ...] = ()
+    values: Optional[str] = None
     check: Optional[Check] = None
     no_log: Optional[bool] = None
+    nullable: bool = False
+    cost: str = RESTART
 
     @property
     def paragraphs(self) -> Tuple[str, ...]:
@@ -44,6 +57,19 @@ class Option:
 
 
 Options = Tuple[Option, ...]
+
+
+def walk(options: Options, prefix: str = "") -> Iterator[Tuple[str, Option]]:
+    """Every option with its path, such as ``volumes[].image``."""
+    for option in options:
+        path = f"{prefix}{option.name}"
+        yield path, option
+        yield from walk(option.suboptions, f"{path}[]." if option.type == "list" else f"{path}.")
+
+
+def defaults(options: Options) -> Dict[str, Any]:
+    """Every default by the option's path."""
+    return {path: option.default for path, option in walk(options)}
 
 
 def argument_spec(options: Options) -> Dict[str, Any]:

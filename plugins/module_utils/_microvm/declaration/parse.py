@@ -7,19 +7,23 @@
 from __future__ import annotations
 
 import ipaddress
-import posixpath
-from typing import Any, Dict, Iterator, List, Mapping, Sequence, Tuple
+from typing import Any, Callable, Dict, Iterator, List, Mapping, Optional, Sequence, Tuple
 
 from . import identity
 from .checks import mebibytes
+from .devices import check_devices, complete_interfaces, complete_shares, complete_volumes
 from .errors import DeclarationError
-from .names import BOOTED_LINK, CURRENT_LINK, IMAGE_STORE, OLD_LINK
+from .names import IMAGE_STORE, QMP_HYPERVISORS
+from .options import defaults
 from .validation import validate
 from .vm_options import VM_OPTIONS
 
 Declaration = Dict[str, Any]
 """A validated mapping with the keys of ``VM_OPTIONS``: defaults, derived identities and resolved images filled in.
-Sizes are in MiB, lists are never ``None``."""
+Sizes are in MiB; lists, and mappings of texts, are never ``None``."""
+
+LISTS = tuple(option.name for option in VM_OPTIONS if option.type == "list")
+_TEMPLATES = {value for key, value in defaults(VM_OPTIONS).items() if key in ("socket", "graphics.socket")}
 
 
 def parse_vms(
@@ -43,30 +47,49 @@ def parse_vm(raw: Mapping[str, Any], images: Sequence[Mapping[str, Any]] = (), p
     """Validate and complete one MicroVM; see parse_vms."""
     prefix = f"{path}." if path else ""
     declaration = validate(VM_OPTIONS, raw, path)
-    declaration["mem"] = mebibytes(declaration["mem"])
-    for key in ("kernel_params", "interfaces", "volumes", "shares"):
+    for key in LISTS:
         declaration[key] = declaration[key] or []
-    declaration["machine_id"] = declaration["machine_id"] or identity.machine_id(declaration["name"])
-    declaration["socket"] = declaration["socket"] or f"{declaration['name']}.sock"
-    _complete_interfaces(declaration, prefix)
+    for key in ("credential_files", "bin_scripts"):
+        declaration[key] = declaration[key] or {}
+    _complete_memory(declaration, prefix)
+    declaration["machine_id"] = _machine_id(declaration)
+    declaration["socket"] = _fill_in(declaration["socket"], declaration)
+    declaration["graphics"]["socket"] = _fill_in(declaration["graphics"]["socket"], declaration)
+    complete_interfaces(declaration, prefix)
     _complete_guest(declaration, prefix)
     _resolve_image(declaration, images, prefix)
-    _complete_volumes(declaration, prefix)
-    _complete_shares(declaration, prefix)
+    complete_volumes(declaration, prefix)
+    complete_shares(declaration, prefix)
+    check_devices(declaration, prefix)
     _complete_ready(declaration, prefix)
     return declaration
 
 
-def _complete_interfaces(declaration: Declaration, prefix: str) -> None:
-    seen: Dict[str, str] = {}
-    for index, interface in enumerate(declaration["interfaces"]):
-        interface["id"] = interface["id"] or identity.tap_name(declaration["name"], index)
-        interface["mac"] = (interface["mac"] or identity.mac_address(declaration["name"], index)).lower()
-        if interface["bridge"] and interface["type"] != "tap":
-            raise DeclarationError(
-                f"{prefix}interfaces[{index}].bridge", "is for interfaces of type tap; remove it or change the type"
-            )
-        _refuse_repetition(seen, f"{prefix}interfaces[{index}]", interface, ("id", "mac"))
+def _complete_memory(declaration: Declaration, prefix: str) -> None:
+    if declaration["hotplugged_mem"] is None:
+        declaration["hotplugged_mem"] = declaration["hotplug_mem"]
+    for key in ("mem", "hotplug_mem", "hotplugged_mem", "initial_balloon_mem"):
+        declaration[key] = mebibytes(declaration[key])
+    if declaration["hotplugged_mem"] > declaration["hotplug_mem"]:
+        raise DeclarationError(
+            f"{prefix}hotplugged_mem", f"is more than the {declaration['hotplug_mem']} MiB of hotplug_mem; set that too"
+        )
+    if declaration["initial_balloon_mem"] and not declaration["balloon"]:
+        raise DeclarationError(f"{prefix}initial_balloon_mem", "there is no balloon; set `balloon: true`, or remove this")
+    if declaration["initial_balloon_mem"] >= declaration["mem"]:
+        raise DeclarationError(
+            f"{prefix}initial_balloon_mem", f"leaves nothing of the {declaration['mem']} MiB of mem; write less"
+        )
+
+
+def _machine_id(declaration: Declaration) -> str:
+    given = declaration["machine_id"]
+    return given.replace("-", "").lower() if given else identity.machine_id(declaration["name"])
+
+
+def _fill_in(template: Optional[str], declaration: Declaration) -> Optional[str]:
+    """The defaults of the option table name the MicroVM in braces; what users write is taken as it is."""
+    return template.format(name=declaration["name"]) if template in _TEMPLATES else template
 
 
 def _complete_guest(declaration: Declaration, prefix: str) -> None:
@@ -109,7 +132,18 @@ def _complete_network(network: Dict[str, Any]) -> Dict[str, Any]:
 
 
 def _resolve_image(declaration: Declaration, images: Sequence[Mapping[str, Any]], prefix: str) -> None:
-    """Fill in kernel, initrd and root disk from the image."""
+    """Fill in what depends on the image: kernel, initrd, root disk."""
+    _fill_in_image(declaration, images, prefix)
+    of_nix = any(share["source"].rstrip("/") == "/nix/store" for share in declaration["shares"])
+    if declaration["store_on_disk"] is None:
+        declaration["store_on_disk"] = declaration["image"] is not None or not of_nix
+    if not declaration["store_on_disk"]:
+        declaration["store_disk"] = None
+    if declaration["system_symlink"] is None:
+        declaration["system_symlink"] = declaration["image"] is not None
+
+
+def _fill_in_image(declaration: Declaration, images: Sequence[Mapping[str, Any]], prefix: str) -> None:
     if declaration["state"] == "absent":
         # What is removed needs no more than its name.
         return
@@ -142,48 +176,14 @@ def image_path(known: Mapping[str, Any]) -> str:
     return str(known.get("path") or f"{IMAGE_STORE}/{known['name']}")
 
 
-def _complete_volumes(declaration: Declaration, prefix: str) -> None:
-    seen: Dict[str, str] = {}
-    reserved = (CURRENT_LINK, BOOTED_LINK, OLD_LINK, declaration["socket"])
-    for index, volume in enumerate(declaration["volumes"]):
-        path = f"{prefix}volumes[{index}]"
-        if posixpath.normpath(volume["image"]) in reserved or volume["image"].endswith(".partial"):
-            raise DeclarationError(
-                f"{path}.image", f"{volume['image']!r} is a name that we need ourselves; use another"
-            )
-        if volume["auto_create"] and volume["size"] is None:
-            raise DeclarationError(f"{path}.size", "is required to create the image; set it or `auto_create: false`")
-        if volume["size"] is not None:
-            volume["size"] = mebibytes(volume["size"])
-        if volume["serial"] is None and (declaration["guest"]["enable"] or volume["mount_point"] == "/"):
-            volume["serial"] = identity.volume_serial(volume["image"])
-        if volume["mount_point"] == "/" and volume["read_only"]:
-            raise DeclarationError(f"{path}.read_only", "the volume under / keeps the guest's changes; remove this")
-        _refuse_repetition(seen, path, volume, ("image", "serial", "mount_point"))
-
-
-def _complete_shares(declaration: Declaration, prefix: str) -> None:
-    seen: Dict[str, str] = {}
-    for index, share in enumerate(declaration["shares"]):
-        share["source"] = share["source"].rstrip("/") or "/"
-        _refuse_repetition(seen, f"{prefix}shares[{index}]", share, ("tag", "mount_point"))
-
-
-def _refuse_repetition(seen: Dict[str, str], path: str, entry: Mapping[str, Any], keys: Sequence[str]) -> None:
-    for key in keys:
-        if entry[key] is None:
-            continue
-        other = seen.setdefault(f"{key} {entry[key]}", path)
-        if other != path:
-            raise DeclarationError(f"{path}.{key}", f"{entry[key]!r} is already that of {other}; use another one")
-
-
 def _complete_ready(declaration: Declaration, prefix: str) -> None:
     ready, guest = declaration["ready"], declaration["guest"]
     if ready["address"] is None and guest["enable"]:
         ready["address"] = next((address for _place, address in _reachable_addresses(declaration)), None)
     if ready["check"] == "auto":
-        ready["check"] = "ssh" if ready["address"] and guest["authorized_keys"] else "hypervisor"
+        can_tell = declaration["hypervisor"] in QMP_HYPERVISORS and declaration["socket"] is not None
+        greets = ready["address"] and guest["authorized_keys"]
+        ready["check"] = "ssh" if greets else "hypervisor" if can_tell else "none"
     if ready["check"] in ("ssh", "tcp") and ready["address"] is None:
         raise DeclarationError(
             f"{prefix}ready.address", f"is required for the check {ready['check']}, since no static address is known"
@@ -198,32 +198,46 @@ def _reachable_addresses(declaration: Mapping[str, Any]) -> Iterator[Tuple[str, 
                 yield f"guest.networks[{index}].addresses[{position}]", str(ipaddress.ip_interface(address).ip)
 
 
-def _identities(declaration: Mapping[str, Any], path: str) -> Iterator[Tuple[str, str, str]]:
-    """What no two MicroVMs of a host may share: (what, value, path)."""
-    yield "name", declaration["name"], f"{path}.name"
+def _identities(declaration: Mapping[str, Any]) -> Iterator[Tuple[str, str, str]]:
+    """What no two MicroVMs of a host may share: (what, value, key)."""
+    yield "name", declaration["name"], "name"
     if declaration.get("state") == "absent":
         return
-    yield "machine id", declaration["machine_id"], f"{path}.machine_id"
+    yield "machine id", declaration["machine_id"], "machine_id"
+    # What an older version has recorded has fewer keys.
+    cid = (declaration.get("vsock") or {}).get("cid")
+    if cid is not None:
+        yield "context identifier", str(cid), "vsock.cid"
+    for index, device in enumerate(declaration.get("devices") or []):
+        yield "device", device["path"], f"devices[{index}].path"
     for index, interface in enumerate(declaration["interfaces"]):
         if interface["type"] != "user":
-            yield "interface", interface["id"], f"{path}.interfaces[{index}].id"
-            yield "MAC address", interface["mac"], f"{path}.interfaces[{index}].mac"
+            yield "interface", interface["id"], f"interfaces[{index}].id"
+            yield "MAC address", interface["mac"], f"interfaces[{index}].mac"
     for index, volume in enumerate(declaration["volumes"]):
         if volume["image"].startswith("/") and not volume["read_only"]:
-            yield "writable image", volume["image"], f"{path}.volumes[{index}].image"
+            yield "writable image", volume["image"], f"volumes[{index}].image"
     for place, address in _reachable_addresses(declaration):
-        yield "address", address, f"{path}.{place}"
+        yield "address", address, place
 
 
 def _refuse_clashes(declarations: Sequence[Declaration], path: str, installed: Sequence[Mapping[str, Any]]) -> None:
+    for index, error in clashes(declarations, lambda index: f"{path}[{index}]", installed):
+        raise DeclarationError(f"{path}[{index}].{error.path}", error.message)
+
+
+def clashes(
+    declarations: Sequence[Declaration], name: Callable[[int], str], installed: Sequence[Mapping[str, Any]] = ()
+) -> Iterator[Tuple[int, DeclarationError]]:
+    """Those that want what belongs to another MicroVM of their host, each with what it is; ``name`` says whose it is."""
     owners: Dict[Tuple[str, str], str] = {}
     for one in installed:
-        for what, value, _place in _identities(one, ""):
+        for what, value, _place in _identities(one):
             owners.setdefault((what, value), f"the MicroVM {one['name']!r}, which is on the host")
     for index, declaration in enumerate(declarations):
-        for what, value, place in _identities(declaration, f"{path}[{index}]"):
-            other = owners.setdefault((what, value), place)
-            if other != place:
-                raise DeclarationError(
-                    place, f"the {what} {value!r} is already that of {other}; no two MicroVMs of a host may share it"
-                )
+        for what, value, place in _identities(declaration):
+            owner = f"{name(index)}.{place}"
+            other = owners.setdefault((what, value), owner)
+            if other != owner:
+                message = f"the {what} {value!r} is already that of {other}; no two MicroVMs of a host may share it"
+                yield index, DeclarationError(place, message)

@@ -16,6 +16,12 @@ from typing import Any, Callable, Dict, List, Mapping
 from .errors import DeclarationError
 from .options import Option, Options
 
+ELSEWHERE = {
+    "balloon_mem": "this is an option of an older microvm.nix; write `balloon: true`, and `initial_balloon_mem` where the "
+    "balloon shall take memory from the start",
+}
+"""Options that users may know from elsewhere, and what to write instead."""
+
 
 def validate(options: Options, raw: Any, path: str) -> Dict[str, Any]:
     """Return ``raw`` with converted values and with the defaults filled in; absent options become ``None``.
@@ -28,7 +34,12 @@ def validate(options: Options, raw: Any, path: str) -> Dict[str, Any]:
     for key in raw:
         if key not in known:
             raise DeclarationError(f"{path}.{key}" if path else str(key), _unknown(str(key), list(known)))
-    return {option.name: _value(option, raw.get(option.name), _join(path, option.name)) for option in options}
+    return {
+        option.name: None
+        if option.nullable and option.name in raw and raw[option.name] is None
+        else _value(option, raw.get(option.name), _join(path, option.name))
+        for option in options
+    }
 
 
 def _join(path: str, key: str) -> str:
@@ -36,6 +47,8 @@ def _join(path: str, key: str) -> str:
 
 
 def _unknown(key: str, known: List[str]) -> str:
+    if key in ELSEWHERE:
+        return ELSEWHERE[key]
     close = difflib.get_close_matches(key, known, n=1)
     hint = f"did you mean {close[0]!r}?" if close else f"known here are: {', '.join(sorted(known))}"
     return f"unknown option; {hint}"
@@ -64,6 +77,9 @@ def _apply_check(option: Option, value: Any, path: str) -> None:
     if option.type == "list" and not option.suboptions:
         for index, element in enumerate(value):
             _refuse(option.check(element), f"{path}[{index}]")
+    elif option.values is not None:
+        for key, element in value.items():
+            _refuse(option.check((key, element)), f"{path}.{key}")
     else:
         _refuse(option.check(value), path)
 
@@ -83,8 +99,15 @@ def _convert(option: Option, value: Any, path: str) -> Any:
             return validate(option.suboptions, value, path)
         if not isinstance(value, Mapping):
             raise DeclarationError(path, f"must be a mapping, not {_describe(value)}")
-        return dict(value)
+        return _free_mapping(option, value, path)
     return _SCALARS[option.type](value, path)
+
+
+def _free_mapping(option: Option, value: Mapping[Any, Any], path: str) -> Dict[str, Any]:
+    for key, element in value.items():
+        if option.values == "str" and not isinstance(element, str):
+            raise DeclarationError(f"{path}.{key}", f"must be a text, not {_describe(element)}; put it in quotes")
+    return {str(key): element for key, element in value.items()}
 
 
 def _element(option: Option, value: Any, path: str) -> Any:

@@ -7,117 +7,40 @@
 from __future__ import annotations
 
 from . import checks
-from .options import Option, Options
+from .device_options import DEVICES, FORWARD_PORTS, INTERFACES, SHARES, VOLUMES
+from .hypervisor_options import GRAPHICS, HYPERVISOR_OPTIONS, VIRTIOFSD
+from .names import HYPERVISORS, SYSTEMS
+from .options import LIVE, Option, Options
 
-_INTERFACES: Options = (
+_VSOCK_SSH: Options = (
     Option(
-        "type",
-        "str",
-        (
-            "How the interface reaches the host's network.",
-            "V(user) is QEMU's own user-space network: no privileges, no way in.",
-            "V(tap) is a tap device that exists as long as the MicroVM runs.",
-        ),
-        default="tap",
-        choices=("user", "tap"),
-    ),
-    Option(
-        "id",
-        "str",
-        (
-            "Name of the interface on the host, at most 15 characters.",
-            "By default derived from the MicroVM's name and the interface's position.",
-        ),
-        check=checks.interface_id,
-    ),
-    Option(
-        "mac",
-        "str",
-        (
-            "Hardware address of the guest's interface.",
-            "By default derived from the MicroVM's name and the interface's position.",
-        ),
-        check=checks.mac_address,
-    ),
-    Option(
-        "bridge",
-        "str",
-        "Bridge that a tap becomes a port of. Role P(microvm.fleet.network#role) makes bridges.",
-        check=checks.interface_name,
-    ),
-)
-
-_VOLUMES: Options = (
-    Option(
-        "image",
-        "str",
-        (
-            "Disk image: an absolute path, or a path below the MicroVM's state directory.",
-            "Its directory is created, for the user V(microvm), if it does not exist.",
-        ),
-        required=True,
-        check=checks.state_path,
-    ),
-    Option(
-        "size",
-        "raw",
-        "Size of an image that is created: MiB, or a number with V(M), V(G) or V(T).",
-        check=checks.size,
-    ),
-    Option(
-        "auto_create",
+        "enable",
         "bool",
         (
-            "Create and format the image at the first start. Needs O(ignore:size).",
-            "An image that exists is never formatted.",
+            "The guest's SSH server answers at the vsock too. Needs O(ignore:vsock.cid).",
+            "A guest with systemd 256 or newer and an SSH server does so by itself.",
         ),
-        default=True,
+        default=False,
     ),
-    Option("fs_type", "str", "File system of an image that is created.", default="ext4", choices=("ext4",)),
-    Option("label", "str", "Label of the file system of an image that is created.", check=checks.label),
-    Option(
-        "mount_point",
-        "str",
-        (
-            "Where a guest that is configured by O(ignore:guest) mounts the volume.",
-            "On V(/), the volume keeps every change to the read-only root, which a tmpfs keeps until the guest stops.",
-        ),
-        check=checks.absolute_path,
-    ),
-    Option(
-        "serial",
-        "str",
-        "Serial of the disk, by which the guest finds it. By default derived from O(ignore:image) where it is needed.",
-        check=checks.serial,
-    ),
-    Option("direct", "bool", "Bypass the host's page cache."),
-    Option("read_only", "bool", "Let the guest read only.", default=False),
 )
 
-_SHARES: Options = (
-    Option("tag", "str", "Name under which the guest mounts the share.", required=True, check=checks.tag),
+_VSOCK: Options = (
     Option(
-        "source",
-        "path",
-        "Directory of the host. Created, for the user V(microvm), if it does not exist.",
-        required=True,
-        check=checks.absolute_path,
+        "cid",
+        "int",
+        "Context identifier of the guest, 3 or more. No two MicroVMs of a host may have the same.",
+        check=checks.context_identifier,
     ),
+    Option("ssh", "dict", "SSH through the vsock.", suboptions=_VSOCK_SSH),
+)
+
+_OPTIMIZE: Options = (
     Option(
-        "mount_point",
-        "str",
-        "Where a guest that is configured by O(ignore:guest) mounts the share.",
-        check=checks.absolute_path,
+        "enable",
+        "bool",
+        "For guests that Nix builds: leave out what MicroVMs seldom need. Recorded in the package, of which it is no part.",
+        default=True,
     ),
-    Option("proto", "str", "Protocol of the share.", default="9p", choices=("9p",)),
-    Option(
-        "security_model",
-        "str",
-        "How 9p maps ownership and modes, see QEMU's C(-fsdev).",
-        default="none",
-        choices=("none", "passthrough", "mapped", "mapped-xattr", "mapped-file"),
-    ),
-    Option("read_only", "bool", "Let the guest read only.", default=False),
 )
 
 _NETWORKS: Options = (
@@ -183,49 +106,111 @@ _READY: Options = (
             "What tells that the guest is up.",
             "V(ssh) waits for the greeting of an SSH server, V(tcp) for a connection, V(hypervisor) for the hypervisor "
             "to say that the guest runs, V(none) for nothing but the unit.",
-            "V(auto) is V(ssh) where the guest has a static address and an authorized key, else V(hypervisor).",
+            "V(auto) is V(ssh) where the guest has a static address and an authorized key, else V(hypervisor), or "
+            "V(none) for a hypervisor that cannot tell.",
         ),
         default="auto",
         choices=("auto", "ssh", "tcp", "hypervisor", "none"),
+        cost=LIVE,
     ),
     Option(
         "address",
         "str",
         "Address that V(ssh) and V(tcp) connect to from the host. By default the guest's first static address.",
         check=checks.ip_address,
+        cost=LIVE,
     ),
-    Option("port", "int", "Port that V(ssh) and V(tcp) connect to.", default=22, check=checks.port),
-    Option("timeout", "int", "Seconds to wait at most.", default=300, check=checks.positive),
+    Option("port", "int", "Port that V(ssh) and V(tcp) connect to.", default=22, check=checks.port, cost=LIVE),
+    Option("timeout", "int", "Seconds to wait at most.", default=300, check=checks.positive, cost=LIVE),
 )
 
-PACKAGE_OPTIONS: Options = (
-    Option(
-        "name",
-        "str",
-        "Name of the MicroVM: of its unit, its state directory and, by default, of its guest.",
-        required=True,
-        check=checks.name,
-    ),
-    Option("hypervisor", "str", "Program that runs the MicroVM.", default="qemu", choices=("qemu",)),
+_MACHINE: Options = (
+    Option("hypervisor", "str", "Program that runs the MicroVM.", default="qemu", choices=HYPERVISORS),
     Option(
         "accel",
         "str",
         (
             "How the guest's instructions are run.",
             "V(auto) is V(kvm) where an ordinary kernel really boots under the host's KVM, which is tried, "
-            "else V(tcg).",
+            "else V(tcg), which only QEMU has.",
         ),
         default="auto",
         choices=("auto", "kvm", "tcg"),
     ),
-    Option("vcpu", "int", "Number of virtual processors.", default=1, check=checks.positive),
     Option(
-        "mem",
-        "raw",
-        "Memory: MiB, or a number with V(M) or V(G).",
-        default="512",
-        check=checks.size,
+        "guest_system",
+        "str",
+        (
+            "Architecture of the guest, as Nix calls it. By default the host's.",
+            "Another one than the host's is emulated, which needs O(ignore:cpu).",
+        ),
+        choices=SYSTEMS,
     ),
+    Option(
+        "cpu",
+        "str",
+        "Model of the processor that QEMU gives the guest, such as V(max) or V(cortex-a57). By default the host's own.",
+        check=checks.cpu_model,
+    ),
+    Option("vcpu", "int", "Number of virtual processors.", default=1, check=checks.positive),
+    Option("mem", "raw", "Memory: MiB, or a number with V(M) or V(G).", default="512", check=checks.size),
+    Option("hugepage_mem", "bool", "Take the memory from the host's huge pages.", default=False),
+    Option(
+        "hotplug_mem",
+        "raw",
+        "Memory that can be plugged in beside O(ignore:mem), by virtio-mem.",
+        default="0",
+        check=checks.size_or_none,
+    ),
+    Option(
+        "hotplugged_mem",
+        "raw",
+        "How much of O(ignore:hotplug_mem) is plugged in at the start. By default all of it.",
+        check=checks.size_or_none,
+    ),
+    Option("balloon", "bool", "A balloon that takes memory from the guest and gives it back.", default=False),
+    Option(
+        "initial_balloon_mem",
+        "raw",
+        "Memory that the balloon takes at the start. Needs O(ignore:balloon).",
+        default="0",
+        check=checks.size_or_none,
+    ),
+    Option("deflate_on_oom", "bool", "The balloon gives memory back when the guest has none left.", default=True),
+    Option(
+        "user",
+        "str",
+        "Account that QEMU changes to after its start. The unit's own account, where it is not set.",
+        check=checks.account,
+    ),
+    Option(
+        "socket",
+        "str",
+        (
+            "Control socket of the hypervisor, below the state directory or absolute. V(null) is none: such a MicroVM is "
+            "only stopped from inside.",
+            "In the default, C({name}) stands for O(ignore:name).",
+        ),
+        default="{name}.sock",
+        nullable=True,
+        check=checks.state_path,
+    ),
+    Option("pre_start", "str", "Shell commands that C(microvm-run) runs before the hypervisor.", default=""),
+    Option(
+        "extra_args_script",
+        "path",
+        "Program that prints more arguments for the hypervisor, separated by blanks, at each start.",
+        check=checks.absolute_path,
+    ),
+    Option(
+        "pretty_procnames",
+        "bool",
+        "The hypervisor's process is called C(microvm@NAME).",
+        default=True,
+    ),
+)
+
+_SYSTEM: Options = (
     Option(
         "image",
         "str",
@@ -238,10 +223,28 @@ PACKAGE_OPTIONS: Options = (
     Option(
         "kernel",
         "path",
-        "Kernel to boot. Required without O(ignore:image).",
+        (
+            "File of the kernel to boot. Required without O(ignore:image).",
+            "Firecracker boots an uncompressed C(vmlinux) only.",
+        ),
         check=checks.absolute_path,
     ),
     Option("initrd_path", "path", "Initial RAM disk.", check=checks.absolute_path),
+    Option(
+        "kernel_params",
+        "list",
+        "Parameters that are added to the kernel's command line, one for each element.",
+        elements="str",
+        check=checks.kernel_parameter,
+    ),
+    Option(
+        "store_on_disk",
+        "bool",
+        (
+            "The MicroVM has O(ignore:store_disk).",
+            "By default it has, unless a guest without O(ignore:image) gets C(/nix/store) as a share.",
+        ),
+    ),
     Option("store_disk", "path", "Read-only root disk.", check=checks.absolute_path),
     Option(
         "store_disk_type",
@@ -251,29 +254,97 @@ PACKAGE_OPTIONS: Options = (
         choices=("erofs", "squashfs"),
     ),
     Option(
-        "kernel_params",
+        "store_disk_erofs_flags",
         "list",
-        "Parameters that are added to the kernel's command line, one for each element.",
+        "For guests that Nix builds: flags of mkfs.erofs. Recorded in the package, of which they are no part.",
         elements="str",
-        check=checks.kernel_parameter,
     ),
+    Option(
+        "store_disk_squashfs_flags",
+        "list",
+        "For guests that Nix builds: flags of gensquashfs. Recorded in the package, of which they are no part.",
+        elements="str",
+    ),
+    Option(
+        "writable_store_overlay",
+        "path",
+        (
+            "For guests that Nix builds: where the writable layer of their C(/nix/store) is.",
+            "Recorded in the package, of which it is no part: the volume or share there is.",
+        ),
+        check=checks.absolute_path,
+    ),
+    Option(
+        "register_closure",
+        "bool",
+        "For guests that Nix builds: tell the guest's Nix of its store. Recorded in the package, of which it is no part.",
+    ),
+    Option(
+        "system_symlink",
+        "bool",
+        "C(share/microvm/system) of the package leads to the guest's image. By default where O(ignore:image) is set.",
+    ),
+    Option("optimize", "dict", "Optimisations of the guest.", suboptions=_OPTIMIZE),
     Option(
         "machine_id",
         "str",
-        "The guest's machine id, 32 hexadecimal digits. By default derived from O(ignore:name).",
+        (
+            "The guest's machine id: 32 hexadecimal digits, or a UUID. By default a UUID of version 5 from "
+            "O(ignore:name).",
+            "It is the machine's UUID (SMBIOS) too, where the hypervisor has one.",
+        ),
         check=checks.machine_id,
     ),
-    Option("interfaces", "list", "Network interfaces.", elements="dict", suboptions=_INTERFACES),
-    Option("volumes", "list", "Disks that keep the guest's data.", elements="dict", suboptions=_VOLUMES),
-    Option("shares", "list", "Directories of the host.", elements="dict", suboptions=_SHARES),
+    Option("register_with_machined", "bool", "Register with systemd-machined, for machinectl(1).", default=False),
     Option(
-        "socket",
-        "str",
-        "Control socket of the hypervisor, below the state directory or absolute. By default O(ignore:name) with "
-        "V(.sock).",
-        check=checks.state_path,
+        "credential_files",
+        "dict",
+        (
+            "Secrets for the guest's systemd (systemd.system-credentials(7)): names, and the host's files with their "
+            "contents.",
+            "The files are read at each start. Their contents are in no argument, unit, log or package.",
+        ),
+        values="str",
+        check=checks.credential_files,
+        no_log=False,
+    ),
+)
+
+_ATTACHED: Options = (
+    Option("vsock", "dict", "The guest's vsock(7).", suboptions=_VSOCK),
+    Option("interfaces", "list", "Network interfaces.", elements="dict", suboptions=INTERFACES),
+    Option("forward_ports", "list", "Ports of user networks.", elements="dict", suboptions=FORWARD_PORTS),
+    Option("volumes", "list", "Disks that keep the guest's data.", elements="dict", suboptions=VOLUMES),
+    Option("shares", "list", "Directories of the host.", elements="dict", suboptions=SHARES),
+    Option("devices", "list", "Devices of the host that the guest gets.", elements="dict", suboptions=DEVICES),
+    Option("graphics", "dict", "A display of the guest.", suboptions=GRAPHICS),
+    Option("virtiofsd", "dict", "The daemon of virtiofs shares.", suboptions=VIRTIOFSD),
+    Option(
+        "bin_scripts",
+        "dict",
+        (
+            "Shell commands by the name of a script of the package: appended to C(tap-up) and the like, or a script of "
+            "their own.",
+            "What C(microvm-run) shall do first is O(ignore:pre_start).",
+        ),
+        values="str",
+        check=checks.bin_scripts,
     ),
     Option("guest", "dict", "Configuration of the guest without rebuilding its image.", suboptions=_GUEST),
+)
+
+PACKAGE_OPTIONS: Options = (
+    Option(
+        "name",
+        "str",
+        "Name of the MicroVM: of its unit, its state directory and, by default, of its guest.",
+        required=True,
+        check=checks.name,
+    ),
+    *_MACHINE,
+    *_SYSTEM,
+    *_ATTACHED,
+    *HYPERVISOR_OPTIONS,
 )
 """What determines the runner package."""
 
@@ -288,9 +359,10 @@ HOST_OPTIONS: Options = (
             "V(absent) stops and removes everything but volumes.",
         ),
         choices=("started", "stopped", "restarted", "present", "absent"),
+        cost=LIVE,
     ),
-    Option("autostart", "bool", "Start the MicroVM with the host.", default=True),
-    Option("ready", "dict", "When a start counts as done.", suboptions=_READY),
+    Option("autostart", "bool", "Start the MicroVM with the host.", default=True, cost=LIVE),
+    Option("ready", "dict", "When a start counts as done.", suboptions=_READY, cost=LIVE),
 )
 """What the host does with the package."""
 

@@ -16,7 +16,7 @@ from ..declaration.errors import DeclarationError
 from ..declaration.names import GROUP, UNIT_DIRECTORY, USER
 from ..declaration.parse import Declaration
 from . import files, systemd
-from .commands import HostError, run
+from .commands import HostError, run, search_path
 
 CAP_NET_ADMIN = 12
 """Number of the capability (linux/capability.h)."""
@@ -41,6 +41,29 @@ def check_host(placed: Placed) -> None:
     _check_memory(placed)
 
 
+def check_units(placed: Placed) -> None:
+    """What packages can have and the units of this role do not serve yet. Raises DeclarationError."""
+    for path, declaration in placed:
+        for key in _unserved(declaration):
+            raise DeclarationError(
+                f"{path}.{key}", "the packages have this, but the host's units do not serve it yet; remove it"
+            )
+
+
+def _unserved(declaration: Declaration) -> Iterator[str]:
+    for index, interface in enumerate(declaration["interfaces"]):
+        if interface["type"] in ("macvtap", "bridge"):
+            yield f"interfaces[{index}].type"
+    for index, share in enumerate(declaration["shares"]):
+        if share["proto"] == "virtiofs":
+            yield f"shares[{index}].proto"
+    for key in ("devices", "register_with_machined", "user"):
+        if declaration[key]:
+            yield key
+    if declaration["graphics"]["enable"]:
+        yield "graphics.enable"
+
+
 def check_files(placed: Placed, state_directory: str, awaited: Callable[[str], bool]) -> None:
     """The files that declarations name must exist, but for those that ``awaited`` says are still to come."""
     for path, declaration in placed:
@@ -49,8 +72,8 @@ def check_files(placed: Placed, state_directory: str, awaited: Callable[[str], b
                 raise DeclarationError(f"{path}.{key}", f"{file} does not exist on this host; correct or provide it")
 
 
-def check_installed(placed: Placed, programs: Mapping[str, str]) -> None:
-    """What the roles provide; ``programs`` are the hypervisors by the declarations' paths.
+def check_installed(placed: Placed, programs: Mapping[str, Sequence[str]]) -> None:
+    """What the roles provide; ``programs`` are what packages run, by the declarations' paths, the hypervisor first.
 
     Raises HostError or DeclarationError.
     """
@@ -59,12 +82,25 @@ def check_installed(placed: Placed, programs: Mapping[str, str]) -> None:
     check_interfaces(placed)
     check_volumes(placed)
     for path, declaration in placed:
-        if shutil.which(programs[path]) is None:
-            raise DeclarationError(
-                f"{path}.hypervisor", f"{programs[path]} is not installed; run the role microvm.fleet.host first"
-            )
+        for program in programs[path]:
+            if shutil.which(program, path=search_path()) is None:
+                raise DeclarationError(
+                    f"{path}.hypervisor",
+                    f"{program}, which it runs, is not installed; run the role microvm.fleet.host first, or install it",
+                )
+        check_credentials(path, declaration)
         if list(_taps(declaration)) and not os.path.exists("/dev/net/tun"):
             raise DeclarationError(f"{path}.interfaces", "this host's kernel has no /dev/net/tun; load the module tun")
+
+
+def check_credentials(path: str, declaration: Declaration) -> None:
+    """The hypervisor reads them itself. Raises DeclarationError."""
+    for name, file in declaration["credential_files"].items():
+        if not _may("-r", file):
+            raise DeclarationError(
+                f"{path}.credential_files.{name}",
+                f"the user {USER!r}, who starts the MicroVM, may not read {file}; give it the file (chown, mode 0400)",
+            )
 
 
 def check_volumes(placed: Placed) -> None:
@@ -73,7 +109,7 @@ def check_volumes(placed: Placed) -> None:
         for index, volume in enumerate(declaration["volumes"]):
             directory = os.path.dirname(volume["image"])
             is_missing = directory.startswith("/") and not os.path.exists(volume["image"])
-            if is_missing and os.path.isdir(directory) and not _may_write(directory):
+            if is_missing and os.path.isdir(directory) and not _may("-w", directory):
                 raise DeclarationError(
                     f"{path}.volumes[{index}].image",
                     f"the user {USER!r}, who makes the image, may not write to {directory}; "
@@ -81,11 +117,11 @@ def check_volumes(placed: Placed) -> None:
                 )
 
 
-def _may_write(directory: str) -> bool:
+def _may(what: str, path: str) -> bool:
     """Asked as the user: access lists and mounts count too."""
     identity = [f"--reuid={USER}", f"--regid={GROUP}", "--clear-groups"]
     try:
-        run(["setpriv", *identity, "test", "-w", directory])
+        run(["setpriv", *identity, "test", what, path])
     except HostError:
         return False
     return True
@@ -120,6 +156,8 @@ def _files(declaration: Declaration, directory: str) -> Iterator[Tuple[str, str]
     for key in ("kernel", "initrd_path", "store_disk"):
         if declaration[key]:
             yield key, declaration[key]
+    for name, path in declaration["credential_files"].items():
+        yield f"credential_files.{name}", path
     for index, volume in enumerate(declaration["volumes"]):
         if not volume["auto_create"]:
             yield f"volumes[{index}].image", os.path.join(directory, volume["image"])

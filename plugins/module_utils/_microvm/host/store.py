@@ -77,6 +77,9 @@ class PackageStore:
             while len(parent) > len(directory):
                 directories.add(parent)
                 parent = os.path.dirname(parent)
-            files.write_synced(path, file.content, 0o755 if file.executable else 0o644)
+            if file.is_link:
+                os.symlink(file.content.decode(), path)
+            else:
+                files.write_synced(path, file.content, 0o755 if file.executable else 0o644)
         for path in sorted(directories, reverse=True):
             files.sync_directory(path)

@@ -2,36 +2,76 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""What a hypervisor is to the rest: a command line for a declaration, and what it can do, as data."""
+"""What a hypervisor is to the rest: a command line for a declaration, and how it is talked to."""
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import Enum
-from typing import Optional, Tuple, Union
+from typing import Mapping, Optional, Tuple, Union
 
+from ..declaration.errors import DeclarationError
 from ..declaration.parse import Declaration
+from .capabilities import CAPABILITIES, Capabilities
+
+Version = Tuple[int, ...]
 
 
 @dataclass(frozen=True)
 class HostFacts:
-    """What of a host decides a command line. ``accel`` is ``kvm`` or ``tcg``: what ``auto`` came to."""
+    """What of a host decides a command line.
+
+    ``accel`` is ``kvm`` or ``tcg``, what ``auto`` came to; ``auto`` where no host was asked. ``versions`` are those of
+    the programs, by the hypervisor's name, or ``virtiofsd``; one that is not known counts as the newest.
+    """
 
     architecture: str = "x86_64"
     accel: str = "kvm"
+    system: str = "linux"
+    versions: Mapping[str, Version] = field(default_factory=dict)
+
+    def has(self, program: str, *version: int) -> bool:
+        """Whether a program is of this version or newer."""
+        known = self.versions.get(program)
+        return known is None or known >= version
+
+    def guest(self, declaration: Declaration) -> str:
+        """The guest's architecture."""
+        return str(declaration["guest_system"] or f"{self.architecture}-{self.system}").partition("-")[0]
 
 
 class Variable(Enum):
-    """Parts of a command line that are known only where and when it runs."""
+    """Parts of a command line that are known only where and when it runs: variables of the scripts."""
 
     PACKAGE = "package"
     """Path of the runner package."""
     TSC_PARAMETER = "tsc_parameter"
     """A blank and ``tsc_early_khz=…``, or nothing where the host's frequency is not known."""
+    WORKING_DIRECTORY = "PWD"
+    """The state directory."""
+    PROCESSORS = "processors"
+    """Number of the host's processors."""
+    WAYLAND_DISPLAY = "wayland_display"
+    """Socket of the Wayland compositor that a display is shown by."""
+    BALLOON_BYTES = "balloon_bytes"
+    """What the balloon shall take."""
+    BALLOON_MEBIBYTES = "balloon_mebibytes"
+    """The same in MiB."""
+    GUEST_BYTES = "guest_bytes"
+    """What it shall leave to the guest."""
+    DIFFERENCE = "difference"
+    """By how many MiB the balloon shall grow or shrink."""
 
 
-Part = Union[str, Variable]
+@dataclass(frozen=True)
+class TapDevice:
+    """Path of the character device of a macvtap, by the interface's name."""
+
+    interface: str
+
+
+Part = Union[str, Variable, TapDevice]
 
 
 @dataclass(frozen=True)
@@ -42,13 +82,64 @@ class Word:
 
 
 @dataclass(frozen=True)
-class Shutdown:
-    """Asks the guest to end. ``requests`` are lines written to the ``socket``, the last one again and again until the
-    hypervisor has closed it or ``timeout`` seconds are over: a guest hears the button only once it has booted."""
+class QmpRequest:
+    """A command of the QEMU Machine Protocol, as JSON."""
 
     socket: str
-    requests: Tuple[str, ...]
-    timeout: int
+    command: Word
+
+
+@dataclass(frozen=True)
+class HttpRequest:
+    """A request over a Unix socket; the body is JSON, or empty."""
+
+    socket: str
+    method: str
+    path: str
+    body: Word = Word(())
+
+
+@dataclass(frozen=True)
+class CommandRequest:
+    """A program that is run."""
+
+    argv: Tuple[Word, ...]
+
+
+Request = Union[QmpRequest, HttpRequest, CommandRequest]
+
+SHUTDOWN_TIMEOUT = 120
+"""Seconds; less than the unit's TimeoutStopSec, so that the rung that ends the guest is this one."""
+
+
+@dataclass(frozen=True)
+class Shutdown:
+    """Asks the guest to end: again and again, since a guest hears it only once it has booted, until the hypervisor's
+    process has ended or ``timeout`` seconds are over."""
+
+    request: Request
+    timeout: int = SHUTDOWN_TIMEOUT
+
+
+@dataclass(frozen=True)
+class Balloon:
+    """Tells the balloon its size; or, where only a difference can be told, to grow and to shrink."""
+
+    request: Request
+    shrink: Optional[Request] = None
+
+
+@dataclass(frozen=True)
+class Notify:
+    """The guest's systemd tells the host's that it is up: over a port of the vsock, which is the socket here."""
+
+    socket: str
+    port: int = 8888
+
+    @property
+    def credential(self) -> str:
+        """The value of ``vmm.notify_socket`` (systemd.system-credentials(7))."""
+        return f"vsock-stream:2:{self.port}"
 
 
 @dataclass(frozen=True)
@@ -56,38 +147,72 @@ class Command:
     """All that a package needs to know of a hypervisor."""
 
     argv: Tuple[Word, ...]
-    shutdown: Optional[Shutdown]
-    tap_flags: Tuple[str, ...]
-    """Flags of `ip tuntap`: the hypervisor opens a tap only if it was made with the same ones."""
-
-
-@dataclass(frozen=True)
-class Capabilities:
-    """What a hypervisor can do; validation, documentation and tests read it."""
-
-    architectures: Tuple[str, ...]
-    interface_types: Tuple[str, ...]
-    share_protocols: Tuple[str, ...]
-    accelerators: Tuple[str, ...]
-    credentials: bool
-    """Guests can be configured by systemd credentials."""
-    vcpus: int
-    """Number of virtual processors that its machine has place for."""
-    devices: int
-    """Number of volumes, interfaces and shares together that its machine has place for."""
+    shutdown: Optional[Shutdown] = None
+    balloon: Optional[Balloon] = None
+    multi_queue: bool = False
+    """Taps have several queues: a hypervisor opens a tap only if it was made with the same flags."""
+    macvtaps: Tuple[Tuple[str, int], ...] = ()
+    """Interfaces and file descriptors that they must be open at."""
+    stale: Tuple[str, ...] = ()
+    """Sockets that a hypervisor that was killed has left and that the next would stumble over."""
+    files: Mapping[str, str] = field(default_factory=dict)
+    """Files of the package by their name below ``share/microvm``."""
+    companion: Tuple[Word, ...] = ()
+    """A program that runs beside the hypervisor, and makes ``companion_socket`` before it starts."""
+    companion_socket: str = ""
+    notify: Optional[Notify] = None
+    appended: Tuple[str, ...] = ()
+    """Names of the credentials that the initial RAM disk is given, and the descriptor that it is then open at."""
+    appended_at: int = 0
+    needs_terminal: bool = False
+    """The hypervisor does not start where standard input is no terminal."""
+    programs: Tuple[str, ...] = ()
+    """Programs that it runs itself."""
 
 
 class Hypervisor(ABC):
     """One file in this folder for each; ``registry.py`` knows them by name."""
 
     name: str
-    capabilities: Capabilities
+
+    @property
+    def capabilities(self) -> Capabilities:
+        """What it can do, as data."""
+        return CAPABILITIES[self.name]
 
     @abstractmethod
     def command(self, declaration: Declaration, facts: HostFacts) -> Command:
-        """The command line for a declaration that ``registry.check`` accepts."""
+        """The command line for a declaration that ``registry.check`` accepts.
+
+        Raises DeclarationError, with a path relative to the declaration, for what only the command line shows.
+        """
 
 
-def words(*texts: Union[str, Word]) -> Tuple[Word, ...]:
+Text = Union[str, Word]
+
+
+def words(*texts: Text) -> Tuple[Word, ...]:
     """Literal arguments as words."""
     return tuple(text if isinstance(text, Word) else Word((text,)) for text in texts)
+
+
+def join(*parts: Part) -> Word:
+    """One word of several parts."""
+    return Word(parts)
+
+
+def program(package: Optional[str], name: str) -> str:
+    """What to run for the option ``package``: a directory, a program's path or its name, see the option."""
+    if package is None:
+        return name
+    package = package.rstrip("/")
+    is_program = not package.startswith("/") or package.split("/")[-2] in ("bin", "sbin", "libexec")
+    return package if is_program else f"{package}/bin/{name}"
+
+
+def refuse_characters(text: str, characters: str, key: str, name: str) -> None:
+    """Raises DeclarationError for what a hypervisor's way of writing options cannot express."""
+    found = sorted({character for character in text if character in characters})
+    if found:
+        listed = " and ".join(repr(character) for character in found)
+        raise DeclarationError(key, f"{name} cannot be told a value with {listed}; use another name")

@@ -6,55 +6,137 @@
 
 from __future__ import annotations
 
-from typing import Dict, Iterator, Tuple
+from typing import Any, Dict, Iterator, Mapping, Tuple
 
 from ..declaration.errors import DeclarationError
+from ..declaration.options import Options
 from ..declaration.parse import Declaration
-from .interface import Command, HostFacts, Hypervisor
-from .qemu import Qemu
+from ..declaration.vm_options import VM_OPTIONS
+from .alioth import Alioth
+from .capabilities import KVMTOOL, QEMU, SUPPORT, SWITCHED, able
+from .cloud_hypervisor import CloudHypervisor
+from .crosvm import Crosvm
+from .firecracker import Firecracker
+from .interface import Command, HostFacts, Hypervisor, program
+from .kvmtool import Kvmtool
+from .qemu.hypervisor import Qemu
+from .stratovirt import Stratovirt
+from .vfkit import Vfkit
 
-HYPERVISORS: Dict[str, Hypervisor] = {hypervisor.name: hypervisor for hypervisor in (Qemu(),)}
-
-Need = Tuple[str, str, str]
-"""A field of Capabilities, what a declaration needs of it, and the key that says so."""
+HYPERVISORS: Dict[str, Hypervisor] = {
+    hypervisor.name: hypervisor
+    for hypervisor in (
+        Qemu(),
+        CloudHypervisor(),
+        Firecracker(),
+        Crosvm(),
+        Kvmtool(),
+        Stratovirt(),
+        Alioth(),
+        Vfkit(),
+    )
+}
 
 
 def command(declaration: Declaration, facts: HostFacts, path: str = "") -> Command:
     """The command line of the declared hypervisor. Raises DeclarationError for what it cannot do."""
     check(declaration, facts, path)
-    return HYPERVISORS[declaration["hypervisor"]].command(declaration, facts)
+    try:
+        return HYPERVISORS[declaration["hypervisor"]].command(declaration, facts)
+    except DeclarationError as error:
+        raise DeclarationError(_join(path, error.path), error.message) from None
+
+
+PROGRAMS = {KVMTOOL: "lkvm"}
+"""Programs that are not called as their hypervisor is; QEMU's is called after the guest's architecture."""
+
+
+def hypervisor_program(declaration: Declaration, facts: HostFacts) -> str:
+    """The program whose version decides about the command line."""
+    name = declaration["hypervisor"]
+    standard = f"qemu-system-{facts.guest(declaration)}" if name == QEMU else PROGRAMS.get(name, name)
+    return program(declaration[name.replace("-", "_")]["package"], standard)
 
 
 def check(declaration: Declaration, facts: HostFacts, path: str = "") -> None:
     """Refuse what the hypervisor cannot do, and name those that can."""
-    prefix = f"{path}." if path else ""
     name = declaration["hypervisor"]
-    for field, value, key in _needs(declaration, facts):
-        able = [other for other, known in HYPERVISORS.items() if value in getattr(known.capabilities, field)]
-        if name not in able:
-            others = f"; these can: {', '.join(able)}" if able else ""
-            raise DeclarationError(f"{prefix}{key}", f"{name} has no {value} here{others}")
-    _check_numbers(declaration, prefix)
+    for place, key, value in _settings(VM_OPTIONS, declaration):
+        if key in SUPPORT and _counts(key, declaration):
+            names = able(key, value)
+            if name not in names:
+                raise DeclarationError(_join(path, place), f"{name} cannot do this; these can: {', '.join(names)}")
+    _check_platform(declaration, facts, path)
+    _check_numbers(declaration, path)
 
 
-def _needs(declaration: Declaration, facts: HostFacts) -> Iterator[Need]:
-    yield "architectures", facts.architecture, "hypervisor"
-    yield "accelerators", facts.accel, "accel"
-    for index, interface in enumerate(declaration["interfaces"]):
-        yield "interface_types", interface["type"], f"interfaces[{index}].type"
-    for index, share in enumerate(declaration["shares"]):
-        yield "share_protocols", share["proto"], f"shares[{index}].proto"
+def _counts(key: str, declaration: Declaration) -> bool:
+    """Whether what an option belongs to is switched on."""
+    for prefix, switch in SWITCHED.items():
+        if key.startswith(prefix):
+            value: Any = declaration
+            for part in switch.split("."):
+                value = value[part]
+            return bool(value)
+    return True
 
 
-def _check_numbers(declaration: Declaration, prefix: str) -> None:
-    hypervisor = HYPERVISORS[declaration["hypervisor"]]
-    if declaration["vcpu"] > hypervisor.capabilities.vcpus:
-        most = hypervisor.capabilities.vcpus
-        raise DeclarationError(f"{prefix}vcpu", f"{declaration['vcpu']} are more than {hypervisor.name}'s {most}")
-    devices = sum(len(declaration[key]) for key in ("interfaces", "volumes", "shares"))
-    if devices > hypervisor.capabilities.devices:
+def _settings(options: Options, values: Mapping[str, Any], place: str = "", key: str = "") -> Iterator[Tuple[str, str, Any]]:
+    """What differs from the defaults: its place (``shares[0].cache``), its option's path and its value."""
+    for option in options:
+        value, here, path = values[option.name], f"{place}{option.name}", f"{key}{option.name}"
+        if option.suboptions and option.type == "list":
+            for index, element in enumerate(value or []):
+                yield from _settings(option.suboptions, element, f"{here}[{index}].", f"{path}[].")
+            if value:
+                yield here, path, value
+        elif option.suboptions:
+            yield from _settings(option.suboptions, value or {}, f"{here}.", f"{path}.") if value else ()
+        elif _is_set(option.default, value, path):
+            yield here, path, value
+
+
+def _is_set(default: Any, value: Any, path: str) -> bool:
+    if isinstance(SUPPORT.get(path), dict):
+        return value is not None
+    if isinstance(default, bool):
+        return bool(value != default)
+    return bool(value) and str(value) != str(default)
+
+
+def _check_platform(declaration: Declaration, facts: HostFacts, path: str) -> None:
+    hypervisor, host = HYPERVISORS[declaration["hypervisor"]], f"{facts.architecture}-{facts.system}"
+    if host not in hypervisor.capabilities.systems:
+        names = [name for name, other in HYPERVISORS.items() if host in other.capabilities.systems]
+        others = f"these do: {', '.join(names)}" if names else "none does"
+        raise DeclarationError(_join(path, "hypervisor"), f"{hypervisor.name} does not run on {host}; {others}")
+    if facts.accel == "tcg" and hypervisor.name not in able("accel", "tcg"):
         raise DeclarationError(
-            f"{prefix}volumes",
-            f"{devices} volumes, interfaces and shares are more than the {hypervisor.capabilities.devices} that "
-            f"{hypervisor.name} has place for; declare fewer",
+            _join(path, "hypervisor"),
+            f"{hypervisor.name} needs KVM, which this host has not; these do without: {', '.join(able('accel', 'tcg'))}",
         )
+    if facts.guest(declaration) != facts.architecture and hypervisor.name not in able("cpu", "max"):
+        raise DeclarationError(
+            _join(path, "guest_system"),
+            f"{hypervisor.name} runs no other architecture than the host's; these do: {', '.join(able('cpu', 'max'))}",
+        )
+
+
+def _check_numbers(declaration: Declaration, path: str) -> None:
+    hypervisor = HYPERVISORS[declaration["hypervisor"]]
+    most = hypervisor.capabilities
+    if declaration["vcpu"] > most.vcpus:
+        raise DeclarationError(
+            _join(path, "vcpu"), f"{declaration['vcpu']} are more than {hypervisor.name}'s {most.vcpus}; declare fewer"
+        )
+    devices = sum(len(declaration[key]) for key in ("interfaces", "volumes", "shares"))
+    if most.devices is not None and devices > most.devices:
+        raise DeclarationError(
+            _join(path, "volumes"),
+            f"{devices} volumes, interfaces and shares are more than the {most.devices} that {hypervisor.name} has "
+            "place for; declare fewer",
+        )
+
+
+def _join(path: str, key: str) -> str:
+    return f"{path}.{key}" if path else key

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import platform
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Dict, List, Mapping, Optional, Sequence
 
 from ..declaration.errors import DeclarationError
@@ -19,7 +19,9 @@ from ..host.accelerator import accelerator
 from ..host.locks import locked
 from ..host.store import PackageStore
 from ..hypervisors.interface import HostFacts
-from ..runner.render import program, render, writable_paths
+from ..hypervisors.registry import hypervisor_program
+from ..host.versions import installed_version
+from ..runner.render import programs, render, writable_paths
 from .apply import Job, Outcome, apply
 from .plan import plan
 from .report import diff, result
@@ -81,7 +83,8 @@ def _check_host(request: Request, declarations: Sequence[Declaration]) -> None:
     placed = [(request.place(index), one) for index, one in enumerate(declarations) if one["state"] != "absent"]
     running = [(path, one) for path, one in placed if one["state"] in ("started", "restarted")]
     preflight.check_host(running)
-    programs = {path: program(one, _facts(one, path), path) for path, one in placed}
+    preflight.check_units(placed)
+    needed = {path: programs(one, _facts(one, path), path) for path, one in placed}
     if request.preflight or request.check_mode:
         # Images, packages and bridges may be what the same run is about to bring.
         directories = tuple(f"{image_path(image)}/" for image in request.images)
@@ -90,7 +93,7 @@ def _check_host(request: Request, declarations: Sequence[Declaration]) -> None:
             preflight.check_interfaces(placed, request.bridges)
         return
     preflight.check_files(placed, request.state_dir, awaited=lambda file: False)
-    preflight.check_installed(placed, programs)
+    preflight.check_installed(placed, needed)
 
 
 def _facts(declaration: Declaration, path: str) -> HostFacts:
@@ -98,7 +101,13 @@ def _facts(declaration: Declaration, path: str) -> HostFacts:
     accel = declaration["accel"]
     if accel == "kvm" and not os.path.exists("/dev/kvm"):
         raise DeclarationError(f"{path}.accel", "this host has no /dev/kvm; say auto or tcg, or load its module")
-    return HostFacts(platform.machine(), "tcg" if accel == "auto" else accel)
+    return _host_facts(declaration, accel)
+
+
+def _host_facts(declaration: Declaration, accel: str) -> HostFacts:
+    facts = HostFacts(platform.machine(), accel)
+    version = installed_version(hypervisor_program(declaration, facts))
+    return replace(facts, versions={declaration["hypervisor"]: version} if version else {})
 
 
 def _want(request: Request, index: int, declaration: Declaration) -> Wanted:
@@ -107,7 +116,7 @@ def _want(request: Request, index: int, declaration: Declaration) -> Wanted:
     accel = declaration["accel"]
     if accel == "auto":
         accel = accelerator(declaration["kernel"], request.check_mode)
-    package = render(declaration, HostFacts(platform.machine(), accel), request.place(index))
+    package = render(declaration, _host_facts(declaration, accel), request.place(index))
     return Wanted(declaration, declaration["state"], package, _drop_in(declaration))
 
 

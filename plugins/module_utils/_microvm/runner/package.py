@@ -16,10 +16,11 @@ DIGEST_LENGTH = 32
 
 @dataclass(frozen=True)
 class File:
-    """One file of a package."""
+    """One file of a package, or a symbolic link, whose target is its content."""
 
     content: bytes
     executable: bool = False
+    is_link: bool = False
 
 
 @dataclass(frozen=True)
@@ -36,7 +37,7 @@ class Package:
         for path in sorted(self.files):
             file = self.files[path]
             # Lengths first, so that no content can be read as another file's.
-            digest.update(f"{len(path)} {path} {int(file.executable)} {len(file.content)} ".encode())
+            digest.update(f"{len(path)} {path} {int(file.executable)}{'link' if file.is_link else ''} {len(file.content)} ".encode())
             digest.update(file.content)
         return digest.hexdigest()[:DIGEST_LENGTH]
 

@@ -8,30 +8,51 @@ from __future__ import annotations
 
 import json
 import posixpath
-from typing import Any, Dict, List, Tuple
+from typing import Any, Dict, Iterable, List, Optional, Tuple
 
 from ..declaration.guest import credentials
 from ..declaration.parse import Declaration
 from ..declaration.vm_options import PACKAGE_OPTIONS
+from ..hypervisors.capabilities import CAPABILITIES
 from ..hypervisors.interface import Command, HostFacts
 from ..hypervisors.registry import command
-from . import scripts
+from ..hypervisors.stratovirt import TERMINAL
 from .package import File, Package
+from .scripts import control, interfaces, machined, pci, run, shell, virtiofsd
 
-DECLARATION_FILE = "share/microvm/declaration.json"
-COMMAND_LINE_FILE = "share/microvm/command-line"
+SHARE = "share/microvm"
+DECLARATION_FILE = f"{SHARE}/declaration.json"
+COMMAND_LINE_FILE = f"{SHARE}/command-line"
+
+FRAGILE_SCRIPT = "#!/usr/bin/env bash\nset -euo pipefail\n"
+"""Begins a script that is the user's own."""
 
 
 def render(declaration: Declaration, facts: HostFacts, path: str = "") -> Package:
     """Raises DeclarationError, with a path below ``path``, for what the hypervisor cannot do."""
-    built = command(declaration, facts, path)
+    return package(declaration, command(declaration, facts, path))
+
+
+def package(declaration: Declaration, built: Command) -> Package:
+    """The package around a command line that the hypervisor has made for the declaration."""
     files = {**_scripts(declaration, built), **_share(declaration, built)}
     return Package(declaration["name"], {name: files[name] for name in sorted(files)})
 
 
-def program(declaration: Declaration, facts: HostFacts, path: str = "") -> str:
-    """The program that a package runs. Raises DeclarationError as ``render`` does."""
-    return str(command(declaration, facts, path).argv[0].parts[0])
+def programs(declaration: Declaration, facts: HostFacts, path: str = "") -> Tuple[str, ...]:
+    """The programs that a package runs, the hypervisor first. Raises DeclarationError as ``render`` does."""
+    built = command(declaration, facts, path)
+    own = [shell.readable(word) for word in built.argv[:2] if not shell.readable(word).startswith("-")]
+    own = own[:1] if own[0] != TERMINAL else own[::-1]
+    own += [TERMINAL] if built.needs_terminal else []
+    own += [shell.readable(built.companion[0])] if built.companion else []
+    own += [shell.readable(virtiofsd.arguments(declaration, share)[0]) for share in _daemons(declaration)[:1]]
+    own += ["cpio"] if built.appended else []
+    return tuple(dict.fromkeys([*own, *built.programs, *_mkfs(declaration)]))
+
+
+def _mkfs(declaration: Declaration) -> List[str]:
+    return [f"mkfs.{volume['fs_type']}" for volume in declaration["volumes"] if volume["auto_create"]]
 
 
 def writable_paths(declaration: Declaration) -> Tuple[str, ...]:
@@ -40,8 +61,9 @@ def writable_paths(declaration: Declaration) -> Tuple[str, ...]:
     # An image that is yet to be made needs a directory to be made in.
     volumes = [posixpath.dirname(image) for image in volumes if image.startswith("/")]
     shares = [share["source"] for share in declaration["shares"] if not share["read_only"]]
-    sockets = [posixpath.dirname(declaration["socket"])] if declaration["socket"].startswith("/") else []
-    return tuple(sorted({*volumes, *shares, *sockets}))
+    sockets = [declaration["socket"], *(share["socket"] for share in declaration["shares"])]
+    directories = [posixpath.dirname(socket) for socket in sockets if socket and socket.startswith("/")]
+    return tuple(sorted({*volumes, *shares, *directories}))
 
 
 def external_directories(declaration: Declaration) -> Tuple[str, ...]:
@@ -49,36 +71,91 @@ def external_directories(declaration: Declaration) -> Tuple[str, ...]:
     return tuple(sorted({*writable_paths(declaration), *(share["source"] for share in declaration["shares"])}))
 
 
-def _taps(declaration: Declaration) -> List[Dict[str, Any]]:
-    return [interface for interface in declaration["interfaces"] if interface["type"] == "tap"]
+def _interfaces(declaration: Declaration, kind: str) -> List[Dict[str, Any]]:
+    return [interface for interface in declaration["interfaces"] if interface["type"] == kind]
+
+
+def _devices(declaration: Declaration, bus: str) -> List[str]:
+    return [device["path"] for device in declaration["devices"] if device["bus"] == bus]
+
+
+def _daemons(declaration: Declaration) -> List[Any]:
+    """Shares that a virtiofsd serves: on Linux all of virtiofs, while others have the protocol built in."""
+    linux = any(system.endswith("linux") for system in CAPABILITIES[declaration["hypervisor"]].systems)
+    return list(virtiofsd.daemons(declaration)) if linux else []
+
+
+def _tap_flags(built: Command) -> Tuple[str, ...]:
+    return ("vnet_hdr", "multi_queue") if built.multi_queue else ("vnet_hdr",)
 
 
 def _scripts(declaration: Declaration, built: Command) -> Dict[str, File]:
-    name, taps = declaration["name"], _taps(declaration)
-    texts = {
-        "microvm-run": scripts.microvm_run(name, built.argv, declaration["socket"], declaration["volumes"]),
-    }
+    name = declaration["name"]
+    texts = {"microvm-run": run.microvm_run(declaration, built), **_interface_scripts(declaration, built)}
     if built.shutdown is not None:
-        texts["microvm-shutdown"] = scripts.microvm_shutdown(name, built.shutdown)
-    if taps:
-        texts["tap-up"] = scripts.tap_up(name, taps, built.tap_flags)
-        texts["tap-down"] = scripts.tap_down(name, taps)
+        texts["microvm-shutdown"] = control.microvm_shutdown(name, built.shutdown)
+    if built.balloon is not None:
+        texts["microvm-balloon"] = control.microvm_balloon(name, built.balloon, declaration["mem"])
+    addresses = _devices(declaration, "pci")
+    if addresses:
+        texts["pci-setup"] = pci.pci_setup(name, addresses)
+        texts["pci-teardown"] = pci.pci_teardown(name, addresses)
+    if _daemons(declaration):
+        texts["virtiofsd-run"] = virtiofsd.virtiofsd_run(declaration)
+    if declaration["register_with_machined"]:
+        texts["microvm-register"] = machined.microvm_register(declaration)
+        texts["microvm-unregister"] = machined.microvm_unregister(declaration)
+    for script, text in declaration["bin_scripts"].items():
+        texts[script] = f"{texts.get(script, FRAGILE_SCRIPT)}{text.rstrip()}\n"
     return {f"bin/{script}": File(text.encode(), executable=True) for script, text in texts.items()}
 
 
-def _share(declaration: Declaration, built: Command) -> Dict[str, File]:
-    texts = {
-        "share/microvm/hypervisor": f"{declaration['hypervisor']}\n",
-        "share/microvm/tap-flags": _lines(built.tap_flags),
-        COMMAND_LINE_FILE: scripts.command_line(built.argv),
-        DECLARATION_FILE: json.dumps(recorded(declaration), indent=2, sort_keys=True) + "\n",
-    }
-    taps = [tap["id"] for tap in _taps(declaration)]
+def _interface_scripts(declaration: Declaration, built: Command) -> Dict[str, str]:
+    name, taps, macvtaps = declaration["name"], _interfaces(declaration, "tap"), _interfaces(declaration, "macvtap")
+    texts = {}
     if taps:
-        texts["share/microvm/tap-interfaces"] = _lines(taps)
-    for credential, text in credentials(declaration).items():
-        texts[f"share/microvm/credentials/{credential}"] = text
-    return {path: File(text.encode()) for path, text in texts.items()}
+        texts["tap-up"] = interfaces.tap_up(name, taps, _tap_flags(built))
+        texts["tap-down"] = interfaces.tap_down(name, taps)
+    if macvtaps:
+        texts["macvtap-up"] = interfaces.macvtap_up(name, macvtaps)
+        texts["macvtap-down"] = interfaces.macvtap_down(name, macvtaps)
+    return texts
+
+
+def _share(declaration: Declaration, built: Command) -> Dict[str, File]:
+    macvtaps = [
+        f"{one['id']} {one['mac']} {one['macvtap']['link']} {one['macvtap']['mode']}"
+        for one in _interfaces(declaration, "macvtap")
+    ]
+    texts: Dict[str, Optional[str]] = {
+        "hypervisor": f"{declaration['hypervisor']}\n",
+        "tap-flags": _lines(_tap_flags(built)),
+        "command-line": shell.command_line(built.argv),
+        "declaration.json": json.dumps(recorded(declaration), indent=2, sort_keys=True) + "\n",
+        "tap-interfaces": _lines(tap["id"] for tap in _interfaces(declaration, "tap")),
+        "macvtap-interfaces": _lines(macvtaps),
+        "pci-devices": _lines(_devices(declaration, "pci")),
+        "usb-devices": _lines(_devices(declaration, "usb")),
+        "vsock-cid": _lines([declaration["vsock"]["cid"]] if declaration["vsock"]["cid"] is not None else []),
+        # Where the guest's vsock is a Unix socket of the hypervisor: `ssh vsock-mux/PATH` reaches it.
+        "vsock-socket": _lines([built.notify.socket] if built.notify else []),
+        **built.files,
+    }
+    for share in _daemons(declaration):
+        texts[f"virtiofs/{share['tag']}/socket"] = f"{share['socket']}\n"
+        texts[f"virtiofs/{share['tag']}/source"] = f"{share['source']}\n"
+    for credential, text in credentials(declaration, CAPABILITIES[declaration["hypervisor"]].serials).items():
+        texts[f"credentials/{credential}"] = text
+    files = {f"{SHARE}/{name}": File(text.encode()) for name, text in texts.items() if text}
+    return {**files, **_system(declaration)}
+
+
+def _system(declaration: Declaration) -> Dict[str, File]:
+    """A link to where the guest is from."""
+    if not declaration["system_symlink"]:
+        return {}
+    directory = posixpath.dirname(declaration["store_disk"] or declaration["kernel"])
+    return {f"{SHARE}/system": File(directory.encode(), is_link=True)}
 
 
 def recorded(declaration: Declaration) -> Dict[str, Any]:
@@ -86,5 +163,5 @@ def recorded(declaration: Declaration) -> Dict[str, Any]:
     return {option.name: declaration[option.name] for option in PACKAGE_OPTIONS}
 
 
-def _lines(lines: Any) -> str:
+def _lines(lines: Iterable[Any]) -> str:
     return "".join(f"{line}\n" for line in lines)

@@ -1,0 +1,75 @@
+# Copyright (c) 2026 microvm.fleet contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Declarations in files."""
+
+from __future__ import annotations
+
+import json
+import sys
+from dataclasses import dataclass
+from typing import Any, List, Mapping, Tuple
+
+VARIABLE = "microvm_vms"
+IMAGES = "microvm_images"
+"""The roles' variables."""
+
+
+class SourceError(Exception):
+    """A file that has no declarations, and why."""
+
+
+@dataclass(frozen=True)
+class Source:
+    """The MicroVMs of a file with their places in it, and the images that they may name."""
+
+    vms: Tuple[Tuple[str, Any], ...]
+    images: Tuple[Mapping[str, Any], ...] = ()
+
+
+def read(file: str) -> Source:
+    """Raises SourceError."""
+    try:
+        text = sys.stdin.read() if file == "-" else _content(file)
+    except (OSError, UnicodeDecodeError) as error:
+        raise SourceError(f"{file}: {error.strerror if isinstance(error, OSError) else error}") from None
+    return _source(_parse(text, file), file)
+
+
+def _content(file: str) -> str:
+    with open(file, encoding="utf-8") as source:
+        return source.read()
+
+
+def _parse(text: str, file: str) -> Any:
+    try:
+        return json.loads(text)
+    except ValueError as not_json:
+        try:
+            import yaml
+        except ImportError:
+            raise SourceError(f"{file} is not JSON ({not_json}), and PyYAML, which reads YAML, is missing here") from None
+    try:
+        return yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        raise SourceError(f"{file} is neither JSON nor YAML: {error}") from None
+
+
+def _source(data: Any, file: str) -> Source:
+    if isinstance(data, list):
+        return Source(_placed(data, ""))
+    if isinstance(data, Mapping) and VARIABLE in data:
+        vms, images = data[VARIABLE], data.get(IMAGES) or []
+        for name, value in ((VARIABLE, vms), (IMAGES, images)):
+            if not isinstance(value, list):
+                raise SourceError(f"{file}: {name} must be a list")
+        known = [{"name": str(one["name"])} for one in images if isinstance(one, Mapping) and one.get("name")]
+        return Source(_placed(vms, VARIABLE), tuple(known))
+    if isinstance(data, Mapping) and data:
+        return Source((("", data),))
+    raise SourceError(f"{file}: write a declaration, a list of them, or a mapping with {VARIABLE}")
+
+
+def _placed(vms: List[Any], prefix: str) -> Tuple[Tuple[str, Any], ...]:
+    return tuple((f"{prefix}[{index}]", vm) for index, vm in enumerate(vms))

@@ -1,0 +1,161 @@
+# Copyright (c) 2026 microvm.fleet contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""What ``microvm render`` and ``microvm validate`` do."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import sys
+from dataclasses import dataclass
+from typing import Any, Dict, List, Mapping, Optional, Sequence
+
+from ..declaration.errors import DeclarationError
+from ..declaration.parse import Declaration, clashes, parse_vm
+from ..hypervisors.interface import Command
+from ..hypervisors.registry import command
+from ..runner.package import Package
+from ..runner.render import SHARE, package
+from ..runner.scripts.shell import command_line, readable
+from .platforms import facts
+from .source import Source, SourceError, read
+
+
+@dataclass
+class Result:
+    """What came of one MicroVM: a package, or an error."""
+
+    name: str
+    place: str
+    declaration: Optional[Declaration] = None
+    command: Optional[Command] = None
+    package: Optional[Package] = None
+    error: Optional[DeclarationError] = None
+
+
+def results(source: Source, platform: str, name: Optional[str] = None, hypervisor: Optional[str] = None) -> List[Result]:
+    """Every MicroVM of a file, or the one that is asked for, rendered or refused."""
+    found = [_parse(place, vm, source, hypervisor) for place, vm in source.vms]
+    parsed = [result for result in found if result.declaration is not None]
+    declarations = [result.declaration for result in parsed if result.declaration is not None]
+    for index, error in clashes(declarations, lambda index: f"the MicroVM {declarations[index]['name']!r}, its"):
+        parsed[index].error = parsed[index].error or error
+    chosen = [result for result in found if name in (None, result.name)]
+    for result in chosen:
+        _render(result, platform)
+    return chosen
+
+
+def _parse(place: str, vm: Any, source: Source, hypervisor: Optional[str]) -> Result:
+    name = str(vm["name"]) if isinstance(vm, Mapping) and vm.get("name") else place or "?"
+    result = Result(name, place)
+    if hypervisor and isinstance(vm, Mapping):
+        vm = {**vm, "hypervisor": hypervisor}
+    try:
+        result.declaration = parse_vm(vm, source.images)
+    except DeclarationError as error:
+        result.error = error
+    return result
+
+
+def _render(result: Result, platform: str) -> None:
+    if result.error or result.declaration is None or result.declaration["state"] == "absent":
+        return
+    try:
+        result.command = command(result.declaration, facts(platform, result.declaration["accel"]))
+        result.package = package(result.declaration, result.command)
+    except DeclarationError as error:
+        result.error = error
+
+
+def render(
+    file: str, name: Optional[str], hypervisor: Optional[str], platform: str, output: Optional[str], as_json: bool
+) -> int:
+    """``microvm render``; returns the exit status. Raises SourceError."""
+    found = results(read(file), platform, name, hypervisor)
+    if name is not None and not found:
+        raise SourceError(f"{file} has no MicroVM {name!r}")
+    if as_json:
+        print(json.dumps(_as_json(found), indent=2, sort_keys=True))
+    else:
+        _complain(file, found)
+    refused = any(result.error for result in found)
+    if output is not None and not refused:
+        packages = [result.package for result in found if result.package]
+        for one in packages:
+            write(one, output if len(found) == 1 else os.path.join(output, one.name))
+    if output is None and not as_json:
+        for result in found:
+            if result.command:
+                print(f"# {result.name}\n{command_line(result.command.argv)}")
+    return 1 if refused else 0
+
+
+def validate(files: Sequence[str], platform: str) -> int:
+    """``microvm validate``; returns the exit status."""
+    status = 0
+    for file in files:
+        try:
+            found = results(read(file), platform)
+        except SourceError as error:
+            print(error, file=sys.stderr)
+            status = 1
+            continue
+        wrong = _complain(file, found)
+        status = 1 if wrong else status
+        print(f"{file}: {len(found)} MicroVMs, {wrong or 'none'} wrong")
+    return status
+
+
+def _complain(file: str, found: Sequence[Result]) -> int:
+    """Says what is wrong, and of how many."""
+    wrong = [result for result in found if result.error]
+    for result in wrong:
+        place = ".".join(part for part in (result.place, result.error.path if result.error else "") if part)
+        print(f"{file}: {place}: {result.error.message if result.error else ''}", file=sys.stderr)
+    return len(wrong)
+
+
+def _as_json(found: Sequence[Result]) -> Dict[str, Any]:
+    answer: Dict[str, Any] = {}
+    for result in found:
+        # Of two MicroVMs with one name, the refusal is what counts.
+        if not answer.get(result.name, {}).get("refused"):
+            answer[result.name] = _one_as_json(result)
+    return answer
+
+
+def _one_as_json(result: Result) -> Dict[str, Any]:
+    files = result.package.files if result.package else {}
+    return {
+        "argv": [readable(word) for word in result.command.argv] if result.command and result.package else [],
+        "files": {path: file.content.decode() for path, file in files.items()},
+        "digest": result.package.digest if result.package else None,
+        "refused": {"path": result.error.path, "message": result.error.message} if result.error else None,
+    }
+
+
+def write(one: Package, directory: str) -> None:
+    """Write a package, aside first. Raises SourceError where something else is in its place."""
+    if os.path.lexists(directory) and not _is_replaceable(directory):
+        raise SourceError(f"{directory} is there, and is no runner package; name another directory or remove it")
+    partial = f"{directory.rstrip('/')}.partial"
+    shutil.rmtree(partial, ignore_errors=True)
+    for name, file in one.files.items():
+        path = os.path.join(partial, name)
+        os.makedirs(os.path.dirname(path), exist_ok=True)
+        if file.is_link:
+            os.symlink(file.content.decode(), path)
+            continue
+        with open(path, "wb") as target:
+            target.write(file.content)
+        os.chmod(path, 0o755 if file.executable else 0o644)
+    shutil.rmtree(directory, ignore_errors=True)
+    os.rename(partial, directory)
+
+
+def _is_replaceable(directory: str) -> bool:
+    return os.path.isdir(os.path.join(directory, SHARE)) or (os.path.isdir(directory) and not os.listdir(directory))

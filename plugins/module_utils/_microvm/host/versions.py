@@ -1,0 +1,33 @@
+# Copyright (c) 2026 microvm.fleet contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Versions of the programs that are installed."""
+
+from __future__ import annotations
+
+import re
+import shutil
+from functools import lru_cache
+from typing import Optional, Tuple
+
+from .commands import HostError, run, search_path
+
+_VERSION = re.compile(r"\bv?(\d+(?:\.\d+)+)")
+
+
+@lru_cache(maxsize=None)
+def installed_version(program: str) -> Optional[Tuple[int, ...]]:
+    """What ``program --version`` says, such as (10, 0, 13); ``None`` where it is not there or does not say."""
+    if shutil.which(program, path=search_path()) is None:
+        return None
+    try:
+        return parse_version(run([program, "--version"]))
+    except HostError:
+        return None
+
+
+def parse_version(text: str) -> Optional[Tuple[int, ...]]:
+    """The first thing that looks like a version."""
+    found = _VERSION.search(text)
+    return tuple(int(part) for part in found.group(1).split(".")) if found else None

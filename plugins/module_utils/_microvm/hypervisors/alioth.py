@@ -1,0 +1,102 @@
+# Copyright (c) 2026 microvm.fleet contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""alioth (the source of its command line)."""
+
+from __future__ import annotations
+
+from typing import Any, List, Mapping, Tuple
+
+from ..declaration.errors import DeclarationError
+from ..declaration.guest import credentials, kernel_parameters
+from ..declaration.parse import Declaration
+from . import appendix
+from .capabilities import ALIOTH
+from .interface import Command, HostFacts, Hypervisor, TapDevice, Text, Variable, join, program, refuse_characters, words
+
+DESCRIPTOR = 3
+CREDENTIAL_PREFIX = "opt/io.systemd.credentials/"
+MTU = 1500
+"""It has no default of its own."""
+
+
+class Alioth(Hypervisor):
+    """Young, small, and without a control socket: a guest is only stopped from inside."""
+
+    name = ALIOTH
+
+    def command(self, declaration: Declaration, facts: HostFacts) -> Command:
+        """See Hypervisor.command."""
+        _check(declaration)
+        # Only x86_64 has fw_cfg.
+        x86 = facts.architecture == "x86_64"
+        initrd = (
+            appendix.Initrd(declaration["initrd_path"])
+            if x86
+            else appendix.initrd(declaration, DESCRIPTOR, by_serial=False)
+        )
+        arguments: List[Text] = [
+            *(program(declaration["alioth"]["package"], ALIOTH), "run"),
+            *("--memory", f"size={declaration['mem']}M,backend=memfd", "--cpu", f"count={declaration['vcpu']}"),
+            *("-k", declaration["kernel"], *(("-i", initrd.path) if initrd.path else ())),
+            *("-c", _kernel_command_line(declaration, x86), "--entropy"),
+            *_disks(declaration),
+        ]
+        for share in declaration["shares"]:
+            arguments += ["--fs", f"vu,socket={share['socket']},tag={share['tag']}"]
+        for interface in declaration["interfaces"]:
+            arguments += ["--net", _interface(declaration, interface)]
+        if declaration["vsock"]["cid"] is not None:
+            arguments += ["--vsock", f"vhost,cid={declaration['vsock']['cid']}"]
+        arguments += _credentials(declaration) if x86 else []
+        arguments += declaration["alioth"]["extra_args"] or []
+        return Command(
+            argv=words(*arguments),
+            multi_queue=declaration["vcpu"] > 1,
+            appended=initrd.names,
+            appended_at=initrd.descriptor,
+            needs_terminal=True,
+        )
+
+
+def _check(declaration: Declaration) -> None:
+    """It takes a value that it cannot read as a whole for a file's name."""
+    named: List[Tuple[str, Any]] = [("store_disk", declaration["store_disk"])]
+    named += [(f"volumes[{index}].image", one["image"]) for index, one in enumerate(declaration["volumes"])]
+    for index, share in enumerate(declaration["shares"]):
+        named += [(f"shares[{index}].{key}", share[key]) for key in ("socket", "tag")]
+    named += [(f"credential_files.{name}", path) for name, path in declaration["credential_files"].items()]
+    for key, text in named:
+        refuse_characters(text or "", ",=", key, ALIOTH)
+    if declaration["user"]:
+        raise DeclarationError("user", "alioth does not change its user; remove this")
+
+
+def _kernel_command_line(declaration: Declaration, x86: bool) -> str:
+    console = "ttyS0" if x86 else "ttyAMA0"
+    return " ".join([f"console={console}", "reboot=k", "panic=1", *kernel_parameters(declaration, by_serial=False)])
+
+
+def _disks(declaration: Declaration) -> List[str]:
+    disks = [f"file,path={declaration['store_disk']},readonly=true"] if declaration["store_disk"] else []
+    for volume in declaration["volumes"]:
+        disks.append(f"file,path={volume['image']},readonly={'true' if volume['read_only'] else 'false'}")
+    return [argument for disk in disks for argument in ("--blk", disk)]
+
+
+def _interface(declaration: Declaration, interface: Mapping[str, Any]) -> Text:
+    options = f"mac={interface['mac']},queue_pairs={declaration['vcpu']},mtu={MTU}"
+    if interface["type"] == "macvtap":
+        return join("tap,tap=", TapDevice(interface["id"]), f",{options}")
+    return f"tap,if={interface['id']},{options}"
+
+
+def _credentials(declaration: Declaration) -> List[Text]:
+    arguments: List[Text] = []
+    for name in credentials(declaration, by_serial=False):
+        file = (Variable.PACKAGE, f"/share/microvm/credentials/{name}")
+        arguments += ["--fw-cfg", join(f"name={CREDENTIAL_PREFIX}{name},file=", *file)]
+    for name, path in sorted(declaration["credential_files"].items()):
+        arguments += ["--fw-cfg", f"name={CREDENTIAL_PREFIX}{name},file={path}"]
+    return arguments

@@ -1,0 +1,239 @@
+# Copyright (c) 2026 microvm.fleet contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Cloud Hypervisor (its docs/ and the source of its option parser)."""
+
+from __future__ import annotations
+
+from typing import Any, Dict, Iterable, List, Mapping, Optional, Tuple
+
+from ..declaration.errors import DeclarationError
+from ..declaration.guest import disk_serial, kernel_parameters
+from ..declaration.identity import STORE_SERIAL, as_uuid
+from ..declaration.parse import Declaration
+from . import appendix
+from .arguments import extract, split_keys
+from .capabilities import CLOUD_HYPERVISOR
+from .gpu import device as gpu_device
+from .interface import (
+    Balloon,
+    Command,
+    HostFacts,
+    HttpRequest,
+    Hypervisor,
+    Notify,
+    Shutdown,
+    Variable,
+    join,
+    program,
+    words,
+)
+
+EXTRA_ARGS = "cloud_hypervisor.extra_args"
+OURS = ("--cpus", "--platform", "--vsock", "--serial", "--console")
+"""Options that we write too, which it takes once."""
+
+VSOCK_SOCKET = "notify.vsock"
+OLDEST = 36
+"""Version from which several values stand behind one option."""
+
+FIRST_DESCRIPTOR = 3
+
+_Macvtaps = Dict[str, List[int]]
+
+
+class CloudHypervisor(Hypervisor):
+    """Everything on PCI, control by HTTP."""
+
+    name = CLOUD_HYPERVISOR
+
+    def command(self, declaration: Declaration, facts: HostFacts) -> Command:
+        """See Hypervisor.command."""
+        if not facts.has(CLOUD_HYPERVISOR, OLDEST):
+            raise DeclarationError("hypervisor", f"this host's cloud-hypervisor is too old; install {OLDEST} or newer")
+        given, others = extract(declaration["cloud_hypervisor"]["extra_args"] or [], OURS, EXTRA_ARGS)
+        vsock = _vsock(declaration, given["--vsock"])
+        notify = Notify(vsock["socket"]) if vsock else None
+        macvtaps = _macvtaps(declaration)
+        last = FIRST_DESCRIPTOR + sum(map(len, macvtaps.values()))
+        initrd = appendix.initrd(declaration, last)
+        serial = _single(given["--serial"], "--serial") or "tty"
+        arguments = [
+            *(program(declaration["cloud_hypervisor"]["package"], CLOUD_HYPERVISOR), *_processors(declaration, given)),
+            *("--watchdog", "--kernel", declaration["kernel"]),
+            *(("--initramfs", initrd.path) if initrd.path else ()),
+            *("--cmdline", _kernel_command_line(declaration, facts, serial), "--seccomp", "true"),
+            *("--memory", _keys(_memory(declaration))),
+            *("--platform", _platform(declaration, facts, given["--platform"], notify)),
+            *("--console", _single(given["--console"], "--console") or "null", "--serial", serial),
+            *(("--vsock", _keys(vsock)) if vsock else ()),
+            *_many("--disk", _disks(declaration, facts)),
+            *_many("--fs", (_keys({"socket": share["socket"], "tag": share["tag"]}) for share in declaration["shares"])),
+            *(("--api-socket", declaration["socket"]) if declaration["socket"] else ()),
+            *_balloon(declaration),
+            *_many("--net", (_net(declaration, one, macvtaps) for one in declaration["interfaces"])),
+            *_many("--device", (f"path=/sys/bus/pci/devices/{one['path']}" for one in declaration["devices"])),
+        ]
+        graphics = declaration["graphics"]
+        arguments += ["--gpu", _keys({"socket": graphics["socket"]})] if graphics["enable"] else []
+        stale = [declaration["socket"], vsock["socket"] if vsock else None]
+        return Command(
+            argv=words(*arguments, *others),
+            shutdown=_shutdown(declaration),
+            balloon=_balloon_request(declaration),
+            multi_queue=declaration["vcpu"] > 1,
+            macvtaps=tuple((name, descriptor) for name, own in macvtaps.items() for descriptor in own),
+            stale=tuple(socket for socket in stale if socket),
+            companion=gpu_device(declaration),
+            companion_socket=graphics["socket"] if graphics["enable"] else "",
+            notify=notify,
+            appended=initrd.names,
+            appended_at=initrd.descriptor,
+        )
+
+
+def _single(values: List[str], option: str) -> Optional[str]:
+    if len(values) > 1:
+        raise DeclarationError(EXTRA_ARGS, f"{option} stands there {len(values)} times, and is taken once; join them")
+    return values[0] if values else None
+
+
+def _value(text: str) -> str:
+    """A comma or a bracket is part of a value in quotes; a quote itself cannot be written."""
+    if '"' in text:
+        raise DeclarationError("hypervisor", f"cloud-hypervisor cannot be told {text!r}, for its quote; use another name")
+    return f'"{text}"' if any(character in text for character in ",[]=") else text
+
+
+def _keys(values: Mapping[str, Any], raw: Iterable[str] = ()) -> str:
+    """``key=value`` in the order of the keys; ``raw`` are keys whose values are written already."""
+    known = set(raw)
+    return ",".join(
+        f"{key}={value if key in known else _value(str(value))}" for key, value in values.items() if value is not None
+    )
+
+
+def _many(option: str, values: Iterable[str]) -> List[str]:
+    """Once, with all values: the only form that all versions take."""
+    listed = list(values)
+    return [option, *listed] if listed else []
+
+
+def _processors(declaration: Declaration, given: Mapping[str, List[str]]) -> Tuple[str, str]:
+    pairs = [pair for text in given["--cpus"] for pair in split_keys(text)]
+    if any(key == "boot" for key, _value_ in pairs):
+        raise DeclarationError(EXTRA_ARGS, "--cpus boot= is the option vcpu; set that instead")
+    return "--cpus", ",".join([f"boot={declaration['vcpu']}"] + [f"{key}={value}" for key, value in pairs])
+
+
+def _kernel_command_line(declaration: Declaration, facts: HostFacts, serial: str) -> str:
+    console: List[str] = []
+    if serial not in ("off", "null"):
+        x86 = facts.architecture == "x86_64"
+        console = ["earlyprintk=ttyS0", "console=ttyS0"] if x86 else ["console=ttyAMA0"]
+    return " ".join([*console, "reboot=t", "panic=-1", *kernel_parameters(declaration, by_serial=True)])
+
+
+def _memory(declaration: Declaration) -> Dict[str, Any]:
+    options: Dict[str, Any] = {"size": f"{declaration['mem']}M"}
+    if declaration["shares"] or declaration["graphics"]["enable"]:
+        options["shared"] = "on"
+    else:
+        options.update(mergeable="on", shared="off")
+    if declaration["hugepage_mem"]:
+        options["hugepages"] = "on"
+    if declaration["hotplug_mem"]:
+        # Beside `size`, not part of it (docs/memory.md).
+        options.update(
+            hotplug_method="virtio-mem",
+            hotplug_size=f"{declaration['hotplug_mem']}M",
+            hotplugged_size=f"{declaration['hotplugged_mem']}M",
+        )
+    return options
+
+
+def _platform(declaration: Declaration, facts: HostFacts, given: List[str], notify: Optional[Notify]) -> str:
+    pairs = [pair for text in given for pair in split_keys(text)]
+    if any(key == "oem_strings" for key, _value_ in pairs):
+        raise DeclarationError(
+            EXTRA_ARGS, "--platform oem_strings= is the option cloud_hypervisor.platform_oem_strings; set that instead"
+        )
+    strings = list(declaration["cloud_hypervisor"]["platform_oem_strings"] or [])
+    strings += [f"io.systemd.credential:vmm.notify_socket={notify.credential}"] if notify else []
+    key = "system_uuid" if facts.has(CLOUD_HYPERVISOR, 53) else "uuid"
+    ours = {} if any(name == key for name, _value_ in pairs) else {key: as_uuid(declaration["machine_id"])}
+    options = {**ours, **({"oem_strings": f"[{','.join(strings)}]"} if strings else {}), **dict(pairs)}
+    return _keys(options, raw=options)
+
+
+def _vsock(declaration: Declaration, given: List[str]) -> Dict[str, str]:
+    """What the user has written of it, our identifier and our socket joined; empty where there is none."""
+    pairs = dict(split_keys(_single(given, "--vsock") or ""))
+    cid = declaration["vsock"]["cid"]
+    if not pairs and cid is None:
+        return {}
+    if "cid" in pairs and cid is not None:
+        raise DeclarationError(EXTRA_ARGS, f"--vsock cid={pairs['cid']} and vsock.cid are the same; set only vsock.cid")
+    if "cid" not in pairs and cid is None:
+        raise DeclarationError("vsock.cid", "is required for --vsock in cloud_hypervisor.extra_args; set it, 3 or more")
+    return {"cid": str(cid if cid is not None else pairs["cid"]), "socket": VSOCK_SOCKET, **pairs}
+
+
+def _disks(declaration: Declaration, facts: HostFacts) -> List[str]:
+    queues = declaration["vcpu"] if declaration["vcpu"] > 1 else None
+    typed = facts.has(CLOUD_HYPERVISOR, 51)
+    disks: List[Dict[str, Any]] = []
+    if declaration["store_disk"]:
+        serial = STORE_SERIAL if declaration["image"] else None
+        disks.append({"path": declaration["store_disk"], "readonly": "on", "image_type": "raw", "serial": serial})
+    for volume in declaration["volumes"]:
+        disks.append(
+            {
+                "path": volume["image"],
+                "readonly": "on" if volume["read_only"] else "off",
+                "direct": "on" if volume["direct"] else "off",
+                "image_type": volume["image_type"],
+                "serial": disk_serial(declaration, volume),
+            }
+        )
+    return [_keys({**disk, "num_queues": queues, "image_type": disk["image_type"] if typed else None}) for disk in disks]
+
+
+def _macvtaps(declaration: Declaration) -> _Macvtaps:
+    """One open descriptor for each queue."""
+    found: _Macvtaps = {}
+    descriptor = FIRST_DESCRIPTOR
+    for interface in declaration["interfaces"]:
+        if interface["type"] == "macvtap":
+            found[interface["id"]] = list(range(descriptor, descriptor + declaration["vcpu"]))
+            descriptor += declaration["vcpu"]
+    return found
+
+
+def _net(declaration: Declaration, interface: Mapping[str, Any], macvtaps: _Macvtaps) -> str:
+    own = macvtaps.get(interface["id"])
+    end = {"fd": f"[{','.join(map(str, own))}]"} if own else {"tap": interface["id"]}
+    queues = 2 * declaration["vcpu"] if declaration["vcpu"] > 1 else None
+    return _keys({**end, "mac": interface["mac"], "num_queues": queues}, raw=("fd",))
+
+
+def _balloon(declaration: Declaration) -> List[str]:
+    if not declaration["balloon"]:
+        return []
+    deflate = "on" if declaration["deflate_on_oom"] else "off"
+    size = f"{declaration['initial_balloon_mem']}M"
+    return ["--balloon", _keys({"size": size, "deflate_on_oom": deflate, "free_page_reporting": "on"})]
+
+
+def _shutdown(declaration: Declaration) -> Optional[Shutdown]:
+    socket = declaration["socket"]
+    return Shutdown(HttpRequest(socket, "PUT", "/api/v1/vm.power-button")) if socket else None
+
+
+def _balloon_request(declaration: Declaration) -> Optional[Balloon]:
+    socket = declaration["socket"]
+    if not declaration["balloon"] or socket is None:
+        return None
+    body = join('{"desired_balloon":', Variable.BALLOON_BYTES, "}")
+    return Balloon(HttpRequest(socket, "PUT", "/api/v1/vm.resize", body))

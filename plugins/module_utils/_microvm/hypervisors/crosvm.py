@@ -1,0 +1,181 @@
+# Copyright (c) 2026 microvm.fleet contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""crosvm (its book, and the source of its command line)."""
+
+from __future__ import annotations
+
+from typing import Any, Dict, List, Mapping, Optional
+
+from ..declaration.errors import DeclarationError
+from ..declaration.guest import credentials, disk_serial, kernel_parameters
+from ..declaration.identity import STORE_SERIAL, as_uuid
+from ..declaration.parse import Declaration
+from .capabilities import CROSVM
+from .gpu import device as gpu_device
+from .interface import (
+    Balloon,
+    Command,
+    CommandRequest,
+    HostFacts,
+    Hypervisor,
+    Shutdown,
+    Text,
+    Variable,
+    join,
+    program,
+    refuse_characters,
+    words,
+)
+
+FIRST_DESCRIPTOR = 3
+CREDENTIAL_PREFIX = "opt/io.systemd.credentials/"
+CONNECT_MILLISECONDS = 30_000
+"""How long it waits for virtiofsd; by default not at all."""
+
+
+class Crosvm(Hypervisor):
+    """A process for each device, each in a sandbox of its own."""
+
+    name = CROSVM
+
+    def command(self, declaration: Declaration, facts: HostFacts) -> Command:
+        """See Hypervisor.command."""
+        socket, graphics = declaration["socket"], declaration["graphics"]
+        name = program(declaration["crosvm"]["package"], CROSVM)
+        macvtaps = _macvtaps(declaration)
+        arguments: List[Text] = [
+            *(name, "run", *_memory(declaration), "-c", str(declaration["vcpu"])),
+            *("--serial", "type=stdout,console=true,stdin=true", "-p", _kernel_command_line(declaration)),
+            *_balloon(declaration),
+            *("--smbios", f"uuid={as_uuid(declaration['machine_id'])}"),
+            *(("--pivot-root", declaration["crosvm"]["pivot_root"]) if declaration["crosvm"]["pivot_root"] else ()),
+            *_disks(declaration),
+            *_shares(declaration),
+            *(("--vhost-user", f"gpu,socket={_value(graphics['socket'])}") if graphics["enable"] else ()),
+            *(("-s", socket) if socket else ()),
+        ]
+        for interface in declaration["interfaces"]:
+            arguments += ["--net", _net(declaration, interface, macvtaps)]
+        if declaration["vsock"]["cid"] is not None:
+            arguments += ["--vsock", str(declaration["vsock"]["cid"])]
+        for device in declaration["devices"]:
+            arguments += ["--vfio", f"/sys/bus/pci/devices/{device['path']},iommu=viommu"]
+        arguments += _credentials(declaration)
+        arguments += ["--initrd", declaration["initrd_path"]] if declaration["initrd_path"] else []
+        arguments += [*(declaration["crosvm"]["extra_args"] or []), declaration["kernel"]]
+        return Command(
+            argv=words(*arguments),
+            shutdown=_shutdown(name, socket),
+            balloon=_balloon_request(declaration, name),
+            multi_queue=_queues(declaration) > 1,
+            macvtaps=tuple(macvtaps.items()),
+            stale=(socket,) if socket else (),
+            companion=gpu_device(declaration),
+            companion_socket=graphics["socket"] if graphics["enable"] else "",
+        )
+
+
+def _value(text: str) -> str:
+    """A value with a comma stands in quotes, with a backslash before a quote (crosvm's serde_keyvalue)."""
+    if not any(character in text for character in ",=\"'[]"):
+        return text
+    escaped = text.replace("\\", "\\\\").replace('"', '\\"')
+    return f'"{escaped}"'
+
+
+def _switch(value: Any) -> str:
+    return "true" if value else "false"
+
+
+def _memory(declaration: Declaration) -> List[str]:
+    return ["-m", str(declaration["mem"]), *(("--hugepages",) if declaration["hugepage_mem"] else ())]
+
+
+def _kernel_command_line(declaration: Declaration) -> str:
+    return " ".join(["console=ttyS0", "reboot=k", "panic=1", *kernel_parameters(declaration, by_serial=True)])
+
+
+def _balloon(declaration: Declaration) -> List[str]:
+    if not declaration["balloon"]:
+        return ["--no-balloon"]
+    taken = declaration["initial_balloon_mem"]
+    initial = ["--init-mem", str(declaration["mem"] - taken)] if taken else []
+    return ["--balloon-page-reporting", *initial]
+
+
+def _disks(declaration: Declaration) -> List[str]:
+    disks: List[Dict[str, Any]] = []
+    if declaration["store_disk"]:
+        serial = STORE_SERIAL if declaration["image"] else None
+        disks.append({"path": declaration["store_disk"], "ro": "true", "id": serial})
+    for volume in declaration["volumes"]:
+        serial = disk_serial(declaration, volume)
+        options = {"ro": _switch(volume["read_only"]), "direct": _switch(volume["direct"]), "id": serial}
+        disks.append({"path": volume["image"], **options})
+    arguments: List[str] = []
+    for disk in disks:
+        options = {key: value for key, value in disk.items() if value is not None and key != "path"}
+        text = ",".join([_value(disk["path"])] + [f"{key}={value}" for key, value in options.items()])
+        arguments += ["--block", text]
+    return arguments
+
+
+def _shares(declaration: Declaration) -> List[str]:
+    arguments: List[str] = []
+    for index, share in enumerate(declaration["shares"]):
+        if share["proto"] == "virtiofs":
+            arguments += ["--vhost-user", f"type=fs,socket={_value(share['socket'])}"]
+            continue
+        for key in ("source", "tag"):
+            refuse_characters(share[key], ":", f"shares[{index}].{key}", CROSVM)
+        if share["read_only"]:
+            raise DeclarationError(
+                f"shares[{index}].read_only", "crosvm's 9p has no read-only shares; set `proto: virtiofs`"
+            )
+        arguments += ["--shared-dir", f"{share['source']}:{share['tag']}:type=p9"]
+    if any(share["proto"] == "virtiofs" for share in declaration["shares"]):
+        arguments += ["--vhost-user-connect-timeout-ms", str(CONNECT_MILLISECONDS)]
+    return arguments
+
+
+def _macvtaps(declaration: Declaration) -> Dict[str, int]:
+    names = [interface["id"] for interface in declaration["interfaces"] if interface["type"] == "macvtap"]
+    return {name: FIRST_DESCRIPTOR + index for index, name in enumerate(names)}
+
+
+def _queues(declaration: Declaration) -> int:
+    """Of a tap; with vhost-net crosvm has one."""
+    vhost = any(interface["tap"]["vhost"] for interface in declaration["interfaces"])
+    return 1 if vhost else int(declaration["vcpu"])
+
+
+def _net(declaration: Declaration, interface: Mapping[str, Any], macvtaps: Mapping[str, int]) -> str:
+    name = interface["id"]
+    end = f"tap-fd={macvtaps[name]}" if name in macvtaps else f"tap-name={name}"
+    options = [end, f"mac={interface['mac']}"]
+    if name not in macvtaps and _queues(declaration) > 1:
+        options.append(f"vq-pairs={_queues(declaration)}")
+    return ",".join(options + (["vhost-net"] if interface["tap"]["vhost"] else []))
+
+
+def _credentials(declaration: Declaration) -> List[Text]:
+    arguments: List[Text] = []
+    for name in credentials(declaration, by_serial=True):
+        file = (Variable.PACKAGE, f"/share/microvm/credentials/{name}")
+        arguments += ["--fw-cfg", join(f"name={CREDENTIAL_PREFIX}{name},path=", *file)]
+    for name, path in sorted(declaration["credential_files"].items()):
+        arguments += ["--fw-cfg", f"name={CREDENTIAL_PREFIX}{name},path={_value(path)}"]
+    return arguments
+
+
+def _shutdown(name: str, socket: Optional[str]) -> Optional[Shutdown]:
+    return Shutdown(CommandRequest(words(name, "powerbtn", socket))) if socket else None
+
+
+def _balloon_request(declaration: Declaration, name: str) -> Optional[Balloon]:
+    socket = declaration["socket"]
+    if not declaration["balloon"] or socket is None:
+        return None
+    return Balloon(CommandRequest(words(name, "balloon", join(Variable.BALLOON_BYTES), socket)))

@@ -1,0 +1,171 @@
+# Copyright (c) 2026 microvm.fleet contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Firecracker: a configuration file, and an API that is used for what happens later (its docs/api_requests)."""
+
+from __future__ import annotations
+
+import json
+from typing import Any, Dict, List, Mapping, Optional
+
+from ..declaration.errors import DeclarationError
+from ..declaration.guest import kernel_parameters
+from ..declaration.parse import Declaration
+from . import appendix
+from .capabilities import FIRECRACKER
+from .interface import (
+    Balloon,
+    Command,
+    HostFacts,
+    HttpRequest,
+    Hypervisor,
+    Notify,
+    Shutdown,
+    Text,
+    Variable,
+    join,
+    program,
+    words,
+)
+
+CONFIGURATION = "firecracker.json"
+VSOCK_SOCKET = "notify.vsock"
+DESCRIPTOR = 3
+
+BOOT_PARAMETERS = ("console=ttyS0,115200", "reboot=k", "panic=1", "i8042.noaux", "i8042.nomux", "i8042.dumbkbd")
+"""Not `i8042.nopnp`: with it, a guest with ACPI does not hear Ctrl-Alt-Del (CHANGELOG 1.12, #5074)."""
+
+CACHE = "Writeback"
+"""The guest's flushes reach the disk; Firecracker's default drops them (docs/api_requests/block-caching.md)."""
+
+
+class Firecracker(Hypervisor):
+    """Few devices, and starts at once."""
+
+    name = FIRECRACKER
+
+    def command(self, declaration: Declaration, facts: HostFacts) -> Command:
+        """See Hypervisor.command."""
+        _check(declaration, facts)
+        socket = declaration["socket"]
+        notify = Notify(VSOCK_SOCKET) if declaration["vsock"]["cid"] is not None else None
+        initrd = appendix.initrd(declaration, DESCRIPTOR, by_serial=False)
+        configuration = _configuration(declaration, facts, initrd.path, notify)
+        merged = _merge(configuration, declaration["firecracker"]["extra_config"] or {})
+        arguments: List[Text] = [
+            program(declaration["firecracker"]["package"], FIRECRACKER),
+            *("--config-file", join(Variable.PACKAGE, f"/share/microvm/{CONFIGURATION}")),
+            *(("--api-sock", socket) if socket else ("--no-api",)),
+            *(("--enable-pci",) if facts.has(FIRECRACKER, 1, 13) else ()),
+            *(declaration["firecracker"]["extra_args"] or []),
+        ]
+        return Command(
+            argv=words(*arguments),
+            shutdown=_shutdown(declaration, facts),
+            balloon=_balloon_request(declaration),
+            stale=tuple(path for path in (socket, notify.socket if notify else None) if path),
+            files={CONFIGURATION: json.dumps(merged, indent=2, sort_keys=True) + "\n"},
+            notify=notify,
+            appended=initrd.names,
+            appended_at=initrd.descriptor,
+        )
+
+
+def _check(declaration: Declaration, facts: HostFacts) -> None:
+    if declaration["hugepage_mem"] and declaration["mem"] % 2:
+        raise DeclarationError("mem", "of huge pages must be an even number of MiB for firecracker")
+    if declaration["hugepage_mem"] and not facts.has(FIRECRACKER, 1, 7):
+        raise DeclarationError("hugepage_mem", "needs firecracker 1.7; this host's is older")
+    if declaration["firecracker"]["cpu"] and not facts.has(FIRECRACKER, 1, 13):
+        raise DeclarationError("firecracker.cpu", "needs firecracker 1.13; this host's is older")
+
+
+def _configuration(
+    declaration: Declaration, facts: HostFacts, initrd: Optional[str], notify: Optional[Notify]
+) -> Dict[str, Any]:
+    boot: Dict[str, Any] = {
+        "kernel_image_path": declaration["kernel"],
+        "boot_args": " ".join([*BOOT_PARAMETERS, *_notify_parameters(notify), *kernel_parameters(declaration, False)]),
+    }
+    if initrd:
+        boot["initrd_path"] = initrd
+    configuration: Dict[str, Any] = {
+        "boot-source": boot,
+        "drives": _drives(declaration),
+        "machine-config": _machine(declaration, facts),
+        "network-interfaces": [
+            {"iface_id": one["id"], "host_dev_name": one["id"], "guest_mac": one["mac"]}
+            for one in declaration["interfaces"]
+        ],
+        "vsock": {"guest_cid": declaration["vsock"]["cid"], "uds_path": notify.socket} if notify else None,
+        # Without it a guest has no source of random numbers but the processor.
+        "entropy": {} if facts.has(FIRECRACKER, 1, 4) else None,
+        "balloon": _balloon(declaration),
+        "cpu-config": declaration["firecracker"]["cpu"],
+    }
+    return {key: value for key, value in configuration.items() if value is not None}
+
+
+def _notify_parameters(notify: Optional[Notify]) -> List[str]:
+    """There is no other channel, and this is no secret."""
+    return [f"systemd.set_credential=vmm.notify_socket:{notify.credential}"] if notify else []
+
+
+def _machine(declaration: Declaration, facts: HostFacts) -> Dict[str, Any]:
+    vcpu = declaration["vcpu"]
+    # Threads of one core come in pairs; Firecracker refuses an odd number of them.
+    threads = facts.architecture == "x86_64" and (vcpu == 1 or vcpu % 2 == 0)
+    machine: Dict[str, Any] = {"vcpu_count": vcpu, "mem_size_mib": declaration["mem"], "smt": threads}
+    if declaration["hugepage_mem"]:
+        machine["huge_pages"] = "2M"
+    return machine
+
+
+def _drives(declaration: Declaration) -> List[Dict[str, Any]]:
+    drives = []
+    if declaration["store_disk"]:
+        drives.append(_drive("store", declaration["store_disk"], True, declaration))
+    drives += [_drive(one["image"], one["image"], one["read_only"], declaration) for one in declaration["volumes"]]
+    return drives
+
+
+def _drive(identity: str, path: str, read_only: bool, declaration: Declaration) -> Dict[str, Any]:
+    drive = {
+        "drive_id": identity,
+        "path_on_host": path,
+        "is_root_device": False,
+        "is_read_only": read_only,
+        "io_engine": declaration["firecracker"]["drive_io_engine"],
+    }
+    return drive if read_only else {**drive, "cache_type": CACHE}
+
+
+def _balloon(declaration: Declaration) -> Optional[Dict[str, Any]]:
+    if not declaration["balloon"]:
+        return None
+    return {"amount_mib": declaration["initial_balloon_mem"], "deflate_on_oom": declaration["deflate_on_oom"]}
+
+
+def _shutdown(declaration: Declaration, facts: HostFacts) -> Optional[Shutdown]:
+    if declaration["socket"] is None or facts.architecture != "x86_64":
+        return None
+    return Shutdown(
+        HttpRequest(declaration["socket"], "PUT", "/actions", join('{"action_type":"SendCtrlAltDel"}'))
+    )
+
+
+def _balloon_request(declaration: Declaration) -> Optional[Balloon]:
+    if not declaration["balloon"] or declaration["socket"] is None:
+        return None
+    body = join('{"amount_mib":', Variable.BALLOON_MEBIBYTES, "}")
+    return Balloon(HttpRequest(declaration["socket"], "PATCH", "/balloon", body))
+
+
+def _merge(ours: Mapping[str, Any], theirs: Mapping[str, Any]) -> Dict[str, Any]:
+    """``theirs`` over ``ours``, key by key at any depth; lists are replaced."""
+    merged = dict(ours)
+    for key, value in theirs.items():
+        both = isinstance(value, Mapping) and isinstance(merged.get(key), Mapping)
+        merged[key] = _merge(merged[key], value) if both else value
+    return merged

@@ -1,0 +1,32 @@
+# Copyright (c) 2026 microvm.fleet contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""crosvm's GPU device, which runs beside Cloud Hypervisor and crosvm."""
+
+from __future__ import annotations
+
+import json
+from typing import Tuple
+
+from ..declaration.parse import Declaration
+from .interface import Variable, Word, join, program, words
+
+PARAMETERS = {
+    "context-types": "virgl:virgl2:cross-domain",
+    "displays": [{"hidden": True}],
+    "egl": True,
+    "vulkan": True,
+}
+
+
+def device(declaration: Declaration) -> Tuple[Word, ...]:
+    """Its command line; empty without graphics."""
+    graphics = declaration["graphics"]
+    if not graphics["enable"]:
+        return ()
+    package = graphics["crosvm_package"] or declaration["crosvm"]["package"]
+    display = join(Variable.WAYLAND_DISPLAY)
+    parameters = json.dumps(PARAMETERS, sort_keys=True)
+    command = ("device", "gpu", "--socket-path", graphics["socket"], "--wayland-sock", display, "--params", parameters)
+    return words(program(package, "crosvm"), *command)

@@ -1,0 +1,132 @@
+# Copyright (c) 2026 microvm.fleet contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""kvmtool's ``lkvm`` (its manual and source)."""
+
+from __future__ import annotations
+
+from typing import Any, List, Mapping, Optional
+
+from ..declaration.errors import DeclarationError
+from ..declaration.guest import kernel_parameters
+from ..declaration.parse import Declaration
+from . import appendix
+from .capabilities import KVMTOOL
+from .interface import (
+    Balloon,
+    Command,
+    CommandRequest,
+    HostFacts,
+    Hypervisor,
+    TapDevice,
+    Text,
+    Variable,
+    join,
+    program,
+    refuse_characters,
+    words,
+)
+
+DESCRIPTOR = 3
+MOST_DISKS = 4
+"""``MAX_DISK_IMAGES`` of its include/kvm/disk-image.h."""
+COMMAND_LINE_LENGTH = 2048
+"""Of the kernel, with the parameters that lkvm adds; its x86/include/kvm/kvm-arch.h."""
+ADDED_LENGTH = 200
+"""What lkvm adds, generously (x86/kvm.c)."""
+HUGE_PAGES = "/dev/hugepages"
+
+
+class Kvmtool(Hypervisor):
+    """Small, and without ACPI: a guest is only stopped from inside."""
+
+    name = KVMTOOL
+
+    def command(self, declaration: Declaration, facts: HostFacts) -> Command:
+        """See Hypervisor.command."""
+        name = program(declaration["kvmtool"]["package"], "lkvm")
+        initrd = appendix.initrd(declaration, DESCRIPTOR, by_serial=False)
+        arguments: List[Text] = [
+            *(name, "run", "--name", declaration["name"]),
+            *("-m", str(declaration["mem"]), "-c", str(declaration["vcpu"]), "--console", "serial", "--rng"),
+            *("-k", declaration["kernel"], *(("-i", initrd.path) if initrd.path else ())),
+            *("-p", _kernel_command_line(declaration)),
+            *(("--balloon",) if declaration["balloon"] else ()),
+            *(("--hugetlbfs", HUGE_PAGES) if declaration["hugepage_mem"] else ()),
+            *_disks(declaration),
+            *_shares(declaration),
+        ]
+        arguments += _interfaces(declaration)
+        if declaration["vsock"]["cid"] is not None:
+            arguments += ["--vsock", str(declaration["vsock"]["cid"])]
+        for device in declaration["devices"]:
+            arguments += ["--vfio-pci", device["path"]]
+        arguments += declaration["kvmtool"]["extra_args"] or []
+        return Command(
+            argv=words(*arguments),
+            balloon=_balloon(declaration, name),
+            appended=initrd.names,
+            appended_at=initrd.descriptor,
+        )
+
+
+def _kernel_command_line(declaration: Declaration) -> str:
+    text = " ".join(["console=ttyS0", "reboot=k", "panic=1", *kernel_parameters(declaration, by_serial=False)])
+    if len(text) + ADDED_LENGTH > COMMAND_LINE_LENGTH:
+        raise DeclarationError(
+            "kernel_params", f"are {len(text)} characters, and kvmtool takes {COMMAND_LINE_LENGTH - ADDED_LENGTH}"
+        )
+    return text
+
+
+def _disks(declaration: Declaration) -> List[str]:
+    disks = [f"{declaration['store_disk']},ro"] if declaration["store_disk"] else []
+    if declaration["store_disk"]:
+        refuse_characters(declaration["store_disk"], ",", "store_disk", KVMTOOL)
+    for index, volume in enumerate(declaration["volumes"]):
+        refuse_characters(volume["image"], ",", f"volumes[{index}].image", KVMTOOL)
+        flags = [flag for flag, key in (("direct", "direct"), ("ro", "read_only")) if volume[key]]
+        disks.append(",".join([volume["image"], *flags]))
+    if len(disks) > MOST_DISKS:
+        raise DeclarationError("volumes", f"with the root disk, kvmtool has place for {MOST_DISKS} disks; declare fewer")
+    return [argument for disk in disks for argument in ("-d", disk)]
+
+
+def _shares(declaration: Declaration) -> List[str]:
+    arguments: List[str] = []
+    for index, share in enumerate(declaration["shares"]):
+        for key in ("source", "tag"):
+            refuse_characters(share[key], ",", f"shares[{index}].{key}", KVMTOOL)
+        arguments += ["--9p", f"{share['source']},{share['tag']}"]
+    return arguments
+
+
+def _interfaces(declaration: Declaration) -> List[Text]:
+    users = [index for index, one in enumerate(declaration["interfaces"]) if one["type"] == "user"]
+    if len(users) > 1:
+        raise DeclarationError(f"interfaces[{users[1]}].type", "kvmtool has one interface of type user; remove this one")
+    if not declaration["interfaces"]:
+        # Else there is a user network that nobody has declared.
+        return ["-n", "mode=none"]
+    arguments: List[Text] = []
+    for interface in declaration["interfaces"]:
+        arguments += ["-n", _interface(interface)]
+    return arguments
+
+
+def _interface(interface: Mapping[str, Any]) -> Text:
+    mac = f"guest_mac={interface['mac']}" + (",vhost=1" if interface["tap"]["vhost"] else "")
+    if interface["type"] == "macvtap":
+        return join("mode=tap,tapif=", TapDevice(interface["id"]), f",{mac}")
+    return f"mode={interface['type']},tapif={interface['id']},{mac}"
+
+
+def _balloon(declaration: Declaration, name: str) -> Optional[Balloon]:
+    if not declaration["balloon"]:
+        return None
+    difference = join(Variable.DIFFERENCE)
+    grow, shrink = (
+        CommandRequest(words(name, "balloon", "-n", declaration["name"], option, difference)) for option in ("-i", "-d")
+    )
+    return Balloon(grow, shrink)

@@ -1,0 +1,247 @@
+# Copyright (c) 2026 microvm.fleet contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""The machine itself: type, accelerator, processors, memory, kernel."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Dict, List
+
+from ...declaration.errors import DeclarationError
+from ...declaration.guest import kernel_parameters
+from ...declaration.identity import as_uuid
+from ...declaration.parse import Declaration
+from ..capabilities import QEMU
+from ..interface import HostFacts, Text, Variable, join, program
+
+MICROVM = "microvm"
+MACHINES = {"x86_64": MICROVM, "aarch64": "virt"}
+
+EMULATED_CPUS = {"x86_64": "max", "aarch64": "max,pauth-impdef=on"}
+"""Every feature. Pointer authentication by QEMU's own hash boots several times as fast as by the architecture's."""
+
+MMIO_SLOTS = 24
+"""Of the ``microvm`` machine (hw/i386/microvm.c); with more devices it has PCI instead."""
+
+PCI_SLOTS = 30
+"""Of one bus: 32, but for the host's bridge and, on q35, the machine's own devices."""
+
+TCG_MACHINE_OPTIONS = {"pic": "on", "pit": "on"}
+"""Without KVM's clock a kernel that finds no timer hangs before its first line ("tsc: Unable to calibrate")."""
+
+SEABIOS_HANGS_AT = 2048
+"""MiB of memory with which the default firmware hangs; qboot does not, but not every distribution ships it."""
+
+SANDBOX = {"obsolete": "deny", "elevateprivileges": "deny", "spawn": "deny", "resourcecontrol": "deny"}
+
+CREDENTIAL_NAME_LENGTH = 28
+"""QEMU's names of fw_cfg files have 55 characters, 27 of which are systemd's prefix."""
+
+
+@dataclass(frozen=True)
+class Machine:
+    """A declaration on a host, and what follows for every device."""
+
+    declaration: Declaration
+    facts: HostFacts
+
+    @property
+    def architecture(self) -> str:
+        """Of the guest."""
+        return self.facts.guest(self.declaration)
+
+    @property
+    def type(self) -> str:
+        """QEMU's name of the machine."""
+        return str(self.declaration["qemu"]["machine"] or MACHINES[self.architecture])
+
+    @property
+    def accel(self) -> str:
+        """``kvm``, ``tcg``, or several that QEMU tries in this order."""
+        if self.facts.system == "darwin":
+            return "hvf:tcg"
+        if self.architecture != self.facts.architecture:
+            return "tcg"
+        if self.facts.accel != "auto":
+            return self.facts.accel
+        # No processor is `host` without KVM, so only a declared one can fall back.
+        return "kvm:tcg" if self.declaration["cpu"] else "kvm"
+
+    @property
+    def uses_usb(self) -> bool:
+        """The guest gets a USB device."""
+        return any(device["bus"] == "usb" for device in self.declaration["devices"])
+
+    @property
+    def has_pci(self) -> bool:
+        """Devices are on PCI, not on virtio-mmio."""
+        declaration = self.declaration
+        needs = (
+            declaration["shares"]
+            or declaration["devices"]
+            or declaration["graphics"]["enable"]
+            or declaration["qemu"]["pcie_root_ports"]
+        )
+        return self.type != MICROVM or bool(needs) or self._mmio_devices() > MMIO_SLOTS
+
+    def _mmio_devices(self) -> int:
+        declaration = self.declaration
+        fixed = [True, declaration["store_disk"], declaration["balloon"], declaration["vsock"]["cid"]]
+        return sum(map(bool, fixed)) + len(declaration["volumes"]) + len(declaration["interfaces"])
+
+    def _pci_devices(self) -> int:
+        declaration = self.declaration
+        others = [declaration["hotplug_mem"], self.uses_usb or declaration["graphics"]["enable"]]
+        others += [declaration["graphics"]["enable"], *(declaration["qemu"]["pcie_root_ports"] or [])]
+        devices = [one for one in declaration["devices"] if one["bus"] == "pci" and not one["qemu"]["bus"]]
+        return self._mmio_devices() + sum(map(bool, others)) + len(devices) + len(declaration["shares"])
+
+    @property
+    def bus(self) -> str:
+        """How the names of virtio's devices end."""
+        return "pci" if self.has_pci else "device"
+
+    @property
+    def shares_memory(self) -> bool:
+        """Others than QEMU read the guest's memory, or it is of huge pages: it must be a file."""
+        needs = self.declaration["shares"] or self.declaration["hugepage_mem"]
+        return bool(needs) and self.facts.system == "linux"
+
+    def check(self) -> None:
+        """Refuse what only the machine shows. Raises DeclarationError."""
+        declaration = self.declaration
+        if declaration["hotplug_mem"] and self.type == MICROVM:
+            raise DeclarationError(
+                "hotplug_mem",
+                f"{QEMU}'s machine microvm has no place for it; set `qemu.machine` to q35, or use cloud-hypervisor",
+            )
+        if self.has_pci and self._pci_devices() > PCI_SLOTS:
+            raise DeclarationError(
+                "volumes",
+                f"{self._pci_devices()} devices in all are more than the {PCI_SLOTS} that {QEMU}'s machine has place for; "
+                "declare fewer",
+            )
+        if self.architecture != self.facts.architecture and not declaration["cpu"]:
+            raise DeclarationError(
+                "cpu", f"is required to emulate {self.architecture} on {self.facts.architecture}; max is every feature"
+            )
+        if declaration["accel"] == "kvm" and self.accel == "tcg":
+            raise DeclarationError("accel", f"KVM of {self.facts.architecture} runs no {self.architecture}; say auto")
+        for name in declaration["credential_files"]:
+            if len(name) > CREDENTIAL_NAME_LENGTH:
+                raise DeclarationError(
+                    f"credential_files.{name}",
+                    f"{QEMU} takes names of at most {CREDENTIAL_NAME_LENGTH} characters; use a shorter one",
+                )
+        if declaration["graphics"]["vulkan"] and declaration["graphics"]["backend"] == "cocoa":
+            raise DeclarationError("graphics.vulkan", "the backend cocoa has no Vulkan; remove one of the two")
+
+
+def machine(target: Machine) -> List[Text]:
+    """Everything before the kernel."""
+    declaration = target.declaration
+    maximum = f",maxmem={declaration['mem'] + declaration['hotplug_mem']}M" if declaration["hotplug_mem"] else ""
+    name = program(declaration["qemu"]["package"], f"qemu-system-{target.architecture}")
+    return [
+        *(name, "-name", escape(declaration["name"]), "-M", _machine_options(target)),
+        *("-m", f"{declaration['mem']}M{maximum}", "-smp", str(declaration["vcpu"]), "-cpu", _cpu(target)),
+        *(("-bios", "qboot.rom") if target.type == MICROVM and declaration["mem"] == SEABIOS_HANGS_AT else ()),
+        *("-nodefaults", "-no-user-config", "-no-reboot"),
+        *("-smbios", f"type=1,uuid={as_uuid(declaration['machine_id'])}"),
+        *("-device", f"virtio-rng-{target.bus}"),
+        *(("-device", "i8042") if target.type == MICROVM else ()),
+        *_user(target),
+    ]
+
+
+def _user(target: Machine) -> List[str]:
+    user = target.declaration["user"]
+    if user is None:
+        return []
+    return ["-run-with", f"user={user}"] if target.facts.has(QEMU, 9, 1) else ["-runas", user]
+
+
+def _machine_options(target: Machine) -> str:
+    options: Dict[str, str] = target.declaration["qemu"]["machine_opts"]
+    if options is None:
+        options = _default_options(target)
+    return ",".join([target.type] + [f"{key}={escape(options[key])}" for key in sorted(options)])
+
+
+def _default_options(target: Machine) -> Dict[str, str]:
+    if target.architecture == "aarch64":
+        return {"accel": target.accel, "gic-version": "max"}
+    options = {"accel": target.accel, "acpi": "on", "mem-merge": "on"}
+    if target.type == MICROVM:
+        options.update(pit="off", pic="off", rtc="on")
+        options.update(pcie=switch(target.has_pci), usb=switch(target.uses_usb))
+        options.update(TCG_MACHINE_OPTIONS if target.accel == "tcg" else {})
+    return options
+
+
+def _cpu(target: Machine) -> str:
+    if target.declaration["cpu"]:
+        return str(target.declaration["cpu"])
+    if target.accel == "tcg":
+        return EMULATED_CPUS[target.architecture]
+    return "host,+x2apic,-sgx" if target.architecture == "x86_64" else "host"
+
+
+def kernel(target: Machine) -> List[Text]:
+    """Kernel, initial RAM disk, command line, console."""
+    declaration, x86 = target.declaration, target.architecture == "x86_64"
+    console: List[str] = []
+    if declaration["qemu"]["serial_console"]:
+        console = ["earlyprintk=ttyS0", "console=ttyS0"] if x86 else ["console=ttyAMA0"]
+    parameters = [*console, "reboot=t", "panic=-1", *kernel_parameters(declaration, by_serial=True)]
+    # Calibration is a race under load; a frequency on the command line is the sure way.
+    calibrates = x86 and "tcg" in target.accel and target.type == MICROVM
+    append = join(" ".join(parameters), *([Variable.TSC_PARAMETER] if calibrates else []))
+    return [
+        *("-kernel", declaration["kernel"]),
+        *(("-initrd", declaration["initrd_path"]) if declaration["initrd_path"] else ()),
+        *("-append", append),
+        *("-chardev", "stdio,id=stdio,signal=off"),
+        *(("-serial", "chardev:stdio") if declaration["qemu"]["serial_console"] else ()),
+    ]
+
+
+def memory(target: Machine) -> List[str]:
+    """Memory that others read, memory of huge pages, memory that is plugged in."""
+    declaration = target.declaration
+    arguments: List[str] = []
+    pages = ",hugetlb=on" if declaration["hugepage_mem"] else ""
+    if target.shares_memory:
+        backend = f"memory-backend-memfd,id=mem,size={declaration['mem']}M,share=on{pages}"
+        arguments += ["-numa", "node,memdev=mem", "-object", backend]
+    if declaration["hotplug_mem"]:
+        kind = f"memory-backend-memfd,share=on{pages}" if target.shares_memory else "memory-backend-ram"
+        arguments += [
+            *("-object", f"{kind},id=vmem0,size={declaration['hotplug_mem']}M"),
+            *("-device", f"virtio-mem-pci,id=vm0,memdev=vmem0,requested-size={declaration['hotplugged_mem']}M"),
+        ]
+    return arguments
+
+
+def sandbox(target: Machine) -> List[str]:
+    """QEMU's filter of system calls; the bridge helper and ports that lead to the host need programs."""
+    if target.facts.system != "linux":
+        return []
+    denied = dict(SANDBOX)
+    if any(interface["type"] == "bridge" for interface in target.declaration["interfaces"]):
+        del denied["spawn"], denied["elevateprivileges"]
+    if any(port["from"] == "guest" for port in target.declaration["forward_ports"]):
+        denied.pop("spawn", None)
+    return ["-sandbox", ",".join(["on"] + [f"{key}={value}" for key, value in denied.items()])]
+
+
+def switch(value: Any) -> str:
+    """QEMU's words for true and false."""
+    return "on" if value else "off"
+
+
+def escape(text: str) -> str:
+    """A comma ends a value; two are one of the value's own."""
+    return text.replace(",", ",,")

@@ -1,0 +1,165 @@
+# Copyright (c) 2026 microvm.fleet contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""StratoVirt's light machine (its docs/config_guidebook.md)."""
+
+from __future__ import annotations
+
+from typing import Any, Dict, List, Mapping, Optional
+
+from ..declaration.errors import DeclarationError
+from ..declaration.guest import disk_names, disk_serial, kernel_parameters
+from ..declaration.identity import STORE_SERIAL
+from ..declaration.parse import Declaration
+from . import appendix
+from .capabilities import STRATOVIRT
+from .interface import (
+    Balloon,
+    Command,
+    HostFacts,
+    Hypervisor,
+    QmpRequest,
+    Variable,
+    join,
+    program,
+    refuse_characters,
+    words,
+)
+
+FIRST_DESCRIPTOR = 3
+MOST_QUEUES = 16
+HUGE_PAGES = "/dev/hugepages"
+TERMINAL = "unbuffer"
+"""Of the package expect: gives it the terminal that its console asks for."""
+
+_Macvtaps = Dict[str, List[int]]
+
+
+class Stratovirt(Hypervisor):
+    """QEMU's words, a Firecracker's machine: no ACPI, so a guest is only stopped from inside."""
+
+    name = STRATOVIRT
+
+    def command(self, declaration: Declaration, facts: HostFacts) -> Command:
+        """See Hypervisor.command."""
+        _check(declaration)
+        macvtaps = _macvtaps(declaration)
+        last = FIRST_DESCRIPTOR + sum(map(len, macvtaps.values()))
+        initrd = appendix.initrd(declaration, last)
+        socket = declaration["socket"]
+        arguments = [
+            *(TERMINAL, program(declaration["stratovirt"]["package"], STRATOVIRT), "-name", declaration["name"]),
+            *("-machine", _machine(declaration, facts)),
+            *("-m", str(declaration["mem"]), "-smp", str(declaration["vcpu"])),
+            *("-kernel", declaration["kernel"], *(("-initrd", initrd.path) if initrd.path else ())),
+            *("-append", _kernel_command_line(declaration, facts), "-serial", "stdio"),
+            *("-object", "rng-random,id=rng,filename=/dev/random", "-device", "virtio-rng-device,rng=rng,id=rng_dev"),
+            *(("-mem-path", HUGE_PAGES) if declaration["hugepage_mem"] else ()),
+            *_balloon(declaration),
+            *_disks(declaration),
+            *_shares(declaration),
+            *(("-qmp", f"unix:{socket},server,nowait") if socket else ()),
+        ]
+        for interface in declaration["interfaces"]:
+            arguments += _interface(declaration, interface, macvtaps)
+        if declaration["vsock"]["cid"] is not None:
+            arguments += ["-device", f"vhost-vsock-device,id=vsock,guest-cid={declaration['vsock']['cid']}"]
+        return Command(
+            argv=words(*arguments, *(declaration["stratovirt"]["extra_args"] or [])),
+            balloon=_balloon_request(declaration),
+            multi_queue=_queues(declaration) > 1,
+            macvtaps=tuple((name, descriptor) for name, own in macvtaps.items() for descriptor in own),
+            stale=(socket,) if socket else (),
+            appended=initrd.names,
+            appended_at=initrd.descriptor,
+        )
+
+
+def _check(declaration: Declaration) -> None:
+    """Its parser has no way to write a comma in a value."""
+    for key in ("socket", "store_disk"):
+        refuse_characters(declaration[key] or "", ",", key, STRATOVIRT)
+    for index, volume in enumerate(declaration["volumes"]):
+        refuse_characters(volume["image"], ",", f"volumes[{index}].image", STRATOVIRT)
+    for index, share in enumerate(declaration["shares"]):
+        for key in ("socket", "tag"):
+            refuse_characters(share[key], ",", f"shares[{index}].{key}", STRATOVIRT)
+    if declaration["user"]:
+        raise DeclarationError("user", "stratovirt does not change its user; remove this")
+
+
+def _machine(declaration: Declaration, facts: HostFacts) -> str:
+    kind = "microvm" if facts.architecture == "x86_64" else "virt"
+    # Without it, virtiofsd cannot read the guest's memory.
+    return kind + (",mem-share=on" if declaration["shares"] else "")
+
+
+def _kernel_command_line(declaration: Declaration, facts: HostFacts) -> str:
+    console = "ttyS0" if facts.architecture == "x86_64" else "ttyAMA0"
+    own = [f"console={console}", "edd=off", "reboot=t", "panic=-1"]
+    return " ".join([*own, *kernel_parameters(declaration, by_serial=True)])
+
+
+def _switch(value: Any) -> str:
+    return "on" if value else "off"
+
+
+def _balloon(declaration: Declaration) -> List[str]:
+    if not declaration["balloon"]:
+        return []
+    deflate = _switch(declaration["deflate_on_oom"])
+    return ["-device", f"virtio-balloon-device,id=balloon0,deflate-on-oom={deflate},free-page-reporting=on"]
+
+
+def _disks(declaration: Declaration) -> List[str]:
+    arguments: List[str] = []
+    if declaration["store_disk"]:
+        options = f"id=store,format=raw,readonly=on,file={declaration['store_disk']},if=none,aio=io_uring,direct=false"
+        serial = f",serial={STORE_SERIAL}" if declaration["image"] else ""
+        arguments += ["-drive", options, "-device", f"virtio-blk-device,drive=store,id=blk_store{serial}"]
+    for volume, name in zip(declaration["volumes"], disk_names(declaration)):
+        options = f"id={name},format=raw,if=none,aio=io_uring,file={volume['image']}"
+        options += f",direct={_switch(volume['direct'])},readonly={_switch(volume['read_only'])}"
+        serial = disk_serial(declaration, volume)
+        device = f"virtio-blk-device,drive={name},id=blk_{name}" + (f",serial={serial}" if serial else "")
+        arguments += ["-drive", options, "-device", device]
+    return arguments
+
+
+def _shares(declaration: Declaration) -> List[str]:
+    arguments: List[str] = []
+    for index, share in enumerate(declaration["shares"]):
+        arguments += ["-chardev", f"socket,id=fs{index},path={share['socket']}"]
+        arguments += ["-device", f"vhost-user-fs-device,chardev=fs{index},tag={share['tag']},id=fs{index}"]
+    return arguments
+
+
+def _queues(declaration: Declaration) -> int:
+    return min(MOST_QUEUES, int(declaration["vcpu"]))
+
+
+def _macvtaps(declaration: Declaration) -> _Macvtaps:
+    """One open descriptor for each queue."""
+    found: _Macvtaps = {}
+    for interface in declaration["interfaces"]:
+        if interface["type"] == "macvtap":
+            first = FIRST_DESCRIPTOR + len(found) * _queues(declaration)
+            found[interface["id"]] = list(range(first, first + _queues(declaration)))
+    return found
+
+
+def _interface(declaration: Declaration, interface: Mapping[str, Any], macvtaps: _Macvtaps) -> List[str]:
+    name, queues = interface["id"], _queues(declaration)
+    own = [str(descriptor) for descriptor in macvtaps.get(name, [])]
+    end = f"ifname={name}" if not own else f"fd={own[0]}" if len(own) == 1 else f"fds={':'.join(own)}"
+    backend = ["tap", f"id={name}", f"queues={queues}", end, *(("vhost=on",) if interface["tap"]["vhost"] else ())]
+    device = f"virtio-net-device,id=net_{name},netdev={name},mac={interface['mac']},mq={_switch(queues > 1)}"
+    return ["-netdev", ",".join(backend), "-device", device]
+
+
+def _balloon_request(declaration: Declaration) -> Optional[Balloon]:
+    if not declaration["balloon"] or declaration["socket"] is None:
+        return None
+    command = join('{"execute":"balloon","arguments":{"value":', Variable.GUEST_BYTES, "}}")
+    return Balloon(QmpRequest(declaration["socket"], command))

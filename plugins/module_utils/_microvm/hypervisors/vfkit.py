@@ -1,0 +1,104 @@
+# Copyright (c) 2026 microvm.fleet contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""vfkit, for hosts with macOS (its doc/usage.md)."""
+
+from __future__ import annotations
+
+from typing import Any, List, Mapping, Optional, Tuple
+
+from ..declaration.guest import kernel_parameters
+from ..declaration.parse import Declaration
+from .capabilities import VFKIT
+from .interface import (
+    Command,
+    CommandRequest,
+    HostFacts,
+    Hypervisor,
+    Shutdown,
+    Text,
+    Variable,
+    join,
+    program,
+    refuse_characters,
+    words,
+)
+
+
+class Vfkit(Hypervisor):
+    """Apple's own virtualisation. Only packages are made for it: there is no role for such hosts."""
+
+    name = VFKIT
+
+    def command(self, declaration: Declaration, facts: HostFacts) -> Command:
+        """See Hypervisor.command."""
+        _check(declaration)
+        options, shows = declaration["vfkit"], declaration["graphics"]["enable"]
+        arguments: List[Text] = [
+            *(program(options["package"], VFKIT), "--cpus", str(declaration["vcpu"]), "--memory", str(declaration["mem"])),
+            *(("--log-level", options["log_level"]) if options["log_level"] else ()),
+            *(("--gui",) if shows else ()),
+            *("--bootloader", _boot_loader(declaration), "--device", "virtio-rng"),
+            *_devices("virtio-gpu", "virtio-input,keyboard", "virtio-input,pointing")[: 6 if shows else 0],
+            *(() if shows else _devices("virtio-serial,stdio")),
+            *_devices(*_disks(declaration)),
+            *_devices(*(f"virtio-fs,sharedDir={one['source']},mountTag={one['tag']}" for one in declaration["shares"])),
+            *_devices(*(f"virtio-net,nat,mac={one['mac']}" for one in declaration["interfaces"])),
+            *_devices(*_rosetta(options["rosetta"])),
+        ]
+        socket = declaration["socket"]
+        if socket is not None:
+            place = (socket,) if socket.startswith("/") else (Variable.WORKING_DIRECTORY, f"/{socket}")
+            arguments += ["--restful-uri", join("unix://", *place)]
+        arguments += options["extra_args"] or []
+        return Command(argv=words(*arguments), shutdown=_shutdown(socket), stale=(socket,) if socket else ())
+
+
+def _check(declaration: Declaration) -> None:
+    """Its parser has no way to write a comma in a value."""
+    named: List[Tuple[str, Any]] = [(key, declaration[key]) for key in ("kernel", "initrd_path", "store_disk")]
+    named += [(f"volumes[{index}].image", one["image"]) for index, one in enumerate(declaration["volumes"])]
+    for index, share in enumerate(declaration["shares"]):
+        named += [(f"shares[{index}].{key}", share[key]) for key in ("source", "tag")]
+    for key, text in named:
+        refuse_characters(text or "", ",", key, VFKIT)
+
+
+def _devices(*devices: str) -> List[str]:
+    return [argument for device in devices for argument in ("--device", device)]
+
+
+def _boot_loader(declaration: Declaration) -> str:
+    console = "console=tty0" if declaration["graphics"]["enable"] else "console=hvc0"
+    parameters = " ".join([console, "reboot=t", "panic=-1", *kernel_parameters(declaration, by_serial=True)])
+    initrd = f",initrd={declaration['initrd_path']}" if declaration["initrd_path"] else ""
+    quoted = parameters.replace("\\", "\\\\").replace('"', '\\"')
+    return f'linux,kernel={declaration["kernel"]}{initrd},cmdline="{quoted}"'
+
+
+def _disks(declaration: Declaration) -> List[str]:
+    disks = [f"virtio-blk,path={declaration['store_disk']},readonly"] if declaration["store_disk"] else []
+    return disks + [_disk(volume) for volume in declaration["volumes"]]
+
+
+def _disk(volume: Mapping[str, Any]) -> str:
+    read_only = ",readonly" if volume["read_only"] else ""
+    serial = f",deviceId={volume['serial']}" if volume["serial"] else ""
+    return f"virtio-blk,path={volume['image']}{read_only}{serial}"
+
+
+def _rosetta(rosetta: Mapping[str, Any]) -> List[str]:
+    if not rosetta["enable"]:
+        return []
+    flags = (("install", "install"), ("ignoreIfMissing", "ignore_if_missing"))
+    return [",".join(["rosetta,mountTag=rosetta"] + [word for word, key in flags if rosetta[key]])]
+
+
+def _shutdown(socket: Optional[str]) -> Optional[Shutdown]:
+    """macOS has curl, and no socat."""
+    if socket is None:
+        return None
+    request = ("--request", "POST", "--header", "Content-Type: application/json", "--data", '{"state":"Stop"}')
+    curl = ("curl", "--silent", "--show-error", "--fail", "--unix-socket", socket, *request, "http://localhost/vm/state")
+    return Shutdown(CommandRequest(words(*curl)))

@@ -1,0 +1,166 @@
+# Copyright (c) 2026 microvm.fleet contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""``microvm-run``: makes what is missing and becomes the hypervisor."""
+
+from __future__ import annotations
+
+import shlex
+from typing import Any, List, Mapping
+
+from ...declaration.parse import Declaration
+from ...hypervisors.interface import Command, TapDevice, Word
+from .shell import PROCESS_FILE, command, definitions, header, quoted, socat_escape
+
+# Formatted beside its place and then given its name: a start that is killed leaves no half image, and an image that
+# exists is never formatted. Copies on write make a file system inside of a file slow, so btrfs is asked for none.
+_CREATE_VOLUME = """
+create_volume() { # image, MiB, mkfs and its arguments
+    local image=$1 size=$2 partial=$1.partial
+    shift 2
+    if [ -e "$image" ]; then return; fi
+    echo "creating $image: $size MiB, $1"
+    rm -f -- "$partial"
+    (umask 077 && : > "$partial")
+    chattr +C "$partial" 2>/dev/null || true
+    truncate -s "${size}M" "$partial"
+    "$@" "$partial"
+    sync "$partial"
+    mv -n "$partial" "$image"
+    sync "$(dirname "$image")"
+}
+"""
+
+_LABEL_OPTIONS = {"vfat": "-n"}
+_QUIET = ("ext2", "ext3", "ext4", "xfs", "btrfs")
+
+_TAP_DEVICE = """
+tap_device() { # name of a macvtap
+    echo "/dev/tap$(cat "/sys/class/net/$1/ifindex")"
+}
+"""
+
+# The kernel unpacks one archive after the other. What is made here has a name for a moment only, in memory, and for
+# nobody else; then only the hypervisor can open it.
+_APPEND = """
+# Appends credentials to the initial RAM disk.
+appended=$(mktemp -d /dev/shm/microvm.XXXXXXXX)
+trap 'rm -rf "$appended"' EXIT
+mkdir -p "$appended/.extra/system_credentials"
+credential() {{ # file, name
+    (umask 077 && cat "$1" > "$appended/.extra/system_credentials/$2.cred")
+}}
+{calls}(umask 077 && cat {initrd} > "$appended/initrd")
+# An archive begins at a multiple of four.
+truncate -s %512 "$appended/initrd"
+(cd "$appended" && find .extra -print0 | cpio --quiet --create --format=newc --null --owner=0:0) >> "$appended/initrd"
+exec {descriptor}<"$appended/initrd"
+rm -rf "$appended"
+trap - EXIT
+"""
+
+_NOTIFY = """
+# The guest's systemd tells that it is up by a connection to this socket. It waits for its end, so that comes at once.
+if [ -n "${{NOTIFY_SOCKET:-}}" ]; then
+    socat -t 0 -T 0.5 UNIX-LISTEN:{socket},fork "UNIX-SENDTO:$NOTIFY_SOCKET" &
+fi
+"""
+
+_COMPANION = """
+{command} &
+companion=$!
+while [ ! -S {socket} ]; do
+    kill -0 "$companion"
+    sleep 0.1
+done
+"""
+
+_PROCESS = f"""
+# microvm-shutdown waits for the end of this very process, which is the hypervisor's.
+if [ -r /proc/self/stat ]; then
+    stat=$(cat "/proc/$$/stat")
+    read -ra fields <<< "${{stat##*) }}"
+    echo "$$ ${{fields[19]}}" > {PROCESS_FILE}
+else
+    echo "$$" > {PROCESS_FILE}
+fi
+"""
+
+_EXTRA_ARGUMENTS = """
+# Words that the declared program prints; none of them is expanded.
+read -r -d '' -a extra_arguments < <({program}) || true
+"""
+
+_TERMINAL = """
+# It asks for a terminal, which a unit has not.
+terminal=()
+if [ ! -t 0 ]; then terminal=(unbuffer); fi
+"""
+
+
+def microvm_run(declaration: Declaration, built: Command) -> str:
+    """The script. It runs in the state directory."""
+    script = header(f"Runs MicroVM {declaration['name']} in the working directory.")
+    script += definitions([*built.argv, *built.companion])
+    if declaration["pre_start"]:
+        script += f"\n{declaration['pre_start'].rstrip()}\n"
+    calls = [_volume_call(volume) for volume in declaration["volumes"] if volume["auto_create"]]
+    if calls:
+        script += _CREATE_VOLUME + "".join(calls)
+    script += _sockets(built)
+    if built.appended:
+        script += _append(declaration, built)
+    if built.macvtaps or any(isinstance(part, TapDevice) for word in built.argv for part in word.parts):
+        script += _TAP_DEVICE
+    for interface, descriptor in built.macvtaps:
+        script += f'exec {descriptor}<>"$(tap_device {shlex.quote(interface)})"\n'
+    return script + _PROCESS + _become(declaration, built)
+
+
+def _volume_call(volume: Mapping[str, Any]) -> str:
+    kind, label = volume["fs_type"], volume["label"]
+    arguments = [f"mkfs.{kind}", *(("-q",) if kind in _QUIET else ())]
+    arguments += [_LABEL_OPTIONS.get(kind, "-L"), label] if label else []
+    arguments += volume["mkfs_extra_args"]
+    return " ".join(["create_volume", shlex.quote(volume["image"]), str(volume["size"]), *map(shlex.quote, arguments)]) + "\n"
+
+
+def _sockets(built: Command) -> str:
+    """What is behind sockets: stale ones go, companions come."""
+    stale = list(built.stale) + ([built.companion_socket] if built.companion_socket else [])
+    script = ""
+    if built.notify:
+        listener = f"{built.notify.socket}_{built.notify.port}"
+        stale.append(listener)
+        script += _NOTIFY.format(socket=shlex.quote(socat_escape(listener)))
+    if built.companion:
+        script += _COMPANION.format(command=command(built.companion), socket=shlex.quote(built.companion_socket))
+    removal = "\nrm -f -- " + " ".join(shlex.quote(path) for path in stale) + "\n" if stale else ""
+    return removal + script
+
+
+def _append(declaration: Declaration, built: Command) -> str:
+    files = declaration["credential_files"]
+    calls: List[str] = []
+    for name in built.appended:
+        source = shlex.quote(files[name]) if name in files else f'"$package"/share/microvm/credentials/{shlex.quote(name)}'
+        calls.append(f"credential {source} {shlex.quote(name)}\n")
+    initrd = shlex.quote(declaration["initrd_path"])
+    package = 'package=$(dirname "$(dirname "$(readlink -f "$0")")")\n'
+    return package + _APPEND.format(calls="".join(calls), initrd=initrd, descriptor=built.appended_at)
+
+
+def _become(declaration: Declaration, built: Command) -> str:
+    script = ""
+    argv = list(built.argv)
+    name = f"-a {shlex.quote('microvm@' + declaration['name'])} " if declaration["pretty_procnames"] else ""
+    call = command(argv)
+    if declaration["extra_args_script"]:
+        script += _EXTRA_ARGUMENTS.format(program=shlex.quote(declaration["extra_args_script"]))
+        # bash before 4.4 calls an empty list unset.
+        call += ' \\\n    ${extra_arguments[@]+"${extra_arguments[@]}"}'
+    if built.needs_terminal:
+        script += _TERMINAL
+        call = '${terminal[@]+"${terminal[@]}"} ' + call
+    return script + f"\nexec {name}{call}\n"
