@@ -5,7 +5,7 @@
 
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help setup packages tree generate changelog lock test lint types unit sanity integration molecule \
+.PHONY: help setup packages tree generate changelog lock cli test lint types unit sanity integration molecule \
 	demo demo-down bench clean
 
 export LC_ALL := C.UTF-8
@@ -26,6 +26,9 @@ tree:
 
 generate: .venv/ready ## write what the option tables say: documentation fragments, argument specs of roles
 	@.venv/bin/python tools/generate.py
+
+cli: .venv/ready ## pack the command microvm into the one file dist/microvm
+	@.venv/bin/python tools/pack.py
 
 changelog: setup ## turn changelogs/fragments into CHANGELOG.md, as the version that galaxy.yml names
 	@PATH="$(CURDIR)/.venv/bin:$$PATH" ANSIBLE_COLLECTIONS_PATH=.tree antsibull-changelog release --update-existing

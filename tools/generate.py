@@ -1,6 +1,6 @@
 # Copyright (c) 2026 microvm.fleet contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Writes what repeats the option tables: documentation fragments of modules, argument specs of roles.
+"""Writes what repeats the tables: documentation fragments of modules, argument specs of roles, pages, the JSON Schema.
 
 ``python tools/generate.py`` writes, ``python tools/generate.py --check`` only says what is out of date.
 """
@@ -23,6 +23,9 @@ from _microvm.declaration.vm_options import VM_OPTIONS
 from _microvm.images.options import IMAGE_OPTIONS
 from _microvm.images.options import MODULE_OPTIONS as IMAGE_MODULE_OPTIONS
 from _microvm.reconcile.options import NETWORK_MODULE_OPTIONS, VM_MODULE_OPTIONS, VMS_MODULE_OPTIONS
+from generating import pages
+from generating.schema import schema
+from generating.support import with_support
 
 HEADER = """\
 # Copyright (c) 2026 microvm.fleet contributors
@@ -79,16 +82,23 @@ def role_specification(path: Path, variable: Option) -> str:
 
 def generated() -> dict[Path, str]:
     """Every generated file and what should stand in it."""
-    vms = Option("microvm_vms", "list", "The MicroVMs of the host.", elements="dict", suboptions=VM_OPTIONS)
+    supported = with_support(VM_OPTIONS)
+    vms = Option("microvm_vms", "list", "The MicroVMs of the host.", elements="dict", suboptions=supported)
     images = Option("microvm_images", "list", "Guest images.", elements="dict", suboptions=IMAGE_OPTIONS)
     networks = Option(
         "microvm_networks", "list", "The bridges of the host.", elements="dict", suboptions=NETWORK_OPTIONS
     )
     fragments, roles = ROOT / "plugins" / "doc_fragments", ROOT / "roles"
     role_files = {"vms": vms, "images": images, "network": networks}
+    docs = ROOT / "docs"
+    deviations = yaml.safe_load((ROOT / "tests" / "parity" / "deviations.yml").read_text())
     return {
-        fragments / "vm.py": fragment("one MicroVM", VM_MODULE_OPTIONS),
-        fragments / "vms.py": fragment("all MicroVMs of a host", VMS_MODULE_OPTIONS),
+        docs / "options.md": pages.options(VM_OPTIONS),
+        docs / "hypervisors.md": pages.hypervisors(),
+        docs / "parity.md": pages.with_deviations((docs / "parity.md").read_text(), deviations),
+        docs / "microvm.schema.json": schema(VM_OPTIONS),
+        fragments / "vm.py": fragment("one MicroVM", with_support(VM_MODULE_OPTIONS)),
+        fragments / "vms.py": fragment("all MicroVMs of a host", with_support(VMS_MODULE_OPTIONS)),
         fragments / "network.py": fragment("the networks of a host", NETWORK_MODULE_OPTIONS),
         fragments / "image.py": fragment("a guest image", IMAGE_MODULE_OPTIONS),
     } | {

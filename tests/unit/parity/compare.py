@@ -15,7 +15,20 @@ Value = dict[str, str]
 """``key=value,…`` as a mapping; what has no key is under ``""``, ``"1"`` and so on."""
 Meaning = dict[str, list[Value]]
 
-PLAIN = {"-append", "--cmdline", "-p", "-c", "-name", "-kernel", "-initrd", "--kernel", "--initramfs", "-k", "-i", "--data"}
+PLAIN = {
+    "-append",
+    "--cmdline",
+    "-p",
+    "-c",
+    "-name",
+    "-kernel",
+    "-initrd",
+    "--kernel",
+    "--initramfs",
+    "-k",
+    "-i",
+    "--data",
+}
 """Options whose value is not a list of keys."""
 SEVERAL = {"--disk", "--net", "--fs", "--device", "--vsock"}
 """Options of cloud-hypervisor behind which several values stand."""
@@ -97,7 +110,7 @@ def meaning(argv: Sequence[str]) -> Meaning:
         if not word.startswith("-"):
             found[""].append({"": program(word).rpartition("/")[2] if index == 1 else program(word)})
             continue
-        values = []
+        values: list[str] = []
         while index < len(argv) and not argv[index].startswith("-") and (not values or word in SEVERAL):
             if word in ALONE:
                 break
@@ -119,7 +132,7 @@ def differences(expected: Meaning, ours: Meaning) -> Iterator[str]:
         for one in wanted:
             match = max(rest, key=lambda other: _overlap(one, other), default=None)
             # An option that stands there once is itself, whatever its value.
-            if match is None or not (_overlap(one, match) or len(wanted) == len(rest) == 1 and option != "-device"):
+            if match is None or not (_overlap(one, match) or (len(wanted) == len(rest) == 1 and option != "-device")):
                 yield f"- {option} {_text(one)}".rstrip()
                 continue
             rest.remove(match)

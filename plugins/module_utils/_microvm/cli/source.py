@@ -49,7 +49,9 @@ def _parse(text: str, file: str) -> Any:
         try:
             import yaml
         except ImportError:
-            raise SourceError(f"{file} is not JSON ({not_json}), and PyYAML, which reads YAML, is missing here") from None
+            raise SourceError(
+                f"{file} is not JSON ({not_json}), and PyYAML, which reads YAML, is missing here"
+            ) from None
     try:
         return yaml.safe_load(text)
     except yaml.YAMLError as error:

@@ -36,7 +36,9 @@ class Result:
     error: Optional[DeclarationError] = None
 
 
-def results(source: Source, platform: str, name: Optional[str] = None, hypervisor: Optional[str] = None) -> List[Result]:
+def results(
+    source: Source, platform: str, name: Optional[str] = None, hypervisor: Optional[str] = None
+) -> List[Result]:
     """Every MicroVM of a file, or the one that is asked for, rendered or refused."""
     found = [_parse(place, vm, source, hypervisor) for place, vm in source.vms]
     parsed = [result for result in found if result.declaration is not None]

@@ -77,7 +77,9 @@ serial = pattern(r"[A-Za-z0-9._-]{1,20}", "is not a serial: use at most 20 lette
 tag = pattern(
     r"(?!\.{1,2}$)[^/\x00-\x1f]{1,36}", "is not a tag: use at most 36 characters, without '/' and control characters"
 )
-label = pattern(r"[^\x00-\x1f]{1,255}", "is not a label: write at most 255 characters, none of them a control character")
+label = pattern(
+    r"[^\x00-\x1f]{1,255}", "is not a label: write at most 255 characters, none of them a control character"
+)
 argument = pattern(r"[^\x00-\x1f]+", "is not an argument: write at least one character, and no control characters")
 account = pattern(r"[a-z_][a-z0-9_-]{0,30}\$?|[0-9]+", "is not the name or number of an account")
 cpu_model = pattern(r"[A-Za-z0-9][A-Za-z0-9_.,+=-]*", "is not a model of a processor, such as max or Haswell")
@@ -86,7 +88,9 @@ number = pattern(r"(0x)?[0-9a-fA-F]+", "is not a number")
 threads = pattern(r"[0-9]+|`?nproc`?", "is not a number of threads: write a whole number, or nproc")
 byte_size = pattern(r"[1-9][0-9]*[kKMGT]?", "is not a size: write a number with M or G (256M)")
 file_system = pattern(r"[a-z0-9][a-z0-9_.-]*", "is not the name of a file system")
-package_path = pattern(r"[^\x00-\x1f/-][^\x00-\x1f/]*|(/[^\x00-\x1f/]+)+/?", "is neither an absolute path nor the name of a program")
+package_path = pattern(
+    r"[^\x00-\x1f/-][^\x00-\x1f/]*|(/[^\x00-\x1f/]+)+/?", "is neither an absolute path nor the name of a program"
+)
 oem_string = pattern(
     r"(?!.*oem_strings)[^\x00-\x1f]+", "is not one string: write what stands between the brackets of oem_strings=[]"
 )
@@ -153,7 +157,9 @@ def bin_scripts(entry: Tuple[str, str]) -> Optional[str]:
     name, _text = entry
     if name == "microvm-run":
         return "ends by becoming the hypervisor; write what it shall do before as pre_start"
-    return None if SCRIPT.fullmatch(name) else f"{name!r} is not the name of a script: use letters, digits, '.', '_', '-'"
+    return (
+        None if SCRIPT.fullmatch(name) else f"{name!r} is not the name of a script: use letters, digits, '.', '_', '-'"
+    )
 
 
 def port(value: Any) -> Optional[str]:

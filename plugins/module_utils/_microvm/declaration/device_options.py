@@ -235,7 +235,12 @@ SHARES: Options = (
 
 _QEMU_DEVICE: Options = (
     Option("id", "str", "QEMU's name of the device.", check=checks.qemu_id),
-    Option("bus", "str", "QEMU's bus for the device, such as a port of O(ignore:qemu.pcie_root_ports).", check=checks.qemu_id),
+    Option(
+        "bus",
+        "str",
+        "QEMU's bus for the device, such as a port of O(ignore:qemu.pcie_root_ports).",
+        check=checks.qemu_id,
+    ),
     Option(
         "device_extra_args",
         "str",

@@ -40,7 +40,9 @@ def complete_interfaces(declaration: _Vm, prefix: str) -> None:
 def _check_interface(interface: Mapping[str, Any], path: str) -> None:
     kind = interface["type"]
     if interface["bridge"] and kind not in ("tap", "bridge"):
-        raise DeclarationError(f"{path}.bridge", "is for interfaces of type tap or bridge; remove it or change the type")
+        raise DeclarationError(
+            f"{path}.bridge", "is for interfaces of type tap or bridge; remove it or change the type"
+        )
     if kind == "bridge" and not interface["bridge"]:
         raise DeclarationError(f"{path}.bridge", "is required for an interface of type bridge")
     for key in ("link", "mode"):
@@ -71,7 +73,9 @@ def _check_guest_port(port: Mapping[str, Any], path: str) -> None:
         raise DeclarationError(f"{path}.proto", "the user network leads only tcp from the guest to the host")
     for end in ("guest", "host"):
         if not port[end]["address"]:
-            raise DeclarationError(f"{path}.{end}.address", "is required for a port that leads from the guest to the host")
+            raise DeclarationError(
+                f"{path}.{end}.address", "is required for a port that leads from the guest to the host"
+            )
 
 
 def complete_volumes(declaration: _Vm, prefix: str) -> None:
@@ -81,7 +85,9 @@ def complete_volumes(declaration: _Vm, prefix: str) -> None:
     for index, volume in enumerate(declaration["volumes"]):
         path = f"{prefix}volumes[{index}]"
         if posixpath.normpath(volume["image"]) in reserved or volume["image"].endswith(".partial"):
-            raise DeclarationError(f"{path}.image", f"{volume['image']!r} is a name that we need ourselves; use another")
+            raise DeclarationError(
+                f"{path}.image", f"{volume['image']!r} is a name that we need ourselves; use another"
+            )
         volume["size"] = None if volume["size"] is None else mebibytes(volume["size"])
         volume["mkfs_extra_args"] = volume["mkfs_extra_args"] or []
         if volume["auto_create"]:
@@ -105,7 +111,9 @@ def _check_created(volume: Mapping[str, Any], path: str) -> None:
             f"{path}.fs_type", f"{kind!r} is not created, only {known}; use one of them or set `auto_create: false`"
         )
     if volume["label"] is not None and len(volume["label"].encode()) > LABEL_LENGTHS[kind]:
-        raise DeclarationError(f"{path}.label", f"{kind} takes at most {LABEL_LENGTHS[kind]} bytes; write a shorter one")
+        raise DeclarationError(
+            f"{path}.label", f"{kind} takes at most {LABEL_LENGTHS[kind]} bytes; write a shorter one"
+        )
 
 
 _SOCKET = defaults(SHARES)["socket"]
@@ -151,7 +159,7 @@ def _complete_virtiofs(declaration: _Vm, share: Dict[str, Any], path: str) -> No
 def _refuse_virtiofs_only(share: Dict[str, Any], path: str) -> None:
     standard = defaults(SHARES)
     for key in _WITH_VIRTIOFSD:
-        if share[key] and share[key] != standard[key] or share[key] is False:
+        if (share[key] and share[key] != standard[key]) or share[key] is False:
             raise DeclarationError(f"{path}.{key}", "is for virtiofs shares; remove it, or set `proto: virtiofs`")
     share["socket"] = None
 

@@ -24,7 +24,9 @@ GRAPHICS: Options = (
         "How QEMU's guest gets Vulkan. By default not at all.",
         choices=("venus", "drm_native_context"),
     ),
-    Option("hostmem", "str", "Memory that QEMU shares with the guest for Vulkan.", default="256M", check=checks.byte_size),
+    Option(
+        "hostmem", "str", "Memory that QEMU shares with the guest for Vulkan.", default="256M", check=checks.byte_size
+    ),
     Option(
         "socket",
         "str",
@@ -85,9 +87,7 @@ def _package(program: str) -> Option:
     )
 
 
-_EXTRA_ARGS = Option(
-    "extra_args", "list", "More arguments, each an element.", elements="str", check=checks.argument
-)
+_EXTRA_ARGS = Option("extra_args", "list", "More arguments, each an element.", elements="str", check=checks.argument)
 
 _PCIE_ROOT_PORTS: Options = (
     Option("id", "str", "Name of the port, for O(ignore:devices[].qemu.bus).", required=True, check=checks.qemu_id),
@@ -111,8 +111,12 @@ _QEMU: Options = (
         values="str",
     ),
     _EXTRA_ARGS,
-    Option("serial_console", "bool", "The guest has a serial console, which is standard input and output.", default=True),
-    Option("pcie_root_ports", "list", "Ports that devices can be put on.", elements="dict", suboptions=_PCIE_ROOT_PORTS),
+    Option(
+        "serial_console", "bool", "The guest has a serial console, which is standard input and output.", default=True
+    ),
+    Option(
+        "pcie_root_ports", "list", "Ports that devices can be put on.", elements="dict", suboptions=_PCIE_ROOT_PORTS
+    ),
     _package("qemu-system-ARCHITECTURE"),
 )
 

@@ -4,8 +4,8 @@
 
 """Identities that follow from a MicroVM's name, so that every controller derives the same ones.
 
-But for the machine id, all are cut from SHA-256 over a purpose and the name; the purpose keeps one identity from telling
-another.
+But for the machine id, all are cut from SHA-256 over a purpose and the name; the purpose keeps one identity from
+telling another.
 """
 
 from __future__ import annotations

@@ -31,9 +31,9 @@ class Option:
 
     ``type`` and ``elements`` are Ansible's names of types (``str``, ``int``, ``bool``, ``path``, ``list``, ``dict``).
     ``suboptions`` describe the keys of a ``dict`` or of each element of a ``list`` of ``dict``.
-    ``description`` is Ansible markup, one string for each paragraph. ``values`` is the type of a free mapping's values.
-    ``nullable`` tells that ``null`` is not the default but a value of its own. ``cost`` is what a change costs a MicroVM
-    that runs.
+    ``description`` is Ansible markup, one string for each paragraph. ``values`` is the type of a free mapping's
+    values. ``nullable`` tells that ``null`` is not the default but a value of its own. ``cost`` is what a change costs
+    a MicroVM that runs.
     """
 
     name: str

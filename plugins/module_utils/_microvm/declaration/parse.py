@@ -75,7 +75,9 @@ def _complete_memory(declaration: Declaration, prefix: str) -> None:
             f"{prefix}hotplugged_mem", f"is more than the {declaration['hotplug_mem']} MiB of hotplug_mem; set that too"
         )
     if declaration["initial_balloon_mem"] and not declaration["balloon"]:
-        raise DeclarationError(f"{prefix}initial_balloon_mem", "there is no balloon; set `balloon: true`, or remove this")
+        raise DeclarationError(
+            f"{prefix}initial_balloon_mem", "there is no balloon; set `balloon: true`, or remove this"
+        )
     if declaration["initial_balloon_mem"] >= declaration["mem"]:
         raise DeclarationError(
             f"{prefix}initial_balloon_mem", f"leaves nothing of the {declaration['mem']} MiB of mem; write less"
@@ -89,7 +91,9 @@ def _machine_id(declaration: Declaration) -> str:
 
 def _fill_in(template: Optional[str], declaration: Declaration) -> Optional[str]:
     """The defaults of the option table name the MicroVM in braces; what users write is taken as it is."""
-    return template.format(name=declaration["name"]) if template in _TEMPLATES else template
+    if template is None or template not in _TEMPLATES:
+        return template
+    return template.format(name=declaration["name"])
 
 
 def _complete_guest(declaration: Declaration, prefix: str) -> None:
@@ -229,7 +233,7 @@ def _refuse_clashes(declarations: Sequence[Declaration], path: str, installed: S
 def clashes(
     declarations: Sequence[Declaration], name: Callable[[int], str], installed: Sequence[Mapping[str, Any]] = ()
 ) -> Iterator[Tuple[int, DeclarationError]]:
-    """Those that want what belongs to another MicroVM of their host, each with what it is; ``name`` says whose it is."""
+    """Those that want what is another MicroVM's of their host, each with what it is; ``name`` says whose it is."""
     owners: Dict[Tuple[str, str], str] = {}
     for one in installed:
         for what, value, _place in _identities(one):

@@ -17,8 +17,8 @@ from .errors import DeclarationError
 from .options import Option, Options
 
 ELSEWHERE = {
-    "balloon_mem": "this is an option of an older microvm.nix; write `balloon: true`, and `initial_balloon_mem` where the "
-    "balloon shall take memory from the start",
+    "balloon_mem": "this is an option of an older microvm.nix; write `balloon: true`, and `initial_balloon_mem` where "
+    "the balloon shall take memory from the start",
 }
 """Options that users may know from elsewhere, and what to write instead."""
 

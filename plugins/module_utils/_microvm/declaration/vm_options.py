@@ -38,7 +38,10 @@ _OPTIMIZE: Options = (
     Option(
         "enable",
         "bool",
-        "For guests that Nix builds: leave out what MicroVMs seldom need. Recorded in the package, of which it is no part.",
+        (
+            "For guests that Nix builds: leave out what MicroVMs seldom need.",
+            "Recorded in the package, of which it is no part.",
+        ),
         default=True,
     ),
 )
@@ -187,8 +190,8 @@ _MACHINE: Options = (
         "socket",
         "str",
         (
-            "Control socket of the hypervisor, below the state directory or absolute. V(null) is none: such a MicroVM is "
-            "only stopped from inside.",
+            "Control socket of the hypervisor, below the state directory or absolute. V(null) is none: such a MicroVM "
+            "is only stopped from inside.",
             "In the default, C({name}) stands for O(ignore:name).",
         ),
         default="{name}.sock",
@@ -277,7 +280,10 @@ _SYSTEM: Options = (
     Option(
         "register_closure",
         "bool",
-        "For guests that Nix builds: tell the guest's Nix of its store. Recorded in the package, of which it is no part.",
+        (
+            "For guests that Nix builds: tell the guest's Nix of its store.",
+            "Recorded in the package, of which it is no part.",
+        ),
     ),
     Option(
         "system_symlink",

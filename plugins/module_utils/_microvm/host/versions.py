@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 import shutil
-from functools import lru_cache
+from functools import cache
 from typing import Optional, Tuple
 
 from .commands import HostError, run, search_path
@@ -16,7 +16,7 @@ from .commands import HostError, run, search_path
 _VERSION = re.compile(r"\bv?(\d+(?:\.\d+)+)")
 
 
-@lru_cache(maxsize=None)
+@cache
 def installed_version(program: str) -> Optional[Tuple[int, ...]]:
     """What ``program --version`` says, such as (10, 0, 13); ``None`` where it is not there or does not say."""
     if shutil.which(program, path=search_path()) is None:

@@ -8,12 +8,22 @@ from __future__ import annotations
 
 from typing import Any, List, Mapping, Tuple
 
-from ..declaration.errors import DeclarationError
 from ..declaration.guest import credentials, kernel_parameters
 from ..declaration.parse import Declaration
 from . import appendix
 from .capabilities import ALIOTH
-from .interface import Command, HostFacts, Hypervisor, TapDevice, Text, Variable, join, program, refuse_characters, words
+from .interface import (
+    Command,
+    HostFacts,
+    Hypervisor,
+    TapDevice,
+    Text,
+    Variable,
+    join,
+    program,
+    refuse_characters,
+    words,
+)
 
 DESCRIPTOR = 3
 CREDENTIAL_PREFIX = "opt/io.systemd.credentials/"
@@ -69,8 +79,6 @@ def _check(declaration: Declaration) -> None:
     named += [(f"credential_files.{name}", path) for name, path in declaration["credential_files"].items()]
     for key, text in named:
         refuse_characters(text or "", ",=", key, ALIOTH)
-    if declaration["user"]:
-        raise DeclarationError("user", "alioth does not change its user; remove this")
 
 
 def _kernel_command_line(declaration: Declaration, x86: bool) -> str:

@@ -113,8 +113,8 @@ CAPABILITIES: Dict[str, Capabilities] = {
         devices=None,
         serials=True,
         credentials="fw_cfg",
-        stop="ACPI power button over QMP; the guest needs the module `button`. On aarch64 without UEFI it needs a kernel "
-        "with gpio-keys, which Debian's cloud kernel has not: stop such guests from inside.",
+        stop="ACPI power button over QMP; the guest needs the module `button`. On aarch64 without UEFI it needs "
+        "`gpio_keys` and `evdev`, which Debian's cloud kernel has not: stop such guests from inside.",
         ready="QMP says that the guest runs; " + _BY_VSOCK,
         on_poweroff=_EXITS,
         on_reboot=_EXITS,
@@ -196,7 +196,7 @@ CAPABILITIES: Dict[str, Capabilities] = {
         stop="`Stop` over the REST API's socket.",
         ready="the REST API's `/vm/state`",
         on_poweroff=_EXITS,
-        on_reboot="reboots in place",
+        on_reboot="as the guest asks",
     ),
 }
 

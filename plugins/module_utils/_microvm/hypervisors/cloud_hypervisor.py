@@ -69,7 +69,9 @@ class CloudHypervisor(Hypervisor):
             *("--console", _single(given["--console"], "--console") or "null", "--serial", serial),
             *(("--vsock", _keys(vsock)) if vsock else ()),
             *_many("--disk", _disks(declaration, facts)),
-            *_many("--fs", (_keys({"socket": share["socket"], "tag": share["tag"]}) for share in declaration["shares"])),
+            *_many(
+                "--fs", (_keys({"socket": share["socket"], "tag": share["tag"]}) for share in declaration["shares"])
+            ),
             *(("--api-socket", declaration["socket"]) if declaration["socket"] else ()),
             *_balloon(declaration),
             *_many("--net", (_net(declaration, one, macvtaps) for one in declaration["interfaces"])),
@@ -102,7 +104,9 @@ def _single(values: List[str], option: str) -> Optional[str]:
 def _value(text: str) -> str:
     """A comma or a bracket is part of a value in quotes; a quote itself cannot be written."""
     if '"' in text:
-        raise DeclarationError("hypervisor", f"cloud-hypervisor cannot be told {text!r}, for its quote; use another name")
+        raise DeclarationError(
+            "hypervisor", f"cloud-hypervisor cannot be told {text!r}, for its quote; use another name"
+        )
     return f'"{text}"' if any(character in text for character in ",[]=") else text
 
 
@@ -197,7 +201,9 @@ def _disks(declaration: Declaration, facts: HostFacts) -> List[str]:
                 "serial": disk_serial(declaration, volume),
             }
         )
-    return [_keys({**disk, "num_queues": queues, "image_type": disk["image_type"] if typed else None}) for disk in disks]
+    return [
+        _keys({**disk, "num_queues": queues, "image_type": disk["image_type"] if typed else None}) for disk in disks
+    ]
 
 
 def _macvtaps(declaration: Declaration) -> _Macvtaps:

@@ -150,9 +150,7 @@ def _balloon(declaration: Declaration) -> Optional[Dict[str, Any]]:
 def _shutdown(declaration: Declaration, facts: HostFacts) -> Optional[Shutdown]:
     if declaration["socket"] is None or facts.architecture != "x86_64":
         return None
-    return Shutdown(
-        HttpRequest(declaration["socket"], "PUT", "/actions", join('{"action_type":"SendCtrlAltDel"}'))
-    )
+    return Shutdown(HttpRequest(declaration["socket"], "PUT", "/actions", join('{"action_type":"SendCtrlAltDel"}')))
 
 
 def _balloon_request(declaration: Declaration) -> Optional[Balloon]:

@@ -89,7 +89,9 @@ def _disks(declaration: Declaration) -> List[str]:
         flags = [flag for flag, key in (("direct", "direct"), ("ro", "read_only")) if volume[key]]
         disks.append(",".join([volume["image"], *flags]))
     if len(disks) > MOST_DISKS:
-        raise DeclarationError("volumes", f"with the root disk, kvmtool has place for {MOST_DISKS} disks; declare fewer")
+        raise DeclarationError(
+            "volumes", f"with the root disk, kvmtool has place for {MOST_DISKS} disks; declare fewer"
+        )
     return [argument for disk in disks for argument in ("-d", disk)]
 
 
@@ -105,7 +107,9 @@ def _shares(declaration: Declaration) -> List[str]:
 def _interfaces(declaration: Declaration) -> List[Text]:
     users = [index for index, one in enumerate(declaration["interfaces"]) if one["type"] == "user"]
     if len(users) > 1:
-        raise DeclarationError(f"interfaces[{users[1]}].type", "kvmtool has one interface of type user; remove this one")
+        raise DeclarationError(
+            f"interfaces[{users[1]}].type", "kvmtool has one interface of type user; remove this one"
+        )
     if not declaration["interfaces"]:
         # Else there is a user network that nobody has declared.
         return ["-n", "mode=none"]

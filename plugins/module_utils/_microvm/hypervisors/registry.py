@@ -53,7 +53,7 @@ PROGRAMS = {KVMTOOL: "lkvm"}
 
 def hypervisor_program(declaration: Declaration, facts: HostFacts) -> str:
     """The program whose version decides about the command line."""
-    name = declaration["hypervisor"]
+    name = str(declaration["hypervisor"])
     standard = f"qemu-system-{facts.guest(declaration)}" if name == QEMU else PROGRAMS.get(name, name)
     return program(declaration[name.replace("-", "_")]["package"], standard)
 
@@ -81,7 +81,9 @@ def _counts(key: str, declaration: Declaration) -> bool:
     return True
 
 
-def _settings(options: Options, values: Mapping[str, Any], place: str = "", key: str = "") -> Iterator[Tuple[str, str, Any]]:
+def _settings(
+    options: Options, values: Mapping[str, Any], place: str = "", key: str = ""
+) -> Iterator[Tuple[str, str, Any]]:
     """What differs from the defaults: its place (``shares[0].cache``), its option's path and its value."""
     for option in options:
         value, here, path = values[option.name], f"{place}{option.name}", f"{key}{option.name}"
@@ -113,7 +115,7 @@ def _check_platform(declaration: Declaration, facts: HostFacts, path: str) -> No
     if facts.accel == "tcg" and hypervisor.name not in able("accel", "tcg"):
         raise DeclarationError(
             _join(path, "hypervisor"),
-            f"{hypervisor.name} needs KVM, which this host has not; these do without: {', '.join(able('accel', 'tcg'))}",
+            f"{hypervisor.name} needs KVM, which this host has not; these do not: {', '.join(able('accel', 'tcg'))}",
         )
     if facts.guest(declaration) != facts.architecture and hypervisor.name not in able("cpu", "max"):
         raise DeclarationError(

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from typing import Any, Dict, List, Mapping, Optional
 
-from ..declaration.errors import DeclarationError
 from ..declaration.guest import disk_names, disk_serial, kernel_parameters
 from ..declaration.identity import STORE_SERIAL
 from ..declaration.parse import Declaration
@@ -85,8 +84,6 @@ def _check(declaration: Declaration) -> None:
     for index, share in enumerate(declaration["shares"]):
         for key in ("socket", "tag"):
             refuse_characters(share[key], ",", f"shares[{index}].{key}", STRATOVIRT)
-    if declaration["user"]:
-        raise DeclarationError("user", "stratovirt does not change its user; remove this")
 
 
 def _machine(declaration: Declaration, facts: HostFacts) -> str:
@@ -121,8 +118,8 @@ def _disks(declaration: Declaration) -> List[str]:
     for volume, name in zip(declaration["volumes"], disk_names(declaration)):
         options = f"id={name},format=raw,if=none,aio=io_uring,file={volume['image']}"
         options += f",direct={_switch(volume['direct'])},readonly={_switch(volume['read_only'])}"
-        serial = disk_serial(declaration, volume)
-        device = f"virtio-blk-device,drive={name},id=blk_{name}" + (f",serial={serial}" if serial else "")
+        own = disk_serial(declaration, volume)
+        device = f"virtio-blk-device,drive={name},id=blk_{name}" + (f",serial={own}" if own else "")
         arguments += ["-drive", options, "-device", device]
     return arguments
 

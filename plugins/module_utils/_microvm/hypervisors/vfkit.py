@@ -36,7 +36,13 @@ class Vfkit(Hypervisor):
         _check(declaration)
         options, shows = declaration["vfkit"], declaration["graphics"]["enable"]
         arguments: List[Text] = [
-            *(program(options["package"], VFKIT), "--cpus", str(declaration["vcpu"]), "--memory", str(declaration["mem"])),
+            *(
+                program(options["package"], VFKIT),
+                "--cpus",
+                str(declaration["vcpu"]),
+                "--memory",
+                str(declaration["mem"]),
+            ),
             *(("--log-level", options["log_level"]) if options["log_level"] else ()),
             *(("--gui",) if shows else ()),
             *("--bootloader", _boot_loader(declaration), "--device", "virtio-rng"),
@@ -100,5 +106,14 @@ def _shutdown(socket: Optional[str]) -> Optional[Shutdown]:
     if socket is None:
         return None
     request = ("--request", "POST", "--header", "Content-Type: application/json", "--data", '{"state":"Stop"}')
-    curl = ("curl", "--silent", "--show-error", "--fail", "--unix-socket", socket, *request, "http://localhost/vm/state")
+    curl = (
+        "curl",
+        "--silent",
+        "--show-error",
+        "--fail",
+        "--unix-socket",
+        socket,
+        *request,
+        "http://localhost/vm/state",
+    )
     return Shutdown(CommandRequest(words(*curl)))

@@ -18,9 +18,9 @@ from ..host import preflight
 from ..host.accelerator import accelerator
 from ..host.locks import locked
 from ..host.store import PackageStore
+from ..host.versions import installed_version
 from ..hypervisors.interface import HostFacts
 from ..hypervisors.registry import hypervisor_program
-from ..host.versions import installed_version
 from ..runner.render import programs, render, writable_paths
 from .apply import Job, Outcome, apply
 from .plan import plan

@@ -37,7 +37,8 @@ class Package:
         for path in sorted(self.files):
             file = self.files[path]
             # Lengths first, so that no content can be read as another file's.
-            digest.update(f"{len(path)} {path} {int(file.executable)}{'link' if file.is_link else ''} {len(file.content)} ".encode())
+            kind = "link" if file.is_link else ""
+            digest.update(f"{len(path)} {path} {int(file.executable)}{kind} {len(file.content)} ".encode())
             digest.update(file.content)
         return digest.hexdigest()[:DIGEST_LENGTH]
 

@@ -27,7 +27,8 @@ trap cleanup EXIT
 # QEMU loads any file as an ancient kernel; what it then runs does nothing.
 truncate --size 64K "$work/kernel"
 python "$here/render.py" "$work/package" <<JSON
-{"name": "probe", "kernel": "$work/kernel", "mem": 64, "vcpu": 2,
+{"name": "probe", "kernel": "$work/kernel", "mem": 64, "vcpu": 2, "balloon": true,
+ "qemu": {"extra_args": ["-qmp", "unix:events.sock,server=on,wait=off"]},
  "interfaces": [{"id": "mv-probe", "mac": "02:00:00:00:00:01", "bridge": "br-probe"}, {"type": "user", "id": "user0"}],
  "volumes": [{"image": "data volume.img", "size": 8}],
  "shares": [{"tag": "share", "source": "$work"}]}
@@ -77,15 +78,26 @@ answer '{"execute":"query-status"}' | grep '"status": "running"'
 if "$work/package/bin/tap-up" 2>"$work/error"; then exit 1; fi
 grep 'mv-probe is in use' "$work/error"
 [ "$(stat --format %s 'data volume.img')" -eq $((8 * 1024 * 1024)) ]
+blkid -o value -s TYPE 'data volume.img' | grep ext4
+[ "$(cut -d ' ' -f 1 microvm.pid)" = "$qemu" ]
+tr '\0' '\n' < "/proc/$qemu/cmdline" | head -1 | grep -x microvm@probe
+
+# The balloon is told its size; what leaves nothing to the guest, or is no number, is refused.
+"$work/package/bin/microvm-balloon" 16
+for size in 64 -1 '1; touch pwned'; do
+    if "$work/package/bin/microvm-balloon" "$size" 2>"$work/error"; then exit 1; fi
+done
+[ ! -e pwned ]
 
 # A stop asks again and again and returns when the process has ended, not before, whatever its standard input is.
-"$work/package/bin/microvm-shutdown" </dev/null >"$work/stop" &
+(printf '{"execute":"qmp_capabilities"}\n'; exec sleep 60) | socat - UNIX-CONNECT:events.sock >"$work/events" &
+"$work/package/bin/microvm-shutdown" </dev/null &
 stop=$!
 for _ in $(seq 60); do
-    [ "$(grep -c POWERDOWN "$work/stop")" -lt 2 ] || break
+    [ "$(grep -c POWERDOWN "$work/events")" -lt 2 ] || break
     sleep 0.5
 done
-[ "$(grep -c POWERDOWN "$work/stop")" -ge 2 ]
+[ "$(grep -c POWERDOWN "$work/events")" -ge 2 ]
 kill -0 "$stop"
 kill -TERM "$qemu"
 wait "$qemu" || true
@@ -100,3 +112,70 @@ if kill -0 "$stop" 2>/dev/null; then exit 1; fi
 "$work/package/bin/tap-down"
 "$work/package/bin/tap-down" # twice
 [ ! -e /sys/class/net/mv-probe ]
+
+# Volumes of every kind whose tools are here, with labels and arguments that are data; what exists stays as it is.
+python "$here/render.py" "$work/volumes" <<'JSON'
+{"name": "volumes", "kernel": "/k", "volumes": [
+ {"image": "it's $HOME.img", "size": 8, "fs_type": "ext2", "label": "a 'b' $c", "mkfs_extra_args": ["-m", "0"]},
+ {"image": "three", "size": 8, "fs_type": "ext3"},
+ {"image": "fat", "size": 40, "fs_type": "vfat", "label": "DATA"},
+ {"image": "large", "size": 400, "fs_type": "xfs", "label": "x"},
+ {"image": "tree", "size": 200, "fs_type": "btrfs"}]}
+JSON
+# All but the last lines, which become the hypervisor; file systems without their tools are left out.
+sed '/^exec /,$d' "$work/volumes/bin/microvm-run" > "$work/create"
+for kind in vfat xfs btrfs; do
+    if ! command -v "mkfs.$kind"; then sed -i "/^create_volume .* mkfs.$kind/d" "$work/create"; fi
+done
+mkdir "$work/made"
+cd "$work/made"
+touch "it's \$HOME.img.partial" # of a start that was killed
+bash "$work/create"
+[ "$(blkid -o value -s LABEL "it's \$HOME.img")" = "a 'b' \$c" ]
+blkid -o value -s TYPE "it's \$HOME.img" | grep -x ext2
+for image in *; do
+    case $image in *.partial) exit 1 ;; esac
+done
+echo mine > three
+bash "$work/create"
+[ "$(cat three)" = mine ]
+
+# Macvtaps, where the kernel has them: made for the hypervisor's user, taken away, and nobody else's touched.
+python "$here/render.py" "$work/macvtap" <<'JSON'
+{"name": "mac", "kernel": "/k", "vcpu": 2, "interfaces": [
+ {"type": "macvtap", "id": "mv-mac", "mac": "02:00:00:00:00:09", "macvtap": {"link": "lower", "mode": "bridge"}}]}
+JSON
+if ! ip link add lower type dummy || ! ip link add link lower name mv-mac type macvtap mode bridge; then
+    echo "SKIPPED runner_package macvtap: this kernel has no macvtap"
+    exit 0
+fi
+sed -i 's/^chown microvm:kvm /chown root:root /' "$work/macvtap/bin/macvtap-up"
+ip link del mv-mac
+# Outside of the first network namespace nobody makes the node: do as udev would.
+(
+    for _ in $(seq 100); do
+        if [ -e /sys/class/net/mv-mac/ifindex ]; then
+            index=$(cat /sys/class/net/mv-mac/ifindex)
+            IFS=: read -r major minor < "/sys/class/net/mv-mac/macvtap/tap$index/dev"
+            [ -e "/dev/tap$index" ] || mknod "/dev/tap$index" c "$major" "$minor"
+            break
+        fi
+        sleep 0.05
+    done
+) &
+"$work/macvtap/bin/macvtap-up"
+wait
+index=$(cat /sys/class/net/mv-mac/ifindex)
+[ "$(stat -c %a "/dev/tap$index")" = 600 ]
+ip -d link show mv-mac | grep 'macvtap mode bridge'
+# Two descriptors for two processors.
+sed '/^exec -a/,$d' "$work/macvtap/bin/microvm-run" > "$work/open"
+echo "readlink /proc/\$\$/fd/3 /proc/\$\$/fd/4" >> "$work/open"
+[ "$(bash "$work/open" | sort -u)" = "/dev/tap$index" ]
+"$work/macvtap/bin/macvtap-down"
+[ ! -e /sys/class/net/mv-mac ]
+rm -f "/dev/tap$index"
+ip link add mv-mac type dummy
+"$work/macvtap/bin/macvtap-down"
+if "$work/macvtap/bin/macvtap-up" 2>"$work/error"; then exit 1; fi
+grep 'mv-mac exists' "$work/error"

@@ -155,7 +155,11 @@ def passthrough(target: Machine) -> List[str]:
     """Devices of the host, after the controllers that they are on."""
     arguments: List[str] = []
     for device in target.declaration["devices"]:
-        name = f"vfio-pci,host={device['path']},multifunction=on" if device["bus"] == "pci" else f"usb-host,{device['path']}"
+        name = (
+            f"vfio-pci,host={device['path']},multifunction=on"
+            if device["bus"] == "pci"
+            else f"usb-host,{device['path']}"
+        )
         given = [f"{key}={device['qemu'][key]}" for key in ("id", "bus") if device["qemu"][key]]
         given += [device["qemu"]["device_extra_args"]] if device["qemu"]["device_extra_args"] else []
         arguments += ["-device", ",".join([name, *given])]

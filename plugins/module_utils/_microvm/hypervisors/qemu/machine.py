@@ -120,8 +120,8 @@ class Machine:
         if self.has_pci and self._pci_devices() > PCI_SLOTS:
             raise DeclarationError(
                 "volumes",
-                f"{self._pci_devices()} devices in all are more than the {PCI_SLOTS} that {QEMU}'s machine has place for; "
-                "declare fewer",
+                f"{self._pci_devices()} devices in all are more than the {PCI_SLOTS} that {QEMU}'s machine has place "
+                "for; declare fewer",
             )
         if self.architecture != self.facts.architecture and not declaration["cpu"]:
             raise DeclarationError(
@@ -164,9 +164,8 @@ def _user(target: Machine) -> List[str]:
 
 
 def _machine_options(target: Machine) -> str:
-    options: Dict[str, str] = target.declaration["qemu"]["machine_opts"]
-    if options is None:
-        options = _default_options(target)
+    declared = target.declaration["qemu"]["machine_opts"]
+    options: Dict[str, str] = _default_options(target) if declared is None else declared
     return ",".join([target.type] + [f"{key}={escape(options[key])}" for key in sorted(options)])
 
 

@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 import shlex
+
 from ...hypervisors.interface import Balloon, CommandRequest, HttpRequest, QmpRequest, Request, Shutdown
 from .shell import PROCESS_FILE, command, header, quoted, socat_escape
 
@@ -129,4 +130,3 @@ def _function(name: str, request: Request) -> str:
 
 def _address(socket: str) -> str:
     return shlex.quote(f"UNIX-CONNECT:{socat_escape(socket)}")
-

@@ -10,8 +10,8 @@ import shlex
 from typing import Any, List, Mapping
 
 from ...declaration.parse import Declaration
-from ...hypervisors.interface import Command, TapDevice, Word
-from .shell import PROCESS_FILE, command, definitions, header, quoted, socat_escape
+from ...hypervisors.interface import Command, TapDevice, Variable, Word
+from .shell import PROCESS_FILE, command, definitions, header, socat_escape
 
 # Formatted beside its place and then given its name: a start that is killed leaves no half image, and an image that
 # exists is never formatted. Copies on write make a file system inside of a file slow, so btrfs is asked for none.
@@ -89,7 +89,9 @@ fi
 
 _EXTRA_ARGUMENTS = """
 # Words that the declared program prints; none of them is expanded.
-read -r -d '' -a extra_arguments < <({program}) || true
+extra_args_script={program}
+printed=$("$extra_args_script")
+read -r -d '' -a extra_arguments <<< "$printed" || true
 """
 
 _TERMINAL = """
@@ -123,7 +125,10 @@ def _volume_call(volume: Mapping[str, Any]) -> str:
     arguments = [f"mkfs.{kind}", *(("-q",) if kind in _QUIET else ())]
     arguments += [_LABEL_OPTIONS.get(kind, "-L"), label] if label else []
     arguments += volume["mkfs_extra_args"]
-    return " ".join(["create_volume", shlex.quote(volume["image"]), str(volume["size"]), *map(shlex.quote, arguments)]) + "\n"
+    return (
+        " ".join(["create_volume", shlex.quote(volume["image"]), str(volume["size"]), *map(shlex.quote, arguments)])
+        + "\n"
+    )
 
 
 def _sockets(built: Command) -> str:
@@ -144,11 +149,15 @@ def _append(declaration: Declaration, built: Command) -> str:
     files = declaration["credential_files"]
     calls: List[str] = []
     for name in built.appended:
-        source = shlex.quote(files[name]) if name in files else f'"$package"/share/microvm/credentials/{shlex.quote(name)}'
+        source = (
+            shlex.quote(files[name]) if name in files else f'"$package"/share/microvm/credentials/{shlex.quote(name)}'
+        )
         calls.append(f"credential {source} {shlex.quote(name)}\n")
     initrd = shlex.quote(declaration["initrd_path"])
-    package = 'package=$(dirname "$(dirname "$(readlink -f "$0")")")\n'
-    return package + _APPEND.format(calls="".join(calls), initrd=initrd, descriptor=built.appended_at)
+    own = any(name not in files for name in built.appended)
+    return (definitions([Word((Variable.PACKAGE,))]) if own else "") + _APPEND.format(
+        calls="".join(calls), initrd=initrd, descriptor=built.appended_at
+    )
 
 
 def _become(declaration: Declaration, built: Command) -> str:

@@ -18,33 +18,37 @@ from .shell import command, definitions, header
 # be another. With any other status, all end, and systemd decides.
 _SERVE = """
 serve() { # socket, command
-    local socket=$1 daemon=
+    local socket=$1
     shift
+    # Not local: the trap still needs it when the function has ended.
+    daemon=
     trap 'kill "$daemon" 2>/dev/null || true' EXIT
     trap 'exit 0' TERM
     while true; do
         rm -f -- "$socket" "$socket.pid"
         "$@" &
         daemon=$!
-        wait "$daemon"
+        if ! wait "$daemon"; then
+            echo "the virtiofsd of $socket has failed" >&2
+            kill -USR1 $$
+            exit 1
+        fi
     done
 }
 
 # shellcheck disable=SC2046 # numbers
 trap 'kill $(jobs -p) 2>/dev/null || true; wait' EXIT
 trap 'exit 0' TERM INT
+trap 'exit 1' USR1
 
 """
 
 _READY = """
 for socket in {sockets}; do
-    while [ ! -S "$socket" ]; do
-        for server in $(jobs -p); do kill -0 "$server"; done
-        sleep 0.1
-    done
+    while [ ! -S "$socket" ]; do sleep 0.1; done
 done
 if [ -n "${{NOTIFY_SOCKET:-}}" ]; then systemd-notify --ready; fi
-wait -n
+wait
 """
 
 

@@ -86,5 +86,10 @@ def test_disks_are_called_as_linux_calls_them() -> None:
     volumes = [{"image": f"{index}", "size": 1} for index in range(703)]
     names = guest.disk_names(parse({**SMALL, "volumes": volumes})[0])
     assert (names[0], names[25], names[26], names[27], names[701], names[702]) == (
-        "vda", "vdz", "vdaa", "vdab", "vdzz", "vdaaa"
+        "vda",
+        "vdz",
+        "vdaa",
+        "vdab",
+        "vdzz",
+        "vdaaa",
     )

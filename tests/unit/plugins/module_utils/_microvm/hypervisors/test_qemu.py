@@ -20,7 +20,7 @@ KVM, TCG = HostFacts(accel="kvm"), HostFacts(accel="tcg")
 def arguments(facts: HostFacts = KVM, **options: Any) -> list[str]:
     """The command line as text, variables in braces."""
     argv = registry.command(parse({**SMALL, **options})[0], facts).argv
-    return ["".join(p if isinstance(p, str) else f"{{{p.value}}}" for p in word.parts) for word in argv]
+    return ["".join(p if isinstance(p, str) else f"{{{getattr(p, 'value', p)}}}" for p in word.parts) for word in argv]
 
 
 def values(argv: list[str], option: str) -> list[str]:

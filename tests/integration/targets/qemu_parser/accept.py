@@ -1,0 +1,233 @@
+# Copyright (c) 2026 microvm.fleet contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Starts QEMU with the command line of each parity case and asks it whether it is there."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import Any
+
+from ansible_collections.microvm.fleet.plugins.module_utils._microvm.declaration.parse import Declaration, parse_vm
+from ansible_collections.microvm.fleet.plugins.module_utils._microvm.host.versions import installed_version
+from ansible_collections.microvm.fleet.plugins.module_utils._microvm.hypervisors.interface import HostFacts, Variable
+from ansible_collections.microvm.fleet.plugins.module_utils._microvm.hypervisors.registry import command
+from ansible_collections.microvm.fleet.plugins.module_utils._microvm.runner.render import package
+
+ROOT = Path(sys.argv[1])
+sys.path.insert(0, str(ROOT / "tests" / "unit"))
+
+from parity.compare import declaration  # noqa: E402
+
+SECONDS = 30
+
+# Looked for in the declaration: what a machine that only has QEMU cannot start, and why.
+IMPOSSIBLE = {
+    "devices": "needs the device",
+    "hugepage_mem": "needs huge pages",
+    "vsock": "needs /dev/vhost-vsock",
+}
+
+
+def reason_to_skip(vm: Declaration) -> str | None:
+    """Why this machine cannot start a MicroVM, or None."""
+    for key, why in IMPOSSIBLE.items():
+        value = vm[key]["cid"] if key == "vsock" else vm[key]
+        if value and not (key == "vsock" and os.path.exists("/dev/vhost-vsock")):
+            return why
+    if vm["graphics"]["enable"]:
+        return "needs a display"
+    if vm["socket"] is None:
+        return "has no socket to ask"
+    if any(share["proto"] == "virtiofs" for share in vm["shares"]) and virtiofsd() is None:
+        return "needs virtiofsd"
+    if "virtio-keyboard-pci" in (vm["qemu"]["extra_args"] or []):
+        return "its extra_args have a PCI device for a machine without PCI"
+    if any(one["type"] in ("macvtap", "bridge") or one["tap"]["vhost"] for one in vm["interfaces"]):
+        return "needs macvtap devices, QEMU's setuid helper or /dev/vhost-net"
+    if any(volume["image"].startswith("/dev") for volume in vm["volumes"]):
+        return "needs the block device"
+    return None
+
+
+def virtiofsd() -> list[str] | None:
+    """The daemon with the options that all its versions need here; the one of QEMU 7 has others."""
+    if os.path.exists("/usr/libexec/virtiofsd"):
+        return ["/usr/libexec/virtiofsd", "--sandbox=none", "--shared-dir=."]
+    if os.path.exists("/usr/lib/qemu/virtiofsd"):
+        return ["/usr/lib/qemu/virtiofsd", "-o", "sandbox=chroot", "-o", "source=."]
+    return None
+
+
+def facts(case: dict[str, Any], vm: Declaration) -> HostFacts:
+    """Of a host without KVM, with the QEMU of this machine."""
+    architecture = case["system"].partition("-")[0]
+    found = HostFacts(architecture, "tcg", "linux")
+    version = installed_version(f"qemu-system-{found.guest(vm)}")
+    return HostFacts(architecture, "tcg", "linux", {"qemu": version} if version else {})
+
+
+def kernel() -> bytes:
+    """A file that QEMU takes for a kernel (Documentation/arch/x86/boot.rst of Linux); it is never run."""
+    image = bytearray(65536)
+    image[0x1F1] = 1  # sectors of its set-up code
+    image[0x202:0x208] = b"HdrS\x0c\x02"  # magic number, protocol 2.12
+    image[0x211] = 1  # loaded high
+    image[0x22C:0x230] = b"\xff\xff\xff\x7f"  # highest address of the initial RAM disk
+    return bytes(image)
+
+
+def prepared(case: dict[str, Any], work: Path) -> tuple[Declaration, list[str]]:
+    """The declaration with files that exist, and its command line."""
+    raw = {**declaration(case), "qemu": {**declaration(case).get("qemu", {}), "package": None}}
+    for key in ("kernel", "initrd_path", "store_disk"):
+        raw[key] = str(work / key)
+        (work / key).write_bytes(b"\0" * 65536)
+    (work / "kernel").write_bytes(kernel())
+    for share in raw.get("shares", []):
+        share["source"] = str(work / "share,d")
+        Path(share["source"]).mkdir(exist_ok=True)
+    raw["credential_files"] = {name: str(work / "kernel") for name in raw.get("credential_files", {})}
+    raw["socket"] = None if raw.get("socket", "") is None else os.path.basename(raw.get("socket", "vm.sock"))
+    vm = parse_vm(raw)
+    built = command(vm, facts(case, vm))
+    texts = {Variable.PACKAGE: str(work / "package"), Variable.TSC_PARAMETER: ""}
+    argv = ["".join(part if isinstance(part, str) else texts[part] for part in word.parts) for word in built.argv]
+    for volume in vm["volumes"]:
+        path = work / volume["image"]
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(b"\0" * 1024 * 1024)
+    for name, file in package(vm, built).files.items():
+        if name in ("bin/tap-up", "bin/tap-down"):
+            (work / os.path.basename(name)).write_text(as_root(file.content.decode()))
+    return vm, argv
+
+
+def as_root(script: str) -> str:
+    """A tap script where there is no account of the role's."""
+    return re.sub(r"(user|id -u) microvm\b", r"\1 root", script)
+
+
+def answers(case: dict[str, Any]) -> str:
+    """``accepted``, or why it was not tried. Raises AssertionError."""
+    with tempfile.TemporaryDirectory(dir="/srv") as directory:
+        work = Path(directory)
+        vm, argv = prepared(case, work)
+        why = reason_to_skip(vm)
+        if why or shutil.which(argv[0]) is None:
+            return why or f"{argv[0]} is not installed"
+        with ExitStack() as stack:
+            stack.enter_context(tap_devices(work))
+            for share in vm["shares"]:
+                if share["proto"] == "virtiofs":
+                    stack.enter_context(daemon(share["socket"], work))
+            process = stack.enter_context(running([*argv, "-S"], work))
+            status = ask(process, str(work / vm["socket"]))
+        assert status in ("prelaunch", "paused"), status
+    return "accepted"
+
+
+@contextmanager
+def tap_devices(work: Path) -> Iterator[None]:
+    """The taps of a MicroVM, by the package's own scripts."""
+    if not (work / "tap-up").exists():
+        yield
+        return
+    subprocess.run(["bash", work / "tap-up"], check=True)
+    try:
+        yield
+    finally:
+        subprocess.run(["bash", work / "tap-down"], check=True)
+
+
+@contextmanager
+def running(argv: list[str], work: Path) -> Iterator[subprocess.Popen[bytes]]:
+    """A process with its output in a pipe, until it is no longer wanted."""
+    with subprocess.Popen(
+        argv, cwd=work, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
+    ) as process:
+        try:
+            yield process
+        finally:
+            process.kill()
+
+
+@contextmanager
+def daemon(path: str, work: Path) -> Iterator[None]:
+    """A virtiofsd that listens."""
+    with running([*(virtiofsd() or []), f"--socket-path={work / path}"], work) as process:
+        end = time.monotonic() + SECONDS
+        while not (work / path).exists():
+            assert process.poll() is None and time.monotonic() < end, "virtiofsd does not start"
+            time.sleep(0.02)
+        yield
+
+
+def ask(process: subprocess.Popen[bytes], path: str) -> str:
+    """What QEMU says of its guest. Raises AssertionError with what it has printed."""
+    end = time.monotonic() + SECONDS
+    while time.monotonic() < end:
+        if process.poll() is not None:
+            assert process.stdout
+            raise AssertionError(process.stdout.read().decode(errors="replace"))
+        # A path of a socket has 107 bytes at most; the directory's own name is short.
+        with socket.socket(socket.AF_UNIX) as connection:
+            try:
+                connection.connect(path)
+            except OSError:
+                time.sleep(0.05)
+                continue
+            stream = connection.makefile("rw")
+            stream.readline()
+            for request in ("qmp_capabilities", "query-status"):
+                stream.write(json.dumps({"execute": request}) + "\n")
+                stream.flush()
+                answer = json.loads(stream.readline())
+            return str(answer["return"]["status"])
+    raise AssertionError("no answer")
+
+
+def attempt(case: dict[str, Any]) -> tuple[str, str]:
+    """The name of a case, and what came of it."""
+    try:
+        return case["name"], answers(case)
+    except AssertionError as error:
+        return case["name"], f"REFUSED {error}"
+
+
+def main() -> int:
+    """Try all, two at a time; several cases have the same taps or ports, so those come one by one."""
+    cases = json.loads((ROOT / "tests" / "parity" / "cases.json").read_text())
+    mine = [
+        case
+        for case in cases
+        if case["microvm"]["hypervisor"] == "qemu"
+        and "refused" not in case["expect"]
+        and "darwin" not in case["system"]
+    ]
+    with_taps = [case for case in mine if "tap-up" in case["expect"]["bin"] or "forwardPorts" in case["microvm"]]
+    others = [case for case in mine if case not in with_taps]
+    with ThreadPoolExecutor(2) as pool:
+        outcomes = [*pool.map(attempt, others), *map(attempt, with_taps)]
+    refused = [(name, text) for name, text in outcomes if text.startswith("REFUSED")]
+    accepted = sum(text == "accepted" for _name, text in outcomes)
+    for name, text in outcomes:
+        if text != "accepted":
+            print(f"{name}: {text}")
+    print(f"{accepted} of {len(outcomes)} command lines accepted by QEMU, {len(refused)} refused, the others not tried")
+    return 1 if refused or accepted < len(outcomes) // 2 else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

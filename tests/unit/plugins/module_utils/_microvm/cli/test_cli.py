@@ -1,0 +1,109 @@
+# Copyright (c) 2026 microvm.fleet contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""The command, as it is called."""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import stat
+from pathlib import Path
+from typing import Any
+
+import pytest
+from ansible_collections.microvm.fleet.plugins.module_utils._microvm.cli.main import main
+
+ONE = {"name": "one", "kernel": "/k", "interfaces": [{"type": "tap"}]}
+BAD = {"name": "bad", "kernel": "/k", "interfaces": [{"type": "wireless"}]}
+
+
+def write(path: Path, data: Any) -> str:
+    path.write_text(json.dumps(data))
+    return str(path)
+
+
+def test_json_has_what_was_made_and_what_was_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    file = write(tmp_path / "f.json", {"microvm_vms": [ONE, BAD]})
+    assert main(["render", file, "--json", "--platform", "x86_64-linux"]) == 1
+    answer = json.loads(capsys.readouterr().out)
+    assert set(answer) == {"one", "bad"}
+    assert set(answer["one"]) == {"argv", "files", "digest", "refused"}
+    assert answer["one"]["argv"][0] == "qemu-system-x86_64" and answer["one"]["refused"] is None
+    assert answer["one"]["files"]["share/microvm/hypervisor"] == "qemu\n" and len(answer["one"]["digest"]) == 32
+    assert answer["bad"]["refused"]["path"] == "interfaces[0].type" and answer["bad"]["argv"] == []
+
+
+def test_several_forms_of_files(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for data in (ONE, [ONE], {"microvm_vms": [ONE], "other": 1}):
+        assert main(["render", write(tmp_path / "f", data), "--json"]) == 0
+        assert list(json.loads(capsys.readouterr().out)) == ["one"]
+    (tmp_path / "f.yml").write_text("- name: one\n  kernel: /k\n")
+    assert main(["render", str(tmp_path / "f.yml")]) == 0
+    assert "-kernel /k" in capsys.readouterr().out
+
+
+def test_standard_input(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.setattr("sys.stdin", io.StringIO(json.dumps(ONE)))
+    assert main(["validate", "-"]) == 0
+
+
+@pytest.mark.parametrize("text", ["", "3", "[", "{}", "microvm_vms: 3", "a: !vault |\n  x", "\0"])
+def test_files_without_declarations(text: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "f").write_text(text)
+    assert main(["render", str(tmp_path / "f")]) == 1
+    assert capsys.readouterr().err.startswith("microvm: ")
+    assert main(["render", str(tmp_path / "missing")]) == 1
+
+
+@pytest.mark.parametrize("element", [3, None, [], {}, {"kernel": "/k"}, {"name": 7}, {"name": "a", "kernel": 1}])
+def test_elements_that_are_no_declarations(element: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["render", write(tmp_path / "f", [element, ONE]), "--json"]) == 1
+    answer = json.loads(capsys.readouterr().out)
+    assert answer.pop("one")["refused"] is None
+    assert next(iter(answer.values()))["refused"]["message"]
+
+
+def test_clashes_are_found_across_the_file(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    two = {**ONE, "name": "two", "interfaces": [{"id": "same"}]}
+    file = write(tmp_path / "f", [{**ONE, "interfaces": [{"id": "same"}]}, two])
+    assert main(["render", file, "--json"]) == 1
+    assert json.loads(capsys.readouterr().out)["two"]["refused"]["path"] == "interfaces[0].id"
+    assert main(["render", file, "--json", "--name", "one"]) == 0
+    assert main(["validate", file]) == 1
+    assert "[1].interfaces[0].id" in capsys.readouterr().err
+
+
+def test_another_hypervisor_and_platform(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    file = write(tmp_path / "f", {"name": "one", "kernel": "/k"})
+    assert main(["render", file, "--hypervisor", "vfkit", "--platform", "aarch64-darwin", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["one"]["argv"][0] == "vfkit"
+    assert main(["render", file, "--hypervisor", "vfkit", "--platform", "x86_64-linux"]) == 1
+    assert "qemu" in capsys.readouterr().err
+    assert main(["render", file, "--name", "two"]) == 1
+
+
+def test_packages_are_written_aside_and_replaced(tmp_path: Path) -> None:
+    file, target = write(tmp_path / "f", {**ONE, "system_symlink": True}), tmp_path / "package"
+    for _time in range(2):
+        assert main(["render", file, "--output", str(target)]) == 0
+    run = target / "bin" / "microvm-run"
+    assert stat.S_IMODE(run.stat().st_mode) == 0o755
+    assert os.readlink(target / "share" / "microvm" / "system") == "/"
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["f", "package"]
+    several = write(tmp_path / "f", [ONE, {"name": "two", "kernel": "/k"}])
+    assert main(["render", several, "--output", str(tmp_path / "all")]) == 0
+    assert sorted(path.name for path in (tmp_path / "all").iterdir()) == ["one", "two"]
+
+
+def test_what_is_no_package_is_not_replaced(tmp_path: Path) -> None:
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "thesis").touch()
+    assert main(["render", write(tmp_path / "f", ONE), "--output", str(tmp_path / "mine")]) == 1
+    assert (tmp_path / "mine" / "thesis").exists()
+
+
+def test_nothing_is_written_where_something_is_refused(tmp_path: Path) -> None:
+    assert main(["render", write(tmp_path / "f", [ONE, BAD]), "--output", str(tmp_path / "all")]) == 1
+    assert not (tmp_path / "all").exists()

@@ -1,0 +1,36 @@
+# Copyright (c) 2026 microvm.fleet contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""What programs say of their version."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from ansible_collections.microvm.fleet.plugins.module_utils._microvm.host.versions import (
+    installed_version,
+    parse_version,
+)
+
+
+@pytest.mark.parametrize(
+    ("text", "version"),
+    [
+        ("QEMU emulator version 10.0.13 (Debian 1:10.0.13+ds-0+deb13u1)\nCopyright (c) 2003-2025", (10, 0, 13)),
+        ("cloud-hypervisor v53.0", (53, 0)),
+        ("Firecracker v1.16.1\n\n2026-06-29T10:00:00.0", (1, 16, 1)),
+        ("virtiofsd 1.14.0", (1, 14, 0)),
+        ("crosvm 0.1.0", (0, 1, 0)),
+        ("unknown", None),
+    ],
+)
+def test_versions_are_found_in_what_programs_print(text: str, version: tuple[int, ...] | None) -> None:
+    assert parse_version(text) == version
+
+
+def test_a_program_that_is_not_there_or_fails_has_none(tmp_path: Path) -> None:
+    assert installed_version(str(tmp_path / "missing")) is None
+    (tmp_path / "fails").write_text("#!/bin/sh\nexit 1\n")
+    (tmp_path / "fails").chmod(0o755)
+    assert installed_version(str(tmp_path / "fails")) is None

@@ -1,0 +1,107 @@
+# Copyright (c) 2026 microvm.fleet contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Pages of the documentation that are tables of what the code has as data."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from _microvm.declaration.names import HYPERVISORS
+from _microvm.declaration.options import Option, Options, walk
+from _microvm.hypervisors.capabilities import CAPABILITIES, SUPPORT, able
+
+from .support import honoured_by
+
+WRITTEN = "<!-- Written by `make generate`. -->\n"
+BEGIN, END = "<!-- deviations: written by `make generate` -->\n", "<!-- end of deviations -->\n"
+
+OPTIONS_HEAD = """\
+# Options of a MicroVM
+
+Every option of microvm.nix's guest module, in snake_case with the same nesting, and what only a host needs. One table
+in the code is the source of this page, of the modules' documentation and of the [JSON Schema](microvm.schema.json).
+
+*Honoured by* names the hypervisors where not all are meant; others refuse the option before anything is changed.
+*A change* costs a MicroVM that runs nothing (live), a restart, or has an effect only on what is made anew (recreate).
+Options of a group that is called after a hypervisor have no effect on others.
+"""
+
+HYPERVISORS_HEAD = """\
+# Hypervisors
+
+What each can do, as the code knows it: what is not honoured is refused when a run is planned, with those that can.
+Only QEMU runs without KVM.
+"""
+
+
+def options(table: Options) -> str:
+    """docs/options.md."""
+    rows = ["| option | type | default | honoured by | a change | meaning |", "|---|---|---|---|---|---|"]
+    rows += [_row(path, option) for path, option in walk(table)]
+    return WRITTEN + OPTIONS_HEAD + "\n" + "\n".join(rows) + "\n"
+
+
+def _row(path: str, option: Option) -> str:
+    kind = f"{option.type} of {option.elements}" if option.elements else option.type
+    kind = f"{kind} of texts" if option.values else kind
+    default = "required" if option.required else _default(option.default)
+    text = " ".join(plain(paragraph) for paragraph in option.paragraphs)
+    choices = f" One of {', '.join(f'`{choice}`' for choice in option.choices)}." if option.choices else ""
+    cells = (f"`{path}`", _kind(kind), default, _support(path), option.cost, text + choices)
+    return "| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |"
+
+
+def _kind(kind: str) -> str:
+    return {"raw": "number or text", "dict": "mapping", "list of dict": "list of mappings"}.get(kind, kind)
+
+
+def _default(value: Any) -> str:
+    return "" if value in (None, "") else f"`{str(value).lower() if isinstance(value, bool) else value}`"
+
+
+def _support(path: str) -> str:
+    parts = [(f"`{value}`: " if value else "") + ", ".join(names) for value, names in honoured_by(path).items()]
+    return "; ".join(parts) or "all"
+
+
+def plain(text: str) -> str:
+    """Ansible's markup as Markdown."""
+    text = re.sub(r"O\(ignore:([^)]*)\)", r"`\1`", text)
+    text = re.sub(r"P\(([^)#]*)#role\)", r"`\1`", text)
+    return re.sub(r"[VCO]\(([^)]*)\)", r"`\1`", text)
+
+
+def hypervisors() -> str:
+    """docs/hypervisors.md."""
+    return WRITTEN + HYPERVISORS_HEAD + "\n" + "\n".join([*_life(), "", "## Options", "", *_matrix()]) + "\n"
+
+
+def _life() -> Iterator[str]:
+    yield "## Life cycle"
+    yield ""
+    yield "| hypervisor | hosts | stops by | guest is up when | guest powers off | guest reboots | credentials |"
+    yield "|---|---|---|---|---|---|---|"
+    for name in HYPERVISORS:
+        one = CAPABILITIES[name]
+        channel = {"fw_cfg": "fw_cfg", "initrd": "appended to the initial RAM disk", None: "none"}[one.credentials]
+        cells = (name, ", ".join(one.systems), one.stop, one.ready, one.on_poweroff, one.on_reboot, channel)
+        yield "| " + " | ".join(cells) + " |"
+
+
+def _matrix() -> Iterator[str]:
+    yield "| option | " + " | ".join(HYPERVISORS) + " |"
+    yield "|---" * (len(HYPERVISORS) + 1) + "|"
+    for path, support in SUPPORT.items():
+        for value in [None] if isinstance(support, tuple) else support:
+            names = able(path, value)
+            label = f"`{path}`" if value is None else f"`{path}: {str(value).lower()}`"
+            yield f"| {label} | " + " | ".join("yes" if name in names else "–" for name in HYPERVISORS) + " |"
+
+
+def with_deviations(page: str, deviations: Sequence[Mapping[str, Any]]) -> str:
+    """docs/parity.md with the table of tests/parity/deviations.yml between its marks."""
+    rows = ["| deviation | why |", "|---|---|", *(f"| `{one['id']}` | {one['reason']} |" for one in deviations)]
+    before, after = page.split(BEGIN)[0], page.split(END)[1]
+    return before + BEGIN + "\n".join(rows) + "\n" + END + after

@@ -1,0 +1,48 @@
+# Copyright (c) 2026 microvm.fleet contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Says of an option which hypervisors honour it, from the table of capabilities."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from _microvm.declaration.names import HYPERVISORS
+from _microvm.declaration.options import Option, Options
+from _microvm.hypervisors.capabilities import SUPPORT
+
+GROUPS = {name.replace("-", "_"): name for name in HYPERVISORS}
+"""Groups of options that are called after a hypervisor."""
+
+
+def honoured_by(path: str) -> dict[str, tuple[str, ...]]:
+    """Hypervisors by value; under the empty value those that honour any. Empty where all do."""
+    group = path.partition(".")[0]
+    if group in GROUPS:
+        return {"": (GROUPS[group],)}
+    support = SUPPORT.get(path, {})
+    if isinstance(support, tuple):
+        return {"": support}
+    return {str(value).lower(): names for value, names in support.items()}
+
+
+def with_support(options: Options, prefix: str = "") -> Options:
+    """The table with a paragraph in the description of each option that not all hypervisors honour."""
+    return tuple(_described(option, prefix) for option in options)
+
+
+def _described(option: Option, prefix: str) -> Option:
+    # The MicroVMs of a list have the same options as one.
+    path = "" if option.name == "vms" else f"{prefix}{option.name}"
+    inner = "" if not path else f"{path}[]." if option.type == "list" else f"{path}."
+    sentences = (
+        [_sentence(value, names) for value, names in honoured_by(path).items()]
+        if "." not in path or path in SUPPORT
+        else []
+    )
+    paragraphs = (*option.paragraphs, *([" ".join(sentences)] if sentences else []))
+    return replace(option, description=paragraphs, suboptions=with_support(option.suboptions, inner))
+
+
+def _sentence(value: str, names: tuple[str, ...]) -> str:
+    listed = ", ".join(f"V({name})" for name in names)
+    return f"V({value}) only with {listed}." if value else f"Only with {listed}."
