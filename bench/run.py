@@ -13,6 +13,8 @@ import sys
 import time
 from pathlib import Path
 
+from rendering import rendering
+
 ROOT = Path(__file__).resolve().parent.parent
 STATE = Path("/run/microvm-fleet-demo")
 REPETITIONS = 3
@@ -77,6 +79,7 @@ def main() -> int:
         "playbook that gathers facts and pings, s": round(statistics.median(ping), 1),
         "ratio": round(statistics.median(no_change) / statistics.median(ping), 2),
         "guest: restart to SSH greeting, s": round(guest_start(), 1),
+        "1,000 packages rendered, s of one core": round(rendering(), 2),
         **{f"size of {name}, MB": round(size / 1e6, 1) for name, size in sizes().items()},
     }
     for name, value in figures.items():

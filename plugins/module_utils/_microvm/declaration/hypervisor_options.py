@@ -109,6 +109,7 @@ _QEMU: Options = (
         "dict",
         "Options of the machine in place of ours, texts all of them. An empty mapping is none at all.",
         values="str",
+        nullable=True,
     ),
     _EXTRA_ARGS,
     Option(

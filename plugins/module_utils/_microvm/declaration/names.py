@@ -55,8 +55,14 @@ CURRENT_LINK = "current"
 BOOTED_LINK = "booted"
 """In a state directory: the package that the running MicroVM was started from."""
 
+PROCESS_FILE = "microvm.pid"
+"""In a state directory: number and start time of the hypervisor's process, for ``microvm-shutdown``."""
+
 OLD_LINK = "old"
 """In a state directory: the package that ``current`` pointed to before."""
+
+OWN_ENTRIES = (CURRENT_LINK, BOOTED_LINK, OLD_LINK, PROCESS_FILE)
+"""What we make in a state directory, besides sockets; no volume has such a name."""
 
 
 def unit_name(name: str) -> str:

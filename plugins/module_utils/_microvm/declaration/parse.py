@@ -208,11 +208,9 @@ def _identities(declaration: Mapping[str, Any]) -> Iterator[Tuple[str, str, str]
     if declaration.get("state") == "absent":
         return
     yield "machine id", declaration["machine_id"], "machine_id"
-    # What an older version has recorded has fewer keys.
-    cid = (declaration.get("vsock") or {}).get("cid")
-    if cid is not None:
-        yield "context identifier", str(cid), "vsock.cid"
-    for index, device in enumerate(declaration.get("devices") or []):
+    if declaration["vsock"]["cid"] is not None:
+        yield "context identifier", str(declaration["vsock"]["cid"]), "vsock.cid"
+    for index, device in enumerate(declaration["devices"]):
         yield "device", device["path"], f"devices[{index}].path"
     for index, interface in enumerate(declaration["interfaces"]):
         if interface["type"] != "user":

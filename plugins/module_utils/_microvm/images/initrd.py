@@ -21,6 +21,8 @@ MODULES = (
     "virtio_blk",
     "qemu_fw_cfg",
     "button",
+    "gpio_keys",
+    "evdev",
     "virtio_net",
     "overlay",
     "erofs",
@@ -60,15 +62,20 @@ done
 
 # The file systems ask for this checksum by its algorithm, which nothing else loads. Newer kernels have it built in.
 modprobe crc32c_generic 2>/dev/null
-# The power button is how the host asks for a stop. The network's driver is here because it is not compressed here.
-for module in virtio_mmio virtio_pci virtio_blk virtio_net qemu_fw_cfg button overlay "$store_type"; do
-    modprobe "$module"
+# The power button is how the host asks for a stop: ACPI's, or with aarch64's device tree a key. The network's driver is
+# here because it is not compressed here.
+for module in virtio_mmio virtio_pci virtio_blk virtio_net qemu_fw_cfg button gpio_keys evdev overlay "$store_type"; do
+    modprobe "$module" 2>/dev/null
 done
 
-# Prints the device of the disk with a serial.
+# Prints the device of the disk with a serial; of one that is told by its place, once it is there.
 disk() {
     tries=0
     while [ "$tries" -lt 100 ]; do
+        if [ -b "$1" ]; then
+            echo "$1"
+            return 0
+        fi
         for file in /sys/block/*/serial; do
             if [ -e "$file" ] && [ "$(cat "$file")" = "$1" ]; then
                 file=${file%/serial}
@@ -82,11 +89,11 @@ disk() {
     return 1
 }
 
-device=$(disk "$store") || fail "there is no disk with the serial $store, which should be the root"
+device=$(disk "$store") || fail "there is no disk $store, which should be the root"
 mount -t "$store_type" -o ro "$device" /lower || fail "$device cannot be mounted as $store_type"
 if [ -n "$overlay" ]; then
     modprobe ext4
-    device=$(disk "$overlay") || fail "there is no disk with the serial $overlay, which should keep the changes"
+    device=$(disk "$overlay") || fail "there is no disk $overlay, which should keep the changes"
     mount -t ext4 "$device" /upper || fail "$device cannot be mounted as ext4"
 else
     mount -t tmpfs -o mode=0755 tmpfs /upper
@@ -95,23 +102,55 @@ mkdir -p /upper/upper /upper/work
 mount -t overlay -o lowerdir=/lower,upperdir=/upper/upper,workdir=/upper/work overlay /root ||
     fail "the layers cannot be joined"
 
-# What the guest's systemd is too old to take from credentials itself (systemd.system-credentials(7)).
 systemd=$(cat /systemd-version)
 credentials=/sys/firmware/qemu_fw_cfg/by_name/opt/io.systemd.credentials
-if [ "$systemd" -lt 254 ]; then
-    [ ! -e "$credentials/system.hostname/raw" ] || cat "$credentials/system.hostname/raw" > /root/etc/hostname
-    if [ -e "$credentials/system.machine_id/raw" ]; then
-        echo "$(cat "$credentials/system.machine_id/raw")" > /root/etc/machine-id
+appended=/.extra/system_credentials
+
+# Prints the file of a credential: the hypervisor's (fw_cfg), or one that was appended to this very archive.
+credential() {
+    for file in "$credentials/$1/raw" "$appended/$1.cred"; do
+        if [ -e "$file" ]; then
+            echo "$file"
+            return 0
+        fi
+    done
+    return 1
+}
+
+# Copies a credential to a file of the guest.
+give() {
+    if file=$(credential "$1"); then
+        mkdir -p "${2%/*}"
+        cat "$file" > "$2"
     fi
-    if [ -e "$credentials/fstab.extra/raw" ]; then
-        cat "$credentials/fstab.extra/raw" > /root/etc/fstab
+}
+
+# Systemd itself takes what fw_cfg has, and from 254 what an initrd leaves for it here.
+if [ -d "$appended" ]; then
+    mount -t tmpfs -o mode=0755,nosuid,nodev tmpfs /root/run
+    mkdir -m 0700 -p /root/run/credentials/@initrd
+    for file in "$appended"/*.cred; do
+        name=${file##*/}
+        (umask 077 && cat "$file" > "/root/run/credentials/@initrd/${name%.cred}")
+    done
+    if [ "$systemd" -lt 254 ]; then
+        (umask 077 && give ssh.authorized_keys.root /root/root/.ssh/authorized_keys)
     fi
 fi
+
+# What the guest's systemd is too old to take from credentials itself (systemd.system-credentials(7)).
+if [ "$systemd" -lt 254 ]; then
+    give system.hostname /root/etc/hostname
+    if file=$(credential system.machine_id); then echo "$(cat "$file")" > /root/etc/machine-id; fi
+    give fstab.extra /root/etc/fstab
+fi
 if [ "$systemd" -lt 256 ]; then
-    for file in "$credentials"/network.network.*/raw; do
+    for file in "$credentials"/network.network.*/raw "$appended"/network.network.*.cred; do
         [ -e "$file" ] || continue
         name=${file%/raw}
-        cat "$file" > "/root/etc/systemd/network/${name##*/network.network.}.network"
+        name=${name%.cred}
+        name=${name##*/network.network.}
+        give "network.network.$name" "/root/etc/systemd/network/$name.network"
     done
 fi
 

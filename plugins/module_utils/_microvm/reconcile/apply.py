@@ -143,7 +143,7 @@ def _readiness(wanted: Wanted, places: Places) -> readiness.Readiness:
         address=ready["address"],
         port=ready["port"],
         timeout=ready["timeout"],
-        control_socket=places.state(wanted.name, wanted.declaration["socket"]),
+        control_socket=places.state(wanted.name, wanted.declaration["socket"] or ""),
     )
 
 

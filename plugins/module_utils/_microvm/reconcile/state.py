@@ -14,6 +14,8 @@ from typing import Any, Dict, List, Optional, Sequence, Tuple
 
 from ..declaration.names import BOOTED_LINK, CURRENT_LINK, OLD_LINK, UNIT_DIRECTORY, unit_name
 from ..declaration.parse import Declaration
+from ..declaration.record import complete
+from ..declaration.vm_options import PACKAGE_OPTIONS
 from ..host import files, systemd
 from ..host.store import PackageStore
 from ..runner.package import Package
@@ -85,7 +87,7 @@ def recorded_beside(places: Places, names: Sequence[str]) -> List[Dict[str, Any]
         package = places.store.owns(current) if current else None
         text = places.store.read(package, DECLARATION_FILE) if package else ""
         if text:
-            found.append(json.loads(text))
+            found.append(complete(PACKAGE_OPTIONS, json.loads(text)))
     return found
 
 

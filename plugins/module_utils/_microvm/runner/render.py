@@ -12,6 +12,7 @@ from typing import Any, Dict, Iterable, List, Optional, Tuple
 
 from ..declaration.guest import credentials
 from ..declaration.parse import Declaration
+from ..declaration.record import compact
 from ..declaration.vm_options import PACKAGE_OPTIONS
 from ..hypervisors.capabilities import CAPABILITIES
 from ..hypervisors.interface import Command, HostFacts
@@ -159,8 +160,8 @@ def _system(declaration: Declaration) -> Dict[str, File]:
 
 
 def recorded(declaration: Declaration) -> Dict[str, Any]:
-    """What of a declaration determines its package."""
-    return {option.name: declaration[option.name] for option in PACKAGE_OPTIONS}
+    """What of a declaration determines its package, as far as it is not the default."""
+    return compact(PACKAGE_OPTIONS, declaration)
 
 
 def _lines(lines: Iterable[Any]) -> str:

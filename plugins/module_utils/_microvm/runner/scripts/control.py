@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import shlex
 
+from ...declaration.names import PROCESS_FILE
 from ...hypervisors.interface import Balloon, CommandRequest, HttpRequest, QmpRequest, Request, Shutdown
-from .shell import PROCESS_FILE, command, header, quoted, socat_escape
+from .shell import command, header, quoted, socat_escape
 
 # The number of a process that has ended may be another's; its start time is not.
 _IS_RUNNING = f"""

@@ -9,9 +9,10 @@ from __future__ import annotations
 import shlex
 from typing import Any, List, Mapping
 
+from ...declaration.names import PROCESS_FILE
 from ...declaration.parse import Declaration
 from ...hypervisors.interface import Command, TapDevice, Variable, Word
-from .shell import PROCESS_FILE, command, definitions, header, socat_escape
+from .shell import command, definitions, header, socat_escape
 
 # Formatted beside its place and then given its name: a start that is killed leaves no half image, and an image that
 # exists is never formatted. Copies on write make a file system inside of a file slow, so btrfs is asked for none.

@@ -14,9 +14,6 @@ from ...hypervisors.interface import Part, TapDevice, Variable, Word
 HEADER = "#!/usr/bin/env bash\n# {purpose}\nset -euo pipefail\n"
 """`env`, since not every distribution has bash in the same place."""
 
-PROCESS_FILE = "microvm.pid"
-"""In the state directory: number and start time of the hypervisor's process."""
-
 _PACKAGE = 'package=$(dirname "$(dirname "$(readlink -f "$0")")")\n'
 
 # A kernel without KVM's clock measures the processor's frequency against a timer, and gets it wrong under load.

@@ -22,7 +22,7 @@ serve() { # socket, command
     shift
     # Not local: the trap still needs it when the function has ended.
     daemon=
-    trap 'kill "$daemon" 2>/dev/null || true' EXIT
+    trap 'kill "$daemon" 2>/dev/null || true; wait' EXIT
     trap 'exit 0' TERM
     while true; do
         rm -f -- "$socket" "$socket.pid"

@@ -1,0 +1,51 @@
+# Copyright (c) 2026 microvm.fleet contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Declarations as packages record them: without what is as the table says anyway.
+
+So a package stays the same when the table gets an option that nobody uses, and a record that another version has made
+can be read.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Dict, List, Mapping
+
+from .options import Option, Options
+
+
+def compact(options: Options, values: Mapping[str, Any]) -> Dict[str, Any]:
+    """What differs from the defaults."""
+    shortened = ((option, _shortened(option, values[option.name])) for option in options)
+    return {option.name: value for option, value in shortened if not _is_default(option, value)}
+
+
+def complete(options: Options, record: Mapping[str, Any]) -> Dict[str, Any]:
+    """A record with the defaults filled in; what the table does not know is left out."""
+    return {option.name: _completed(option, record) for option in options}
+
+
+def _shortened(option: Option, value: Any) -> Any:
+    if option.suboptions and isinstance(value, (list, tuple)):
+        return [compact(option.suboptions, element) for element in value]
+    return compact(option.suboptions, value) if option.suboptions and value is not None else value
+
+
+def _is_default(option: Option, value: Any) -> bool:
+    if value is None:
+        return option.default is None or not option.nullable
+    if option.default is None:
+        return value in ([], {}) and not option.nullable
+    # Sizes are numbers here, and texts in the table.
+    return bool(value == option.default or str(value) == str(option.default))
+
+
+def _completed(option: Option, record: Mapping[str, Any]) -> Any:
+    value = record.get(option.name, option.default)
+    if option.suboptions and option.type == "list":
+        elements: List[Any] = list(value or [])
+        return [complete(option.suboptions, element) for element in elements]
+    if option.suboptions:
+        return complete(option.suboptions, value or {})
+    return (value or []) if option.type == "list" else value
