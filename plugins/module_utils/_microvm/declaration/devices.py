@@ -13,7 +13,7 @@ from . import identity
 from .checks import mebibytes, pci_address
 from .device_options import SHARES
 from .errors import DeclarationError
-from .names import BOOTED_LINK, CURRENT_LINK, OLD_LINK, PROCESS_FILE
+from .names import OWN_ENTRIES
 from .options import defaults
 
 LABEL_LENGTHS = {"ext2": 16, "ext3": 16, "ext4": 16, "xfs": 12, "btrfs": 255, "vfat": 11}
@@ -82,10 +82,7 @@ def complete_volumes(declaration: _Vm, prefix: str) -> None:
     """Sizes in MiB; refuse names that are taken, and what mkfs would refuse."""
     seen: Dict[str, str] = {}
     reserved = (
-        CURRENT_LINK,
-        BOOTED_LINK,
-        OLD_LINK,
-        PROCESS_FILE,
+        *OWN_ENTRIES,
         declaration["socket"],
         declaration["graphics"]["socket"],
     )

@@ -11,7 +11,7 @@ from enum import Enum
 from typing import Iterator, Optional, Tuple
 
 from ..declaration.errors import DeclarationError
-from ..declaration.names import BOOTED_LINK, CURRENT_LINK, OLD_LINK, PROCESS_FILE, unit_name
+from ..declaration.names import OWN_ENTRIES, unit_name
 from .state import Observed, Wanted
 from .steps import Step
 
@@ -173,4 +173,4 @@ def _remove(observed: Observed) -> Iterator[Step[Action]]:
 
 def _is_ours(entry: str, observed: Observed) -> bool:
     """Links, sockets and what is half made; everything else is somebody's data. No volume has such a name."""
-    return entry in (CURRENT_LINK, BOOTED_LINK, OLD_LINK, PROCESS_FILE, *observed.sockets) or entry.endswith(".partial")
+    return entry in (*OWN_ENTRIES, *observed.sockets) or entry.endswith(".partial")

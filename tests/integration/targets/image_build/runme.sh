@@ -2,7 +2,8 @@
 # Copyright (c) 2026 microvm.fleet contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-# A build that is killed leaves no image that looks finished, no process and no mount; the next one completes it.
+# A build that is killed leaves no image that looks finished, no process and no mount; the next one completes it. Its guest
+# takes what it is told from the initial RAM disk too.
 
 set -eux
 
@@ -51,6 +52,50 @@ PYTHON
 touch "$work/now"
 [ "$(python "$here/build.py" "$work/store" erofs)" = "$image" ]
 [ -z "$(find "$image" -newer "$work/now")" ]
+
+# A guest whose hypervisor has no channel for credentials, and no serials of disks: both come by the initial RAM disk and
+# by place. kvmtool needs KVM, so a program of its name runs QEMU with what kvmtool is told.
+mkdir -p "$work/kvmtool/bin" "$work/guest"
+cat >"$work/kvmtool/bin/lkvm" <<'LKVM'
+#!/usr/bin/env bash
+set -eu
+disks=()
+while [ "$#" -gt 0 ]; do
+    case $1 in
+        -k) kernel=$2 ;;
+        -i) initrd=$2 ;;
+        -p) parameters=$2 ;;
+        -d)
+            disks+=(-drive "if=none,id=d${#disks[@]},format=raw,readonly=$([[ $2 = *,ro ]] && echo on || echo off),file=${2%,ro}"
+                -device "virtio-blk-device,drive=d${#disks[@]}")
+            ;;
+    esac
+    shift
+done
+frequency=$(sed -n '/^cpu MHz/{s/[^0-9]//gp;q;}' /proc/cpuinfo)
+exec qemu-system-x86_64 -M microvm,accel=tcg,acpi=on,pit=on,pic=on,rtc=on -cpu max -m 512 -nodefaults -no-reboot \
+    -nographic -serial stdio -kernel "$kernel" -initrd "$initrd" "${disks[@]}" \
+    -append "$parameters tsc_early_khz=$frequency"
+LKVM
+chmod +x "$work/kvmtool/bin/lkvm"
+echo 'open sesame' >"$work/secret"
+chmod 0400 "$work/secret"
+cat >"$work/guest.json" <<JSON
+{"name": "told", "hypervisor": "kvmtool", "image": "$image", "kvmtool": {"package": "$work/kvmtool"},
+ "credential_files": {"token": "$work/secret"},
+ "volumes": [{"image": "root.img", "size": 64, "mount_point": "/"}],
+ "kernel_params": ["systemd.run=\"/bin/sh -c 'cat /run/credentials/@system/token /etc/hostname; stat -f -c %T /; lsblk -n -o NAME,MOUNTPOINTS; hostname'\"",
+  "systemd.journald.forward_to_console=1"]}
+JSON
+microvm="$ANSIBLE_COLLECTIONS_PATH/ansible_collections/microvm/fleet/bin/microvm"
+python "$microvm" render "$work/guest.json" --platform x86_64-linux --output "$work/package"
+if grep -r sesame "$work/package"; then exit 1; fi
+cd "$work/guest"
+timeout 300 "$work/package/bin/microvm-run" </dev/null >"$work/console" || true
+grep -a 'open sesame' "$work/console"
+grep -aE 'sh\[[0-9]+\]: told' "$work/console"
+grep -aE 'sh\[[0-9]+\]: overlayfs' "$work/console"
+if ls /dev/shm/microvm.*; then exit 1; fi
 
 # The other file system.
 image=$(python "$here/build.py" "$work/store" squashfs)
