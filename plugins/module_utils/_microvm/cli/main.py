@@ -12,6 +12,7 @@ import sys
 from typing import List, Optional
 
 from ..declaration.names import HYPERVISORS
+from .output import complain
 from .platforms import PLATFORMS, own_platform
 from .source import SourceError
 from .work import render, validate
@@ -56,7 +57,7 @@ def main(arguments: Optional[List[str]] = None) -> int:
             return render(asked.file, asked.name, asked.hypervisor, asked.platform, asked.output, asked.json)
         return validate(asked.files, asked.platform)
     except SourceError as error:
-        print(f"microvm: {error}", file=sys.stderr)
+        complain(f"microvm: {error}")
         return 1
     except BrokenPipeError:
         # Who reads has enough; the interpreter shall not complain of it either.

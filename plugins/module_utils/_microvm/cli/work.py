@@ -9,7 +9,6 @@ from __future__ import annotations
 import json
 import os
 import shutil
-import sys
 from dataclasses import dataclass
 from typing import Any, Dict, List, Mapping, Optional, Sequence
 
@@ -20,6 +19,7 @@ from ..hypervisors.registry import command
 from ..runner.package import Package
 from ..runner.render import SHARE, package
 from ..runner.scripts.shell import command_line, readable
+from .output import complain, say
 from .platforms import facts
 from .source import Source, SourceError, read
 
@@ -81,7 +81,7 @@ def render(
     if name is not None and not found:
         raise SourceError(f"{file} has no MicroVM {name!r}")
     if as_json:
-        print(json.dumps(_as_json(found), indent=2, sort_keys=True))
+        say(json.dumps(_as_json(found), indent=2, sort_keys=True))
     else:
         _complain(file, found)
     refused = any(result.error for result in found)
@@ -92,7 +92,7 @@ def render(
     if output is None and not as_json:
         for result in found:
             if result.command:
-                print(f"# {result.name}\n{command_line(result.command.argv)}")
+                say(f"# {result.name}\n{command_line(result.command.argv)}")
     return 1 if refused else 0
 
 
@@ -103,12 +103,12 @@ def validate(files: Sequence[str], platform: str) -> int:
         try:
             found = results(read(file), platform)
         except SourceError as error:
-            print(error, file=sys.stderr)
+            complain(str(error))
             status = 1
             continue
         wrong = _complain(file, found)
         status = 1 if wrong else status
-        print(f"{file}: {len(found)} MicroVMs, {wrong or 'none'} wrong")
+        say(f"{file}: {len(found)} MicroVMs, {wrong or 'none'} wrong")
     return status
 
 
@@ -117,7 +117,7 @@ def _complain(file: str, found: Sequence[Result]) -> int:
     wrong = [result for result in found if result.error]
     for result in wrong:
         place = ".".join(part for part in (result.place, result.error.path if result.error else "") if part)
-        print(f"{file}: {place}: {result.error.message if result.error else ''}", file=sys.stderr)
+        complain(f"{file}: {place}: {result.error.message if result.error else ''}")
     return len(wrong)
 
 

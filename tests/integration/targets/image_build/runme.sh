@@ -88,7 +88,7 @@ cat >"$work/guest.json" <<JSON
   "systemd.journald.forward_to_console=1"]}
 JSON
 microvm="$ANSIBLE_COLLECTIONS_PATH/ansible_collections/microvm/fleet/bin/microvm"
-python "$microvm" render "$work/guest.json" --platform x86_64-linux --output "$work/package"
+"$microvm" render "$work/guest.json" --platform x86_64-linux --output "$work/package"
 if grep -r sesame "$work/package"; then exit 1; fi
 cd "$work/guest"
 timeout 300 "$work/package/bin/microvm-run" </dev/null >"$work/console" || true

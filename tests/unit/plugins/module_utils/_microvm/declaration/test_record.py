@@ -40,8 +40,8 @@ def test_a_record_is_the_whole_declaration(raw: dict[str, Any]) -> None:
 def listed(value: Any) -> Any:
     """Lists that nobody has written are none or empty, which is the same."""
     if isinstance(value, dict):
-        lists = ("extra_args", "pcie_root_ports", "platform_oem_strings", "mkfs_extra_args")
-        lists += ("store_disk_erofs_flags", "store_disk_squashfs_flags", "kernel_params", "dns", "addresses")
+        lists = {"extra_args", "pcie_root_ports", "platform_oem_strings", "mkfs_extra_args"}
+        lists |= {"store_disk_erofs_flags", "store_disk_squashfs_flags", "kernel_params", "dns", "addresses"}
         return {key: (inner or []) if key in lists else listed(inner) for key, inner in value.items()}
     return [listed(element) for element in value] if isinstance(value, list) else value
 
