@@ -1,9 +1,9 @@
 # Copyright (c) 2026 microvm.fleet contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Asks the other hypervisors' own parsers, where their programs are installed. QEMU's is asked by an integration target.
+"""Asks the other hypervisors' own parsers, where their programs are installed. QEMU's is asked by qemu_parser.
 
-They are started with files that do not exist and must complain of those, or of KVM, and of no argument.
+They are started with files that do not exist, and must complain of those, or of KVM, and of no argument.
 """
 
 from __future__ import annotations
@@ -27,7 +27,8 @@ PROGRAMS = {
     "alioth": "alioth",
 }
 COMPLAINT = re.compile(
-    r"unexpected argument|unknown (argument|option|switch)|unrecognized|invalid value|^usage", re.I | re.M
+    r"unexpected argument|unknown (argument|option|switch)|unrecognized|invalid value|^usage",
+    re.IGNORECASE | re.MULTILINE,
 )
 
 
