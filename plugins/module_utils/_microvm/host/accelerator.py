@@ -19,6 +19,7 @@ from typing import Any, Dict
 
 from ..declaration.names import RUN_DIRECTORY
 from . import files
+from .commands import search_path
 
 CACHE = RUN_DIRECTORY + "/accelerator.json"
 """Gone when the host restarts, as it should: the answer can then be another one."""
@@ -31,12 +32,12 @@ def accelerator(kernel: str, check_mode: bool) -> str:
     """``kvm`` or ``tcg``.
 
     Check mode tries too, since it must not say anything else than the real run, but leaves no note of it. Where the
-    kernel or the hypervisor is yet to come, the device decides.
+    kernel is yet to come, or there is no QEMU to try it with, the device decides.
     """
     if not os.access("/dev/kvm", os.R_OK | os.W_OK):
         return "tcg"
     program = f"qemu-system-{platform.machine()}"
-    if check_mode and not (os.path.exists(kernel) and shutil.which(program)):
+    if not shutil.which(program, path=search_path()) or (check_mode and not os.path.exists(kernel)):
         return "kvm"
     key = f"{program} {kernel} {_changed(kernel)} {_changed(shutil.which(program) or '')}"
     known: Dict[str, Any] = json.loads(files.read_text(CACHE) or "{}")
@@ -55,12 +56,20 @@ def _changed(path: str) -> float:
         return 0
 
 
+MACHINES = {
+    "x86_64": ("microvm,accel=kvm,acpi=on,pic=off,pit=off,rtc=on", "earlyprintk=ttyS0 console=ttyS0"),
+    "aarch64": ("virt,accel=kvm,gic-version=max", "earlycon console=ttyAMA0"),
+}
+"""Machine and console by architecture."""
+
+
 def _boots(program: str, kernel: str) -> bool:
     """Whether the kernel says something under KVM."""
+    machine, console = MACHINES.get(platform.machine(), MACHINES["x86_64"])
     command = [
-        *(program, "-M", "microvm,accel=kvm,acpi=on,pic=off,pit=off,rtc=on", "-cpu", "host", "-m", "256M"),
+        *(program, "-M", machine, "-cpu", "host", "-m", "256M"),
         *("-nodefaults", "-no-user-config", "-no-reboot", "-nographic", "-serial", "stdio", "-kernel", kernel),
-        *("-append", "earlyprintk=ttyS0 console=ttyS0 reboot=t panic=-1"),
+        *("-append", f"{console} reboot=t panic=-1"),
     ]
     try:
         result = subprocess.run(

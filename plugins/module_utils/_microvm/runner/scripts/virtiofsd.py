@@ -17,6 +17,9 @@ from .shell import command, definitions, header
 # A daemon ends, with success, when its hypervisor closes the socket, as one that reboots in place does; then there must
 # be another. With any other status, all end, and systemd decides.
 _SERVE = """
+# Where distributions have the program.
+PATH=$PATH:/usr/libexec
+
 serve() { # socket, command
     local socket=$1
     shift
