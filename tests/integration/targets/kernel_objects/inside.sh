@@ -1,0 +1,57 @@
+#!/usr/bin/env bash
+# Copyright (c) 2026 microvm.fleet contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+# Runs in the guest, as root.
+
+set -eux
+exec >>/probe/log 2>&1
+export PATH=/usr/sbin:/usr/bin:/sbin:/bin
+
+groupadd --system kvm 2>/dev/null || true
+useradd --system --gid kvm microvm
+bin=/probe/package/bin
+
+# A macvtap for the hypervisor's user.
+ip link add lower type dummy
+ip link set lower up
+"$bin/macvtap-up"
+index=$(cat /sys/class/net/mv-probe/ifindex)
+[ "$(stat -c '%U %a' "/dev/tap$index")" = 'microvm 600' ]
+ip -d link show mv-probe | grep 'macvtap mode bridge'
+[ "$(cat /sys/class/net/mv-probe/address)" = 02:00:00:00:00:09 ]
+# One that was left is made anew.
+"$bin/macvtap-up"
+index=$(cat /sys/class/net/mv-probe/ifindex)
+# The hypervisor gets a descriptor for each queue.
+sed '/^exec -a/,$d' "$bin/microvm-run" >/run/open
+echo "readlink /proc/\$\$/fd/3 /proc/\$\$/fd/4" >>/run/open
+cd /run
+[ "$(bash /run/open)" = "$(printf '/dev/tap%s\n/dev/tap%s' "$index" "$index")" ]
+"$bin/macvtap-down"
+[ ! -e /sys/class/net/mv-probe ]
+"$bin/macvtap-down"
+# What is no macvtap is not ours.
+ip link add mv-probe type dummy
+"$bin/macvtap-down"
+if "$bin/macvtap-up"; then exit 1; fi
+[ -e /sys/class/net/mv-probe ]
+
+# A network card goes to vfio, to the hypervisor's user, and back to its own driver.
+device=/sys/bus/pci/devices/0000:00:10.0
+modprobe e1000e
+[ "$(basename "$(readlink "$device/driver")")" = e1000e ]
+for _ in 1 2; do
+    "$bin/pci-setup"
+    [ "$(basename "$(readlink "$device/driver")")" = vfio-pci ]
+    [ "$(stat -c %U "/dev/vfio/$(basename "$(readlink "$device/iommu_group")")")" = microvm ]
+done
+for _ in 1 2; do
+    "$bin/pci-teardown"
+    [ "$(basename "$(readlink "$device/driver")")" = e1000e ]
+done
+sed -i 's/^take .*/take 0000:00:1f.7/' "$bin/pci-setup"
+if "$bin/pci-setup" 2>/run/error; then exit 1; fi
+grep 'no PCI device' /run/error
+
+echo 'all is well'
