@@ -73,7 +73,7 @@ fi
 """
 
 _ABSOLUTE = """
-balloon_mebibytes=$1
+balloon_mebibytes=$((10#$1))
 if [ "$balloon_mebibytes" -ge {memory} ]; then
     echo "the guest has {memory} MiB; the balloon must leave some of them" >&2
     exit 2
@@ -130,4 +130,5 @@ def _function(name: str, request: Request) -> str:
 
 
 def _address(socket: str) -> str:
-    return shlex.quote(f"UNIX-CONNECT:{socat_escape(socket)}")
+    # No half-close: servers of HTTP forget a request whose sender has hung up.
+    return shlex.quote(f"UNIX-CONNECT:{socat_escape(socket)},shut-none")

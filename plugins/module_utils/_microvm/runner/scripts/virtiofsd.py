@@ -47,7 +47,8 @@ trap 'exit 1' USR1
 """
 
 _READY = """
-for socket in {sockets}; do
+sockets=({sockets})
+for socket in "${{sockets[@]}}"; do
     while [ ! -S "$socket" ]; do sleep 0.1; done
 done
 if [ -n "${{NOTIFY_SOCKET:-}}" ]; then systemd-notify --ready; fi
