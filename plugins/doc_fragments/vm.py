@@ -233,8 +233,8 @@ options:
         suboptions:
           enable:
             description:
-              - The guest's SSH server answers at the vsock too. Needs O(ignore:vsock.cid).
-              - A guest with systemd 256 or newer and an SSH server does so by itself.
+              - The guest's SSH server is expected to answer at the vsock. Needs O(ignore:vsock.cid).
+              - A guest with systemd 256 or newer and an SSH server does so by itself; the package is no other one.
             type: bool
             default: false
   interfaces:
@@ -442,7 +442,8 @@ options:
         required: true
       source:
         description:
-          - Directory of the host. Created, for the user V(microvm), if it does not exist.
+          - 'Directory of the host: an absolute path, or one below the MicroVM''s state directory.'
+          - An absolute one is created, for the user V(microvm), if it does not exist.
         type: path
         required: true
       mount_point:

@@ -36,6 +36,9 @@ SEVERAL = {"--disk", "--net", "--fs", "--device", "--vsock"}
 ALONE = {"-nodefaults", "-enable-kvm", "--enable-pci", "--no-smt", "--no-balloon", "--rng", "--entropy", "--watchdog"}
 """Options without a value."""
 
+ORDERED = {"--disk", "-drive", "--block", "-d", "--blk"}
+"""Disks: the guest knows them by their order."""
+
 ACRONYMS = {"deflateOnOOM": "deflate_on_oom", "platformOEMStrings": "platform_oem_strings"}
 FREE = {"machineOpts", "credentialFiles", "binScripts", "cpu", "extraConfig"}
 """Mappings whose keys are the user's."""
@@ -125,6 +128,10 @@ def differences(expected: Meaning, ours: Meaning) -> Iterator[str]:
     """What is missing (``-``), new (``+``) or changed (``~``), one line each."""
     for option in sorted({*expected, *ours}):
         wanted, rest = list(expected.get(option, [])), list(ours.get(option, []))
+        if option in ORDERED:
+            before, after = _order(wanted, rest), _order(rest, wanted)
+            if before != after:
+                yield f"~ order of {option}: {before} -> {after}"
         for same in [one for one in wanted if one in rest]:
             if same in rest:
                 wanted.remove(same)
@@ -139,6 +146,16 @@ def differences(expected: Meaning, ours: Meaning) -> Iterator[str]:
             yield from _changes(option, one, match)
         for new in rest:
             yield f"+ {option} {_text(new)}".rstrip()
+
+
+def _order(values: list[Value], others: list[Value]) -> list[str]:
+    """The files of the disks that both have, in their order."""
+    known = {_file(other) for other in others}
+    return [_file(one) for one in values if _file(one) in known]
+
+
+def _file(one: Value) -> str:
+    return one.get("file") or one.get("path") or one.get("", "")
 
 
 def _overlap(one: Value, other: Value) -> int:

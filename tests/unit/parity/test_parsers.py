@@ -27,7 +27,8 @@ PROGRAMS = {
     "alioth": "alioth",
 }
 COMPLAINT = re.compile(
-    r"unexpected argument|unknown (argument|option|switch)|unrecognized|invalid value|^usage",
+    r"unexpected argument|unknown (argument|option|switch)|unrecognized|invalid value|^usage"
+    r"|unknown field|ignored|mismatched|more than once",
     re.IGNORECASE | re.MULTILINE,
 )
 

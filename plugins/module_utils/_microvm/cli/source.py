@@ -45,16 +45,22 @@ def _content(file: str) -> str:
 def _parse(text: str, file: str) -> Any:
     try:
         return json.loads(text)
-    except ValueError as not_json:
+    except (ValueError, RecursionError) as not_json:
         try:
             import yaml
         except ImportError:
             raise SourceError(
                 f"{file} is not JSON ({not_json}), and PyYAML, which reads YAML, is missing here"
             ) from None
+
+    class Loader(yaml.SafeLoader):
+        """Knows the tags of Ansible, whose texts are taken as they are."""
+
+    for tag in ("!vault", "!unsafe"):
+        Loader.add_constructor(tag, lambda loader, node: str(node.value))
     try:
-        return yaml.safe_load(text)
-    except yaml.YAMLError as error:
+        return yaml.load(text, Loader)
+    except (yaml.YAMLError, ValueError, RecursionError) as error:
         raise SourceError(f"{file} is neither JSON nor YAML: {error}") from None
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import tempfile
 from dataclasses import dataclass
 from typing import Any, Dict, List, Mapping, Optional, Sequence
 
@@ -17,7 +18,7 @@ from ..declaration.parse import Declaration, clashes, parse_vm
 from ..hypervisors.interface import Command
 from ..hypervisors.registry import command
 from ..runner.package import Package
-from ..runner.render import SHARE, package
+from ..runner.render import DECLARATION_FILE, package
 from ..runner.scripts.shell import command_line, readable
 from .output import complain, say
 from .platforms import facts
@@ -43,7 +44,7 @@ def results(
     found = [_parse(place, vm, source, hypervisor) for place, vm in source.vms]
     parsed = [result for result in found if result.declaration is not None]
     declarations = [result.declaration for result in parsed if result.declaration is not None]
-    for index, error in clashes(declarations, lambda index: f"the MicroVM {declarations[index]['name']!r}, its"):
+    for index, error in clashes(declarations, lambda index: parsed[index].place or "."):
         parsed[index].error = parsed[index].error or error
     chosen = [result for result in found if name in (None, result.name)]
     for result in chosen:
@@ -141,13 +142,29 @@ def _one_as_json(result: Result) -> Dict[str, Any]:
 
 
 def write(one: Package, directory: str) -> None:
-    """Write a package, aside first. Raises SourceError where something else is in its place."""
-    if os.path.lexists(directory) and not _is_replaceable(directory):
-        raise SourceError(f"{directory} is there, and is no runner package; name another directory or remove it")
-    partial = f"{directory.rstrip('/')}.partial"
-    shutil.rmtree(partial, ignore_errors=True)
+    """Write a package, aside first. Raises SourceError where it cannot be, or something else is in its place."""
+    directory = os.path.abspath(directory)
+    if "," in directory:
+        raise SourceError(f"{directory}: a comma in a package's path means something else to hypervisors; name another")
+    try:
+        if os.path.lexists(directory) and not _is_replaceable(directory):
+            raise SourceError(f"{directory} is there, and is no runner package; name another directory or remove it")
+        os.makedirs(os.path.dirname(directory), exist_ok=True)
+        aside = tempfile.mkdtemp(prefix=f".{os.path.basename(directory)}.", dir=os.path.dirname(directory))
+        try:
+            _write(one, os.path.join(aside, "new"))
+            if os.path.lexists(directory):
+                os.rename(directory, os.path.join(aside, "old"))
+            os.rename(os.path.join(aside, "new"), directory)
+        finally:
+            shutil.rmtree(aside)
+    except OSError as error:
+        raise SourceError(f"{directory} cannot be written: {error.strerror}") from None
+
+
+def _write(one: Package, directory: str) -> None:
     for name, file in one.files.items():
-        path = os.path.join(partial, name)
+        path = os.path.join(directory, name)
         os.makedirs(os.path.dirname(path), exist_ok=True)
         if file.is_link:
             os.symlink(file.content.decode(), path)
@@ -155,9 +172,15 @@ def write(one: Package, directory: str) -> None:
         with open(path, "wb") as target:
             target.write(file.content)
         os.chmod(path, 0o755 if file.executable else 0o644)
-    shutil.rmtree(directory, ignore_errors=True)
-    os.rename(partial, directory)
 
 
 def _is_replaceable(directory: str) -> bool:
-    return os.path.isdir(os.path.join(directory, SHARE)) or (os.path.isdir(directory) and not os.listdir(directory))
+    """Nothing, or one of our packages and nothing else."""
+    if os.path.islink(directory) or not os.path.isdir(directory):
+        return False
+    if not os.listdir(directory):
+        return True
+    own = [os.path.isfile(os.path.join(directory, path)) for path in (DECLARATION_FILE, "bin/microvm-run")]
+    return (
+        all(own) and set(os.listdir(directory)) == {"bin", "share"} and os.listdir(f"{directory}/share") == ["microvm"]
+    )

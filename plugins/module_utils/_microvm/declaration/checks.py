@@ -61,9 +61,8 @@ interface_name = pattern(
     "is not an interface name: the kernel allows at most 15 characters; use letters, digits, '_', '.' and '-'",
 )
 interface_id = pattern(
-    r"[A-Za-z][A-Za-z0-9_.-]{0,14}",
-    "is not an interface's id: the kernel allows at most 15 characters and QEMU a letter first; use letters, digits, "
-    "'_', '.' and '-'",
+    r"[A-Za-z0-9][A-Za-z0-9_.-]{0,62}",
+    "is not an interface's id: use letters, digits, '_', '.' and '-', and begin with a letter or a digit",
 )
 mac_address = pattern(
     r"[0-9a-fA-F][02468aceACE]:([0-9a-fA-F]{2}:){4}[0-9a-fA-F]{2}",
@@ -92,10 +91,11 @@ package_path = pattern(
     r"[^\x00-\x1f/-][^\x00-\x1f/]*|(/[^\x00-\x1f/]+)+/?", "is neither an absolute path nor the name of a program"
 )
 oem_string = pattern(
-    r"(?!.*oem_strings)[^\x00-\x1f]+", "is not one string: write what stands between the brackets of oem_strings=[]"
+    r"(?!.*oem_strings)[^\x00-\x1f,\[\]\"]+",
+    "is not one string: write what stands between the commas of oem_strings=[], without brackets and quotes",
 )
 pci_address = pattern(
-    r"[0-9a-f]{4}:[0-9a-f]{2}:[0-9a-f]{2}\.[0-7]", "is not the address of a PCI device, such as 0000:01:00.0"
+    r"[0-9a-fA-F]{4}:[0-9a-fA-F]{2}:[0-9a-fA-F]{2}\.[0-7]", "is not the address of a PCI device, such as 0000:01:00.0"
 )
 absolute_path = pattern(r"/[^\x00-\x1f]*", "is not an absolute path: begin with '/', without control characters")
 plain_path = pattern(
@@ -108,7 +108,7 @@ state_path = pattern(
     "control characters or a leading '-'",
 )
 kernel_parameter = pattern(
-    r'[^\s"\x00-\x1f]+|[^\s"\x00-\x1f=]+="[^"\x00-\x1f]*"',
+    r'([^\s"\x00-\x1f]|"[^"\x00-\x1f]*")+',
     'is not one kernel parameter: write KEY, KEY=VALUE or KEY="VALUE WITH BLANKS"',
 )
 authorized_key = pattern(
@@ -122,6 +122,19 @@ file_path = pattern(
     r"(/(?!\.{1,2}(/|$))[^/\x00-\x1f]+)+", "is not the path of a file: write an absolute one without '.' and '..'"
 )
 digest = pattern(r"[0-9a-f]{32}", "is not a digest: it has 32 hexadecimal digits")
+SOCKET_BYTES = 107
+"""Of the path of a Unix socket (unix(7): 108, with a zero at the end)."""
+
+
+def socket_path(value: Any) -> Optional[str]:
+    """A path below the state directory, or absolute, that the kernel takes for a socket."""
+    if len(str(value).encode()) > SOCKET_BYTES:
+        return (
+            f"is {len(str(value).encode())} bytes, and a socket's path has {SOCKET_BYTES} at most; write a shorter one"
+        )
+    return state_path(value)
+
+
 package = pattern(r"[a-z0-9][a-z0-9+.-]+(:[a-z0-9]+)?", "is not the name of a Debian package")
 mirror = pattern(
     r"(https?|file|copy):[^\s]+|deb(-src)? [^\x00-\x1f]+", "is not a mirror: write a URL, or a line of sources.list(5)"

@@ -186,9 +186,12 @@ SHARES: Options = (
     Option(
         "source",
         "path",
-        "Directory of the host. Created, for the user V(microvm), if it does not exist.",
+        (
+            "Directory of the host: an absolute path, or one below the MicroVM's state directory.",
+            "An absolute one is created, for the user V(microvm), if it does not exist.",
+        ),
         required=True,
-        check=checks.absolute_path,
+        check=checks.state_path,
     ),
     Option(
         "mount_point",
@@ -206,7 +209,7 @@ SHARES: Options = (
         ),
         default="{name}-virtiofs-{tag}.sock",
         nullable=True,
-        check=checks.state_path,
+        check=checks.socket_path,
     ),
     Option(
         "security_model",

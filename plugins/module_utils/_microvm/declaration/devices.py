@@ -10,7 +10,7 @@ import posixpath
 from typing import Any, Dict, Mapping, Optional, Sequence
 
 from . import identity
-from .checks import mebibytes, pci_address
+from .checks import interface_name, mebibytes, pci_address, socket_path
 from .device_options import SHARES
 from .errors import DeclarationError
 from .names import OWN_ENTRIES
@@ -39,6 +39,9 @@ def complete_interfaces(declaration: _Vm, prefix: str) -> None:
 
 def _check_interface(interface: Mapping[str, Any], path: str) -> None:
     kind = interface["type"]
+    problem = interface_name(interface["id"]) if kind != "user" else None
+    if problem:
+        raise DeclarationError(f"{path}.id", problem)
     if interface["bridge"] and kind not in ("tap", "bridge"):
         raise DeclarationError(
             f"{path}.bridge", "is for interfaces of type tap or bridge; remove it or change the type"
@@ -147,6 +150,9 @@ def complete_shares(declaration: _Vm, prefix: str) -> None:
 def _complete_virtiofs(declaration: _Vm, share: Dict[str, Any], path: str) -> None:
     if share["socket"] == _SOCKET:
         share["socket"] = _SOCKET.format(name=declaration["name"], tag=share["tag"])
+    problem = socket_path(share["socket"] or "")
+    if share["socket"] and problem:
+        raise DeclarationError(f"{path}.socket", problem)
     if share["socket"] is None:
         raise DeclarationError(f"{path}.socket", "is required for a virtiofs share; remove the key for the default")
     if share["security_model"] != "none":
@@ -173,9 +179,11 @@ def check_devices(declaration: _Vm, prefix: str) -> None:
     seen: Dict[str, str] = {}
     for index, device in enumerate(declaration["devices"]):
         path = f"{prefix}devices[{index}]"
-        problem = pci_address(device["path"]) if device["bus"] == "pci" else None
-        if problem:
-            raise DeclarationError(f"{path}.path", problem)
+        if device["bus"] == "pci":
+            problem = pci_address(device["path"])
+            if problem:
+                raise DeclarationError(f"{path}.path", problem)
+            device["path"] = device["path"].lower()
         _refuse_repetition(seen, path, device, ("path",))
     if declaration["vsock"]["ssh"]["enable"] and declaration["vsock"]["cid"] is None:
         raise DeclarationError(f"{prefix}vsock.cid", "is required for vsock.ssh; set it, 3 or more")

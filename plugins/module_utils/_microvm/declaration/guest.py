@@ -34,7 +34,8 @@ def credentials(declaration: Declaration, by_serial: bool) -> Dict[str, str]:
     }
     for index, (interface, network) in enumerate(zip(declaration["interfaces"], guest["networks"])):
         texts[f"network.network.10-if{index}"] = _network(interface, network)
-    return {name: text for name, text in texts.items() if text}
+    # What the user gives under the same name is what is meant.
+    return {name: text for name, text in texts.items() if text and name not in declaration["credential_files"]}
 
 
 def kernel_parameters(declaration: Declaration, by_serial: bool) -> List[str]:

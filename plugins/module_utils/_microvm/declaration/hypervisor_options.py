@@ -35,7 +35,7 @@ GRAPHICS: Options = (
             "In the default, C({name}) stands for O(ignore:name).",
         ),
         default="{name}-gpu.sock",
-        check=checks.state_path,
+        check=checks.socket_path,
     ),
     Option(
         "crosvm_package",

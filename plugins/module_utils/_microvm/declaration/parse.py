@@ -70,6 +70,11 @@ def _complete_memory(declaration: Declaration, prefix: str) -> None:
         declaration["hotplugged_mem"] = declaration["hotplug_mem"]
     for key in ("mem", "hotplug_mem", "hotplugged_mem", "initial_balloon_mem"):
         declaration[key] = mebibytes(declaration[key])
+    for key in ("hotplug_mem", "hotplugged_mem", *(["mem"] if declaration["hugepage_mem"] else [])):
+        if declaration[key] % 2:
+            raise DeclarationError(
+                f"{prefix}{key}", f"{declaration[key]} MiB are not a number of pages of 2 MiB; round it"
+            )
     if declaration["hotplugged_mem"] > declaration["hotplug_mem"]:
         raise DeclarationError(
             f"{prefix}hotplugged_mem", f"is more than the {declaration['hotplug_mem']} MiB of hotplug_mem; set that too"

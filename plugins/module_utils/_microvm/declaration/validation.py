@@ -103,7 +103,28 @@ def _convert(option: Option, value: Any, path: str) -> Any:
     return _SCALARS[option.type](value, path)
 
 
+def _plain(value: Any, path: str, depth: int = 0) -> None:
+    """Refuse what JSON has not: what is written there could not be passed on."""
+    if depth > DEEPEST:
+        raise DeclarationError(path, f"is nested deeper than {DEEPEST} levels")
+    if isinstance(value, Mapping):
+        for key, element in value.items():
+            if not isinstance(key, str):
+                raise DeclarationError(path, f"has the key {key!r}, which must be a text; put it in quotes")
+            _plain(element, f"{path}.{key}", depth + 1)
+    elif isinstance(value, (list, tuple)):
+        for index, element in enumerate(value):
+            _plain(element, f"{path}[{index}]", depth + 1)
+    elif isinstance(value, str):
+        _string(value, path)
+    elif value is not None and not isinstance(value, (bool, int, float)):
+        raise DeclarationError(path, f"must be plain data, not {_describe(value)}; put it in quotes")
+    elif isinstance(value, float) and value - value != 0:
+        raise DeclarationError(path, f"{value} is no number; write one")
+
+
 def _free_mapping(option: Option, value: Mapping[Any, Any], path: str) -> Dict[str, Any]:
+    _plain(value, path)
     for key, element in value.items():
         if option.values == "str" and not isinstance(element, str):
             raise DeclarationError(f"{path}.{key}", f"must be a text, not {_describe(element)}; put it in quotes")
@@ -119,6 +140,10 @@ def _element(option: Option, value: Any, path: str) -> Any:
 def _string(value: Any, path: str) -> str:
     # A number is taken as the text that the user wrote (1024 for a size); anything with structure is a mistake.
     if isinstance(value, str):
+        try:
+            value.encode()
+        except UnicodeEncodeError:
+            raise DeclarationError(path, "has half a character, which no file can have; write it anew") from None
         return str(value)
     if isinstance(value, (int, float)) and not isinstance(value, bool):
         return str(value)
@@ -143,6 +168,9 @@ def _integer(value: Any, path: str) -> int:
             pass
     raise DeclarationError(path, f"must be a whole number, not {_describe(value)}")
 
+
+DEEPEST = 50
+"""Levels of a free mapping."""
 
 _TRUE = ("yes", "on", "true")
 _FALSE = ("no", "off", "false")

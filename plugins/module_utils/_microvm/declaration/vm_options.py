@@ -17,8 +17,8 @@ _VSOCK_SSH: Options = (
         "enable",
         "bool",
         (
-            "The guest's SSH server answers at the vsock too. Needs O(ignore:vsock.cid).",
-            "A guest with systemd 256 or newer and an SSH server does so by itself.",
+            "The guest's SSH server is expected to answer at the vsock. Needs O(ignore:vsock.cid).",
+            "A guest with systemd 256 or newer and an SSH server does so by itself; the package is no other one.",
         ),
         default=False,
     ),
@@ -196,7 +196,7 @@ _MACHINE: Options = (
         ),
         default="{name}.sock",
         nullable=True,
-        check=checks.state_path,
+        check=checks.socket_path,
     ),
     Option("pre_start", "str", "Shell commands that C(microvm-run) runs before the hypervisor.", default=""),
     Option(

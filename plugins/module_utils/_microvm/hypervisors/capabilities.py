@@ -87,8 +87,6 @@ class Capabilities:
     """Of hosts, as Nix calls them."""
     vcpus: int
     """Number of virtual processors that its machine has place for."""
-    devices: Optional[int]
-    """Number of volumes, interfaces and shares together that its machine has place for, where it is known."""
     serials: bool
     """Guests can find disks by their serial."""
     credentials: Optional[str]
@@ -110,7 +108,6 @@ CAPABILITIES: Dict[str, Capabilities] = {
     QEMU: Capabilities(
         systems=(*_LINUX, "aarch64-darwin"),
         vcpus=288,
-        devices=None,
         serials=True,
         credentials="fw_cfg",
         stop="ACPI power button over QMP; the guest needs the module `button`. On aarch64 without UEFI it needs "
@@ -122,7 +119,6 @@ CAPABILITIES: Dict[str, Capabilities] = {
     CLOUD_HYPERVISOR: Capabilities(
         systems=_LINUX,
         vcpus=254,
-        devices=None,
         serials=True,
         credentials="initrd",
         stop="`vm.power-button` over the API's socket; the guest needs the module `button`.",
@@ -133,7 +129,6 @@ CAPABILITIES: Dict[str, Capabilities] = {
     FIRECRACKER: Capabilities(
         systems=_LINUX,
         vcpus=32,
-        devices=None,
         serials=False,
         credentials="initrd",
         stop="On x86_64, Ctrl-Alt-Del over the API's socket, at which the guest reboots; it needs i8042 and atkbd. On "
@@ -145,7 +140,6 @@ CAPABILITIES: Dict[str, Capabilities] = {
     CROSVM: Capabilities(
         systems=_LINUX,
         vcpus=254,
-        devices=None,
         serials=True,
         credentials="fw_cfg",
         stop="`crosvm powerbtn`; the guest needs the module `button`.",
@@ -156,7 +150,6 @@ CAPABILITIES: Dict[str, Capabilities] = {
     KVMTOOL: Capabilities(
         systems=_LINUX,
         vcpus=255,
-        devices=None,
         serials=False,
         credentials="initrd",
         stop="Only from inside, by reboot.",
@@ -167,8 +160,6 @@ CAPABILITIES: Dict[str, Capabilities] = {
     STRATOVIRT: Capabilities(
         systems=_LINUX,
         vcpus=254,
-        # 11 on x86_64 (docs/config_guidebook.md); the random number generator and the root disk have two of them.
-        devices=9,
         serials=True,
         credentials="initrd",
         stop="Only from inside, by reboot.",
@@ -179,7 +170,6 @@ CAPABILITIES: Dict[str, Capabilities] = {
     ALIOTH: Capabilities(
         systems=_LINUX,
         vcpus=255,
-        devices=None,
         serials=False,
         credentials="fw_cfg",
         stop="Only from inside.",
@@ -190,7 +180,6 @@ CAPABILITIES: Dict[str, Capabilities] = {
     VFKIT: Capabilities(
         systems=("aarch64-darwin",),
         vcpus=255,
-        devices=None,
         serials=True,
         credentials=None,
         stop="`Stop` over the REST API's socket.",

@@ -27,6 +27,7 @@ from .interface import (
     Variable,
     join,
     program,
+    refuse_characters,
     words,
 )
 
@@ -52,6 +53,7 @@ class CloudHypervisor(Hypervisor):
         """See Hypervisor.command."""
         if not facts.has(CLOUD_HYPERVISOR, OLDEST):
             raise DeclarationError("hypervisor", f"this host's cloud-hypervisor is too old; install {OLDEST} or newer")
+        _check(declaration)
         given, others = extract(declaration["cloud_hypervisor"]["extra_args"] or [], OURS, EXTRA_ARGS)
         vsock = _vsock(declaration, given["--vsock"])
         notify = Notify(vsock["socket"]) if vsock else None
@@ -102,12 +104,19 @@ def _single(values: List[str], option: str) -> Optional[str]:
 
 
 def _value(text: str) -> str:
-    """A comma or a bracket is part of a value in quotes; a quote itself cannot be written."""
-    if '"' in text:
-        raise DeclarationError(
-            "hypervisor", f"cloud-hypervisor cannot be told {text!r}, for its quote; use another name"
-        )
+    """A comma is part of a value in quotes; _check has refused what cannot be written."""
     return f'"{text}"' if any(character in text for character in ",[]=") else text
+
+
+def _check(declaration: Declaration) -> None:
+    """Its parser counts brackets in quotes too, and has no way to write a quote."""
+    named = [("socket", declaration["socket"]), ("graphics.socket", declaration["graphics"]["socket"])]
+    named += [("store_disk", declaration["store_disk"])]
+    named += [(f"volumes[{index}].image", one["image"]) for index, one in enumerate(declaration["volumes"])]
+    for index, share in enumerate(declaration["shares"]):
+        named += [(f"shares[{index}].{key}", share[key]) for key in ("socket", "tag")]
+    for key, text in named:
+        refuse_characters(text or "", '"[]', key, CLOUD_HYPERVISOR)
 
 
 def _keys(values: Mapping[str, Any], raw: Iterable[str] = ()) -> str:
@@ -118,6 +127,16 @@ def _keys(values: Mapping[str, Any], raw: Iterable[str] = ()) -> str:
     )
 
 
+def _pairs(texts: Iterable[str], option: str) -> List[Tuple[str, str]]:
+    """The keys of all values of an option, of which each may stand there once."""
+    pairs = [pair for text in texts for pair in split_keys(text)]
+    names = [name for name, _value_ in pairs]
+    repeated = sorted({name for name in names if names.count(name) > 1})
+    if repeated:
+        raise DeclarationError(EXTRA_ARGS, f"{option} {repeated[0]}= stands there more than once; write it once")
+    return pairs
+
+
 def _many(option: str, values: Iterable[str]) -> List[str]:
     """Once, with all values: the only form that all versions take."""
     listed = list(values)
@@ -125,7 +144,7 @@ def _many(option: str, values: Iterable[str]) -> List[str]:
 
 
 def _processors(declaration: Declaration, given: Mapping[str, List[str]]) -> Tuple[str, str]:
-    pairs = [pair for text in given["--cpus"] for pair in split_keys(text)]
+    pairs = _pairs(given["--cpus"], "--cpus")
     if any(key == "boot" for key, _value_ in pairs):
         raise DeclarationError(EXTRA_ARGS, "--cpus boot= is the option vcpu; set that instead")
     return "--cpus", ",".join([f"boot={declaration['vcpu']}"] + [f"{key}={value}" for key, value in pairs])
@@ -158,7 +177,7 @@ def _memory(declaration: Declaration) -> Dict[str, Any]:
 
 
 def _platform(declaration: Declaration, facts: HostFacts, given: List[str], notify: Optional[Notify]) -> str:
-    pairs = [pair for text in given for pair in split_keys(text)]
+    pairs = _pairs(given, "--platform")
     if any(key == "oem_strings" for key, _value_ in pairs):
         raise DeclarationError(
             EXTRA_ARGS, "--platform oem_strings= is the option cloud_hypervisor.platform_oem_strings; set that instead"
@@ -166,14 +185,18 @@ def _platform(declaration: Declaration, facts: HostFacts, given: List[str], noti
     strings = list(declaration["cloud_hypervisor"]["platform_oem_strings"] or [])
     strings += [f"io.systemd.credential:vmm.notify_socket={notify.credential}"] if notify else []
     key = "system_uuid" if facts.has(CLOUD_HYPERVISOR, 53) else "uuid"
-    ours = {} if any(name == key for name, _value_ in pairs) else {key: as_uuid(declaration["machine_id"])}
+    ours = (
+        {}
+        if any(name in ("uuid", "system_uuid") for name, _value_ in pairs)
+        else {key: as_uuid(declaration["machine_id"])}
+    )
     options = {**ours, **({"oem_strings": f"[{','.join(strings)}]"} if strings else {}), **dict(pairs)}
     return _keys(options, raw=options)
 
 
 def _vsock(declaration: Declaration, given: List[str]) -> Dict[str, str]:
     """What the user has written of it, our identifier and our socket joined; empty where there is none."""
-    pairs = dict(split_keys(_single(given, "--vsock") or ""))
+    pairs = {name: value.strip('"') for name, value in split_keys(_single(given, "--vsock") or "")}
     cid = declaration["vsock"]["cid"]
     if not pairs and cid is None:
         return {}

@@ -73,8 +73,6 @@ class Firecracker(Hypervisor):
 
 
 def _check(declaration: Declaration, facts: HostFacts) -> None:
-    if declaration["hugepage_mem"] and declaration["mem"] % 2:
-        raise DeclarationError("mem", "of huge pages must be an even number of MiB for firecracker")
     if declaration["hugepage_mem"] and not facts.has(FIRECRACKER, 1, 7):
         raise DeclarationError("hugepage_mem", "needs firecracker 1.7; this host's is older")
     if declaration["firecracker"]["cpu"] and not facts.has(FIRECRACKER, 1, 13):

@@ -164,6 +164,8 @@ class Command:
     appended: Tuple[str, ...] = ()
     """Names of the credentials that the initial RAM disk is given, and the descriptor that it is then open at."""
     appended_at: int = 0
+    needs_home: bool = False
+    """It keeps its control socket in its home, which is the state directory then."""
     needs_terminal: bool = False
     """The hypervisor does not start where standard input is no terminal."""
     programs: Tuple[str, ...] = ()

@@ -68,6 +68,7 @@ class Kvmtool(Hypervisor):
             balloon=_balloon(declaration, name),
             appended=initrd.names,
             appended_at=initrd.descriptor,
+            needs_home=True,
         )
 
 

@@ -13,7 +13,7 @@ from ..declaration.options import Options
 from ..declaration.parse import Declaration
 from ..declaration.vm_options import VM_OPTIONS
 from .alioth import Alioth
-from .capabilities import KVMTOOL, QEMU, SUPPORT, SWITCHED, able
+from .capabilities import CAPABILITIES, KVMTOOL, QEMU, SUPPORT, SWITCHED, able
 from .cloud_hypervisor import CloudHypervisor
 from .crosvm import Crosvm
 from .firecracker import Firecracker
@@ -67,7 +67,7 @@ def check(declaration: Declaration, facts: HostFacts, path: str = "") -> None:
             if name not in names:
                 raise DeclarationError(_join(path, place), f"{name} cannot do this; these can: {', '.join(names)}")
     _check_platform(declaration, facts, path)
-    _check_numbers(declaration, path)
+    _check_processors(declaration, path)
 
 
 def _counts(key: str, declaration: Declaration) -> bool:
@@ -124,19 +124,11 @@ def _check_platform(declaration: Declaration, facts: HostFacts, path: str) -> No
         )
 
 
-def _check_numbers(declaration: Declaration, path: str) -> None:
-    hypervisor = HYPERVISORS[declaration["hypervisor"]]
-    most = hypervisor.capabilities
-    if declaration["vcpu"] > most.vcpus:
+def _check_processors(declaration: Declaration, path: str) -> None:
+    name, most = declaration["hypervisor"], CAPABILITIES[declaration["hypervisor"]].vcpus
+    if declaration["vcpu"] > most:
         raise DeclarationError(
-            _join(path, "vcpu"), f"{declaration['vcpu']} are more than {hypervisor.name}'s {most.vcpus}; declare fewer"
-        )
-    devices = sum(len(declaration[key]) for key in ("interfaces", "volumes", "shares"))
-    if most.devices is not None and devices > most.devices:
-        raise DeclarationError(
-            _join(path, "volumes"),
-            f"{devices} volumes, interfaces and shares are more than the {most.devices} that {hypervisor.name} has "
-            "place for; declare fewer",
+            _join(path, "vcpu"), f"{declaration['vcpu']} are more than {name}'s {most}; declare fewer"
         )
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import Any, Dict, List, Mapping, Optional
 
+from ..declaration.errors import DeclarationError
 from ..declaration.guest import disk_names, disk_serial, kernel_parameters
 from ..declaration.identity import STORE_SERIAL
 from ..declaration.parse import Declaration
@@ -28,6 +29,8 @@ from .interface import (
 
 FIRST_DESCRIPTOR = 3
 MOST_QUEUES = 16
+MOST_DEVICES = {"x86_64": 11, "aarch64": 160}
+"""Its docs/config_guidebook.md."""
 HUGE_PAGES = "/dev/hugepages"
 TERMINAL = "unbuffer"
 """Of the package expect: gives it the terminal that its console asks for."""
@@ -43,6 +46,7 @@ class Stratovirt(Hypervisor):
     def command(self, declaration: Declaration, facts: HostFacts) -> Command:
         """See Hypervisor.command."""
         _check(declaration)
+        _check_devices(declaration, facts)
         macvtaps = _macvtaps(declaration)
         last = FIRST_DESCRIPTOR + sum(map(len, macvtaps.values()))
         initrd = appendix.initrd(declaration, last)
@@ -84,6 +88,15 @@ def _check(declaration: Declaration) -> None:
     for index, share in enumerate(declaration["shares"]):
         for key in ("socket", "tag"):
             refuse_characters(share[key], ",", f"shares[{index}].{key}", STRATOVIRT)
+
+
+def _check_devices(declaration: Declaration, facts: HostFacts) -> None:
+    others = [True, declaration["store_disk"], declaration["balloon"], declaration["vsock"]["cid"]]
+    lists = {key: len(declaration[key]) for key in ("volumes", "interfaces", "shares")}
+    total, most = sum(map(bool, others)) + sum(lists.values()), MOST_DEVICES[facts.architecture]
+    if total > most:
+        longest = max(lists, key=lambda key: lists[key])
+        raise DeclarationError(longest, f"{total} devices in all are more than stratovirt's {most}; declare fewer")
 
 
 def _machine(declaration: Declaration, facts: HostFacts) -> str:

@@ -62,13 +62,18 @@ class Vfkit(Hypervisor):
 
 
 def _check(declaration: Declaration) -> None:
-    """Its parser has no way to write a comma in a value."""
+    """Its parser has no way to write a comma or a quote in a value."""
     named: List[Tuple[str, Any]] = [(key, declaration[key]) for key in ("kernel", "initrd_path", "store_disk")]
     named += [(f"volumes[{index}].image", one["image"]) for index, one in enumerate(declaration["volumes"])]
     for index, share in enumerate(declaration["shares"]):
         named += [(f"shares[{index}].{key}", share[key]) for key in ("source", "tag")]
+    named += [("socket", declaration["socket"])]
     for key, text in named:
-        refuse_characters(text or "", ",", key, VFKIT)
+        refuse_characters(text or "", ',"', key, VFKIT)
+    for index, parameter in enumerate(declaration["kernel_params"]):
+        # A quote only switches the quoting of commas off and on, and stays in the text.
+        if '"' in parameter:
+            refuse_characters(parameter, ",", f"kernel_params[{index}]", VFKIT)
 
 
 def _devices(*devices: str) -> List[str]:
@@ -79,8 +84,7 @@ def _boot_loader(declaration: Declaration) -> str:
     console = "console=tty0" if declaration["graphics"]["enable"] else "console=hvc0"
     parameters = " ".join([console, "reboot=t", "panic=-1", *kernel_parameters(declaration, by_serial=True)])
     initrd = f",initrd={declaration['initrd_path']}" if declaration["initrd_path"] else ""
-    quoted = parameters.replace("\\", "\\\\").replace('"', '\\"')
-    return f'linux,kernel={declaration["kernel"]}{initrd},cmdline="{quoted}"'
+    return f'linux,kernel={declaration["kernel"]}{initrd},cmdline="{parameters}"'
 
 
 def _disks(declaration: Declaration) -> List[str]:

@@ -61,7 +61,7 @@ def writable_paths(declaration: Declaration) -> Tuple[str, ...]:
     volumes = [volume["image"] for volume in declaration["volumes"] if not volume["read_only"]]
     # An image that is yet to be made needs a directory to be made in.
     volumes = [posixpath.dirname(image) for image in volumes if image.startswith("/")]
-    shares = [share["source"] for share in declaration["shares"] if not share["read_only"]]
+    shares = [source for source, share in _external_shares(declaration) if not share["read_only"]]
     sockets = [declaration["socket"], *(share["socket"] for share in declaration["shares"])]
     directories = [posixpath.dirname(socket) for socket in sockets if socket and socket.startswith("/")]
     return tuple(sorted({*volumes, *shares, *directories}))
@@ -69,7 +69,11 @@ def writable_paths(declaration: Declaration) -> Tuple[str, ...]:
 
 def external_directories(declaration: Declaration) -> Tuple[str, ...]:
     """Directories outside of the state directory that must be there before the MicroVM starts."""
-    return tuple(sorted({*writable_paths(declaration), *(share["source"] for share in declaration["shares"])}))
+    return tuple(sorted({*writable_paths(declaration), *(source for source, _share in _external_shares(declaration))}))
+
+
+def _external_shares(declaration: Declaration) -> List[Tuple[str, Dict[str, Any]]]:
+    return [(share["source"], share) for share in declaration["shares"] if share["source"].startswith("/")]
 
 
 def _interfaces(declaration: Declaration, kind: str) -> List[Dict[str, Any]]:
@@ -96,7 +100,7 @@ def _scripts(declaration: Declaration, built: Command) -> Dict[str, File]:
     if built.shutdown is not None:
         texts["microvm-shutdown"] = control.microvm_shutdown(name, built.shutdown)
     if built.balloon is not None:
-        texts["microvm-balloon"] = control.microvm_balloon(name, built.balloon, declaration["mem"])
+        texts["microvm-balloon"] = control.microvm_balloon(name, built.balloon, declaration["mem"], built.needs_home)
     addresses = _devices(declaration, "pci")
     if addresses:
         texts["pci-setup"] = pci.pci_setup(name, addresses)

@@ -47,7 +47,7 @@ def volumes(target: Machine) -> List[str]:
     """Disks in the order of the declaration, called as Linux calls them."""
     arguments: List[str] = []
     for volume, drive in zip(target.declaration["volumes"], disk_names(target.declaration)):
-        options = [f"id={drive},format={FORMATS[volume['image_type']]},file={escape(volume['image'])}"]
+        options = [f"id={drive},format={FORMATS[volume['image_type']]},file={escape(_file(volume['image']))}"]
         options += [f"if=none,aio={_aio(target)},discard=unmap"]
         options += ["cache=none"] if volume["direct"] else []
         options += [f"read-only={switch(volume['read_only'])}"]
@@ -55,6 +55,11 @@ def volumes(target: Machine) -> List[str]:
         device = f"virtio-blk-{target.bus},drive={drive}" + (f",serial={serial}" if serial else "")
         arguments += ["-drive", ",".join(options), "-device", device]
     return arguments
+
+
+def _file(image: str) -> str:
+    """What stands before a colon is a protocol to QEMU, unless it has a slash."""
+    return image if image.startswith("/") or ":" not in image else f"./{image}"
 
 
 def share(target: Machine, index: int, one: Mapping[str, Any]) -> List[str]:

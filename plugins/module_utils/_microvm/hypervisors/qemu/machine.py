@@ -60,10 +60,10 @@ class Machine:
     @property
     def accel(self) -> str:
         """``kvm``, ``tcg``, or several that QEMU tries in this order."""
+        if self.architecture != self.facts.architecture or self.declaration["accel"] == "tcg":
+            return "tcg"
         if self.facts.system == "darwin":
             return "hvf:tcg"
-        if self.architecture != self.facts.architecture:
-            return "tcg"
         if self.facts.accel != "auto":
             return self.facts.accel
         # No processor is `host` without KVM, so only a declared one can fall back.
@@ -127,6 +127,10 @@ class Machine:
             raise DeclarationError(
                 "cpu", f"is required to emulate {self.architecture} on {self.facts.architecture}; max is every feature"
             )
+        self._check_system()
+        for index, interface in enumerate(declaration["interfaces"]):
+            if not interface["id"][0].isalpha():
+                raise DeclarationError(f"interfaces[{index}].id", f"{QEMU} wants a letter first; use another name")
         if declaration["accel"] == "kvm" and self.accel == "tcg":
             raise DeclarationError("accel", f"KVM of {self.facts.architecture} runs no {self.architecture}; say auto")
         for name in declaration["credential_files"]:
@@ -137,6 +141,21 @@ class Machine:
                 )
         if declaration["graphics"]["vulkan"] and declaration["graphics"]["backend"] == "cocoa":
             raise DeclarationError("graphics.vulkan", "the backend cocoa has no Vulkan; remove one of the two")
+
+    def _check_system(self) -> None:
+        """What QEMU has on Linux only."""
+        declaration = self.declaration
+        if self.facts.system == "linux":
+            return
+        found = [f"interfaces[{i}].type" for i, one in enumerate(declaration["interfaces"]) if one["type"] != "user"]
+        found += [f"shares[{i}].proto" for i, one in enumerate(declaration["shares"]) if one["proto"] == "virtiofs"]
+        found += [f"devices[{i}].bus" for i, one in enumerate(declaration["devices"]) if one["bus"] == "pci"]
+        found += ["hugepage_mem"] if declaration["hugepage_mem"] else []
+        found += ["vsock.cid"] if declaration["vsock"]["cid"] is not None else []
+        found += ["register_with_machined"] if declaration["register_with_machined"] else []
+        found += ["accel"] if declaration["accel"] == "kvm" else []
+        if found:
+            raise DeclarationError(found[0], "needs a host with Linux; remove it, or run this MicroVM on one")
 
 
 def machine(target: Machine) -> List[Text]:
@@ -165,7 +184,8 @@ def _user(target: Machine) -> List[str]:
 
 def _machine_options(target: Machine) -> str:
     declared = target.declaration["qemu"]["machine_opts"]
-    options: Dict[str, str] = _default_options(target) if declared is None else declared
+    # Without an accelerator QEMU takes TCG, for which the processor's model is another one.
+    options: Dict[str, str] = _default_options(target) if declared is None else {"accel": target.accel, **declared}
     return ",".join([target.type] + [f"{key}={escape(options[key])}" for key in sorted(options)])
 
 
@@ -225,13 +245,15 @@ def memory(target: Machine) -> List[str]:
 
 
 def sandbox(target: Machine) -> List[str]:
-    """QEMU's filter of system calls; the bridge helper and ports that lead to the host need programs."""
-    if target.facts.system != "linux":
+    """QEMU's filter of system calls. The bridge helper, ports that lead to the host and Vulkan need programs."""
+    if target.facts.system != "linux" or "-sandbox" in (target.declaration["qemu"]["extra_args"] or []):
         return []
     denied = dict(SANDBOX)
     if any(interface["type"] == "bridge" for interface in target.declaration["interfaces"]):
         del denied["spawn"], denied["elevateprivileges"]
-    if any(port["from"] == "guest" for port in target.declaration["forward_ports"]):
+    graphics = target.declaration["graphics"]
+    starts_renderer = graphics["enable"] and graphics["vulkan"]
+    if starts_renderer or any(port["from"] == "guest" for port in target.declaration["forward_ports"]):
         denied.pop("spawn", None)
     return ["-sandbox", ",".join(["on"] + [f"{key}={value}" for key, value in denied.items()])]
 

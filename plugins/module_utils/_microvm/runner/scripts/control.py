@@ -10,7 +10,7 @@ import shlex
 
 from ...declaration.names import PROCESS_FILE
 from ...hypervisors.interface import Balloon, CommandRequest, HttpRequest, QmpRequest, Request, Shutdown
-from .shell import command, header, quoted, socat_escape
+from .shell import HOME, command, header, quoted, socat_escape
 
 # The number of a process that has ended may be another's; its start time is not.
 _IS_RUNNING = f"""
@@ -107,12 +107,13 @@ def microvm_shutdown(name: str, shutdown: Shutdown) -> str:
     return script + _IS_RUNNING + _SHUTDOWN.format(timeout=shutdown.timeout)
 
 
-def microvm_balloon(name: str, balloon: Balloon, memory: int) -> str:
+def microvm_balloon(name: str, balloon: Balloon, memory: int, needs_home: bool = False) -> str:
     """Tells how many MiB the balloon takes from the guest, of ``memory`` MiB in all.
 
     Where a hypervisor can only be told a difference, that is what is told.
     """
-    script = header(f"Sets the size of the balloon of MicroVM {name}.") + _function("request", balloon.request)
+    script = header(f"Sets the size of the balloon of MicroVM {name}.") + (HOME if needs_home else "")
+    script += _function("request", balloon.request)
     if balloon.shrink is not None:
         usage = _SIZE.format(pattern="[-+]?[0-9]+", usage="MIB: more, or with - before it less, for the balloon")
         return script + _function("shrink", balloon.shrink) + usage + _RELATIVE

@@ -36,12 +36,11 @@ busctl call org.freedesktop.machine1 /org/freedesktop/machine1 org.freedesktop.m
 def microvm_register(declaration: Declaration) -> str:
     """Registers the process whose number it is given, with the machine id."""
     name = shlex.quote(declaration["name"])
-    leader = "LEADER"
     parameters = {"name": declaration["name"], "id": as_uuid(declaration["machine_id"]), "class": "vm"}
-    parameters.update(service="microvm.fleet", leader=leader)
+    parameters["service"] = "microvm.fleet"
     if declaration["vsock"]["cid"] is not None:
         parameters["vSockCid"] = declaration["vsock"]["cid"]
-    text = shlex.quote(json.dumps(parameters)).replace(f'"{leader}"', "'\"$leader\"'")
+    text = shlex.quote(json.dumps(parameters)[:-1] + ', "leader": ') + '"$leader"' + shlex.quote("}")
     octets = bytes.fromhex(declaration["machine_id"])
     identity = " ".join([str(len(octets)), *map(str, octets)])
     script = header(f"Registers MicroVM {declaration['name']} with systemd-machined.")

@@ -12,7 +12,7 @@ from typing import Any, List, Mapping
 from ...declaration.names import PROCESS_FILE
 from ...declaration.parse import Declaration
 from ...hypervisors.interface import Command, TapDevice, Variable, Word
-from .shell import command, definitions, header, socat_escape
+from .shell import HOME, command, definitions, header, socat_escape
 
 # Formatted beside its place and then given its name: a start that is killed leaves no half image, and an image that
 # exists is never formatted. Copies on write make a file system inside of a file slow, so btrfs is asked for none.
@@ -21,6 +21,10 @@ create_volume() { # image, MiB, mkfs and its arguments
     local image=$1 size=$2 partial=$1.partial
     shift 2
     if [ -e "$image" ]; then return; fi
+    if [ -L "$image" ]; then
+        echo "$image is a link that leads nowhere" >&2
+        exit 1
+    fi
     echo "creating $image: $size MiB, $1"
     rm -f -- "$partial"
     (umask 077 && : > "$partial")
@@ -29,6 +33,10 @@ create_volume() { # image, MiB, mkfs and its arguments
     "$@" "$partial"
     sync "$partial"
     mv -n "$partial" "$image"
+    if [ -e "$partial" ]; then
+        echo "$image was made by somebody else meanwhile" >&2
+        exit 1
+    fi
     sync "$(dirname "$image")"
 }
 """
@@ -45,8 +53,9 @@ tap_device() { # name of a macvtap
 # The kernel unpacks one archive after the other. What is made here has a name for a moment only, in memory, and for
 # nobody else; then only the hypervisor can open it.
 _APPEND = """
-# Appends credentials to the initial RAM disk.
-appended=$(mktemp -d /dev/shm/microvm.XXXXXXXX)
+# Appends credentials to the initial RAM disk. What a start that was killed has left goes first.
+find /dev/shm -maxdepth 1 -user "$(id -u)" -name 'microvm.{name}.????????' -exec rm -rf {{}} +
+appended=$(mktemp -d /dev/shm/microvm.{name}.XXXXXXXX)
 trap 'rm -rf "$appended"' EXIT
 mkdir -p "$appended/.extra/system_credentials"
 credential() {{ # file, name
@@ -105,7 +114,7 @@ if [ ! -t 0 ]; then terminal=(unbuffer); fi
 def microvm_run(declaration: Declaration, built: Command) -> str:
     """The script. It runs in the state directory."""
     script = header(f"Runs MicroVM {declaration['name']} in the working directory.")
-    script += definitions([*built.argv, *built.companion])
+    script += definitions([*built.argv, *built.companion]) + (HOME if built.needs_home else "")
     if declaration["pre_start"]:
         script += f"\n{declaration['pre_start'].rstrip()}\n"
     calls = [_volume_call(volume) for volume in declaration["volumes"] if volume["auto_create"]]
@@ -157,7 +166,7 @@ def _append(declaration: Declaration, built: Command) -> str:
     initrd = shlex.quote(declaration["initrd_path"])
     own = any(name not in files for name in built.appended)
     return (definitions([Word((Variable.PACKAGE,))]) if own else "") + _APPEND.format(
-        calls="".join(calls), initrd=initrd, descriptor=built.appended_at
+        name=declaration["name"], calls="".join(calls), initrd=initrd, descriptor=built.appended_at
     )
 
 

@@ -14,6 +14,9 @@ from ...hypervisors.interface import Part, TapDevice, Variable, Word
 HEADER = "#!/usr/bin/env bash\n# {purpose}\nset -euo pipefail\n"
 """`env`, since not every distribution has bash in the same place."""
 
+HOME = "export HOME=$PWD\n"
+"""For a hypervisor that keeps its control socket in its home."""
+
 _PACKAGE = 'package=$(dirname "$(dirname "$(readlink -f "$0")")")\n'
 
 # A kernel without KVM's clock measures the processor's frequency against a timer, and gets it wrong under load.
@@ -22,7 +25,7 @@ _TSC_PARAMETER = """\
 cpufreq=/sys/devices/system/cpu/cpu0/cpufreq
 if [ -r "$cpufreq/base_frequency" ]; then
     frequency=$(cat "$cpufreq/base_frequency")
-elif [ ! -e "$cpufreq" ]; then
+elif [ ! -e "$cpufreq" ] && [ -r /proc/cpuinfo ]; then
     frequency=$(sed -n '/^cpu MHz/{s/[^0-9]//gp;q;}' /proc/cpuinfo)
 else
     frequency=

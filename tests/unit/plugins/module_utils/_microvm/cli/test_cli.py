@@ -49,7 +49,7 @@ def test_standard_input(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureF
     assert main(["validate", "-"]) == 0
 
 
-@pytest.mark.parametrize("text", ["", "3", "[", "{}", "microvm_vms: 3", "a: !vault |\n  x", "\0"])
+@pytest.mark.parametrize("text", ["", "3", "[", "{}", "microvm_vms: 3", "a: !other x", "a: 9999-99-99", "\0"])
 def test_files_without_declarations(text: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "f").write_text(text)
     assert main(["render", str(tmp_path / "f")]) == 1
@@ -107,3 +107,60 @@ def test_what_is_no_package_is_not_replaced(tmp_path: Path) -> None:
 def test_nothing_is_written_where_something_is_refused(tmp_path: Path) -> None:
     assert main(["render", write(tmp_path / "f", [ONE, BAD]), "--output", str(tmp_path / "all")]) == 1
     assert not (tmp_path / "all").exists()
+
+
+def test_one_name_is_one_microvm_s(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    file = write(tmp_path / "f", [{"name": "a", "kernel": "/k"}, {"name": "a", "kernel": "/other"}])
+    assert main(["render", file, "--json"]) == 1
+    assert json.loads(capsys.readouterr().out)["a"]["refused"]["path"] == "name"
+    assert main(["render", file, "--output", str(tmp_path / "all")]) == 1
+
+
+@pytest.mark.parametrize("place", ["prefix", "link"])
+def test_what_only_looks_like_a_package_stays(place: str, tmp_path: Path) -> None:
+    file = write(tmp_path / "f", ONE)
+    target = tmp_path / place
+    if place == "link":
+        assert main(["render", file, "--output", str(tmp_path / "package")]) == 0
+        target.symlink_to("package")
+    else:
+        (target / "share" / "microvm").mkdir(parents=True)
+        (target / "lib").mkdir()
+    (tmp_path / f"{place}.partial").mkdir()
+    before = sorted(path.name for path in tmp_path.rglob("*"))
+    assert main(["render", file, "--output", str(target)]) == 1
+    assert sorted(path.name for path in tmp_path.rglob("*")) == before
+
+
+@pytest.mark.parametrize("place", ["/proc/x", "", "/dev/null", "a,b"])
+def test_places_that_cannot_be_written(place: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert main(["render", write(tmp_path / "f", ONE), "--output", place]) == 1
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "firecracker: {extra_config: {a: 2020-01-01}}",
+        "firecracker: {cpu: {1: 2, b: 3}}",
+        "firecracker: {extra_config: &a {x: *a}}",
+        "firecracker: {extra_config: {a: .nan}}",
+        "firecracker: {extra_config: {a: !!set {b}}}",
+        'pre_start: "\\ud800"',
+    ],
+)
+def test_what_json_has_not(text: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "f").write_text(f"name: a\nkernel: /k\nhypervisor: firecracker\n{text}\n")
+    assert main(["render", str(tmp_path / "f"), "--json"]) == 1
+    assert json.loads(capsys.readouterr().out)["a"]["refused"]["path"]
+
+
+def test_depths_and_lengths(tmp_path: Path) -> None:
+    for text in ("[" * 100_000, '{"name": ' + "9" * 5000 + "}"):
+        (tmp_path / "f").write_text(text)
+        assert main(["render", str(tmp_path / "f"), "--json"]) == 1
+
+
+def test_files_of_ansible(tmp_path: Path) -> None:
+    (tmp_path / "f").write_text("other: !vault |\n  $ANSIBLE_VAULT\nmicrovm_vms: [{name: a, kernel: !unsafe /k}]\n")
+    assert main(["validate", str(tmp_path / "f")]) == 0

@@ -1,0 +1,148 @@
+# Copyright (c) 2026 microvm.fleet contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""What is easily forgotten of single hypervisors."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from ansible_collections.microvm.fleet.plugins.module_utils._microvm.declaration.errors import DeclarationError
+from ansible_collections.microvm.fleet.plugins.module_utils._microvm.declaration.parse import parse_vm
+from ansible_collections.microvm.fleet.plugins.module_utils._microvm.hypervisors import registry
+from ansible_collections.microvm.fleet.plugins.module_utils._microvm.hypervisors.interface import HostFacts
+from ansible_collections.microvm.fleet.plugins.module_utils._microvm.runner.render import render
+from ansible_collections.microvm.fleet.plugins.module_utils._microvm.runner.scripts.shell import readable
+
+VM: dict[str, Any] = {"name": "vm", "kernel": "/k", "initrd_path": "/i"}
+LINUX = HostFacts()
+MAC = HostFacts("aarch64", "auto", "darwin")
+VOLUME = {"image": "v", "size": 1}
+
+
+def line(hypervisor: str, facts: HostFacts = LINUX, **options: Any) -> str:
+    command = registry.command(parse_vm({**VM, "hypervisor": hypervisor, **options}), facts)
+    return " ".join(readable(word) for word in command.argv)
+
+
+def refused(hypervisor: str, facts: HostFacts = LINUX, **options: Any) -> str:
+    with pytest.raises(DeclarationError) as refusal:
+        line(hypervisor, facts, **options)
+    return refusal.value.path
+
+
+@pytest.mark.parametrize("options", [{}, {"acpi": "on"}])
+def test_machine_options_of_the_user_have_an_accelerator(options: dict[str, str]) -> None:
+    assert ",accel=kvm" in line("qemu", qemu={"machine_opts": options}).replace("-M microvm,acpi=on", "-M microvm")
+    assert "accel=tcg" in line("qemu", qemu={"machine_opts": {"accel": "tcg"}})
+
+
+def test_qemu_may_start_what_was_asked_for() -> None:
+    assert "spawn=deny" in line("qemu", graphics={"enable": True})
+    assert "spawn=deny" not in line("qemu", graphics={"enable": True, "vulkan": "venus"})
+    own = line("qemu", qemu={"extra_args": ["-sandbox", "on"]})
+    assert own.count("-sandbox") == 1
+
+
+def test_a_colon_is_no_protocol() -> None:
+    assert "file=./a:b.img," in line("qemu", volumes=[{"image": "a:b.img", "size": 1}])
+    assert "file=/a:b.img," in line("qemu", volumes=[{"image": "/a:b.img", "size": 1}])
+
+
+@pytest.mark.parametrize("hypervisor", ["qemu", "crosvm", "alioth", "kvmtool"])
+def test_a_credential_of_the_user_replaces_ours(hypervisor: str) -> None:
+    options: dict[str, Any] = {"credential_files": {"system.hostname": "/x"}, "guest": {"enable": True}}
+    command = line(hypervisor, **options)
+    assert command.count("system.hostname") == (0 if hypervisor == "kvmtool" else 1)
+    files = render(parse_vm({**VM, "hypervisor": hypervisor, **options}), HostFacts()).files
+    assert "share/microvm/credentials/system.hostname" not in files
+
+
+def test_vfkit_has_no_escapes() -> None:
+    options: dict[str, Any] = {"kernel_params": ['x="a b"', "y=a\\b", "z=1,2"]}
+    assert 'x="a b" y=a\\b z=1,2"' in line("vfkit", MAC, **options)
+    assert refused("vfkit", MAC, kernel_params=['x="a,b"']) == "kernel_params[0]"
+    assert refused("vfkit", MAC, volumes=[{"image": 'a"b', "size": 1}]) == "volumes[0].image"
+
+
+@pytest.mark.parametrize("image", ["a[b", "a]b", 'a"b'])
+def test_what_cloud_hypervisor_cannot_be_told(image: str) -> None:
+    assert refused("cloud-hypervisor", volumes=[{"image": image, "size": 1}]) == "volumes[0].image"
+
+
+@pytest.mark.parametrize("text", ["a,b", "x]y", "[x", 'a"b'])
+def test_oem_strings_are_single_ones(text: str) -> None:
+    path = refused("cloud-hypervisor", cloud_hypervisor={"platform_oem_strings": [text]})
+    assert path == "cloud_hypervisor.platform_oem_strings[0]"
+
+
+@pytest.mark.parametrize("key", ["uuid", "system_uuid"])
+def test_the_user_s_uuid_is_the_machine_s(key: str) -> None:
+    command = line("cloud-hypervisor", cloud_hypervisor={"extra_args": ["--platform", f"{key}=1"]})
+    assert command.count("uuid=") == 1
+
+
+def test_a_key_of_an_option_stands_there_once() -> None:
+    for extra in (["--cpus", "max=8", "--cpus", "max=4"], ["--platform=a=1", "--platform=a=2"]):
+        assert refused("cloud-hypervisor", cloud_hypervisor={"extra_args": extra}) == "cloud_hypervisor.extra_args"
+    quoted = line("cloud-hypervisor", cloud_hypervisor={"extra_args": ["--vsock", 'cid=3,socket="a,b"']})
+    assert '--vsock cid=3,socket="a,b"' in quoted
+
+
+@pytest.mark.parametrize(
+    ("options", "path"),
+    [
+        ({"interfaces": [{"type": "tap"}]}, "interfaces[0].type"),
+        ({"vsock": {"cid": 3}}, "vsock.cid"),
+        ({"hugepage_mem": True}, "hugepage_mem"),
+        ({"devices": [{"bus": "pci", "path": "0000:01:00.0"}]}, "devices[0].bus"),
+        ({"shares": [{"tag": "a", "source": "/a", "proto": "virtiofs"}]}, "shares[0].proto"),
+        ({"accel": "kvm"}, "accel"),
+    ],
+)
+def test_what_qemu_has_on_linux_only(options: dict[str, Any], path: str) -> None:
+    assert refused("qemu", MAC, **options) == path
+
+
+def test_qemu_on_a_mac() -> None:
+    assert "accel=hvf:tcg" in line("qemu", MAC) and "accel=tcg" in line("qemu", MAC, accel="tcg")
+    assert "-M microvm,accel=tcg" in line("qemu", MAC, guest_system="x86_64-linux", cpu="max")
+
+
+def test_stratovirt_has_place_for_eleven() -> None:
+    volumes = [{"image": f"{index}", "size": 1} for index in range(10)]
+    assert line("stratovirt", volumes=volumes)
+    assert refused("stratovirt", volumes=volumes, vsock={"cid": 3}) == "volumes"
+    assert refused("stratovirt", interfaces=[{"type": "tap"}] * 11) == "interfaces"
+    assert line("stratovirt", HostFacts("aarch64"), volumes=volumes, balloon=True, vsock={"cid": 3})
+
+
+def test_names_of_interfaces() -> None:
+    assert "id=a-very-long-user-net" in line("qemu", interfaces=[{"type": "user", "id": "a-very-long-user-net"}])
+    assert refused("qemu", interfaces=[{"type": "tap", "id": "a-very-long-tap-name"}]) == "interfaces[0].id"
+    assert refused("qemu", interfaces=[{"type": "tap", "id": "0tap"}]) == "interfaces[0].id"
+    assert "tap=0tap" in line("cloud-hypervisor", interfaces=[{"type": "tap", "id": "0tap"}])
+
+
+def test_addresses_of_devices_are_written_in_lower_case() -> None:
+    assert "0000:0a:00.0" in line("qemu", devices=[{"bus": "pci", "path": "0000:0A:00.0"}])
+
+
+def test_sockets_have_short_paths() -> None:
+    assert refused("qemu", socket="/" + "s" * 120) == "socket"
+    share = {"tag": "t" * 36, "source": "/a", "proto": "virtiofs"}
+    assert refused("qemu", name="n" * 63, shares=[share]) == "shares[0].socket"
+
+
+@pytest.mark.parametrize(
+    ("options", "path"),
+    [({"mem": 63, "hugepage_mem": True}, "mem"), ({"hotplug_mem": 3, "qemu": {"machine": "q35"}}, "hotplug_mem")],
+)
+def test_pages_are_whole(options: dict[str, Any], path: str) -> None:
+    assert refused("qemu", **options) == path
+
+
+def test_kvmtool_keeps_its_socket_in_the_state_directory() -> None:
+    files = render(parse_vm({**VM, "hypervisor": "kvmtool", "balloon": True}), HostFacts()).files
+    assert all(b"export HOME=$PWD" in files[f"bin/{name}"].content for name in ("microvm-run", "microvm-balloon"))
