@@ -65,7 +65,9 @@ def check(declaration: Declaration, facts: HostFacts, path: str = "") -> None:
         if key in SUPPORT and _counts(key, declaration):
             names = able(key, value)
             if name not in names:
-                raise DeclarationError(_join(path, place), f"{name} cannot do this; these can: {', '.join(names)}")
+                what = repr(value) if isinstance(value, (str, int)) and not isinstance(value, bool) else "this option"
+                message = f"{name} does not support {what}; these do: {', '.join(names)}"
+                raise DeclarationError(_join(path, place), message)
     _check_platform(declaration, facts, path)
     _check_processors(declaration, path)
 
