@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Any, List, Mapping, Tuple
 
-from ..declaration.guest import credentials, kernel_parameters
+from ..declaration.guest import kernel_parameters
 from ..declaration.parse import Declaration
 from . import appendix
 from .capabilities import ALIOTH
@@ -18,15 +18,13 @@ from .interface import (
     Hypervisor,
     TapDevice,
     Text,
-    Variable,
     join,
     program,
     refuse_characters,
     words,
 )
+from .shared import FIRST_DESCRIPTOR, fw_cfg
 
-DESCRIPTOR = 3
-CREDENTIAL_PREFIX = "opt/io.systemd.credentials/"
 MTU = 1500
 """It has no default of its own."""
 
@@ -44,7 +42,7 @@ class Alioth(Hypervisor):
         initrd = (
             appendix.Initrd(declaration["initrd_path"])
             if x86
-            else appendix.initrd(declaration, DESCRIPTOR, by_serial=False)
+            else appendix.initrd(declaration, FIRST_DESCRIPTOR, by_serial=False)
         )
         arguments: List[Text] = [
             *(program(declaration["alioth"]["package"], ALIOTH), "run"),
@@ -59,7 +57,7 @@ class Alioth(Hypervisor):
             arguments += ["--net", _interface(declaration, interface)]
         if declaration["vsock"]["cid"] is not None:
             arguments += ["--vsock", f"vhost,cid={declaration['vsock']['cid']}"]
-        arguments += _credentials(declaration) if x86 else []
+        arguments += fw_cfg(declaration, by_serial=False, option="--fw-cfg", key="file", escape=str) if x86 else []
         arguments += declaration["alioth"]["extra_args"] or []
         return Command(
             argv=words(*arguments),
@@ -98,13 +96,3 @@ def _interface(declaration: Declaration, interface: Mapping[str, Any]) -> Text:
     if interface["type"] == "macvtap":
         return join("tap,tap=", TapDevice(interface["id"]), f",{options}")
     return f"tap,if={interface['id']},{options}"
-
-
-def _credentials(declaration: Declaration) -> List[Text]:
-    arguments: List[Text] = []
-    for name in credentials(declaration, by_serial=False):
-        file = (Variable.PACKAGE, f"/share/microvm/credentials/{name}")
-        arguments += ["--fw-cfg", join(f"name={CREDENTIAL_PREFIX}{name},file=", *file)]
-    for name, path in sorted(declaration["credential_files"].items()):
-        arguments += ["--fw-cfg", f"name={CREDENTIAL_PREFIX}{name},file={path}"]
-    return arguments

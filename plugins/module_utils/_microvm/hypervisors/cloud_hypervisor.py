@@ -30,6 +30,7 @@ from .interface import (
     refuse_characters,
     words,
 )
+from .shared import Descriptors, macvtap_descriptors, next_descriptor, pairs
 
 EXTRA_ARGS = "cloud_hypervisor.extra_args"
 OURS = ("--cpus", "--platform", "--vsock", "--serial", "--console")
@@ -38,10 +39,6 @@ OURS = ("--cpus", "--platform", "--vsock", "--serial", "--console")
 VSOCK_SOCKET = "notify.vsock"
 OLDEST = 36
 """Version from which several values stand behind one option."""
-
-FIRST_DESCRIPTOR = 3
-
-_Macvtaps = Dict[str, List[int]]
 
 
 class CloudHypervisor(Hypervisor):
@@ -57,9 +54,8 @@ class CloudHypervisor(Hypervisor):
         given, others = extract(declaration["cloud_hypervisor"]["extra_args"] or [], OURS, EXTRA_ARGS)
         vsock = _vsock(declaration, given["--vsock"])
         notify = Notify(vsock["socket"]) if vsock else None
-        macvtaps = _macvtaps(declaration)
-        last = FIRST_DESCRIPTOR + sum(map(len, macvtaps.values()))
-        initrd = appendix.initrd(declaration, last)
+        macvtaps = macvtap_descriptors(declaration, declaration["vcpu"])
+        initrd = appendix.initrd(declaration, next_descriptor(macvtaps))
         serial = _single(given["--serial"], "--serial") or "tty"
         arguments = [
             *(program(declaration["cloud_hypervisor"]["package"], CLOUD_HYPERVISOR), *_processors(declaration, given)),
@@ -87,7 +83,7 @@ class CloudHypervisor(Hypervisor):
             shutdown=_shutdown(declaration),
             balloon=_balloon_request(declaration),
             multi_queue=declaration["vcpu"] > 1,
-            macvtaps=tuple((name, descriptor) for name, own in macvtaps.items() for descriptor in own),
+            macvtaps=pairs(macvtaps),
             stale=tuple(socket for socket in stale if socket),
             companion=gpu_device(declaration),
             companion_socket=graphics["socket"] if graphics["enable"] else "",
@@ -229,18 +225,7 @@ def _disks(declaration: Declaration, facts: HostFacts) -> List[str]:
     ]
 
 
-def _macvtaps(declaration: Declaration) -> _Macvtaps:
-    """One open descriptor for each queue."""
-    found: _Macvtaps = {}
-    descriptor = FIRST_DESCRIPTOR
-    for interface in declaration["interfaces"]:
-        if interface["type"] == "macvtap":
-            found[interface["id"]] = list(range(descriptor, descriptor + declaration["vcpu"]))
-            descriptor += declaration["vcpu"]
-    return found
-
-
-def _net(declaration: Declaration, interface: Mapping[str, Any], macvtaps: _Macvtaps) -> str:
+def _net(declaration: Declaration, interface: Mapping[str, Any], macvtaps: Descriptors) -> str:
     own = macvtaps.get(interface["id"])
     end = {"fd": f"[{','.join(map(str, own))}]"} if own else {"tap": interface["id"]}
     queues = 2 * declaration["vcpu"] if declaration["vcpu"] > 1 else None

@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import Any, Dict, List, Mapping, Optional
 
 from ..declaration.errors import DeclarationError
-from ..declaration.guest import credentials, disk_serial, kernel_parameters
+from ..declaration.guest import disk_serial, kernel_parameters
 from ..declaration.identity import STORE_SERIAL, as_uuid
 from ..declaration.parse import Declaration
 from .capabilities import CROSVM
@@ -28,9 +28,8 @@ from .interface import (
     refuse_characters,
     words,
 )
+from .shared import Descriptors, fw_cfg, macvtap_descriptors, pairs
 
-FIRST_DESCRIPTOR = 3
-CREDENTIAL_PREFIX = "opt/io.systemd.credentials/"
 CONNECT_MILLISECONDS = 30_000
 """How long it waits for virtiofsd; by default not at all."""
 
@@ -44,7 +43,7 @@ class Crosvm(Hypervisor):
         """See Hypervisor.command."""
         socket, graphics = declaration["socket"], declaration["graphics"]
         name = program(declaration["crosvm"]["package"], CROSVM)
-        macvtaps = _macvtaps(declaration)
+        macvtaps = macvtap_descriptors(declaration, 1)
         arguments: List[Text] = [
             *(name, "run", *_memory(declaration), "-c", str(declaration["vcpu"])),
             *("--serial", "type=stdout,console=true,stdin=true", "-p", _kernel_command_line(declaration)),
@@ -62,7 +61,7 @@ class Crosvm(Hypervisor):
             arguments += ["--vsock", str(declaration["vsock"]["cid"])]
         for device in declaration["devices"]:
             arguments += ["--vfio", f"/sys/bus/pci/devices/{device['path']},iommu=viommu"]
-        arguments += _credentials(declaration)
+        arguments += fw_cfg(declaration, by_serial=True, option="--fw-cfg", key="path", escape=_value)
         arguments += ["--initrd", declaration["initrd_path"]] if declaration["initrd_path"] else []
         arguments += [*(declaration["crosvm"]["extra_args"] or []), declaration["kernel"]]
         return Command(
@@ -70,7 +69,7 @@ class Crosvm(Hypervisor):
             shutdown=_shutdown(name, socket),
             balloon=_balloon_request(declaration, name),
             multi_queue=_queues(declaration) > 1,
-            macvtaps=tuple(macvtaps.items()),
+            macvtaps=pairs(macvtaps),
             stale=(socket,) if socket else (),
             companion=gpu_device(declaration),
             companion_socket=graphics["socket"] if graphics["enable"] else "",
@@ -140,34 +139,19 @@ def _shares(declaration: Declaration) -> List[str]:
     return arguments
 
 
-def _macvtaps(declaration: Declaration) -> Dict[str, int]:
-    names = [interface["id"] for interface in declaration["interfaces"] if interface["type"] == "macvtap"]
-    return {name: FIRST_DESCRIPTOR + index for index, name in enumerate(names)}
-
-
 def _queues(declaration: Declaration) -> int:
     """Of a tap; with vhost-net crosvm has one."""
     vhost = any(interface["tap"]["vhost"] for interface in declaration["interfaces"])
     return 1 if vhost else int(declaration["vcpu"])
 
 
-def _net(declaration: Declaration, interface: Mapping[str, Any], macvtaps: Mapping[str, int]) -> str:
+def _net(declaration: Declaration, interface: Mapping[str, Any], macvtaps: Descriptors) -> str:
     name = interface["id"]
-    end = f"tap-fd={macvtaps[name]}" if name in macvtaps else f"tap-name={name}"
+    end = f"tap-fd={macvtaps[name][0]}" if name in macvtaps else f"tap-name={name}"
     options = [end, f"mac={interface['mac']}"]
     if name not in macvtaps and _queues(declaration) > 1:
         options.append(f"vq-pairs={_queues(declaration)}")
     return ",".join(options + (["vhost-net"] if interface["tap"]["vhost"] else []))
-
-
-def _credentials(declaration: Declaration) -> List[Text]:
-    arguments: List[Text] = []
-    for name in credentials(declaration, by_serial=True):
-        file = (Variable.PACKAGE, f"/share/microvm/credentials/{name}")
-        arguments += ["--fw-cfg", join(f"name={CREDENTIAL_PREFIX}{name},path=", *file)]
-    for name, path in sorted(declaration["credential_files"].items()):
-        arguments += ["--fw-cfg", f"name={CREDENTIAL_PREFIX}{name},path={_value(path)}"]
-    return arguments
 
 
 def _shutdown(name: str, socket: Optional[str]) -> Optional[Shutdown]:

@@ -28,10 +28,10 @@ from .interface import (
     program,
     words,
 )
+from .shared import FIRST_DESCRIPTOR
 
 CONFIGURATION = "firecracker.json"
 VSOCK_SOCKET = "notify.vsock"
-DESCRIPTOR = 3
 
 BOOT_PARAMETERS = ("console=ttyS0,115200", "reboot=k", "panic=1", "i8042.noaux", "i8042.nomux", "i8042.dumbkbd")
 """Not `i8042.nopnp`: with it, a guest with ACPI does not hear Ctrl-Alt-Del (CHANGELOG 1.12, #5074)."""
@@ -50,7 +50,7 @@ class Firecracker(Hypervisor):
         _check(declaration, facts)
         socket = declaration["socket"]
         notify = Notify(VSOCK_SOCKET) if declaration["vsock"]["cid"] is not None else None
-        initrd = appendix.initrd(declaration, DESCRIPTOR, by_serial=False)
+        initrd = appendix.initrd(declaration, FIRST_DESCRIPTOR, by_serial=False)
         configuration = _configuration(declaration, facts, initrd.path, notify)
         merged = _merge(configuration, declaration["firecracker"]["extra_config"] or {})
         arguments: List[Text] = [

@@ -27,8 +27,8 @@ from .interface import (
     refuse_characters,
     words,
 )
+from .shared import FIRST_DESCRIPTOR
 
-DESCRIPTOR = 3
 MOST_DISKS = 4
 """``MAX_DISK_IMAGES`` of its include/kvm/disk-image.h."""
 COMMAND_LINE_LENGTH = 2048
@@ -46,7 +46,7 @@ class Kvmtool(Hypervisor):
     def command(self, declaration: Declaration, facts: HostFacts) -> Command:
         """See Hypervisor.command."""
         name = program(declaration["kvmtool"]["package"], "lkvm")
-        initrd = appendix.initrd(declaration, DESCRIPTOR, by_serial=False)
+        initrd = appendix.initrd(declaration, FIRST_DESCRIPTOR, by_serial=False)
         arguments: List[Text] = [
             *(name, "run", "--name", declaration["name"]),
             *("-m", str(declaration["mem"]), "-c", str(declaration["vcpu"]), "--console", "serial", "--rng"),

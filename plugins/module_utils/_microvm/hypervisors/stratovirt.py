@@ -6,7 +6,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Dict, List, Mapping, Optional
+from typing import Any, List, Mapping
 
 from ..declaration.errors import DeclarationError
 from ..declaration.guest import disk_names, disk_serial, kernel_parameters
@@ -14,28 +14,15 @@ from ..declaration.identity import STORE_SERIAL
 from ..declaration.parse import Declaration
 from . import appendix
 from .capabilities import STRATOVIRT
-from .interface import (
-    Balloon,
-    Command,
-    HostFacts,
-    Hypervisor,
-    QmpRequest,
-    Variable,
-    join,
-    program,
-    refuse_characters,
-    words,
-)
+from .interface import Command, HostFacts, Hypervisor, program, refuse_characters, words
+from .shared import Descriptors, macvtap_descriptors, next_descriptor, pairs, qmp_balloon
 
-FIRST_DESCRIPTOR = 3
 MOST_QUEUES = 16
 MOST_DEVICES = {"x86_64": 11, "aarch64": 160}
 """Its docs/config_guidebook.md."""
 HUGE_PAGES = "/dev/hugepages"
 TERMINAL = "unbuffer"
 """Of the package expect: gives it the terminal that its console asks for."""
-
-_Macvtaps = Dict[str, List[int]]
 
 
 class Stratovirt(Hypervisor):
@@ -47,9 +34,8 @@ class Stratovirt(Hypervisor):
         """See Hypervisor.command."""
         _check(declaration)
         _check_devices(declaration, facts)
-        macvtaps = _macvtaps(declaration)
-        last = FIRST_DESCRIPTOR + sum(map(len, macvtaps.values()))
-        initrd = appendix.initrd(declaration, last)
+        macvtaps = macvtap_descriptors(declaration, _queues(declaration))
+        initrd = appendix.initrd(declaration, next_descriptor(macvtaps))
         socket = declaration["socket"]
         arguments = [
             *(TERMINAL, program(declaration["stratovirt"]["package"], STRATOVIRT), "-name", declaration["name"]),
@@ -70,9 +56,9 @@ class Stratovirt(Hypervisor):
             arguments += ["-device", f"vhost-vsock-device,id=vsock,guest-cid={declaration['vsock']['cid']}"]
         return Command(
             argv=words(*arguments, *(declaration["stratovirt"]["extra_args"] or [])),
-            balloon=_balloon_request(declaration),
+            balloon=qmp_balloon(declaration),
             multi_queue=_queues(declaration) > 1,
-            macvtaps=tuple((name, descriptor) for name, own in macvtaps.items() for descriptor in own),
+            macvtaps=pairs(macvtaps),
             stale=(socket,) if socket else (),
             appended=initrd.names,
             appended_at=initrd.descriptor,
@@ -149,27 +135,10 @@ def _queues(declaration: Declaration) -> int:
     return min(MOST_QUEUES, int(declaration["vcpu"]))
 
 
-def _macvtaps(declaration: Declaration) -> _Macvtaps:
-    """One open descriptor for each queue."""
-    found: _Macvtaps = {}
-    for interface in declaration["interfaces"]:
-        if interface["type"] == "macvtap":
-            first = FIRST_DESCRIPTOR + len(found) * _queues(declaration)
-            found[interface["id"]] = list(range(first, first + _queues(declaration)))
-    return found
-
-
-def _interface(declaration: Declaration, interface: Mapping[str, Any], macvtaps: _Macvtaps) -> List[str]:
+def _interface(declaration: Declaration, interface: Mapping[str, Any], macvtaps: Descriptors) -> List[str]:
     name, queues = interface["id"], _queues(declaration)
     own = [str(descriptor) for descriptor in macvtaps.get(name, [])]
     end = f"ifname={name}" if not own else f"fd={own[0]}" if len(own) == 1 else f"fds={':'.join(own)}"
     backend = ["tap", f"id={name}", f"queues={queues}", end, *(("vhost=on",) if interface["tap"]["vhost"] else ())]
     device = f"virtio-net-device,id=net_{name},netdev={name},mac={interface['mac']},mq={_switch(queues > 1)}"
     return ["-netdev", ",".join(backend), "-device", device]
-
-
-def _balloon_request(declaration: Declaration) -> Optional[Balloon]:
-    if not declaration["balloon"] or declaration["socket"] is None:
-        return None
-    command = join('{"execute":"balloon","arguments":{"value":', Variable.GUEST_BYTES, "}}")
-    return Balloon(QmpRequest(declaration["socket"], command))

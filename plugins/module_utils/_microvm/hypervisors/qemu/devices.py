@@ -6,22 +6,20 @@
 
 from __future__ import annotations
 
-from typing import Any, List, Mapping, Sequence, Tuple
+from typing import Any, List, Mapping, Sequence
 
 from ...declaration.guest import disk_names, disk_serial
 from ...declaration.identity import STORE_SERIAL
 from ...declaration.parse import Declaration
+from ..shared import Descriptors
 from .machine import Machine, escape, switch
 
-FIRST_DESCRIPTOR = 3
 FORMATS = {"raw": "raw", "qcow2": "qcow2", "vhd": "vpc", "vhdx": "vhdx"}
 DISPLAYS = {
     "gtk": ("gtk,gl=on", "virtio-vga-gl"),
     "headless": ("egl-headless", "virtio-gpu-gl"),
     "cocoa": ("cocoa", "virtio-gpu"),
 }
-
-Macvtaps = Tuple[Tuple[str, int], ...]
 
 
 def _aio(target: Machine) -> str:
@@ -78,15 +76,6 @@ def share(target: Machine, index: int, one: Mapping[str, Any]) -> List[str]:
     return ["-fsdev", ",".join(options), "-device", device]
 
 
-def macvtaps(declaration: Declaration) -> Macvtaps:
-    """One open descriptor for each queue."""
-    found: List[Tuple[str, int]] = []
-    for interface in declaration["interfaces"]:
-        if interface["type"] == "macvtap":
-            found += [(interface["id"], FIRST_DESCRIPTOR + len(found) + queue) for queue in range(declaration["vcpu"])]
-    return tuple(found)
-
-
 def user_network(declaration: Declaration, one: Mapping[str, Any]) -> List[str]:
     """Ports of a user network; only the first one has them, since only one can have a port of the host."""
     first = next((other for other in declaration["interfaces"] if other["type"] == "user"), None)
@@ -100,10 +89,10 @@ def _port(port: Mapping[str, Any]) -> str:
     return f"hostfwd={port['proto']}:{host['address'] or ''}:{host['port']}-{guest['address'] or ''}:{guest['port']}"
 
 
-def interface(target: Machine, one: Mapping[str, Any], ports: Sequence[str], descriptors: Macvtaps) -> List[str]:
+def interface(target: Machine, one: Mapping[str, Any], ports: Sequence[str], descriptors: Descriptors) -> List[str]:
     """A network interface: what it is on the host, and the guest's device."""
     identity, vcpu = one["id"], target.declaration["vcpu"]
-    own = [str(descriptor) for name, descriptor in descriptors if name == identity]
+    own = [str(descriptor) for descriptor in descriptors.get(identity, [])]
     backends = {
         "user": ["user", f"id={identity}", *ports],
         "tap": ["tap", f"id={identity}", f"ifname={identity}", "script=no", "downscript=no"],

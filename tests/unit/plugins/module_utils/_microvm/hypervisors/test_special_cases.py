@@ -11,6 +11,7 @@ import pytest
 from ansible_collections.microvm.fleet.plugins.module_utils._microvm.declaration.errors import DeclarationError
 from ansible_collections.microvm.fleet.plugins.module_utils._microvm.declaration.parse import parse_vm
 from ansible_collections.microvm.fleet.plugins.module_utils._microvm.hypervisors import registry
+from ansible_collections.microvm.fleet.plugins.module_utils._microvm.hypervisors.capabilities import CAPABILITIES
 from ansible_collections.microvm.fleet.plugins.module_utils._microvm.hypervisors.interface import HostFacts
 from ansible_collections.microvm.fleet.plugins.module_utils._microvm.runner.render import render
 from ansible_collections.microvm.fleet.plugins.module_utils._microvm.runner.scripts.shell import readable
@@ -146,3 +147,15 @@ def test_pages_are_whole(options: dict[str, Any], path: str) -> None:
 def test_kvmtool_keeps_its_socket_in_the_state_directory() -> None:
     files = render(parse_vm({**VM, "hypervisor": "kvmtool", "balloon": True}), HostFacts()).files
     assert all(b"export HOME=$PWD" in files[f"bin/{name}"].content for name in ("microvm-run", "microvm-balloon"))
+
+
+@pytest.mark.parametrize("hypervisor", [name for name in registry.HYPERVISORS if name != "vfkit"])
+def test_a_guest_finds_its_disks_as_the_table_says(hypervisor: str) -> None:
+    options: dict[str, Any] = {"image": "/images/base", "volumes": [{**VOLUME, "mount_point": "/data"}]}
+    files = render(parse_vm({**VM, "hypervisor": hypervisor, **options}), LINUX).files
+    by_serial = CAPABILITIES[hypervisor].serials
+    table = files["share/microvm/credentials/fstab.extra"].content.decode()
+    assert table.startswith("/dev/disk/by-id/virtio-" if by_serial else "/dev/vdb ")
+    text = b"".join(file.content for file in files.values()).decode()
+    assert f"microvm.store={'microvm-store' if by_serial else '/dev/vda'} " in text
+    assert ("serial=microvm-store" in text or "id=microvm-store" in text) is by_serial
