@@ -25,7 +25,7 @@ SHARE = "share/microvm"
 DECLARATION_FILE = f"{SHARE}/declaration.json"
 COMMAND_LINE_FILE = f"{SHARE}/command-line"
 
-FRAGILE_SCRIPT = "#!/usr/bin/env bash\nset -euo pipefail\n"
+OWN_SCRIPT = "#!/usr/bin/env bash\nset -euo pipefail\n"
 """Begins a script that is the user's own."""
 
 
@@ -43,8 +43,8 @@ def package(declaration: Declaration, built: Command) -> Package:
 def programs(declaration: Declaration, facts: HostFacts, path: str = "") -> Tuple[str, ...]:
     """The programs that a package runs, the hypervisor first. Raises DeclarationError as ``render`` does."""
     built = command(declaration, facts, path)
-    own = [shell.readable(word) for word in built.argv[:2] if not shell.readable(word).startswith("-")]
-    own = own[:1] if own[0] != TERMINAL else own[::-1]
+    first, second = (shell.readable(word) for word in built.argv[:2])
+    own = [second, first] if first == TERMINAL else [first]
     own += [TERMINAL] if built.needs_terminal else []
     own += [shell.readable(built.companion[0])] if built.companion else []
     own += [shell.readable(virtiofsd.arguments(declaration, share)[0]) for share in _daemons(declaration)[:1]]
@@ -111,7 +111,7 @@ def _scripts(declaration: Declaration, built: Command) -> Dict[str, File]:
         texts["microvm-register"] = machined.microvm_register(declaration)
         texts["microvm-unregister"] = machined.microvm_unregister(declaration)
     for script, text in declaration["bin_scripts"].items():
-        texts[script] = f"{texts.get(script, FRAGILE_SCRIPT)}{text.rstrip()}\n"
+        texts[script] = f"{texts.get(script, OWN_SCRIPT)}{text.rstrip()}\n"
     return {f"bin/{script}": File(text.encode(), executable=True) for script, text in texts.items()}
 
 

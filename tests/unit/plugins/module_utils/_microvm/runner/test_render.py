@@ -16,7 +16,11 @@ import pytest
 from ansible_collections.microvm.fleet.plugins.module_utils._microvm.hypervisors import registry
 from ansible_collections.microvm.fleet.plugins.module_utils._microvm.hypervisors.interface import HostFacts
 from ansible_collections.microvm.fleet.plugins.module_utils._microvm.runner.package import Package
-from ansible_collections.microvm.fleet.plugins.module_utils._microvm.runner.render import render, writable_paths
+from ansible_collections.microvm.fleet.plugins.module_utils._microvm.runner.render import (
+    programs,
+    render,
+    writable_paths,
+)
 
 from ..examples import FULL, SMALL, parse
 
@@ -153,3 +157,20 @@ def test_tap_scripts_name_what_they_touch() -> None:
     assert words[words.index("tuntap") :][:9] == [
         "tuntap", "add", "name", "tap9", "mode", "tap", "user", "microvm", "vnet_hdr",
     ]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("options", "expected"),
+    [
+        ({}, ("qemu-system-x86_64",)),
+        ({"hypervisor": "stratovirt"}, ("stratovirt", "unbuffer")),
+        ({"hypervisor": "alioth", "volumes": [{"image": "v", "size": 1}]}, ("alioth", "unbuffer", "mkfs.ext4")),
+        ({"hypervisor": "kvmtool", "initrd_path": "/i", "credential_files": {"a": "/a"}}, ("lkvm", "cpio")),
+        (
+            {"hypervisor": "crosvm", "shares": [{"tag": "a", "source": "/a", "proto": "virtiofs"}]},
+            ("crosvm", "virtiofsd"),
+        ),
+    ],
+)
+def test_programs_that_a_host_must_have(options: dict[str, Any], expected: tuple[str, ...]) -> None:
+    assert programs(parse({**SMALL, **options})[0], HostFacts()) == expected
