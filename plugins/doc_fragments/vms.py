@@ -612,13 +612,10 @@ options:
         suboptions:
           inode_file_handles:
             description:
-              - Whether virtiofsd uses file handles in place of open files. V(null) is virtiofsd's own default.
+              - 'Whether virtiofsd uses file handles in place of open files: V(never), V(prefer) or V(mandatory).
+                V(null) is virtiofsd''s own default.'
             type: str
             default: prefer
-            choices:
-              - never
-              - prefer
-              - mandatory
           thread_pool_size:
             description:
               - Threads of virtiofsd. V(nproc) is the number of the host's processors.
@@ -891,13 +888,9 @@ options:
             elements: str
           log_level:
             description:
-              - How much vfkit says. V(null) is vfkit's own default.
+              - 'How much vfkit says: V(debug), V(info) or V(error). V(null) is vfkit''s own default.'
             type: str
             default: info
-            choices:
-              - debug
-              - info
-              - error
           rosetta:
             description:
               - Programs for x86_64.

@@ -49,7 +49,8 @@ VIRTIOFSD: Options = (
     Option(
         "inode_file_handles",
         "str",
-        "Whether virtiofsd uses file handles in place of open files. V(null) is virtiofsd's own default.",
+        "Whether virtiofsd uses file handles in place of open files: V(never), V(prefer) or V(mandatory). V(null) is "
+        "virtiofsd's own default.",
         default="prefer",
         choices=("never", "prefer", "mandatory"),
         nullable=True,
@@ -167,7 +168,7 @@ _VFKIT: Options = (
     Option(
         "log_level",
         "str",
-        "How much vfkit says. V(null) is vfkit's own default.",
+        "How much vfkit says: V(debug), V(info) or V(error). V(null) is vfkit's own default.",
         default="info",
         choices=("debug", "info", "error"),
         nullable=True,

@@ -94,7 +94,8 @@ def _specification(option: Option, nested: Callable[[Options], Dict[str, Any]] =
         specification["required"] = True
     if option.default is not None:
         specification["default"] = option.default
-    if option.choices is not None:
+    # Ansible would take null for a wrong choice; our own check does not.
+    if option.choices is not None and not option.nullable:
         specification["choices"] = list(option.choices)
     if option.no_log is not None and nested is argument_spec:
         specification["no_log"] = option.no_log

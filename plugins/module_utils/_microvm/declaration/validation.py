@@ -26,6 +26,8 @@ ELSEWHERE = {
 def validate(options: Options, raw: Any, path: str) -> Dict[str, Any]:
     """Return ``raw`` with converted values and with the defaults filled in; absent options become ``None``.
 
+    Where ``null`` is a value of its own, so is the empty text, which Ansible makes of it.
+
     Raises DeclarationError, whose path begins with ``path``, for the first thing that is wrong.
     """
     if not isinstance(raw, Mapping):
@@ -36,7 +38,7 @@ def validate(options: Options, raw: Any, path: str) -> Dict[str, Any]:
             raise DeclarationError(f"{path}.{key}" if path else str(key), _unknown(str(key), list(known)))
     return {
         option.name: None
-        if option.nullable and option.name in raw and raw[option.name] is None
+        if option.nullable and option.name in raw and raw[option.name] in (None, "")
         else _value(option, raw.get(option.name), _join(path, option.name))
         for option in options
     }

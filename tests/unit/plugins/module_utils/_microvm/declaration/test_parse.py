@@ -157,7 +157,8 @@ def test_options_that_are_none_count_as_unset() -> None:
 
 
 def test_null_is_a_value_where_the_table_says_so() -> None:
-    assert parse({"socket": None} | SMALL)[0]["socket"] is None
+    for null in (None, ""):
+        assert parse({"socket": null} | SMALL)[0]["socket"] is None
     assert parse(SMALL)[0]["socket"] == "small.sock"
 
 
