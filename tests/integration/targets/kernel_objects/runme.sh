@@ -17,7 +17,7 @@ fi
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 
-image=$(python "$here/../image_build/build.py" /var/cache/microvm-fleet/images erofs)
+image=$(python "$collection/tests/integration/targets/image_build/build.py" /var/cache/microvm-fleet/images erofs)
 mkdir "$work/probe" "$work/state"
 cp "$here/inside.sh" "$work/probe/"
 cat >"$work/package.json" <<'JSON'
