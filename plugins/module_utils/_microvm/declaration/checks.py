@@ -128,10 +128,9 @@ SOCKET_BYTES = 107
 
 def socket_path(value: Any) -> Optional[str]:
     """A path below the state directory, or absolute, that the kernel takes for a socket."""
-    if len(str(value).encode()) > SOCKET_BYTES:
-        return (
-            f"is {len(str(value).encode())} bytes, and a socket's path has {SOCKET_BYTES} at most; write a shorter one"
-        )
+    length = len(str(value).encode())
+    if length > SOCKET_BYTES:
+        return f"is {length} bytes, and a socket's path has {SOCKET_BYTES} at most; write a shorter one"
     return state_path(value)
 
 

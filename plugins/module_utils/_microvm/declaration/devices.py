@@ -66,9 +66,10 @@ def _check_ports(declaration: _Vm, prefix: str) -> None:
         path = f"{prefix}forward_ports[{index}]"
         if port["from"] == "guest":
             _check_guest_port(port, path)
-        end = port["host" if port["from"] == "host" else "guest"]
+        # Each end is called as the side that it is on.
+        end = port[port["from"]]
         name = f"{port['from']} {port['proto']} {end['address'] or '*'}:{end['port']}"
-        _refuse_second(seen, f"{path}.{'host' if port['from'] == 'host' else 'guest'}.port", name, str(end["port"]))
+        _refuse_second(seen, f"{path}.{port['from']}.port", name, str(end["port"]))
 
 
 def _check_guest_port(port: Mapping[str, Any], path: str) -> None:
@@ -84,11 +85,7 @@ def _check_guest_port(port: Mapping[str, Any], path: str) -> None:
 def complete_volumes(declaration: _Vm, prefix: str) -> None:
     """Sizes in MiB; refuse names that are taken, and what mkfs would refuse."""
     seen: Dict[str, str] = {}
-    reserved = (
-        *OWN_ENTRIES,
-        declaration["socket"],
-        declaration["graphics"]["socket"],
-    )
+    reserved = (*OWN_ENTRIES, declaration["socket"], declaration["graphics"]["socket"])
     for index, volume in enumerate(declaration["volumes"]):
         path = f"{prefix}volumes[{index}]"
         if posixpath.normpath(volume["image"]) in reserved or volume["image"].endswith(".partial"):
@@ -150,11 +147,11 @@ def complete_shares(declaration: _Vm, prefix: str) -> None:
 def _complete_virtiofs(declaration: _Vm, share: Dict[str, Any], path: str) -> None:
     if share["socket"] == _SOCKET:
         share["socket"] = _SOCKET.format(name=declaration["name"], tag=share["tag"])
-    problem = socket_path(share["socket"] or "")
-    if share["socket"] and problem:
-        raise DeclarationError(f"{path}.socket", problem)
     if share["socket"] is None:
         raise DeclarationError(f"{path}.socket", "is required for a virtiofs share; remove the key for the default")
+    problem = socket_path(share["socket"])
+    if problem:
+        raise DeclarationError(f"{path}.socket", problem)
     if share["security_model"] != "none":
         raise DeclarationError(f"{path}.security_model", "is for 9p shares; remove it")
     arguments = declaration["virtiofsd"]["extra_args"] + share["extra_args"]
@@ -169,7 +166,7 @@ def _complete_virtiofs(declaration: _Vm, share: Dict[str, Any], path: str) -> No
 def _refuse_virtiofs_only(share: Dict[str, Any], path: str) -> None:
     standard = defaults(SHARES)
     for key in _WITH_VIRTIOFSD:
-        if (share[key] and share[key] != standard[key]) or share[key] is False:
+        if share[key] not in ([], standard[key]):
             raise DeclarationError(f"{path}.{key}", "is for virtiofs shares; remove it, or set `proto: virtiofs`")
     share["socket"] = None
 

@@ -6,7 +6,7 @@
 
 from __future__ import annotations
 
-from typing import Any, List, Mapping, Tuple
+from typing import Any, List, Mapping
 
 from ..declaration.guest import kernel_parameters
 from ..declaration.parse import Declaration
@@ -20,10 +20,13 @@ from .interface import (
     Text,
     join,
     program,
-    refuse_characters,
+    refuse_in,
     words,
 )
 from .shared import FIRST_DESCRIPTOR, fw_cfg
+
+NAMED = ("store_disk", "volumes[].image", "shares[].socket", "shares[].tag", "credential_files")
+"""Values of options that are taken as a whole for a file's name where they cannot be read."""
 
 MTU = 1500
 """It has no default of its own."""
@@ -36,7 +39,7 @@ class Alioth(Hypervisor):
 
     def command(self, declaration: Declaration, facts: HostFacts) -> Command:
         """See Hypervisor.command."""
-        _check(declaration)
+        refuse_in(declaration, NAMED, ",=", ALIOTH)
         # Only x86_64 has fw_cfg.
         x86 = facts.architecture == "x86_64"
         initrd = (
@@ -66,17 +69,6 @@ class Alioth(Hypervisor):
             appended_at=initrd.descriptor,
             needs_terminal=True,
         )
-
-
-def _check(declaration: Declaration) -> None:
-    """It takes a value that it cannot read as a whole for a file's name."""
-    named: List[Tuple[str, Any]] = [("store_disk", declaration["store_disk"])]
-    named += [(f"volumes[{index}].image", one["image"]) for index, one in enumerate(declaration["volumes"])]
-    for index, share in enumerate(declaration["shares"]):
-        named += [(f"shares[{index}].{key}", share[key]) for key in ("socket", "tag")]
-    named += [(f"credential_files.{name}", path) for name, path in declaration["credential_files"].items()]
-    for key, text in named:
-        refuse_characters(text or "", ",=", key, ALIOTH)
 
 
 def _kernel_command_line(declaration: Declaration, x86: bool) -> str:

@@ -27,7 +27,7 @@ from .interface import (
     Variable,
     join,
     program,
-    refuse_characters,
+    refuse_in,
     words,
 )
 from .shared import Descriptors, macvtap_descriptors, next_descriptor, pairs
@@ -35,6 +35,9 @@ from .shared import Descriptors, macvtap_descriptors, next_descriptor, pairs
 EXTRA_ARGS = "cloud_hypervisor.extra_args"
 OURS = ("--cpus", "--platform", "--vsock", "--serial", "--console")
 """Options that we write too, which it takes once."""
+
+NAMED = ("socket", "graphics.socket", "store_disk", "volumes[].image", "shares[].socket", "shares[].tag")
+"""Values of options whose parser counts brackets in quotes too, and has no way to write a quote."""
 
 VSOCK_SOCKET = "notify.vsock"
 OLDEST = 36
@@ -50,7 +53,7 @@ class CloudHypervisor(Hypervisor):
         """See Hypervisor.command."""
         if not facts.has(CLOUD_HYPERVISOR, OLDEST):
             raise DeclarationError("hypervisor", f"this host's cloud-hypervisor is too old; install {OLDEST} or newer")
-        _check(declaration)
+        refuse_in(declaration, NAMED, '"[]', CLOUD_HYPERVISOR)
         given, others = extract(declaration["cloud_hypervisor"]["extra_args"] or [], OURS, EXTRA_ARGS)
         vsock = _vsock(declaration, given["--vsock"])
         notify = Notify(vsock["socket"]) if vsock else None
@@ -100,19 +103,8 @@ def _single(values: List[str], option: str) -> Optional[str]:
 
 
 def _value(text: str) -> str:
-    """A comma is part of a value in quotes; _check has refused what cannot be written."""
+    """A comma is part of a value in quotes; what they cannot hold has been refused (NAMED)."""
     return f'"{text}"' if any(character in text for character in ",[]=") else text
-
-
-def _check(declaration: Declaration) -> None:
-    """Its parser counts brackets in quotes too, and has no way to write a quote."""
-    named = [("socket", declaration["socket"]), ("graphics.socket", declaration["graphics"]["socket"])]
-    named += [("store_disk", declaration["store_disk"])]
-    named += [(f"volumes[{index}].image", one["image"]) for index, one in enumerate(declaration["volumes"])]
-    for index, share in enumerate(declaration["shares"]):
-        named += [(f"shares[{index}].{key}", share[key]) for key in ("socket", "tag")]
-    for key, text in named:
-        refuse_characters(text or "", '"[]', key, CLOUD_HYPERVISOR)
 
 
 def _keys(values: Mapping[str, Any], raw: Iterable[str] = ()) -> str:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from dataclasses import dataclass, field
 from enum import Enum
-from typing import Mapping, Optional, Tuple, Union
+from typing import Any, Iterator, Mapping, Optional, Tuple, Union
 
 from ..declaration.errors import DeclarationError
 from ..declaration.parse import Declaration
@@ -210,6 +210,27 @@ def program(package: Optional[str], name: str) -> str:
     package = package.rstrip("/")
     is_program = not package.startswith("/") or package.split("/")[-2] in ("bin", "sbin", "libexec")
     return package if is_program else f"{package}/bin/{name}"
+
+
+def refuse_in(declaration: Declaration, paths: Tuple[str, ...], characters: str, name: str) -> None:
+    """Raises DeclarationError for the first value at one of the options' paths (``shares[].tag``) that has one of the
+    characters; of a mapping, its values are meant."""
+    for path in paths:
+        for key, text in _values(declaration, path):
+            refuse_characters(text or "", characters, key, name)
+
+
+def _values(declaration: Mapping[str, Any], path: str) -> Iterator[Tuple[str, Any]]:
+    head, _dot, rest = path.partition(".")
+    if head.endswith("[]"):
+        for index, element in enumerate(declaration[head[:-2]]):
+            yield from ((f"{head[:-1]}{index}].{key}", value) for key, value in _values(element, rest))
+    elif rest:
+        yield from ((f"{head}.{key}", value) for key, value in _values(declaration[head], rest))
+    elif isinstance(declaration[head], Mapping):
+        yield from ((f"{head}.{key}", value) for key, value in declaration[head].items())
+    else:
+        yield head, declaration[head]
 
 
 def refuse_characters(text: str, characters: str, key: str, name: str) -> None:

@@ -24,10 +24,13 @@ from .interface import (
     Variable,
     join,
     program,
-    refuse_characters,
+    refuse_in,
     words,
 )
-from .shared import FIRST_DESCRIPTOR
+from .shared import FIRST_DESCRIPTOR, HUGE_PAGES
+
+NAMED = ("store_disk", "volumes[].image", "shares[].source", "shares[].tag")
+"""Values of options whose parser has no way to write a comma."""
 
 MOST_DISKS = 4
 """``MAX_DISK_IMAGES`` of its include/kvm/disk-image.h."""
@@ -35,7 +38,6 @@ COMMAND_LINE_LENGTH = 2048
 """Of the kernel, with the parameters that lkvm adds; its x86/include/kvm/kvm-arch.h."""
 ADDED_LENGTH = 200
 """What lkvm adds, generously (x86/kvm.c)."""
-HUGE_PAGES = "/dev/hugepages"
 
 
 class Kvmtool(Hypervisor):
@@ -45,6 +47,7 @@ class Kvmtool(Hypervisor):
 
     def command(self, declaration: Declaration, facts: HostFacts) -> Command:
         """See Hypervisor.command."""
+        refuse_in(declaration, NAMED, ",", KVMTOOL)
         name = program(declaration["kvmtool"]["package"], "lkvm")
         initrd = appendix.initrd(declaration, FIRST_DESCRIPTOR, by_serial=False)
         arguments: List[Text] = [
@@ -83,10 +86,7 @@ def _kernel_command_line(declaration: Declaration) -> str:
 
 def _disks(declaration: Declaration) -> List[str]:
     disks = [f"{declaration['store_disk']},ro"] if declaration["store_disk"] else []
-    if declaration["store_disk"]:
-        refuse_characters(declaration["store_disk"], ",", "store_disk", KVMTOOL)
-    for index, volume in enumerate(declaration["volumes"]):
-        refuse_characters(volume["image"], ",", f"volumes[{index}].image", KVMTOOL)
+    for volume in declaration["volumes"]:
         flags = [flag for flag, key in (("direct", "direct"), ("ro", "read_only")) if volume[key]]
         disks.append(",".join([volume["image"], *flags]))
     if len(disks) > MOST_DISKS:
@@ -98,9 +98,7 @@ def _disks(declaration: Declaration) -> List[str]:
 
 def _shares(declaration: Declaration) -> List[str]:
     arguments: List[str] = []
-    for index, share in enumerate(declaration["shares"]):
-        for key in ("source", "tag"):
-            refuse_characters(share[key], ",", f"shares[{index}].{key}", KVMTOOL)
+    for share in declaration["shares"]:
         arguments += ["--9p", f"{share['source']},{share['tag']}"]
     return arguments
 

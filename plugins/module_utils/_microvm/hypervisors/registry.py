@@ -13,11 +13,11 @@ from ..declaration.options import Options
 from ..declaration.parse import Declaration
 from ..declaration.vm_options import VM_OPTIONS
 from .alioth import Alioth
-from .capabilities import CAPABILITIES, KVMTOOL, QEMU, SUPPORT, SWITCHED, able
+from .capabilities import CAPABILITIES, SUPPORT, SWITCHED, able
 from .cloud_hypervisor import CloudHypervisor
 from .crosvm import Crosvm
 from .firecracker import Firecracker
-from .interface import Command, HostFacts, Hypervisor, program
+from .interface import Command, HostFacts, Hypervisor
 from .kvmtool import Kvmtool
 from .qemu.hypervisor import Qemu
 from .stratovirt import Stratovirt
@@ -45,17 +45,6 @@ def command(declaration: Declaration, facts: HostFacts, path: str = "") -> Comma
         return HYPERVISORS[declaration["hypervisor"]].command(declaration, facts)
     except DeclarationError as error:
         raise DeclarationError(_join(path, error.path), error.message) from None
-
-
-PROGRAMS = {KVMTOOL: "lkvm"}
-"""Programs that are not called as their hypervisor is; QEMU's is called after the guest's architecture."""
-
-
-def hypervisor_program(declaration: Declaration, facts: HostFacts) -> str:
-    """The program whose version decides about the command line."""
-    name = str(declaration["hypervisor"])
-    standard = f"qemu-system-{facts.guest(declaration)}" if name == QEMU else PROGRAMS.get(name, name)
-    return program(declaration[name.replace("-", "_")]["package"], standard)
 
 
 def check(declaration: Declaration, facts: HostFacts, path: str = "") -> None:

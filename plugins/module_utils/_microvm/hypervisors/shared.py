@@ -15,6 +15,9 @@ from .interface import Balloon, QmpRequest, Text, Variable, join
 FIRST_DESCRIPTOR = 3
 """After standard input, output and errors."""
 
+HUGE_PAGES = "/dev/hugepages"
+"""Where systemd mounts them."""
+
 CREDENTIAL_PREFIX = "opt/io.systemd.credentials/"
 """Of systemd.system-credentials(7), for fw_cfg."""
 

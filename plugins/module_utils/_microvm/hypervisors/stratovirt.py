@@ -14,13 +14,15 @@ from ..declaration.identity import STORE_SERIAL
 from ..declaration.parse import Declaration
 from . import appendix
 from .capabilities import STRATOVIRT
-from .interface import Command, HostFacts, Hypervisor, program, refuse_characters, words
-from .shared import Descriptors, macvtap_descriptors, next_descriptor, pairs, qmp_balloon
+from .interface import Command, HostFacts, Hypervisor, program, refuse_in, words
+from .shared import HUGE_PAGES, Descriptors, macvtap_descriptors, next_descriptor, pairs, qmp_balloon
+
+NAMED = ("socket", "store_disk", "volumes[].image", "shares[].socket", "shares[].tag")
+"""Values of options whose parser has no way to write a comma."""
 
 MOST_QUEUES = 16
 MOST_DEVICES = {"x86_64": 11, "aarch64": 160}
 """Its docs/config_guidebook.md."""
-HUGE_PAGES = "/dev/hugepages"
 TERMINAL = "unbuffer"
 """Of the package expect: gives it the terminal that its console asks for."""
 
@@ -32,7 +34,7 @@ class Stratovirt(Hypervisor):
 
     def command(self, declaration: Declaration, facts: HostFacts) -> Command:
         """See Hypervisor.command."""
-        _check(declaration)
+        refuse_in(declaration, NAMED, ",", STRATOVIRT)
         _check_devices(declaration, facts)
         macvtaps = macvtap_descriptors(declaration, _queues(declaration))
         initrd = appendix.initrd(declaration, next_descriptor(macvtaps))
@@ -63,17 +65,6 @@ class Stratovirt(Hypervisor):
             appended=initrd.names,
             appended_at=initrd.descriptor,
         )
-
-
-def _check(declaration: Declaration) -> None:
-    """Its parser has no way to write a comma in a value."""
-    for key in ("socket", "store_disk"):
-        refuse_characters(declaration[key] or "", ",", key, STRATOVIRT)
-    for index, volume in enumerate(declaration["volumes"]):
-        refuse_characters(volume["image"], ",", f"volumes[{index}].image", STRATOVIRT)
-    for index, share in enumerate(declaration["shares"]):
-        for key in ("socket", "tag"):
-            refuse_characters(share[key], ",", f"shares[{index}].{key}", STRATOVIRT)
 
 
 def _check_devices(declaration: Declaration, facts: HostFacts) -> None:

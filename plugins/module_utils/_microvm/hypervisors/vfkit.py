@@ -6,7 +6,7 @@
 
 from __future__ import annotations
 
-from typing import Any, List, Mapping, Optional, Tuple
+from typing import Any, List, Mapping, Optional
 
 from ..declaration.guest import kernel_parameters
 from ..declaration.parse import Declaration
@@ -22,8 +22,12 @@ from .interface import (
     join,
     program,
     refuse_characters,
+    refuse_in,
     words,
 )
+
+NAMED = ("kernel", "initrd_path", "store_disk", "volumes[].image", "shares[].source", "shares[].tag", "socket")
+"""Values of options whose parser has no way to write a comma or a quote."""
 
 
 class Vfkit(Hypervisor):
@@ -62,14 +66,7 @@ class Vfkit(Hypervisor):
 
 
 def _check(declaration: Declaration) -> None:
-    """Its parser has no way to write a comma or a quote in a value."""
-    named: List[Tuple[str, Any]] = [(key, declaration[key]) for key in ("kernel", "initrd_path", "store_disk")]
-    named += [(f"volumes[{index}].image", one["image"]) for index, one in enumerate(declaration["volumes"])]
-    for index, share in enumerate(declaration["shares"]):
-        named += [(f"shares[{index}].{key}", share[key]) for key in ("source", "tag")]
-    named += [("socket", declaration["socket"])]
-    for key, text in named:
-        refuse_characters(text or "", ',"', key, VFKIT)
+    refuse_in(declaration, NAMED, ',"', VFKIT)
     for index, parameter in enumerate(declaration["kernel_params"]):
         # A quote only switches the quoting of commas off and on, and stays in the text.
         if '"' in parameter:

@@ -20,7 +20,6 @@ from ..host.locks import locked
 from ..host.store import PackageStore
 from ..host.versions import installed_version
 from ..hypervisors.interface import HostFacts
-from ..hypervisors.registry import hypervisor_program
 from ..runner.render import programs, render, writable_paths
 from .apply import Job, Outcome, apply
 from .plan import plan
@@ -101,12 +100,12 @@ def _facts(declaration: Declaration, path: str) -> HostFacts:
     accel = declaration["accel"]
     if accel == "kvm" and not os.path.exists("/dev/kvm"):
         raise DeclarationError(f"{path}.accel", "this host has no /dev/kvm; say auto or tcg, or load its module")
-    return _host_facts(declaration, accel)
+    return _host_facts(declaration, accel, path)
 
 
-def _host_facts(declaration: Declaration, accel: str) -> HostFacts:
+def _host_facts(declaration: Declaration, accel: str, path: str) -> HostFacts:
     facts = HostFacts(platform.machine(), accel)
-    version = installed_version(hypervisor_program(declaration, facts))
+    version = installed_version(programs(declaration, facts, path)[0])
     return replace(facts, versions={declaration["hypervisor"]: version} if version else {})
 
 
@@ -116,7 +115,7 @@ def _want(request: Request, index: int, declaration: Declaration) -> Wanted:
     accel = declaration["accel"]
     if accel == "auto":
         accel = accelerator(declaration["kernel"], request.check_mode)
-    package = render(declaration, _host_facts(declaration, accel), request.place(index))
+    package = render(declaration, _host_facts(declaration, accel, request.place(index)), request.place(index))
     return Wanted(declaration, declaration["state"], package, _drop_in(declaration))
 
 

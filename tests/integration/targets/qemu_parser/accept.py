@@ -28,7 +28,7 @@ from ansible_collections.microvm.fleet.plugins.module_utils._microvm.runner.rend
 ROOT = Path(sys.argv[1])
 sys.path.insert(0, str(ROOT / "tests" / "unit"))
 
-from parity.compare import declaration  # noqa: E402
+from parity.compare import declaration  # noqa: E402 (the path to it is set first)
 
 SECONDS = 30
 

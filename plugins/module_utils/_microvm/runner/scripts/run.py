@@ -172,9 +172,8 @@ def _append(declaration: Declaration, built: Command) -> str:
 
 def _become(declaration: Declaration, built: Command) -> str:
     script = ""
-    argv = list(built.argv)
     name = f"-a {shlex.quote('microvm@' + declaration['name'])} " if declaration["pretty_procnames"] else ""
-    call = command(argv)
+    call = command(built.argv)
     if declaration["extra_args_script"]:
         script += _EXTRA_ARGUMENTS.format(program=shlex.quote(declaration["extra_args_script"]))
         # bash before 4.4 calls an empty list unset.

@@ -10,6 +10,7 @@ import signal
 import subprocess
 import time
 from pathlib import Path
+from typing import Callable
 
 import pytest
 from ansible_collections.microvm.fleet.plugins.module_utils._microvm.hypervisors.interface import HostFacts
@@ -49,9 +50,9 @@ def begun(directory: Path) -> int:
     return len(file.read_text().splitlines()) if file.exists() else 0
 
 
-def wait(condition: object, seconds: float = 10) -> None:
+def wait(condition: Callable[[], bool], seconds: float = 10) -> None:
     end = time.monotonic() + seconds
-    while not condition():  # type: ignore[operator]
+    while not condition():
         assert time.monotonic() < end
         time.sleep(0.02)
 
