@@ -9,7 +9,7 @@ from __future__ import annotations
 import shlex
 from typing import Any, Mapping, Sequence
 
-from ...declaration.names import GROUP, USER
+from ...declaration.accounts import Account
 from .shell import header
 
 _TAP_UP = """
@@ -73,7 +73,7 @@ if [ -d /sys/class/net/{name}/macvtap ]; then ip link delete dev {name}; fi
 _Interfaces = Sequence[Mapping[str, Any]]
 
 
-def tap_up(name: str, taps: _Interfaces, flags: Sequence[str]) -> str:
+def tap_up(name: str, taps: _Interfaces, flags: Sequence[str], account: Account) -> str:
     """Makes the tap devices anew and brings them up."""
     script = header(f"Makes the tap interfaces of MicroVM {name}.")
     for bridge in sorted({tap["bridge"] for tap in taps if tap["bridge"]}):
@@ -82,28 +82,28 @@ def tap_up(name: str, taps: _Interfaces, flags: Sequence[str]) -> str:
         quoted = shlex.quote(tap["id"])
         bridge = tap["bridge"]
         master = f"ip link set dev {quoted} master {shlex.quote(bridge)}\n" if bridge else ""
-        foreign = shlex.quote(f"{tap['id']} exists and is not a tap of the user {USER}; declare another id")
+        foreign = shlex.quote(f"{tap['id']} exists and is not a tap of the user {account.user}; declare another id")
         used = shlex.quote(f"{tap['id']} is in use by another MicroVM; declare another id")
         script += _TAP_UP.format(
-            name=quoted, user=USER, flags=" ".join(flags), master=master, foreign=foreign, used=used
+            name=quoted, user=account.user, flags=" ".join(flags), master=master, foreign=foreign, used=used
         )
     return script
 
 
-def tap_down(name: str, taps: _Interfaces) -> str:
+def tap_down(name: str, taps: _Interfaces, account: Account) -> str:
     """Takes the tap devices away."""
     script = header(f"Removes the tap interfaces of MicroVM {name}.")
-    return script + "".join(_TAP_DOWN.format(name=shlex.quote(tap["id"]), user=USER) for tap in taps)
+    return script + "".join(_TAP_DOWN.format(name=shlex.quote(tap["id"]), user=account.user) for tap in taps)
 
 
-def macvtap_up(name: str, macvtaps: _Interfaces) -> str:
+def macvtap_up(name: str, macvtaps: _Interfaces, account: Account) -> str:
     """Makes the macvtap devices anew, for the hypervisor's user."""
     script = header(f"Makes the macvtap interfaces of MicroVM {name}.")
     for one in macvtaps:
         foreign = shlex.quote(f"{one['id']} exists and is not a macvtap; declare another id")
         place = {"link": shlex.quote(one["macvtap"]["link"]), "mode": one["macvtap"]["mode"]}
         own = {"name": shlex.quote(one["id"]), "mac": one["mac"], "foreign": foreign}
-        script += _MACVTAP_UP.format(**own, **place, user=USER, group=GROUP)
+        script += _MACVTAP_UP.format(**own, **place, user=account.user, group=account.group)
     return script
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import shlex
 from typing import Sequence
 
-from ...declaration.names import GROUP, USER
+from ...declaration.accounts import Account
 from .shell import header
 
 _SETUP = """
@@ -59,10 +59,10 @@ give_back() { # address
 """
 
 
-def pci_setup(name: str, addresses: Sequence[str]) -> str:
+def pci_setup(name: str, addresses: Sequence[str], account: Account) -> str:
     """Gives the devices to vfio-pci, and their groups to the hypervisor's user."""
     script = header(f"Takes the PCI devices of MicroVM {name} from the host.")
-    script += _SETUP.format(user=USER, account_group=GROUP)
+    script += _SETUP.format(user=account.user, account_group=account.group)
     return script + "".join(f"take {shlex.quote(address)}\n" for address in addresses)
 
 

@@ -11,8 +11,8 @@ from typing import Any, List, Mapping
 
 from ...declaration.names import PROCESS_FILE
 from ...declaration.parse import Declaration
-from ...hypervisors.interface import Command, TapDevice, Variable, Word
-from .shell import HOME, command, definitions, header, socat_escape
+from ...hypervisors.interface import Command, CredentialFile, TapDevice, Variable, Word
+from .shell import HOME, command, definitions, header, quoted, socat_escape
 
 # Formatted beside its place and then given its name: a start that is killed leaves no half image, and an image that
 # exists is never formatted. Copies on write make a file system inside of a file slow, so btrfs is asked for none.
@@ -97,6 +97,16 @@ else
 fi
 """
 
+_INITIAL_BALLOON = """
+(
+    tries=0
+    until [ "$tries" -ge 100 ] || "$package"/bin/microvm-balloon {size} 2>/dev/null; do
+        sleep 0.1
+        tries=$((tries + 1))
+    done
+) &
+"""
+
 _EXTRA_ARGUMENTS = """
 # Words that the declared program prints; none of them is expanded.
 extra_args_script={program}
@@ -127,6 +137,9 @@ def microvm_run(declaration: Declaration, built: Command) -> str:
         script += _TAP_DEVICE
     for interface, descriptor in built.macvtaps:
         script += f'exec {descriptor}<>"$(tap_device {shlex.quote(interface)})"\n'
+    if built.tells_balloon:
+        package = definitions([Word((Variable.PACKAGE,))])
+        script += package + _INITIAL_BALLOON.format(size=declaration["initial_balloon_mem"])
     return script + _PROCESS + _become(declaration, built)
 
 
@@ -159,13 +172,13 @@ def _append(declaration: Declaration, built: Command) -> str:
     files = declaration["credential_files"]
     calls: List[str] = []
     for name in built.appended:
-        source = (
-            shlex.quote(files[name]) if name in files else f'"$package"/share/microvm/credentials/{shlex.quote(name)}'
-        )
+        declared = Word((CredentialFile(name, files[name]),)) if name in files else None
+        source = quoted(declared) if declared else f'"$package"/share/microvm/credentials/{shlex.quote(name)}'
         calls.append(f"credential {source} {shlex.quote(name)}\n")
     initrd = shlex.quote(declaration["initrd_path"])
-    own = any(name not in files for name in built.appended)
-    return (definitions([Word((Variable.PACKAGE,))]) if own else "") + _APPEND.format(
+    own = [Word((Variable.PACKAGE,))] if any(name not in files for name in built.appended) else []
+    given = [Word((CredentialFile(name, path),)) for name, path in files.items()]
+    return definitions(own + given) + _APPEND.format(
         name=declaration["name"], calls="".join(calls), initrd=initrd, descriptor=built.appended_at
     )
 

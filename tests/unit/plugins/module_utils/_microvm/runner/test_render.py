@@ -19,8 +19,8 @@ from ansible_collections.microvm.fleet.plugins.module_utils._microvm.runner.pack
 from ansible_collections.microvm.fleet.plugins.module_utils._microvm.runner.render import (
     programs,
     render,
-    writable_paths,
 )
+from ansible_collections.microvm.fleet.plugins.module_utils._microvm.runner.units import writable_paths
 
 from ..examples import FULL, SMALL, parse
 
@@ -155,7 +155,7 @@ def test_paths_that_the_process_writes_outside_of_its_state_directory() -> None:
 def test_tap_scripts_name_what_they_touch() -> None:
     words = shlex.split(text(package(interfaces=[{"id": "tap9"}]), "bin/tap-up"), comments=True)
     assert words[words.index("tuntap") :][:9] == [
-        "tuntap", "add", "name", "tap9", "mode", "tap", "user", "microvm", "vnet_hdr",
+        "tuntap", "add", "name", "tap9", "mode", "tap", "user", "microvm-web", "vnet_hdr",
     ]  # fmt: skip
 
 
