@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import json
 import os
-from dataclasses import asdict, dataclass, replace
-from typing import Any, Dict, List, Optional, Tuple
+from dataclasses import asdict, dataclass, field, replace
+from typing import Any, Dict, List, Mapping, Optional, Tuple
 
 from ..declaration.names import RECORD_DIRECTORY
 from . import files
@@ -45,6 +45,8 @@ class Record:
     """Images that its starts create, as they were declared."""
     unit_settings: str = ""
     """What its unit's drop-in has beside what the package brings along."""
+    ready: Mapping[str, Any] = field(default_factory=dict)
+    """The option ``ready`` of its declaration; empty where there is none."""
 
     def generation(self, package: str) -> Optional[Generation]:
         """The last one with a package."""

@@ -185,6 +185,7 @@ def _record(observed: Observed, wanted: Wanted, target: _Target) -> Record:
         directories=tuple(sorted({*record.directories, *observed.missing_directories})),
         volumes=tuple(sorted({*record.volumes, *volumes})),
         unit_settings=record.unit_settings if target.refused else wanted.unit_settings,
+        ready=wanted.declaration["ready"],
     )
     is_new = observed.current != target.package or record.generation(target.package) is None
     return record.with_generation(target.package) if is_new else record
