@@ -22,7 +22,12 @@ from _microvm.declaration.options import Option, Options, documentation
 from _microvm.declaration.vm_options import VM_OPTIONS
 from _microvm.images.options import IMAGE_OPTIONS
 from _microvm.images.options import MODULE_OPTIONS as IMAGE_MODULE_OPTIONS
-from _microvm.reconcile.options import NETWORK_MODULE_OPTIONS, VM_MODULE_OPTIONS, VMS_MODULE_OPTIONS
+from _microvm.reconcile.options import (
+    INFO_MODULE_OPTIONS,
+    NETWORK_MODULE_OPTIONS,
+    VM_MODULE_OPTIONS,
+    VMS_MODULE_OPTIONS,
+)
 from generating import pages
 from generating.schema import schema
 from generating.support import with_support
@@ -100,6 +105,7 @@ def generated() -> dict[Path, str]:
         fragments / "vm.py": fragment("one MicroVM", with_support(VM_MODULE_OPTIONS)),
         fragments / "vms.py": fragment("all MicroVMs of a host", with_support(VMS_MODULE_OPTIONS)),
         fragments / "network.py": fragment("the networks of a host", NETWORK_MODULE_OPTIONS),
+        fragments / "info.py": fragment("what is known of MicroVMs", INFO_MODULE_OPTIONS),
         fragments / "image.py": fragment("a guest image", IMAGE_MODULE_OPTIONS),
     } | {
         path: role_specification(path, variable)
