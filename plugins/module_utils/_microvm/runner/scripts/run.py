@@ -9,7 +9,7 @@ from __future__ import annotations
 import shlex
 from typing import Any, List, Mapping
 
-from ...declaration.names import PROCESS_FILE
+from ...declaration.names import ENDED_FILE, EVENTS_FIFOS, PROCESS_FILE
 from ...declaration.parse import Declaration
 from ...hypervisors.interface import Command, CredentialFile, TapDevice, Variable, Word
 from .shell import HOME, command, definitions, header, quoted, socat_escape
@@ -86,6 +86,17 @@ while [ ! -S {socket} ]; do
 done
 """
 
+# Both ends stay open in the hypervisor, so that what reads ends with it, not before and not later.
+_EVENTS = f"""
+# A process beside the hypervisor writes down why it ends, which its exit status does not tell.
+rm -f -- {" ".join(EVENTS_FIFOS)} {ENDED_FILE}
+mkfifo -m 0600 {" ".join(EVENTS_FIFOS)}
+exec {{told}}<> {EVENTS_FIFOS[0]} {{tells}}<> {EVENTS_FIFOS[1]} {{heard}}< {EVENTS_FIFOS[1]}
+echo '{{"execute":"qmp_capabilities"}}' >&"$told"
+sed -un 's/.*"SHUTDOWN".*"reason": "\\([a-z-]*\\)".*/\\1/p' <&"$heard" > {ENDED_FILE} {{told}}>&- {{tells}}>&- &
+exec {{heard}}<&-
+"""
+
 _PROCESS = f"""
 # microvm-shutdown waits for the end of this very process, which is the hypervisor's.
 if [ -r /proc/self/stat ]; then
@@ -130,7 +141,7 @@ def microvm_run(declaration: Declaration, built: Command) -> str:
     calls = [_volume_call(volume) for volume in declaration["volumes"] if volume["auto_create"]]
     if calls:
         script += _CREATE_VOLUME + "".join(calls)
-    script += _sockets(built)
+    script += _sockets(built) + (_EVENTS if built.events else "")
     if built.appended:
         script += _append(declaration, built)
     if built.macvtaps or any(isinstance(part, TapDevice) for word in built.argv for part in word.parts):

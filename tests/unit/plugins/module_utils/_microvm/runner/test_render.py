@@ -6,7 +6,6 @@
 from __future__ import annotations
 
 import json
-import shlex
 import shutil
 import subprocess
 from pathlib import Path
@@ -153,10 +152,13 @@ def test_paths_that_the_process_writes_outside_of_its_state_directory() -> None:
 
 
 def test_tap_scripts_name_what_they_touch() -> None:
-    words = shlex.split(text(package(interfaces=[{"id": "tap9"}]), "bin/tap-up"), comments=True)
-    assert words[words.index("tuntap") :][:9] == [
-        "tuntap", "add", "name", "tap9", "mode", "tap", "user", "microvm-web", "vnet_hdr",
-    ]  # fmt: skip
+    taps = [{"id": "tap9", "bridge": "br0"}, {"id": "tap10"}]
+    up, down = (text(package(interfaces=taps, vcpu=2), f"bin/{name}").splitlines() for name in ("tap-up", "tap-down"))
+    assert up[-2:] == [
+        "make_tap tap9 microvm-web br0 vnet_hdr multi_queue",
+        "make_tap tap10 microvm-web '' vnet_hdr multi_queue",
+    ]
+    assert down[-2:] == ["remove_tap tap9 microvm-web", "remove_tap tap10 microvm-web"]
 
 
 @pytest.mark.parametrize(
