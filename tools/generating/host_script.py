@@ -98,7 +98,7 @@ virtiofsd_ended() {
     if [ "${SERVICE_RESULT:-success}" = success ]; then return; fi
     echo "virtiofsd of MicroVM $name has ended ($SERVICE_RESULT); the MicroVM is stopped, since its shares are gone" >&2
     # Its main process knows what a crash is followed by.
-    systemctl kill --kill-who=main --signal=USR1 "microvm@$name.service" || true
+    systemctl kill --kill-who=main --signal=USR1 "microvm@$name.service" 2>/dev/null || true
 }
 
 # machined is told the hypervisor's process, which the unit's main process has made.
