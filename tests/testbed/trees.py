@@ -53,6 +53,9 @@ HOST_PACKAGES = (
 )
 """What hosts can install: all that the roles ask for, and ``strace`` and ``curl`` for tests."""
 
+SUITE_PACKAGES = {"trixie": ("virtiofsd",)}
+"""What only some suites have: Debian 12's virtiofsd is the one that QEMU itself once had."""
+
 PREPARE = Path(__file__).with_name("prepare-tree")
 
 
@@ -68,9 +71,14 @@ class Tree:
         return CACHE / f"{self.suite}-{self.digest}"
 
     @property
+    def host_packages(self) -> tuple[str, ...]:
+        """What hosts of this suite can install."""
+        return (*HOST_PACKAGES, *SUITE_PACKAGES.get(self.suite, ()))
+
+    @property
     def digest(self) -> str:
         """Sixteen hexadecimal digits."""
-        inputs = [self.suite, BASE_PACKAGES, HOST_PACKAGES, PREPARE.read_text(encoding="utf-8")]
+        inputs = [self.suite, BASE_PACKAGES, self.host_packages, PREPARE.read_text(encoding="utf-8")]
         return hashlib.sha256(json.dumps(inputs).encode()).hexdigest()[:16]
 
     @property
@@ -115,7 +123,7 @@ def _build(tree: Tree) -> None:
     with _aside(tree.directory) as partial:
         packages = partial / "packages"
         packages.mkdir(parents=True)
-        _bootstrap(tree.suite, partial / "root", packages, partial / "log")
+        _bootstrap(tree, partial / "root", packages, partial / "log")
         _index(packages)
         os.sync()
 
@@ -131,18 +139,18 @@ def _aside(final: Path) -> Iterator[Path]:
         delete(partial)
 
 
-def _bootstrap(suite: str, root: Path, packages: Path, log: Path) -> None:
+def _bootstrap(tree: Tree, root: Path, packages: Path, log: Path) -> None:
     """Run mmdebstrap, with the mirrors that it chooses."""
-    hook = shlex.join([str(PREPARE), str(packages), *HOST_PACKAGES]) + ' "$1"'
+    hook = shlex.join([str(PREPARE), str(packages), *tree.host_packages]) + ' "$1"'
     command = ["mmdebstrap", "--mode=root", "--variant=minbase", f"--include={','.join(BASE_PACKAGES)}"]
-    command += [f"--customize-hook={hook}", suite, str(root)]
+    command += [f"--customize-hook={hook}", tree.suite, str(root)]
     with log.open("wb") as output:
         done = subprocess.run(
             [*_dies_with_us(), *command], stdin=subprocess.DEVNULL, stdout=output, stderr=output, check=False
         )
     if done.returncode != 0:
         end = "\n".join(log.read_text(encoding="utf-8", errors="replace").splitlines()[-15:])
-        raise BedError(f"mmdebstrap could not build {suite}. Does the machine reach a Debian mirror?\n{end}")
+        raise BedError(f"mmdebstrap could not build {tree.suite}. Does the machine reach a Debian mirror?\n{end}")
 
 
 def _dies_with_us() -> tuple[str, ...]:

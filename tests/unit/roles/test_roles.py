@@ -23,9 +23,10 @@ def load(path: str) -> dict[str, Any]:
 def test_the_test_bed_has_every_package_that_roles_install() -> None:
     needed = set(re.findall(r"\['([a-z0-9.+', -]+)'\]", load("host/vars/main.yml")["__microvm_packages_needed"]))
     packages = {name.strip(" '") for group in needed for name in group.split(",")}
-    offered = (ROOT / "tests/testbed/trees.py").read_text().partition("HOST_PACKAGES = (")[2].partition(")")[0]
-    assert packages >= {"socat", "qemu-system-x86", "nftables"}
-    assert packages <= set(re.findall(r'"([^"]+)"', offered))
+    trees = (ROOT / "tests/testbed/trees.py").read_text()
+    offered = re.search(r"^HOST_PACKAGES = .*?^SUITE_PACKAGES = .*?$", trees, re.DOTALL | re.MULTILINE)
+    assert packages >= {"socat", "qemu-system-x86", "nftables", "virtiofsd"}
+    assert offered is not None and packages <= set(re.findall(r'"([^" ]+)"', offered[0]))
 
 
 @pytest.mark.parametrize("role", ROLES)
@@ -42,10 +43,17 @@ def test_paths_and_accounts_are_those_of_the_modules() -> None:
     assert load("images/defaults/main.yml")["microvm_image_store"] == names.IMAGE_STORE
     for path in (names.PACKAGE_STORE, names.RUN_DIRECTORY):
         assert f"'{path}'" in (ROOT / "roles/host/tasks/remove.yml").read_text()
-    assert f"removes: {names.FLEET_DIRECTORY}\n" in (ROOT / "roles/host/tasks/remove.yml").read_text()
+    directories = f"loop: [{names.FLEET_DIRECTORY}, {names.CONFIGURATION_DIRECTORY}]\n"
+    assert directories in (ROOT / "roles/host/tasks/remove.yml").read_text()
     assert f"paths: {names.PACKAGE_STORE}\n" in (ROOT / "roles/vms/tasks/remove.yml").read_text()
     unit = (ROOT / "roles/host/templates/microvm@.service.j2").read_text()
     assert f"User={names.USER}\nGroup={names.GROUP}\n" in unit
     assert f"WantedBy={names.TARGET}" in unit
+    assert f"EnvironmentFile=-{names.VM_SETTINGS}/%i.env\n" in unit
+    assert f"/{names.CONSOLE_DIRECTORY.rpartition('/')[2]}/%i\n" in unit.replace("=", "/")
+    variables = load("host/vars/main.yml")
+    assert variables["__microvm_host_scripts"] == names.HOST_SCRIPTS
+    for path in (names.BOOT_SETTINGS, names.CONSOLE_DIRECTORY):
+        assert f"'{path}'" in (ROOT / "roles/host/tasks/remove.yml").read_text()
     units = ("microvm@.service", *(f"{helper}@.service" for helper in names.HELPERS), names.TARGET)
     assert set(load("host/vars/main.yml")["__microvm_units"]) == set(units)

@@ -20,6 +20,18 @@ FLEET_DIRECTORY = "/var/lib/microvm-fleet"
 CONFIGURATION_DIRECTORY = "/etc/microvm-fleet"
 """What the units of the collection itself read."""
 
+HOST_SCRIPTS = "/usr/local/lib/microvm-fleet"
+"""What the units run (roles/host/files)."""
+
+VM_SETTINGS = CONFIGURATION_DIRECTORY + "/vms"
+"""One file ``NAME.env`` for each MicroVM: the settings that the scripts read."""
+
+BOOT_SETTINGS = CONFIGURATION_DIRECTORY + "/boot.env"
+"""How many MicroVMs start at once with the host."""
+
+CONSOLE_DIRECTORY = "/run/microvms"
+"""One directory for each MicroVM that runs: ``console.in`` (a FIFO), ``console.log`` and ``console.log.old``."""
+
 PACKAGE_STORE = FLEET_DIRECTORY + "/packages"
 """Runner packages, one directory for each, named ``DIGEST-NAME``."""
 
@@ -79,13 +91,21 @@ BOOTED_LINK = "booted"
 PROCESS_FILE = "microvm.pid"
 """In a state directory: number and start time of the hypervisor's process, for ``microvm-shutdown``."""
 
+EVENTS_PIPE = "microvm.events"
+"""In a state directory: what QEMU is told and tells, in two FIFOs ``.in`` and ``.out``."""
+
+EVENTS_FIFOS = (f"{EVENTS_PIPE}.in", f"{EVENTS_PIPE}.out")
+
+ENDED_FILE = "microvm.ended"
+"""In a state directory: QEMU's word for the reason of its end, for ``microvm-start``."""
+
 OLD_LINK = "old"
 """In a state directory: the package that ``current`` pointed to before."""
 
 FLAKE_FILE = "flake"
 """In a state directory: the flake that a MicroVM of Nix is built from."""
 
-OWN_ENTRIES = (CURRENT_LINK, BOOTED_LINK, OLD_LINK, PROCESS_FILE, FLAKE_FILE)
+OWN_ENTRIES = (CURRENT_LINK, BOOTED_LINK, OLD_LINK, PROCESS_FILE, *EVENTS_FIFOS, ENDED_FILE, FLAKE_FILE)
 """What we make in a state directory, besides sockets; no volume has such a name."""
 
 
@@ -94,7 +114,14 @@ def unit_name(name: str) -> str:
     return f"microvm@{name}.service"
 
 
-HELPERS = ("microvm-tap-interfaces", "microvm-set-booted")
+HELPERS = (
+    "microvm-tap-interfaces",
+    "microvm-macvtap-interfaces",
+    "microvm-pci-devices",
+    "microvm-virtiofsd",
+    "microvm-set-booted",
+    "microvm-turn",
+)
 """Template units that come and go with ``microvm@``."""
 
 

@@ -118,7 +118,7 @@ class CommandRequest:
 Request = Union[QmpRequest, HttpRequest, CommandRequest]
 
 SHUTDOWN_TIMEOUT = 120
-"""Seconds; less than the unit's TimeoutStopSec, so that the rung that ends the guest is this one."""
+"""Seconds, where nothing else is said (``STOP_TIMEOUT`` in the environment)."""
 
 
 @dataclass(frozen=True)
@@ -168,6 +168,8 @@ class Command:
     """Sockets that a hypervisor that was killed has left and that the next would stumble over."""
     files: Mapping[str, str] = field(default_factory=dict)
     """Files of the package by their name below ``share/microvm``."""
+    events: bool = False
+    """It is told and tells over the two FIFOs of ``EVENTS_PIPE`` (QMP), among others why it ends."""
     companion: Tuple[Word, ...] = ()
     """A program that runs beside the hypervisor, and makes ``companion_socket`` before it starts."""
     companion_socket: str = ""

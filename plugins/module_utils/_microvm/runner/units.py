@@ -33,7 +33,6 @@ KeyringMode=private
 NoNewPrivileges=yes
 PrivateMounts=yes
 PrivateTmp=yes
-PrivateUsers=yes
 ProtectHostname=yes
 ProtectProc=invisible
 RemoveIPC=yes
@@ -44,7 +43,8 @@ SystemCallFilter=@system-service
 SystemCallFilter=~@privileged @resources
 UMask=0077
 """
-"""Beside what the template has, whatever the declaration."""
+"""Beside what the template has, whatever the declaration. Without PrivateUsers: of a process in another user namespace the
+script that stops it would see nothing."""
 
 
 def drop_ins(declaration: Declaration, facts: HostFacts) -> Dict[str, str]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import List, Optional
 
+from ...declaration.names import EVENTS_PIPE
 from ...declaration.parse import Declaration
 from ..capabilities import QEMU
 from ..interface import Command, HostFacts, Hypervisor, QmpRequest, Shutdown, Text, join, words
@@ -24,6 +25,9 @@ from .devices import (
     volumes,
 )
 from .machine import Machine, escape, kernel, machine, memory, sandbox
+
+# The control socket serves one client only, whereas whoever waits for the end must have heard all that was said.
+_EVENTS = ("-chardev", f"pipe,id=events,path={EVENTS_PIPE}", "-mon", "chardev=events,mode=control")
 
 
 class Qemu(Hypervisor):
@@ -43,6 +47,7 @@ class Qemu(Hypervisor):
             *display(target),
             *sandbox(target),
             *_control_socket(declaration),
+            *_EVENTS,
             *balloon(target),
             *volumes(target),
             *memory(target),
@@ -66,6 +71,7 @@ class Qemu(Hypervisor):
             multi_queue=declaration["vcpu"] > 1,
             macvtaps=pairs(descriptors),
             stale=(declaration["socket"],) if declaration["socket"] else (),
+            events=True,
             programs=("nc",) if forwards_to_host else (),
         )
 

@@ -30,9 +30,10 @@ is_running() {{
 
 _SHUTDOWN = """
 fifths=0
+timeout=${{STOP_TIMEOUT:-{timeout}}}
 while is_running; do
-    if [ "$fifths" -ge $((5 * {timeout})) ]; then
-        echo "the guest has not ended within {timeout} seconds" >&2
+    if [ "$fifths" -ge $((5 * timeout)) ]; then
+        echo "the guest has not ended within $timeout seconds" >&2
         exit 1
     fi
     # Again and again: the first request is lost on a guest that is still booting.

@@ -2,7 +2,10 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""``pci-setup`` and ``pci-teardown``: hand a device over to vfio-pci, and back (the kernel's driver-api/vfio.rst)."""
+"""``pci-setup`` and ``pci-teardown``: hand a device over to vfio-pci, and back (the kernel's driver-api/vfio.rst).
+
+The functions are shared with the script that hosts have for packages without such scripts (tools/generating).
+"""
 
 from __future__ import annotations
 
@@ -12,8 +15,8 @@ from typing import Sequence
 from ...declaration.accounts import Account
 from .shell import header
 
-_SETUP = """
-take() {{ # address
+TAKE = r"""
+take() { # address, user, group
     local device=/sys/bus/pci/devices/$1 group other
     if [ ! -e "$device" ]; then
         echo "there is no PCI device $1 on this host" >&2
@@ -40,13 +43,11 @@ take() {{ # address
             echo "$(basename "$other") shares the IOMMU group $group with $1, and the host still uses it" >&2
         fi
     done
-    chown {user}:{account_group} "/dev/vfio/$group"
-}}
-
-modprobe vfio-pci
+    chown "$2:$3" "/dev/vfio/$group"
+}
 """
 
-_TEARDOWN = """
+GIVE_BACK = r"""
 give_back() { # address
     local device=/sys/bus/pci/devices/$1
     if [ ! -e "$device" ]; then return; fi
@@ -55,18 +56,17 @@ give_back() { # address
     echo > "$device/driver_override"
     echo "$1" > /sys/bus/pci/drivers_probe
 }
-
 """
 
 
 def pci_setup(name: str, addresses: Sequence[str], account: Account) -> str:
     """Gives the devices to vfio-pci, and their groups to the hypervisor's user."""
     script = header(f"Takes the PCI devices of MicroVM {name} from the host.")
-    script += _SETUP.format(user=account.user, account_group=account.group)
-    return script + "".join(f"take {shlex.quote(address)}\n" for address in addresses)
+    script += TAKE + "\nmodprobe vfio-pci\n"
+    return script + "".join(f"{shlex.join(['take', address, account.user, account.group])}\n" for address in addresses)
 
 
 def pci_teardown(name: str, addresses: Sequence[str]) -> str:
     """Gives the devices back to the host's own drivers."""
-    script = header(f"Gives the PCI devices of MicroVM {name} back to the host.") + _TEARDOWN
+    script = header(f"Gives the PCI devices of MicroVM {name} back to the host.") + GIVE_BACK + "\n"
     return script + "".join(f"give_back {shlex.quote(address)}\n" for address in addresses)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import shlex
 from typing import Any, List, Mapping
 
-from ...declaration.names import PROCESS_FILE
+from ...declaration.names import ENDED_FILE, EVENTS_FIFOS, PROCESS_FILE
 from ...declaration.parse import Declaration
 from ...hypervisors.interface import Command, CredentialFile, TapDevice, Variable, Word
 from .shell import HOME, command, definitions, header, quoted, socat_escape
@@ -17,8 +17,39 @@ from .shell import HOME, command, definitions, header, quoted, socat_escape
 # Formatted beside its place and then given its name: a start that is killed leaves no half image, and an image that
 # exists is never formatted. Copies on write make a file system inside of a file slow, so btrfs is asked for none.
 _CREATE_VOLUME = """
+ext_bytes() { # image: what its file system takes; nothing where it is none of ext2, ext3, ext4
+    local field value count=0 size=0
+    while IFS=: read -r field value; do
+        case $field in
+            'Block count') count=$((value)) ;;
+            'Block size') size=$((value)) ;;
+        esac
+    done < <(dumpe2fs -h "$1" 2>/dev/null)
+    if [ $((count * size)) -gt 0 ]; then echo $((count * size)); fi
+}
+
+# What a killed start has left undone is done by the next: the file system is asked, not the image's size.
+grow_volume() { # image, MiB, mkfs
+    local image=$1 bytes=$(($2 * 1024 * 1024)) taken status=0
+    if [ "$(stat -L -c %s "$image")" -lt "$bytes" ]; then
+        echo "growing $image to $2 MiB"
+        truncate -s "$bytes" "$image"
+    fi
+    case $3 in mkfs.ext[234]) taken=$(ext_bytes "$image") ;; *) return ;; esac
+    # Less than a group of blocks may be left over.
+    if [ -z "$taken" ] || [ $((bytes - taken)) -lt $((1024 * 1024)) ]; then return; fi
+    e2fsck -f -p "$image" || status=$?
+    if [ "$status" -gt 1 ]; then
+        echo "the file system of $image has errors, and is not grown; check it with e2fsck" >&2
+        return
+    fi
+    resize2fs "$image"
+    sync "$image"
+}
+
 create_volume() { # image, MiB, mkfs and its arguments
     local image=$1 size=$2 partial=$1.partial
+    if [ -f "$image" ] && [ -w "$image" ]; then grow_volume "$image" "$size" "$3"; fi
     shift 2
     if [ -e "$image" ]; then return; fi
     if [ -L "$image" ]; then
@@ -86,6 +117,17 @@ while [ ! -S {socket} ]; do
 done
 """
 
+# Both ends stay open in the hypervisor, so that what reads ends with it, not before and not later.
+_EVENTS = f"""
+# A process beside the hypervisor writes down why it ends, which its exit status does not tell.
+rm -f -- {" ".join(EVENTS_FIFOS)} {ENDED_FILE}
+mkfifo -m 0600 {" ".join(EVENTS_FIFOS)}
+exec {{told}}<> {EVENTS_FIFOS[0]} {{tells}}<> {EVENTS_FIFOS[1]} {{heard}}< {EVENTS_FIFOS[1]}
+echo '{{"execute":"qmp_capabilities"}}' >&"$told"
+sed -un 's/.*"SHUTDOWN".*"reason": "\\([a-z-]*\\)".*/\\1/p' <&"$heard" > {ENDED_FILE} {{told}}>&- {{tells}}>&- &
+exec {{heard}}<&-
+"""
+
 _PROCESS = f"""
 # microvm-shutdown waits for the end of this very process, which is the hypervisor's.
 if [ -r /proc/self/stat ]; then
@@ -130,7 +172,7 @@ def microvm_run(declaration: Declaration, built: Command) -> str:
     calls = [_volume_call(volume) for volume in declaration["volumes"] if volume["auto_create"]]
     if calls:
         script += _CREATE_VOLUME + "".join(calls)
-    script += _sockets(built)
+    script += _sockets(built) + (_EVENTS if built.events else "")
     if built.appended:
         script += _append(declaration, built)
     if built.macvtaps or any(isinstance(part, TapDevice) for word in built.argv for part in word.parts):

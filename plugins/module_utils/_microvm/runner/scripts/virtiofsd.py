@@ -2,7 +2,10 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""``virtiofsd-run``: a daemon for each share, as long as the unit runs."""
+"""``virtiofsd-run``: a daemon for each share, as long as the unit runs.
+
+The functions are shared with the script that hosts have for packages without such a script (tools/generating).
+"""
 
 from __future__ import annotations
 
@@ -16,16 +19,16 @@ from .shell import command, definitions, header
 
 # A daemon ends, with success, when its hypervisor closes the socket, as one that reboots in place does; then there must
 # be another. With any other status, all end, and systemd decides.
-_SERVE = """
+SERVE = """
 # Where distributions have the program.
 PATH=$PATH:/usr/libexec
 
 serve() { # socket, command
-    local socket=$1
-    shift
-    # Not local: the trap still needs it when the function has ended.
+    # Not local: the trap still needs them when the function has ended.
+    socket=$1
     daemon=
-    trap 'kill "$daemon" 2>/dev/null || true; wait' EXIT
+    shift
+    trap 'kill "$daemon" 2>/dev/null || true; wait; rm -f -- "$socket" "$socket.pid"' EXIT
     trap 'exit 0' TERM
     while true; do
         rm -f -- "$socket" "$socket.pid"
@@ -39,20 +42,23 @@ serve() { # socket, command
     done
 }
 
-# shellcheck disable=SC2046 # numbers
-trap 'kill $(jobs -p) 2>/dev/null || true; wait' EXIT
-trap 'exit 0' TERM INT
-trap 'exit 1' USR1
-
+end_together() {
+    # shellcheck disable=SC2046 # numbers
+    trap 'kill $(jobs -p) 2>/dev/null || true; wait' EXIT
+    trap 'exit 0' TERM INT
+    trap 'exit 1' USR1
+}
 """
 
-_READY = """
-sockets=({sockets})
-for socket in "${{sockets[@]}}"; do
-    while [ ! -S "$socket" ]; do sleep 0.1; done
-done
-if [ -n "${{NOTIFY_SOCKET:-}}" ]; then systemd-notify --ready; fi
-wait
+AWAIT_END = r"""
+await_end() { # sockets
+    local socket
+    for socket; do
+        while [ ! -S "$socket" ]; do sleep 0.1; done
+    done
+    if [ -n "${NOTIFY_SOCKET:-}" ]; then systemd-notify --ready; fi
+    wait
+}
 """
 
 
@@ -89,7 +95,9 @@ def virtiofsd_run(declaration: Declaration) -> str:
     """The script. It is ready when all sockets are there."""
     script = header(f"Serves the virtiofs shares of MicroVM {declaration['name']}.")
     commands = [(share["socket"], arguments(declaration, share)) for share in daemons(declaration)]
-    script += definitions([word for _socket, argv in commands for word in argv]) + _SERVE
+    script += (
+        definitions([word for _socket, argv in commands for word in argv]) + SERVE + AWAIT_END + "\nend_together\n"
+    )
     for socket, argv in commands:
         script += f"serve {shlex.quote(socket)} \\\n    {command(argv)} &\n"
-    return script + _READY.format(sockets=" ".join(shlex.quote(socket) for socket, _argv in commands))
+    return script + f"\n{shlex.join(['await_end', *(socket for socket, _argv in commands)])}\n"

@@ -51,7 +51,7 @@ QEMU = (
     "-chardev stdio,id=stdio,signal=off -serial chardev:stdio "
     "-drive id=store,format=raw,read-only=on,file=/s,if=none,aio=io_uring -device virtio-blk-device,drive=store "
     "-nographic -sandbox on,obsolete=deny,elevateprivileges=deny,spawn=deny,resourcecontrol=deny "
-    "-qmp unix:vm.sock,server=on,wait=off"
+    "-qmp unix:vm.sock,server=on,wait=off -chardev pipe,id=events,path=microvm.events -mon chardev=events,mode=control"
 )
 
 
