@@ -22,6 +22,12 @@ from ...reconcile.state import Places
 from ..host import places, require_root
 from ..output import say
 
+TURN = "microvm-turn"
+"""The helper that is for starts of the host alone."""
+
+TURN = "microvm-turn"
+"""The helper that is for starts of the host alone."""
+
 SSH_PROXY = ("/usr/lib/systemd/systemd-ssh-proxy", "/lib/systemd/systemd-ssh-proxy")
 """Lets ssh reach a vsock (systemd-ssh-proxy(1), systemd 256 or newer)."""
 
@@ -103,20 +109,15 @@ def run_foreground(asked: Namespace) -> int:
     unit = unit_name(asked.name)
     if systemd.show([unit])[unit].running:
         raise HostError(f"{asked.name} runs already, as {unit}; see its console: microvm console {asked.name}")
-    become(
-        ["systemd-run", *_transient(asked.name, inform(where, [asked.name])[0], where), "--", *_program(where, asked)]
-    )
-
-
-def _program(where: Places, asked: Namespace) -> List[str]:
-    return [where.state(asked.name, CURRENT_LINK, "bin/microvm-run")]
+    words = _transient(asked.name, inform(where, [asked.name])[0], where)
+    become(["systemd-run", *words, "--", where.state(asked.name, CURRENT_LINK, "bin/microvm-run")])
 
 
 def _transient(name: str, found: Information, where: Places) -> List[str]:
     """A unit in the foreground: the helpers are up for as long as it is, and the service cannot start beside it."""
     declaration: Any = found["declaration"] or {}
     owner = account(declaration) if declaration else SHARED
-    helpers = " ".join(f"{helper}@{name}.service" for helper in HELPERS)
+    helpers = " ".join(f"{helper}@{name}.service" for helper in HELPERS if helper != TURN)
     properties = [
         f"Requires={helpers}",
         f"After={helpers}",
