@@ -1,7 +1,7 @@
 # Copyright (c) 2026 microvm.fleet contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Writes what repeats the tables: documentation fragments of modules, argument specs of roles, pages, the JSON Schema;
-and the script of hosts that has the functions of packages.
+"""Writes what repeats the tables and the parser: documentation fragments of modules, argument specs of roles, pages, the
+JSON Schema, the man page and the completion of the command; and the script of hosts that has the functions of packages.
 
 ``python tools/generate.py`` writes, ``python tools/generate.py --check`` only says what is out of date.
 """
@@ -29,7 +29,7 @@ from _microvm.reconcile.options import (
     VM_MODULE_OPTIONS,
     VMS_MODULE_OPTIONS,
 )
-from generating import pages
+from generating import command, pages
 from generating.host_script import microvm_package
 from generating.schema import schema
 from generating.support import with_support
@@ -105,6 +105,8 @@ def generated() -> dict[Path, str]:
         docs / "parity.md": pages.with_deviations((docs / "parity.md").read_text(), deviations),
         docs / "microvm.schema.json": schema(VM_OPTIONS),
         roles / "host" / "files" / "microvm-package": microvm_package(),
+        roles / "host" / "files" / "microvm.bash-completion": command.completion(),
+        docs / "microvm.1": command.manual(),
         fragments / "vm.py": fragment("one MicroVM", with_support(VM_MODULE_OPTIONS)),
         fragments / "vms.py": fragment("all MicroVMs of a host", with_support(VMS_MODULE_OPTIONS)),
         fragments / "network.py": fragment("the networks of a host", NETWORK_MODULE_OPTIONS),

@@ -240,6 +240,50 @@ def test_run_in_the_foreground() -> None:
         microvm("remove front --yes")
 
 
+@pytest.fixture
+def hypervisor() -> Iterator[None]:
+    """A stand-in for QEMU: it has a version, and no guest."""
+    script = b"""#!/bin/sh
+case "$*" in *-version*) echo "QEMU emulator version 9.2.0"; exit ;; esac
+exec sleep infinity
+"""
+    copy({"usr/local/bin/qemu-system-x86_64": script, "root/kernel": b"no kernel"})
+    yield
+    on_host("rm /usr/local/bin/qemu-system-x86_64 /root/kernel")
+
+
+def declare(**options: Any) -> None:
+    """Write a file of declarations on the host: one MicroVM, with these options."""
+    one = {"name": "db", "kernel": "/root/kernel", "accel": "tcg", "ready": {"check": "none"}, "stop_timeout": 1, **options}
+    copy({"root/site.json": json.dumps({"microvm_vms": [one]}).encode()})
+
+
+@pytest.mark.usefixtures("hypervisor")
+def test_declarations_are_applied() -> None:
+    """Plan, apply, nothing to do, a change with its consequence, an update that waits, removal."""
+    declare()
+    assert "would be changed" in microvm("apply /root/site.json --check --diff")
+    assert "there is no MicroVM" in microvm("info db", 1)
+    applied = microvm("apply /root/site.json")
+    assert "db: changed, generation 1" in applied and "systemctl start microvm@db.service" in applied
+    assert microvm("apply /root/site.json") == "db: unchanged, generation 1\n"
+    declare(mem="300M")
+    checked = microvm("apply /root/site.json db --check --diff")
+    assert "changes: mem (restart)" in checked and "for the guest: restart" in checked
+    assert "a restart is pending" in microvm("update db --file /root/site.json")
+    assert microvm("info db --json") and microvm("list", 2)
+    assert "systemctl restart" in microvm("update db -R --file /root/site.json")
+    assert "went back to generation 1" in microvm("rollback db")
+    assert "is marked bad and not installed" in microvm("apply /root/site.json")
+    assert info("db")["generation"] == 1
+    assert "does not declare other" in microvm("apply /root/site.json other", 1)
+    declare(memory=3)
+    assert "microvm_vms[0].memory" in microvm("apply /root/site.json", 1)
+    declare(state="absent")
+    assert "systemctl stop" in microvm("apply /root/site.json")
+    assert "there are no MicroVMs" in microvm("list")
+
+
 def test_foreign_microvms_are_seen_and_left() -> None:
     on_host("mkdir -p /var/lib/microvms/other && ln -s /root/one /var/lib/microvms/other/current")
     try:

@@ -45,7 +45,6 @@ def test_paths_and_accounts_are_those_of_the_modules() -> None:
         assert f"'{path}'" in (ROOT / "roles/host/tasks/remove.yml").read_text()
     directories = f"loop: [{names.FLEET_DIRECTORY}, {names.CONFIGURATION_DIRECTORY}]\n"
     assert directories in (ROOT / "roles/host/tasks/remove.yml").read_text()
-    assert f"paths: {names.PACKAGE_STORE}\n" in (ROOT / "roles/vms/tasks/remove.yml").read_text()
     unit = (ROOT / "roles/host/templates/microvm@.service.j2").read_text()
     assert f"User={names.USER}\nGroup={names.GROUP}\n" in unit
     assert f"WantedBy={names.TARGET}" in unit
