@@ -19,6 +19,8 @@ def translate(words: Sequence[str]) -> List[str]:
     """Words of the command line with a short form written as a command; any other as they are."""
     if not words or not words[0].startswith("-") or words[0] in ("-h", "-") or words[0].startswith("--"):
         return list(words)
+    if words[0] == "-l":
+        return ["list", *words[1:]]
     try:
         pairs, rest = getopt.getopt(list(words), _FORMS)
     except getopt.GetoptError:
