@@ -1,7 +1,7 @@
 # Copyright (c) 2026 microvm.fleet contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Writes what repeats the tables and the parser: documentation fragments of modules, argument specs of roles, pages, the
-JSON Schema, the man page and the completion of the command; and the script of hosts that has the functions of packages.
+"""Writes what repeats the tables and the parser: documentation fragments of modules, argument specs of roles, pages,
+the JSON Schema, man page and completion of the command; and the script of hosts that has the functions of packages.
 
 ``python tools/generate.py`` writes, ``python tools/generate.py --check`` only says what is out of date.
 """
