@@ -53,15 +53,8 @@ def tiny(directory: Path) -> Files:
     """A package of ours, for QEMU, and the guest that it boots."""
     declared = {"name": "tiny", "hypervisor": "qemu", "mem": 64, "accel": "tcg", "qemu": {"machine": "q35"}}
     (directory / "tiny.json").write_text(json.dumps({**declared, "kernel": f"{STATE}/tiny/package/guest"}))
-    render = [
-        sys.executable,
-        ROOT / "bin/microvm",
-        "render",
-        directory / "tiny.json",
-        "--output",
-        directory / "package",
-    ]
-    subprocess.run(render, check=True)
+    command, target = str(ROOT / "bin/microvm"), str(directory / "package")
+    subprocess.run([sys.executable, command, "render", str(directory / "tiny.json"), "--output", target], check=True)
     files = {str(path.relative_to(directory / "package")): path for path in (directory / "package").rglob("*")}
     texts = {name: path.read_text(encoding="utf-8") for name, path in files.items() if path.is_file()}
     code = bytes(0x200) + b"\xeb\x7e" + bytes(0x7E) + bytes.fromhex(GUEST)
