@@ -99,7 +99,7 @@ options:
       initial_balloon_mem:
         description:
           - Memory that the balloon takes at the start. Needs O(ignore:balloon).
-          - Only with V(cloud-hypervisor), V(firecracker), V(crosvm).
+          - Only with V(qemu), V(cloud-hypervisor), V(firecracker), V(crosvm).
         type: raw
         default: '0'
       deflate_on_oom:
@@ -379,12 +379,14 @@ options:
           image:
             description:
               - 'Disk image: an absolute path, or a path below the MicroVM''s state directory.'
-              - Its directory is created, for the user V(microvm), if it does not exist.
+              - Its directory is created, for the MicroVM's user, if it does not exist.
             type: str
             required: true
           size:
             description:
               - 'Size of an image that is created: MiB, or a number with V(M), V(G) or V(T).'
+              - 'An image that was created smaller grows, with its file system, before the next start. None shrinks:
+                that is refused.'
             type: raw
           auto_create:
             description:
@@ -455,7 +457,7 @@ options:
           source:
             description:
               - 'Directory of the host: an absolute path, or one below the MicroVM''s state directory.'
-              - An absolute one is created, for the user V(microvm), if it does not exist.
+              - An absolute one is created, for the MicroVM's user, if it does not exist.
             type: path
             required: true
           mount_point:
@@ -624,8 +626,9 @@ options:
           group:
             description:
               - Group that may connect to the sockets. V(null) is virtiofsd's own only.
+              - In the default, C({group}) stands for the MicroVM's own group, see O(ignore:isolation).
             type: str
-            default: kvm
+            default: '{group}'
           extra_args:
             description:
               - More arguments of each virtiofsd.
@@ -690,6 +693,26 @@ options:
                 description:
                   - Ask for an address by DHCP. By default where O(ignore:guest.networks[].addresses) is not set.
                 type: bool
+      isolation:
+        description:
+          - V(per_vm) gives the MicroVM a user and a group of its own, so that no other one's process can open its
+            volumes, sockets, taps and devices.
+          - 'V(shared) is microvm.nix''s way: the user V(microvm) in the group V(kvm), as all who share it.'
+        type: str
+        default: per_vm
+        choices:
+          - per_vm
+          - shared
+      profile:
+        description:
+          - How narrow the unit's sandbox is.
+          - 'V(strict) leaves the hypervisor only what the declaration needs: its devices, system calls, address
+            families, paths. V(compat) is for what V(strict) breaks, such as O(ignore:pre_start) that does more.'
+        type: str
+        default: strict
+        choices:
+          - strict
+          - compat
       qemu:
         description:
           - QEMU.
@@ -919,7 +942,8 @@ options:
             type: str
       state:
         description:
-          - V(started) installs, starts, restarts where the package has changed, and waits until the guest is up.
+          - V(started) installs, starts, restarts as O(ignore:restart_policy) says, and waits until the guest is
+            up.
           - V(stopped) installs and stops. V(restarted) is V(started) with one restart in any case.
           - 'V(present) installs and leaves the running MicroVM alone: a changed package waits for the next start.'
           - V(absent) stops and removes everything but volumes.
@@ -935,6 +959,11 @@ options:
           - Start the MicroVM with the host.
         type: bool
         default: true
+      autostart_order:
+        description:
+          - 'Which MicroVMs the host starts first: those with the lower number, 0 to 99.'
+        type: int
+        default: 50
       ready:
         description:
           - When a start counts as done.
@@ -944,16 +973,22 @@ options:
             description:
               - What tells that the guest is up.
               - V(ssh) waits for the greeting of an SSH server, V(tcp) for a connection, V(hypervisor) for the hypervisor
-                to say that the guest runs, V(none) for nothing but the unit.
+                to say that the guest runs, V(vsock) for the guest to accept a connection at its vsock, V(none)
+                for nothing but the unit.
+              - V(notify) waits for the unit, which waits for the guest's own word; see O(ignore:use_notify_sockets).
               - V(auto) is V(ssh) where the guest has a static address and an authorized key, else V(hypervisor),
                 or V(none) for a hypervisor that cannot tell.
-              - V(hypervisor) only with V(qemu), V(stratovirt).
+              - V(hypervisor) only with V(qemu), V(stratovirt). V(vsock) only with V(qemu), V(cloud-hypervisor),
+                V(firecracker), V(crosvm), V(kvmtool), V(stratovirt), V(alioth). V(notify) only with V(cloud-hypervisor),
+                V(firecracker).
             type: str
             default: auto
             choices:
               - auto
               - ssh
               - tcp
+              - vsock
+              - notify
               - hypervisor
               - none
           address:
@@ -962,7 +997,7 @@ options:
             type: str
           port:
             description:
-              - Port that V(ssh) and V(tcp) connect to.
+              - Port that V(ssh), V(tcp) and V(vsock) connect to.
             type: int
             default: 22
           timeout:
@@ -970,6 +1005,129 @@ options:
               - Seconds to wait at most.
             type: int
             default: 300
+      startup_timeout:
+        description:
+          - Seconds that systemd gives the unit to start.
+        type: int
+        default: 150
+      use_notify_sockets:
+        description:
+          - The unit counts as started when the guest's systemd says so over the vsock, not when the hypervisor
+            runs.
+          - A guest that does not say so within O(ignore:startup_timeout) is stopped. Needs O(ignore:vsock.cid).
+          - Only with V(cloud-hypervisor), V(firecracker).
+        type: bool
+        default: false
+      restart_policy:
+        description:
+          - When a running MicroVM is restarted for a changed package, with O(ignore:state=started).
+          - V(if_changed) does it at once, V(never) leaves it to somebody else, V(window) does it only in O(ignore:restart_window).
+            Until then the restart is pending, and results say so.
+          - V(always) restarts with every run.
+        type: str
+        default: if_changed
+        choices:
+          - never
+          - if_changed
+          - always
+          - window
+      restart_window:
+        description:
+          - 'Time of day in which V(window) restarts, in the host''s time zone: V(22:00-04:30).'
+        type: str
+      rollback_on_failure:
+        description:
+          - A MicroVM whose new package does not come up is started again with the package before, and the new one
+            is marked bad. The run fails all the same.
+        type: bool
+        default: false
+      keep_generations:
+        description:
+          - How many of the last packages are kept to roll back to, the current one included.
+        type: int
+        default: 3
+      stop_timeout:
+        description:
+          - Seconds that a guest has to end when it is asked to. Then the hypervisor is told to end, and ten seconds
+            later it is killed.
+        type: int
+        default: 90
+      on_reboot:
+        description:
+          - 'What follows when the guest reboots: a start with the package that is then current, or nothing.'
+          - V(stop) only with V(qemu), V(firecracker), V(kvmtool), V(stratovirt).
+        type: str
+        default: restart
+        choices:
+          - restart
+          - stop
+      on_poweroff:
+        description:
+          - What follows when the guest powers off by itself.
+          - Only QEMU tells a reboot from a poweroff; what the end of another hypervisor counts as stands in docs/hypervisors.md.
+          - V(restart) only with V(qemu), V(cloud-hypervisor), V(crosvm), V(alioth), V(vfkit).
+        type: str
+        default: stop
+        choices:
+          - restart
+          - stop
+      on_crash:
+        description:
+          - What follows when the hypervisor fails or is killed.
+        type: str
+        default: restart
+        choices:
+          - restart
+          - stop
+      limits:
+        description:
+          - What the MicroVM's processes get of the host.
+        type: dict
+        suboptions:
+          memory_max:
+            description:
+              - Memory of the host that the MicroVM's processes get at most. V(0) is no limit.
+              - 'By default the guest''s memory and what a hypervisor needs beside it: 512 MiB and an eighth, and
+                1 GiB more where the guest''s instructions are translated (V(tcg)).'
+            type: raw
+          tasks_max:
+            description:
+              - Threads and processes at most.
+            type: int
+            default: 1024
+          cpu_quota:
+            description:
+              - 'Processor time at most, in percent of one processor: V(200) are two. By default no limit.'
+            type: int
+          cpu_weight:
+            description:
+              - Share of the processors when they are scarce, 1 to 10000. systemd's default is 100.
+            type: int
+          io_weight:
+            description:
+              - Share of the disks when they are scarce, 1 to 10000. systemd's default is 100.
+            type: int
+      on_absent:
+        description:
+          - What a removal does.
+        type: dict
+        suboptions:
+          volumes:
+            description:
+              - What happens to the volumes that were created for the MicroVM when its O(ignore:state) is V(absent).
+              - V(keep) leaves them where they are. V(archive) moves them to C(/var/lib/microvm-fleet/archive).
+                V(delete) needs each of them named in O(ignore:on_absent.confirm).
+            type: str
+            default: keep
+            choices:
+              - keep
+              - archive
+              - delete
+          confirm:
+            description:
+              - The images, as they were declared, that may be deleted.
+            type: list
+            elements: str
   state:
     description:
       - State of every MicroVM that has no state of its own, see O(vms[].state).
@@ -986,6 +1144,17 @@ options:
       - How many MicroVMs are started or stopped at the same time.
     type: int
     default: 4
+  purge:
+    description:
+      - What becomes of MicroVMs that this collection has installed in O(state_dir) and that are not in O(vms).
+      - V(report) only names them, as RV(undeclared). V(stop) stops them, and they no longer start with the host.
+        V(remove) removes them, but for their volumes.
+    type: str
+    default: report
+    choices:
+      - report
+      - stop
+      - remove
   preflight:
     description:
       - Only look whether the declarations are right and the host can run them; change nothing, never be changed.

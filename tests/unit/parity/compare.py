@@ -60,7 +60,7 @@ def converted(value: Any) -> Any:
 
 
 def declaration(case: Mapping[str, Any]) -> dict[str, Any]:
-    """The declaration of a case, with the files that its command line names."""
+    """The declaration of a case, with the files that its command line names, and with the user that all share there."""
     arm = (case.get("guest_system") or case["system"]).startswith("aarch64")
     hypervisor = case["microvm"]["hypervisor"]
     kernel = "/kernel/Image" if arm else "/kernel/bzImage"
@@ -69,7 +69,8 @@ def declaration(case: Mapping[str, Any]) -> dict[str, Any]:
     kind = case["microvm"].get("storeDiskType", "erofs")
     files = {"kernel": kernel, "initrd_path": "/initrd/initrd", "store_disk": f"/gen/microvm-store-disk.{kind}"}
     guest = {"guest_system": case["guest_system"]} if case.get("guest_system") else {}
-    return {"name": case["hostname"], **files, **guest, **converted(case["microvm"])}
+    shared = {"isolation": "shared"}
+    return {"name": case["hostname"], **files, **guest, **shared, **converted(case["microvm"])}
 
 
 def split(text: str) -> list[str]:

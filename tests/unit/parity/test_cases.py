@@ -27,7 +27,12 @@ CASES: dict[str, dict[str, Any]] = {case["name"]: case for case in json.loads((D
 DEFECTS: list[dict[str, Any]] = json.loads((DATA / "defects.json").read_text())
 DEVIATIONS: list[dict[str, Any]] = yaml.safe_load((DATA / "deviations.yml").read_text())
 
-OURS_ONLY = ("share/microvm/declaration.json", "share/microvm/command-line", "share/microvm/firecracker.json")
+OURS_ONLY = (
+    "share/microvm/declaration.json",
+    "share/microvm/command-line",
+    "share/microvm/firecracker.json",
+    "share/microvm/systemd/",
+)
 """Files of the package that microvm.nix has not, or has elsewhere."""
 
 
@@ -64,7 +69,7 @@ def _files(expected: Mapping[str, Any], files: Mapping[str, str]) -> Iterator[st
     scripts = {path.partition("/")[2] for path in files if path.startswith("bin/")}
     yield from (f"- bin {script}" for script in sorted(set(expected["bin"]) - scripts))
     yield from (f"+ bin {script}" for script in sorted(scripts - set(expected["bin"])))
-    ours = {path: text for path, text in files.items() if path.startswith("share/") and path not in OURS_ONLY}
+    ours = {path: text for path, text in files.items() if path.startswith("share/") and not path.startswith(OURS_ONLY)}
     for path in sorted({*ours, *expected["share_files"]}):
         before, after = expected["share_files"].get(path), ours.get(path)
         if before != after:

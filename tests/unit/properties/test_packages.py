@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 from ansible_collections.microvm.fleet.plugins.module_utils._microvm.cli.source import Source
 from ansible_collections.microvm.fleet.plugins.module_utils._microvm.cli.work import Result, results
+from ansible_collections.microvm.fleet.plugins.module_utils._microvm.hypervisors.interface import CredentialFile
 from hypothesis import HealthCheck, assume, given, settings
 
 from .strategies import declarations
@@ -67,6 +68,7 @@ def test_arguments_survive_the_shell(raw: dict[str, Any]) -> None:
     call = script[script.rindex("\nexec ") + len("\nexec ") :].replace('${terminal[@]+"${terminal[@]}"} ', "")
     name = ["-a", f"microvm@{raw['name']}"] if raw.get("pretty_procnames", True) else []
     setting = "".join(f"{key}='{value}'\n" for key, value in VARIABLES.items())
+    setting += 'credential_file() { echo "$2"; }\n'
     setting += 'tap_device() { echo "/dev/tap$1"; }\n'
     answer = subprocess.run(
         ["bash", "-c", f"{setting}printf '%s\\0' {call}"], capture_output=True, text=True, check=True
@@ -82,8 +84,15 @@ def expanded(word: Any) -> str:
         if isinstance(part, str):
             parts.append(part)
         else:
-            parts.append(VARIABLES[part.value] if hasattr(part, "value") else f"/dev/tap{part.interface}")
+            parts.append(known(part))
     return "".join(parts)
+
+
+def known(part: Any) -> str:
+    """What the shell should make of a part that is no text."""
+    if isinstance(part, CredentialFile):
+        return part.path
+    return VARIABLES[part.value] if hasattr(part, "value") else f"/dev/tap{part.interface}"
 
 
 def shuffled(value: Any, order: random.Random) -> Any:

@@ -68,8 +68,9 @@ def _render(result: Result, platform: str) -> None:
     if result.error or result.declaration is None or result.declaration["state"] == "absent":
         return
     try:
-        result.command = command(result.declaration, facts(platform, result.declaration["accel"]))
-        result.package = package(result.declaration, result.command)
+        known = facts(platform, result.declaration["accel"])
+        result.command = command(result.declaration, known)
+        result.package = package(result.declaration, result.command, known)
     except DeclarationError as error:
         result.error = error
 

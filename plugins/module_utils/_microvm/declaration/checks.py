@@ -81,6 +81,7 @@ label = pattern(
 )
 argument = pattern(r"[^\x00-\x1f]+", "is not an argument: write at least one character, and no control characters")
 account = pattern(r"[a-z_][a-z0-9_-]{0,30}\$?|[0-9]+", "is not the name or number of an account")
+account_or_own = pattern(r"\{group\}|[a-z_][a-z0-9_-]{0,30}\$?|[0-9]+", "is not the name or number of an account")
 cpu_model = pattern(r"[A-Za-z0-9][A-Za-z0-9_.,+=-]*", "is not a model of a processor, such as max or Haswell")
 qemu_id = pattern(r"[A-Za-z0-9][A-Za-z0-9_.-]*", "is not a name of QEMU's: use letters, digits, '.', '_' and '-'")
 number = pattern(r"(0x)?[0-9a-fA-F]+", "is not a number")
@@ -206,3 +207,17 @@ def interface_address(value: Any) -> Optional[str]:
     if "/" not in value:
         return f"{value!r} has no prefix length; write it as {value}/24, for example"
     return None
+
+
+def weight(value: Any) -> Optional[str]:
+    """A weight of systemd.resource-control(5)."""
+    return None if 1 <= value <= 10000 else f"{value!r} is not a weight; write 1 to 10000"
+
+
+def order(value: Any) -> Optional[str]:
+    """A place in a row."""
+    return None if 0 <= value <= 99 else f"{value!r} is not a place; write 0 to 99"
+
+
+_HOUR = r"([01][0-9]|2[0-3]):[0-5][0-9]"
+time_window = pattern(f"{_HOUR}-{_HOUR}", "is not a time of day; write its begin and its end as 22:00-04:30")

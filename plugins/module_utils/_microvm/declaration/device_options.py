@@ -108,7 +108,7 @@ VOLUMES: Options = (
         "str",
         (
             "Disk image: an absolute path, or a path below the MicroVM's state directory.",
-            "Its directory is created, for the user V(microvm), if it does not exist.",
+            "Its directory is created, for the MicroVM's user, if it does not exist.",
         ),
         required=True,
         check=checks.state_path,
@@ -116,9 +116,12 @@ VOLUMES: Options = (
     Option(
         "size",
         "raw",
-        "Size of an image that is created: MiB, or a number with V(M), V(G) or V(T).",
+        (
+            "Size of an image that is created: MiB, or a number with V(M), V(G) or V(T).",
+            "An image that was created smaller grows, with its file system, before the next start. None shrinks: that "
+            "is refused.",
+        ),
         check=checks.size_or_none,
-        cost=RECREATE,
     ),
     Option(
         "auto_create",
@@ -188,7 +191,7 @@ SHARES: Options = (
         "path",
         (
             "Directory of the host: an absolute path, or one below the MicroVM's state directory.",
-            "An absolute one is created, for the user V(microvm), if it does not exist.",
+            "An absolute one is created, for the MicroVM's user, if it does not exist.",
         ),
         required=True,
         check=checks.state_path,

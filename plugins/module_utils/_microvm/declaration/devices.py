@@ -10,9 +10,11 @@ import posixpath
 from typing import Any, Dict, Mapping, Optional, Sequence
 
 from . import identity
+from .accounts import account
 from .checks import interface_name, mebibytes, pci_address, socket_path
 from .device_options import SHARES
 from .errors import DeclarationError
+from .hypervisor_options import VIRTIOFSD
 from .names import OWN_ENTRIES
 from .options import defaults
 
@@ -121,6 +123,7 @@ def _check_created(volume: Mapping[str, Any], path: str) -> None:
 
 
 _SOCKET = defaults(SHARES)["socket"]
+_OWN_GROUP = defaults(VIRTIOFSD)["group"]
 _WITH_VIRTIOFSD = ("cache", "posix_acl", "extra_args")
 
 
@@ -145,6 +148,8 @@ def complete_shares(declaration: _Vm, prefix: str) -> None:
 
 
 def _complete_virtiofs(declaration: _Vm, share: Dict[str, Any], path: str) -> None:
+    if declaration["virtiofsd"]["group"] == _OWN_GROUP:
+        declaration["virtiofsd"]["group"] = account(declaration).group
     if share["socket"] == _SOCKET:
         share["socket"] = _SOCKET.format(name=declaration["name"], tag=share["tag"])
     if share["socket"] is None:

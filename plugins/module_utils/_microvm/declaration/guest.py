@@ -82,6 +82,8 @@ def _mounts(declaration: Declaration, by_serial: bool) -> List[str]:
     for volume, name in zip(declaration["volumes"], disk_names(declaration)):
         if volume["mount_point"] not in (None, "/"):
             options = "ro" if volume["read_only"] else "defaults"
+            # An image that has grown: its file system follows, where the host could not do it.
+            options += ",x-systemd.growfs" if volume["fs_type"] in ("xfs", "btrfs") and options != "ro" else ""
             serial = disk_serial(declaration, volume)
             device = f"/dev/disk/by-id/virtio-{serial}" if by_serial else f"/dev/{name}"
             lines.append(f"{device} {_escape(volume['mount_point'])} {volume['fs_type']} {options} 0 2")

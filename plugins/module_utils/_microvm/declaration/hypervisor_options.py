@@ -65,10 +65,13 @@ VIRTIOFSD: Options = (
     Option(
         "group",
         "str",
-        "Group that may connect to the sockets. V(null) is virtiofsd's own only.",
-        default="kvm",
+        (
+            "Group that may connect to the sockets. V(null) is virtiofsd's own only.",
+            "In the default, C({group}) stands for the MicroVM's own group, see O(ignore:isolation).",
+        ),
+        default="{group}",
         nullable=True,
-        check=checks.account,
+        check=checks.account_or_own,
     ),
     Option("extra_args", "list", "More arguments of each virtiofsd.", elements="str", check=checks.argument),
     Option("package", "str", "virtiofsd; see O(ignore:qemu.package).", check=checks.package_path),

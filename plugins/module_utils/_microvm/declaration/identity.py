@@ -17,6 +17,12 @@ import uuid
 TAP_PREFIX = "mv-"
 """Begins every derived tap name; hosts leave such interfaces to us (role ``network``)."""
 
+ACCOUNT_PREFIX = "microvm-"
+"""Begins every derived account name."""
+
+_ACCOUNT_CHARACTERS = "abcdefghijklmnopqrstuvwxyz0123456789_-"
+_ACCOUNT_LENGTH = 31 - len(ACCOUNT_PREFIX)
+
 STORE_SERIAL = "microvm-store"
 """The virtio serial by which a guest finds its read-only root disk."""
 
@@ -50,6 +56,16 @@ def tap_name(name: str, index: int) -> str:
     letters = "".join(character for character in name.lower() if character.isalnum())[:5]
     code = base64.b32encode(_hash("tap", name, str(index))).decode().lower()[:6]
     return f"{TAP_PREFIX}{letters}-{code}"
+
+
+def account_name(name: str) -> str:
+    """The MicroVM's own user and group: at most 31 characters (systemd-sysusers' limit), of which the last eight tell
+    names apart that are too long or have other characters than lower-case letters, digits, ``_`` and ``-``."""
+    plain = "".join(character if character in _ACCOUNT_CHARACTERS else "-" for character in name.lower())
+    if plain == name and len(name) <= _ACCOUNT_LENGTH:
+        return f"{ACCOUNT_PREFIX}{name}"
+    code = base64.b32encode(_hash("account", name)).decode().lower()[:8]
+    return f"{ACCOUNT_PREFIX}{plain[: _ACCOUNT_LENGTH - 9]}-{code}"
 
 
 def volume_serial(image: str) -> str:

@@ -48,10 +48,25 @@ QMP_HYPERVISORS = ("qemu", "stratovirt")
 """Those that say over their control socket whether the guest runs (QEMU Machine Protocol)."""
 
 USER = "microvm"
-"""The account that hypervisors run under."""
+"""The account of every hypervisor that has none of its own, and of microvm.nix."""
 
 GROUP = "kvm"
 """The group of that account; it owns ``/dev/kvm`` and ``/dev/vhost-*`` on every distribution."""
+
+SCRIPT_DIRECTORY = "/usr/local/lib/microvm-fleet"
+"""Scripts that the units run."""
+
+RECORD_DIRECTORY = FLEET_DIRECTORY + "/vms"
+"""What the host was made to give each MicroVM, one file for each: ``NAME.json``."""
+
+ARCHIVE_DIRECTORY = FLEET_DIRECTORY + "/archive"
+"""Volumes of MicroVMs that are gone."""
+
+SETTINGS_DIRECTORY = CONFIGURATION_DIRECTORY + "/vms"
+"""What the units' scripts are told of a MicroVM, one environment file for each: ``NAME.env``."""
+
+CONSOLE_DIRECTORY = "/run/microvms"
+"""One directory for each MicroVM that runs: ``console.log``, the end of what the guest said, and ``console.in``."""
 
 TARGET = "microvms.target"
 """Pulls in every MicroVM that starts with the host."""

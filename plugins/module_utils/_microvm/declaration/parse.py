@@ -62,6 +62,7 @@ def parse_vm(raw: Mapping[str, Any], images: Sequence[Mapping[str, Any]] = (), p
     complete_shares(declaration, prefix)
     check_devices(declaration, prefix)
     _complete_ready(declaration, prefix)
+    _check_host_options(declaration, prefix)
     return declaration
 
 
@@ -193,10 +194,24 @@ def _complete_ready(declaration: Declaration, prefix: str) -> None:
         can_tell = declaration["hypervisor"] in QMP_HYPERVISORS and declaration["socket"] is not None
         greets = ready["address"] and guest["authorized_keys"]
         ready["check"] = "ssh" if greets else "hypervisor" if can_tell else "none"
+    if ready["check"] == "vsock" and declaration["vsock"]["cid"] is None:
+        raise DeclarationError(f"{prefix}vsock.cid", "is required for the check vsock; set it, 3 or more")
+    if ready["check"] == "notify" and not declaration["use_notify_sockets"]:
+        raise DeclarationError(f"{prefix}use_notify_sockets", "is required for the check notify; set it to true")
     if ready["check"] in ("ssh", "tcp") and ready["address"] is None:
         raise DeclarationError(
             f"{prefix}ready.address", f"is required for the check {ready['check']}, since no static address is known"
         )
+
+
+def _check_host_options(declaration: Declaration, prefix: str) -> None:
+    if declaration["restart_policy"] == "window" and declaration["restart_window"] is None:
+        raise DeclarationError(f"{prefix}restart_window", "is required for the policy window; write it as 22:00-04:30")
+    if declaration["use_notify_sockets"] and declaration["vsock"]["cid"] is None:
+        raise DeclarationError(f"{prefix}vsock.cid", "is required for use_notify_sockets; set it, 3 or more")
+    declaration["on_absent"]["confirm"] = declaration["on_absent"]["confirm"] or []
+    if declaration["limits"]["memory_max"] is not None:
+        declaration["limits"]["memory_max"] = mebibytes(declaration["limits"]["memory_max"])
 
 
 def _reachable_addresses(declaration: Mapping[str, Any]) -> Iterator[Tuple[str, str]]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from . import checks
 from .device_options import DEVICES, FORWARD_PORTS, INTERFACES, SHARES, VOLUMES
+from .host_options import HOST_OPTIONS
 from .hypervisor_options import GRAPHICS, HYPERVISOR_OPTIONS, VIRTIOFSD
 from .names import HYPERVISORS, SYSTEMS
 from .options import LIVE, Option, Options
@@ -101,32 +102,6 @@ _GUEST: Options = (
     ),
 )
 
-_READY: Options = (
-    Option(
-        "check",
-        "str",
-        (
-            "What tells that the guest is up.",
-            "V(ssh) waits for the greeting of an SSH server, V(tcp) for a connection, V(hypervisor) for the hypervisor "
-            "to say that the guest runs, V(none) for nothing but the unit.",
-            "V(auto) is V(ssh) where the guest has a static address and an authorized key, else V(hypervisor), or "
-            "V(none) for a hypervisor that cannot tell.",
-        ),
-        default="auto",
-        choices=("auto", "ssh", "tcp", "hypervisor", "none"),
-        cost=LIVE,
-    ),
-    Option(
-        "address",
-        "str",
-        "Address that V(ssh) and V(tcp) connect to from the host. By default the guest's first static address.",
-        check=checks.ip_address,
-        cost=LIVE,
-    ),
-    Option("port", "int", "Port that V(ssh) and V(tcp) connect to.", default=22, check=checks.port, cost=LIVE),
-    Option("timeout", "int", "Seconds to wait at most.", default=300, check=checks.positive, cost=LIVE),
-)
-
 _MACHINE: Options = (
     Option("hypervisor", "str", "Program that runs the MicroVM.", default="qemu", choices=HYPERVISORS),
     Option(
@@ -178,6 +153,7 @@ _MACHINE: Options = (
         "Memory that the balloon takes at the start. Needs O(ignore:balloon).",
         default="0",
         check=checks.size_or_none,
+        cost=LIVE,
     ),
     Option("deflate_on_oom", "bool", "The balloon gives memory back when the guest has none left.", default=True),
     Option(
@@ -339,6 +315,31 @@ _ATTACHED: Options = (
     Option("guest", "dict", "Configuration of the guest without rebuilding its image.", suboptions=_GUEST),
 )
 
+_SANDBOX: Options = (
+    Option(
+        "isolation",
+        "str",
+        (
+            "V(per_vm) gives the MicroVM a user and a group of its own, so that no other one's process can open its "
+            "volumes, sockets, taps and devices.",
+            "V(shared) is microvm.nix's way: the user V(microvm) in the group V(kvm), as all who share it.",
+        ),
+        default="per_vm",
+        choices=("per_vm", "shared"),
+    ),
+    Option(
+        "profile",
+        "str",
+        (
+            "How narrow the unit's sandbox is.",
+            "V(strict) leaves the hypervisor only what the declaration needs: its devices, system calls, address "
+            "families, paths. V(compat) is for what V(strict) breaks, such as O(ignore:pre_start) that does more.",
+        ),
+        default="strict",
+        choices=("strict", "compat"),
+    ),
+)
+
 PACKAGE_OPTIONS: Options = (
     Option(
         "name",
@@ -350,26 +351,9 @@ PACKAGE_OPTIONS: Options = (
     *_MACHINE,
     *_SYSTEM,
     *_ATTACHED,
+    *_SANDBOX,
     *HYPERVISOR_OPTIONS,
 )
 """What determines the runner package."""
-
-HOST_OPTIONS: Options = (
-    Option(
-        "state",
-        "str",
-        (
-            "V(started) installs, starts, restarts where the package has changed, and waits until the guest is up.",
-            "V(stopped) installs and stops. V(restarted) is V(started) with one restart in any case.",
-            "V(present) installs and leaves the running MicroVM alone: a changed package waits for the next start.",
-            "V(absent) stops and removes everything but volumes.",
-        ),
-        choices=("started", "stopped", "restarted", "present", "absent"),
-        cost=LIVE,
-    ),
-    Option("autostart", "bool", "Start the MicroVM with the host.", default=True, cost=LIVE),
-    Option("ready", "dict", "When a start counts as done.", suboptions=_READY, cost=LIVE),
-)
-"""What the host does with the package."""
 
 VM_OPTIONS: Options = PACKAGE_OPTIONS + HOST_OPTIONS

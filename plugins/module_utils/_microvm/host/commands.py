@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import subprocess
-from typing import Sequence
+from typing import Optional, Sequence
 
 SHOWN_CHARACTERS, SHOWN_LINES = 200, 30
 """Of a failed command and of what it said last; a build's command line alone would fill a screen."""
@@ -18,13 +18,22 @@ class HostError(Exception):
     """Something that the host could not do; the message says what was tried and what came of it."""
 
 
-def run(argv: Sequence[str], timeout: float = 300) -> str:
-    """Standard output of a command. Raises HostError when it fails or takes longer than ``timeout`` seconds."""
+def run(argv: Sequence[str], timeout: float = 300, directory: Optional[str] = None) -> str:
+    """Standard output of a command, which is run in ``directory``.
+
+    Raises HostError when it fails or takes longer than ``timeout`` seconds.
+    """
     # Messages that are parsed or shown are the same everywhere.
     environment = {**os.environ, "LC_ALL": "C.UTF-8", "PATH": search_path()}
     try:
         result = subprocess.run(
-            list(argv), stdin=subprocess.DEVNULL, capture_output=True, timeout=timeout, env=environment, check=False
+            list(argv),
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            timeout=timeout,
+            env=environment,
+            cwd=directory,
+            check=False,
         )
     except FileNotFoundError as error:
         raise HostError(f"{argv[0]} is not installed on this host") from error
@@ -38,8 +47,8 @@ def run(argv: Sequence[str], timeout: float = 300) -> str:
 
 
 def search_path() -> str:
-    """PATH with the directories of root's programs, which root lacks who became it by su(1)."""
-    return os.environ.get("PATH", os.defpath) + ":/usr/local/sbin:/usr/sbin:/sbin"
+    """PATH with the directories of root's programs, which root lacks who became it by su(1), and of daemons."""
+    return os.environ.get("PATH", os.defpath) + ":/usr/local/sbin:/usr/sbin:/sbin:/usr/libexec"
 
 
 def _shown(argv: Sequence[str]) -> str:

@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import grp
 import os
 import shutil
 from typing import Optional
@@ -71,4 +72,12 @@ def link_target(path: str) -> Optional[str]:
     try:
         return os.readlink(path)
     except OSError:
+        return None
+
+
+def group(path: str) -> Optional[str]:
+    """Name of the group that has a file; ``None`` where it or the group is not there."""
+    try:
+        return grp.getgrgid(os.stat(path).st_gid).gr_name
+    except (OSError, KeyError):
         return None

@@ -6,16 +6,16 @@
 
 from __future__ import annotations
 
-import grp
 import os
-import pwd
 import shutil
+import stat
 from typing import Callable, Iterator, List, Mapping, Sequence, Tuple
 
+from ..declaration.accounts import Account, account
 from ..declaration.errors import DeclarationError
-from ..declaration.names import GROUP, UNIT_DIRECTORY, USER
+from ..declaration.names import UNIT_DIRECTORY, USER
 from ..declaration.parse import Declaration
-from . import files, systemd
+from . import accounts, files, systemd
 from .commands import HostError, run, search_path
 
 CAP_NET_ADMIN = 12
@@ -42,26 +42,24 @@ def check_host(placed: Placed) -> None:
 
 
 def check_units(placed: Placed) -> None:
-    """What packages can have and the units of this role do not serve yet. Raises DeclarationError."""
+    """What packages can have and a unit of the host cannot serve. Raises DeclarationError."""
     for path, declaration in placed:
-        for key in _unserved(declaration):
-            raise DeclarationError(
-                f"{path}.{key}", "the packages have this, but the host's units do not serve it yet; remove it"
-            )
+        for key, reason in _unserved(declaration):
+            raise DeclarationError(f"{path}.{key}", reason)
 
 
-def _unserved(declaration: Declaration) -> Iterator[str]:
+def _unserved(declaration: Declaration) -> Iterator[Tuple[str, str]]:
     for index, interface in enumerate(declaration["interfaces"]):
-        if interface["type"] in ("macvtap", "bridge"):
-            yield f"interfaces[{index}].type"
-    for index, share in enumerate(declaration["shares"]):
-        if share["proto"] == "virtiofs":
-            yield f"shares[{index}].proto"
-    for key in ("devices", "register_with_machined", "user"):
-        if declaration[key]:
-            yield key
+        if interface["type"] == "bridge":
+            yield (
+                f"interfaces[{index}].type",
+                "QEMU's bridge helper needs privileges that no unit of ours has; write `type: tap`, which is put on "
+                "the bridge all the same",
+            )
+    if declaration["user"]:
+        yield "user", "the unit runs the hypervisor as the MicroVM's own user from the start; remove it"
     if declaration["graphics"]["enable"]:
-        yield "graphics.enable"
+        yield "graphics.enable", "a unit of the host has no display; run such a package in your session instead"
 
 
 def check_files(placed: Placed, state_directory: str, awaited: Callable[[str], bool]) -> None:
@@ -77,7 +75,7 @@ def check_installed(placed: Placed, programs: Mapping[str, Sequence[str]]) -> No
 
     Raises HostError or DeclarationError.
     """
-    if not os.path.exists(f"{UNIT_DIRECTORY}/microvm@.service") or not _has_account():
+    if not os.path.exists(f"{UNIT_DIRECTORY}/microvm@.service") or not accounts.exists(USER):
         raise HostError("this host is not set up for MicroVMs; run the role microvm.fleet.host on it first")
     check_interfaces(placed)
     check_volumes(placed)
@@ -88,19 +86,8 @@ def check_installed(placed: Placed, programs: Mapping[str, Sequence[str]]) -> No
                     f"{path}.hypervisor",
                     f"{program}, which it runs, is not installed; run the role microvm.fleet.host first, or install it",
                 )
-        check_credentials(path, declaration)
         if list(_taps(declaration)) and not os.path.exists("/dev/net/tun"):
             raise DeclarationError(f"{path}.interfaces", "this host's kernel has no /dev/net/tun; load the module tun")
-
-
-def check_credentials(path: str, declaration: Declaration) -> None:
-    """The hypervisor reads them itself. Raises DeclarationError."""
-    for name, file in declaration["credential_files"].items():
-        if not _may("-r", file):
-            raise DeclarationError(
-                f"{path}.credential_files.{name}",
-                f"the user {USER!r}, who starts the MicroVM, may not read {file}; give it the file (chown, mode 0400)",
-            )
 
 
 def check_volumes(placed: Placed) -> None:
@@ -109,19 +96,21 @@ def check_volumes(placed: Placed) -> None:
         for index, volume in enumerate(declaration["volumes"]):
             directory = os.path.dirname(volume["image"])
             is_missing = directory.startswith("/") and not os.path.exists(volume["image"])
-            if is_missing and os.path.isdir(directory) and not _may("-w", directory):
+            if is_missing and os.path.isdir(directory) and not _may_write(account(declaration), directory):
                 raise DeclarationError(
                     f"{path}.volumes[{index}].image",
-                    f"the user {USER!r}, who makes the image, may not write to {directory}; "
-                    "give it the directory (chown), or name one that is not there yet",
+                    f"the user {account(declaration).user!r}, who makes the image, may not write to {directory}; "
+                    "name a directory that is not there yet, or give that user this one (chown)",
                 )
 
 
-def _may(what: str, path: str) -> bool:
-    """Asked as the user: access lists and mounts count too."""
-    identity = [f"--reuid={USER}", f"--regid={GROUP}", "--clear-groups"]
+def _may_write(owner: Account, directory: str) -> bool:
+    """Asked as the user: access lists and mounts count too. One that is yet to be made can do what everybody can."""
+    if not accounts.exists(owner.user):
+        return bool(os.stat(directory).st_mode & stat.S_IWOTH)
+    identity = [f"--reuid={owner.user}", f"--regid={owner.group}", "--clear-groups"]
     try:
-        run(["setpriv", *identity, "test", what, path])
+        run(["setpriv", *identity, "test", "-w", directory])
     except HostError:
         return False
     return True
@@ -187,12 +176,3 @@ def _has_capability(number: int) -> bool:
     lines: List[str] = (files.read_text("/proc/self/status") or "").splitlines()
     effective = next(line.split()[1] for line in lines if line.startswith("CapEff:"))
     return bool(int(effective, 16) >> number & 1)
-
-
-def _has_account() -> bool:
-    try:
-        pwd.getpwnam(USER)
-        grp.getgrnam(GROUP)
-    except KeyError:
-        return False
-    return True

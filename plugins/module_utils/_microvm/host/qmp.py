@@ -7,8 +7,8 @@
 from __future__ import annotations
 
 import json
-import os
-import socket
+
+from . import unix
 
 
 def status(path: str, timeout: float = 2.0) -> str:
@@ -16,9 +16,7 @@ def status(path: str, timeout: float = 2.0) -> str:
 
     Raises OSError when it does not answer.
     """
-    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:
-        connection.settimeout(timeout)
-        _connect(connection, path)
+    with unix.connect(path, timeout) as connection:
         stream = connection.makefile("rw", encoding="utf-8")
         stream.readline()
         for command in ("qmp_capabilities", "query-status"):
@@ -29,12 +27,3 @@ def status(path: str, timeout: float = 2.0) -> str:
             if isinstance(answer.get("return"), dict) and "status" in answer["return"]:
                 return str(answer["return"]["status"])
     raise ConnectionError("QEMU closed its control socket")
-
-
-def _connect(connection: socket.socket, path: str) -> None:
-    """By a short way to the directory: an address has room for 107 bytes (unix(7)), a MicroVM's name may have 63."""
-    directory = os.open(os.path.dirname(path), os.O_PATH | os.O_DIRECTORY)
-    try:
-        connection.connect(f"/proc/self/fd/{directory}/{os.path.basename(path)}")
-    finally:
-        os.close(directory)

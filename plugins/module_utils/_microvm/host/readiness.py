@@ -6,13 +6,14 @@
 
 from __future__ import annotations
 
+import os
 import select
 import socket
 import time
 from dataclasses import dataclass
 from typing import Callable, Dict, Optional
 
-from . import qmp, systemd
+from . import files, qmp, systemd, unix
 from .commands import HostError
 
 POLL_SECONDS = 0.25
@@ -31,6 +32,10 @@ class Readiness:
     port: int
     timeout: float
     control_socket: str
+    context_identifier: Optional[int] = None
+    """Of the guest's vsock."""
+    vsock_socket: str = ""
+    """File that names the Unix socket which the guest's vsock is behind, where it is behind one."""
 
 
 Predicate = Callable[[Readiness], Optional[str]]
@@ -56,26 +61,51 @@ def ssh_greets(ready: Readiness) -> Optional[str]:
     return None if greeting.startswith(b"SSH-") else f"port {ready.port} answers {greeting!r}"
 
 
+def vsock_accepts(ready: Readiness) -> Optional[str]:
+    """The guest accepts a connection at its vsock(7), or behind the hypervisor's Unix socket (Firecracker's
+    docs/vsock.md)."""
+    name = (files.read_text(ready.vsock_socket) or "").strip()
+    if not name:
+        with socket.socket(socket.AF_VSOCK, socket.SOCK_STREAM) as connection:
+            connection.settimeout(CONNECT_SECONDS)
+            connection.connect((ready.context_identifier, ready.port))
+        return None
+    with unix.connect(os.path.join(os.path.dirname(ready.control_socket), name), CONNECT_SECONDS) as connection:
+        connection.sendall(f"CONNECT {ready.port}\n".encode())
+        answer = connection.recv(64)
+    return None if answer.startswith(b"OK ") else f"port {ready.port} of the vsock does not answer"
+
+
+def unit_is_active(ready: Readiness) -> Optional[str]:
+    """The unit is active: the guest has notified it, where it waits for that."""
+    unit = systemd.show([ready.unit])[ready.unit]
+    return None if unit.active_state == "active" else f"the unit is {unit.active_state} ({unit.sub_state})"
+
+
 def unit_stays(ready: Readiness) -> Optional[str]:
     """The unit still runs after the moment in which a hypervisor that cannot begin has ended."""
     time.sleep(SETTLE_SECONDS)
-    unit = systemd.show([ready.unit])[ready.unit]
-    return None if unit.active_state == "active" else f"the unit is {unit.active_state} ({unit.sub_state})"
+    return unit_is_active(ready)
 
 
 PREDICATES: Dict[str, Predicate] = {
     "hypervisor": hypervisor_runs,
     "tcp": port_accepts,
     "ssh": ssh_greets,
+    "vsock": vsock_accepts,
+    "notify": unit_is_active,
     "none": unit_stays,
 }
 
 
-def wait(ready: Readiness) -> float:
-    """Seconds until the guest was up. Raises HostError when the unit ends or the time is over."""
+def wait(ready: Readiness, begun: bool = True) -> float:
+    """Seconds until the guest was up. Raises HostError when the unit ends or the time is over.
+
+    ``begun`` tells that the unit has just been started: one that has run for long needs not show that it stays.
+    """
     begin = time.monotonic()
     while True:
-        seen = probe(ready)
+        seen = probe(ready) if begun or ready.check != "none" else None
         waited = time.monotonic() - begin
         if seen is None:
             return waited

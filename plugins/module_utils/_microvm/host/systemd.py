@@ -12,7 +12,18 @@ from typing import Dict, Iterable, List, Sequence
 
 from .commands import HostError, run
 
-_PROPERTIES = ("Id", "LoadState", "ActiveState", "SubState", "UnitFileState", "Result", "NeedDaemonReload")
+_PROPERTIES = {
+    "LoadState": "load_state",
+    "ActiveState": "active_state",
+    "SubState": "sub_state",
+    "UnitFileState": "unit_file_state",
+    "Result": "result",
+    "NRestarts": "restarts",
+    "MainPID": "process",
+    "MemoryCurrent": "memory",
+    "ActiveEnterTimestamp": "active_since",
+}
+"""What is asked for, and the field of Unit that it is."""
 
 
 @dataclass(frozen=True)
@@ -26,6 +37,14 @@ class Unit:
     result: str = "success"
     stale: bool = False
     """Whether its files have changed since systemd read them."""
+    restarts: str = "0"
+    """How often systemd has started it again."""
+    process: str = "0"
+    """Number of its main process; 0 where there is none."""
+    memory: str = "[not set]"
+    """Bytes that its processes have."""
+    active_since: str = ""
+    """When it became active, in words."""
 
     @property
     def running(self) -> bool:
@@ -47,7 +66,8 @@ def show(names: Sequence[str]) -> Dict[str, Unit]:
     """The state of all units at once; one that systemd does not know is not-found."""
     if not names:
         return {}
-    output = run(["systemctl", "show", "--property=" + ",".join(_PROPERTIES), "--", *names])
+    properties = ",".join(("Id", "NeedDaemonReload", *_PROPERTIES))
+    output = run(["systemctl", "show", f"--property={properties}", "--", *names])
     return {**{name: Unit() for name in names}, **parse_show(output)}
 
 
@@ -57,14 +77,8 @@ def parse_show(output: str) -> Dict[str, Unit]:
     for block in output.split("\n\n"):
         values = dict(line.partition("=")[::2] for line in block.splitlines() if "=" in line)
         if "Id" in values:
-            units[values["Id"]] = Unit(
-                load_state=values.get("LoadState", ""),
-                active_state=values.get("ActiveState", ""),
-                sub_state=values.get("SubState", ""),
-                unit_file_state=values.get("UnitFileState", ""),
-                result=values.get("Result", ""),
-                stale=values.get("NeedDaemonReload") == "yes",
-            )
+            known = {field: values[key] for key, field in _PROPERTIES.items() if key in values}
+            units[values["Id"]] = Unit(**known, stale=values.get("NeedDaemonReload") == "yes")
     return units
 
 

@@ -29,7 +29,7 @@ SUPPORT: Dict[str, Union[Names, Mapping[Any, Names]]] = {
     "hotplug_mem": (QEMU, CLOUD_HYPERVISOR),
     "hotplugged_mem": (QEMU, CLOUD_HYPERVISOR),
     "balloon": (QEMU, CLOUD_HYPERVISOR, FIRECRACKER, CROSVM, KVMTOOL, STRATOVIRT),
-    "initial_balloon_mem": (CLOUD_HYPERVISOR, FIRECRACKER, CROSVM),
+    "initial_balloon_mem": (QEMU, CLOUD_HYPERVISOR, FIRECRACKER, CROSVM),
     # crosvm's balloon always deflates, kvmtool's never does.
     "deflate_on_oom": {False: (QEMU, CLOUD_HYPERVISOR, FIRECRACKER, KVMTOOL, STRATOVIRT)},
     "user": (QEMU,),
@@ -37,7 +37,11 @@ SUPPORT: Dict[str, Union[Names, Mapping[Any, Names]]] = {
     "register_with_machined": ON_LINUX,
     "credential_files": WITH_CREDENTIALS,
     "guest.enable": {True: WITH_CREDENTIALS},
-    "ready.check": {"hypervisor": QMP_HYPERVISORS},
+    "ready.check": {"hypervisor": QMP_HYPERVISORS, "vsock": ON_LINUX, "notify": (CLOUD_HYPERVISOR, FIRECRACKER)},
+    "use_notify_sockets": (CLOUD_HYPERVISOR, FIRECRACKER),
+    # Who does not end when the guest reboots, or does not tell, cannot be kept from starting again, and so on.
+    "on_reboot": {"stop": (QEMU, FIRECRACKER, KVMTOOL, STRATOVIRT)},
+    "on_poweroff": {"restart": (QEMU, CLOUD_HYPERVISOR, CROSVM, ALIOTH, VFKIT)},
     "interfaces[].type": {
         "user": (QEMU, KVMTOOL, VFKIT),
         "tap": ON_LINUX,
@@ -98,6 +102,8 @@ class Capabilities:
     on_poweroff: str
     on_reboot: str
     """What the hypervisor's process does when the guest powers off or reboots."""
+    clean_end: str = "poweroff"
+    """What it counts as when the process ends without failing and does not say why: ``poweroff`` or ``reboot``."""
 
 
 _LINUX = ("x86_64-linux", "aarch64-linux")
@@ -136,6 +142,7 @@ CAPABILITIES: Dict[str, Capabilities] = {
         ready="the guest's systemd notifies over the vsock, if `vsock.cid` is set",
         on_poweroff="stays on x86_64 (reboot instead), exits on aarch64",
         on_reboot=_EXITS,
+        clean_end="reboot",
     ),
     CROSVM: Capabilities(
         systems=_LINUX,
@@ -156,6 +163,7 @@ CAPABILITIES: Dict[str, Capabilities] = {
         ready=_BY_VSOCK,
         on_poweroff="hangs (reboot instead)",
         on_reboot=_EXITS,
+        clean_end="reboot",
     ),
     STRATOVIRT: Capabilities(
         systems=_LINUX,
@@ -166,6 +174,7 @@ CAPABILITIES: Dict[str, Capabilities] = {
         ready="QMP says that the guest runs; " + _BY_VSOCK,
         on_poweroff="stays (reboot instead)",
         on_reboot=_EXITS,
+        clean_end="reboot",
     ),
     ALIOTH: Capabilities(
         systems=_LINUX,

@@ -71,7 +71,16 @@ class TapDevice:
     interface: str
 
 
-Part = Union[str, Variable, TapDevice]
+@dataclass(frozen=True)
+class CredentialFile:
+    """Path of a credential: systemd's copy where the unit was given one (systemd.exec(5), LoadCredential), else the
+    declared file. ``path`` is written as the hypervisor's option wants it."""
+
+    name: str
+    path: str
+
+
+Part = Union[str, Variable, TapDevice, CredentialFile]
 
 
 @dataclass(frozen=True)
@@ -149,6 +158,8 @@ class Command:
     argv: Tuple[Word, ...]
     shutdown: Optional[Shutdown] = None
     balloon: Optional[Balloon] = None
+    tells_balloon: bool = False
+    """The balloon is told its first size when the hypervisor runs, since its command line cannot."""
     multi_queue: bool = False
     """Taps have several queues: a hypervisor opens a tap only if it was made with the same flags."""
     macvtaps: Tuple[Tuple[str, int], ...] = ()

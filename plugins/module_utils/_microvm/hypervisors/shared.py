@@ -10,7 +10,7 @@ from typing import Callable, Dict, List, Mapping, Optional, Tuple
 
 from ..declaration.guest import credentials
 from ..declaration.parse import Declaration
-from .interface import Balloon, QmpRequest, Text, Variable, join
+from .interface import Balloon, CredentialFile, QmpRequest, Text, Variable, join
 
 FIRST_DESCRIPTOR = 3
 """After standard input, output and errors."""
@@ -50,7 +50,8 @@ def fw_cfg(
         file = (Variable.PACKAGE, f"/share/microvm/credentials/{name}")
         arguments += [option, join(f"name={CREDENTIAL_PREFIX}{name},{key}=", *file)]
     for name, path in sorted(declaration["credential_files"].items()):
-        arguments += [option, f"name={CREDENTIAL_PREFIX}{name},{key}={escape(path)}"]
+        given = CredentialFile(name, escape(path))
+        arguments += [option, join(f"name={CREDENTIAL_PREFIX}{name},{key}=", given)]
     return arguments
 
 

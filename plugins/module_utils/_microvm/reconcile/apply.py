@@ -7,22 +7,22 @@
 from __future__ import annotations
 
 import concurrent.futures
-import os
-import shutil
 from dataclasses import dataclass
 from typing import Callable, Dict, List, Optional, Sequence
 
-from ..declaration.names import BOOTED_LINK, CURRENT_LINK, GROUP, OLD_LINK, USER, unit_name, unit_names
-from ..host import files, readiness, systemd
-from ..host.commands import HostError
+from ..declaration.names import BOOTED_LINK, unit_name, unit_names
+from ..host import accounts, files, readiness, systemd
+from ..host.commands import HostError, run
+from .install import install, link
 from .plan import Action, Plan
+from .remove import clear
 from .state import Places, Wanted
 from .steps import Step
 
-STATE_DIRECTORY_MODE = 0o1775
-"""The hypervisor, in group kvm, may make files but, by the sticky bit, not replace the links, which are root's."""
+BALLOON_SCRIPT = f"{BOOTED_LINK}/bin/microvm-balloon"
 
-DIRECTORY_MODE = 0o775
+VSOCK_SOCKET_FILE = "share/microvm/vsock-socket"
+"""Of a package: names the Unix socket that the guest's vsock is behind, where it is behind one."""
 
 
 @dataclass
@@ -32,6 +32,8 @@ class Outcome:
     error: Optional[str] = None
     ready_after: Optional[float] = None
     """Seconds until the guest was up; ``None`` where nobody waited."""
+    rolled_back: bool = False
+    """Whether the package before runs again, since the new one did not come up."""
 
 
 @dataclass(frozen=True)
@@ -43,7 +45,8 @@ class Job:
 
 
 def apply(jobs: Sequence[Job], places: Places, parallel: int) -> Dict[str, Outcome]:
-    """Install all, tell systemd once, then stop, start and wait, ``parallel`` MicroVMs at a time, then clear up.
+    """Record and install all, tell systemd once, then stop, start and wait, ``parallel`` MicroVMs at a time, then clear
+    up.
 
     The trouble of one MicroVM does not keep the others from their state.
     """
@@ -58,12 +61,15 @@ def apply(jobs: Sequence[Job], places: Places, parallel: int) -> Dict[str, Outco
                 outcome.error = str(error)
 
     for job in jobs:
-        attempt(job, lambda one: _install(one, places))
+        attempt(job, lambda one: _record(one, places))
+    _create_accounts(jobs, places, outcomes)
+    for job in jobs:
+        attempt(job, lambda one: install(one.plan, one.wanted, places))
     _tell_systemd([job for job in jobs if outcomes[job.plan.name].error is None])
     with concurrent.futures.ThreadPoolExecutor(max_workers=parallel) as pool:
         list(pool.map(lambda job: attempt(job, lambda one: _run(one, places, outcomes)), jobs))
     for job in jobs:
-        attempt(job, lambda one: _clear(one, places))
+        attempt(job, lambda one: clear(one.plan, places))
     return outcomes
 
 
@@ -71,37 +77,25 @@ def _steps(plan: Plan, *actions: Action) -> List[Step[Action]]:
     return [step for step in plan.steps if step.action in actions]
 
 
-def _install(job: Job, places: Places) -> None:
-    name, package, store = job.plan.name, job.wanted.package, places.store
-    for step in job.plan.steps:
-        if step.action is Action.INSTALL and package is not None:
-            store.install(package)
-        elif step.action is Action.CREATE_STATE:
-            _create_directory(places.state(name), "root", STATE_DIRECTORY_MODE)
-        elif step.action is Action.CREATE_DIRECTORY:
-            _create_directory(step.target, USER, DIRECTORY_MODE)
-        elif step.action is Action.LINK_OLD:
-            files.replace_link(places.state(name, OLD_LINK), store.path(step.target))
-        elif step.action is Action.LINK_CURRENT:
-            files.replace_link(places.state(name, CURRENT_LINK), store.path(step.target))
-        elif step.action is Action.WRITE_DROP_IN:
-            os.makedirs(os.path.dirname(places.drop_in(name)), exist_ok=True)
-            files.replace_file(places.drop_in(name), (job.wanted.drop_in or "").encode())
-        elif step.action is Action.REMOVE_DROP_IN:
-            files.remove(os.path.dirname(places.drop_in(name)))
+def _record(job: Job, places: Places) -> None:
+    if job.plan.has(Action.RECORD) and job.plan.record is not None:
+        places.records.write(job.plan.record)
 
 
-def _create_directory(path: str, user: str, mode: int) -> None:
-    """With its owner and mode at once: a directory that is there counts as right."""
-    aside = f"{path}.partial"
-    if os.path.isdir(aside):
-        # What a killed run left is empty; anything else is not from here, and not taken.
-        os.rmdir(aside)
-    os.makedirs(aside)
-    shutil.chown(aside, user, GROUP)
-    os.chmod(aside, mode)
-    os.rename(aside, path)
-    files.sync_directory(os.path.dirname(path))
+def _create_accounts(jobs: Sequence[Job], places: Places, outcomes: Dict[str, Outcome]) -> None:
+    """All at once."""
+    homes = {
+        step.target: places.state(job.plan.name)
+        for job in jobs
+        if outcomes[job.plan.name].error is None
+        for step in _steps(job.plan, Action.CREATE_ACCOUNT)
+    }
+    try:
+        accounts.create(homes)
+    except HostError as error:
+        for job in jobs:
+            if job.plan.has(Action.CREATE_ACCOUNT):
+                outcomes[job.plan.name].error = str(error)
 
 
 def _tell_systemd(jobs: Sequence[Job]) -> None:
@@ -117,26 +111,62 @@ def _tell_systemd(jobs: Sequence[Job]) -> None:
 
 def _run(job: Job, places: Places, outcomes: Dict[str, Outcome]) -> None:
     work: Dict[Action, Callable[[str], None]] = {
+        Action.CHANGE_LIVE: lambda _options: _change_live(job, places),
         Action.START: systemd.start,
-        Action.STOP: lambda _unit: _stop(job.plan.name, places),
+        Action.STOP: lambda _unit: stop(job.plan.name, places),
         Action.RESTART: systemd.restart,
     }
-    for step in _steps(job.plan, *work):
-        work[step.action](step.target)
-    if job.wanted.state in ("started", "restarted"):
-        # Also where nothing was to be done: a run that was killed while it waited is completed by this one.
-        outcomes[job.plan.name].ready_after = readiness.wait(_readiness(job.wanted, places))
+    steps = _steps(job.plan, *work)
+    try:
+        for step in steps:
+            work[step.action](step.target)
+        if job.wanted.state in ("started", "restarted"):
+            # Also where nothing was to be done: a run that was killed while it waited is completed by this one.
+            begun = job.plan.has(Action.START, Action.RESTART)
+            outcomes[job.plan.name].ready_after = readiness.wait(readiness_of(job.wanted, places), begun)
+    except HostError as error:
+        if job.plan.has(Action.START, Action.RESTART) and job.wanted.declaration["rollback_on_failure"]:
+            outcomes[job.plan.name].rolled_back = _roll_back(job, places)
+            before = "; the package before runs again" if outcomes[job.plan.name].rolled_back else ""
+            raise HostError(f"{error}{before}") from error
+        raise
 
 
-def _stop(name: str, places: Places) -> None:
+def _change_live(job: Job, places: Places) -> None:
+    """Tell the hypervisor; then what runs is what the new package says."""
+    if job.plan.package is None:
+        return
+    size = str(job.wanted.declaration["initial_balloon_mem"])
+    run([places.state(job.plan.name, BALLOON_SCRIPT), size], directory=places.state(job.plan.name))
+    files.replace_link(places.state(job.plan.name, BOOTED_LINK), places.store.path(job.plan.package))
+
+
+def _roll_back(job: Job, places: Places) -> bool:
+    """Start the package before again and mark the new one bad; ``False`` where there is none, or it fails too."""
+    plan, previous = job.plan, job.plan.previous
+    if plan.record is None or plan.package is None or previous is None or previous == plan.package:
+        return False
+    places.records.write(plan.record.marked(plan.package, True))
+    link(plan.name, previous, plan.record.unit_settings, places)
+    systemd.daemon_reload()
+    try:
+        systemd.restart(unit_name(plan.name))
+        readiness.wait(readiness_of(job.wanted, places), True)
+    except HostError:
+        return False
+    return True
+
+
+def stop(name: str, places: Places) -> None:
     """With the helpers: what they have made, and the links that they still need, may be taken away next."""
     systemd.stop(unit_names(name))
     # Of a host that lost its power.
     files.remove(places.state(name, BOOTED_LINK))
 
 
-def _readiness(wanted: Wanted, places: Places) -> readiness.Readiness:
-    ready = wanted.declaration["ready"]
+def readiness_of(wanted: Wanted, places: Places) -> readiness.Readiness:
+    """How it is seen that the MicroVM is up."""
+    ready, vsock = wanted.declaration["ready"], wanted.declaration["vsock"]
     return readiness.Readiness(
         unit=unit_name(wanted.name),
         check=ready["check"],
@@ -144,14 +174,6 @@ def _readiness(wanted: Wanted, places: Places) -> readiness.Readiness:
         port=ready["port"],
         timeout=ready["timeout"],
         control_socket=places.state(wanted.name, wanted.declaration["socket"] or ""),
+        context_identifier=vsock["cid"],
+        vsock_socket=places.state(wanted.name, BOOTED_LINK, VSOCK_SOCKET_FILE),
     )
-
-
-def _clear(job: Job, places: Places) -> None:
-    for step in job.plan.steps:
-        if step.action is Action.REMOVE_ENTRY:
-            files.remove(places.state(step.target))
-        elif step.action is Action.REMOVE_STATE:
-            os.rmdir(places.state(step.target))
-        elif step.action is Action.REMOVE_PACKAGE:
-            places.store.remove(step.target)

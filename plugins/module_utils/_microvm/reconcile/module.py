@@ -43,7 +43,7 @@ def request(parameters: Mapping[str, Any], check_mode: bool) -> Request:
     images = parameters.get("images") or ()
     common = {"images": images, "state_dir": parameters["state_dir"], "check_mode": check_mode}
     if "vms" in parameters:
-        own = {key: parameters[key] for key in ("vms", "state", "parallel", "preflight")}
+        own = {key: parameters[key] for key in ("vms", "state", "parallel", "preflight", "purge")}
         own["bridges"] = parameters["bridges"] or ()
         return Request(**own, **common)
     others = {option.name for option in COMMON_OPTIONS}

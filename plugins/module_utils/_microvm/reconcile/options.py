@@ -69,6 +69,17 @@ VMS_MODULE_OPTIONS: Options = (
         check=checks.positive,
     ),
     Option(
+        "purge",
+        "str",
+        (
+            "What becomes of MicroVMs that this collection has installed in O(state_dir) and that are not in O(vms).",
+            "V(report) only names them, as RV(undeclared). V(stop) stops them, and they no longer start with the host. "
+            "V(remove) removes them, but for their volumes.",
+        ),
+        default="report",
+        choices=("report", "stop", "remove"),
+    ),
+    Option(
         "preflight",
         "bool",
         "Only look whether the declarations are right and the host can run them; change nothing, never be changed.",

@@ -6,35 +6,64 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import Enum
-from typing import Iterator, Optional, Tuple
+from typing import Dict, Iterator, Mapping, Optional, Tuple
 
 from ..declaration.errors import DeclarationError
-from ..declaration.names import OWN_ENTRIES, unit_name
-from .state import Observed, Wanted
+from ..declaration.names import unit_name
+from ..declaration.options import RECREATE
+from ..host.records import Record
+from ..runner.render import COMMAND_LINE_FILE
+from . import settings
+from .changes import Change, changes, is_live
+from .state import Observed, Wanted, unit_files
 from .steps import Step
 
 
 class Action(Enum):
     """What a step does, in the order in which steps are carried out."""
 
+    RECORD = "record"
+    CREATE_ACCOUNT = "create user"
     INSTALL = "install package"
     CREATE_STATE = "create state directory"
+    OWN_STATE = "give the state directory to"
     CREATE_DIRECTORY = "create directory"
     LINK_OLD = "link old"
     LINK_CURRENT = "link current"
+    WRITE_ENVIRONMENT = "write settings"
     WRITE_DROP_IN = "write unit settings"
     REMOVE_DROP_IN = "remove unit settings"
     READ_SETTINGS = "read unit settings"
     ENABLE = "systemctl enable"
     DISABLE = "systemctl disable"
+    CHANGE_LIVE = "change live"
     STOP = "systemctl stop"
     START = "systemctl start"
     RESTART = "systemctl restart"
+    ARCHIVE_VOLUME = "archive volume"
+    DELETE_VOLUME = "delete volume"
     REMOVE_ENTRY = "remove"
     REMOVE_STATE = "remove state directory"
+    REMOVE_DIRECTORY = "remove directory"
+    REMOVE_ENVIRONMENT = "remove settings"
     REMOVE_PACKAGE = "remove package"
+    REMOVE_ACCOUNT = "remove user"
+    FORGET = "forget"
+
+
+@dataclass(frozen=True)
+class Clock:
+    """The host's time of day."""
+
+    minute: int = 0
+    """Minutes since midnight."""
+
+    def is_within(self, window: str) -> bool:
+        """Whether it is in a window such as ``22:00-04:30``, its end excluded."""
+        begin, end = (int(time[:2]) * 60 + int(time[3:]) for time in window.split("-"))
+        return begin <= self.minute < end if begin <= end else not end <= self.minute < begin
 
 
 @dataclass(frozen=True)
@@ -48,8 +77,14 @@ class Plan:
     previous: Optional[str]
     restart_pending: bool
     """Whether the MicroVM will still run an older package than ``current``."""
+    record: Optional[Record] = None
+    """What will be recorded."""
     kept: Tuple[str, ...] = ()
     """What a removal leaves in the state directory: volumes and all that is not ours."""
+    changes: Tuple[Change, ...] = ()
+    """What differs between the declaration that runs, or was installed, and the wanted one."""
+    refused: Optional[str] = None
+    """The wanted package, where it was marked bad and is not installed again."""
 
     @property
     def changed(self) -> bool:
@@ -64,14 +99,21 @@ class Plan:
     def consequence(self) -> str:
         """What the guest notices, for a diff."""
         if self.has(Action.RESTART, Action.STOP):
-            return "restart" if self.has(Action.RESTART) else "stop"
+            return "restart" if self.has(Action.RESTART, Action.START) else "stop"
         if self.has(Action.START):
             return "start"
-        return "restart pending" if self.restart_pending else "nothing"
+        if self.restart_pending:
+            return "restart pending"
+        return "live" if self.has(Action.CHANGE_LIVE) else "nothing"
+
+    @property
+    def recreate(self) -> Tuple[str, ...]:
+        """Options that only what is made anew will have."""
+        return tuple(change.path for change in self.changes if change.cost == RECREATE)
 
 
-def plan(observed: Observed, wanted: Wanted, path: str) -> Plan:
-    """Raises DeclarationError, with ``path``, for a MicroVM that is somebody else's."""
+def plan(observed: Observed, wanted: Wanted, path: str, clock: Clock = Clock()) -> Plan:
+    """Raises DeclarationError, with ``path``, for a MicroVM that is somebody else's, and for a volume that shrinks."""
     if observed.foreign is not None:
         raise DeclarationError(
             f"{path}.name",
@@ -79,98 +121,155 @@ def plan(observed: Observed, wanted: Wanted, path: str) -> Plan:
             f"(current -> {observed.foreign}); choose another name, or remove that one first",
         )
     if wanted.package is None:
-        return _plan_removal(observed)
-    directory_name = wanted.package.directory_name
-    steps = (*_install(observed, wanted, directory_name), *_run(observed, wanted, directory_name))
-    still_running = observed.unit.running and not _stops(steps)
+        raise ValueError("a removal is planned by removal.plan_removal")
+    found = changes(observed.booted_declared or observed.declared, wanted.declaration)
+    _refuse_shrinking(observed, wanted, path)
+    target = _target(observed, wanted, wanted.package.directory_name)
+    record = _record(observed, wanted, target)
+    run = tuple(_run(observed, wanted, target, found, clock))
+    is_current = any(step.action in (Action.STOP, Action.START, Action.RESTART, Action.CHANGE_LIVE) for step in run)
+    booted = None if is_current else observed.booted
+    kept = _kept_packages(observed, wanted, record, (target.package, booted))
+    record = replace(record, generations=tuple(one for one in record.generations if one.package in kept))
+    removed = (Step(Action.REMOVE_PACKAGE, package) for package in observed.packages if package not in kept)
     return Plan(
         name=observed.name,
-        steps=(*steps, *_prune(observed, directory_name)),
-        package=directory_name,
+        steps=(*_install(observed, wanted, target, record), *run, *removed),
+        package=target.package,
         previous=observed.current,
-        restart_pending=still_running and observed.booted != directory_name,
+        restart_pending=observed.unit.running and not is_current and observed.booted != target.package,
+        record=record,
+        changes=found,
+        refused=target.refused,
     )
 
 
-def _install(observed: Observed, wanted: Wanted, directory_name: str) -> Iterator[Step[Action]]:
-    if directory_name not in observed.packages:
-        yield Step(Action.INSTALL, directory_name)
+@dataclass(frozen=True)
+class _Target:
+    """The package that ``current`` shall lead to; another one than the wanted where that was marked bad."""
+
+    package: str
+    drop_ins: Mapping[str, str]
+    refused: Optional[str] = None
+
+
+def _target(observed: Observed, wanted: Wanted, package: str) -> _Target:
+    record, new = observed.record, wanted.package
+    if record is not None and record.is_bad(package) and observed.current is not None and observed.current != package:
+        # What stands there is what the rollback left; its drop-ins stay as they are.
+        return _Target(observed.current, dict(observed.drop_ins), refused=package)
+    texts = unit_files(new) if new is not None else {}
+    return _Target(package, settings.drop_ins(texts, wanted.unit_settings))
+
+
+def _refuse_shrinking(observed: Observed, wanted: Wanted, path: str) -> None:
+    """By what was declared, not by the image's size: that one may have grown by hand."""
+    before = {volume["image"]: volume["size"] for volume in (observed.declared or {}).get("volumes", ())}
+    for index, volume in enumerate(wanted.declaration["volumes"]):
+        old, new = before.get(volume["image"]), volume["size"]
+        if volume["auto_create"] and old and new and int(new) < int(old):
+            raise DeclarationError(
+                f"{path}.volumes[{index}].size" if path else f"volumes[{index}].size",
+                f"{volume['image']} has {old} MiB, and no volume shrinks; write {old} or more, or another image",
+            )
+
+
+def _record(observed: Observed, wanted: Wanted, target: _Target) -> Record:
+    """What there is, together with what is to come."""
+    record = observed.record or Record(wanted.name, "")
+    volumes = [volume["image"] for volume in wanted.declaration["volumes"] if volume["auto_create"]]
+    record = replace(
+        record,
+        state_directory=observed.state_directory,
+        user=wanted.account.user if wanted.account.is_own else record.user,
+        directories=tuple(sorted({*record.directories, *observed.missing_directories})),
+        volumes=tuple(sorted({*record.volumes, *volumes})),
+        unit_settings=record.unit_settings if target.refused else wanted.unit_settings,
+    )
+    is_new = observed.current != target.package or record.generation(target.package) is None
+    return record.with_generation(target.package) if is_new else record
+
+
+def _kept_packages(
+    observed: Observed, wanted: Wanted, record: Record, linked: Tuple[str, Optional[str]]
+) -> Dict[str, None]:
+    """Packages that a link will refer to, and those of the last generations. ``linked`` are current and booted."""
+    old = observed.old if observed.current == linked[0] else observed.current
+    last = {one.package: None for one in reversed(record.generations)}
+    kept = list(last)[: wanted.declaration["keep_generations"]]
+    # One that is bad must be known for as long as it could be asked for again.
+    bad = [one.package for one in record.generations if one.bad]
+    return dict.fromkeys([*kept, *bad, *(one for one in (*linked, old) if one is not None)])
+
+
+def _install(observed: Observed, wanted: Wanted, target: _Target, record: Record) -> Iterator[Step[Action]]:
+    name = observed.name
+    if record != observed.record:
+        yield Step(Action.RECORD, name)
+    if not observed.has_account:
+        yield Step(Action.CREATE_ACCOUNT, wanted.account.user)
+    if target.package not in observed.packages:
+        yield Step(Action.INSTALL, target.package)
     if not observed.exists:
-        yield Step(Action.CREATE_STATE, observed.name)
+        yield Step(Action.CREATE_STATE, name)
+    elif observed.group != wanted.account.group:
+        yield Step(Action.OWN_STATE, wanted.account.user)
     for directory in observed.missing_directories:
         yield Step(Action.CREATE_DIRECTORY, directory)
-    if observed.current != directory_name:
+    if observed.current != target.package:
         if observed.current is not None:
             yield Step(Action.LINK_OLD, observed.current)
-        yield Step(Action.LINK_CURRENT, directory_name)
-    if wanted.drop_in != observed.drop_in:
-        action = Action.WRITE_DROP_IN if wanted.drop_in is not None else Action.REMOVE_DROP_IN
-        yield Step(action, unit_name(observed.name))
-    elif observed.unit.stale:
-        # A run was killed before it could tell systemd.
-        yield Step(Action.READ_SETTINGS, unit_name(observed.name))
-    if wanted.declaration["autostart"] != observed.unit.enabled:
-        action = Action.ENABLE if wanted.declaration["autostart"] else Action.DISABLE
-        yield Step(action, unit_name(observed.name))
+        yield Step(Action.LINK_CURRENT, target.package)
+    yield from _tell_units(observed, wanted, target)
 
 
-def _run(observed: Observed, wanted: Wanted, directory_name: str) -> Iterator[Step[Action]]:
-    unit, running = unit_name(observed.name), observed.unit.running
-    outdated = observed.booted != directory_name
-    if wanted.state == "stopped" and _is_up(observed):
-        yield Step(Action.STOP, unit)
-    elif wanted.state in ("started", "restarted") and not running:
-        yield Step(Action.START, unit)
-    elif wanted.state == "restarted" or (wanted.state == "started" and outdated):
-        yield Step(Action.RESTART, unit)
-
-
-def _is_up(observed: Observed) -> bool:
-    """Whether it runs, or something of it is left: the host lost its power, or its helpers are just ending."""
-    return observed.unit.running or observed.booted is not None
-
-
-def _stops(steps: Tuple[Step[Action], ...]) -> bool:
-    return any(step.action in (Action.STOP, Action.RESTART) for step in steps)
-
-
-def _prune(observed: Observed, directory_name: str) -> Iterator[Step[Action]]:
-    """Packages that no link will refer to. The one before stays as ``old``; what still runs is no rubbish either."""
-    old = observed.old if observed.current == directory_name else observed.current
-    used = {directory_name, old, observed.booted}
-    for package in observed.packages:
-        if package not in used:
-            yield Step(Action.REMOVE_PACKAGE, package)
-
-
-def _plan_removal(observed: Observed) -> Plan:
-    return Plan(
-        name=observed.name,
-        steps=tuple(_remove(observed)),
-        package=None,
-        previous=observed.current,
-        restart_pending=False,
-        kept=tuple(entry for entry in observed.entries if not _is_ours(entry, observed)),
-    )
-
-
-def _remove(observed: Observed) -> Iterator[Step[Action]]:
+def _tell_units(observed: Observed, wanted: Wanted, target: _Target) -> Iterator[Step[Action]]:
     unit = unit_name(observed.name)
-    if observed.drop_in is not None:
-        yield Step(Action.REMOVE_DROP_IN, unit)
-    if observed.unit.enabled:
-        yield Step(Action.DISABLE, unit)
-    if _is_up(observed) or observed.unit.active_state == "failed":
-        yield Step(Action.STOP, unit)
-    ours = [entry for entry in observed.entries if _is_ours(entry, observed)]
-    for entry in ours:
-        yield Step(Action.REMOVE_ENTRY, f"{observed.name}/{entry}")
-    if observed.exists and len(ours) == len(observed.entries):
-        yield Step(Action.REMOVE_STATE, observed.name)
-    for package in observed.packages:
-        yield Step(Action.REMOVE_PACKAGE, package)
+    if wanted.environment != observed.environment:
+        yield Step(Action.WRITE_ENVIRONMENT, observed.name)
+    differing = [
+        template
+        for template in sorted({*target.drop_ins, *observed.drop_ins})
+        if target.drop_ins.get(template) != observed.drop_ins.get(template)
+    ]
+    for template in differing:
+        action = Action.WRITE_DROP_IN if template in target.drop_ins else Action.REMOVE_DROP_IN
+        yield Step(action, template.replace("@", f"@{observed.name}"))
+    if observed.unit.stale and not differing:
+        # A run was killed before it could tell systemd.
+        yield Step(Action.READ_SETTINGS, unit)
+    if wanted.declaration["autostart"] != observed.unit.enabled:
+        yield Step(Action.ENABLE if wanted.declaration["autostart"] else Action.DISABLE, unit)
 
 
-def _is_ours(entry: str, observed: Observed) -> bool:
-    """Links, sockets and what is half made; everything else is somebody's data. No volume has such a name."""
-    return entry in (*OWN_ENTRIES, *observed.sockets) or entry.endswith(".partial")
+def _run(
+    observed: Observed, wanted: Wanted, target: _Target, found: Tuple[Change, ...], clock: Clock
+) -> Iterator[Step[Action]]:
+    unit, running = unit_name(observed.name), observed.unit.running
+    if wanted.state == "stopped":
+        if observed.is_up:
+            yield Step(Action.STOP, unit)
+    elif wanted.state == "present":
+        return
+    elif not running:
+        yield Step(Action.START, unit)
+    elif wanted.state == "restarted" or wanted.declaration["restart_policy"] == "always":
+        yield Step(Action.RESTART, unit)
+    elif observed.booted != target.package and target.refused is None:
+        if is_live(found):
+            yield Step(Action.CHANGE_LIVE, ", ".join(change.path for change in found))
+        elif _is_time(wanted, clock) and _matters(observed, wanted, found):
+            yield Step(Action.RESTART, unit)
+
+
+def _is_time(wanted: Wanted, clock: Clock) -> bool:
+    policy, window = wanted.declaration["restart_policy"], wanted.declaration["restart_window"]
+    return bool(policy == "if_changed" or (policy == "window" and clock.is_within(window)))
+
+
+def _matters(observed: Observed, wanted: Wanted, found: Tuple[Change, ...]) -> bool:
+    """Whether a guest is worth a restart: for its declaration or its command line, not for a newer collection's scripts
+    around the same."""
+    if observed.booted_declared is None or wanted.package is None:
+        return True
+    return bool(found) or wanted.package.files[COMMAND_LINE_FILE].content.decode() != observed.booted_command_line

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import os
 import platform
+import time
 from dataclasses import dataclass, replace
-from typing import Any, Dict, List, Mapping, Optional, Sequence
+from typing import Any, Dict, List, Mapping, Sequence
 
 from ..declaration.errors import DeclarationError
 from ..declaration.names import STATE_DIRECTORY
@@ -17,14 +18,15 @@ from ..declaration.parse import Declaration, image_path, parse_vms
 from ..host import preflight
 from ..host.accelerator import accelerator
 from ..host.locks import locked
-from ..host.store import PackageStore
 from ..host.versions import installed_version
 from ..hypervisors.interface import HostFacts
-from ..runner.render import programs, render, writable_paths
+from ..runner.render import programs, render
 from .apply import Job, Outcome, apply
-from .plan import plan
+from .plan import Clock, Plan, plan
+from .removal import Removal, plan_removal, plan_stop
 from .report import diff, result
-from .state import Places, Wanted, observe, recorded_beside
+from .settings import environment, unit_settings
+from .state import Observed, Places, Wanted, observe, recorded_beside
 
 
 @dataclass(frozen=True)
@@ -39,6 +41,8 @@ class Request:
     parallel: int = 4
     check_mode: bool = False
     preflight: bool = False
+    purge: str = "report"
+    """What becomes of MicroVMs of ours that are not among ``vms``: ``report``, ``stop`` or ``remove``."""
     bridges: Sequence[str] = ()
     """Those that will be there when the MicroVMs start."""
     path: str = "vms"
@@ -66,7 +70,7 @@ def reconcile(request: Request) -> Dict[str, Any]:
     Returns ``changed``, ``vms`` (a result for each) and ``diff``. Raises DeclarationError and HostError before
     anything has changed; what goes wrong later stands in the results.
     """
-    places = Places(request.state_dir, PackageStore())
+    places = Places(request.state_dir)
     declarations = parse(request, recorded_beside(places, [str(vm.get("name")) for vm in request.vms]))
     _check_host(request, declarations)
     if request.preflight:
@@ -74,8 +78,18 @@ def reconcile(request: Request) -> Dict[str, Any]:
     wanted = [_want(request, index, declaration) for index, declaration in enumerate(declarations)]
     if request.check_mode:
         return _reconcile(request, wanted, places)
-    with locked([one.name for one in wanted]):
+    names = [one.name for one in wanted]
+    with locked([*names, *(_undeclared(request, names, places) if request.purge != "report" else ())]):
         return _reconcile(request, wanted, places)
+
+
+def _undeclared(request: Request, names: Sequence[str], places: Places) -> List[str]:
+    """MicroVMs of ours in the same state directory that the run says nothing of; the singular module says nothing of
+    any other."""
+    if not request.path:
+        return []
+    records = (places.records.read(name) for name in places.records.names() if name not in names)
+    return [one.name for one in records if one is not None and one.state_directory == request.state_dir]
 
 
 def _check_host(request: Request, declarations: Sequence[Declaration]) -> None:
@@ -111,33 +125,54 @@ def _host_facts(declaration: Declaration, accel: str, path: str) -> HostFacts:
 
 def _want(request: Request, index: int, declaration: Declaration) -> Wanted:
     if declaration["state"] == "absent":
-        return Wanted(declaration, "absent", None, None)
+        return Wanted(declaration, "absent", None)
     accel = declaration["accel"]
     if accel == "auto":
         accel = accelerator(declaration["kernel"], request.check_mode)
     package = render(declaration, _host_facts(declaration, accel, request.place(index)), request.place(index))
-    return Wanted(declaration, declaration["state"], package, _drop_in(declaration))
-
-
-def _drop_in(declaration: Declaration) -> Optional[str]:
-    """What the unit's template cannot know: paths outside of the state directory."""
-    paths = writable_paths(declaration)
-    if not paths:
-        return None
-    return "[Service]\n" + "".join(f"ReadWritePaths={_unit_escape(path)}\n" for path in paths)
-
-
-def _unit_escape(path: str) -> str:
-    """A path as one word of a unit file: quoted, with specifiers switched off (systemd.syntax(7), systemd.unit(5))."""
-    return '"' + path.replace("\\", "\\\\").replace('"', '\\"').replace("%", "%%") + '"'
+    return Wanted(
+        declaration,
+        declaration["state"],
+        package,
+        unit_settings(declaration, accel),
+        environment(declaration),
+    )
 
 
 def _reconcile(request: Request, wanted: Sequence[Wanted], places: Places) -> Dict[str, Any]:
-    observed = observe(places, wanted)
-    jobs = [Job(one, plan(observed[one.name], one, request.place(index))) for index, one in enumerate(wanted)]
+    undeclared = _undeclared(request, [one.name for one in wanted], places)
+    purged = [_purge(name) for name in undeclared] if request.purge != "report" else []
+    observed = observe(places, [*wanted, *purged])
+    clock = _clock()
+    jobs = [Job(one, _plan(request, index, observed[one.name], one, clock)) for index, one in enumerate(wanted)]
+    how = plan_stop if request.purge == "stop" else plan_removal
+    jobs += [Job(one, how(observed[one.name])) for one in purged]
     diffs = [diff(job.plan, observed[job.plan.name], job.wanted, places) for job in jobs if job.plan.changed]
     outcomes: Dict[str, Outcome] = {}
     if not request.check_mode:
         outcomes = apply(jobs, places, request.parallel)
     results = [result(job.plan, job.wanted, outcomes.get(job.plan.name, Outcome())) for job in jobs]
-    return {"changed": any(job.plan.changed for job in jobs), "vms": results, "diff": diffs}
+    return {
+        "changed": any(job.plan.changed for job in jobs),
+        "vms": results,
+        "undeclared": undeclared,
+        "diff": diffs,
+    }
+
+
+def _plan(request: Request, index: int, observed: Observed, wanted: Wanted, clock: Clock) -> Plan:
+    path = request.place(index)
+    if wanted.package is None:
+        asked = wanted.declaration["on_absent"]
+        return plan_removal(observed, Removal(asked["volumes"], tuple(asked["confirm"])), path)
+    return plan(observed, wanted, path, clock)
+
+
+def _purge(name: str) -> Wanted:
+    declaration = parse_vms([{"name": name, "state": "absent"}])[0]
+    return Wanted(declaration, "absent", None)
+
+
+def _clock() -> Clock:
+    now = time.localtime()
+    return Clock(now.tm_hour * 60 + now.tm_min)

@@ -24,7 +24,12 @@ def result(plan: Plan, wanted: Wanted, outcome: Outcome) -> Dict[str, Any]:
         "actions": [str(step) for step in plan.steps],
         "package": plan.package,
         "previous_package": plan.previous,
+        "generation": _generation(plan),
         "restart_pending": plan.restart_pending,
+        "consequence": plan.consequence,
+        "changes": [{"option": change.path, "cost": change.cost} for change in plan.changes],
+        "refused_package": plan.refused,
+        "rolled_back": outcome.rolled_back,
         "address": wanted.declaration["ready"]["address"],
         "unit": unit_name(plan.name),
         "ready_after": None if outcome.ready_after is None else round(outcome.ready_after, 1),
@@ -34,14 +39,29 @@ def result(plan: Plan, wanted: Wanted, outcome: Outcome) -> Dict[str, Any]:
     }
 
 
+def _generation(plan: Plan) -> Optional[int]:
+    known = plan.record.generation(plan.package) if plan.record and plan.package else None
+    return known.number if known else None
+
+
 def diff(plan: Plan, observed: Observed, wanted: Wanted, places: Places) -> Dict[str, str]:
     """Before and after of one MicroVM, for people."""
     return {
         "before_header": f"MicroVM {plan.name}",
         "after_header": f"MicroVM {plan.name} (for the guest: {plan.consequence})",
         "before": _before(observed, places),
-        "after": _after(plan, wanted) + "".join(f"step: {step}\n" for step in plan.steps),
+        "after": _after(plan, wanted) + _consequences(plan),
     }
+
+
+def _consequences(plan: Plan) -> str:
+    """What the change costs, and what will be done."""
+    lines = [f"changes: {change}" for change in plan.changes]
+    if plan.recreate:
+        lines.append(f"note: what exists keeps its {', '.join(plan.recreate)}; only what is made anew has the new one")
+    if plan.refused:
+        lines.append(f"note: {plan.refused} was rolled back from and marked bad; it is not installed again")
+    return "".join(f"{line}\n" for line in (*lines, *(f"step: {step}" for step in plan.steps)))
 
 
 def _before(observed: Observed, places: Places) -> str:

@@ -10,6 +10,7 @@ import json
 import posixpath
 from typing import Any, Dict, Iterable, List, Optional, Tuple
 
+from ..declaration.accounts import account
 from ..declaration.guest import credentials
 from ..declaration.parse import Declaration
 from ..declaration.record import compact
@@ -20,6 +21,7 @@ from ..hypervisors.registry import command
 from ..hypervisors.stratovirt import TERMINAL
 from .package import File, Package
 from .scripts import control, interfaces, machined, pci, run, shell, virtiofsd
+from .units import UNIT_FILES, drop_ins
 
 SHARE = "share/microvm"
 DECLARATION_FILE = f"{SHARE}/declaration.json"
@@ -31,12 +33,14 @@ OWN_SCRIPT = "#!/usr/bin/env bash\nset -euo pipefail\n"
 
 def render(declaration: Declaration, facts: HostFacts, path: str = "") -> Package:
     """Raises DeclarationError, with a path below ``path``, for what the hypervisor cannot do."""
-    return package(declaration, command(declaration, facts, path))
+    return package(declaration, command(declaration, facts, path), facts)
 
 
-def package(declaration: Declaration, built: Command) -> Package:
+def package(declaration: Declaration, built: Command, facts: HostFacts) -> Package:
     """The package around a command line that the hypervisor has made for the declaration."""
-    files = {**_scripts(declaration, built), **_share(declaration, built)}
+    texts = drop_ins(declaration, facts) if facts.system == "linux" else {}
+    units = {f"{UNIT_FILES}/{template}.conf": File(text.encode()) for template, text in texts.items()}
+    files = {**_scripts(declaration, built), **_share(declaration, built), **units}
     return Package(declaration["name"], {name: files[name] for name in sorted(files)})
 
 
@@ -54,26 +58,6 @@ def programs(declaration: Declaration, facts: HostFacts, path: str = "") -> Tupl
 
 def _mkfs(declaration: Declaration) -> List[str]:
     return [f"mkfs.{volume['fs_type']}" for volume in declaration["volumes"] if volume["auto_create"]]
-
-
-def writable_paths(declaration: Declaration) -> Tuple[str, ...]:
-    """What the MicroVM's process writes outside of its state directory: paths of files and directories."""
-    volumes = [volume["image"] for volume in declaration["volumes"] if not volume["read_only"]]
-    # An image that is yet to be made needs a directory to be made in.
-    volumes = [posixpath.dirname(image) for image in volumes if image.startswith("/")]
-    shares = [source for source, share in _external_shares(declaration) if not share["read_only"]]
-    sockets = [declaration["socket"], *(share["socket"] for share in declaration["shares"])]
-    directories = [posixpath.dirname(socket) for socket in sockets if socket and socket.startswith("/")]
-    return tuple(sorted({*volumes, *shares, *directories}))
-
-
-def external_directories(declaration: Declaration) -> Tuple[str, ...]:
-    """Directories outside of the state directory that must be there before the MicroVM starts."""
-    return tuple(sorted({*writable_paths(declaration), *(source for source, _share in _external_shares(declaration))}))
-
-
-def _external_shares(declaration: Declaration) -> List[Tuple[str, Dict[str, Any]]]:
-    return [(share["source"], share) for share in declaration["shares"] if share["source"].startswith("/")]
 
 
 def _interfaces(declaration: Declaration, kind: str) -> List[Dict[str, Any]]:
@@ -103,7 +87,7 @@ def _scripts(declaration: Declaration, built: Command) -> Dict[str, File]:
         texts["microvm-balloon"] = control.microvm_balloon(name, built.balloon, declaration["mem"], built.needs_home)
     addresses = _devices(declaration, "pci")
     if addresses:
-        texts["pci-setup"] = pci.pci_setup(name, addresses)
+        texts["pci-setup"] = pci.pci_setup(name, addresses, account(declaration))
         texts["pci-teardown"] = pci.pci_teardown(name, addresses)
     if _daemons(declaration):
         texts["virtiofsd-run"] = virtiofsd.virtiofsd_run(declaration)
@@ -117,12 +101,13 @@ def _scripts(declaration: Declaration, built: Command) -> Dict[str, File]:
 
 def _interface_scripts(declaration: Declaration, built: Command) -> Dict[str, str]:
     name, taps, macvtaps = declaration["name"], _interfaces(declaration, "tap"), _interfaces(declaration, "macvtap")
+    owner = account(declaration)
     texts = {}
     if taps:
-        texts["tap-up"] = interfaces.tap_up(name, taps, _tap_flags(built))
-        texts["tap-down"] = interfaces.tap_down(name, taps)
+        texts["tap-up"] = interfaces.tap_up(name, taps, _tap_flags(built), owner)
+        texts["tap-down"] = interfaces.tap_down(name, taps, owner)
     if macvtaps:
-        texts["macvtap-up"] = interfaces.macvtap_up(name, macvtaps)
+        texts["macvtap-up"] = interfaces.macvtap_up(name, macvtaps, owner)
         texts["macvtap-down"] = interfaces.macvtap_down(name, macvtaps)
     return texts
 

@@ -67,6 +67,7 @@ class Qemu(Hypervisor):
             argv=words(*arguments),
             shutdown=_shutdown(declaration),
             balloon=qmp_balloon(declaration),
+            tells_balloon=declaration["initial_balloon_mem"] > 0 and declaration["socket"] is not None,
             multi_queue=declaration["vcpu"] > 1,
             macvtaps=pairs(descriptors),
             stale=(declaration["socket"],) if declaration["socket"] else (),

@@ -12,7 +12,7 @@ from __future__ import annotations
 import shlex
 from typing import Any, Mapping, Sequence
 
-from ...declaration.names import GROUP, USER
+from ...declaration.accounts import Account
 from .shell import header
 
 MAKE_TAP = r"""
@@ -85,24 +85,26 @@ remove_macvtap() { # name
 _Interfaces = Sequence[Mapping[str, Any]]
 
 
-def tap_up(name: str, taps: _Interfaces, flags: Sequence[str]) -> str:
+def tap_up(name: str, taps: _Interfaces, flags: Sequence[str], account: Account) -> str:
     """Makes the tap devices anew and brings them up."""
     script = header(f"Makes the tap interfaces of MicroVM {name}.") + MAKE_TAP + "\n"
-    return script + "".join(_call("make_tap", tap["id"], USER, tap["bridge"] or "", *flags) for tap in taps)
+    return script + "".join(_call("make_tap", tap["id"], account.user, tap["bridge"] or "", *flags) for tap in taps)
 
 
-def tap_down(name: str, taps: _Interfaces) -> str:
+def tap_down(name: str, taps: _Interfaces, account: Account) -> str:
     """Takes the tap devices away."""
     script = header(f"Removes the tap interfaces of MicroVM {name}.") + REMOVE_TAP + "\n"
-    return script + "".join(_call("remove_tap", tap["id"], USER) for tap in taps)
+    return script + "".join(_call("remove_tap", tap["id"], account.user) for tap in taps)
 
 
-def macvtap_up(name: str, macvtaps: _Interfaces) -> str:
+def macvtap_up(name: str, macvtaps: _Interfaces, account: Account) -> str:
     """Makes the macvtap devices anew, for the hypervisor's user."""
     script = header(f"Makes the macvtap interfaces of MicroVM {name}.") + MAKE_MACVTAP + "\n"
     for one in macvtaps:
         place = one["macvtap"]
-        script += _call("make_macvtap", one["id"], USER, GROUP, place["link"], one["mac"], place["mode"])
+        script += _call(
+            "make_macvtap", one["id"], account.user, account.group, place["link"], one["mac"], place["mode"]
+        )
     return script
 
 

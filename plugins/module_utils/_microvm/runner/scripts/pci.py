@@ -12,7 +12,7 @@ from __future__ import annotations
 import shlex
 from typing import Sequence
 
-from ...declaration.names import GROUP, USER
+from ...declaration.accounts import Account
 from .shell import header
 
 TAKE = r"""
@@ -59,11 +59,11 @@ give_back() { # address
 """
 
 
-def pci_setup(name: str, addresses: Sequence[str]) -> str:
+def pci_setup(name: str, addresses: Sequence[str], account: Account) -> str:
     """Gives the devices to vfio-pci, and their groups to the hypervisor's user."""
     script = header(f"Takes the PCI devices of MicroVM {name} from the host.")
     script += TAKE + "\nmodprobe vfio-pci\n"
-    return script + "".join(f"{shlex.join(['take', address, USER, GROUP])}\n" for address in addresses)
+    return script + "".join(f"{shlex.join(['take', address, account.user, account.group])}\n" for address in addresses)
 
 
 def pci_teardown(name: str, addresses: Sequence[str]) -> str:

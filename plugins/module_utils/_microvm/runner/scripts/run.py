@@ -11,14 +11,45 @@ from typing import Any, List, Mapping
 
 from ...declaration.names import ENDED_FILE, EVENTS_FIFOS, PROCESS_FILE
 from ...declaration.parse import Declaration
-from ...hypervisors.interface import Command, TapDevice, Variable, Word
-from .shell import HOME, command, definitions, header, socat_escape
+from ...hypervisors.interface import Command, CredentialFile, TapDevice, Variable, Word
+from .shell import HOME, command, definitions, header, quoted, socat_escape
 
 # Formatted beside its place and then given its name: a start that is killed leaves no half image, and an image that
 # exists is never formatted. Copies on write make a file system inside of a file slow, so btrfs is asked for none.
 _CREATE_VOLUME = """
+ext_bytes() { # image: what its file system takes; nothing where it is none of ext2, ext3, ext4
+    local field value count=0 size=0
+    while IFS=: read -r field value; do
+        case $field in
+            'Block count') count=$((value)) ;;
+            'Block size') size=$((value)) ;;
+        esac
+    done < <(dumpe2fs -h "$1" 2>/dev/null)
+    if [ $((count * size)) -gt 0 ]; then echo $((count * size)); fi
+}
+
+# What a killed start has left undone is done by the next: the file system is asked, not the image's size.
+grow_volume() { # image, MiB, mkfs
+    local image=$1 bytes=$(($2 * 1024 * 1024)) taken status=0
+    if [ "$(stat -L -c %s "$image")" -lt "$bytes" ]; then
+        echo "growing $image to $2 MiB"
+        truncate -s "$bytes" "$image"
+    fi
+    case $3 in mkfs.ext[234]) taken=$(ext_bytes "$image") ;; *) return ;; esac
+    # Less than a group of blocks may be left over.
+    if [ -z "$taken" ] || [ $((bytes - taken)) -lt $((1024 * 1024)) ]; then return; fi
+    e2fsck -f -p "$image" || status=$?
+    if [ "$status" -gt 1 ]; then
+        echo "the file system of $image has errors, and is not grown; check it with e2fsck" >&2
+        return
+    fi
+    resize2fs "$image"
+    sync "$image"
+}
+
 create_volume() { # image, MiB, mkfs and its arguments
     local image=$1 size=$2 partial=$1.partial
+    if [ -f "$image" ] && [ -w "$image" ]; then grow_volume "$image" "$size" "$3"; fi
     shift 2
     if [ -e "$image" ]; then return; fi
     if [ -L "$image" ]; then
@@ -108,6 +139,16 @@ else
 fi
 """
 
+_INITIAL_BALLOON = """
+(
+    tries=0
+    until [ "$tries" -ge 100 ] || "$package"/bin/microvm-balloon {size} 2>/dev/null; do
+        sleep 0.1
+        tries=$((tries + 1))
+    done
+) &
+"""
+
 _EXTRA_ARGUMENTS = """
 # Words that the declared program prints; none of them is expanded.
 extra_args_script={program}
@@ -138,6 +179,9 @@ def microvm_run(declaration: Declaration, built: Command) -> str:
         script += _TAP_DEVICE
     for interface, descriptor in built.macvtaps:
         script += f'exec {descriptor}<>"$(tap_device {shlex.quote(interface)})"\n'
+    if built.tells_balloon:
+        package = definitions([Word((Variable.PACKAGE,))])
+        script += package + _INITIAL_BALLOON.format(size=declaration["initial_balloon_mem"])
     return script + _PROCESS + _become(declaration, built)
 
 
@@ -170,13 +214,13 @@ def _append(declaration: Declaration, built: Command) -> str:
     files = declaration["credential_files"]
     calls: List[str] = []
     for name in built.appended:
-        source = (
-            shlex.quote(files[name]) if name in files else f'"$package"/share/microvm/credentials/{shlex.quote(name)}'
-        )
+        declared = Word((CredentialFile(name, files[name]),)) if name in files else None
+        source = quoted(declared) if declared else f'"$package"/share/microvm/credentials/{shlex.quote(name)}'
         calls.append(f"credential {source} {shlex.quote(name)}\n")
     initrd = shlex.quote(declaration["initrd_path"])
-    own = any(name not in files for name in built.appended)
-    return (definitions([Word((Variable.PACKAGE,))]) if own else "") + _APPEND.format(
+    own = [Word((Variable.PACKAGE,))] if any(name not in files for name in built.appended) else []
+    given = [Word((CredentialFile(name, path),)) for name, path in files.items()]
+    return definitions(own + given) + _APPEND.format(
         name=declaration["name"], calls="".join(calls), initrd=initrd, descriptor=built.appended_at
     )
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import shlex
 from typing import Dict, List, Sequence
 
-from ...hypervisors.interface import Part, TapDevice, Variable, Word
+from ...hypervisors.interface import CredentialFile, Part, TapDevice, Variable, Word
 
 HEADER = "#!/usr/bin/env bash\n# {purpose}\nset -euo pipefail\n"
 """`env`, since not every distribution has bash in the same place."""
@@ -35,6 +35,13 @@ tsc_parameter=${frequency:+ tsc_early_khz=$frequency}
 
 _WAYLAND_DISPLAY = 'wayland_display="${XDG_RUNTIME_DIR:-}/${WAYLAND_DISPLAY:-wayland-0}"\n'
 
+_CREDENTIAL_FILE = """
+credential_file() { # name, path
+    local copy=${CREDENTIALS_DIRECTORY:-}/$1
+    if [ -n "${CREDENTIALS_DIRECTORY:-}" ] && [ -e "$copy" ]; then echo "$copy"; else echo "$2"; fi
+}
+"""
+
 _DEFINITIONS = {
     Variable.PACKAGE: _PACKAGE,
     Variable.TSC_PARAMETER: _TSC_PARAMETER,
@@ -51,7 +58,9 @@ def header(purpose: str) -> str:
 def definitions(words: Sequence[Word]) -> str:
     """Sets the variables that the words have."""
     used = {part for word in words for part in word.parts if isinstance(part, Variable)}
-    return "".join(text for variable, text in _DEFINITIONS.items() if variable in used)
+    text = "".join(text for variable, text in _DEFINITIONS.items() if variable in used)
+    has_credentials = any(isinstance(part, CredentialFile) for word in words for part in word.parts)
+    return text + (_CREDENTIAL_FILE if has_credentials else "")
 
 
 _EXPANSIONS: Dict[Variable, str] = {variable: f'"${{{variable.value}}}"' for variable in Variable}
@@ -67,6 +76,8 @@ def _quoted_part(part: Part) -> str:
         return shlex.quote(part) if part else ""
     if isinstance(part, TapDevice):
         return f'"$(tap_device {shlex.quote(part.interface)})"'
+    if isinstance(part, CredentialFile):
+        return f'"$(credential_file {shlex.quote(part.name)} {shlex.quote(part.path)})"'
     return _EXPANSIONS[part]
 
 
@@ -78,6 +89,8 @@ def readable(word: Word) -> str:
 def _readable_part(part: Part) -> str:
     if isinstance(part, str):
         return part
+    if isinstance(part, CredentialFile):
+        return part.path
     return f"/dev/tap$({part.interface})" if isinstance(part, TapDevice) else f"${part.value}"
 
 

@@ -6,20 +6,23 @@
 from __future__ import annotations
 
 import json
+import os
+import re
 import shutil
 import subprocess
 from pathlib import Path
 from typing import Any
 
 import pytest
+from ansible_collections.microvm.fleet.plugins.module_utils._microvm.declaration.parse import Declaration
 from ansible_collections.microvm.fleet.plugins.module_utils._microvm.hypervisors import registry
 from ansible_collections.microvm.fleet.plugins.module_utils._microvm.hypervisors.interface import HostFacts
 from ansible_collections.microvm.fleet.plugins.module_utils._microvm.runner.package import Package
 from ansible_collections.microvm.fleet.plugins.module_utils._microvm.runner.render import (
     programs,
     render,
-    writable_paths,
 )
+from ansible_collections.microvm.fleet.plugins.module_utils._microvm.runner.units import writable_paths
 
 from ..examples import FULL, SMALL, parse
 
@@ -101,7 +104,9 @@ def test_microvm_run_hands_over_exactly_the_arguments(tmp_path: Path) -> None:
     printer = programs / "qemu-system-x86_64"
     printer.write_text("#!/bin/sh\nprintf '%s\\0' \"$@\"\n")
     printer.chmod(0o755)
-    (tmp_path / f"{NASTY}.img").write_text("an image that must stay as it is")
+    image = tmp_path / f"{NASTY}.img"
+    image.write_bytes(b"an image that must stay as it is".ljust(9 * 1024 * 1024, b"."))
+    before = image.read_bytes()
     (tmp_path / f"{NASTY}.sock").write_text("a socket that was left over")
     environment = {"PATH": f"{programs}:/usr/sbin:/usr/bin:/sbin:/bin", "LC_ALL": "C.UTF-8"}
     result = subprocess.run([run], cwd=tmp_path, env=environment, capture_output=True, check=True)
@@ -110,7 +115,7 @@ def test_microvm_run_hands_over_exactly_the_arguments(tmp_path: Path) -> None:
     assert len(given) == len(expected)
     for index, argument in enumerate(given):
         assert argument.startswith(str(expected[index].parts[0]))
-    assert (tmp_path / f"{NASTY}.img").read_text() == "an image that must stay as it is"
+    assert image.read_bytes() == before
     assert not (tmp_path / f"{NASTY}.sock").exists()
 
 
@@ -155,10 +160,10 @@ def test_tap_scripts_name_what_they_touch() -> None:
     taps = [{"id": "tap9", "bridge": "br0"}, {"id": "tap10"}]
     up, down = (text(package(interfaces=taps, vcpu=2), f"bin/{name}").splitlines() for name in ("tap-up", "tap-down"))
     assert up[-2:] == [
-        "make_tap tap9 microvm br0 vnet_hdr multi_queue",
-        "make_tap tap10 microvm '' vnet_hdr multi_queue",
+        "make_tap tap9 microvm-web br0 vnet_hdr multi_queue",
+        "make_tap tap10 microvm-web '' vnet_hdr multi_queue",
     ]
-    assert down[-2:] == ["remove_tap tap9 microvm", "remove_tap tap10 microvm"]
+    assert down[-2:] == ["remove_tap tap9 microvm-web", "remove_tap tap10 microvm-web"]
 
 
 @pytest.mark.parametrize(
@@ -176,3 +181,41 @@ def test_tap_scripts_name_what_they_touch() -> None:
 )
 def test_programs_that_a_host_must_have(options: dict[str, Any], expected: tuple[str, ...]) -> None:
     assert programs(parse({**SMALL, **options})[0], HostFacts()) == expected
+
+
+def start(declaration: Declaration, directory: Path, programs: Path) -> str:
+    """One start of ``microvm-run`` with a stand-in for QEMU that does nothing; what it says."""
+    package = install(render(declaration, TCG), directory / f"package-{declaration['volumes'][0]['size']}")
+    environment = {"PATH": f"{programs}:/usr/sbin:/usr/bin:/sbin:/bin", "LC_ALL": "C.UTF-8"}
+    result = subprocess.run(
+        [package / "bin" / "microvm-run"],
+        cwd=directory,
+        env=environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        check=True,
+    )
+    return result.stdout.decode()
+
+
+@pytest.mark.parametrize("interrupted", [False, True], ids=["whole", "killed after the image had grown"])
+def test_a_volume_grows_with_its_file_system(tmp_path: Path, interrupted: bool) -> None:
+    stand_in = tmp_path / "qemu-system-x86_64"
+    stand_in.write_text("#!/bin/sh\n")
+    stand_in.chmod(0o755)
+    small, large = (parse({**SMALL, "volumes": [{"image": "data.img", "size": size}]})[0] for size in (16, 48))
+    image = tmp_path / "data.img"
+    assert "creating data.img" in start(small, tmp_path, tmp_path)
+    subprocess.run(["debugfs", "-w", "-R", f"write {stand_in} kept", image], check=True, capture_output=True)
+    if interrupted:
+        os.truncate(image, 48 * 1024 * 1024)
+    start(large, tmp_path, tmp_path)
+    assert image.stat().st_size == 48 * 1024 * 1024
+    header = subprocess.run(["dumpe2fs", "-h", image], capture_output=True, check=True, text=True).stdout
+    assert int(re.search(r"Block count: +(\d+)", header)[1]) == 48 * 1024  # type: ignore[index]
+    kept = subprocess.run(["debugfs", "-R", "cat kept", image], capture_output=True, check=True, text=True).stdout
+    assert kept == "#!/bin/sh\n"
+    subprocess.run(["e2fsck", "-f", "-n", image], check=True, capture_output=True)
+    # Once is enough, and none shrinks.
+    assert "growing" not in start(large, tmp_path, tmp_path) + start(small, tmp_path, tmp_path)
+    assert image.stat().st_size == 48 * 1024 * 1024

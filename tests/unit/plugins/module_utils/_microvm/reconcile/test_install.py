@@ -9,7 +9,7 @@ import shutil
 from pathlib import Path
 
 import pytest
-from ansible_collections.microvm.fleet.plugins.module_utils._microvm.reconcile.apply import _create_directory
+from ansible_collections.microvm.fleet.plugins.module_utils._microvm.reconcile.install import _create_directory
 
 
 @pytest.fixture(autouse=True)
@@ -19,7 +19,7 @@ def any_user(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_what_a_killed_run_left_is_replaced(tmp_path: Path) -> None:
     (tmp_path / "share.partial").mkdir(0o700)
-    _create_directory(str(tmp_path / "share"), "microvm", 0o775)
+    _create_directory(str(tmp_path / "share"), "microvm", "kvm", 0o775)
     assert (tmp_path / "share").stat().st_mode & 0o777 == 0o775
     assert not (tmp_path / "share.partial").exists()
 
@@ -28,6 +28,6 @@ def test_somebody_else_s_directory_is_not_taken(tmp_path: Path) -> None:
     (tmp_path / "share.partial").mkdir()
     (tmp_path / "share.partial" / "data").touch()
     with pytest.raises(OSError, match="not empty"):
-        _create_directory(str(tmp_path / "share"), "microvm", 0o775)
+        _create_directory(str(tmp_path / "share"), "microvm", "kvm", 0o775)
     assert (tmp_path / "share.partial" / "data").exists()
     assert not (tmp_path / "share").exists()

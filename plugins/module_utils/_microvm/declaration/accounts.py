@@ -1,0 +1,37 @@
+# Copyright (c) 2026 microvm.fleet contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Who runs a MicroVM."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Mapping
+
+from .identity import account_name
+from .names import GROUP, USER
+
+
+@dataclass(frozen=True)
+class Account:
+    """A user of the host and its group."""
+
+    user: str
+    group: str
+
+    @property
+    def is_own(self) -> bool:
+        """Whether it is one MicroVM's alone."""
+        return self != SHARED
+
+
+SHARED = Account(USER, GROUP)
+
+
+def account(declaration: Mapping[str, Any]) -> Account:
+    """The account of a MicroVM's hypervisor."""
+    if declaration["isolation"] == "shared":
+        return SHARED
+    name = account_name(declaration["name"])
+    return Account(name, name)

@@ -1,0 +1,110 @@
+# Copyright (c) 2026 microvm.fleet contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""What the host was made to give each MicroVM: written before it is made, so that a removal finds exactly that."""
+
+from __future__ import annotations
+
+import json
+import os
+from dataclasses import asdict, dataclass, replace
+from typing import Any, Dict, List, Optional, Tuple
+
+from ..declaration.names import RECORD_DIRECTORY
+from . import files
+
+_SUFFIX = ".json"
+
+
+@dataclass(frozen=True)
+class Generation:
+    """A package that was installed; numbers only grow."""
+
+    number: int
+    package: str
+    """Its directory's name in the store, or an absolute path where it is not ours."""
+    bad: bool = False
+    """Whether it was rolled back from: it is not installed again."""
+
+
+@dataclass(frozen=True)
+class Record:
+    """One MicroVM's."""
+
+    name: str
+    state_directory: str
+    """The one that all MicroVMs of the run have theirs in."""
+    generations: Tuple[Generation, ...] = ()
+    """Oldest first."""
+    user: Optional[str] = None
+    """Account that was made for it."""
+    directories: Tuple[str, ...] = ()
+    """Outside of its state directory."""
+    volumes: Tuple[str, ...] = ()
+    """Images that its starts create, as they were declared."""
+    unit_settings: str = ""
+    """What its unit's drop-in has beside what the package brings along."""
+
+    def generation(self, package: str) -> Optional[Generation]:
+        """The last one with a package."""
+        return next((one for one in reversed(self.generations) if one.package == package), None)
+
+    def is_bad(self, package: str) -> bool:
+        """Whether a package was rolled back from."""
+        return any(one.bad for one in self.generations if one.package == package)
+
+    def numbered(self, number: int) -> Optional[Generation]:
+        """One by its number."""
+        return next((one for one in self.generations if one.number == number), None)
+
+    def with_generation(self, package: str) -> Record:
+        """With one more, which takes the place of an earlier one of the same package."""
+        number = max((one.number for one in self.generations), default=0) + 1
+        others = (one for one in self.generations if one.package != package)
+        return replace(self, generations=(*others, Generation(number, package)))
+
+    def marked(self, package: str, bad: bool) -> Record:
+        """With all generations of a package marked bad, or good again."""
+        generations = (replace(one, bad=bad) if one.package == package else one for one in self.generations)
+        return replace(self, generations=tuple(generations))
+
+
+class Records:
+    """Records below one directory."""
+
+    def __init__(self, directory: str = RECORD_DIRECTORY) -> None:
+        self.directory = directory
+
+    def names(self) -> List[str]:
+        """Those that have one."""
+        try:
+            entries = os.listdir(self.directory)
+        except FileNotFoundError:
+            return []
+        return sorted(entry[: -len(_SUFFIX)] for entry in entries if entry.endswith(_SUFFIX))
+
+    def read(self, name: str) -> Optional[Record]:
+        """One; ``None`` where there is none."""
+        text = files.read_text(self._path(name))
+        return _parse(json.loads(text)) if text else None
+
+    def write(self, record: Record) -> None:
+        """Write one, on the disk when this returns."""
+        os.makedirs(self.directory, exist_ok=True)
+        text = json.dumps(asdict(record), indent=2, sort_keys=True) + "\n"
+        files.replace_file(self._path(record.name), text.encode())
+
+    def remove(self, name: str) -> None:
+        """Forget one."""
+        files.remove(self._path(name))
+
+    def _path(self, name: str) -> str:
+        return os.path.join(self.directory, name + _SUFFIX)
+
+
+def _parse(values: Dict[str, Any]) -> Record:
+    known = {key: value for key, value in values.items() if key in Record.__dataclass_fields__}
+    generations = tuple(Generation(**generation) for generation in known.pop("generations", ()))
+    lists = {key: tuple(value) for key, value in known.items() if isinstance(value, list)}
+    return Record(**{**known, **lists, "generations": generations})

@@ -1,0 +1,27 @@
+# Copyright (c) 2026 microvm.fleet contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Unix sockets of state directories."""
+
+from __future__ import annotations
+
+import os
+import socket
+
+
+def connect(path: str, timeout: float) -> socket.socket:
+    """A connection, by a short way to the directory: an address has room for 107 bytes (unix(7)), a MicroVM's name may
+    have 63. Raises OSError."""
+    connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    try:
+        connection.settimeout(timeout)
+        directory = os.open(os.path.dirname(path), os.O_PATH | os.O_DIRECTORY)
+        try:
+            connection.connect(f"/proc/self/fd/{directory}/{os.path.basename(path)}")
+        finally:
+            os.close(directory)
+    except BaseException:
+        connection.close()
+        raise
+    return connection

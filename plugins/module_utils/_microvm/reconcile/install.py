@@ -1,0 +1,112 @@
+# Copyright (c) 2026 microvm.fleet contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""The steps that put a MicroVM on the host, before systemd is told."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from typing import Callable, Dict
+
+from ..declaration.accounts import Account
+from ..declaration.names import CURRENT_LINK, OLD_LINK
+from ..host import files
+from . import settings
+from .plan import Action, Plan
+from .state import DROP_IN_TEMPLATES, Places, Wanted, unit_files
+
+STATE_DIRECTORY_MODES = {True: 0o1770, False: 0o1775}
+"""By whether the account is the MicroVM's own. The hypervisor, by its group, may make files but, by the sticky bit, not
+replace the links, which are root's."""
+
+DIRECTORY_MODE = 0o755
+
+
+def install(plan: Plan, wanted: Wanted, places: Places) -> None:
+    """Carry out the steps of a plan that come before systemd's."""
+    name, package, store = plan.name, wanted.package, places.store
+    if package is None:
+        _remove_drop_ins(plan, places)
+        return
+    texts = settings.drop_ins(unit_files(package), wanted.unit_settings)
+    work: Dict[Action, Callable[[str], None]] = {
+        Action.INSTALL: lambda _package: store.install(package),
+        Action.CREATE_STATE: lambda _name: _create_state(places.state(name), wanted.account),
+        Action.OWN_STATE: lambda _user: _own_state(places.state(name), wanted),
+        Action.CREATE_DIRECTORY: lambda path: _create_directory(
+            path, wanted.account.user, wanted.account.group, DIRECTORY_MODE
+        ),
+        Action.LINK_OLD: lambda target: files.replace_link(places.state(name, OLD_LINK), store.path(target)),
+        Action.LINK_CURRENT: lambda target: files.replace_link(places.state(name, CURRENT_LINK), store.path(target)),
+        Action.WRITE_ENVIRONMENT: lambda _name: _write(places.environment(name), wanted.environment or ""),
+        Action.WRITE_DROP_IN: lambda unit: _write_drop_in(unit, name, texts, places),
+    }
+    for step in plan.steps:
+        if step.action in work:
+            work[step.action](step.target)
+    _remove_drop_ins(plan, places)
+
+
+def link(name: str, package: str, unit_settings: str, places: Places) -> None:
+    """Let ``current`` lead to a package that is installed, with the drop-ins that it brings along. The caller reloads
+    systemd."""
+    target = files.link_target(places.state(name, CURRENT_LINK))
+    if target is not None and target != places.store.path(package):
+        files.replace_link(places.state(name, OLD_LINK), target)
+    files.replace_link(places.state(name, CURRENT_LINK), places.store.path(package))
+    texts = settings.drop_ins(places.unit_files(package), unit_settings)
+    for template in DROP_IN_TEMPLATES:
+        if template in texts:
+            _write(places.drop_in(template, name), texts[template])
+        else:
+            files.remove(os.path.dirname(places.drop_in(template, name)))
+
+
+def _template(unit: str, name: str) -> str:
+    return unit.replace(f"@{name}", "@")
+
+
+def _write_drop_in(unit: str, name: str, texts: Dict[str, str], places: Places) -> None:
+    template = _template(unit, name)
+    _write(places.drop_in(template, name), texts[template])
+
+
+def _write(path: str, text: str) -> None:
+    os.makedirs(os.path.dirname(path), exist_ok=True)
+    files.replace_file(path, text.encode())
+
+
+def _remove_drop_ins(plan: Plan, places: Places) -> None:
+    for step in plan.steps:
+        if step.action is Action.REMOVE_DROP_IN:
+            files.remove(os.path.dirname(places.drop_in(_template(step.target, plan.name), plan.name)))
+
+
+def _create_state(path: str, account: Account) -> None:
+    _create_directory(path, "root", account.group, STATE_DIRECTORY_MODES[account.is_own])
+
+
+def _create_directory(path: str, user: str, group: str, mode: int) -> None:
+    """With its owner and mode at once: a directory that is there counts as right."""
+    aside = f"{path}.partial"
+    if os.path.isdir(aside):
+        # What a killed run left is empty; anything else is not from here, and not taken.
+        os.rmdir(aside)
+    os.makedirs(aside)
+    shutil.chown(aside, user, group)
+    os.chmod(aside, mode)
+    os.rename(aside, path)
+    files.sync_directory(os.path.dirname(path))
+
+
+def _own_state(path: str, wanted: Wanted) -> None:
+    """Its volumes first: whoever finds the directory with the right group takes all in it for right."""
+    account = wanted.account
+    for volume in wanted.declaration["volumes"]:
+        image = os.path.join(path, volume["image"])
+        if not volume["image"].startswith("/") and os.path.isfile(image) and not os.path.islink(image):
+            shutil.chown(image, account.user, account.group)
+    os.chmod(path, STATE_DIRECTORY_MODES[account.is_own])
+    shutil.chown(path, "root", account.group)

@@ -1,0 +1,108 @@
+# Copyright (c) 2026 microvm.fleet contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""How a MicroVM is taken away: exactly what was recorded, and no volume unless its owner says so. Pure."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Iterable, Iterator, Sequence, Tuple
+
+from ..declaration.errors import DeclarationError
+from ..declaration.names import OWN_ENTRIES, unit_name
+from .plan import Action, Plan
+from .state import Observed
+from .steps import Step
+
+
+@dataclass(frozen=True)
+class Removal:
+    """What is asked for: ``on_absent`` of a declaration."""
+
+    volumes: str = "keep"
+    confirm: Tuple[str, ...] = ()
+
+
+def plan_stop(observed: Observed) -> Plan:
+    """Of a MicroVM that is no longer declared: it neither runs nor starts with the host."""
+    unit = unit_name(observed.name)
+    steps = [Step(Action.DISABLE, unit)] if observed.unit.enabled else []
+    steps += [Step(Action.STOP, unit)] if observed.is_up else []
+    return Plan(observed.name, tuple(steps), observed.current, observed.current, False, observed.record)
+
+
+def plan_removal(observed: Observed, removal: Removal = Removal(), path: str = "") -> Plan:
+    """Raises DeclarationError, below ``path``, for a volume that would be deleted and is not named, and for a MicroVM
+    that is somebody else's."""
+    prefix = f"{path}." if path else ""
+    if observed.foreign is not None:
+        raise DeclarationError(
+            f"{prefix}name",
+            f"the MicroVM {observed.name!r} was not installed by this collection (current -> {observed.foreign}); "
+            "remove it in the way in which it was installed",
+        )
+    volumes = observed.volumes
+    if removal.volumes == "delete":
+        _refuse_unnamed(volumes, removal.confirm, f"{prefix}on_absent.confirm")
+    gone = volumes if removal.volumes != "keep" else ()
+    leaving = {entry for volume in gone for entry in _entries_of(volume, observed)}
+    kept = tuple(entry for entry in observed.entries if not _is_ours(entry, observed) and entry not in leaving)
+    has_data = bool(kept) or len(gone) < len(volumes)
+    steps = (*_stop(observed), *_volume_steps(removal.volumes, gone), *_clear(observed, kept, leaving, has_data))
+    return Plan(observed.name, steps, None, observed.current, False, None, kept)
+
+
+def _refuse_unnamed(volumes: Sequence[str], confirmed: Sequence[str], path: str) -> None:
+    missing = [image for image in volumes if image not in confirmed]
+    if missing:
+        raise DeclarationError(path, f"does not name {', '.join(missing)}; name every volume that may be deleted")
+    unknown = [image for image in confirmed if image not in volumes]
+    if unknown and volumes:
+        raise DeclarationError(path, f"{', '.join(unknown)} is no volume of this MicroVM ({', '.join(volumes)})")
+
+
+def _entries_of(volume: str, observed: Observed) -> Sequence[str]:
+    """The entry of the state directory that goes with a volume; one in a subdirectory leaves that one there."""
+    return [volume] if volume in observed.entries else []
+
+
+def _volume_steps(what: str, volumes: Sequence[str]) -> Iterator[Step[Action]]:
+    action = Action.ARCHIVE_VOLUME if what == "archive" else Action.DELETE_VOLUME
+    for volume in volumes:
+        yield Step(action, volume)
+
+
+def _stop(observed: Observed) -> Iterator[Step[Action]]:
+    unit = unit_name(observed.name)
+    for template in sorted(observed.drop_ins):
+        yield Step(Action.REMOVE_DROP_IN, template.replace("@", f"@{observed.name}"))
+    if observed.unit.enabled:
+        yield Step(Action.DISABLE, unit)
+    if observed.is_up or observed.unit.active_state == "failed":
+        yield Step(Action.STOP, unit)
+
+
+def _clear(observed: Observed, kept: Sequence[str], leaving: Iterable[str], has_data: bool) -> Iterator[Step[Action]]:
+    name, record = observed.name, observed.record
+    for entry in observed.entries:
+        if entry not in kept and entry not in leaving:
+            yield Step(Action.REMOVE_ENTRY, f"{name}/{entry}")
+    if observed.exists and not kept:
+        yield Step(Action.REMOVE_STATE, name)
+    for directory in reversed(record.directories if record else ()):
+        yield Step(Action.REMOVE_DIRECTORY, directory)
+    if observed.environment is not None:
+        yield Step(Action.REMOVE_ENVIRONMENT, name)
+    for package in observed.packages:
+        yield Step(Action.REMOVE_PACKAGE, package)
+    if record is not None and record.user and not has_data:
+        # Whoever got its number next would own what is kept.
+        yield Step(Action.REMOVE_ACCOUNT, record.user)
+    if record is not None:
+        yield Step(Action.FORGET, name)
+
+
+def _is_ours(entry: str, observed: Observed) -> bool:
+    """Links, sockets and what is half made; everything else is somebody's data. No volume has such a name."""
+    return entry in (*OWN_ENTRIES, *observed.sockets) or entry.endswith((".partial", ".sock.pid"))

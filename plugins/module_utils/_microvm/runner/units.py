@@ -1,0 +1,150 @@
+# Copyright (c) 2026 microvm.fleet contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""What the units of a MicroVM may do: drop-ins of the host's template units (systemd.exec(5), systemd.unit(5)).
+
+They follow from the declaration alone, so they are part of the package, ``share/microvm/systemd/TEMPLATE.conf``: an
+older package that is activated again brings its sandbox along.
+"""
+
+from __future__ import annotations
+
+import posixpath
+from typing import Dict, List, Sequence, Tuple
+
+from ..declaration.accounts import account
+from ..declaration.names import GROUP, unit_name
+from ..declaration.parse import Declaration
+from ..hypervisors.capabilities import QEMU
+from ..hypervisors.interface import HostFacts
+
+UNIT_FILES = "share/microvm/systemd"
+
+VIRTIOFSD_TEMPLATE = "microvm-virtiofsd@.service"
+
+_HOMES = ("/home", "/root", "/run/user")
+
+_STRICT = """\
+AmbientCapabilities=
+CapabilityBoundingSet=
+DevicePolicy=closed
+KeyringMode=private
+NoNewPrivileges=yes
+PrivateMounts=yes
+PrivateTmp=yes
+ProtectHostname=yes
+ProtectProc=invisible
+RemoveIPC=yes
+RestrictNamespaces=yes
+SystemCallArchitectures=native
+SystemCallErrorNumber=EPERM
+SystemCallFilter=@system-service
+SystemCallFilter=~@privileged @resources
+UMask=0077
+"""
+"""Beside what the template has, whatever the declaration. Without PrivateUsers: of a process in another user namespace the
+script that stops it would see nothing."""
+
+
+def drop_ins(declaration: Declaration, facts: HostFacts) -> Dict[str, str]:
+    """Contents by the template unit that they belong to."""
+    texts = {unit_name(""): _hypervisor(declaration, facts)}
+    if any(share["proto"] == "virtiofs" for share in declaration["shares"]):
+        texts[VIRTIOFSD_TEMPLATE] = _virtiofsd(declaration)
+    return {template: f"[Service]\n{text}" for template, text in texts.items() if text}
+
+
+def unit_escape(path: str) -> str:
+    """A path as one word of a unit file: quoted, with specifiers switched off (systemd.syntax(7), systemd.unit(5))."""
+    return '"' + path.replace("\\", "\\\\").replace('"', '\\"').replace("%", "%%") + '"'
+
+
+def writable_paths(declaration: Declaration) -> Tuple[str, ...]:
+    """What the MicroVM's process writes outside of its state directory: paths of files and directories."""
+    volumes = [volume["image"] for volume in declaration["volumes"] if not volume["read_only"]]
+    # An image that is yet to be made needs a directory to be made in.
+    volumes = [posixpath.dirname(image) for image in volumes if image.startswith("/")]
+    shares = [share["source"] for share in _external_shares(declaration) if not share["read_only"]]
+    sockets = [declaration["socket"], *(share["socket"] for share in declaration["shares"])]
+    directories = [posixpath.dirname(socket) for socket in sockets if socket and socket.startswith("/")]
+    return tuple(sorted({*volumes, *shares, *directories}))
+
+
+def external_directories(declaration: Declaration) -> Tuple[str, ...]:
+    """Directories outside of the state directory that must be there before the MicroVM starts."""
+    return tuple(sorted({*writable_paths(declaration), *(share["source"] for share in _external_shares(declaration))}))
+
+
+def _external_shares(declaration: Declaration) -> List[Dict[str, str]]:
+    return [share for share in declaration["shares"] if share["source"].startswith("/")]
+
+
+def _hypervisor(declaration: Declaration, facts: HostFacts) -> str:
+    owner, devices = account(declaration), _devices(declaration, facts)
+    lines = [f"User={owner.user}", f"Group={owner.group}"] if owner.is_own else []
+    if owner.is_own and any(device.startswith(("/dev/kvm", "/dev/vhost")) for device in devices):
+        lines.append(f"SupplementaryGroups={GROUP}")
+    lines += [f"ReadWritePaths={unit_escape(path)}" for path in writable_paths(declaration)]
+    # Root reads them; the hypervisor's user gets copies that no other one can read.
+    credentials = sorted(declaration["credential_files"].items())
+    lines += [f"LoadCredential={name}:{path.replace('%', '%%')}" for name, path in credentials]
+    # An empty value forgets what the template allows.
+    lines += ["DeviceAllow=", *(f"DeviceAllow={device} rw" for device in devices)]
+    text = "".join(f"{line}\n" for line in lines)
+    return text + _strict(declaration, facts) if declaration["profile"] == "strict" else text
+
+
+def _strict(declaration: Declaration, facts: HostFacts) -> str:
+    lines = [f"RestrictAddressFamilies={' '.join(_address_families(declaration))}"]
+    lines.append(f"ProtectHome={'read-only' if _uses_homes(declaration) else 'yes'}")
+    if not _has_user_network(declaration):
+        lines.append("IPAddressDeny=any")
+    if facts.accel == "kvm":
+        # A translator writes the code that it runs, and asks for the processor's frequency.
+        lines += ["MemoryDenyWriteExecute=yes", "ProcSubset=pid"]
+    return _STRICT + "".join(f"{line}\n" for line in lines)
+
+
+def _devices(declaration: Declaration, facts: HostFacts) -> Sequence[str]:
+    kinds = {interface["type"] for interface in declaration["interfaces"]}
+    buses = {device["bus"] for device in declaration["devices"]}
+    vhost = any(interface["tap"]["vhost"] for interface in declaration["interfaces"])
+    needs = {
+        "/dev/kvm": facts.accel != "tcg",
+        "/dev/net/tun": "tap" in kinds,
+        "/dev/vhost-net": vhost,
+        "/dev/vhost-vsock": declaration["vsock"]["cid"] is not None,
+        "char-macvtap": "macvtap" in kinds,
+        "char-vfio": "pci" in buses,
+        "char-usb_device": "usb" in buses,
+    }
+    return [device for device, needed in needs.items() if needed]
+
+
+def _address_families(declaration: Declaration) -> Sequence[str]:
+    # QEMU asks a tap's own file, others an Internet socket.
+    internet = _has_user_network(declaration) or (declaration["hypervisor"] != QEMU and declaration["interfaces"])
+    families = ["AF_UNIX", *(("AF_INET", "AF_INET6") if internet else ())]
+    return [*families, *(("AF_VSOCK",) if declaration["vsock"]["cid"] is not None else ())]
+
+
+def _has_user_network(declaration: Declaration) -> bool:
+    return any(interface["type"] == "user" for interface in declaration["interfaces"])
+
+
+def _uses_homes(declaration: Declaration) -> bool:
+    files = [declaration[key] for key in ("kernel", "initrd_path", "store_disk", "extra_args_script", "socket")]
+    files += [volume["image"] for volume in declaration["volumes"]]
+    files += [share["source"] for share in declaration["shares"]]
+    files += declaration["credential_files"].values()
+    return any(file and posixpath.normpath(file).startswith(_HOMES) for file in files)
+
+
+def _virtiofsd(declaration: Declaration) -> str:
+    shares = [share for share in _external_shares(declaration) if share["proto"] == "virtiofs"]
+    sockets = [share["socket"] for share in declaration["shares"] if (share["socket"] or "").startswith("/")]
+    paths = {share["source"] for share in shares if not share["read_only"]} | {
+        posixpath.dirname(one) for one in sockets
+    }
+    return "".join(f"ReadWritePaths={unit_escape(path)}\n" for path in sorted(paths))
