@@ -48,10 +48,10 @@ def test_paths_and_accounts_are_those_of_the_modules() -> None:
     unit = (ROOT / "roles/host/templates/microvm@.service.j2").read_text()
     assert f"User={names.USER}\nGroup={names.GROUP}\n" in unit
     assert f"WantedBy={names.TARGET}" in unit
-    assert f"EnvironmentFile=-{names.VM_SETTINGS}/%i.env\n" in unit
+    assert f"EnvironmentFile=-{names.SETTINGS_DIRECTORY}/%i.env\n" in unit
     assert f"/{names.CONSOLE_DIRECTORY.rpartition('/')[2]}/%i\n" in unit.replace("=", "/")
     variables = load("host/vars/main.yml")
-    assert variables["__microvm_host_scripts"] == names.HOST_SCRIPTS
+    assert variables["__microvm_host_scripts"] == names.SCRIPT_DIRECTORY
     for path in (names.BOOT_SETTINGS, names.CONSOLE_DIRECTORY):
         assert f"'{path}'" in (ROOT / "roles/host/tasks/remove.yml").read_text()
     units = ("microvm@.service", *(f"{helper}@.service" for helper in names.HELPERS), names.TARGET)

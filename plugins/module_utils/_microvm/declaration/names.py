@@ -20,17 +20,8 @@ FLEET_DIRECTORY = "/var/lib/microvm-fleet"
 CONFIGURATION_DIRECTORY = "/etc/microvm-fleet"
 """What the units of the collection itself read."""
 
-HOST_SCRIPTS = "/usr/local/lib/microvm-fleet"
-"""What the units run (roles/host/files)."""
-
-VM_SETTINGS = CONFIGURATION_DIRECTORY + "/vms"
-"""One file ``NAME.env`` for each MicroVM: the settings that the scripts read."""
-
 BOOT_SETTINGS = CONFIGURATION_DIRECTORY + "/boot.env"
 """How many MicroVMs start at once with the host."""
-
-CONSOLE_DIRECTORY = "/run/microvms"
-"""One directory for each MicroVM that runs: ``console.in`` (a FIFO), ``console.log`` and ``console.log.old``."""
 
 PACKAGE_STORE = FLEET_DIRECTORY + "/packages"
 """Runner packages, one directory for each, named ``DIGEST-NAME``."""

@@ -9,7 +9,7 @@ exec >>/probe/log 2>&1
 export PATH=/usr/sbin:/usr/bin:/sbin:/bin
 
 groupadd --system kvm 2>/dev/null || true
-useradd --system --gid kvm microvm
+useradd --system --user-group microvm-probe
 bin=/probe/package/bin
 
 # A macvtap for the hypervisor's user.
@@ -17,7 +17,7 @@ ip link add lower type dummy
 ip link set lower up
 "$bin/macvtap-up"
 index=$(cat /sys/class/net/mv-probe/ifindex)
-[ "$(stat -c '%U %a' "/dev/tap$index")" = 'microvm 600' ]
+[ "$(stat -c '%U %a' "/dev/tap$index")" = 'microvm-probe 600' ]
 ip -d link show mv-probe | grep 'macvtap mode bridge'
 [ "$(cat /sys/class/net/mv-probe/address)" = 02:00:00:00:00:09 ]
 # One that was left is made anew.
@@ -44,13 +44,13 @@ modprobe e1000e
 for _ in 1 2; do
     "$bin/pci-setup"
     [ "$(basename "$(readlink "$device/driver")")" = vfio-pci ]
-    [ "$(stat -c %U "/dev/vfio/$(basename "$(readlink "$device/iommu_group")")")" = microvm ]
+    [ "$(stat -c %U "/dev/vfio/$(basename "$(readlink "$device/iommu_group")")")" = microvm-probe ]
 done
 for _ in 1 2; do
     "$bin/pci-teardown"
     [ "$(basename "$(readlink "$device/driver")")" = e1000e ]
 done
-sed -i 's/^take .*/take 0000:00:1f.7/' "$bin/pci-setup"
+sed -i 's/^take .*/take 0000:00:1f.7 microvm-probe microvm-probe/' "$bin/pci-setup"
 if "$bin/pci-setup" 2>/run/error; then exit 1; fi
 grep 'no PCI device' /run/error
 

@@ -35,7 +35,7 @@ python "$here/render.py" "$work/package" <<JSON
 JSON
 mkdir "$work/state"
 cd "$work/state"
-id microvm >/dev/null 2>&1 || sed -i -e 's/ user microvm / user root /' -e 's/(id -u microvm)/(id -u root)/' \
+id microvm-probe >/dev/null 2>&1 || sed -i -E '/^(make|remove)_tap /s/ microvm-probe( |$)/ root\1/' \
     "$work/package/bin/tap-up" "$work/package/bin/tap-down"
 
 # A bridge that does not exist is an error, and one that names it.

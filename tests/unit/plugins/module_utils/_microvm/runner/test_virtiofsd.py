@@ -22,6 +22,7 @@ from ..examples import SMALL, parse
 DAEMON = r"""#!/usr/bin/env bash
 for argument; do case $argument in --socket-path=*) socket=${argument#*=} ;; esac; done
 python3 -c 'import socket, sys; socket.socket(socket.AF_UNIX).bind(sys.argv[1])' "$socket"
+echo $$ > "$socket.pid"
 echo "$@" >> begun
 trap 'echo "$socket" >> ended; exit 0' TERM
 while [ ! -e "$socket.end" ]; do sleep 0.05; done
@@ -63,6 +64,7 @@ def test_each_share_has_a_daemon_which_ends_with_the_script(served: subprocess.P
     served.send_signal(signal.SIGTERM)
     assert served.wait(10) == 0
     assert len((tmp_path / "ended").read_text().splitlines()) == 2
+    assert not list(tmp_path.glob("*.sock*")), "it leaves its files, so the script removes them"
 
 
 def test_a_daemon_whose_hypervisor_has_gone_is_started_again(served: subprocess.Popen[bytes], tmp_path: Path) -> None:
@@ -76,4 +78,5 @@ def test_a_daemon_whose_hypervisor_has_gone_is_started_again(served: subprocess.
 def test_a_daemon_that_fails_ends_all(served: subprocess.Popen[bytes], tmp_path: Path) -> None:
     (tmp_path / "small-virtiofs-one.sock.end").write_text("3")
     assert served.wait(10) == 1
+    assert not list(tmp_path.glob("*.sock*"))
     assert "two" in (tmp_path / "ended").read_text()
