@@ -34,6 +34,8 @@ def main(arguments: Optional[List[str]] = None) -> int:
     except BrokenPipeError:
         # Who reads has enough; the interpreter shall not complain of it either.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    except OSError as error:
+        complain(f"microvm: {error}")
     except KeyboardInterrupt:
         complain("microvm: interrupted; the same command completes what it has begun")
         return 130

@@ -131,6 +131,9 @@ def _remove(garbage: Garbage, places: Places, images: str) -> None:
         places.store.remove(package)
     for path in garbage.roots:
         files.remove(path)
+        with contextlib.suppress(OSError):
+            # Of the last one.
+            os.rmdir(os.path.dirname(path))
     for leftover in garbage.leftovers:
         files.remove(places.store.path(leftover))
     for image in garbage.image_leftovers:

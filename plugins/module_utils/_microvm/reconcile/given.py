@@ -77,7 +77,8 @@ def install_given(one: Given, places: Places, flake: Optional[str] = None) -> bo
     with locked([one.name]):
         observed = observe_names(places, {one.name: ()})[one.name]
         owner = _check(one, observed, places)
-        if observed.current == one.package and flake == read_flake(one.name, places):
+        is_there = observed.current == one.package and flake == read_flake(one.name, places)
+        if is_there and not observed.unit.stale:
             return False
         record, kept = _record(one, observed, owner, places)
         places.records.write(record)
@@ -89,7 +90,7 @@ def install_given(one: Given, places: Places, flake: Optional[str] = None) -> bo
         for package in observed.packages:
             if package not in kept:
                 places.store.remove(package)
-    return True
+    return not is_there
 
 
 def _check(one: Given, observed: Observed, places: Places) -> Account:
@@ -162,6 +163,6 @@ def read_flake(name: str, places: Places) -> Optional[str]:
     return (files.read_text(path) or "").strip() or None
 
 
-def is_there(name: str, places: Places) -> bool:
+def is_installed(name: str, places: Places) -> bool:
     """Whether the host has such a MicroVM."""
     return os.path.lexists(places.state(name, CURRENT_LINK))

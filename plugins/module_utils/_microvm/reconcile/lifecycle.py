@@ -87,7 +87,8 @@ def roll_back(name: str, number: Optional[int], keep: bool, check: bool, wait: b
     with locked([name]):
         planned = _plan(name, number, keep, places)
         places.records.write(planned.record)
-        link(name, planned.target.package, planned.record.unit_settings, places)
+        if not planned.completes:
+            link(name, planned.target.package, planned.record.unit_settings, places)
         systemd.daemon_reload()
         if planned.restart:
             systemd.restart(unit_name(name))

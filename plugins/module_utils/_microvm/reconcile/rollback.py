@@ -29,14 +29,18 @@ class Rollback:
     restart: bool
     marked: Optional[Generation] = None
     """The generation that is marked bad, where one is."""
+    completes: bool = False
+    """Whether an earlier run was killed after the link, and only the rest is to be done."""
 
     @property
     def steps(self) -> Tuple[Step[Action], ...]:
         """In the order in which they are carried out."""
         name, marked = self.record.name, self.marked
         steps = [Step(Action.RECORD, f"generation {marked.number} of {name} as bad")] if marked else []
-        steps += [Step(Action.LINK_OLD, self.previous)] if self.previous else []
-        steps += [Step(Action.LINK_CURRENT, self.target.package), Step(Action.READ_SETTINGS, unit_name(name))]
+        if not self.completes:
+            steps += [Step(Action.LINK_OLD, self.previous)] if self.previous else []
+            steps += [Step(Action.LINK_CURRENT, self.target.package)]
+        steps += [Step(Action.READ_SETTINGS, unit_name(name))]
         return (*steps, *([Step(Action.RESTART, unit_name(name))] if self.restart else []))
 
 
@@ -47,6 +51,8 @@ def plan_rollback(observed: Observed, installed: Collection[str], number: Option
     """
     record, current = recorded(observed), observed.current
     present = record.generation(current) if current else None
+    if present is not None and number in (None, present.number) and _is_half_done(observed, record):
+        return Rollback(present, current, record, observed.unit.running, completes=True)
     target = _newest_before(record, present, installed) if number is None else numbered(record, number)
     if target.package == current:
         raise HostError(f"{record.name}: generation {target.number} is the current one already")
@@ -62,6 +68,12 @@ def plan_rollback(observed: Observed, installed: Collection[str], number: Option
     marked = present if is_back and not keep and present and not present.bad else None
     after = record.marked(marked.package, True) if marked else record
     return Rollback(target, current, after, observed.unit.running, marked)
+
+
+def _is_half_done(observed: Observed, record: Record) -> bool:
+    """Whether what still runs was left by a rollback that was killed."""
+    booted = record.generation(observed.booted) if observed.booted else None
+    return observed.unit.running and observed.booted != observed.current and booted is not None and booted.bad
 
 
 def recorded(observed: Observed) -> Record:

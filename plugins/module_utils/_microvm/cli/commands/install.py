@@ -15,7 +15,7 @@ from ...host import nix
 from ...host.commands import HostError
 from ...images.find import installed_images
 from ...reconcile import lifecycle
-from ...reconcile.given import given, install_given, is_there, read_flake
+from ...reconcile.given import given, install_given, is_installed, read_flake
 from ...reconcile.reconcile import Request, reconcile
 from ...reconcile.state import Places
 from ..host import each, places, require_root
@@ -30,7 +30,7 @@ def create(asked: Namespace) -> int:
     """``microvm create``."""
     require_root(asked)
     where = places(asked)
-    if is_there(asked.name, where):
+    if is_installed(asked.name, where):
         raise HostError(f"{asked.name} is there already; see: microvm update --help")
     if asked.file is not None:
         source = read(asked.file)

@@ -45,6 +45,16 @@ def test_forward_again_marks_nothing() -> None:
     assert done.target.number == 4 and done.marked is None
 
 
+def test_one_that_was_killed_is_completed() -> None:
+    """The record and the link are there, and what was left still runs: it does not go back further."""
+    killed = replace(OBSERVED, current="c", record=RECORD.marked("d", True))
+    for number in (None, 3):
+        done = plan_rollback(killed, ALL, number, False)
+        assert done.target.number == 3 and done.completes and done.restart
+        assert [step.action.name for step in done.steps] == ["READ_SETTINGS", "RESTART"]
+    assert plan_rollback(replace(killed, booted="c"), ALL, None, False).target.number == 1
+
+
 @pytest.mark.parametrize(
     ("observed", "installed", "number", "message"),
     [
