@@ -22,17 +22,14 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import jinja2
 import pytest
 
 from ..paths import Bed
+from .units import ROLE, ROOT, TESTBED, units
 
 pytestmark = pytest.mark.testbed
 
-ROOT = Path(__file__).parents[3]
-TESTBED = Path(__file__).parents[1] / "testbed"
 BED = Bed("command")
-ROLE = ROOT / "roles" / "host"
 SCRIPTS = "/usr/local/lib/microvm-fleet"
 
 STAND_IN = """\
@@ -64,22 +61,10 @@ def info(name: str) -> Any:
     return json.loads(microvm(f"info {name} --json"))
 
 
-def units() -> dict[str, bytes]:
+def prepared() -> dict[str, bytes]:
     """The units and scripts of role ``host``, as files of a host."""
-    templates = sorted((ROLE / "templates").glob("microvm*.j2"))
-    helpers = [path.name.removesuffix("@.service.j2") for path in templates if "-" in path.name]
-    values = {
-        "microvm_state_dir": "/var/lib/microvms",
-        "__microvm_host_scripts": SCRIPTS,
-        "__microvm_helpers": helpers,
-    }
-    environment = jinja2.Environment(undefined=jinja2.StrictUndefined, keep_trailing_newline=True, trim_blocks=True)
-    found = {
-        f"etc/systemd/system/{path.stem}": environment.from_string(path.read_text()).render(values).encode()
-        for path in templates
-    }
-    scripts = (path for path in (ROLE / "files").glob("microvm-*") if not path.suffix)
-    return found | {f"{SCRIPTS[1:]}/{path.name}": path.read_bytes() for path in scripts}
+    files = {f"etc/systemd/system/{name}": text.encode() for name, text in units().items()}
+    return files | {f"{SCRIPTS[1:]}/{path.name}": path.read_bytes() for path in (ROLE / "files").glob("microvm-*")}
 
 
 def copy(files: dict[str, bytes]) -> None:
@@ -128,7 +113,7 @@ def host(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     """One host for all tests, prepared as the role prepares it, as far as the command needs that."""
     for words in (["down"], ["up", "1"]):
         subprocess.run([TESTBED, *words, "--name", BED.name], check=True, capture_output=True, timeout=300)
-    copy(units() | stand_in("one") | stand_in("two"))
+    copy(prepared() | stand_in("one") | stand_in("two"))
     install_command(tmp_path_factory.mktemp("play"))
     on_host(
         "groupadd -rf kvm; useradd -r -g kvm -M -s /usr/sbin/nologin microvm; mkdir -p /var/lib/microvms;"
@@ -205,12 +190,9 @@ def test_two_at_once_wait_for_each_other(web: str) -> None:
     assert "00-web" in microvm("gc")
 
 
-def test_console_without_a_terminal(web: str) -> None:
-    assert "guest one heard hello" in on_host("echo hello | microvm console web")
-
-
-def test_console_on_a_terminal(web: str) -> None:
-    """Attach, type, detach by Ctrl-]; the terminal is as before, also after a signal."""
+def test_console(web: str) -> None:
+    """Attach, type, detach by Ctrl-]; the terminal is as before, also after a signal. And from a script."""
+    assert "guest one heard hello" in on_host("echo hello | microvm console --linger 0.3 web")
     for ending in (b"\x1d", None):
         answer, status = _attached(ending)
         assert b"guest one heard typed" in answer
@@ -324,6 +306,25 @@ def test_foreign_microvms_are_seen_and_left() -> None:
         on_host("test -L /var/lib/microvms/other/current")
     finally:
         on_host("rm -r /var/lib/microvms/other")
+
+
+def test_guests_are_reached_by_what_is_declared() -> None:
+    """ssh is a stand-in that says what it is called with."""
+    copy({"usr/local/bin/ssh": b"#!/bin/sh\necho $*\n"} | stand_in("deaf"))
+    declaration = {"name": "deaf", "interfaces": [], "vsock": {"cid": 7}}
+    share = "root/deaf/share/microvm"
+    copy({f"{share}/declaration.json": json.dumps(declaration).encode(), f"{share}/vsock-cid": b"7\n"})
+    microvm("create deaf --package /root/deaf")
+    try:
+        assert microvm("ssh deaf").endswith("vsock/7\n")
+        record = "/var/lib/microvm-fleet/vms/deaf.json"
+        on_host(f"""sed -i 's/"ready": {{}}/"ready": {{"address": "10.0.0.9"}}/' {record}""")
+        said = microvm("-s deaf uname -r")
+        assert "HostKeyAlias=deaf" in said and "accept-new" in said and said.endswith("10.0.0.9 uname -r\n")
+        assert "does not run" in microvm("balloon deaf 64", 1) and "does not run" in microvm("console deaf", 1)
+    finally:
+        microvm("remove deaf --yes")
+        on_host("rm /usr/local/bin/ssh")
 
 
 def test_others_are_told_to_be_root() -> None:
