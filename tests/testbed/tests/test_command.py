@@ -24,6 +24,7 @@ from typing import Any
 
 import pytest
 
+from .. import ssh
 from ..paths import Bed
 from .units import ROLE, ROOT, TESTBED, units
 
@@ -45,7 +46,7 @@ done
 
 def on_host(line: str, status: int = 0, given: bytes = b"") -> str:
     """What the shell prints for ``line`` on the host, errors too."""
-    words = [str(TESTBED), "ssh", "--name", BED.name, "host1", line]
+    words = ssh.command(BED.host(1), [line])
     done = subprocess.run(words, input=given, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, check=False, timeout=60)
     assert done.returncode == status, done.stdout.decode()
     return done.stdout.decode()
@@ -90,6 +91,10 @@ PLAYBOOK = """\
     - ansible.builtin.include_role:
         name: microvm.fleet.host
         tasks_from: command
+    - microvm.fleet.microvm_info:
+      register: known
+    - ansible.builtin.assert:
+        that: known.vms == [] and known is not changed
 """
 
 
@@ -125,12 +130,11 @@ def host(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
 
 @pytest.fixture
 def web() -> Iterator[str]:
-    """A MicroVM that runs, of two generations, of which the second is current and booted."""
+    """A MicroVM that runs."""
     microvm("create web --package /root/one")
-    on_host("cp -r /root/two /root/next")
     microvm("start web")
     yield "web"
-    on_host("microvm remove web --yes; rm -rf /root/next")
+    microvm("remove web --yes")
 
 
 def install_second() -> None:
