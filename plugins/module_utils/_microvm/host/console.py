@@ -16,6 +16,9 @@ from .commands import HostError
 
 LOG, FIFO = "console.log", "console.in"
 
+BLOCK = 1 << 16
+"""Bytes that are read at once."""
+
 TAIL_BYTES = 4096
 """How much of what the guest said before is shown."""
 
@@ -25,54 +28,57 @@ class Log:
 
     def __init__(self, path: str) -> None:
         self._path = path
-        self._file: Optional[int] = None
-        self._open(TAIL_BYTES)
-
-    def _open(self, tail: Optional[int] = None) -> bool:
-        """Open what lies at the path now: from its beginning, or from its last ``tail`` bytes."""
-        try:
-            file = os.open(self._path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
-        except OSError:
-            return False
+        self._file = _open_log(path)
+        """``None`` as long as there is none."""
         if self._file is not None:
-            os.close(self._file)
-        self._file = file
-        if tail is not None:
-            size = os.fstat(file).st_size
-            os.lseek(file, max(0, size - tail), os.SEEK_SET)
-            if size > tail:
-                # From the beginning of a line.
-                beginning = os.read(file, tail)
-                os.lseek(file, max(0, size - tail) + beginning.find(b"\n") + 1, os.SEEK_SET)
-        return True
+            _skip_to_tail(self._file)
 
     def read(self) -> bytes:
         """What is new; empty where nothing is."""
-        if self._file is None and not self._open():
-            return b""
-        assert self._file is not None
-        data = os.read(self._file, 1 << 16)
+        if self._file is None:
+            self._file = _open_log(self._path)
+        return b"" if self._file is None else self._read_from(self._file)
+
+    def _read_from(self, file: int) -> bytes:
+        data = os.read(file, BLOCK)
         if data:
             return data
-        if os.lseek(self._file, 0, os.SEEK_CUR) > os.fstat(self._file).st_size:
+        if os.lseek(file, 0, os.SEEK_CUR) > os.fstat(file).st_size:
             # It was cut.
-            os.lseek(self._file, 0, os.SEEK_SET)
-            return os.read(self._file, 1 << 16)
-        return os.read(self._file, 1 << 16) if self._was_moved() and self._open() and self._file else b""
-
-    def _was_moved(self) -> bool:
-        try:
-            now = os.stat(self._path, follow_symlinks=False)
-        except OSError:
-            return False
-        assert self._file is not None
-        return not os.path.samestat(now, os.fstat(self._file))
+            os.lseek(file, 0, os.SEEK_SET)
+            return os.read(file, BLOCK)
+        new = _open_log(self._path)
+        if new is None:
+            return b""
+        if os.path.samestat(os.fstat(new), os.fstat(file)):
+            os.close(new)
+            return b""
+        # It was moved away; what it had was read to its end.
+        os.close(file)
+        self._file = new
+        return os.read(new, BLOCK)
 
     def close(self) -> None:
         """Let go of it."""
         if self._file is not None:
             os.close(self._file)
             self._file = None
+
+
+def _open_log(path: str) -> Optional[int]:
+    try:
+        return os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
+    except OSError:
+        return None
+
+
+def _skip_to_tail(file: int) -> None:
+    """To the beginning of a line."""
+    begin = max(0, os.fstat(file).st_size - TAIL_BYTES)
+    os.lseek(file, begin, os.SEEK_SET)
+    if begin:
+        tail = os.read(file, TAIL_BYTES)
+        os.lseek(file, begin + tail.find(b"\n") + 1, os.SEEK_SET)
 
 
 class Console:
