@@ -2,8 +2,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """How the module's time grows with the number of MicroVMs of a host: seconds on the host, without Ansible's way to it.
 
-The MicroVMs are real units with real packages; their hypervisor is a stand-in that sleeps, since no machine here has the
-memory for 500 guests.
+The MicroVMs are real units with real packages; their hypervisor is a stand-in that sleeps, since 500 guests would take
+more memory than such a machine has.
 """
 
 from __future__ import annotations
@@ -63,8 +63,10 @@ def payload(directory: Path, module: str, parameters: dict[str, Any]) -> str:
     ansible(directory, "-m", f"microvm.fleet.{module}", "-a", json.dumps(parameters))
     packed = on_host("ls ~/.ansible/tmp/*/AnsiballZ_*.py").split()[0]
     kept = f"/root/{module}.py"
-    on_host(f"mv {packed} {kept}; rm -rf /root/debug_dir; python3 {kept} explode; mv /root/debug_dir /root/{module}")
-    return f"cd /root; rm -rf debug_dir; ln -s {module} debug_dir; python3 {kept} execute"
+    on_host(
+        f"mv {packed} {kept}; rm -rf /root/debug_dir /root/{module}; python3 {kept} explode; mv /root/debug_dir /root/{module}"
+    )
+    return f"cd /root; rm -f debug_dir; ln -s {module} debug_dir; python3 {kept} execute"
 
 
 def timed(command: str, module: str, parameters: dict[str, Any]) -> tuple[float, dict[str, Any]]:

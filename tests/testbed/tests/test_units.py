@@ -16,7 +16,6 @@ from pathlib import Path
 
 import pytest
 
-from .. import ssh
 from .units import ROOT, STATE, Files, UnitHost
 
 pytestmark = pytest.mark.testbed
@@ -254,11 +253,7 @@ def test_a_start_of_the_host_is_in_order_and_bounded(host: UnitHost) -> None:
     host.make({name: stand_in(BASH, "exec sleep infinity") for name in orders}, settings)
     host.send("/etc/microvm-fleet", {"boot.env": "BOOT_PARALLEL=2\nBOOT_SETTLE=3\n"})
     host.run("systemctl enable -q " + " ".join(f"microvm@{name}" for name in orders))
-    boot = host.run("cat /proc/sys/kernel/random/boot_id; systemctl show --property=UserspaceTimestampMonotonic")
-    ssh.probe(host.host, ["systemctl reboot"])
-    again = "cat /proc/sys/kernel/random/boot_id; systemctl show --property=UserspaceTimestampMonotonic"
-    host.wait_for(lambda: ssh.probe(host.host, [again]).stdout not in ("", boot))
-    host.run("systemctl is-system-running --wait || true")
+    host.reboot()
     assert set(host.states(orders).values()) == {"active"}
     taken = turns(host)
     assert [name for _time, name in taken] == ["boot-e", "boot-d", "boot-b", "boot-c", "boot-f", "boot-a"]
