@@ -64,7 +64,8 @@ def payload(directory: Path, module: str, parameters: dict[str, Any]) -> str:
     packed = on_host("ls ~/.ansible/tmp/*/AnsiballZ_*.py").split()[0]
     kept = f"/root/{module}.py"
     on_host(
-        f"mv {packed} {kept}; rm -rf /root/debug_dir /root/{module}; python3 {kept} explode; mv /root/debug_dir /root/{module}"
+        f"mv {packed} {kept}; rm -rf /root/debug_dir /root/{module}; python3 {kept} explode; "
+        f"mv /root/debug_dir /root/{module}"
     )
     return f"cd /root; rm -f debug_dir; ln -s {module} debug_dir; python3 {kept} execute"
 
