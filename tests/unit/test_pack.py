@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -13,8 +14,9 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[2]
 
 
-def pack(target: Path) -> Path:
-    subprocess.run([sys.executable, ROOT / "tools" / "pack.py", target], check=True, capture_output=True)
+def pack(target: Path, zone: str = "UTC") -> Path:
+    words = [sys.executable, ROOT / "tools" / "pack.py", target]
+    subprocess.run(words, check=True, capture_output=True, env={**os.environ, "TZ": zone})
     return target
 
 
@@ -26,7 +28,7 @@ def ask(command: Path, text: str) -> str:
 
 def test_the_packed_command_answers_as_the_checkout_s(tmp_path: Path) -> None:
     packed = pack(tmp_path / "microvm")
-    assert packed.read_bytes() == pack(tmp_path / "again").read_bytes()
+    assert packed.read_bytes() == pack(tmp_path / "again", "America/New_York").read_bytes()
     assert packed.stat().st_mode & 0o777 == 0o755
     yaml = ask(packed, "microvm_vms:\n  - name: a\n    kernel: /k\n    hypervisor: firecracker\n")
     declaration = {"name": "a", "kernel": "/k", "hypervisor": "firecracker"}

@@ -50,7 +50,7 @@ def inform(places: Places, asked: Optional[Sequence[str]] = None) -> List[Inform
 
 
 def _inform(name: str, places: Places, unit: systemd.Unit) -> Information:
-    _check_access(places.state(name))
+    check_access(places.state(name))
     record = places.records.read(name)
     targets = {link: files.link_target(places.state(name, link)) for link in LINKS}
     links = {link: (places.store.owns(target) or target) if target else None for link, target in targets.items()}
@@ -61,7 +61,8 @@ def _inform(name: str, places: Places, unit: systemd.Unit) -> Information:
         **_of_unit(unit),
         **links,
         **_of_generations(record, places, links[CURRENT_LINK], links[BOOTED_LINK]),
-        "restart_pending": unit.running and links[BOOTED_LINK] != links[CURRENT_LINK],
+        # Between two starts nothing is booted, and the next one is on its way.
+        "restart_pending": unit.running and links[BOOTED_LINK] not in (None, links[CURRENT_LINK]),
         "unit": unit_name(name),
         "state_directory": places.state(name),
         "volumes": _volumes(record, places),
@@ -73,7 +74,8 @@ def _inform(name: str, places: Places, unit: systemd.Unit) -> Information:
     }
 
 
-def _check_access(directory: str) -> None:
+def check_access(directory: str) -> None:
+    """Raises HostError where whoever asks may not look into a state directory."""
     if os.path.isdir(directory) and not os.access(directory, os.R_OK | os.X_OK):
         raise HostError(f"{directory} is closed to this user; ask as root")
 

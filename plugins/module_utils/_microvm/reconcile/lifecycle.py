@@ -16,6 +16,7 @@ from ..host.commands import HostError
 from ..host.locks import locked
 from .apply import readiness_of
 from .apply import stop as stop_ours
+from .info import check_access
 from .install import link
 from .rollback import Rollback, numbered, plan_rollback, recorded
 from .state import Observed, Places, declared, observe_names
@@ -25,7 +26,8 @@ UNIT_ALONE = {"check": "none", "address": None, "port": 22, "timeout": 300}
 
 
 def require(name: str, places: Places) -> None:
-    """Raises HostError for a MicroVM that is not there."""
+    """Raises HostError for a MicroVM that is not there, or that whoever asks may not see."""
+    check_access(places.state(name))
     if not os.path.exists(places.state(name, CURRENT_LINK, "bin/microvm-run")):
         raise HostError(f"there is no MicroVM {name!r} in {places.state_directory}; see: microvm list")
 
