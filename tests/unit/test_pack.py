@@ -15,7 +15,7 @@ ROOT = Path(__file__).resolve().parents[2]
 
 
 def pack(target: Path, zone: str = "UTC") -> Path:
-    words = [sys.executable, ROOT / "tools" / "pack.py", target]
+    words = [sys.executable, str(ROOT / "tools" / "pack.py"), str(target)]
     subprocess.run(words, check=True, capture_output=True, env={**os.environ, "TZ": zone})
     return target
 

@@ -176,6 +176,12 @@ def test_life_of_a_given_package(web: str) -> None:
     assert "marked bad" in microvm("rollback web 2", 1)
     assert "marked bad" in microvm("-u web", 1)
     microvm("generations web --good 2")
+    # Where it is from is another thing now, what it is is not.
+    assert [microvm("update web --package /root/one") for _again in range(2)] == [
+        "web: installed\n",
+        "web: unchanged\n",
+    ]
+    assert info(web)["generation"] == 1 and "not built from a flake" in microvm("update web", 1)
     assert "2       /nix/store/abc-two" in microvm("generations web")
     on_host("mkdir /var/lib/microvm-fleet/packages/.partial-0-web /var/lib/microvm-fleet/packages/00-gone")
     assert "2 found" in microvm("gc --check") and "2 found" in microvm("gc") and "0 found" in microvm("gc")

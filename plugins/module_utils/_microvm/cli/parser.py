@@ -127,11 +127,11 @@ def _install(commands: Commands) -> None:
         "update",
         "install:update",
         "install MicroVMs anew",
-        "From their flakes, or, with --file, from their declarations there. What runs goes on until it is restarted.",
+        "From the flakes that they were built from, or from what is given. What runs goes on until it is restarted.",
     )
     _names(one)
     one.add_argument("-R", "--restart", action="store_true", help="restart what has changed, start what is down")
-    one.add_argument("--file", metavar="FILE", help=FILE)
+    _source(one)
     one = _on_host(
         commands,
         "apply",
@@ -157,7 +157,11 @@ def _create(commands: Commands) -> None:
         "It is not started, unless its declaration has a state.",
     )
     one.add_argument("name", metavar="NEW_NAME", type=_name)
-    source = one.add_mutually_exclusive_group(required=True)
+    _source(one, required=True)
+
+
+def _source(one: argparse.ArgumentParser, required: bool = False) -> None:
+    source = one.add_mutually_exclusive_group(required=required)
     source.add_argument("--file", metavar="FILE", help=FILE)
     source.add_argument(
         "--package",

@@ -83,9 +83,8 @@ def install_given(one: Given, places: Places, flake: Optional[str] = None) -> bo
         record, kept = _record(one, observed, owner, places)
         places.records.write(record)
         _put(one, observed, owner, places)
+        _remember(one.name, flake, places)
         link(one.name, one.package, record.unit_settings, places)
-        if flake is not None:
-            files.replace_file(places.state(one.name, FLAKE_FILE), flake.encode())
         systemd.daemon_reload()
         for package in observed.packages:
             if package not in kept:
@@ -149,6 +148,14 @@ def _put(one: Given, observed: Observed, owner: Account, places: Places) -> None
     if not observed.exists:
         os.makedirs(places.state_directory, exist_ok=True)
         create_state(places.state(one.name), owner)
+
+
+def _remember(name: str, flake: Optional[str], places: Places) -> None:
+    """Where a MicroVM is from; before the link, so that whoever sees that knows this too."""
+    if flake is None:
+        files.remove(places.state(name, FLAKE_FILE))
+    else:
+        files.replace_file(places.state(name, FLAKE_FILE), flake.encode())
 
 
 def read_flake(name: str, places: Places) -> Optional[str]:

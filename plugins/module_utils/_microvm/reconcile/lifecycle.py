@@ -47,16 +47,25 @@ def start(name: str, places: Places, wait: bool = True) -> Optional[float]:
     """Start, and wait until its guest is up: seconds, or ``None`` without ``wait``. Raises HostError."""
     require(name, places)
     with locked([name]):
-        running = is_running(name)
+        unit = systemd.show([unit_name(name)])[unit_name(name)]
+        running = unit.running
         if not running:
+            _read_settings(unit)
             systemd.start(unit_name(name), wait)
         return readiness.wait(awaited(name, places), not running) if wait else None
+
+
+def _read_settings(unit: systemd.Unit) -> None:
+    """Where a run was killed before it could tell systemd."""
+    if unit.stale:
+        systemd.daemon_reload()
 
 
 def restart(name: str, places: Places, wait: bool = True) -> Optional[float]:
     """Stop and start, with the package that is current by then; see start."""
     require(name, places)
     with locked([name]):
+        _read_settings(systemd.show([unit_name(name)])[unit_name(name)])
         systemd.restart(unit_name(name), wait)
         return readiness.wait(awaited(name, places), True) if wait else None
 

@@ -58,22 +58,25 @@ def update(asked: Namespace) -> int:
         wanted = {"state": "started", "restart_policy": "if_changed"} if asked.restart else {"state": "present"}
         chosen = [{**one, **wanted} for one in chosen]
         return tell(reconcile(_request(asked, source, chosen, "present")), False)
-    return each(asked.names, lambda name: _update(name, asked.restart, where))
+    if asked.package is not None and len(asked.names) > 1:
+        raise HostError("a package is that of one MicroVM; update them one by one")
+    return each(asked.names, lambda name: _update(name, asked, where))
 
 
-def _update(name: str, restart: bool, where: Places) -> None:
-    flake = read_flake(name, where)
-    if flake is None:
-        lifecycle.require(name, where)
+def _update(name: str, asked: Namespace, where: Places) -> None:
+    lifecycle.require(name, where)
+    flake = asked.flake or (None if asked.package else read_flake(name, where))
+    if flake is None and asked.package is None:
         raise HostError(
-            "it was not built from a flake; give its declaration by --file, or run the playbook that has it"
+            "it was not built from a flake; give its declaration by --file or its package by --package, or run the "
+            "playbook that has it"
         )
-    is_new = _install(name, flake, None, where)
+    is_new = _install(name, flake, asked.package, where)
     say(f"{name}: {'installed' if is_new else 'unchanged'}")
     running = lifecycle.is_running(name)
     if running and lifecycle.is_current(name, where):
         return
-    if restart:
+    if asked.restart:
         lifecycle.restart(name, where)
         say(f"{name}: is up")
     elif running:
