@@ -72,7 +72,10 @@ class Record:
         return replace(self, generations=tuple(one for one in self.generations if one.package in packages))
 
     def with_generation(self, package: str) -> Record:
-        """With one more, which takes the place of an earlier one of the same package."""
+        """With one more, in place of an earlier one of the same package; the newest may be that already."""
+        if self.generations and self.generations[-1].package == package:
+            # Of a run that was killed before it came to the link.
+            return self
         number = max((one.number for one in self.generations), default=0) + 1
         others = (one for one in self.generations if one.package != package)
         return replace(self, generations=(*others, Generation(number, package)))

@@ -93,7 +93,7 @@ CASES: dict[str, tuple[Observed, str, list[str]]] = {
     "a run that was killed before it linked": (
         replace(OUTDATED, packages=(OLDER, NEW), record=OLD_RECORD.with_generation(NEW)),
         "present",
-        ["record small", f"link old {OLDER}", f"link current {NEW}"],
+        [f"link old {OLDER}", f"link current {NEW}"],
     ),
     "packages that nothing refers to": (
         replace(RUNNING, old=OLDER, packages=(OLDER, OLDEST, NEW)),
