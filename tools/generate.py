@@ -1,7 +1,7 @@
 # Copyright (c) 2026 microvm.fleet contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Writes what repeats the tables: documentation fragments of modules, argument specs of roles, pages, the JSON Schema;
-and the script of hosts that has the functions of packages.
+"""Writes what repeats the tables and the parser: documentation fragments of modules, argument specs of roles, pages, the
+JSON Schema, the man page and the completion of the command; and the script of hosts that has the functions of packages.
 
 ``python tools/generate.py`` writes, ``python tools/generate.py --check`` only says what is out of date.
 """
@@ -23,8 +23,13 @@ from _microvm.declaration.options import Option, Options, documentation
 from _microvm.declaration.vm_options import VM_OPTIONS
 from _microvm.images.options import IMAGE_OPTIONS
 from _microvm.images.options import MODULE_OPTIONS as IMAGE_MODULE_OPTIONS
-from _microvm.reconcile.options import NETWORK_MODULE_OPTIONS, VM_MODULE_OPTIONS, VMS_MODULE_OPTIONS
-from generating import pages
+from _microvm.reconcile.options import (
+    INFO_MODULE_OPTIONS,
+    NETWORK_MODULE_OPTIONS,
+    VM_MODULE_OPTIONS,
+    VMS_MODULE_OPTIONS,
+)
+from generating import command, pages
 from generating.host_script import microvm_package
 from generating.schema import schema
 from generating.support import with_support
@@ -100,9 +105,12 @@ def generated() -> dict[Path, str]:
         docs / "parity.md": pages.with_deviations((docs / "parity.md").read_text(), deviations),
         docs / "microvm.schema.json": schema(VM_OPTIONS),
         roles / "host" / "files" / "microvm-package": microvm_package(),
+        roles / "host" / "files" / "microvm.bash-completion": command.completion(),
+        docs / "microvm.1": command.manual(),
         fragments / "vm.py": fragment("one MicroVM", with_support(VM_MODULE_OPTIONS)),
         fragments / "vms.py": fragment("all MicroVMs of a host", with_support(VMS_MODULE_OPTIONS)),
         fragments / "network.py": fragment("the networks of a host", NETWORK_MODULE_OPTIONS),
+        fragments / "info.py": fragment("what is known of MicroVMs", INFO_MODULE_OPTIONS),
         fragments / "image.py": fragment("a guest image", IMAGE_MODULE_OPTIONS),
     } | {
         path: role_specification(path, variable)

@@ -114,6 +114,12 @@ vms:
     msg:
       description: Why it did not.
       type: str
+undeclared:
+  description: MicroVMs of O(state_dir) that this collection has installed and that are not in O(vms).
+  returned: always
+  type: list
+  elements: str
+  sample: [old]
 """
 
 from ansible_collections.microvm.fleet.plugins.module_utils._microvm.reconcile.module import run_vms

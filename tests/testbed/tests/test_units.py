@@ -16,7 +16,6 @@ from pathlib import Path
 
 import pytest
 
-from .. import ssh
 from .units import ROOT, STATE, Files, UnitHost
 
 pytestmark = pytest.mark.testbed
@@ -262,11 +261,7 @@ def test_a_start_of_the_host_is_in_order_and_bounded(host: UnitHost) -> None:
     host.make({name: stand_in(BASH, "exec sleep infinity") for name in orders}, settings)
     host.send("/etc/microvm-fleet", {"boot.env": "BOOT_PARALLEL=2\nBOOT_SETTLE=3\n"})
     host.run("systemctl enable -q " + " ".join(f"microvm@{name}" for name in orders))
-    start = "systemctl show --property=UserspaceTimestampMonotonic"
-    before = host.run(start)
-    ssh.probe(host.host, ["systemctl reboot"])
-    host.wait_for(lambda: ssh.probe(host.host, [start]).stdout not in ("", before))
-    host.run("systemctl stop microvm@boot-z; systemctl is-system-running --wait || true")
+    host.reboot(meanwhile="systemctl stop microvm@boot-z")
     states = host.states(orders)
     assert states.pop("boot-z") == "inactive" and set(states.values()) == {"active"}
     taken = turns(host)

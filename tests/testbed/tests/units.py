@@ -52,18 +52,26 @@ class UnitHost:
         """Removes it."""
         subprocess.run([TESTBED, "down", "--name", self.bed.name], check=True)
 
-    def run(self, line: str) -> str:
-        """What the shell prints for ``line``."""
+    def run(self, line: str, timeout: float = 180) -> str:
+        """What the shell prints for ``line``, within a number of seconds."""
         done = subprocess.run(
             ssh.command(self.host, [line]),
             stdin=subprocess.DEVNULL,
             capture_output=True,
             text=True,
             check=False,
-            timeout=180,
+            timeout=timeout,
         )
         assert done.returncode == 0, f"{line}: {done.stdout}{done.stderr}"
         return done.stdout
+
+    def reboot(self, meanwhile: str = "true") -> None:
+        """Restarts it and waits until it is there again; the shell runs ``meanwhile`` as soon as it can."""
+        ask = "cat /proc/sys/kernel/random/boot_id; systemctl show --property=UserspaceTimestampMonotonic"
+        boot = self.run(ask)
+        ssh.probe(self.host, ["systemctl reboot"])
+        self.wait_for(lambda: ssh.probe(self.host, [ask]).stdout not in ("", boot))
+        self.run(f"{meanwhile}; systemctl is-system-running --wait || true")
 
     def send(self, directory: str, files: Files) -> None:
         """Writes files, executable ones, below a directory."""

@@ -72,11 +72,16 @@ def _source(data: Any, file: str) -> Source:
         for name, value in ((VARIABLE, vms), (IMAGES, images)):
             if not isinstance(value, list):
                 raise SourceError(f"{file}: {name} must be a list")
-        known = [{"name": str(one["name"])} for one in images if isinstance(one, Mapping) and one.get("name")]
+        known = [_image(one) for one in images if isinstance(one, Mapping) and one.get("name")]
         return Source(_placed(vms, VARIABLE), tuple(known))
     if isinstance(data, Mapping) and data:
         return Source((("", data),))
     raise SourceError(f"{file}: write a declaration, a list of them, or a mapping with {VARIABLE}")
+
+
+def _image(one: Mapping[str, Any]) -> Mapping[str, Any]:
+    """What of an image says where it is."""
+    return {"name": str(one["name"]), **{key: one[key] for key in ("path", "store_disk_type") if one.get(key)}}
 
 
 def _placed(vms: List[Any], prefix: str) -> Tuple[Tuple[str, Any], ...]:

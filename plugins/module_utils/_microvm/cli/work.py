@@ -17,8 +17,8 @@ from ..declaration.errors import DeclarationError
 from ..declaration.parse import Declaration, clashes, parse_vm
 from ..hypervisors.interface import Command
 from ..hypervisors.registry import command
-from ..runner.package import Package
-from ..runner.render import DECLARATION_FILE, package
+from ..runner.package import DECLARATION_FILE, Package
+from ..runner.render import package
 from ..runner.scripts.shell import command_line, readable
 from .output import complain, say
 from .platforms import facts

@@ -53,6 +53,12 @@ RECORD_DIRECTORY = FLEET_DIRECTORY + "/vms"
 ARCHIVE_DIRECTORY = FLEET_DIRECTORY + "/archive"
 """Volumes of MicroVMs that are gone."""
 
+KNOWN_HOSTS = FLEET_DIRECTORY + "/known_hosts"
+"""Host keys of guests, by their MicroVMs' names (ssh(1))."""
+
+GARBAGE_ROOTS = FLEET_DIRECTORY + "/gcroots"
+"""Links that keep packages from Nix's garbage collection, by MicroVM."""
+
 SETTINGS_DIRECTORY = CONFIGURATION_DIRECTORY + "/vms"
 """What the units' scripts are told of a MicroVM, one environment file for each: ``NAME.env``."""
 
@@ -87,7 +93,10 @@ ENDED_FILE = "microvm.ended"
 OLD_LINK = "old"
 """In a state directory: the package that ``current`` pointed to before."""
 
-OWN_ENTRIES = (CURRENT_LINK, BOOTED_LINK, OLD_LINK, PROCESS_FILE, *EVENTS_FIFOS, ENDED_FILE)
+FLAKE_FILE = "flake"
+"""In a state directory: the flake that a MicroVM of Nix is built from."""
+
+OWN_ENTRIES = (CURRENT_LINK, BOOTED_LINK, OLD_LINK, PROCESS_FILE, *EVENTS_FIFOS, ENDED_FILE, FLAKE_FILE)
 """What we make in a state directory, besides sockets; no volume has such a name."""
 
 

@@ -23,7 +23,8 @@ def read_text(path: str) -> Optional[str]:
 
 def write_synced(path: str, content: bytes, mode: int) -> None:
     """A new file, on the disk when this returns."""
-    with open(path, "wb") as file:
+    # Whoever else may write in the directory has not put a link there.
+    with open(path, "xb") as file:
         file.write(content)
         os.fchmod(file.fileno(), mode)
         file.flush()
@@ -33,6 +34,7 @@ def write_synced(path: str, content: bytes, mode: int) -> None:
 def replace_file(path: str, content: bytes, mode: int = 0o644) -> None:
     """The file at ``path`` has the old or the new content at any time."""
     aside = f"{path}.partial"
+    remove(aside)
     write_synced(aside, content, mode)
     os.replace(aside, path)
     sync_directory(os.path.dirname(path))

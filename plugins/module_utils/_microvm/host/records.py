@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import json
 import os
-from dataclasses import asdict, dataclass, replace
-from typing import Any, Dict, List, Optional, Tuple
+from dataclasses import asdict, dataclass, field, replace
+from typing import Any, Collection, Dict, Iterable, List, Mapping, Optional, Tuple
 
 from ..declaration.names import RECORD_DIRECTORY
 from . import files
@@ -45,6 +45,8 @@ class Record:
     """Images that its starts create, as they were declared."""
     unit_settings: str = ""
     """What its unit's drop-in has beside what the package brings along."""
+    ready: Mapping[str, Any] = field(default_factory=dict)
+    """The option ``ready`` of its declaration; empty where there is none."""
 
     def generation(self, package: str) -> Optional[Generation]:
         """The last one with a package."""
@@ -57,6 +59,17 @@ class Record:
     def numbered(self, number: int) -> Optional[Generation]:
         """One by its number."""
         return next((one for one in self.generations if one.number == number), None)
+
+    def kept(self, count: int, used: Iterable[str]) -> Dict[str, None]:
+        """Packages of the last ``count`` generations, and those that are ``used``; in no particular order."""
+        last = list({one.package: None for one in reversed(self.generations)})[:count]
+        # One that is bad must be known for as long as it could be asked for again.
+        bad = [one.package for one in self.generations if one.bad]
+        return dict.fromkeys([*last, *bad, *used])
+
+    def only(self, packages: Collection[str]) -> Record:
+        """With the generations of these packages."""
+        return replace(self, generations=tuple(one for one in self.generations if one.package in packages))
 
     def with_generation(self, package: str) -> Record:
         """With one more, which takes the place of an earlier one of the same package."""

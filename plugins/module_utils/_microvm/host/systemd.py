@@ -94,18 +94,21 @@ def enable(names: Iterable[str], wanted: bool) -> None:
         run(["systemctl", "enable" if wanted else "disable", "--quiet", "--no-reload", "--", *units])
 
 
-def start(name: str) -> None:
+def start(name: str, wait: bool = True) -> None:
     """Start a unit, also one that has failed too often. Raises HostError with the journal's last words."""
-    _act("start", name)
+    _act("start", name, wait)
 
 
-def restart(name: str) -> None:
+def restart(name: str, wait: bool = True) -> None:
     """Stop and start a unit."""
-    _act("restart", name)
+    _act("restart", name, wait)
 
 
-def stop(names: Sequence[str]) -> None:
+def stop(names: Sequence[str], wait: bool = True) -> None:
     """Stop units and wait for their end, all of them; forget that they had failed."""
+    if not wait:
+        run(["systemctl", "stop", "--no-block", "--", *names])
+        return
     run(["systemctl", "stop", "--", *names])
     for name in names:
         _reset_failed(name)
@@ -125,10 +128,10 @@ def explain(name: str, problem: str) -> HostError:
     return HostError("\n".join(words))
 
 
-def _act(verb: str, name: str) -> None:
+def _act(verb: str, name: str, wait: bool) -> None:
     _reset_failed(name)
     try:
-        run(["systemctl", verb, "--", name])
+        run(["systemctl", verb, *([] if wait else ["--no-block"]), "--", name])
     except HostError as error:
         raise explain(name, str(error)) from error
 

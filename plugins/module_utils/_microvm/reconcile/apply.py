@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Callable, Dict, List, Optional, Sequence
 
 from ..declaration.names import BOOTED_LINK, unit_name, unit_names
+from ..declaration.parse import Declaration
 from ..host import accounts, files, readiness, systemd
 from ..host.commands import HostError, run
 from .install import install, link
@@ -123,7 +124,7 @@ def _run(job: Job, places: Places, outcomes: Dict[str, Outcome]) -> None:
         if job.wanted.state in ("started", "restarted"):
             # Also where nothing was to be done: a run that was killed while it waited is completed by this one.
             begun = job.plan.has(Action.START, Action.RESTART)
-            outcomes[job.plan.name].ready_after = readiness.wait(readiness_of(job.wanted, places), begun)
+            outcomes[job.plan.name].ready_after = readiness.wait(readiness_of(job.wanted.declaration, places), begun)
     except HostError as error:
         if job.plan.has(Action.START, Action.RESTART) and job.wanted.declaration["rollback_on_failure"]:
             outcomes[job.plan.name].rolled_back = _roll_back(job, places)
@@ -151,7 +152,7 @@ def _roll_back(job: Job, places: Places) -> bool:
     systemd.daemon_reload()
     try:
         systemd.restart(unit_name(plan.name))
-        readiness.wait(readiness_of(job.wanted, places), True)
+        readiness.wait(readiness_of(job.wanted.declaration, places), True)
     except HostError:
         return False
     return True
@@ -164,16 +165,16 @@ def stop(name: str, places: Places) -> None:
     files.remove(places.state(name, BOOTED_LINK))
 
 
-def readiness_of(wanted: Wanted, places: Places) -> readiness.Readiness:
+def readiness_of(declaration: Declaration, places: Places) -> readiness.Readiness:
     """How it is seen that the MicroVM is up."""
-    ready, vsock = wanted.declaration["ready"], wanted.declaration["vsock"]
+    name, ready, vsock = declaration["name"], declaration["ready"], declaration["vsock"]
     return readiness.Readiness(
-        unit=unit_name(wanted.name),
+        unit=unit_name(name),
         check=ready["check"],
         address=ready["address"],
         port=ready["port"],
         timeout=ready["timeout"],
-        control_socket=places.state(wanted.name, wanted.declaration["socket"] or ""),
+        control_socket=places.state(name, declaration["socket"] or ""),
         context_identifier=vsock["cid"],
-        vsock_socket=places.state(wanted.name, BOOTED_LINK, VSOCK_SOCKET_FILE),
+        vsock_socket=places.state(name, BOOTED_LINK, VSOCK_SOCKET_FILE),
     )

@@ -33,7 +33,7 @@ def install(plan: Plan, wanted: Wanted, places: Places) -> None:
     texts = settings.drop_ins(unit_files(package), wanted.unit_settings)
     work: Dict[Action, Callable[[str], None]] = {
         Action.INSTALL: lambda _package: store.install(package),
-        Action.CREATE_STATE: lambda _name: _create_state(places.state(name), wanted.account),
+        Action.CREATE_STATE: lambda _name: create_state(places.state(name), wanted.account),
         Action.OWN_STATE: lambda _user: _own_state(places.state(name), wanted),
         Action.CREATE_DIRECTORY: lambda path: _create_directory(
             path, wanted.account.user, wanted.account.group, DIRECTORY_MODE
@@ -84,7 +84,8 @@ def _remove_drop_ins(plan: Plan, places: Places) -> None:
             files.remove(os.path.dirname(places.drop_in(_template(step.target, plan.name), plan.name)))
 
 
-def _create_state(path: str, account: Account) -> None:
+def create_state(path: str, account: Account) -> None:
+    """A state directory, as its account needs it."""
     _create_directory(path, "root", account.group, STATE_DIRECTORY_MODES[account.is_own])
 
 

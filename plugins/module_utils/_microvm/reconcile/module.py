@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""The modules' ``main()``: Ansible's side of reconcile."""
+"""The modules' ``main()``: Ansible's side of reconcile and of what is known."""
 
 from __future__ import annotations
 
@@ -10,8 +10,10 @@ from typing import Any, Dict, Mapping
 
 from ..declaration.options import Options
 from ..host.module import FleetModule
-from .options import COMMON_OPTIONS, VM_MODULE_OPTIONS, VMS_MODULE_OPTIONS
+from .info import inform
+from .options import COMMON_OPTIONS, INFO_MODULE_OPTIONS, VM_MODULE_OPTIONS, VMS_MODULE_OPTIONS
 from .reconcile import Request, parse, reconcile
+from .state import Places
 
 
 def run_vm() -> None:
@@ -22,6 +24,16 @@ def run_vm() -> None:
 def run_vms() -> None:
     """``main()`` of microvm_vms."""
     _run(VMS_MODULE_OPTIONS)
+
+
+def run_info() -> None:
+    """``main()`` of microvm_info."""
+    module = FleetModule(INFO_MODULE_OPTIONS, lambda parameters: None)
+    module.exit_json(**module.attempt(_inform))
+
+
+def _inform(parameters: Mapping[str, Any], _check_mode: bool) -> Dict[str, Any]:
+    return {"changed": False, "vms": inform(Places(parameters["state_dir"]), parameters["names"])}
 
 
 def _run(options: Options) -> None:

@@ -26,6 +26,14 @@ _IMAGES: Options = (
     ),
 )
 
+_STATE_DIRECTORY = Option(
+    "state_dir",
+    "path",
+    "Directory with the MicroVMs' state directories. The same that role P(microvm.fleet.host#role) was given.",
+    default=STATE_DIRECTORY,
+    check=checks.plain_path,
+)
+
 COMMON_OPTIONS: Options = (
     Option(
         "images",
@@ -34,13 +42,7 @@ COMMON_OPTIONS: Options = (
         elements="dict",
         suboptions=_IMAGES,
     ),
-    Option(
-        "state_dir",
-        "path",
-        "Directory with the MicroVMs' state directories. The same that role P(microvm.fleet.host#role) was given.",
-        default=STATE_DIRECTORY,
-        check=checks.plain_path,
-    ),
+    _STATE_DIRECTORY,
 )
 
 VM_MODULE_OPTIONS: Options = VM_OPTIONS + COMMON_OPTIONS
@@ -103,4 +105,15 @@ NETWORK_MODULE_OPTIONS: Options = (
         elements="dict",
         suboptions=NETWORK_OPTIONS,
     ),
+)
+
+INFO_MODULE_OPTIONS: Options = (
+    Option(
+        "names",
+        "list",
+        "The MicroVMs to tell of; what the host does not have is left out. By default all of O(state_dir).",
+        elements="str",
+        check=checks.name,
+    ),
+    _STATE_DIRECTORY,
 )

@@ -14,7 +14,7 @@ from ..declaration.errors import DeclarationError
 from ..declaration.names import unit_name
 from ..declaration.options import RECREATE
 from ..host.records import Record
-from ..runner.render import COMMAND_LINE_FILE
+from ..runner.package import COMMAND_LINE_FILE
 from . import settings
 from .changes import Change, changes, is_live
 from .state import Observed, Wanted, unit_files
@@ -130,7 +130,7 @@ def plan(observed: Observed, wanted: Wanted, path: str, clock: Clock = Clock()) 
     is_current = any(step.action in (Action.STOP, Action.START, Action.RESTART, Action.CHANGE_LIVE) for step in run)
     booted = None if is_current else observed.booted
     kept = _kept_packages(observed, wanted, record, (target.package, booted))
-    record = replace(record, generations=tuple(one for one in record.generations if one.package in kept))
+    record = record.only(kept)
     removed = (Step(Action.REMOVE_PACKAGE, package) for package in observed.packages if package not in kept)
     return Plan(
         name=observed.name,
@@ -185,6 +185,7 @@ def _record(observed: Observed, wanted: Wanted, target: _Target) -> Record:
         directories=tuple(sorted({*record.directories, *observed.missing_directories})),
         volumes=tuple(sorted({*record.volumes, *volumes})),
         unit_settings=record.unit_settings if target.refused else wanted.unit_settings,
+        ready=wanted.declaration["ready"],
     )
     is_new = observed.current != target.package or record.generation(target.package) is None
     return record.with_generation(target.package) if is_new else record
@@ -195,11 +196,7 @@ def _kept_packages(
 ) -> Dict[str, None]:
     """Packages that a link will refer to, and those of the last generations. ``linked`` are current and booted."""
     old = observed.old if observed.current == linked[0] else observed.current
-    last = {one.package: None for one in reversed(record.generations)}
-    kept = list(last)[: wanted.declaration["keep_generations"]]
-    # One that is bad must be known for as long as it could be asked for again.
-    bad = [one.package for one in record.generations if one.bad]
-    return dict.fromkeys([*kept, *bad, *(one for one in (*linked, old) if one is not None)])
+    return record.kept(wanted.declaration["keep_generations"], [one for one in (*linked, old) if one is not None])
 
 
 def _install(observed: Observed, wanted: Wanted, target: _Target, record: Record) -> Iterator[Step[Action]]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import Any, Dict, List, Optional
 
 from ..declaration.names import unit_name
-from ..runner.render import COMMAND_LINE_FILE, DECLARATION_FILE
+from ..runner.package import COMMAND_LINE_FILE, DECLARATION_FILE
 from .apply import Outcome
 from .plan import Plan
 from .state import Observed, Places, Wanted

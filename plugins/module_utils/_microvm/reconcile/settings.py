@@ -59,5 +59,6 @@ def drop_ins(package: Mapping[str, str], settings: str) -> Dict[str, str]:
     """The drop-ins of a MicroVM's units by template: what its package brings along, and the host's settings."""
     main = unit_name("")
     texts = dict(package)
-    texts[main] = (texts.get(main) or "[Service]\n") + settings
+    if settings:
+        texts[main] = (texts.get(main) or "[Service]\n") + settings
     return texts

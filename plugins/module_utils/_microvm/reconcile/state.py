@@ -27,8 +27,7 @@ from ..declaration.vm_options import PACKAGE_OPTIONS
 from ..host import accounts, files, systemd
 from ..host.records import Record, Records
 from ..host.store import PackageStore
-from ..runner.package import Package
-from ..runner.render import COMMAND_LINE_FILE, DECLARATION_FILE
+from ..runner.package import COMMAND_LINE_FILE, DECLARATION_FILE, Package
 from ..runner.units import UNIT_FILES, VIRTIOFSD_TEMPLATE, external_directories
 
 LINKS = (CURRENT_LINK, BOOTED_LINK, OLD_LINK)

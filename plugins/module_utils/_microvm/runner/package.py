@@ -10,6 +10,12 @@ import hashlib
 from dataclasses import dataclass
 from typing import Mapping
 
+SHARE = "share/microvm"
+"""Facts for hosts, in a package."""
+
+DECLARATION_FILE = f"{SHARE}/declaration.json"
+COMMAND_LINE_FILE = f"{SHARE}/command-line"
+
 DIGEST_LENGTH = 32
 """Hexadecimal digits of a digest in a name: 128 bits of SHA-256."""
 

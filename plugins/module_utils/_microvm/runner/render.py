@@ -19,13 +19,9 @@ from ..hypervisors.capabilities import CAPABILITIES
 from ..hypervisors.interface import Command, HostFacts
 from ..hypervisors.registry import command
 from ..hypervisors.stratovirt import TERMINAL
-from .package import File, Package
+from .package import SHARE, File, Package
 from .scripts import control, interfaces, machined, pci, run, shell, virtiofsd
 from .units import UNIT_FILES, drop_ins
-
-SHARE = "share/microvm"
-DECLARATION_FILE = f"{SHARE}/declaration.json"
-COMMAND_LINE_FILE = f"{SHARE}/command-line"
 
 OWN_SCRIPT = "#!/usr/bin/env bash\nset -euo pipefail\n"
 """Begins a script that is the user's own."""

@@ -43,8 +43,8 @@ SystemCallFilter=@system-service
 SystemCallFilter=~@privileged @resources
 UMask=0077
 """
-"""Beside what the template has, whatever the declaration. Without PrivateUsers: of a process in another user namespace the
-script that stops it would see nothing."""
+"""Beside what the template has, whatever the declaration. Without PrivateUsers: of a process in another user namespace
+the script that stops it would see nothing."""
 
 
 def drop_ins(declaration: Declaration, facts: HostFacts) -> Dict[str, str]:

@@ -14,7 +14,8 @@ from ansible_collections.microvm.fleet.plugins.module_utils._microvm.reconcile i
 from ansible_collections.microvm.fleet.plugins.module_utils._microvm.reconcile.changes import normal
 from ansible_collections.microvm.fleet.plugins.module_utils._microvm.reconcile.plan import Action, Plan
 from ansible_collections.microvm.fleet.plugins.module_utils._microvm.reconcile.state import Observed, Wanted, unit_files
-from ansible_collections.microvm.fleet.plugins.module_utils._microvm.runner.render import COMMAND_LINE_FILE, render
+from ansible_collections.microvm.fleet.plugins.module_utils._microvm.runner.package import COMMAND_LINE_FILE
+from ansible_collections.microvm.fleet.plugins.module_utils._microvm.runner.render import render
 
 from ..examples import parse
 

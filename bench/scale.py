@@ -1,0 +1,124 @@
+# Copyright (c) 2026 microvm.fleet contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""How the module's time grows with the number of MicroVMs of a host: seconds on the host, without Ansible's way to it.
+
+The MicroVMs are real units with real packages; their hypervisor is a stand-in that sleeps, since 500 guests would take
+more memory than such a machine has.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).resolve().parent.parent
+TESTBED = str(ROOT / "tests/testbed/testbed")
+BED = "bench"
+COUNTS = (1, 10, 100, 500)
+LOOP = 20
+"""Calls of the singular module that are timed; a loop over more takes proportionally longer."""
+STAND_IN = "#!/bin/sh\nexec sleep infinity\n"
+ENVIRONMENT = {
+    **os.environ,
+    "PATH": f"{ROOT / '.venv/bin'}{os.pathsep}{os.environ.get('PATH', os.defpath)}",
+    "ANSIBLE_COLLECTIONS_PATH": str(ROOT / ".tree"),
+    "ANSIBLE_KEEP_REMOTE_FILES": "1",
+    "ANSIBLE_PIPELINING": "0",
+    "LC_ALL": "C.UTF-8",
+}
+
+
+def on_host(command: str, text: str | None = None) -> str:
+    """What a shell command prints on the host."""
+    argv = [TESTBED, "ssh", f"--name={BED}", "host1", command]
+    return subprocess.run(argv, check=True, capture_output=True, text=True, input=text).stdout
+
+
+def ansible(directory: Path, *arguments: str) -> None:
+    """One call of Ansible for the host."""
+    inventory = directory / "inventory.yml"
+    subprocess.run([TESTBED, "inventory", f"--name={BED}", f"--output={inventory}"], check=True, capture_output=True)
+    subprocess.run(
+        ["ansible", "host1", f"--inventory={inventory}", *arguments],
+        cwd=ROOT,
+        env=ENVIRONMENT,
+        check=True,
+        capture_output=True,
+    )
+
+
+def declaration(index: int) -> dict[str, Any]:
+    """A MicroVM that the stand-in runs."""
+    return {"name": f"vm{index}", "kernel": "/etc/hostname", "accel": "tcg", "mem": 16, "ready": {"check": "none"}}
+
+
+def payload(directory: Path, module: str, parameters: dict[str, Any]) -> str:
+    """Have Ansible bring a module to the host, unpack it there, and say where."""
+    on_host("rm -rf ~/.ansible/tmp")
+    ansible(directory, "-m", f"microvm.fleet.{module}", "-a", json.dumps(parameters))
+    packed = on_host("ls ~/.ansible/tmp/*/AnsiballZ_*.py").split()[0]
+    kept = f"/root/{module}.py"
+    on_host(
+        f"mv {packed} {kept}; rm -rf /root/debug_dir /root/{module}; python3 {kept} explode; mv /root/debug_dir /root/{module}"
+    )
+    return f"cd /root; rm -f debug_dir; ln -s {module} debug_dir; python3 {kept} execute"
+
+
+def timed(command: str, module: str, parameters: dict[str, Any]) -> tuple[float, dict[str, Any]]:
+    """Seconds of one run of an unpacked module, and what it says."""
+    arguments = json.loads(on_host(f"cat /root/{module}/args"))
+    values = {key: value for key, value in arguments["ANSIBLE_MODULE_ARGS"].items() if key.startswith("_ansible")}
+    arguments["ANSIBLE_MODULE_ARGS"] = {**values, **parameters}
+    on_host(f"cat > /root/{module}/args", json.dumps(arguments))
+    begin = time.monotonic()
+    answer = on_host(command)
+    return time.monotonic() - begin, json.loads(answer)
+
+
+def prepare(directory: Path) -> None:
+    """A host with the units and a hypervisor that sleeps."""
+    subprocess.run([TESTBED, "up", f"--name={BED}", "1"], check=True, capture_output=True)
+    on_host("cat > /usr/local/bin/qemu-system-x86_64; chmod 755 /usr/local/bin/qemu-system-x86_64", STAND_IN)
+    ansible(directory, "-m", "include_role", "-a", "name=microvm.fleet.host")
+
+
+def scale() -> dict[str, float]:
+    """The figures."""
+    figures: dict[str, float] = {}
+    with tempfile.TemporaryDirectory() as work:
+        directory = Path(work)
+        prepare(directory)
+        many = payload(directory, "microvm_vms", {"vms": []})
+        one = payload(directory, "microvm_vm", {**declaration(0), "state": "present"})
+        done, no_change = 0, {}
+        for count in COUNTS:
+            parameters = {"vms": [declaration(index) for index in range(count)]}
+            seconds, answer = timed(many, "microvm_vms", parameters)
+            if not answer["changed"] or any(vm["failed"] for vm in answer["vms"]):
+                raise RuntimeError(answer)
+            figures[f"{count - done} new MicroVMs installed and started, s"] = round(seconds, 2)
+            done = count
+            times = []
+            for _repetition in range(3):
+                seconds, answer = timed(many, "microvm_vms", parameters)
+                times.append(seconds)
+                if answer["changed"]:
+                    raise RuntimeError(answer)
+            no_change[count] = min(times)
+            figures[f"no change, {count} MicroVMs, s"] = round(no_change[count], 2)
+        each = (no_change[COUNTS[-1]] - no_change[COUNTS[-2]]) / (COUNTS[-1] - COUNTS[-2])
+        figures["no change, each further MicroVM, ms"] = round(1000 * each, 2)
+        loop = sum(timed(one, "microvm_vm", declaration(index))[0] for index in range(LOOP)) / LOOP
+        figures["loop of the singular module over 100 / one call for 100"] = round(100 * loop / no_change[100], 1)
+    subprocess.run([TESTBED, "down", f"--name={BED}"], check=True, capture_output=True)
+    return figures
+
+
+if __name__ == "__main__":
+    for name, value in scale().items():
+        print(f"{name:56} {value:>8}")

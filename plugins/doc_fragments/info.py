@@ -1,0 +1,24 @@
+# Copyright (c) 2026 microvm.fleet contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+# Written by `make generate` from the option tables.
+
+from __future__ import annotations
+
+
+class ModuleDocFragment:
+    """Options of what is known of MicroVMs."""
+
+    DOCUMENTATION = r"""
+options:
+  names:
+    description:
+      - The MicroVMs to tell of; what the host does not have is left out. By default all of O(state_dir).
+    type: list
+    elements: str
+  state_dir:
+    description:
+      - Directory with the MicroVMs' state directories. The same that role P(microvm.fleet.host#role) was given.
+    type: path
+    default: /var/lib/microvms
+"""

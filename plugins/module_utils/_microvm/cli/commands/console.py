@@ -1,0 +1,96 @@
+# Copyright (c) 2026 microvm.fleet contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""console."""
+
+from __future__ import annotations
+
+import os
+import select
+import sys
+import time
+from argparse import Namespace
+from typing import Optional
+
+from ...host.console import Console
+from ...reconcile.lifecycle import require
+from ..host import places
+from ..output import complain
+from ..terminal import DETACH, raw
+
+POLL_SECONDS = 0.05
+
+BLOCK = 4096
+"""Bytes that are taken from the keyboard at once."""
+
+
+def console(asked: Namespace) -> int:
+    """``microvm console``."""
+    require(asked.name, places(asked))
+    guest = Console(asked.name)
+    keyboard, screen = sys.stdin.fileno(), sys.stdout.fileno()
+    try:
+        if not os.isatty(keyboard):
+            Attachment(guest, keyboard, screen, asked.linger).run()
+            return 0
+        complain(f"Console of {asked.name}; Ctrl-] detaches.")
+        with raw(keyboard):
+            Attachment(guest, keyboard, screen, None).run()
+        complain(f"{asked.name} has ended" if guest.has_ended else f"detached from {asked.name}, which goes on")
+    finally:
+        guest.close()
+    return 0
+
+
+class Attachment:
+    """Copies both ways until the guest ends, or whoever types detaches.
+
+    ``linger`` is for a source that is no terminal: how many seconds of silence end it once all is said.
+    """
+
+    def __init__(self, guest: Console, source: int, target: int, linger: Optional[float]) -> None:
+        self._guest, self._source, self._target, self._linger = guest, source, target, linger
+        self._waiting = b""
+        """What the guest had no room for yet."""
+        self._is_over = False
+        self._last = time.monotonic()
+
+    def run(self) -> None:
+        """To its end."""
+        while not self._is_done(self._listen()):
+            self._speak()
+
+    def _listen(self) -> bool:
+        """Whether the guest has said anything."""
+        said = self._guest.log.read()
+        if said:
+            _write(self._target, said)
+            self._last = time.monotonic()
+        return bool(said)
+
+    def _is_done(self, heard: bool) -> bool:
+        if heard:
+            return False
+        silent = time.monotonic() - self._last > (self._linger or 0)
+        return self._guest.has_ended or (self._is_over and not self._waiting and silent)
+
+    def _speak(self) -> None:
+        """Pass on what is typed, for a moment; nothing more is taken while the guest takes nothing."""
+        if self._waiting or self._is_over:
+            time.sleep(POLL_SECONDS)
+        elif select.select([self._source], [], [], POLL_SECONDS)[0]:
+            self._take(os.read(self._source, BLOCK))
+        if self._waiting:
+            self._waiting = self._guest.write(self._waiting)
+
+    def _take(self, typed: bytes) -> None:
+        detaches = self._linger is None and DETACH in typed
+        self._waiting = typed.partition(DETACH)[0] if detaches else typed
+        self._is_over = detaches or not typed
+        self._last = time.monotonic()
+
+
+def _write(target: int, data: bytes) -> None:
+    while data:
+        data = data[os.write(target, data) :]

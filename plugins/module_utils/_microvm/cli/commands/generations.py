@@ -1,0 +1,69 @@
+# Copyright (c) 2026 microvm.fleet contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""generations, rollback."""
+
+from __future__ import annotations
+
+import json
+from argparse import Namespace
+from typing import List
+
+from ...host.commands import HostError
+from ...reconcile.info import inform
+from ...reconcile.lifecycle import mark, roll_back
+from ..host import places, require_root
+from ..output import say
+from ..table import table
+from .results import plural
+
+
+def generations(asked: Namespace) -> int:
+    """``microvm generations``."""
+    if asked.good is not None or asked.bad is not None:
+        return _mark(asked)
+    found = inform(places(asked), [asked.name])
+    if not found:
+        raise HostError(f"there is no MicroVM {asked.name!r} in {asked.state_dir}; see: microvm list")
+    kept = found[0]["generations"]
+    if asked.json:
+        say(json.dumps(kept, indent=2, sort_keys=True))
+    elif kept:
+        marks = ("current", "booted", "bad")
+        rows = [
+            [
+                str(one["number"]),
+                one["package"],
+                ", ".join([key for key in marks if one[key]] + _gone(one["installed"])),
+            ]
+            for one in kept
+        ]
+        say(table(("NUMBER", "PACKAGE", ""), rows))
+    else:
+        say(f"{asked.name} was not installed by this collection; no generations of it are known")
+    return 0
+
+
+def _gone(installed: bool) -> List[str]:
+    return [] if installed else ["gone"]
+
+
+def _mark(asked: Namespace) -> int:
+    require_root(asked)
+    is_bad = asked.bad is not None
+    number, word = (asked.bad, "bad") if is_bad else (asked.good, "good")
+    is_new = mark(asked.name, number, is_bad, places(asked))
+    say(f"{asked.name}: generation {number} is {word}{'' if is_new else ' already'}")
+    return 0
+
+
+def rollback(asked: Namespace) -> int:
+    """``microvm rollback``."""
+    require_root(asked)
+    done = roll_back(asked.name, asked.number, asked.keep, asked.check, not asked.no_wait, places(asked))
+    would = "would go" if asked.check else "went"
+    say(f"{asked.name}: {would} back to generation {done.target.number}, {plural(len(done.steps), 'step')}")
+    for step in done.steps:
+        say(f"  {step}")
+    return 0

@@ -1,0 +1,136 @@
+# Copyright (c) 2026 microvm.fleet contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""logs, ssh, balloon, run."""
+
+from __future__ import annotations
+
+import os
+import sys
+from argparse import Namespace
+from typing import Any, List, NoReturn, Optional
+
+from ...declaration.accounts import SHARED, account
+from ...declaration.names import BOOTED_LINK, CURRENT_LINK, GROUP, HELPERS, KNOWN_HOSTS, unit_name, unit_names
+from ...host import systemd
+from ...host.commands import HostError, run, search_path
+from ...reconcile.apply import BALLOON_SCRIPT, VSOCK_SOCKET_FILE
+from ...reconcile.info import Information, inform
+from ...reconcile.lifecycle import require
+from ...reconcile.state import Places
+from ..host import places, require_root
+from ..output import say
+
+TURN = "microvm-turn"
+"""The helper that is for starts of the host alone."""
+
+TURN = "microvm-turn"
+"""The helper that is for starts of the host alone."""
+
+SSH_PROXY = ("/usr/lib/systemd/systemd-ssh-proxy", "/lib/systemd/systemd-ssh-proxy")
+"""Lets ssh reach a vsock (systemd-ssh-proxy(1), systemd 256 or newer)."""
+
+
+def become(argv: List[str]) -> NoReturn:
+    """Run a program in place of this one. Raises HostError where it is not installed."""
+    sys.stdout.flush()
+    try:
+        os.execvpe(argv[0], argv, {**os.environ, "PATH": search_path()})
+    except FileNotFoundError:
+        raise HostError(f"{argv[0]} is not installed on this host") from None
+
+
+def logs(asked: Namespace) -> int:
+    """``microvm logs``."""
+    require(asked.name, places(asked))
+    words = [word for unit in unit_names(asked.name) for word in ("--unit", unit)]
+    words += ["--follow"] if asked.follow else []
+    words += ["--lines", str(asked.lines)] if asked.lines is not None else []
+    become(["journalctl", *words])
+
+
+def ssh(asked: Namespace) -> int:
+    """``microvm ssh``."""
+    where = places(asked)
+    require(asked.name, where)
+    found = inform(where, [asked.name])[0]
+    destination = _address(found, where) or _vsock(found, where)
+    options = ["-o", "StrictHostKeyChecking=accept-new", "-o", f"HostKeyAlias={asked.name}", "-l", asked.login]
+    # Who is not root has a file of its own, in the usual place.
+    options += ["-o", f"UserKnownHostsFile={KNOWN_HOSTS}"] if os.geteuid() == 0 else []
+    become(["ssh", *options, destination, *asked.words])
+
+
+def _address(found: Information, where: Places) -> Optional[str]:
+    record = where.records.read(found["name"])
+    ready = record.ready if record else {}
+    address = ready.get("address") or next(iter(found["addresses"]), None)
+    return str(address) if address else None
+
+
+def _vsock(found: Information, where: Places) -> str:
+    socket = where.store.read(found[BOOTED_LINK] or found[CURRENT_LINK] or "", VSOCK_SOCKET_FILE).strip()
+    if not socket and found["vsock_cid"] is None:
+        raise HostError(
+            f"nobody knows an address of {found['name']}: it has neither a static one (guest.networks[].addresses, "
+            "ready.address) nor a vsock (vsock.cid)"
+        )
+    if not any(os.path.exists(path) for path in SSH_PROXY):
+        raise HostError(
+            f"{found['name']} is reached by its vsock alone, for which ssh needs systemd-ssh-proxy, of systemd 256; "
+            "declare a static address, or use: microvm console"
+        )
+    return f"vsock-mux/{where.state(found['name'], socket)}" if socket else f"vsock/{found['vsock_cid']}"
+
+
+def balloon(asked: Namespace) -> int:
+    """``microvm balloon``."""
+    require_root(asked)
+    where = places(asked)
+    require(asked.name, where)
+    script = where.state(asked.name, BALLOON_SCRIPT)
+    if not asked.size.lstrip("-").isdigit():
+        raise HostError(f"{asked.size!r} is no size: write a number of MiB")
+    if not systemd.show([unit_name(asked.name)])[unit_name(asked.name)].running:
+        raise HostError(f"{asked.name} does not run; the declaration's initial_balloon_mem is for its start")
+    if not os.path.exists(script):
+        raise HostError(f"{asked.name} has no balloon; declare `balloon: true` and restart it")
+    text = run([script, asked.size], directory=where.state(asked.name)).strip()
+    say(text or f"{asked.name}: the balloon takes {asked.size} MiB")
+    return 0
+
+
+def run_foreground(asked: Namespace) -> int:
+    """``microvm run``."""
+    require_root(asked)
+    where = places(asked)
+    require(asked.name, where)
+    unit = unit_name(asked.name)
+    if systemd.show([unit])[unit].running:
+        raise HostError(f"{asked.name} runs already, as {unit}; see its console: microvm console {asked.name}")
+    words = _transient(asked.name, inform(where, [asked.name])[0], where)
+    become(["systemd-run", *words, "--", where.state(asked.name, CURRENT_LINK, "bin/microvm-run")])
+
+
+def _transient(name: str, found: Information, where: Places) -> List[str]:
+    """A unit in the foreground: the helpers are up for as long as it is, and the service cannot start beside it."""
+    declaration: Any = found["declaration"] or {}
+    owner = account(declaration) if declaration else SHARED
+    helpers = " ".join(f"{helper}@{name}.service" for helper in HELPERS if helper != TURN)
+    properties = [
+        f"Requires={helpers}",
+        f"After={helpers}",
+        f"Conflicts={unit_name(name)}",
+        f"WorkingDirectory={where.state(name)}",
+        f"User={owner.user}",
+        f"Group={owner.group}",
+        *([f"SupplementaryGroups={GROUP}"] if owner.is_own else []),
+        *(f"LoadCredential={key}:{path}" for key, path in sorted((declaration.get("credential_files") or {}).items())),
+        "LimitNOFILE=1048576",
+        "LimitMEMLOCK=infinity",
+        "KillMode=mixed",
+    ]
+    form = ["--pty"] if sys.stdin.isatty() else ["--pipe"]
+    words = [word for value in properties for word in ("--property", value)]
+    return ["--quiet", "--collect", "--wait", *form, f"--unit=microvm-run-{name}", *words]

@@ -1,0 +1,121 @@
+# Copyright (c) 2026 microvm.fleet contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""create, update, apply."""
+
+from __future__ import annotations
+
+import os
+from argparse import Namespace
+from typing import Any, Dict, List, Mapping, Optional, Sequence
+
+from ...declaration.names import GARBAGE_ROOTS
+from ...host import nix
+from ...host.commands import HostError
+from ...images.find import installed_images
+from ...reconcile import lifecycle
+from ...reconcile.given import given, install_given, is_there, read_flake
+from ...reconcile.reconcile import Request, reconcile
+from ...reconcile.state import Places
+from ..host import each, places, require_root
+from ..output import say
+from ..source import VARIABLE, Source, SourceError, read
+from .results import tell
+
+Raw = Mapping[str, Any]
+
+
+def create(asked: Namespace) -> int:
+    """``microvm create``."""
+    require_root(asked)
+    where = places(asked)
+    if is_there(asked.name, where):
+        raise HostError(f"{asked.name} is there already; see: microvm update --help")
+    if asked.file is not None:
+        source = read(asked.file)
+        return tell(reconcile(_request(asked, source, _chosen(source, [asked.name], asked.file), "present")), False)
+    _install(asked.name, asked.flake, asked.package, where)
+    say(f"{asked.name}: installed; start it by: microvm start {asked.name}")
+    return 0
+
+
+def _install(name: str, flake: Optional[str], package: Optional[str], where: Places) -> bool:
+    """A given package; tells whether it is another one than before."""
+    if flake is not None:
+        package = nix.build(flake, name, os.path.join(GARBAGE_ROOTS, name))
+    return install_given(given(name, package or ""), where, flake)
+
+
+def update(asked: Namespace) -> int:
+    """``microvm update``."""
+    require_root(asked)
+    where = places(asked)
+    if asked.file is not None:
+        source = read(asked.file)
+        chosen = _chosen(source, asked.names, asked.file)
+        # Who asks for a restart now need not wait for a window.
+        wanted = {"state": "started", "restart_policy": "if_changed"} if asked.restart else {"state": "present"}
+        chosen = [{**one, **wanted} for one in chosen]
+        return tell(reconcile(_request(asked, source, chosen, "present")), False)
+    return each(asked.names, lambda name: _update(name, asked.restart, where))
+
+
+def _update(name: str, restart: bool, where: Places) -> None:
+    flake = read_flake(name, where)
+    if flake is None:
+        lifecycle.require(name, where)
+        raise HostError(
+            "it was not built from a flake; give its declaration by --file, or run the playbook that has it"
+        )
+    is_new = _install(name, flake, None, where)
+    say(f"{name}: {'installed' if is_new else 'unchanged'}")
+    running = lifecycle.is_running(name)
+    if running and lifecycle.is_current(name, where):
+        return
+    if restart:
+        lifecycle.restart(name, where)
+        say(f"{name}: is up")
+    elif running:
+        say(f"{name}: a restart is pending: microvm restart {name}")
+
+
+def apply(asked: Namespace) -> int:
+    """``microvm apply``."""
+    if not asked.check:
+        require_root(asked)
+    source = read(asked.file)
+    chosen = _chosen(source, asked.names, asked.file) if asked.names else _all(source, asked.file)
+    outcome = reconcile(_request(asked, source, chosen, "started"))
+    status = tell(outcome, asked.check, asked.diff)
+    if outcome["undeclared"] and not asked.names:
+        say(f"on the host, but not in {asked.file}: {', '.join(outcome['undeclared'])}")
+    return status
+
+
+def _chosen(source: Source, names: Sequence[str], file: str) -> List[Raw]:
+    """The declarations of the MicroVMs that are named. Raises SourceError for one that the file does not have."""
+    declared: Dict[str, Raw] = {str(vm.get("name")): vm for _place, vm in source.vms if isinstance(vm, Mapping)}
+    missing = [name for name in names if name not in declared]
+    if missing:
+        raise SourceError(f"{file} does not declare {', '.join(missing)}; it has: {', '.join(declared) or 'none'}")
+    return [declared[name] for name in dict.fromkeys(names)]
+
+
+def _all(source: Source, file: str) -> List[Raw]:
+    for place, vm in source.vms:
+        if not isinstance(vm, Mapping):
+            raise SourceError(f"{file}: {place}: is no mapping with the options of a MicroVM")
+    return [vm for _place, vm in source.vms]
+
+
+def _request(asked: Namespace, source: Source, vms: Sequence[Raw], state: str) -> Request:
+    return Request(
+        vms=vms,
+        images=installed_images(source.images),
+        state=state,
+        state_dir=places(asked).state_directory,
+        parallel=getattr(asked, "parallel", 1),
+        check_mode=getattr(asked, "check", False),
+        path=VARIABLE,
+    )

@@ -1,0 +1,61 @@
+# Copyright (c) 2026 microvm.fleet contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""How results of reconcile read."""
+
+from __future__ import annotations
+
+from difflib import unified_diff
+from typing import Any, Iterator, Mapping
+
+from ..output import complain, say
+
+
+def tell(outcome: Mapping[str, Any], check: bool, diff: bool = False) -> int:
+    """Say what was done, or with ``check`` would be, of each MicroVM; returns the exit status."""
+    if diff:
+        for one in outcome["diff"]:
+            say("".join(_diff(one)).rstrip("\n"))
+    status = 0
+    for one in outcome["vms"]:
+        for line in _lines(one, check):
+            say(line)
+        if one["failed"]:
+            complain(f"microvm: {one['name']}: {one['msg']}")
+            status = 1
+    return status
+
+
+def _diff(one: Mapping[str, str]) -> Iterator[str]:
+    before, after = (one[key].splitlines(keepends=True) for key in ("before", "after"))
+    return unified_diff(before, after, one["before_header"], one["after_header"])
+
+
+def _lines(one: Mapping[str, Any], check: bool) -> Iterator[str]:
+    generation = f", generation {one['generation']}" if one["generation"] else ""
+    ready = f", up after {one['ready_after']} s" if one["changed"] and one["ready_after"] is not None else ""
+    yield f"{one['name']}: {_word(one, check)}{generation}{ready}"
+    for action in one["actions"]:
+        yield f"  {action}"
+    if one["changed"]:
+        yield f"  for the guest: {one['consequence']}"
+    if one["restart_pending"]:
+        yield f"  a restart is pending: microvm restart {one['name']}"
+    if one["refused_package"]:
+        yield f"  {one['refused_package']} is marked bad and not installed; see: microvm generations {one['name']}"
+    if one["kept"]:
+        yield f"  kept: {', '.join(one['kept'])}"
+
+
+def _word(one: Mapping[str, Any], check: bool) -> str:
+    if one["failed"]:
+        return "rolled back" if one["rolled_back"] else "failed"
+    if not one["changed"]:
+        return "unchanged"
+    return "would be changed" if check else "changed"
+
+
+def plural(count: int, word: str) -> str:
+    """A number of things."""
+    return f"{count} {word}" if count == 1 else f"{count} {word}s"

@@ -1,0 +1,38 @@
+# Copyright (c) 2026 microvm.fleet contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""What commands of the host have in common."""
+
+from __future__ import annotations
+
+import os
+from argparse import Namespace
+from typing import Callable, Sequence
+
+from ..host.commands import HostError
+from ..reconcile.state import Places
+from .output import complain
+
+
+def places(asked: Namespace) -> Places:
+    """Where things are on this host."""
+    return Places(os.path.abspath(asked.state_dir))
+
+
+def require_root(asked: Namespace) -> None:
+    """Raises HostError for anybody else."""
+    if os.geteuid() != 0:
+        raise HostError(f"{asked.command} changes the host, so it must be run as root: sudo microvm {asked.command} …")
+
+
+def each(names: Sequence[str], work: Callable[[str], None]) -> int:
+    """Do it for each MicroVM: the trouble of one does not keep the others from it. Returns the exit status."""
+    status = 0
+    for name in dict.fromkeys(names):
+        try:
+            work(name)
+        except (HostError, OSError) as error:
+            complain(f"microvm: {name}: {error}")
+            status = 1
+    return status

@@ -1,0 +1,43 @@
+# Copyright (c) 2026 microvm.fleet contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""The short forms of microvm.nix's command, as its handbook has them."""
+
+from __future__ import annotations
+
+import getopt
+from typing import Dict, List, Sequence
+
+from .parser import DEFAULT_FLAKE
+
+_FORMS = "c:f:uRr:s:l"
+_ACTIONS = ("-c", "-u", "-r", "-s", "-l")
+
+
+def translate(words: Sequence[str]) -> List[str]:
+    """Words of the command line with a short form written as a command; any other as they are."""
+    if not words or not words[0].startswith("-") or words[0] in ("-h", "-") or words[0].startswith("--"):
+        return list(words)
+    if words[0] == "-l":
+        return ["list", *words[1:]]
+    try:
+        pairs, rest = getopt.getopt(list(words), _FORMS)
+    except getopt.GetoptError:
+        return list(words)
+    given = dict(pairs)
+    actions = [action for action in _ACTIONS if action in given]
+    if len(actions) != 1:
+        return list(words)
+    return _command(actions[0], given, rest)
+
+
+def _command(action: str, given: Dict[str, str], rest: List[str]) -> List[str]:
+    if action == "-c":
+        return ["create", given["-c"], "--flake", given.get("-f", DEFAULT_FLAKE), *rest]
+    if action == "-u":
+        restart = "-R" in given or "-R" in rest
+        return ["update", *(["--restart"] if restart else []), "--", *(name for name in rest if name != "-R")]
+    if action == "-l":
+        return ["list", *rest]
+    return [{"-r": "run", "-s": "ssh"}[action], given[action], *rest]

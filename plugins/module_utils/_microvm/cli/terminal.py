@@ -1,0 +1,47 @@
+# Copyright (c) 2026 microvm.fleet contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""A terminal that passes every key on, and is as before when that ends, however it ends."""
+
+from __future__ import annotations
+
+import contextlib
+import signal
+import sys
+import termios
+import tty
+from types import FrameType
+from typing import Iterator, Optional
+
+DETACH = b"\x1d"
+"""Ctrl-]."""
+
+_ENDS = (signal.SIGTERM, signal.SIGHUP)
+
+
+class Detached(BaseException):
+    """A signal asks for the end."""
+
+
+def _end(_signal: int, _frame: Optional[FrameType]) -> None:
+    raise Detached
+
+
+@contextlib.contextmanager
+def raw(descriptor: int) -> Iterator[None]:
+    """Switch a terminal to raw, and back."""
+    before = termios.tcgetattr(descriptor)
+    handlers = {one: signal.signal(one, _end) for one in _ENDS}
+    try:
+        tty.setraw(descriptor)
+        yield
+    except Detached:
+        pass
+    finally:
+        termios.tcsetattr(descriptor, termios.TCSADRAIN, before)
+        for one, handler in handlers.items():
+            signal.signal(one, handler)
+        # What the guest left half written, or in a colour, is over.
+        sys.stdout.write("\033[0m\r\n")
+        sys.stdout.flush()

@@ -1,0 +1,48 @@
+# Copyright (c) 2026 microvm.fleet contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Packages that Nix builds, and keeps for as long as a link of ours leads to them."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+
+from . import files
+from .commands import HostError
+
+STORE = "/nix/store/"
+
+RUNNER = "nixosConfigurations.{name}.config.microvm.declaredRunner"
+"""microvm.nix's runner of a MicroVM, in a flake."""
+
+_NIX = ("nix", "--extra-experimental-features", "nix-command flakes", "build")
+_NEXT = ".next"
+
+
+def build(flake: str, name: str, roots: str) -> str:
+    """Path of the runner that a flake has for a MicroVM; a link in ``roots`` keeps it. What Nix says is shown.
+
+    Raises HostError.
+    """
+    os.makedirs(roots, exist_ok=True)
+    link = os.path.join(roots, _NEXT)
+    _build(f"{flake}#{RUNNER.format(name=name)}", link)
+    path = os.path.realpath(link)
+    # Nix knows links by their paths, so a renamed one would keep nothing.
+    _build(path, os.path.join(roots, os.path.basename(path)))
+    files.remove(link)
+    return path
+
+
+def _build(what: str, link: str) -> None:
+    argv = [*_NIX, what, "--out-link", link]
+    try:
+        done = subprocess.run(argv, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, check=False)
+    except FileNotFoundError:
+        raise HostError(
+            "nix is not installed on this host; install it, or build elsewhere and give the package by --package"
+        ) from None
+    if done.returncode != 0:
+        raise HostError(f"`nix build {what}` failed, see above")

@@ -1,0 +1,195 @@
+#!/usr/bin/env python3
+# Copyright (c) 2026 microvm.fleet contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Runs on a test host: kills ``microvm apply`` at its write-like system calls, one after the other, by strace(1).
+
+After each kill all links lead somewhere, what ran runs on, and the next run ends in the wanted state. Prints a JSON
+object for each scenario. Usage: faults.py EVERY, where 1 is every call, 5 every fifth.
+
+The hypervisor is a stand-in that sleeps: what is tried here is the host's side.
+"""
+
+from __future__ import annotations
+
+import glob
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+CALLS = (
+    "write,pwrite64,rename,renameat,renameat2,unlink,unlinkat,symlink,symlinkat,link,linkat,mkdir,mkdirat,rmdir,"
+    "fsync,fdatasync,chmod,fchmod,fchmodat,chown,fchown,fchownat,lchown,ftruncate,truncate"
+)
+STATES, STORE = "/var/lib/microvms", "/var/lib/microvm-fleet/packages"
+FILE = "/root/fleet.yml"
+NAMES = ("first", "second")
+
+
+def run(*argv: str) -> subprocess.CompletedProcess[str]:
+    """One command, whatever comes of it."""
+    return subprocess.run(argv, capture_output=True, text=True, check=False)
+
+
+def declare(**options: Any) -> None:
+    """Write the declarations: two MicroVMs."""
+    vms = [
+        {
+            "name": name,
+            "kernel": "/etc/hostname",
+            "accel": "tcg",
+            "ready": {"check": "none"},
+            "volumes": [{"image": "data.img", "size": 8, "auto_create": True}],
+            **options,
+        }
+        for name in NAMES
+    ]
+    with open(FILE, "w", encoding="utf-8") as file:
+        json.dump(vms, file)
+
+
+def apply(*more: str) -> subprocess.CompletedProcess[str]:
+    """``microvm apply`` to its end."""
+    return run("microvm", "apply", FILE, *more)
+
+
+def processes() -> dict[str, str]:
+    """Main process of each MicroVM."""
+    ask = ("systemctl", "show", "--property=MainPID", "--value")
+    return {name: run(*ask, f"microvm@{name}.service").stdout.strip() for name in NAMES}
+
+
+def broken() -> list[str]:
+    """Links that lead nowhere, and packages that are not whole."""
+    links = [path for path in glob.glob(f"{STATES}/*/*") if os.path.islink(path) and not os.path.exists(path)]
+    packages = [path for path in glob.glob(f"{STORE}/[!.]*") if not os.access(f"{path}/bin/microvm-run", os.X_OK)]
+    return links + packages
+
+
+@dataclass
+class Scenario:
+    """What is begun with, what is killed, and what must be true at any time and at the end."""
+
+    name: str
+    before: Callable[[], None]
+    wanted: Callable[[], None]
+    keeps_running: bool
+    ended: Callable[[], list[str]]
+    kills: int = 0
+    completed: int = 0
+    lost: list[str] = field(default_factory=list)
+
+
+def install_first(**options: Any) -> Callable[[], None]:
+    """Both MicroVMs are there."""
+
+    def begin() -> None:
+        declare(restart_policy="never", **options)
+        check(apply())
+
+    return begin
+
+
+def declare_nothing() -> None:
+    """Neither shall be there, nor its volume."""
+    declare(state="absent", on_absent={"volumes": "delete", "confirm": ["data.img"]})
+
+
+def nothing_there() -> None:
+    """Neither is."""
+    declare_nothing()
+    check(apply())
+
+
+def check(result: subprocess.CompletedProcess[str]) -> None:
+    """Raises for a command that had to succeed."""
+    if result.returncode != 0:
+        raise SystemExit(f"{result.args}: {result.returncode}\n{result.stdout}{result.stderr}")
+
+
+def runs_as_declared() -> list[str]:
+    """What is not as it was declared."""
+    problems = [f"{name} is not running" for name, process in processes().items() if process == "0"]
+    for name in NAMES:
+        image = f"{STATES}/{name}/data.img"
+        if not os.path.exists(image):
+            problems.append(f"{image} is gone")
+    return problems
+
+
+def volumes_are_kept() -> list[str]:
+    """What is left besides volumes, and volumes that are not left."""
+    images = [f"{STATES}/{name}/data.img" for name in NAMES]
+    missing = [f"{image} is gone" for image in images if not os.path.exists(image)]
+    return missing + [path for path in is_gone() if path not in (*map(os.path.dirname, images), *accounts())]
+
+
+def accounts() -> list[str]:
+    """Users that volumes still belong to."""
+    return list(NAMES)
+
+
+def is_gone() -> list[str]:
+    """What is left of a removal."""
+    patterns = (f"{STATES}/*", f"{STORE}/*", "/var/lib/microvm-fleet/vms/*", "/etc/microvm-fleet/vms/*")
+    found = [path for pattern in patterns for path in glob.glob(pattern)]
+    found += glob.glob("/etc/systemd/system/microvm*@first*") + glob.glob("/etc/systemd/system/microvms.target.wants/*")
+    return found + [name for name in NAMES if run("getent", "passwd", f"microvm-{name}").stdout]
+
+
+SCENARIOS = (
+    Scenario("install", nothing_there, lambda: declare(restart_policy="never"), False, runs_as_declared),
+    Scenario(
+        "update", install_first(), lambda: declare(restart_policy="never", mem=64, vcpu=2), True, runs_as_declared
+    ),
+    Scenario("remove", install_first(), lambda: declare(state="absent"), False, volumes_are_kept),
+    Scenario("remove with volumes", install_first(), declare_nothing, False, is_gone),
+)
+
+
+def attempt(scenario: Scenario, number: int) -> bool:
+    """Kill at the call with a number; whether there was such a call."""
+    scenario.before()
+    before = processes()
+    scenario.wanted()
+    inject = f"inject={CALLS}:signal=KILL:when={number}"
+    command = ("strace", "-f", "-qq", "-o", "/dev/null", "-e", f"trace={CALLS}", "-e", inject)
+    killed = run(*command, "microvm", "apply", FILE)
+    if killed.returncode == 0:
+        scenario.completed += 1
+    else:
+        scenario.kills += 1
+    where = f"{scenario.name}, call {number}"
+    scenario.lost += [f"{where}: {problem}" for problem in broken()]
+    if scenario.keeps_running and processes() != before:
+        scenario.lost.append(f"{where}: {before} became {processes()}")
+    again = apply()
+    if again.returncode != 0:
+        scenario.lost.append(f"{where}: the next run: {again.stdout[-300:]}{again.stderr[-300:]}")
+    scenario.lost += [f"{where}: {problem}" for problem in (*broken(), *scenario.ended())]
+    rest = apply("--check")
+    if rest.returncode != 0 or "would be changed" in rest.stdout:
+        scenario.lost.append(f"{where}: not enough: {rest.stdout[-300:]}{rest.stderr[-300:]}")
+    return killed.returncode != 0
+
+
+def main(every: int) -> int:
+    """All scenarios; the status says whether anything was lost."""
+    lost = 0
+    for scenario in SCENARIOS:
+        number = 1
+        while attempt(scenario, number):
+            number += every
+        result = {"scenario": scenario.name, "kills": scenario.kills, "calls": number, "lost": scenario.lost}
+        print(json.dumps(result), flush=True)
+        lost += len(scenario.lost)
+    return 1 if lost else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(int(sys.argv[1]) if len(sys.argv) > 1 else 1))

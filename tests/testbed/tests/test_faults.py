@@ -1,0 +1,110 @@
+# Copyright (c) 2026 microvm.fleet contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Whatever is killed when, or fills up, or comes at the same time: nothing is lost, and the next run completes it.
+
+``MICROVM_FAULTS=1`` kills at every write-like system call, not at some of them, which takes half an hour.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from .units import ROLE, UnitHost
+
+pytestmark = pytest.mark.testbed
+
+EVERY = int(os.environ.get("MICROVM_FAULTS", "12"))
+STAND_IN = "#!/bin/sh\n# Stands in for QEMU: it is the host's side that is tried.\nexec sleep infinity\n"
+FLEET = [
+    {"name": f"vm{number}", "kernel": "/etc/hostname", "accel": "tcg", "ready": {"check": "none"}}
+    for number in range(10)
+]
+
+
+@pytest.fixture(scope="module")
+def host(tmp_path_factory: pytest.TempPathFactory) -> Iterator[UnitHost]:
+    """A host with the command, strace and a hypervisor that sleeps."""
+    packed = tmp_path_factory.mktemp("command") / "microvm"
+    subprocess.run([sys.executable, ROLE / "files" / "pack.py", packed], check=True)
+    one = UnitHost("faults")
+    one.up("trixie")
+    try:
+        one.run("apt-get -qy install --no-install-recommends strace")
+        one.send("/usr/local/bin", {"microvm": packed.read_bytes().decode("latin-1"), "qemu-system-x86_64": STAND_IN})
+        yield one
+    finally:
+        one.down()
+
+
+def test_killed_at_any_write(host: UnitHost) -> None:
+    host.send("/root", {"faults.py": Path(__file__).with_name("faults.py").read_text(encoding="utf-8")})
+    output = host.run(f"python3 /root/faults.py {EVERY} || true", timeout=3600)
+    results = [json.loads(line) for line in output.splitlines()]
+    for result in results:
+        print(f"{result['scenario']}: {result['kills']} kills among {result['calls']} calls")
+    assert [result["scenario"] for result in results] == ["install", "update", "remove", "remove with volumes"]
+    assert [problem for result in results for problem in result["lost"]] == []
+    assert all(result["kills"] >= 3 for result in results)
+
+
+def declare(host: UnitHost, file: str, vms: list[dict[str, object]]) -> None:
+    """A file of declarations on the host."""
+    host.send("/root", {file: json.dumps(vms)})
+
+
+def test_fifty_operations_at_once(host: UnitHost) -> None:
+    """Five processes, ten MicroVMs, ten operations each: in the end all are as the last run wants them."""
+    for number in range(5):
+        declare(host, f"fleet{number}.yml", [{**vm, "mem": 64 + number} for vm in FLEET])
+    line = (
+        "for process in 0 1 2 3 4; do ("
+        "for round in 1 2 3 4; do microvm apply /root/fleet$process.yml; microvm restart --no-wait vm$process; done;"
+        "microvm list; microvm gc) > /root/log$process 2>&1 & done; wait;"
+        "microvm apply /root/fleet0.yml > /dev/null; microvm apply /root/fleet0.yml --check"
+    )
+    output = host.run(line, timeout=600)
+    assert "would be changed" not in output, output
+    found = host.run("for vm in /var/lib/microvms/vm*; do readlink -e $vm/current $vm/booted; done")
+    assert len(found.split()) == 20
+    assert "Traceback" not in host.run("cat /root/log*")
+    host.run("test -z \"$(find /var/lib/microvm-fleet -name '*.partial*')\"")
+
+
+def test_a_full_disk_and_a_state_directory_that_cannot_be_written(host: UnitHost) -> None:
+    declare(host, "more.yml", [{**vm, "mem": 99} for vm in FLEET])
+    before = host.run("readlink /var/lib/microvms/vm*/current")
+    host.run(
+        "mkdir -p /root/full; mount -t tmpfs -o size=64k none /root/full; mkdir -p /var/lib/microvm-fleet/packages"
+    )
+    host.run("cp -a /var/lib/microvm-fleet /root/aside; cp -a /var/lib/microvm-fleet/vms /root/full/")
+    host.run("mount --bind /root/full /var/lib/microvm-fleet")
+    refused = host.run("microvm apply /root/more.yml 2>&1 || echo refused $?")
+    assert "refused" in refused
+    assert "No space left" in refused
+    host.run("umount /var/lib/microvm-fleet")
+    assert host.run("readlink /var/lib/microvms/vm*/current") == before
+    host.run("mount --bind /var/lib/microvms /var/lib/microvms; mount -o remount,ro,bind /var/lib/microvms")
+    refused = host.run("microvm apply /root/more.yml 2>&1 || echo refused $?")
+    assert "Read-only" in refused
+    host.run("umount /var/lib/microvms")
+    assert host.run("readlink -e /var/lib/microvms/vm*/booted").count("\n") == len(FLEET)
+    host.run("microvm apply /root/more.yml")
+    assert "would be changed" not in host.run("microvm apply /root/more.yml --check")
+
+
+def test_what_ran_runs_again_after_a_restart_of_the_host(host: UnitHost) -> None:
+    declare(host, "last.yml", [{**vm, "autostart": vm["name"] != "vm3"} for vm in FLEET])
+    host.run("microvm apply /root/last.yml")
+    host.reboot()
+    names = [f"microvm@{vm['name']}.service" for vm in FLEET if vm["name"] != "vm3"]
+    host.run(f"for unit in {' '.join(names)}; do until systemctl is-active -q $unit; do sleep 0.5; done; done")
+    assert host.run("systemctl is-active microvm@vm3.service || true").strip() == "inactive"

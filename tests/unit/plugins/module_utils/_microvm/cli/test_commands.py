@@ -1,0 +1,179 @@
+# Copyright (c) 2026 microvm.fleet contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""What can be asked: short forms, names, who answers; and what answers look like."""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+from pathlib import Path
+from typing import Any
+
+import pytest
+from ansible_collections.microvm.fleet.plugins.module_utils._microvm.cli import table
+from ansible_collections.microvm.fleet.plugins.module_utils._microvm.cli.commands import console, install, see
+from ansible_collections.microvm.fleet.plugins.module_utils._microvm.cli.commands.results import tell
+from ansible_collections.microvm.fleet.plugins.module_utils._microvm.cli.main import main
+from ansible_collections.microvm.fleet.plugins.module_utils._microvm.cli.parser import parser
+from ansible_collections.microvm.fleet.plugins.module_utils._microvm.cli.short_forms import translate
+from ansible_collections.microvm.fleet.plugins.module_utils._microvm.cli.source import Source, SourceError
+
+COMMANDS = console.__name__.rpartition(".")[0]
+
+
+@pytest.mark.parametrize(
+    ("short", "long"),
+    [
+        ("-l", "list"),
+        ("-l --json", "list --json"),
+        ("-c web", "create web --flake git+file:///etc/nixos"),
+        ("-c web -f /srv/flake", "create web --flake /srv/flake"),
+        ("-f /srv/flake -c web", "create web --flake /srv/flake"),
+        ("-cweb", "create web --flake git+file:///etc/nixos"),
+        ("-u web db", "update -- web db"),
+        ("-Ru web", "update --restart -- web"),
+        ("-uR web", "update --restart -- web"),
+        ("-u web -R", "update --restart -- web"),
+        ("-r web", "run web"),
+        ("-s web", "ssh web"),
+        ("-s web ls -l /", "ssh web ls -l /"),
+    ],
+)
+def test_short_forms_are_the_handbook_s(short: str, long: str) -> None:
+    assert translate(short.split()) == long.split()
+    assert parser().parse_args(long.split()).command == long.split()[0]
+
+
+@pytest.mark.parametrize("words", ["", "list", "--help", "-h", "-x", "-R", "-c a -r web", "-f x", "ssh web -l"])
+def test_other_words_stay(words: str) -> None:
+    assert translate(words.split()) == words.split()
+
+
+def commands() -> dict[str, argparse.ArgumentParser]:
+    """Every command's parser."""
+    (choices,) = (action for action in parser()._actions if isinstance(action, argparse._SubParsersAction))
+    return dict(choices.choices)
+
+
+@pytest.mark.parametrize("name", commands())
+def test_every_command_has_help_and_somebody_who_does_it(name: str) -> None:
+    one = commands()[name]
+    assert one.description and one.description[0].isupper()
+    assert all(action.help for action in one._actions if action.option_strings)
+    module, _colon, function = one.get_default("run").partition(":")
+    assert callable(getattr(importlib.import_module(f"{COMMANDS}.{module}"), function))
+
+
+@pytest.mark.parametrize("name", ["../x", "a/b", "", "-x", "a b", "x.partial", "a" * 64])
+def test_names_do_not_leave_the_state_directory(name: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        main(["info", "--", name])
+    assert "is not a name" in capsys.readouterr().err
+
+
+def test_an_empty_host_and_an_unknown_microvm(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["list", "--state-dir", str(tmp_path)]) == 0
+    assert main(["list", "--json", "--state-dir", str(tmp_path)]) == 0
+    assert capsys.readouterr().out == f"there are no MicroVMs in {tmp_path}\n[]\n"
+    for words in (["info", "web"], ["generations", "web"], ["logs", "web"], ["ssh", "web"], ["console", "web"]):
+        assert main([words[0], "--state-dir", str(tmp_path), *words[1:]]) == 1
+        assert "there is no MicroVM 'web'" in capsys.readouterr().err
+
+
+def test_changes_need_root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.setattr("os.geteuid", lambda: 1000)
+    for words in ("start web", "stop web", "rollback web", "remove web", "gc", "create web --package /p", "run web"):
+        assert main([*words.split(), "--state-dir", str(tmp_path)]) == 1
+        assert "must be run as root" in capsys.readouterr().err
+
+
+def known(**values: Any) -> dict[str, Any]:
+    """What is known of a MicroVM that runs."""
+    return {
+        "name": "web",
+        "state": "active",
+        "foreign": False,
+        "generation": 3,
+        "current": "8036e47c17d40a1f21eb16074a649559-web",
+        "booted": "/nix/store/zyxwvutsrq-microvm-qemu-web",
+        "restart_pending": True,
+        "restarts": 0,
+        "memory": 300 << 20,
+        "active_since": "Tue 11-24 17:56:33 UTC",
+        **values,
+    }
+
+
+def test_the_table_has_a_line_for_each() -> None:
+    rows = [see.row(known()), see.row(known(name="other-one", foreign=True, generation=None, memory=None, booted=None))]
+    assert table.table(see.HEAD, rows).splitlines() == [
+        "NAME       STATE             GENERATION  CURRENT   BOOTED    PENDING  RESTARTS  MEMORY   SINCE",
+        "web        active            3           8036e47c  zyxwvuts  yes      0         300 MiB  11-24 17:56:33 UTC",
+        "other-one  active (foreign)  -           8036e47c  -         yes      0         -        11-24 17:56:33 UTC",
+    ]
+
+
+def test_colours_are_for_terminals(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert not table.colours()
+    monkeypatch.setattr("sys.stdout.isatty", lambda: True)
+    monkeypatch.setenv("TERM", "xterm")
+    monkeypatch.delenv("NO_COLOR", raising=False)
+    assert table.colours()
+    monkeypatch.setenv("NO_COLOR", "1")
+    assert not table.colours()
+    assert table.table(("A", "B"), [("1", "up")], [table.GREEN]).splitlines()[1] == "1  \033[32mup\033[0m"
+
+
+@pytest.mark.parametrize(
+    ("count", "words"), [(None, "-"), (0, "0 B"), (512, "512 B"), (1536, "1.5 KiB"), (10 << 30, "10 GiB")]
+)
+def test_bytes_in_words(count: int | None, words: str) -> None:
+    assert table.bytes_in_words(count) == words
+
+
+def result(**values: Any) -> dict[str, Any]:
+    """Of reconcile."""
+    return {
+        "name": "web",
+        "changed": True,
+        "failed": False,
+        "rolled_back": False,
+        "generation": 2,
+        "ready_after": 1.5,
+        "actions": ["link current x"],
+        "consequence": "restart",
+        "restart_pending": False,
+        "refused_package": None,
+        "kept": [],
+        "msg": "",
+        **values,
+    }
+
+
+def test_results_read_well(capsys: pytest.CaptureFixture[str]) -> None:
+    assert tell({"vms": [result()], "diff": []}, False) == 0
+    assert tell({"vms": [result(ready_after=None)], "diff": []}, True) == 0
+    assert tell({"vms": [result(changed=False, actions=[])], "diff": []}, True) == 0
+    failed = result(failed=True, rolled_back=True, msg="no kernel", restart_pending=True, kept=["data.img"])
+    diff = {"before_header": "a", "after_header": "b", "before": "x\n", "after": "y\n"}
+    assert tell({"vms": [failed], "diff": [diff]}, False, diff=True) == 1
+    said = capsys.readouterr()
+    assert said.err == "microvm: web: no kernel\n"
+    assert said.out.splitlines() == [
+        *("web: changed, generation 2, up after 1.5 s", "  link current x", "  for the guest: restart"),
+        *("web: would be changed, generation 2", "  link current x", "  for the guest: restart"),
+        "web: unchanged, generation 2",
+        *("--- a", "+++ b", "@@ -1 +1 @@", "-x", "+y"),
+        *("web: rolled back, generation 2, up after 1.5 s", "  link current x", "  for the guest: restart"),
+        *("  a restart is pending: microvm restart web", "  kept: data.img"),
+    ]
+
+
+def test_microvms_of_a_file_are_chosen_by_name() -> None:
+    source = Source((("[0]", {"name": "web"}), ("[1]", {"name": "db"}), ("[2]", 3)))
+    assert install._chosen(source, ["db", "db"], "f") == [{"name": "db"}]
+    with pytest.raises(SourceError, match="f does not declare x; it has: web, db"):
+        install._chosen(source, ["x"], "f")
+    with pytest.raises(SourceError, match=r"f: \[2\]: is no mapping"):
+        install._all(source, "f")

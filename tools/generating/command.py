@@ -1,0 +1,194 @@
+# Copyright (c) 2026 microvm.fleet contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""The command's man page and its completion, from its parser."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from _microvm.cli.parser import DEFAULT_FLAKE, DESCRIPTION, VM, parser
+from _microvm.declaration.names import FLEET_DIRECTORY, STATE_DIRECTORY, UNIT_DIRECTORY
+
+FILES = ("FILE", "DIR", "DIRECTORY")
+"""What operands and options are called that are completed with files."""
+
+SHORT_FORMS = {
+    "-l": "microvm list",
+    "-c NAME [-f FLAKE]": f"microvm create NAME --flake FLAKE; by default {DEFAULT_FLAKE}",
+    "-u [-R] NAME…": "microvm update [--restart] NAME…",
+    "-r NAME": "microvm run NAME",
+    "-s NAME": "microvm ssh NAME",
+}
+
+
+@dataclass(frozen=True)
+class Subcommand:
+    """One command of the parser."""
+
+    name: str
+    title: str
+    description: str
+    options: tuple[argparse.Action, ...]
+    operands: tuple[argparse.Action, ...]
+
+
+def subcommands() -> Iterator[Subcommand]:
+    """In the parser's order."""
+    (choices,) = (action for action in parser()._actions if isinstance(action, argparse._SubParsersAction))
+    titles = {action.dest: action.help or "" for action in choices._choices_actions}
+    for name, one in choices.choices.items():
+        options = tuple(action for action in one._actions if action.option_strings)
+        operands = tuple(action for action in one._actions if not action.option_strings)
+        yield Subcommand(name, titles[name], str(one.description), options, operands)
+
+
+def _value(action: argparse.Action) -> str:
+    """What stands for the value of an option or operand; empty where it takes none."""
+    if action.nargs == 0:
+        return ""
+    if action.choices:
+        return "{" + ",".join(map(str, action.choices)) + "}"
+    return str(action.metavar or action.dest.upper())
+
+
+def _help(action: argparse.Action) -> str:
+    return (action.help or "").replace("%(default)s", str(action.default))
+
+
+MANUAL_HEAD = r""".\" Copyright (c) 2026 microvm.fleet contributors
+.\" SPDX-License-Identifier: GPL-3.0-or-later
+.\" Written by `make generate` from the parser.
+.TH MICROVM 1 "" "microvm.fleet" "User Commands"
+.SH NAME
+microvm \- MicroVMs on plain Linux hosts
+.SH SYNOPSIS
+.B microvm
+.I COMMAND
+.RI [ OPTION \&...]
+"""
+
+PLACES = {
+    f"{STATE_DIRECTORY}/NAME": "state of a MicroVM: the links current, booted and old, its volumes",
+    f"{FLEET_DIRECTORY}/packages": "packages, by digest and name",
+    f"{FLEET_DIRECTORY}/vms/NAME.json": "what a MicroVM was given, and its generations",
+    f"{FLEET_DIRECTORY}/known_hosts": "keys of guests that root has logged in to",
+    f"{UNIT_DIRECTORY}/microvm@.service": "the unit that runs a MicroVM",
+}
+
+
+def manual() -> str:
+    """``microvm(1)``, for man(7)."""
+    text = MANUAL_HEAD + f".SH DESCRIPTION\n{roff(DESCRIPTION)}\n.SH COMMANDS\n"
+    for one in subcommands():
+        text += "".join(_section(one))
+    text += ".SH SHORT FORMS\nAs in the handbook of microvm.nix.\n" + "".join(_entries(SHORT_FORMS))
+    text += ".SH FILES\n" + "".join(_entries(PLACES))
+    status = {"0": "done", "1": "something is wrong", "2": "wrong usage; of list: a restart is pending"}
+    text += ".SH EXIT STATUS\n" + "".join(_entries(status))
+    environment = {"NO_COLOR": "if it is set and not empty, nothing is coloured"}
+    text += ".SH ENVIRONMENT\n" + "".join(_entries(environment))
+    return text + ".SH SEE ALSO\n.BR systemctl (1),\n.BR journalctl (1),\n.BR ssh (1)\n"
+
+
+def _section(one: Subcommand) -> Iterator[str]:
+    words = [_operand(action) for action in one.operands]
+    yield f'.SS "{roff(" ".join((one.name, "[OPTION…]", *words)))}"\n{roff(one.description)}\n'
+    for action in one.operands:
+        if action.help:
+            yield f".TP\n.I {roff(_value(action))}\n{roff(_help(action))}\n"
+    for action in one.options:
+        if action.dest != "help":
+            value = f" {_value(action)}" if _value(action) else ""
+            yield f".TP\n.B {roff(', '.join(action.option_strings) + value)}\n{roff(_help(action))}\n"
+
+
+def _operand(action: argparse.Action) -> str:
+    value = _value(action)
+    forms = {"?": f"[{value}]", "*": f"[{value}…]", "+": f"{value}…", argparse.REMAINDER: f"[{value}…]"}
+    return forms.get(str(action.nargs), value)
+
+
+def _entries(entries: dict[str, str]) -> Iterator[str]:
+    for term, text in entries.items():
+        yield f".TP\n.B {roff(term)}\n{roff(text)}\n"
+
+
+def roff(text: str) -> str:
+    """Text as it is: no escapes, no requests, hyphens that can be copied."""
+    escaped = text.replace("\\", "\\e").replace("-", "\\-").replace("…", "\\&...")
+    return f"\\&{escaped}" if escaped.startswith((".", "'")) else escaped
+
+
+COMPLETION = """\
+# Copyright (c) 2026 microvm.fleet contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+# shellcheck shell=bash
+# Written by `make generate` from the parser. For bash; in zsh after `autoload -U bashcompinit && bashcompinit`.
+
+_microvm_vms() {{
+    local directory={state} index path
+    for ((index = 1; index < ${{#COMP_WORDS[@]}} - 1; index++)); do
+        if [ "${{COMP_WORDS[index]}}" = --state-dir ]; then directory=${{COMP_WORDS[index + 1]}}; fi
+    done
+    for path in "$directory"/*/; do
+        if [ -d "$path" ]; then path=${{path%/}} && echo "${{path##*/}}"; fi
+    done
+}}
+
+_microvm() {{
+    local current=${{COMP_WORDS[COMP_CWORD]}} previous=${{COMP_WORDS[COMP_CWORD - 1]}} command=${{COMP_WORDS[1]}}
+    local options='' operands='' line
+    COMPREPLY=()
+    if [ "$COMP_CWORD" -eq 1 ]; then
+        options='{commands}'
+    else
+        case $command in
+{cases}        -u | -r | -s) operands=vms ;;
+        esac
+        case $command:$previous in
+{values}        esac
+    fi
+    case $current:$operands in
+        -*) ;;
+        *:vms) options=$(_microvm_vms) ;;
+        *:files)
+            while IFS= read -r line; do COMPREPLY+=("$line"); done < <(compgen -f -- "$current")
+            return
+            ;;
+    esac
+    while IFS= read -r line; do COMPREPLY+=("$line"); done < <(compgen -W "$options" -- "$current")
+}}
+
+complete -o filenames -F _microvm microvm
+"""
+
+
+def completion() -> str:
+    """A script for bash that completes commands, options, their values, and MicroVMs."""
+    found = list(subcommands())
+    commands = " ".join((*(one.name for one in found), "--help"))
+    return COMPLETION.format(
+        state=STATE_DIRECTORY,
+        commands=commands,
+        cases="".join(_case(one) for one in found),
+        values="".join(line for one in found for line in _values(one)),
+    )
+
+
+def _case(one: Subcommand) -> str:
+    options = " ".join(text for action in one.options for text in action.option_strings if text.startswith("--"))
+    kinds = {VM: "vms", **dict.fromkeys(FILES, "files")}
+    operands = next((kinds[str(action.metavar)] for action in one.operands if action.metavar in kinds), "")
+    return f"        {one.name}) options='{options}' operands={operands} ;;\n"
+
+
+def _values(one: Subcommand) -> Iterator[str]:
+    """What follows an option that takes a value."""
+    for action in one.options:
+        if _value(action):
+            pattern = " | ".join(f"{one.name}:{text}" for text in action.option_strings)
+            choices = " ".join(map(str, action.choices or ()))
+            operands = "files" if action.metavar in FILES else "none"
+            yield f"        {pattern}) options='{choices}' operands={operands} ;;\n"
