@@ -22,10 +22,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
-CALLS = (
-    "write,pwrite64,rename,renameat,renameat2,unlink,unlinkat,symlink,symlinkat,link,linkat,mkdir,mkdirat,rmdir,"
-    "fsync,fdatasync,chmod,fchmod,fchmodat,chown,fchown,fchownat,lchown,ftruncate,truncate"
-)
+CALLS = ["write", "rename", "unlink", "unlinkat", "symlink", "mkdir", "rmdir", "fsync", "chmod", "fchmod", "chown"]
+"""Those that the command makes; strace counts each kind by itself."""
 STATES, STORE = "/var/lib/microvms", "/var/lib/microvm-fleet/packages"
 FILE = "/root/fleet.yml"
 NAMES = ("first", "second")
@@ -152,19 +150,19 @@ SCENARIOS = (
 )
 
 
-def attempt(scenario: Scenario, number: int) -> bool:
-    """Kill at the call with a number; whether there was such a call."""
+def attempt(scenario: Scenario, call: str, number: int) -> bool:
+    """Kill at a kind of call's occurrence with a number; whether there was one."""
     scenario.before()
     before = processes()
     scenario.wanted()
-    inject = f"inject={CALLS}:signal=KILL:when={number}"
-    command = ("strace", "-f", "-qq", "-o", "/dev/null", "-e", f"trace={CALLS}", "-e", inject)
+    inject = f"inject={call}:signal=KILL:when={number}"
+    command = ("strace", "-f", "-qq", "-o", "/dev/null", "-e", f"trace={call}", "-e", inject)
     killed = run(*command, "microvm", "apply", FILE)
     if killed.returncode == 0:
         scenario.completed += 1
     else:
         scenario.kills += 1
-    where = f"{scenario.name}, call {number}"
+    where = f"{scenario.name}, {call} {number}"
     scenario.lost += [f"{where}: {problem}" for problem in broken()]
     if scenario.keeps_running and processes() != before:
         scenario.lost.append(f"{where}: {before} became {processes()}")
@@ -182,10 +180,11 @@ def main(every: int) -> int:
     """All scenarios; the status says whether anything was lost."""
     lost = 0
     for scenario in SCENARIOS:
-        number = 1
-        while attempt(scenario, number):
-            number += every
-        result = {"scenario": scenario.name, "kills": scenario.kills, "calls": number, "lost": scenario.lost}
+        for call in CALLS:
+            number = 1
+            while attempt(scenario, call, number):
+                number += every
+        result = {"scenario": scenario.name, "kills": scenario.kills, "lost": scenario.lost}
         print(json.dumps(result), flush=True)
         lost += len(scenario.lost)
     return 1 if lost else 0

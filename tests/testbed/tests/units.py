@@ -65,13 +65,13 @@ class UnitHost:
         assert done.returncode == 0, f"{line}: {done.stdout}{done.stderr}"
         return done.stdout
 
-    def reboot(self) -> None:
-        """Restarts it and waits until it is there again."""
+    def reboot(self, meanwhile: str = "true") -> None:
+        """Restarts it and waits until it is there again; the shell runs ``meanwhile`` as soon as it can."""
         ask = "cat /proc/sys/kernel/random/boot_id; systemctl show --property=UserspaceTimestampMonotonic"
         boot = self.run(ask)
         ssh.probe(self.host, ["systemctl reboot"])
         self.wait_for(lambda: ssh.probe(self.host, [ask]).stdout not in ("", boot))
-        self.run("systemctl is-system-running --wait || true")
+        self.run(f"{meanwhile}; systemctl is-system-running --wait || true")
 
     def send(self, directory: str, files: Files) -> None:
         """Writes files, executable ones, below a directory."""

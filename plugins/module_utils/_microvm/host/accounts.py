@@ -6,9 +6,11 @@
 
 from __future__ import annotations
 
+import grp
 import pwd
-from typing import Mapping
+from typing import Mapping, Tuple
 
+from ..declaration.accounts import Account
 from .commands import HostError, run
 
 NO_SHELL = "/usr/sbin/nologin"
@@ -21,6 +23,11 @@ def exists(user: str) -> bool:
     except KeyError:
         return False
     return True
+
+
+def numbers(account: Account) -> Tuple[int, int]:
+    """Of a user and a group. Raises KeyError for one that there is not."""
+    return pwd.getpwnam(account.user).pw_uid, grp.getgrnam(account.group).gr_gid
 
 
 def create(homes: Mapping[str, str]) -> None:

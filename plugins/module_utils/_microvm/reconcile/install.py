@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import os
 import shutil
+import stat
 from typing import Callable, Dict
 
 from ..declaration.accounts import Account
-from ..declaration.names import CURRENT_LINK, OLD_LINK
+from ..declaration.names import CURRENT_LINK, OLD_LINK, OWN_ENTRIES
 from ..host import files
+from ..host.accounts import numbers
 from . import settings
 from .plan import Action, Plan
 from .state import DROP_IN_TEMPLATES, Places, Wanted, unit_files
@@ -103,11 +105,14 @@ def _create_directory(path: str, user: str, group: str, mode: int) -> None:
 
 
 def _own_state(path: str, wanted: Wanted) -> None:
-    """Its volumes first: whoever finds the directory with the right group takes all in it for right."""
+    """What is in it first: whoever finds the directory with the right group takes all in it for right. In a directory
+    with the sticky bit, the new user could not even remove what the one before has left."""
     account = wanted.account
-    for volume in wanted.declaration["volumes"]:
-        image = os.path.join(path, volume["image"])
-        if not volume["image"].startswith("/") and os.path.isfile(image) and not os.path.islink(image):
-            shutil.chown(image, account.user, account.group)
+    volumes = {volume["image"] for volume in wanted.declaration["volumes"]}
+    for entry in os.scandir(path):
+        mode = entry.stat(follow_symlinks=False).st_mode
+        is_left = stat.S_ISSOCK(mode) or stat.S_ISFIFO(mode) or entry.name in OWN_ENTRIES
+        if (is_left or entry.name in volumes) and not stat.S_ISLNK(mode):
+            os.chown(entry.path, *numbers(account), follow_symlinks=False)
     os.chmod(path, STATE_DIRECTORY_MODES[account.is_own])
     shutil.chown(path, "root", account.group)

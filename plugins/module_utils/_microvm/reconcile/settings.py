@@ -24,7 +24,8 @@ def unit_settings(declaration: Declaration, accel: str) -> str:
     lines = [
         f"TimeoutStartSec={declaration['startup_timeout']}",
         f"TimeoutStopSec={declaration['stop_timeout'] + LADDER_SECONDS}",
-        *(["Type=notify"] if declaration["use_notify_sockets"] else []),
+        # The one who notifies is a relay beside the hypervisor.
+        *(["Type=notify", "NotifyAccess=all"] if declaration["use_notify_sockets"] else []),
         *_limits(declaration, accel),
     ]
     return "".join(f"{line}\n" for line in lines)
