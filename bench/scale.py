@@ -22,7 +22,10 @@ BED = "bench"
 COUNTS = (1, 10, 100, 500)
 LOOP = 20
 """Calls of the singular module that are timed; a loop over more takes proportionally longer."""
-STAND_IN = "#!/bin/sh\nexec sleep infinity\n"
+STAND_IN = """\
+#!/bin/sh
+if [ "$1" = --version ]; then echo QEMU emulator version 10.0.0; else exec sleep infinity; fi
+"""
 ENVIRONMENT = {
     **os.environ,
     "PATH": f"{ROOT / '.venv/bin'}{os.pathsep}{os.environ.get('PATH', os.defpath)}",
@@ -54,7 +57,8 @@ def ansible(directory: Path, *arguments: str) -> None:
 
 def declaration(index: int) -> dict[str, Any]:
     """A MicroVM that the stand-in runs."""
-    return {"name": f"vm{index}", "kernel": "/etc/hostname", "accel": "tcg", "mem": 16, "ready": {"check": "none"}}
+    own = {"name": f"vm{index}", "kernel": "/etc/hostname", "accel": "tcg", "mem": 16}
+    return {**own, "ready": {"check": "none"}, "socket": None}
 
 
 def payload(directory: Path, module: str, parameters: dict[str, Any]) -> str:

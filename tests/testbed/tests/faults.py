@@ -42,6 +42,7 @@ def declare(**options: Any) -> None:
             "kernel": "/etc/hostname",
             "accel": "tcg",
             "ready": {"check": "none"},
+            "socket": None,
             "volumes": [{"image": "data.img", "size": 8, "auto_create": True}],
             **options,
         }

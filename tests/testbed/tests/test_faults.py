@@ -23,9 +23,14 @@ from .units import ROLE, UnitHost
 pytestmark = pytest.mark.testbed
 
 EVERY = int(os.environ.get("MICROVM_FAULTS", "12"))
-STAND_IN = "#!/bin/sh\n# Stands in for QEMU: it is the host's side that is tried.\nexec sleep infinity\n"
+STAND_IN = """\
+#!/bin/sh
+# Stands in for QEMU: it is the host's side that is tried.
+if [ "$1" = --version ]; then echo QEMU emulator version 10.0.0; else exec sleep infinity; fi
+"""
 FLEET = [
-    {"name": f"vm{number}", "kernel": "/etc/hostname", "accel": "tcg", "ready": {"check": "none"}}
+    # Without a control socket the stand-in is not asked, but ended at once.
+    {"name": f"vm{number}", "kernel": "/etc/hostname", "accel": "tcg", "ready": {"check": "none"}, "socket": None}
     for number in range(10)
 ]
 

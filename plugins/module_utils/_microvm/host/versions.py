@@ -13,6 +13,9 @@ from typing import Optional, Tuple
 
 from .commands import HostError, run, search_path
 
+PATIENCE = 10.0
+"""Seconds for a program to say it."""
+
 _VERSION = re.compile(r"\bv?(\d+(?:\.\d+)+)")
 
 
@@ -22,7 +25,7 @@ def installed_version(program: str) -> Optional[Tuple[int, ...]]:
     if shutil.which(program, path=search_path()) is None:
         return None
     try:
-        return parse_version(run([program, "--version"]))
+        return parse_version(run([program, "--version"], timeout=PATIENCE))
     except HostError:
         return None
 
