@@ -14,6 +14,7 @@ import time
 from pathlib import Path
 
 from rendering import rendering
+from scale import scale
 
 ROOT = Path(__file__).resolve().parent.parent
 STATE = Path("/run/microvm-fleet-demo")
@@ -69,7 +70,7 @@ def sizes() -> dict[str, int]:
 def main() -> int:
     """Have the demo's hosts as the demo leaves them, and measure."""
     subprocess.run([ROOT / "demo/run"], check=True)
-    print("\nMeasuring, about a minute\n", flush=True)
+    print("\nMeasuring, about ten minutes\n", flush=True)
     no_change, ping = [], []
     for _repetition in range(REPETITIONS):
         ping.append(playbook("bench/ping.yml"))
@@ -81,6 +82,7 @@ def main() -> int:
         "guest: restart to SSH greeting, s": round(guest_start(), 1),
         "1,000 packages rendered, s of one core": round(rendering(), 2),
         **{f"size of {name}, MB": round(size / 1e6, 1) for name, size in sizes().items()},
+        **scale(),
     }
     for name, value in figures.items():
         print(f"{name:56} {value:>8}")

@@ -69,6 +69,10 @@ def apply(jobs: Sequence[Job], places: Places, parallel: int) -> Dict[str, Outco
     _tell_systemd([job for job in jobs if outcomes[job.plan.name].error is None])
     with concurrent.futures.ThreadPoolExecutor(max_workers=parallel) as pool:
         list(pool.map(lambda job: attempt(job, lambda one: _run(one, places, outcomes)), jobs))
+    # All at once: whether a unit stays takes time, but no processor.
+    with concurrent.futures.ThreadPoolExecutor(max_workers=len(jobs) or 1) as pool:
+        settling = [job for job in jobs if _only_settles(job)]
+        list(pool.map(lambda job: attempt(job, lambda one: _await(one, places, outcomes)), settling))
     for job in jobs:
         attempt(job, lambda one: clear(one.plan, places))
     return outcomes
@@ -121,16 +125,27 @@ def _run(job: Job, places: Places, outcomes: Dict[str, Outcome]) -> None:
     try:
         for step in steps:
             work[step.action](step.target)
-        if job.wanted.state in ("started", "restarted"):
-            # Also where nothing was to be done: a run that was killed while it waited is completed by this one.
-            begun = job.plan.has(Action.START, Action.RESTART)
-            outcomes[job.plan.name].ready_after = readiness.wait(readiness_of(job.wanted.declaration, places), begun)
+        if job.wanted.state in ("started", "restarted") and not _only_settles(job):
+            _await(job, places, outcomes)
     except HostError as error:
         if job.plan.has(Action.START, Action.RESTART) and job.wanted.declaration["rollback_on_failure"]:
             outcomes[job.plan.name].rolled_back = _roll_back(job, places)
             before = "; the package before runs again" if outcomes[job.plan.name].rolled_back else ""
             raise HostError(f"{error}{before}") from error
         raise
+
+
+def _await(job: Job, places: Places, outcomes: Dict[str, Outcome]) -> None:
+    """Also where nothing was to be done: a run that was killed while it waited is completed by this one."""
+    ready, begun = readiness_of(job.wanted.declaration, places), job.plan.has(Action.START, Action.RESTART)
+    outcomes[job.plan.name].ready_after = readiness.wait(ready, begun)
+
+
+def _only_settles(job: Job) -> bool:
+    """Whether nothing is asked of the guest, and nothing would follow from it."""
+    declaration = job.wanted.declaration
+    is_begun = job.plan.has(Action.START, Action.RESTART)
+    return is_begun and declaration["ready"]["check"] == "none" and not declaration["rollback_on_failure"]
 
 
 def _change_live(job: Job, places: Places) -> None:
