@@ -43,7 +43,7 @@ def host(tmp_path_factory: pytest.TempPathFactory) -> Iterator[UnitHost]:
     one = UnitHost("faults")
     one.up("trixie")
     try:
-        one.run("apt-get -qy install --no-install-recommends strace")
+        one.run("apt-get -qy install --no-install-recommends e2fsprogs strace")
         one.send("/usr/local/bin", {"microvm": packed.read_bytes().decode("latin-1"), "qemu-system-x86_64": STAND_IN})
         yield one
     finally:

@@ -1,0 +1,104 @@
+# Copyright (c) 2026 microvm.fleet contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""What a package says of its units: devices, paths and families by need, and no more."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from ansible_collections.microvm.fleet.plugins.module_utils._microvm.hypervisors.interface import HostFacts
+from ansible_collections.microvm.fleet.plugins.module_utils._microvm.runner.units import drop_ins, unit_escape
+
+from ..examples import SMALL, parse
+
+MAIN, SHARES = "microvm@.service", "microvm-virtiofsd@.service"
+TAP = {"interfaces": [{"bridge": "br0"}]}
+
+
+def lines(template: str = MAIN, accel: str = "kvm", **options: Any) -> list[str]:
+    return drop_ins(parse({**SMALL, **options})[0], HostFacts(accel=accel))[template].splitlines()
+
+
+def devices(**options: Any) -> list[str]:
+    return [line.partition("=")[2] for line in lines(**options) if line.startswith("DeviceAllow=")]
+
+
+CASES: dict[str, tuple[dict[str, Any], list[str]]] = {
+    "kvm": ({}, ["", "/dev/kvm rw"]),
+    "translated": ({"accel": "tcg"}, [""]),
+    "a tap": (TAP, ["", "/dev/kvm rw", "/dev/net/tun rw"]),
+    "vhost": (
+        {"interfaces": [{"tap": {"vhost": True}}]},
+        ["", "/dev/kvm rw", "/dev/net/tun rw", "/dev/vhost-net rw"],
+    ),
+    "vsock": ({"vsock": {"cid": 5}}, ["", "/dev/kvm rw", "/dev/vhost-vsock rw"]),
+    "macvtap": (
+        {"interfaces": [{"type": "macvtap", "macvtap": {"link": "eth0", "mode": "bridge"}}]},
+        ["", "/dev/kvm rw", "char-macvtap rw"],
+    ),
+    "devices": (
+        {"devices": [{"bus": "pci", "path": "0000:01:00.0"}, {"bus": "usb", "path": "vendorid=1,productid=2"}]},
+        ["", "/dev/kvm rw", "char-vfio rw", "char-usb_device rw"],
+    ),
+}
+
+
+@pytest.mark.parametrize(("options", "expected"), CASES.values(), ids=CASES.keys())
+def test_devices_by_need(options: dict[str, Any], expected: list[str]) -> None:
+    assert devices(**options) == expected
+
+
+def test_who_runs_it() -> None:
+    own = lines(**TAP)
+    assert own[:4] == ["[Service]", "User=microvm-small", "Group=microvm-small", "SupplementaryGroups=kvm"]
+    assert not [line for line in lines(accel="tcg") if line.startswith("SupplementaryGroups")]
+    shared = lines(isolation="shared")
+    assert not [line for line in shared if line.startswith(("User=", "Group="))]
+
+
+def test_a_compatible_sandbox_is_the_template_s() -> None:
+    strict, compat = lines(), lines(profile="compat")
+    assert "SystemCallFilter=@system-service" in strict
+    assert not [line for line in compat if line.startswith(("SystemCall", "Restrict", "Protect"))]
+    assert "User=microvm-small" in compat
+
+
+@pytest.mark.parametrize(
+    ("options", "families", "closed"),
+    [
+        (TAP, "AF_UNIX", True),
+        ({"interfaces": [{"type": "user"}]}, "AF_UNIX AF_INET AF_INET6", False),
+        ({**TAP, "hypervisor": "cloud-hypervisor"}, "AF_UNIX AF_INET AF_INET6", True),
+        ({"vsock": {"cid": 5}}, "AF_UNIX AF_VSOCK", True),
+    ],
+)
+def test_address_families(options: dict[str, Any], families: str, closed: bool) -> None:
+    assert f"RestrictAddressFamilies={families}" in lines(**options)
+    assert ("IPAddressDeny=any" in lines(**options)) == closed
+
+
+def test_a_translator_may_run_what_it_writes() -> None:
+    assert "MemoryDenyWriteExecute=yes" in lines(accel="kvm")
+    assert "MemoryDenyWriteExecute=yes" not in lines(accel="tcg")
+
+
+@pytest.mark.parametrize(("image", "home"), [("a.img", "yes"), ("/srv/a.img", "yes"), ("/home/x/a.img", "read-only")])
+def test_homes_are_seen_where_they_are_used(image: str, home: str) -> None:
+    assert f"ProtectHome={home}" in lines(volumes=[{"image": image, "size": 1}])
+
+
+def test_secrets_are_copies_of_root_s_files() -> None:
+    found = lines(credential_files={"token": "/etc/100%/token"}, initrd_path="/i")
+    assert "LoadCredential=token:/etc/100%%/token" in found
+
+
+def test_paths_outside_of_the_state_directory() -> None:
+    shares = [
+        {"tag": "a", "source": "/srv/a b", "proto": "virtiofs"},
+        {"tag": "b", "source": "own", "proto": "virtiofs"},
+    ]
+    assert 'ReadWritePaths="/srv/a b"' in lines(shares=shares)
+    assert lines(SHARES, shares=shares) == ["[Service]", 'ReadWritePaths="/srv/a b"']
+    assert unit_escape('a"b\\c%d') == '"a\\"b\\\\c%%d"'
