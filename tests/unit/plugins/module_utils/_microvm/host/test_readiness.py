@@ -11,6 +11,7 @@ import socket
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -87,3 +88,23 @@ def test_a_run_that_nobody_listens_to_any_more_ends(monkeypatch: pytest.MonkeyPa
         os.close(writer)
         if is_read:
             os.close(reader)
+
+
+@pytest.mark.parametrize(("answer", "is_ready"), [(b"OK 1073741824\n", True), (b"", False)])
+def test_a_vsock_behind_a_unix_socket(tmp_path: Path, answer: bytes, is_ready: bool) -> None:
+    """A server stands in for Firecracker, which answers where the guest listens, and hangs up where it does not."""
+    (tmp_path / "vsock-socket").write_text("x.vsock\n")
+    asked = []
+
+    def serve(connection: socket.socket) -> None:
+        asked.append(connection.recv(64))
+        connection.sendall(answer)
+
+    with socket.socket(socket.AF_UNIX) as server:
+        server.bind(str(tmp_path / "x.vsock"))
+        server.listen()
+        wanted = replace(ready("vsock", 22, str(tmp_path / "x.sock")), vsock_socket=str(tmp_path / "vsock-socket"))
+        with serving(server, serve):
+            seen = probe(wanted)
+    assert asked == [b"CONNECT 22\n"]
+    assert (seen is None) == is_ready

@@ -39,7 +39,7 @@ def test_settings(accel: str, options: dict[str, Any], expected: str) -> None:
 
 
 def test_a_unit_waits_for_its_guest_only_where_that_is_asked_for() -> None:
-    vm = {"hypervisor": "cloud-hypervisor", "vsock": {"cid": 5}}
+    vm: dict[str, Any] = {"hypervisor": "cloud-hypervisor", "vsock": {"cid": 5}}
     assert not [line for line in settings(**vm) if line.startswith("Type=")]
     assert {"Type=notify", "NotifyAccess=all"} <= set(settings(**vm, use_notify_sockets=True))
 

@@ -14,7 +14,7 @@ from ansible_collections.microvm.fleet.plugins.module_utils._microvm.runner.unit
 from ..examples import SMALL, parse
 
 MAIN, SHARES = "microvm@.service", "microvm-virtiofsd@.service"
-TAP = {"interfaces": [{"bridge": "br0"}]}
+TAP: dict[str, Any] = {"interfaces": [{"bridge": "br0"}]}
 
 
 def lines(template: str = MAIN, accel: str = "kvm", **options: Any) -> list[str]:
