@@ -60,7 +60,7 @@ def test_who_runs_it() -> None:
 
 def test_a_compatible_sandbox_is_the_template_s() -> None:
     strict, compat = lines(), lines(profile="compat")
-    assert "SystemCallFilter=@system-service" in strict
+    assert "SystemCallFilter=@system-service seccomp" in strict
     assert not [line for line in compat if line.startswith(("SystemCall", "Restrict", "Protect"))]
     assert "User=microvm-small" in compat
 
