@@ -701,6 +701,13 @@ options:
     choices:
       - strict
       - compat
+  use_notify_sockets:
+    description:
+      - The unit counts as started when the guest's systemd says so over the vsock, not when the hypervisor runs.
+      - A guest that does not say so within O(ignore:startup_timeout) is stopped. Needs O(ignore:vsock.cid).
+      - Only with V(cloud-hypervisor), V(firecracker).
+    type: bool
+    default: false
   qemu:
     description:
       - QEMU.
@@ -996,13 +1003,6 @@ options:
       - Seconds that systemd gives the unit to start.
     type: int
     default: 150
-  use_notify_sockets:
-    description:
-      - The unit counts as started when the guest's systemd says so over the vsock, not when the hypervisor runs.
-      - A guest that does not say so within O(ignore:startup_timeout) is stopped. Needs O(ignore:vsock.cid).
-      - Only with V(cloud-hypervisor), V(firecracker).
-    type: bool
-    default: false
   restart_policy:
     description:
       - When a running MicroVM is restarted for a changed package, with O(ignore:state=started).

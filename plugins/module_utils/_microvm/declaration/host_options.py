@@ -116,15 +116,6 @@ _STARTING: Options = (
         check=checks.positive,
         cost=LIVE,
     ),
-    Option(
-        "use_notify_sockets",
-        "bool",
-        (
-            "The unit counts as started when the guest's systemd says so over the vsock, not when the hypervisor runs.",
-            "A guest that does not say so within O(ignore:startup_timeout) is stopped. Needs O(ignore:vsock.cid).",
-        ),
-        default=False,
-    ),
 )
 
 _RESTARTING: Options = (

@@ -207,6 +207,9 @@ def _complete_ready(declaration: Declaration, prefix: str) -> None:
 def _check_host_options(declaration: Declaration, prefix: str) -> None:
     if declaration["restart_policy"] == "window" and declaration["restart_window"] is None:
         raise DeclarationError(f"{prefix}restart_window", "is required for the policy window; write it as 22:00-04:30")
+    window = declaration["restart_window"]
+    if window is not None and window[:5] == window[6:]:
+        raise DeclarationError(f"{prefix}restart_window", f"{window!r} is no time at all; write another end")
     if declaration["use_notify_sockets"] and declaration["vsock"]["cid"] is None:
         raise DeclarationError(f"{prefix}vsock.cid", "is required for use_notify_sockets; set it, 3 or more")
     declaration["on_absent"]["confirm"] = declaration["on_absent"]["confirm"] or []

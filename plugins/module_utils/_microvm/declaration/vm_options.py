@@ -315,7 +315,7 @@ _ATTACHED: Options = (
     Option("guest", "dict", "Configuration of the guest without rebuilding its image.", suboptions=_GUEST),
 )
 
-_SANDBOX: Options = (
+_UNIT: Options = (
     Option(
         "isolation",
         "str",
@@ -338,6 +338,15 @@ _SANDBOX: Options = (
         default="strict",
         choices=("strict", "compat"),
     ),
+    Option(
+        "use_notify_sockets",
+        "bool",
+        (
+            "The unit counts as started when the guest's systemd says so over the vsock, not when the hypervisor runs.",
+            "A guest that does not say so within O(ignore:startup_timeout) is stopped. Needs O(ignore:vsock.cid).",
+        ),
+        default=False,
+    ),
 )
 
 PACKAGE_OPTIONS: Options = (
@@ -351,7 +360,7 @@ PACKAGE_OPTIONS: Options = (
     *_MACHINE,
     *_SYSTEM,
     *_ATTACHED,
-    *_SANDBOX,
+    *_UNIT,
     *HYPERVISOR_OPTIONS,
 )
 """What determines the runner package."""

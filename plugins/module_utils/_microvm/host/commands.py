@@ -18,7 +18,7 @@ class HostError(Exception):
     """Something that the host could not do; the message says what was tried and what came of it."""
 
 
-def run(argv: Sequence[str], timeout: float = 300, directory: Optional[str] = None) -> str:
+def run(argv: Sequence[str], timeout: Optional[float] = 300, directory: Optional[str] = None) -> str:
     """Standard output of a command, which is run in ``directory``.
 
     Raises HostError when it fails or takes longer than ``timeout`` seconds.
@@ -38,7 +38,7 @@ def run(argv: Sequence[str], timeout: float = 300, directory: Optional[str] = No
     except FileNotFoundError as error:
         raise HostError(f"{argv[0]} is not installed on this host") from error
     except subprocess.TimeoutExpired as error:
-        raise HostError(f"`{_shown(argv)}` took longer than {timeout:.0f} s") from error
+        raise HostError(f"`{_shown(argv)}` took longer than {error.timeout:.0f} s") from error
     if result.returncode != 0:
         lines = result.stderr.decode(errors="replace").strip().splitlines()
         reason = "\n".join(lines[-SHOWN_LINES:]) or f"exit status {result.returncode}"

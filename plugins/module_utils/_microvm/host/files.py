@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import grp
 import os
+import pwd
 import shutil
 from typing import Optional
 
@@ -77,9 +78,26 @@ def link_target(path: str) -> Optional[str]:
         return None
 
 
+def owner(path: str) -> Optional[str]:
+    """Name of the user who has a file; ``None`` where it or the user is not there."""
+    try:
+        return pwd.getpwuid(os.lstat(path).st_uid).pw_name
+    except (OSError, KeyError):
+        return None
+
+
 def group(path: str) -> Optional[str]:
     """Name of the group that has a file; ``None`` where it or the group is not there."""
     try:
         return grp.getgrgid(os.stat(path).st_gid).gr_name
     except (OSError, KeyError):
         return None
+
+
+def has_entries(path: str) -> bool:
+    """Whether there is such a directory, and something in it."""
+    try:
+        with os.scandir(path) as entries:
+            return next(entries, None) is not None
+    except OSError:
+        return False

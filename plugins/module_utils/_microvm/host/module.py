@@ -58,5 +58,5 @@ class FleetModule(AnsibleModule):
         try:
             validate(self._options, self.params, "")
             return work(self.params, self.check_mode)
-        except (DeclarationError, HostError) as error:
+        except (DeclarationError, HostError, OSError) as error:
             self.fail_json(msg=str(error))

@@ -38,6 +38,10 @@ class Readiness:
     """File that names the Unix socket which the guest's vsock is behind, where it is behind one."""
 
 
+class Abandoned(HostError):
+    """Nobody waits for the outcome any more."""
+
+
 Predicate = Callable[[Readiness], Optional[str]]
 """``None`` when the guest is up, else what was seen."""
 
@@ -112,7 +116,7 @@ def wait(ready: Readiness, begun: bool = True) -> float:
         unit = systemd.show([ready.unit])[ready.unit]
         if _is_abandoned():
             # Ended at once: it holds locks that the next run waits for.
-            raise HostError("nobody waits for the outcome any more")
+            raise Abandoned("nobody waits for the outcome any more")
         if not unit.running:
             raise systemd.explain(ready.unit, f"{ready.unit} ended before its guest was up ({unit.result})")
         if waited > ready.timeout:

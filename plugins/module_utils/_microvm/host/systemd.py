@@ -109,7 +109,7 @@ def stop(names: Sequence[str], wait: bool = True) -> None:
     if not wait:
         run(["systemctl", "stop", "--no-block", "--", *names])
         return
-    run(["systemctl", "stop", "--", *names])
+    run(["systemctl", "stop", "--", *names], timeout=None)
     for name in names:
         _reset_failed(name)
 

@@ -14,7 +14,7 @@ from ..declaration.names import BOOTED_LINK, unit_name, unit_names
 from ..declaration.parse import Declaration
 from ..host import accounts, files, readiness, systemd
 from ..host.commands import HostError, run
-from .install import install, link
+from .install import fits, install, link
 from .plan import Action, Plan
 from .remove import clear
 from .state import Places, Wanted
@@ -58,15 +58,16 @@ def apply(jobs: Sequence[Job], places: Places, parallel: int) -> Dict[str, Outco
         if outcome.error is None:
             try:
                 work(job)
-            except (HostError, OSError) as error:
+            except (HostError, OSError, LookupError) as error:
                 outcome.error = str(error)
 
     for job in jobs:
         attempt(job, lambda one: _record(one, places))
     _create_accounts(jobs, places, outcomes)
     for job in jobs:
+        attempt(job, lambda one: _stop_first(one, places))
         attempt(job, lambda one: install(one.plan, one.wanted, places))
-    _tell_systemd([job for job in jobs if outcomes[job.plan.name].error is None])
+    _tell_systemd([job for job in jobs if outcomes[job.plan.name].error is None], outcomes)
     with concurrent.futures.ThreadPoolExecutor(max_workers=parallel) as pool:
         list(pool.map(lambda job: attempt(job, lambda one: _run(one, places, outcomes)), jobs))
     # All at once: whether a unit stays takes time, but no processor.
@@ -75,6 +76,9 @@ def apply(jobs: Sequence[Job], places: Places, parallel: int) -> Dict[str, Outco
         list(pool.map(lambda job: attempt(job, lambda one: _await(one, places, outcomes)), settling))
     for job in jobs:
         attempt(job, lambda one: clear(one.plan, places))
+    removed = [job for job in jobs if job.wanted.package is None and job.plan.has(Action.REMOVE_DROP_IN)]
+    if removed:
+        attempt(removed[0], lambda _one: systemd.daemon_reload())
     return outcomes
 
 
@@ -103,14 +107,28 @@ def _create_accounts(jobs: Sequence[Job], places: Places, outcomes: Dict[str, Ou
                 outcomes[job.plan.name].error = str(error)
 
 
-def _tell_systemd(jobs: Sequence[Job]) -> None:
+def _stop_first(job: Job, places: Places) -> None:
+    if job.plan.has(Action.STOP_FIRST):
+        stop(job.plan.name, places)
+
+
+def _tell_systemd(jobs: Sequence[Job], outcomes: Dict[str, Outcome]) -> None:
+    try:
+        _reload(jobs)
+    except HostError as error:
+        # It was one call for all of them.
+        for job in jobs:
+            outcomes[job.plan.name].error = str(error)
+
+
+def _reload(jobs: Sequence[Job]) -> None:
     def units(action: Action) -> List[str]:
         return [step.target for job in jobs for step in _steps(job.plan, action)]
 
     systemd.enable(units(Action.ENABLE), True)
     systemd.enable(units(Action.DISABLE), False)
     reasons = (Action.ENABLE, Action.DISABLE, Action.WRITE_DROP_IN, Action.REMOVE_DROP_IN, Action.READ_SETTINGS)
-    if any(job.plan.has(*reasons) for job in jobs):
+    if any(job.plan.has(*reasons) for job in jobs if job.wanted.package is not None):
         systemd.daemon_reload()
 
 
@@ -127,6 +145,9 @@ def _run(job: Job, places: Places, outcomes: Dict[str, Outcome]) -> None:
             work[step.action](step.target)
         if job.wanted.state in ("started", "restarted") and not _only_settles(job):
             _await(job, places, outcomes)
+    except readiness.Abandoned:
+        # It says nothing of the package.
+        raise
     except HostError as error:
         if job.plan.has(Action.START, Action.RESTART) and job.wanted.declaration["rollback_on_failure"]:
             outcomes[job.plan.name].rolled_back = _roll_back(job, places)
@@ -162,8 +183,11 @@ def _roll_back(job: Job, places: Places) -> bool:
     plan, previous = job.plan, job.plan.previous
     if plan.record is None or plan.package is None or previous is None or previous == plan.package:
         return False
-    places.records.write(plan.record.marked(plan.package, True))
+    if not fits(plan.name, previous, places):
+        return False
+    # In this order: one that was killed between the two is tried once more, not for ever.
     link(plan.name, previous, plan.record.unit_settings, places)
+    places.records.write(plan.record.marked(plan.package, True))
     systemd.daemon_reload()
     try:
         systemd.restart(unit_name(plan.name))

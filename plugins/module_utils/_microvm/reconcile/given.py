@@ -132,10 +132,12 @@ def _declared(file: File) -> Declaration:
 
 def _record(one: Given, observed: Observed, owner: Account, places: Places) -> Tuple[Record, Dict[str, None]]:
     record = observed.record or Record(one.name, places.state_directory)
-    record = replace(record, user=owner.user if owner.is_own else record.user)
+    # An account that was there before is somebody else's to remove.
+    is_new = owner.is_own and not accounts.exists(owner.user)
+    record = replace(record, user=owner.user if is_new else record.user)
     if observed.current != one.package or record.generation(one.package) is None:
         record = record.with_generation(one.package)
-    used = (one.package, observed.current, observed.booted)
+    used = (one.package, observed.current, observed.booted, observed.old)
     kept = record.kept(defaults(HOST_OPTIONS)["keep_generations"], [package for package in used if package])
     return record.only(kept), kept
 

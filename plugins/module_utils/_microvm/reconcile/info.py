@@ -27,7 +27,7 @@ Information = Dict[str, Any]
 def names(places: Places) -> List[str]:
     """MicroVMs of the state directory: those that are recorded, and whatever else has a ``current`` there."""
     records = (places.records.read(name) for name in places.records.names())
-    ours = [one.name for one in records if one is not None and one.state_directory == places.state_directory]
+    ours = [one.name for one in records if one and one.generations and one.state_directory == places.state_directory]
     return sorted({*ours, *_with_current(places)})
 
 

@@ -9,15 +9,17 @@ from __future__ import annotations
 import os
 import shutil
 import stat
-from typing import Callable, Dict
+from typing import Callable, Dict, Mapping
 
-from ..declaration.accounts import Account
+from ..declaration.accounts import SHARED, Account
+from ..declaration.accounts import account as account_of
+from ..declaration.identity import account_name
 from ..declaration.names import CURRENT_LINK, OLD_LINK, OWN_ENTRIES
 from ..host import files
 from ..host.accounts import numbers
 from . import settings
 from .plan import Action, Plan
-from .state import DROP_IN_TEMPLATES, Places, Wanted, unit_files
+from .state import DROP_IN_TEMPLATES, Places, Wanted, declared
 
 STATE_DIRECTORY_MODES = {True: 0o1770, False: 0o1775}
 """By whether the account is the MicroVM's own. The hypervisor, by its group, may make files but, by the sticky bit, not
@@ -30,9 +32,7 @@ def install(plan: Plan, wanted: Wanted, places: Places) -> None:
     """Carry out the steps of a plan that come before systemd's."""
     name, package, store = plan.name, wanted.package, places.store
     if package is None:
-        _remove_drop_ins(plan, places)
         return
-    texts = settings.drop_ins(unit_files(package), wanted.unit_settings)
     work: Dict[Action, Callable[[str], None]] = {
         Action.INSTALL: lambda _package: store.install(package),
         Action.CREATE_STATE: lambda _name: create_state(places.state(name), wanted.account),
@@ -43,12 +43,12 @@ def install(plan: Plan, wanted: Wanted, places: Places) -> None:
         Action.LINK_OLD: lambda target: files.replace_link(places.state(name, OLD_LINK), store.path(target)),
         Action.LINK_CURRENT: lambda target: files.replace_link(places.state(name, CURRENT_LINK), store.path(target)),
         Action.WRITE_ENVIRONMENT: lambda _name: _write(places.environment(name), wanted.environment or ""),
-        Action.WRITE_DROP_IN: lambda unit: _write_drop_in(unit, name, texts, places),
+        Action.REMOVE_DROP_IN: lambda unit: remove_drop_in(unit, name, places),
+        Action.WRITE_DROP_IN: lambda unit: _write_drop_in(unit, name, plan.drop_ins, places),
     }
     for step in plan.steps:
         if step.action in work:
             work[step.action](step.target)
-    _remove_drop_ins(plan, places)
 
 
 def link(name: str, package: str, unit_settings: str, places: Places) -> None:
@@ -70,7 +70,7 @@ def _template(unit: str, name: str) -> str:
     return unit.replace(f"@{name}", "@")
 
 
-def _write_drop_in(unit: str, name: str, texts: Dict[str, str], places: Places) -> None:
+def _write_drop_in(unit: str, name: str, texts: Mapping[str, str], places: Places) -> None:
     template = _template(unit, name)
     _write(places.drop_in(template, name), texts[template])
 
@@ -80,10 +80,9 @@ def _write(path: str, text: str) -> None:
     files.replace_file(path, text.encode())
 
 
-def _remove_drop_ins(plan: Plan, places: Places) -> None:
-    for step in plan.steps:
-        if step.action is Action.REMOVE_DROP_IN:
-            files.remove(os.path.dirname(places.drop_in(_template(step.target, plan.name), plan.name)))
+def remove_drop_in(unit: str, name: str, places: Places) -> None:
+    """Take away what a MicroVM has of one of its units. The caller reloads systemd."""
+    files.remove(os.path.dirname(places.drop_in(_template(unit, name), name)))
 
 
 def create_state(path: str, account: Account) -> None:
@@ -106,13 +105,26 @@ def _create_directory(path: str, user: str, group: str, mode: int) -> None:
 
 def _own_state(path: str, wanted: Wanted) -> None:
     """What is in it first: whoever finds the directory with the right group takes all in it for right. In a directory
-    with the sticky bit, the new user could not even remove what the one before has left."""
+    with the sticky bit, the new user could not even remove what the one before has left. Nobody runs meanwhile."""
     account = wanted.account
-    volumes = {volume["image"] for volume in wanted.declaration["volumes"]}
-    for entry in os.scandir(path):
-        mode = entry.stat(follow_symlinks=False).st_mode
-        is_left = stat.S_ISSOCK(mode) or stat.S_ISFIFO(mode) or entry.name in OWN_ENTRIES
-        if (is_left or entry.name in volumes) and not stat.S_ISLNK(mode):
-            os.chown(entry.path, *numbers(account), follow_symlinks=False)
+    former = {user.user for user in (SHARED, Account(account_name(wanted.name), ""))}
+    volumes = [os.path.join(path, volume["image"]) for volume in wanted.declaration["volumes"]]
+    for entry in [*(entry.path for entry in os.scandir(path) if _is_left(entry)), *volumes]:
+        if os.path.isfile(entry) and not os.path.islink(entry) and files.owner(entry) not in former:
+            # Somebody gave it another owner, by whom the MicroVM can use it.
+            continue
+        if os.path.lexists(entry) and not os.path.islink(entry):
+            os.chown(entry, *numbers(account), follow_symlinks=False)
     os.chmod(path, STATE_DIRECTORY_MODES[account.is_own])
     shutil.chown(path, "root", account.group)
+
+
+def _is_left(entry: os.DirEntry[str]) -> bool:
+    mode = entry.stat(follow_symlinks=False).st_mode
+    return stat.S_ISSOCK(mode) or stat.S_ISFIFO(mode) or entry.name in OWN_ENTRIES
+
+
+def fits(name: str, package: str, places: Places) -> bool:
+    """Whether a package is run by the account that has the state directory."""
+    known = declared(places.store, package)
+    return known is None or files.group(places.state(name)) == account_of(known).group

@@ -17,7 +17,7 @@ from ..host.locks import locked
 from .apply import readiness_of
 from .apply import stop as stop_ours
 from .info import check_access
-from .install import link
+from .install import fits, link
 from .rollback import Rollback, numbered, plan_rollback, recorded
 from .state import Observed, Places, declared, observe_names
 
@@ -110,7 +110,12 @@ def roll_back(name: str, number: Optional[int], keep: bool, check: bool, wait: b
 
 def _plan(name: str, number: Optional[int], keep: bool, places: Places) -> Rollback:
     observed = _observe(name, places)
-    return plan_rollback(observed, _installed(observed, places), number, keep)
+    planned = plan_rollback(observed, _installed(observed, places), number, keep)
+    if not fits(name, planned.target.package, places):
+        raise HostError(
+            f"{name}: generation {planned.target.number} runs under another user (isolation); declare that instead"
+        )
+    return planned
 
 
 def _observe(name: str, places: Places) -> Observed:

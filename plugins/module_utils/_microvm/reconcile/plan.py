@@ -6,9 +6,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from enum import Enum
-from typing import Dict, Iterator, Mapping, Optional, Tuple
+from typing import Dict, Iterator, List, Mapping, Optional, Tuple
 
 from ..declaration.errors import DeclarationError
 from ..declaration.names import unit_name
@@ -27,6 +27,7 @@ class Action(Enum):
     RECORD = "record"
     CREATE_ACCOUNT = "create user"
     INSTALL = "install package"
+    STOP_FIRST = "systemctl stop, before its user changes,"
     CREATE_STATE = "create state directory"
     OWN_STATE = "give the state directory to"
     CREATE_DIRECTORY = "create directory"
@@ -44,6 +45,7 @@ class Action(Enum):
     RESTART = "systemctl restart"
     ARCHIVE_VOLUME = "archive volume"
     DELETE_VOLUME = "delete volume"
+    KEEP_RECORD = "remember what is kept of"
     REMOVE_ENTRY = "remove"
     REMOVE_STATE = "remove state directory"
     REMOVE_DIRECTORY = "remove directory"
@@ -85,6 +87,8 @@ class Plan:
     """What differs between the declaration that runs, or was installed, and the wanted one."""
     refused: Optional[str] = None
     """The wanted package, where it was marked bad and is not installed again."""
+    drop_ins: Mapping[str, str] = field(default_factory=dict)
+    """What the drop-ins of the units will be, by template."""
 
     @property
     def changed(self) -> bool:
@@ -98,7 +102,7 @@ class Plan:
     @property
     def consequence(self) -> str:
         """What the guest notices, for a diff."""
-        if self.has(Action.RESTART, Action.STOP):
+        if self.has(Action.RESTART, Action.STOP, Action.STOP_FIRST):
             return "restart" if self.has(Action.RESTART, Action.START) else "stop"
         if self.has(Action.START):
             return "start"
@@ -122,26 +126,66 @@ def plan(observed: Observed, wanted: Wanted, path: str, clock: Clock = Clock()) 
         )
     if wanted.package is None:
         raise ValueError("a removal is planned by removal.plan_removal")
+    refuse_elsewhere(observed, path)
     found = changes(observed.booted_declared or observed.declared, wanted.declaration)
     _refuse_shrinking(observed, wanted, path)
     target = _target(observed, wanted, wanted.package.directory_name)
     record = _record(observed, wanted, target)
     run = tuple(_run(observed, wanted, target, found, clock))
-    is_current = any(step.action in (Action.STOP, Action.START, Action.RESTART, Action.CHANGE_LIVE) for step in run)
+    first: Tuple[Step[Action], ...] = ()
+    # One that runs what it shall run has the right user; only the directory's group is not what it was.
+    if target.changes_user and observed.is_up and observed.booted != target.package:
+        first, run = _stopped_first(observed, run, path)
+    is_current = any(step.action in _ENDS_OLD for step in (*first, *run))
+    is_pending = observed.unit.running and not is_current and observed.booted != target.package
+    if is_pending and target.refused is None:
+        target = replace(target, drop_ins=settings.with_memory_of(target.drop_ins, observed.drop_ins))
     booted = None if is_current else observed.booted
     kept = _kept_packages(observed, wanted, record, (target.package, booted))
     record = record.only(kept)
     removed = (Step(Action.REMOVE_PACKAGE, package) for package in observed.packages if package not in kept)
     return Plan(
         name=observed.name,
-        steps=(*_install(observed, wanted, target, record), *run, *removed),
+        steps=(*first, *_install(observed, wanted, target, record), *run, *removed),
         package=target.package,
         previous=observed.current,
-        restart_pending=observed.unit.running and not is_current and observed.booted != target.package,
+        restart_pending=is_pending,
         record=record,
         changes=found,
         refused=target.refused,
+        drop_ins=target.drop_ins,
     )
+
+
+_Steps = Tuple[Step[Action], ...]
+
+_ENDS_OLD = (Action.STOP_FIRST, Action.STOP, Action.START, Action.RESTART, Action.CHANGE_LIVE)
+"""After one of these, what was booted before runs no more."""
+
+
+def refuse_elsewhere(observed: Observed, path: str) -> None:
+    """Raises DeclarationError for a MicroVM that is known to be in another state directory."""
+    record = observed.record
+    if record is not None and record.state_directory not in ("", observed.state_directory):
+        raise DeclarationError(
+            f"{path}.name" if path else "name",
+            f"{observed.name!r} is in {record.state_directory} on this host, not in {observed.state_directory}; "
+            f"say `state_dir: {record.state_directory}`, or remove it there first",
+        )
+
+
+def _stopped_first(observed: Observed, run: _Steps, path: str) -> Tuple[_Steps, _Steps]:
+    """Who runs under one user can neither be stopped nor go on under another one: what comes before all other steps,
+    and what is left of ``run``."""
+    unit = unit_name(observed.name)
+    if observed.unit.running and not any(step.action in (Action.STOP, Action.RESTART) for step in run):
+        raise DeclarationError(
+            f"{path}.isolation" if path else "isolation",
+            "changes the user of a MicroVM that runs, which takes a restart in the same run; let restart_policy allow "
+            "it, or stop the MicroVM first",
+        )
+    starts = any(step.action in (Action.START, Action.RESTART) for step in run)
+    return (Step(Action.STOP_FIRST, unit),), ((Step(Action.START, unit),) if starts else ())
 
 
 @dataclass(frozen=True)
@@ -151,6 +195,7 @@ class _Target:
     package: str
     drop_ins: Mapping[str, str]
     refused: Optional[str] = None
+    changes_user: bool = False
 
 
 def _target(observed: Observed, wanted: Wanted, package: str) -> _Target:
@@ -159,7 +204,8 @@ def _target(observed: Observed, wanted: Wanted, package: str) -> _Target:
         # What stands there is what the rollback left; its drop-ins stay as they are.
         return _Target(observed.current, dict(observed.drop_ins), refused=package)
     texts = unit_files(new) if new is not None else {}
-    return _Target(package, settings.drop_ins(texts, wanted.unit_settings))
+    changes_user = observed.exists and observed.group != wanted.account.group
+    return _Target(package, settings.drop_ins(texts, wanted.unit_settings), changes_user=changes_user)
 
 
 def _refuse_shrinking(observed: Observed, wanted: Wanted, path: str) -> None:
@@ -178,13 +224,16 @@ def _record(observed: Observed, wanted: Wanted, target: _Target) -> Record:
     """What there is, together with what is to come."""
     record = observed.record or Record(wanted.name, "")
     volumes = [volume["image"] for volume in wanted.declaration["volumes"] if volume["auto_create"]]
+    if target.refused is not None:
+        return record
     record = replace(
         record,
         state_directory=observed.state_directory,
-        user=wanted.account.user if wanted.account.is_own else record.user,
+        # One that was there before is somebody else's to remove.
+        user=record.user if observed.has_account else wanted.account.user,
         directories=tuple(sorted({*record.directories, *observed.missing_directories})),
         volumes=tuple(sorted({*record.volumes, *volumes})),
-        unit_settings=record.unit_settings if target.refused else wanted.unit_settings,
+        unit_settings=wanted.unit_settings,
         ready=wanted.declaration["ready"],
     )
     is_new = observed.current != target.package or record.generation(target.package) is None
@@ -200,16 +249,22 @@ def _kept_packages(
 
 
 def _install(observed: Observed, wanted: Wanted, target: _Target, record: Record) -> Iterator[Step[Action]]:
-    name = observed.name
     if record != observed.record:
-        yield Step(Action.RECORD, name)
+        yield Step(Action.RECORD, observed.name)
+    if target.refused is None:
+        yield from _provide(observed, wanted, target)
+    yield from _tell_units(observed, wanted, target)
+
+
+def _provide(observed: Observed, wanted: Wanted, target: _Target) -> Iterator[Step[Action]]:
+    name = observed.name
     if not observed.has_account:
         yield Step(Action.CREATE_ACCOUNT, wanted.account.user)
     if target.package not in observed.packages:
         yield Step(Action.INSTALL, target.package)
     if not observed.exists:
         yield Step(Action.CREATE_STATE, name)
-    elif observed.group != wanted.account.group:
+    elif target.changes_user:
         yield Step(Action.OWN_STATE, wanted.account.user)
     for directory in observed.missing_directories:
         yield Step(Action.CREATE_DIRECTORY, directory)
@@ -217,12 +272,11 @@ def _install(observed: Observed, wanted: Wanted, target: _Target, record: Record
         if observed.current is not None:
             yield Step(Action.LINK_OLD, observed.current)
         yield Step(Action.LINK_CURRENT, target.package)
-    yield from _tell_units(observed, wanted, target)
 
 
 def _tell_units(observed: Observed, wanted: Wanted, target: _Target) -> Iterator[Step[Action]]:
     unit = unit_name(observed.name)
-    if wanted.environment != observed.environment:
+    if wanted.environment != observed.environment and target.refused is None:
         yield Step(Action.WRITE_ENVIRONMENT, observed.name)
     differing = [
         template
@@ -253,10 +307,20 @@ def _run(
     elif wanted.state == "restarted" or wanted.declaration["restart_policy"] == "always":
         yield Step(Action.RESTART, unit)
     elif observed.booted != target.package and target.refused is None:
-        if is_live(found):
+        if is_live(found) and _is_same_but_for_balloon(observed, wanted):
             yield Step(Action.CHANGE_LIVE, ", ".join(change.path for change in found))
         elif _is_time(wanted, clock) and _matters(observed, wanted, found):
             yield Step(Action.RESTART, unit)
+
+
+def _is_same_but_for_balloon(observed: Observed, wanted: Wanted) -> bool:
+    """Whether the command lines are equal, but for options that give the size of a balloon."""
+    new = wanted.package.files[COMMAND_LINE_FILE].content.decode() if wanted.package else ""
+
+    def rest(text: str) -> List[str]:
+        return [line for line in text.splitlines() if "balloon" not in line and "init-mem" not in line]
+
+    return rest(new) == rest(observed.booted_command_line)
 
 
 def _is_time(wanted: Wanted, clock: Clock) -> bool:

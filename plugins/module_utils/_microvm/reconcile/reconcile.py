@@ -76,11 +76,12 @@ def reconcile(request: Request) -> Dict[str, Any]:
     if request.preflight:
         return {"changed": False, "vms": [], "diff": []}
     wanted = [_want(request, index, declaration) for index, declaration in enumerate(declarations)]
-    if request.check_mode:
-        return _reconcile(request, wanted, places)
     names = [one.name for one in wanted]
-    with locked([*names, *(_undeclared(request, names, places) if request.purge != "report" else ())]):
-        return _reconcile(request, wanted, places)
+    undeclared = _undeclared(request, names, places)
+    if request.check_mode:
+        return _reconcile(request, wanted, undeclared, places)
+    with locked([*names, *(undeclared if request.purge != "report" else ())]):
+        return _reconcile(request, wanted, undeclared, places)
 
 
 def _undeclared(request: Request, names: Sequence[str], places: Places) -> List[str]:
@@ -89,7 +90,7 @@ def _undeclared(request: Request, names: Sequence[str], places: Places) -> List[
     if not request.path:
         return []
     records = (places.records.read(name) for name in places.records.names() if name not in names)
-    return [one.name for one in records if one is not None and one.state_directory == request.state_dir]
+    return [one.name for one in records if one and one.generations and one.state_directory == request.state_dir]
 
 
 def _check_host(request: Request, declarations: Sequence[Declaration]) -> None:
@@ -134,14 +135,13 @@ def _want(request: Request, index: int, declaration: Declaration) -> Wanted:
         declaration,
         declaration["state"],
         package,
-        unit_settings(declaration, accel),
+        unit_settings(declaration),
         environment(declaration),
     )
 
 
-def _reconcile(request: Request, wanted: Sequence[Wanted], places: Places) -> Dict[str, Any]:
-    undeclared = _undeclared(request, [one.name for one in wanted], places)
-    purged = [_purge(name) for name in undeclared] if request.purge != "report" else []
+def _reconcile(request: Request, wanted: Sequence[Wanted], undeclared: Sequence[str], places: Places) -> Dict[str, Any]:
+    purged = [_purge(name, request.purge) for name in undeclared] if request.purge != "report" else []
     observed = observe(places, [*wanted, *purged])
     clock = _clock()
     jobs = [Job(one, _plan(request, index, observed[one.name], one, clock)) for index, one in enumerate(wanted)]
@@ -155,7 +155,7 @@ def _reconcile(request: Request, wanted: Sequence[Wanted], places: Places) -> Di
     return {
         "changed": any(job.plan.changed for job in jobs),
         "vms": results,
-        "undeclared": undeclared,
+        "undeclared": list(undeclared),
         "diff": diffs,
     }
 
@@ -168,9 +168,9 @@ def _plan(request: Request, index: int, observed: Observed, wanted: Wanted, cloc
     return plan(observed, wanted, path, clock)
 
 
-def _purge(name: str) -> Wanted:
+def _purge(name: str, how: str) -> Wanted:
     declaration = parse_vms([{"name": name, "state": "absent"}])[0]
-    return Wanted(declaration, "absent", None)
+    return Wanted(declaration, "stopped" if how == "stop" else "absent", None)
 
 
 def _clock() -> Clock:

@@ -7,11 +7,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Iterable, Iterator, Sequence, Tuple
+from typing import Iterable, Iterator, Optional, Sequence, Tuple
 
 from ..declaration.errors import DeclarationError
 from ..declaration.names import OWN_ENTRIES, unit_name
-from .plan import Action, Plan
+from ..host.records import Record
+from .plan import Action, Plan, refuse_elsewhere
 from .state import Observed
 from .steps import Step
 
@@ -42,15 +43,26 @@ def plan_removal(observed: Observed, removal: Removal = Removal(), path: str = "
             f"the MicroVM {observed.name!r} was not installed by this collection (current -> {observed.foreign}); "
             "remove it in the way in which it was installed",
         )
+    refuse_elsewhere(observed, path)
     volumes = observed.volumes
     if removal.volumes == "delete":
         _refuse_unnamed(volumes, removal.confirm, f"{prefix}on_absent.confirm")
     gone = volumes if removal.volumes != "keep" else ()
     leaving = {entry for volume in gone for entry in _entries_of(volume, observed)}
     kept = tuple(entry for entry in observed.entries if not _is_ours(entry, observed) and entry not in leaving)
-    has_data = bool(kept) or len(gone) < len(volumes)
-    steps = (*_stop(observed), *_volume_steps(removal.volumes, gone), *_clear(observed, kept, leaving, has_data))
-    return Plan(observed.name, steps, None, observed.current, False, None, kept)
+    left = tuple(volume for volume in volumes if volume not in gone)
+    record = _of_kept(observed, left, bool(kept or left or observed.full_directories))
+    clearing = _clear(observed, kept, leaving, record)
+    steps = (*_stop(observed), *_volume_steps(removal.volumes, gone), *clearing)
+    return Plan(observed.name, steps, None, observed.current, False, record, kept)
+
+
+def _of_kept(observed: Observed, volumes: Tuple[str, ...], has_data: bool) -> Optional[Record]:
+    """What is remembered of a MicroVM that has left data: whose they are, so that they can still go by name."""
+    if observed.record is None or not has_data:
+        return None
+    state, directories = observed.record.state_directory, observed.full_directories
+    return Record(observed.name, state, user=observed.record.user, directories=directories, volumes=volumes)
 
 
 def _refuse_unnamed(volumes: Sequence[str], confirmed: Sequence[str], path: str) -> None:
@@ -75,15 +87,18 @@ def _volume_steps(what: str, volumes: Sequence[str]) -> Iterator[Step[Action]]:
 
 def _stop(observed: Observed) -> Iterator[Step[Action]]:
     unit = unit_name(observed.name)
-    for template in sorted(observed.drop_ins):
-        yield Step(Action.REMOVE_DROP_IN, template.replace("@", f"@{observed.name}"))
     if observed.unit.enabled:
         yield Step(Action.DISABLE, unit)
     if observed.is_up or observed.unit.active_state == "failed":
         yield Step(Action.STOP, unit)
+    # Later: they say under whose name it is stopped.
+    for template in sorted(observed.drop_ins):
+        yield Step(Action.REMOVE_DROP_IN, template.replace("@", f"@{observed.name}"))
 
 
-def _clear(observed: Observed, kept: Sequence[str], leaving: Iterable[str], has_data: bool) -> Iterator[Step[Action]]:
+def _clear(
+    observed: Observed, kept: Sequence[str], leaving: Iterable[str], remembered: Optional[Record]
+) -> Iterator[Step[Action]]:
     name, record = observed.name, observed.record
     for entry in observed.entries:
         if entry not in kept and entry not in leaving:
@@ -91,16 +106,17 @@ def _clear(observed: Observed, kept: Sequence[str], leaving: Iterable[str], has_
     if observed.exists and not kept:
         yield Step(Action.REMOVE_STATE, name)
     for directory in reversed(record.directories if record else ()):
-        yield Step(Action.REMOVE_DIRECTORY, directory)
+        if directory not in observed.full_directories:
+            yield Step(Action.REMOVE_DIRECTORY, directory)
     if observed.environment is not None:
         yield Step(Action.REMOVE_ENVIRONMENT, name)
     for package in observed.packages:
         yield Step(Action.REMOVE_PACKAGE, package)
-    if record is not None and record.user and not has_data:
+    if record is not None and record.user and remembered is None:
         # Whoever got its number next would own what is kept.
         yield Step(Action.REMOVE_ACCOUNT, record.user)
-    if record is not None:
-        yield Step(Action.FORGET, name)
+    if record is not None and remembered != record:
+        yield Step(Action.KEEP_RECORD if remembered else Action.FORGET, name)
 
 
 def _is_ours(entry: str, observed: Observed) -> bool:

@@ -6,38 +6,30 @@
 
 from __future__ import annotations
 
-from typing import Dict, List, Mapping
+from typing import Dict, List, Mapping, Optional
 
 from ..declaration.names import unit_name
 from ..declaration.parse import Declaration
-from ..hypervisors.capabilities import CAPABILITIES
 
 LADDER_SECONDS = 30
 """What the last rungs of a stop take after ``stop_timeout``: SIGTERM, ten seconds, SIGKILL."""
 
-MEMORY_BESIDE, MEMORY_FOR_TRANSLATION = 512, 1024
-"""MiB that a hypervisor needs beside the guest's memory and an eighth of it; a translator keeps code besides."""
 
-
-def unit_settings(declaration: Declaration, accel: str) -> str:
+def unit_settings(declaration: Declaration) -> str:
     """Lines of the drop-in's section ``[Service]`` that follow from the host's options."""
     lines = [
         f"TimeoutStartSec={declaration['startup_timeout']}",
         f"TimeoutStopSec={declaration['stop_timeout'] + LADDER_SECONDS}",
-        # The one who notifies is a relay beside the hypervisor.
-        *(["Type=notify", "NotifyAccess=all"] if declaration["use_notify_sockets"] else []),
-        *_limits(declaration, accel),
+        *_limits(declaration),
     ]
     return "".join(f"{line}\n" for line in lines)
 
 
-def _limits(declaration: Declaration, accel: str) -> List[str]:
+def _limits(declaration: Declaration) -> List[str]:
     limits = declaration["limits"]
-    memory = limits["memory_max"]
-    if memory is None:
-        guest = declaration["mem"] + declaration["hotplug_mem"]
-        memory = guest + guest // 8 + MEMORY_BESIDE + (MEMORY_FOR_TRANSLATION if accel == "tcg" else 0)
-    lines = [f"MemoryMax={memory}M" if memory else "MemoryMax=infinity", f"TasksMax={limits['tasks_max']}"]
+    lines = [f"TasksMax={limits['tasks_max']}"]
+    if limits["memory_max"] is not None:
+        lines.append(f"MemoryMax={limits['memory_max']}M" if limits["memory_max"] else "MemoryMax=infinity")
     lines += [f"CPUQuota={limits['cpu_quota']}%"] if limits["cpu_quota"] else []
     lines += [f"CPUWeight={limits['cpu_weight']}"] if limits["cpu_weight"] else []
     return lines + ([f"IOWeight={limits['io_weight']}"] if limits["io_weight"] else [])
@@ -47,7 +39,6 @@ def environment(declaration: Declaration) -> str:
     """What the units' scripts read (systemd.exec(5), EnvironmentFile)."""
     values = {
         "BOOT_ORDER": declaration["autostart_order"],
-        "CLEAN_END": CAPABILITIES[declaration["hypervisor"]].clean_end,
         "ON_CRASH": declaration["on_crash"],
         "ON_POWEROFF": declaration["on_poweroff"],
         "ON_REBOOT": declaration["on_reboot"],
@@ -63,3 +54,20 @@ def drop_ins(package: Mapping[str, str], settings: str) -> Dict[str, str]:
     if settings:
         texts[main] = (texts.get(main) or "[Service]\n") + settings
     return texts
+
+
+def with_memory_of(texts: Mapping[str, str], running: Mapping[str, str]) -> Dict[str, str]:
+    """The drop-ins of a package that waits for its start, for a unit that runs an older one: a limit is in force as
+    soon as systemd has read it, so it is not below what the guest was given."""
+    main = unit_name("")
+    kept = dict(texts)
+    before, after = (_memory(drop_ins.get(main, "")) for drop_ins in (running, texts))
+    if before is not None and after is not None and before > after:
+        kept[main] += f"MemoryMax={before:.0f}M\n" if before != float("inf") else "MemoryMax=infinity\n"
+    return kept
+
+
+def _memory(text: str) -> Optional[float]:
+    """MiB; the last line counts (systemd.syntax(7))."""
+    values = [line.partition("=")[2] for line in text.splitlines() if line.startswith("MemoryMax=")]
+    return float(values[-1].rstrip("M").replace("infinity", "inf")) if values else None

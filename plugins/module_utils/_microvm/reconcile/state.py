@@ -66,6 +66,8 @@ class Observed:
     booted_command_line: str = ""
     volumes: Tuple[str, ...] = ()
     """Images that its starts have created and that are there, as they were declared."""
+    full_directories: Tuple[str, ...] = ()
+    """Those that were made for it outside of its state directory, and that have something in them."""
     state_directory: str = ""
     """The one that all MicroVMs of the run have theirs in."""
     missing_directories: Tuple[str, ...] = ()
@@ -209,8 +211,9 @@ def _observe(
         environment=files.read_text(places.environment(name)),
         declared=of_current,
         booted_declared=declared(places.store, ours[BOOTED_LINK]) if is_outdated else of_current,
-        booted_command_line=places.store.read(ours[BOOTED_LINK] or "", COMMAND_LINE_FILE) if is_outdated else "",
+        booted_command_line=places.store.read(ours[BOOTED_LINK] or "", COMMAND_LINE_FILE) if ours[BOOTED_LINK] else "",
         volumes=tuple(one for one in record.volumes if os.path.exists(places.state(name, one))) if record else (),
+        full_directories=tuple(path for path in record.directories if files.has_entries(path)) if record else (),
         state_directory=places.state_directory,
         missing_directories=tuple(path for path in directories if not os.path.isdir(path)),
         has_account=not owner.is_own or accounts.exists(owner.user),

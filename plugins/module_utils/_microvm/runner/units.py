@@ -16,7 +16,7 @@ from typing import Dict, List, Sequence, Tuple
 from ..declaration.accounts import account
 from ..declaration.names import GROUP, unit_name
 from ..declaration.parse import Declaration
-from ..hypervisors.capabilities import QEMU
+from ..hypervisors.capabilities import CAPABILITIES, QEMU
 from ..hypervisors.interface import HostFacts
 
 UNIT_FILES = "share/microvm/systemd"
@@ -44,8 +44,11 @@ SystemCallFilter=~@privileged @resources
 UMask=0077
 """
 """Beside what the template has, whatever the declaration. Without PrivateUsers: of a process in another user namespace
-the script that stops it would see nothing. Hypervisors confine themselves further by seccomp(2), which @system-service has
-only since systemd 254."""
+the script that stops it would see nothing. Hypervisors confine themselves further by seccomp(2), which @system-service
+has only since systemd 254."""
+
+MEMORY_BESIDE, MEMORY_FOR_TRANSLATION = 512, 1024
+"""MiB that a hypervisor needs beside the guest's memory and an eighth of it; a translator keeps code besides."""
 
 
 def drop_ins(declaration: Declaration, facts: HostFacts) -> Dict[str, str]:
@@ -90,10 +93,19 @@ def _hypervisor(declaration: Declaration, facts: HostFacts) -> str:
     # Root reads them; the hypervisor's user gets copies that no other one can read.
     credentials = sorted(declaration["credential_files"].items())
     lines += [f"LoadCredential={name}:{path.replace('%', '%%')}" for name, path in credentials]
+    lines += [f"MemoryMax={_memory(declaration, facts)}M"]
+    lines += [f"Environment=CLEAN_END={CAPABILITIES[declaration['hypervisor']].clean_end}"]
+    # The one who notifies is a relay beside the hypervisor.
+    lines += ["Type=notify", "NotifyAccess=all"] if declaration["use_notify_sockets"] else []
     # An empty value forgets what the template allows.
     lines += ["DeviceAllow=", *(f"DeviceAllow={device} rw" for device in devices)]
     text = "".join(f"{line}\n" for line in lines)
     return text + _strict(declaration, facts) if declaration["profile"] == "strict" else text
+
+
+def _memory(declaration: Declaration, facts: HostFacts) -> int:
+    guest = int(declaration["mem"]) + int(declaration["hotplug_mem"])
+    return guest + guest // 8 + MEMORY_BESIDE + (MEMORY_FOR_TRANSLATION if facts.accel == "tcg" else 0)
 
 
 def _strict(declaration: Declaration, facts: HostFacts) -> str:

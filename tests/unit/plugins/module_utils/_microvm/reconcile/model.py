@@ -13,7 +13,7 @@ from ansible_collections.microvm.fleet.plugins.module_utils._microvm.hypervisors
 from ansible_collections.microvm.fleet.plugins.module_utils._microvm.reconcile import settings
 from ansible_collections.microvm.fleet.plugins.module_utils._microvm.reconcile.changes import normal
 from ansible_collections.microvm.fleet.plugins.module_utils._microvm.reconcile.plan import Action, Plan
-from ansible_collections.microvm.fleet.plugins.module_utils._microvm.reconcile.state import Observed, Wanted, unit_files
+from ansible_collections.microvm.fleet.plugins.module_utils._microvm.reconcile.state import Observed, Wanted
 from ansible_collections.microvm.fleet.plugins.module_utils._microvm.runner.package import COMMAND_LINE_FILE
 from ansible_collections.microvm.fleet.plugins.module_utils._microvm.runner.render import render
 
@@ -30,7 +30,7 @@ def want(raw: dict[str, Any], state: str = "started") -> Wanted:
         declaration,
         state,
         package,
-        settings.unit_settings(declaration, FACTS.accel),
+        settings.unit_settings(declaration),
         settings.environment(declaration),
     )
 
@@ -49,19 +49,19 @@ def _one(now: Observed, wanted: Wanted, planned: Plan, action: Action, target: s
     command_line = package.files[COMMAND_LINE_FILE].content.decode()
     running = {"booted": now.current, "booted_declared": now.declared, "booted_command_line": command_line}
     packages = set(now.packages)
-    texts = settings.drop_ins(unit_files(package), wanted.unit_settings)
     template = target.replace(f"@{now.name}", "@")
     effects: dict[Action, dict[str, Any]] = {
         Action.RECORD: {"record": planned.record},
         Action.CREATE_ACCOUNT: {"has_account": True},
         Action.INSTALL: {"packages": tuple(sorted({*packages, target}))},
         Action.CREATE_STATE: {"exists": True, "group": wanted.account.group},
+        Action.STOP_FIRST: {"booted": None, "booted_declared": now.declared, "unit": _down(now.unit)},
         Action.OWN_STATE: {"group": wanted.account.group},
         Action.CREATE_DIRECTORY: {"missing_directories": ()},
         Action.LINK_OLD: {"old": target},
         Action.LINK_CURRENT: {"current": target, "declared": normal(wanted.declaration)},
         Action.WRITE_ENVIRONMENT: {"environment": wanted.environment},
-        Action.WRITE_DROP_IN: {"drop_ins": {**now.drop_ins, template: texts.get(template, "")}},
+        Action.WRITE_DROP_IN: {"drop_ins": {**now.drop_ins, template: planned.drop_ins.get(template, "")}},
         Action.REMOVE_DROP_IN: {"drop_ins": {key: text for key, text in now.drop_ins.items() if key != template}},
         Action.READ_SETTINGS: {"unit": replace(now.unit, stale=False)},
         Action.ENABLE: {"unit": replace(now.unit, unit_file_state="enabled")},

@@ -123,16 +123,16 @@ REMOVALS: dict[str, tuple[Observed, Removal, list[str]]] = {
         ),
         Removal(),
         [
-            f"remove unit settings {UNIT}",
             f"systemctl disable {UNIT}",
             f"systemctl stop {UNIT}",
+            f"remove unit settings {UNIT}",
             "remove small/booted",
             "remove small/current",
             "remove small/small.sock",
             "remove small/x.img.partial",
             "remove settings small",
             f"remove package {NEW}",
-            "forget small",
+            "remember what is kept of small",
         ],
     ),
     "without data": (
@@ -168,11 +168,11 @@ REMOVALS: dict[str, tuple[Observed, Removal, list[str]]] = {
         ),
         Removal("archive"),
         [
-            f"remove unit settings {UNIT}",
             f"systemctl disable {UNIT}",
+            f"remove unit settings {UNIT}",
             "archive volume data.img",
             f"remove package {NEW}",
-            "forget small",
+            "remember what is kept of small",
         ],
     ),
     "of what is not there": (Observed("small"), Removal(), []),
@@ -194,9 +194,60 @@ def test_no_volume_is_deleted_that_is_not_named(confirm: tuple[str, ...]) -> Non
 
 
 def test_a_volume_elsewhere_keeps_its_user() -> None:
-    steps = [str(step) for step in plan_removal(replace(RUNNING, volumes=("/srv/data.img",))).steps]
-    assert "forget small" in steps
-    assert "remove user microvm-small" not in steps
+    planned = plan_removal(replace(RUNNING, volumes=("/srv/data.img",)))
+    assert "remove user microvm-small" not in [str(step) for step in planned.steps]
+    assert planned.record == Record("small", "/s", user="microvm-small", volumes=("/srv/data.img",))
+
+
+def test_what_was_kept_can_still_go_by_name() -> None:
+    kept = Record("small", "/s", user="microvm-small", volumes=("data.img",))
+    observed = Observed(
+        "small", exists=True, entries=("data.img",), volumes=("data.img",), record=kept, state_directory="/s"
+    )
+    assert not plan_removal(observed).changed
+    steps = [str(step) for step in plan_removal(observed, Removal("delete", ("data.img",))).steps]
+    assert steps == [
+        "delete volume data.img",
+        "remove state directory small",
+        "remove user microvm-small",
+        "forget small",
+    ]
+
+
+@pytest.mark.parametrize("removes", [False, True])
+def test_another_state_directory_is_refused(removes: bool) -> None:
+    elsewhere = replace(RUNNING, state_directory="/elsewhere")
+    with pytest.raises(DeclarationError, match="state_dir: /s") as refusal:
+        plan_removal(elsewhere, Removal(), "vms[1]") if removes else plan(elsewhere, WANTED, "vms[1]")
+    assert refusal.value.path == "vms[1].name"
+
+
+def test_who_changes_its_user_is_stopped_under_the_old_one() -> None:
+    planned = changed(RUNNING, isolation="shared")
+    actions = [step.action.name for step in planned.steps]
+    assert actions.index("STOP_FIRST") < actions.index("OWN_STATE") < actions.index("LINK_CURRENT")
+    assert (actions[-1], planned.consequence) == ("START", "restart")
+    with pytest.raises(DeclarationError, match="takes a restart") as refusal:
+        changed(RUNNING, isolation="shared", restart_policy="never")
+    assert refusal.value.path == "vms[0].isolation"
+
+
+def test_what_waits_does_not_take_memory_from_what_runs() -> None:
+    large = want({**SMALL, "mem": 4096})
+    before = carried_out(FRESH, large, plan(FRESH, large, ""))
+    waiting = want({**SMALL, "restart_policy": "never"})
+    planned = plan(before, waiting, "")
+    assert planned.drop_ins["microvm@.service"].endswith("MemoryMax=6144M\n")
+    assert not plan(carried_out(before, waiting, planned), waiting, "").changed
+    # After somebody's restart.
+    started = replace(carried_out(before, waiting, planned), booted=planned.package)
+    assert not plan(started, waiting, "").drop_ins["microvm@.service"].endswith("MemoryMax=6144M\n")
+
+
+def test_an_account_that_was_there_is_somebody_else_s() -> None:
+    planned = plan(replace(FRESH, has_account=True), WANTED, "")
+    assert planned.record
+    assert planned.record.user is None
 
 
 def test_volumes_are_kept_and_named() -> None:

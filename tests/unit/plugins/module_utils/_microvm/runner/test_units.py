@@ -102,3 +102,19 @@ def test_paths_outside_of_the_state_directory() -> None:
     assert 'ReadWritePaths="/srv/a b"' in lines(shares=shares)
     assert lines(SHARES, shares=shares) == ["[Service]", 'ReadWritePaths="/srv/a b"']
     assert unit_escape('a"b\\c%d') == '"a\\"b\\\\c%%d"'
+
+
+@pytest.mark.parametrize(("accel", "memory"), [("kvm", 1412), ("tcg", 2436)])
+def test_memory_for_the_guest_and_what_is_beside_it(accel: str, memory: int) -> None:
+    assert f"MemoryMax={memory}M" in lines(accel=accel, mem=800)
+
+
+def test_a_unit_waits_for_its_guest_only_where_that_is_asked_for() -> None:
+    vm: dict[str, Any] = {"hypervisor": "cloud-hypervisor", "vsock": {"cid": 5}}
+    assert not [line for line in lines(**vm) if line.startswith("Type=")]
+    assert {"Type=notify", "NotifyAccess=all"} <= set(lines(**vm, use_notify_sockets=True))
+
+
+def test_what_a_clean_end_counts_as() -> None:
+    assert "Environment=CLEAN_END=poweroff" in lines()
+    assert "Environment=CLEAN_END=reboot" in lines(hypervisor="firecracker")
