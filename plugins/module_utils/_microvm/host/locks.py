@@ -16,8 +16,8 @@ from ..declaration.names import RUN_DIRECTORY
 from .commands import HostError
 
 LOCK_DIRECTORY = RUN_DIRECTORY + "/locks"
-PATIENCE = 300.0
-"""Seconds to wait for another run; a MicroVM that is stopped may take half of it (TimeoutSec of its unit)."""
+PATIENCE = 900.0
+"""Seconds to wait for another run; a MicroVM that is stopped or started takes its time."""
 
 
 @contextlib.contextmanager

@@ -61,15 +61,16 @@ class Record:
         return next((one for one in self.generations if one.number == number), None)
 
     def kept(self, count: int, used: Iterable[str]) -> Dict[str, None]:
-        """Packages of the last ``count`` generations, and those that are ``used``; in no particular order."""
-        last = list({one.package: None for one in reversed(self.generations)})[:count]
-        # One that is bad must be known for as long as it could be asked for again.
-        bad = [one.package for one in self.generations if one.bad]
-        return dict.fromkeys([*last, *bad, *used])
+        """Packages of the last ``count`` generations, of as many good ones, and those that are ``used``; in no order."""
+        newest = list({one.package: one.bad for one in reversed(self.generations)}.items())
+        good = [package for package, bad in newest if not bad][:count]
+        return dict.fromkeys([*good, *(package for package, _bad in newest[:count]), *used])
 
     def only(self, packages: Collection[str]) -> Record:
-        """With the generations of these packages."""
-        return replace(self, generations=tuple(one for one in self.generations if one.package in packages))
+        """With the generations of these packages, and those that are bad: a package must be known as such for as long
+        as it could be asked for again, also where it is gone."""
+        kept = (one for one in self.generations if one.bad or one.package in packages)
+        return replace(self, generations=tuple(kept))
 
     def with_generation(self, package: str) -> Record:
         """With one more, in place of an earlier one of the same package; the newest may be that already."""

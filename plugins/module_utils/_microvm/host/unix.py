@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import socket
+import stat
 
 
 def connect(path: str, timeout: float) -> socket.socket:
@@ -18,6 +19,9 @@ def connect(path: str, timeout: float) -> socket.socket:
         connection.settimeout(timeout)
         directory = os.open(os.path.dirname(path), os.O_PATH | os.O_DIRECTORY)
         try:
+            # No link, which could lead to another's: these directories are their users'.
+            if not stat.S_ISSOCK(os.stat(os.path.basename(path), dir_fd=directory, follow_symlinks=False).st_mode):
+                raise ConnectionError(f"{path} is no socket")
             connection.connect(f"/proc/self/fd/{directory}/{os.path.basename(path)}")
         finally:
             os.close(directory)

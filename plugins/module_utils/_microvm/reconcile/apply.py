@@ -10,6 +10,7 @@ import concurrent.futures
 from dataclasses import dataclass
 from typing import Callable, Dict, List, Optional, Sequence
 
+from ..declaration.accounts import SHARED, account
 from ..declaration.names import BOOTED_LINK, unit_name, unit_names
 from ..declaration.parse import Declaration
 from ..host import accounts, files, readiness, systemd
@@ -17,7 +18,7 @@ from ..host.commands import HostError, run
 from .install import fits, install, link
 from .plan import Action, Plan
 from .remove import clear
-from .state import Places, Wanted
+from .state import Places, Wanted, declared
 from .steps import Step
 
 BALLOON_SCRIPT = f"{BOOTED_LINK}/bin/microvm-balloon"
@@ -173,9 +174,17 @@ def _change_live(job: Job, places: Places) -> None:
     """Tell the hypervisor; then what runs is what the new package says."""
     if job.plan.package is None:
         return
-    size = str(job.wanted.declaration["initial_balloon_mem"])
-    run([places.state(job.plan.name, BALLOON_SCRIPT), size], directory=places.state(job.plan.name))
+    tell_balloon(job.plan.name, str(job.wanted.declaration["initial_balloon_mem"]), places)
     files.replace_link(places.state(job.plan.name, BOOTED_LINK), places.store.path(job.plan.package))
+
+
+def tell_balloon(name: str, size: str, places: Places) -> str:
+    """Set the balloon's size in MiB, as the MicroVM's user: where its socket is, that one could have put a link to
+    another's. Returns what the script says. Raises HostError."""
+    known = declared(places.store, files.link_target(places.state(name, BOOTED_LINK)))
+    owner = account(known) if known else SHARED
+    identity = [f"--reuid={owner.user}", f"--regid={owner.group}", "--clear-groups"]
+    return run(["setpriv", *identity, places.state(name, BALLOON_SCRIPT), size], directory=places.state(name))
 
 
 def _roll_back(job: Job, places: Places) -> bool:

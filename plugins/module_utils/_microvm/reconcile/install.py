@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import shutil
 import stat
-from typing import Callable, Dict, Mapping
+from typing import Callable, Dict, Mapping, Tuple
 
 from ..declaration.accounts import SHARED, Account
 from ..declaration.accounts import account as account_of
@@ -37,9 +37,7 @@ def install(plan: Plan, wanted: Wanted, places: Places) -> None:
         Action.INSTALL: lambda _package: store.install(package),
         Action.CREATE_STATE: lambda _name: create_state(places.state(name), wanted.account),
         Action.OWN_STATE: lambda _user: _own_state(places.state(name), wanted),
-        Action.CREATE_DIRECTORY: lambda path: _create_directory(
-            path, wanted.account.user, wanted.account.group, DIRECTORY_MODE
-        ),
+        Action.CREATE_DIRECTORY: lambda path: _create_directory(path, numbers(wanted.account), DIRECTORY_MODE),
         Action.LINK_OLD: lambda target: files.replace_link(places.state(name, OLD_LINK), store.path(target)),
         Action.LINK_CURRENT: lambda target: files.replace_link(places.state(name, CURRENT_LINK), store.path(target)),
         Action.WRITE_ENVIRONMENT: lambda _name: _write(places.environment(name), wanted.environment or ""),
@@ -86,19 +84,27 @@ def remove_drop_in(unit: str, name: str, places: Places) -> None:
 
 
 def create_state(path: str, account: Account) -> None:
-    """A state directory, as its account needs it."""
-    _create_directory(path, "root", account.group, STATE_DIRECTORY_MODES[account.is_own])
+    """A state directory. Raises OSError, and KeyError for an account that there is not."""
+    _create_directory(path, (0, numbers(account)[1]), STATE_DIRECTORY_MODES[account.is_own])
 
 
-def _create_directory(path: str, user: str, group: str, mode: int) -> None:
-    """With its owner and mode at once: a directory that is there counts as right."""
+def _create_directory(path: str, owner: Tuple[int, int], mode: int) -> None:
+    """With its owner and mode at once: a directory that is there counts as right, also where another MicroVM of the run
+    has just made it. Nobody can put a link in its place meanwhile."""
+    if os.path.isdir(path):
+        return
     aside = f"{path}.partial"
     if os.path.isdir(aside):
         # What a killed run left is empty; anything else is not from here, and not taken.
         os.rmdir(aside)
-    os.makedirs(aside)
-    shutil.chown(aside, user, group)
-    os.chmod(aside, mode)
+    os.makedirs(os.path.dirname(path), exist_ok=True)
+    os.mkdir(aside, 0o700)
+    directory = os.open(aside, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
+    try:
+        os.fchown(directory, *owner)
+        os.fchmod(directory, mode)
+    finally:
+        os.close(directory)
     os.rename(aside, path)
     files.sync_directory(os.path.dirname(path))
 

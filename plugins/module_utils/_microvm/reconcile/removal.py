@@ -120,5 +120,8 @@ def _clear(
 
 
 def _is_ours(entry: str, observed: Observed) -> bool:
-    """Links, sockets and what is half made; everything else is somebody's data. No volume has such a name."""
-    return entry in (*OWN_ENTRIES, *observed.sockets) or entry.endswith((".partial", ".sock.pid"))
+    """Links, sockets and what is half made of ours; everything else is somebody's data."""
+    own = (*OWN_ENTRIES, *observed.sockets)
+    volumes = observed.record.volumes if observed.record else ()
+    is_half_made = entry.endswith(".partial") and entry[: -len(".partial")] in (*own, *volumes)
+    return entry in own or is_half_made or entry.endswith(".sock.pid")

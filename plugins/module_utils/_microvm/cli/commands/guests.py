@@ -14,16 +14,13 @@ from typing import Any, List, NoReturn, Optional
 from ...declaration.accounts import SHARED, account
 from ...declaration.names import BOOTED_LINK, CURRENT_LINK, GROUP, HELPERS, KNOWN_HOSTS, unit_name, unit_names
 from ...host import systemd
-from ...host.commands import HostError, run, search_path
-from ...reconcile.apply import BALLOON_SCRIPT, VSOCK_SOCKET_FILE
+from ...host.commands import HostError, search_path
+from ...reconcile.apply import BALLOON_SCRIPT, VSOCK_SOCKET_FILE, tell_balloon
 from ...reconcile.info import Information, inform
 from ...reconcile.lifecycle import require
 from ...reconcile.state import Places
 from ..host import places, require_root
 from ..output import say
-
-TURN = "microvm-turn"
-"""The helper that is for starts of the host alone."""
 
 TURN = "microvm-turn"
 """The helper that is for starts of the host alone."""
@@ -96,7 +93,7 @@ def balloon(asked: Namespace) -> int:
         raise HostError(f"{asked.name} does not run; the declaration's initial_balloon_mem is for its start")
     if not os.path.exists(script):
         raise HostError(f"{asked.name} has no balloon; declare `balloon: true` and restart it")
-    text = run([script, asked.size], directory=where.state(asked.name)).strip()
+    text = tell_balloon(asked.name, asked.size, where).strip()
     say(text or f"{asked.name}: the balloon takes {asked.size} MiB")
     return 0
 

@@ -117,9 +117,10 @@ REMOVALS: dict[str, tuple[Observed, Removal, list[str]]] = {
     "with a volume and what was half made": (
         replace(
             RUNNING,
-            entries=("booted", "current", "data.img", "small.sock", "x.img.partial"),
+            entries=("booted", "current", "data.img", "data.img.partial", "notes.partial", "small.sock"),
             sockets=("small.sock",),
             volumes=("data.img",),
+            record=replace(RUNNING.record or Record("small", "/s"), volumes=("data.img",)),
         ),
         Removal(),
         [
@@ -128,8 +129,8 @@ REMOVALS: dict[str, tuple[Observed, Removal, list[str]]] = {
             f"remove unit settings {UNIT}",
             "remove small/booted",
             "remove small/current",
+            "remove small/data.img.partial",
             "remove small/small.sock",
-            "remove small/x.img.partial",
             "remove settings small",
             f"remove package {NEW}",
             "remember what is kept of small",
