@@ -61,7 +61,7 @@ class Record:
         return next((one for one in self.generations if one.number == number), None)
 
     def kept(self, count: int, used: Iterable[str]) -> Dict[str, None]:
-        """Packages of the last ``count`` generations, of as many good ones, and those that are ``used``; in no order."""
+        """Packages of the last ``count`` generations, of as many good ones, and ``used`` ones; in no order."""
         newest = list({one.package: one.bad for one in reversed(self.generations)}.items())
         good = [package for package, bad in newest if not bad][:count]
         return dict.fromkeys([*good, *(package for package, _bad in newest[:count]), *used])

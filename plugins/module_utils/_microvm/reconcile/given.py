@@ -99,9 +99,8 @@ def _check(one: Given, observed: Observed, places: Places) -> Account:
             f"{places.state(one.name)} is another's MicroVM (current -> {observed.foreign}); choose another name"
         )
     if observed.record is not None and observed.record.state_directory != places.state_directory:
-        raise HostError(
-            f"{one.name} is in {observed.record.state_directory}; say --state-dir, or remove it there first"
-        )
+        place = observed.record.state_directory
+        raise HostError(f"{one.name} is in {place}; say --state-dir {place}, or remove it there first")
     if observed.record is not None and observed.record.is_bad(one.package) and observed.current != one.package:
         known = observed.record.generation(one.package)
         raise HostError(

@@ -45,6 +45,6 @@ def test_no_link_is_followed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
         Path(path).symlink_to(victim)
 
     monkeypatch.setattr(os, "mkdir", replaced)
-    with pytest.raises(OSError, match="Not a directory|symbolic link"):
+    with pytest.raises(OSError, match=r"Not a directory|symbolic link"):
         _create_directory(str(tmp_path / "share"), OWNER, 0o777)
     assert victim.stat().st_mode & 0o777 == 0o700
