@@ -91,6 +91,34 @@ vms:
     restart_pending:
       description: Whether the MicroVM runs an older package than RV(vms[].package).
       type: bool
+    generation:
+      description: Number of RV(vms[].package) among the MicroVM's generations.
+      type: int
+      sample: 4
+    consequence:
+      description:
+        - What the guest notices of the run. V(nothing), V(live), V(start), V(stop), V(restart) or V(restart pending).
+      type: str
+      sample: restart
+    changes:
+      description: The options that differ from what runs or was installed.
+      type: list
+      elements: dict
+      contains:
+        option:
+          description: Path of the option.
+          type: str
+          sample: volumes[0].size
+        cost:
+          description: What its change costs. V(live), V(restart), or V(recreate) for what only a new image has.
+          type: str
+          sample: restart
+    refused_package:
+      description: The declared package, where it was rolled back from and marked bad, and so is not installed again.
+      type: str
+    rolled_back:
+      description: Whether the package before runs again, since the declared one did not come up.
+      type: bool
     address:
       description: Address at which the guest answers, where it is known.
       type: str
