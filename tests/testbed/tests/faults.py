@@ -121,15 +121,11 @@ def runs_as_declared() -> list[str]:
 
 
 def volumes_are_kept() -> list[str]:
-    """What is left besides volumes, and volumes that are not left."""
+    """What is left besides volumes, their users and the record of them, and volumes that are not left."""
     images = [f"{STATES}/{name}/data.img" for name in NAMES]
     missing = [f"{image} is gone" for image in images if not os.path.exists(image)]
-    return missing + [path for path in is_gone() if path not in (*map(os.path.dirname, images), *accounts())]
-
-
-def accounts() -> list[str]:
-    """Users that volumes still belong to."""
-    return list(NAMES)
+    records = [f"/var/lib/microvm-fleet/vms/{name}.json" for name in NAMES]
+    return missing + [path for path in is_gone() if path not in (*map(os.path.dirname, images), *records, *NAMES)]
 
 
 def is_gone() -> list[str]:

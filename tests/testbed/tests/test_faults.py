@@ -22,7 +22,7 @@ from .units import ROLE, UnitHost
 
 pytestmark = pytest.mark.testbed
 
-EVERY = int(os.environ.get("MICROVM_FAULTS", "40"))
+EVERY = int(os.environ.get("MICROVM_FAULTS", "20"))
 STAND_IN = """\
 #!/bin/sh
 # Stands in for QEMU: it is the host's side that is tried.

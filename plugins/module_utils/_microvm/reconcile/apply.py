@@ -128,8 +128,10 @@ def _reload(jobs: Sequence[Job]) -> None:
 
     systemd.enable(units(Action.ENABLE), True)
     systemd.enable(units(Action.DISABLE), False)
-    reasons = (Action.ENABLE, Action.DISABLE, Action.WRITE_DROP_IN, Action.REMOVE_DROP_IN, Action.READ_SETTINGS)
-    if any(job.plan.has(*reasons) for job in jobs if job.wanted.package is not None):
+    reasons = (Action.ENABLE, Action.DISABLE, Action.WRITE_DROP_IN, Action.READ_SETTINGS)
+    # Those of a MicroVM that is removed go later.
+    gone = [job for job in jobs if job.wanted.package is not None and job.plan.has(Action.REMOVE_DROP_IN)]
+    if gone or any(job.plan.has(*reasons) for job in jobs):
         systemd.daemon_reload()
 
 

@@ -91,6 +91,9 @@ def _stop(observed: Observed) -> Iterator[Step[Action]]:
         yield Step(Action.DISABLE, unit)
     if observed.is_up or observed.unit.active_state == "failed":
         yield Step(Action.STOP, unit)
+    if observed.unit.stale and not observed.drop_ins:
+        # A run was killed before it could tell systemd.
+        yield Step(Action.READ_SETTINGS, unit)
     # Later: they say under whose name it is stopped.
     for template in sorted(observed.drop_ins):
         yield Step(Action.REMOVE_DROP_IN, template.replace("@", f"@{observed.name}"))
