@@ -70,7 +70,7 @@ class UnitHost:
         ask = "cat /proc/sys/kernel/random/boot_id; systemctl show --property=UserspaceTimestampMonotonic"
         boot = self.run(ask)
         ssh.probe(self.host, ["systemctl reboot"])
-        self.wait_for(lambda: ssh.probe(self.host, [ask]).stdout not in ("", boot))
+        self.wait_for(lambda: ssh.probe(self.host, [ask]).stdout not in ("", boot), 120)
         self.run(f"{meanwhile}; systemctl is-system-running --wait || true")
 
     def send(self, directory: str, files: Files) -> None:

@@ -13,15 +13,21 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
+from ansible_collections.microvm.fleet.plugins.module_utils._microvm.declaration.names import EVENTS_PIPE
 from ansible_collections.microvm.fleet.plugins.module_utils._microvm.declaration.parse import Declaration, parse_vm
 from ansible_collections.microvm.fleet.plugins.module_utils._microvm.host.versions import installed_version
-from ansible_collections.microvm.fleet.plugins.module_utils._microvm.hypervisors.interface import HostFacts, Variable
+from ansible_collections.microvm.fleet.plugins.module_utils._microvm.hypervisors.interface import (
+    CredentialFile,
+    HostFacts,
+    Part,
+    Variable,
+)
 from ansible_collections.microvm.fleet.plugins.module_utils._microvm.hypervisors.registry import command
 from ansible_collections.microvm.fleet.plugins.module_utils._microvm.runner.render import package
 
@@ -103,20 +109,29 @@ def prepared(case: dict[str, Any], work: Path) -> tuple[Declaration, list[str]]:
     vm = parse_vm(raw)
     built = command(vm, facts(case, vm))
     texts = {Variable.PACKAGE: str(work / "package"), Variable.TSC_PARAMETER: ""}
-    argv = ["".join(part if isinstance(part, str) else texts[part] for part in word.parts) for word in built.argv]
+    argv = ["".join(text(part, texts) for part in word.parts) for word in built.argv]
+    for end in ("in", "out"):
+        os.mkfifo(work / f"{EVENTS_PIPE}.{end}")
     for volume in vm["volumes"]:
         path = work / volume["image"]
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(b"\0" * 1024 * 1024)
-    for name, file in package(vm, built).files.items():
+    for name, file in package(vm, built, facts(case, vm)).files.items():
         if name in ("bin/tap-up", "bin/tap-down"):
             (work / os.path.basename(name)).write_text(as_root(file.content.decode()))
     return vm, argv
 
 
+def text(part: Part, variables: Mapping[Variable, str]) -> str:
+    """A part of an argument as the shell would make it."""
+    if isinstance(part, str):
+        return part
+    return part.path if isinstance(part, CredentialFile) else variables[part]  # type: ignore[index]
+
+
 def as_root(script: str) -> str:
     """A tap script where there is no account of the role's."""
-    return re.sub(r"(user|id -u) microvm\b", r"\1 root", script)
+    return re.sub(r"^((?:make|remove)_tap \S+) microvm\b", r"\1 root", script, flags=re.MULTILINE)
 
 
 def answers(case: dict[str, Any]) -> str:
