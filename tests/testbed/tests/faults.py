@@ -26,6 +26,9 @@ CALLS = ["write", "rename", "unlink", "unlinkat", "symlink", "mkdir", "rmdir", "
 STATES, STORE = "/var/lib/microvms", "/var/lib/microvm-fleet/packages"
 FILE = "/root/fleet.yml"
 NAMES = ("first", "second")
+STRACE = ("strace", "-f", "-b", "execve", "-qq", "-o")
+"""With all threads of the command, without the programs that it starts: userdel(8) does not survive its own death."""
+COMMAND = ("python3", "/usr/local/bin/microvm", "apply", FILE)
 
 
 def run(*argv: str) -> subprocess.CompletedProcess[str]:
@@ -152,8 +155,7 @@ def attempt(scenario: Scenario, call: str, number: int) -> None:
     before = processes()
     scenario.wanted()
     inject = f"inject={call}:signal=KILL:when={number}"
-    command = ("strace", "-f", "-qq", "-o", "/dev/null", "-e", f"trace={call}", "-e", inject)
-    killed = run(*command, "microvm", "apply", FILE)
+    killed = run(*STRACE, "/dev/null", "-e", f"trace={call}", "-e", inject, *COMMAND)
     if killed.returncode == 0:
         scenario.completed += 1
     else:
@@ -172,10 +174,10 @@ def attempt(scenario: Scenario, call: str, number: int) -> None:
 
 
 def calls(scenario: Scenario) -> list[tuple[str, int]]:
-    """Every call that the command and what it starts make, undisturbed: its kind, and its number among these."""
+    """Every call that the command makes, undisturbed: its kind, and its number among these."""
     scenario.before()
     scenario.wanted()
-    check(run("strace", "-f", "-qq", "-o", "/root/trace", "-e", f"trace={','.join(CALLS)}", "microvm", "apply", FILE))
+    check(run(*STRACE, "/root/trace", "-e", f"trace={','.join(CALLS)}", *COMMAND))
     with open("/root/trace", encoding="utf-8", errors="replace") as file:
         kinds = [words[1].partition("(")[0] for words in map(str.split, file) if len(words) > 1]
     return [(call, number) for call in CALLS for number in range(1, kinds.count(call) + 1)]
