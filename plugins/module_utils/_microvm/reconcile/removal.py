@@ -48,7 +48,8 @@ def plan_removal(observed: Observed, removal: Removal = Removal(), path: str = "
     if removal.volumes == "delete":
         _refuse_unnamed(volumes, removal.confirm, f"{prefix}on_absent.confirm")
     gone = volumes if removal.volumes != "keep" else ()
-    leaving = {entry for volume in gone for entry in _entries_of(volume, observed)}
+    # Of one in a subdirectory, that one stays.
+    leaving = {volume for volume in gone if volume in observed.entries}
     kept = tuple(entry for entry in observed.entries if not _is_ours(entry, observed) and entry not in leaving)
     left = tuple(volume for volume in volumes if volume not in gone)
     record = _of_kept(observed, left, bool(kept or left or observed.full_directories))
@@ -72,11 +73,6 @@ def _refuse_unnamed(volumes: Sequence[str], confirmed: Sequence[str], path: str)
     unknown = [image for image in confirmed if image not in volumes]
     if unknown and volumes:
         raise DeclarationError(path, f"{', '.join(unknown)} is no volume of this MicroVM ({', '.join(volumes)})")
-
-
-def _entries_of(volume: str, observed: Observed) -> Sequence[str]:
-    """The entry of the state directory that goes with a volume; one in a subdirectory leaves that one there."""
-    return [volume] if volume in observed.entries else []
 
 
 def _volume_steps(what: str, volumes: Sequence[str]) -> Iterator[Step[Action]]:

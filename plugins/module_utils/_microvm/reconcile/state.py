@@ -10,7 +10,7 @@ import json
 import os
 import stat
 from dataclasses import dataclass, field
-from typing import Any, Dict, Iterable, List, Mapping, Optional, Sequence, Tuple
+from typing import Any, Callable, Dict, Iterable, List, Mapping, Optional, Sequence, Tuple
 
 from ..declaration.accounts import SHARED, Account, account
 from ..declaration.names import (
@@ -129,20 +129,17 @@ class Places:
 
     def unit_files(self, package: str) -> Dict[str, str]:
         """The drop-ins that an installed package brings along, by template unit."""
-        texts = (
-            (template, self.store.read(package, f"{UNIT_FILES}/{template}.conf")) for template in DROP_IN_TEMPLATES
-        )
-        return {template: text for template, text in texts if text}
+        return _unit_files(lambda file: self.store.read(package, file))
 
 
 def unit_files(package: Package) -> Dict[str, str]:
     """The drop-ins that a package brings along, by template unit."""
-    found = {}
-    for template in DROP_IN_TEMPLATES:
-        file = package.files.get(f"{UNIT_FILES}/{template}.conf")
-        if file is not None:
-            found[template] = file.content.decode()
-    return found
+    return _unit_files(lambda file: package.files[file].content.decode() if file in package.files else "")
+
+
+def _unit_files(read: Callable[[str], str]) -> Dict[str, str]:
+    texts = {template: read(f"{UNIT_FILES}/{template}.conf") for template in DROP_IN_TEMPLATES}
+    return {template: text for template, text in texts.items() if text}
 
 
 def declared(store: PackageStore, package: Optional[str]) -> Optional[Declaration]:

@@ -118,8 +118,3 @@ def command_line(argv: Sequence[Word]) -> str:
 def socat_escape(path: str) -> str:
     """socat's address parser takes a backslash before any character as that character."""
     return "".join(character if character.isalnum() or character in "/._-" else f"\\{character}" for character in path)
-
-
-def as_file(path: str) -> str:
-    """A path that no program takes for an option."""
-    return f"./{path}" if path.startswith("-") else path
