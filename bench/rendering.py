@@ -12,7 +12,7 @@ from typing import Any
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "plugins" / "module_utils"))
 
 from _microvm.declaration.names import HYPERVISORS
-from _microvm.declaration.parse import parse_vms
+from _microvm.declaration.vms.parse import parse_vms
 from _microvm.hypervisors.interface import HostFacts
 from _microvm.runner.render import render
 

@@ -18,17 +18,17 @@ ROOT = Path(__file__).resolve().parent.parent
 # The collection's code, without Ansible and without an ansible_collections tree around it.
 sys.path.insert(0, str(ROOT / "plugins" / "module_utils"))
 
-from _microvm.declaration.networks import NETWORK_OPTIONS
-from _microvm.declaration.options import Option, Options, documentation
-from _microvm.declaration.vm_options import VM_OPTIONS
-from _microvm.images.options import IMAGE_OPTIONS
-from _microvm.images.options import MODULE_OPTIONS as IMAGE_MODULE_OPTIONS
-from _microvm.reconcile.options import (
+from _microvm.declaration.images.options import IMAGE_OPTIONS
+from _microvm.declaration.networks.options import NETWORK_OPTIONS
+from _microvm.declaration.vms.options import VM_OPTIONS
+from _microvm.modules.options import (
+    IMAGE_MODULE_OPTIONS,
     INFO_MODULE_OPTIONS,
     NETWORK_MODULE_OPTIONS,
     VM_MODULE_OPTIONS,
     VMS_MODULE_OPTIONS,
 )
+from _microvm.schema.options import Option, Options, documentation
 from generating import command, pages
 from generating.host_script import microvm_package
 from generating.schema import schema

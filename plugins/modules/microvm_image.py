@@ -67,7 +67,7 @@ store_disk_type:
   sample: erofs
 """
 
-from ansible_collections.microvm.fleet.plugins.module_utils._microvm.images.module import run_image
+from ansible_collections.microvm.fleet.plugins.module_utils._microvm.modules.images import run_image
 
 
 def main() -> None:

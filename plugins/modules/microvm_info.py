@@ -196,7 +196,7 @@ vms:
       type: dict
 """
 
-from ansible_collections.microvm.fleet.plugins.module_utils._microvm.reconcile.module import run_info
+from ansible_collections.microvm.fleet.plugins.module_utils._microvm.modules.vms import run_info
 
 
 def main() -> None:

@@ -66,7 +66,7 @@ kept:
   elements: str
 """
 
-from ansible_collections.microvm.fleet.plugins.module_utils._microvm.reconcile.networks.module import run_network
+from ansible_collections.microvm.fleet.plugins.module_utils._microvm.modules.networks import run_network
 
 
 def main() -> None:

@@ -65,7 +65,7 @@ vms:
       msg: ""
 """
 
-from ansible_collections.microvm.fleet.plugins.module_utils._microvm.reconcile.module import run_vm
+from ansible_collections.microvm.fleet.plugins.module_utils._microvm.modules.vms import run_vm
 
 
 def main() -> None:

@@ -150,7 +150,7 @@ undeclared:
   sample: [old]
 """
 
-from ansible_collections.microvm.fleet.plugins.module_utils._microvm.reconcile.module import run_vms
+from ansible_collections.microvm.fleet.plugins.module_utils._microvm.modules.vms import run_vms
 
 
 def main() -> None:

@@ -9,8 +9,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from _microvm.declaration.names import HYPERVISORS
-from _microvm.declaration.options import Option, Options, walk
 from _microvm.hypervisors.capabilities import CAPABILITIES, SUPPORT, able
+from _microvm.schema.options import Option, Options, walk
 
 from .support import honoured_by
 

@@ -8,7 +8,7 @@ import json
 import re
 from typing import Any
 
-from _microvm.declaration.options import Option, Options
+from _microvm.schema.options import Option, Options
 
 from .pages import plain
 

@@ -7,8 +7,8 @@ from __future__ import annotations
 from dataclasses import replace
 
 from _microvm.declaration.names import HYPERVISORS
-from _microvm.declaration.options import Option, Options
 from _microvm.hypervisors.capabilities import SUPPORT
+from _microvm.schema.options import Option, Options
 
 GROUPS = {name.replace("-", "_"): name for name in HYPERVISORS}
 """Groups of options that are called after a hypervisor."""

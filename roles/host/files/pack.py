@@ -23,8 +23,8 @@ TIME = (1980, 1, 1, 0, 0, 0)
 
 
 def sources() -> dict[str, bytes]:
-    """What goes along, by its name in the archive; Ansible's side (``module.py``) is of no use here."""
-    own = {f"_microvm/{path.relative_to(CODE)}": path for path in CODE.rglob("*.py") if path.name != "module.py"}
+    """What goes along, by its name in the archive; Ansible's side (``modules/``) is of no use here."""
+    own = {f"_microvm/{path.relative_to(CODE)}": path for path in CODE.rglob("*.py") if path.parent.name != "modules"}
     reader = {f"yaml/{path.name}": path for path in Path(yaml.__file__).parent.glob("*.py")}
     files = {name: path.read_bytes() for name, path in {**own, **reader}.items()}
     return {"__main__.py": MAIN.encode(), **files}

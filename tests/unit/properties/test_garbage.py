@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from ansible_collections.microvm.fleet.plugins.module_utils._microvm.reconcile.garbage import Stores, plan_garbage
+from ansible_collections.microvm.fleet.plugins.module_utils._microvm.resources.garbage.plan import Stores, plan_garbage
 from hypothesis import given
 from hypothesis import strategies as st
 

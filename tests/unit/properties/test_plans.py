@@ -11,13 +11,13 @@ from __future__ import annotations
 
 from typing import Any
 
-from ansible_collections.microvm.fleet.plugins.module_utils._microvm.declaration.errors import DeclarationError
-from ansible_collections.microvm.fleet.plugins.module_utils._microvm.reconcile.plan import plan
-from ansible_collections.microvm.fleet.plugins.module_utils._microvm.reconcile.state import Observed
+from ansible_collections.microvm.fleet.plugins.module_utils._microvm.resources.vms.plan import plan
+from ansible_collections.microvm.fleet.plugins.module_utils._microvm.resources.vms.state import Observed
+from ansible_collections.microvm.fleet.plugins.module_utils._microvm.schema.errors import DeclarationError
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from ..plugins.module_utils._microvm.reconcile.model import carried_out, want
+from ..plugins.module_utils._microvm.resources.vms.model import carried_out, want
 
 EDITS: dict[str, st.SearchStrategy[Any]] = {
     "mem": st.sampled_from([256, 512, "1G"]),

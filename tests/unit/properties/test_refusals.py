@@ -9,8 +9,8 @@ from typing import Any
 
 from ansible_collections.microvm.fleet.plugins.module_utils._microvm.cli.source import Source
 from ansible_collections.microvm.fleet.plugins.module_utils._microvm.cli.work import results
-from ansible_collections.microvm.fleet.plugins.module_utils._microvm.declaration.options import Options
-from ansible_collections.microvm.fleet.plugins.module_utils._microvm.declaration.vm_options import VM_OPTIONS
+from ansible_collections.microvm.fleet.plugins.module_utils._microvm.declaration.vms.options import VM_OPTIONS
+from ansible_collections.microvm.fleet.plugins.module_utils._microvm.schema.options import Options
 from hypothesis import given, settings
 from hypothesis import strategies as st
 

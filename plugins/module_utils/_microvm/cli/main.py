@@ -11,7 +11,7 @@ import os
 import sys
 from typing import List, Optional
 
-from ..declaration.errors import DeclarationError
+from ..schema.errors import DeclarationError
 from .output import complain
 from .parser import parser
 from .short_forms import translate

@@ -9,8 +9,8 @@ from __future__ import annotations
 import argparse
 from typing import TYPE_CHECKING
 
-from ..declaration import checks
 from ..declaration.names import HYPERVISORS, STATE_DIRECTORY
+from ..schema import checks
 from .platforms import PLATFORMS, own_platform
 
 DESCRIPTION = "MicroVMs on plain Linux hosts: what runs, what is installed, and how to change it."
@@ -75,13 +75,13 @@ def _see(commands: Commands) -> None:
     one = _on_host(
         commands,
         "list",
-        "see:list_vms",
+        "list:list_vms",
         "list the MicroVMs of the host",
         "The exit status is 2 where a MicroVM runs another package than its next start would: restart it, or see "
         "info. Colours are used on a terminal, unless NO_COLOR is set. PENDING says yes for such a MicroVM.",
     )
     one.add_argument("--json", action="store_true", help="everything that is known, as a JSON list")
-    one = _on_host(commands, "info", "see:info", "say everything that is known of a MicroVM")
+    one = _on_host(commands, "info", "info:info", "say everything that is known of a MicroVM")
     one.add_argument("name", metavar=VM, type=_name)
     one.add_argument("--json", action="store_true", help="as JSON")
     one = _on_host(
@@ -100,17 +100,17 @@ def _turn(commands: Commands) -> None:
     one = _on_host(
         commands,
         "start",
-        "turn:start",
+        "lifecycle:start",
         "start MicroVMs",
         "Waits until their guests are up, as `ready` of their declarations says; else until their units are active.",
     )
     _names(one)
     _no_wait(one)
-    one = _on_host(commands, "stop", "turn:stop", "ask guests to end, and wait until they have")
+    one = _on_host(commands, "stop", "lifecycle:stop", "ask guests to end, and wait until they have")
     _names(one)
     _no_wait(one)
     one = _on_host(
-        commands, "restart", "turn:restart", "stop and start MicroVMs", "They run their current packages then."
+        commands, "restart", "lifecycle:restart", "stop and start MicroVMs", "They run their current packages then."
     )
     _names(one)
     _no_wait(one)
@@ -247,7 +247,7 @@ def _clear(commands: Commands) -> None:
     one = _on_host(
         commands,
         "remove",
-        "clear:remove",
+        "remove:remove",
         "remove MicroVMs, but for their volumes",
         "Takes away what the MicroVM was given, and nothing else.",
     )
@@ -265,7 +265,7 @@ def _clear(commands: Commands) -> None:
     one = _on_host(
         commands,
         "gc",
-        "clear:collect_garbage",
+        "collect_garbage:collect_garbage",
         "remove packages and images that nothing refers to",
         "Links, kept generations and recorded ones refer to packages, kept packages to images. Images of less than an "
         "hour stay, and all that belongs to a MicroVM that another run is at work on.",
@@ -277,7 +277,7 @@ def _files(commands: Commands) -> None:
     one = _command(
         commands,
         "render",
-        "files:render_file",
+        "render:render_file",
         "make runner packages, without a host",
         "Of each MicroVM, on standard output its command line, unless --json or --output says otherwise. The exit "
         "status is 1 where a MicroVM is refused.",
@@ -292,7 +292,7 @@ def _files(commands: Commands) -> None:
     one = _command(
         commands,
         "validate",
-        "files:validate_files",
+        "render:validate_files",
         "look whether declarations are right",
         "Says of each file what is wrong with it. The exit status is 1 where anything is.",
     )

@@ -13,13 +13,14 @@ import tempfile
 from dataclasses import dataclass
 from typing import Any, Dict, List, Mapping, Optional, Sequence
 
-from ..declaration.errors import DeclarationError
-from ..declaration.parse import Declaration, clashes, parse_vm
+from ..declaration.vms.clashes import clashes
+from ..declaration.vms.parse import Declaration, parse_vm
 from ..hypervisors.interface import Command
 from ..hypervisors.registry import command
 from ..runner.package import DECLARATION_FILE, Package
 from ..runner.render import package
 from ..runner.scripts.shell import command_line, readable
+from ..schema.errors import DeclarationError
 from .output import complain, say
 from .platforms import facts
 from .source import Source, SourceError, read

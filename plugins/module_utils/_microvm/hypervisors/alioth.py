@@ -8,21 +8,11 @@ from __future__ import annotations
 
 from typing import Any, List, Mapping
 
-from ..declaration.guest import kernel_parameters
-from ..declaration.parse import Declaration
+from ..declaration.vms.guest import kernel_parameters
+from ..declaration.vms.parse import Declaration
 from . import appendix
 from .capabilities import ALIOTH
-from .interface import (
-    Command,
-    HostFacts,
-    Hypervisor,
-    TapDevice,
-    Text,
-    join,
-    program,
-    refuse_in,
-    words,
-)
+from .interface import Command, HostFacts, Hypervisor, TapDevice, Text, join, program, refuse_in, words
 from .shared import FIRST_DESCRIPTOR, fw_cfg
 
 NAMED = ("store_disk", "volumes[].image", "shares[].socket", "shares[].tag", "credential_files")

@@ -14,9 +14,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Optional, Tuple
 
-from ..declaration.errors import DeclarationError
-from ..declaration.guest import credentials
-from ..declaration.parse import Declaration
+from ..declaration.vms.guest import credentials
+from ..declaration.vms.parse import Declaration
+from ..schema.errors import DeclarationError
 
 
 @dataclass(frozen=True)

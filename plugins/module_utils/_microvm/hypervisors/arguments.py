@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Dict, List, Sequence, Tuple
 
-from ..declaration.errors import DeclarationError
+from ..schema.errors import DeclarationError
 
 
 def extract(arguments: Sequence[str], options: Sequence[str], key: str) -> Tuple[Dict[str, List[str]], List[str]]:

@@ -8,10 +8,10 @@ from __future__ import annotations
 
 from typing import Any, Dict, Iterable, List, Mapping, Optional, Tuple
 
-from ..declaration.errors import DeclarationError
-from ..declaration.guest import disk_serial, kernel_parameters
 from ..declaration.identity import STORE_SERIAL, as_uuid
-from ..declaration.parse import Declaration
+from ..declaration.vms.guest import disk_serial, kernel_parameters
+from ..declaration.vms.parse import Declaration
+from ..schema.errors import DeclarationError
 from . import appendix
 from .arguments import extract, split_keys
 from .capabilities import CLOUD_HYPERVISOR

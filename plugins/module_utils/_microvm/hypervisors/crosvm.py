@@ -8,10 +8,10 @@ from __future__ import annotations
 
 from typing import Any, Dict, List, Mapping, Optional
 
-from ..declaration.errors import DeclarationError
-from ..declaration.guest import disk_serial, kernel_parameters
 from ..declaration.identity import STORE_SERIAL, as_uuid
-from ..declaration.parse import Declaration
+from ..declaration.vms.guest import disk_serial, kernel_parameters
+from ..declaration.vms.parse import Declaration
+from ..schema.errors import DeclarationError
 from .capabilities import CROSVM
 from .gpu import device as gpu_device
 from .interface import (

@@ -9,9 +9,9 @@ from __future__ import annotations
 import json
 from typing import Any, Dict, List, Mapping, Optional
 
-from ..declaration.errors import DeclarationError
-from ..declaration.guest import kernel_parameters
-from ..declaration.parse import Declaration
+from ..declaration.vms.guest import kernel_parameters
+from ..declaration.vms.parse import Declaration
+from ..schema.errors import DeclarationError
 from . import appendix
 from .capabilities import FIRECRACKER
 from .interface import (

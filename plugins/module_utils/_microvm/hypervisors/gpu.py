@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 from typing import Tuple
 
-from ..declaration.parse import Declaration
+from ..declaration.vms.parse import Declaration
 from .interface import Variable, Word, join, program, words
 
 PARAMETERS = {

@@ -11,8 +11,8 @@ from dataclasses import dataclass, field
 from enum import Enum
 from typing import Any, Iterator, Mapping, Optional, Tuple, Union
 
-from ..declaration.errors import DeclarationError
-from ..declaration.parse import Declaration
+from ..declaration.vms.parse import Declaration
+from ..schema.errors import DeclarationError
 from .capabilities import CAPABILITIES, Capabilities
 
 Version = Tuple[int, ...]

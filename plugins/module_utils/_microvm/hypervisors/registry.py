@@ -8,10 +8,10 @@ from __future__ import annotations
 
 from typing import Any, Dict, Iterator, Mapping, Tuple
 
-from ..declaration.errors import DeclarationError
-from ..declaration.options import Options
-from ..declaration.parse import Declaration
-from ..declaration.vm_options import VM_OPTIONS
+from ..declaration.vms.options import VM_OPTIONS
+from ..declaration.vms.parse import Declaration
+from ..schema.errors import DeclarationError
+from ..schema.options import Options
 from .alioth import Alioth
 from .capabilities import CAPABILITIES, SUPPORT, SWITCHED, able
 from .cloud_hypervisor import CloudHypervisor

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from typing import Callable, Dict, List, Mapping, Optional, Tuple
 
-from ..declaration.guest import credentials
-from ..declaration.parse import Declaration
+from ..declaration.vms.guest import credentials
+from ..declaration.vms.parse import Declaration
 from .interface import Balloon, CredentialFile, QmpRequest, Text, Variable, join
 
 FIRST_DESCRIPTOR = 3

@@ -8,10 +8,10 @@ from __future__ import annotations
 
 from typing import Any, List, Mapping
 
-from ..declaration.errors import DeclarationError
-from ..declaration.guest import disk_names, disk_serial, kernel_parameters
 from ..declaration.identity import STORE_SERIAL
-from ..declaration.parse import Declaration
+from ..declaration.vms.guest import disk_names, disk_serial, kernel_parameters
+from ..declaration.vms.parse import Declaration
+from ..schema.errors import DeclarationError
 from . import appendix
 from .capabilities import STRATOVIRT
 from .interface import Command, HostFacts, Hypervisor, program, refuse_in, words

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from typing import Any, List, Mapping, Optional
 
-from ..declaration.guest import kernel_parameters
-from ..declaration.parse import Declaration
+from ..declaration.vms.guest import kernel_parameters
+from ..declaration.vms.parse import Declaration
 from .capabilities import VFKIT
 from .interface import (
     Command,

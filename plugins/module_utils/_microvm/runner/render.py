@@ -11,14 +11,14 @@ import posixpath
 from typing import Any, Dict, Iterable, List, Optional, Tuple
 
 from ..declaration.accounts import account
-from ..declaration.guest import credentials
-from ..declaration.parse import Declaration
-from ..declaration.record import compact
-from ..declaration.vm_options import PACKAGE_OPTIONS
+from ..declaration.vms.guest import credentials
+from ..declaration.vms.options import PACKAGE_OPTIONS
+from ..declaration.vms.parse import Declaration
 from ..hypervisors.capabilities import CAPABILITIES
 from ..hypervisors.interface import Command, HostFacts
 from ..hypervisors.registry import command
 from ..hypervisors.stratovirt import TERMINAL
+from ..schema.compaction import compact
 from .package import SHARE, File, Package
 from .scripts import control, interfaces, machined, pci, run, shell, virtiofsd
 from .units import UNIT_FILES, drop_ins

@@ -15,7 +15,7 @@ from typing import Dict, List, Sequence, Tuple
 
 from ..declaration.accounts import account
 from ..declaration.names import GROUP, unit_name
-from ..declaration.parse import Declaration
+from ..declaration.vms.parse import Declaration
 from ..hypervisors.capabilities import CAPABILITIES, QEMU
 from ..hypervisors.interface import HostFacts
 

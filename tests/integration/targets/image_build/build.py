@@ -5,12 +5,14 @@
 from __future__ import annotations
 
 import os
+import platform
 import sys
 
-from ansible_collections.microvm.fleet.plugins.module_utils._microvm.images.build import build
-from ansible_collections.microvm.fleet.plugins.module_utils._microvm.images.declaration import digest, parse_image
+from ansible_collections.microvm.fleet.plugins.module_utils._microvm.declaration.images.parse import parse_image
+from ansible_collections.microvm.fleet.plugins.module_utils._microvm.resources.images.build import build
+from ansible_collections.microvm.fleet.plugins.module_utils._microvm.resources.images.digest import digest
 
 store, kind = sys.argv[1:]
-declaration = parse_image({"name": "probe", "store_disk_type": kind})
+declaration = parse_image({"name": "probe", "store_disk_type": kind}, platform.machine())
 build(declaration, store, "/var/cache/microvm-fleet/archives")
 print(os.path.join(store, digest(declaration)))

@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from ansible_collections.microvm.fleet.plugins.module_utils._microvm.declaration.names import EVENTS_PIPE
-from ansible_collections.microvm.fleet.plugins.module_utils._microvm.declaration.parse import Declaration, parse_vm
+from ansible_collections.microvm.fleet.plugins.module_utils._microvm.declaration.vms.parse import Declaration, parse_vm
 from ansible_collections.microvm.fleet.plugins.module_utils._microvm.host.versions import installed_version
 from ansible_collections.microvm.fleet.plugins.module_utils._microvm.hypervisors.interface import (
     CredentialFile,

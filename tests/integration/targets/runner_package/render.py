@@ -8,7 +8,7 @@ import json
 import sys
 from pathlib import Path
 
-from ansible_collections.microvm.fleet.plugins.module_utils._microvm.declaration.parse import parse_vms
+from ansible_collections.microvm.fleet.plugins.module_utils._microvm.declaration.vms.parse import parse_vms
 from ansible_collections.microvm.fleet.plugins.module_utils._microvm.hypervisors.interface import HostFacts
 from ansible_collections.microvm.fleet.plugins.module_utils._microvm.runner.render import render
 

@@ -14,7 +14,7 @@ from argparse import Namespace
 from typing import Optional
 
 from ...host.console import Console
-from ...reconcile.lifecycle import require
+from ...operations.lifecycle import require
 from ..host import places
 from ..output import complain
 from ..terminal import DETACH, raw

@@ -11,8 +11,8 @@ from argparse import Namespace
 from typing import List
 
 from ...host.commands import HostError
-from ...reconcile.info import inform
-from ...reconcile.lifecycle import mark, roll_back
+from ...operations.info import inform
+from ...operations.lifecycle import mark, roll_back
 from ..host import places, require_root
 from ..output import say
 from ..table import table

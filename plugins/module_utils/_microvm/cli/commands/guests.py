@@ -15,10 +15,10 @@ from ...declaration.accounts import SHARED, account
 from ...declaration.names import BOOTED_LINK, CURRENT_LINK, GROUP, HELPERS, KNOWN_HOSTS, unit_name, unit_names
 from ...host import systemd
 from ...host.commands import HostError, search_path
-from ...reconcile.apply import BALLOON_SCRIPT, VSOCK_SOCKET_FILE, tell_balloon
-from ...reconcile.info import Information, inform
-from ...reconcile.lifecycle import require
-from ...reconcile.state import Places
+from ...operations.info import Information, inform
+from ...operations.lifecycle import require
+from ...resources.vms.apply import BALLOON_SCRIPT, VSOCK_SOCKET_FILE, tell_balloon
+from ...resources.vms.state import Places
 from ..host import places, require_root
 from ..output import say
 

@@ -13,11 +13,11 @@ from typing import Any, Dict, List, Mapping, Optional, Sequence
 from ...declaration.names import GARBAGE_ROOTS
 from ...host import nix
 from ...host.commands import HostError
-from ...images.find import installed_images
-from ...reconcile import lifecycle
-from ...reconcile.given import given, install_given, is_installed, read_flake
-from ...reconcile.reconcile import Request, reconcile
-from ...reconcile.state import Places
+from ...operations import lifecycle
+from ...operations.adopt import given, install_given, is_installed, read_flake
+from ...operations.reconcile import Request, reconcile
+from ...resources.images.find import installed_images
+from ...resources.vms.state import Places
 from ..host import each, places, require_root
 from ..output import say
 from ..source import VARIABLE, Source, SourceError, read

@@ -8,9 +8,9 @@ from __future__ import annotations
 
 from typing import Any, List, Mapping, Sequence
 
-from ...declaration.guest import disk_names, disk_serial
 from ...declaration.identity import STORE_SERIAL
-from ...declaration.parse import Declaration
+from ...declaration.vms.guest import disk_names, disk_serial
+from ...declaration.vms.parse import Declaration
 from ..shared import Descriptors
 from .machine import Machine, escape, switch
 

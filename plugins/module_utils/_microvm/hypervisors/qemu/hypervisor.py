@@ -9,21 +9,11 @@ from __future__ import annotations
 from typing import List, Optional
 
 from ...declaration.names import EVENTS_PIPE
-from ...declaration.parse import Declaration
+from ...declaration.vms.parse import Declaration
 from ..capabilities import QEMU
 from ..interface import Command, HostFacts, Hypervisor, QmpRequest, Shutdown, Text, join, words
 from ..shared import fw_cfg, macvtap_descriptors, pairs, qmp_balloon
-from .devices import (
-    balloon,
-    display,
-    interface,
-    passthrough,
-    root_ports,
-    share,
-    store_disk,
-    user_network,
-    volumes,
-)
+from .devices import balloon, display, interface, passthrough, root_ports, share, store_disk, user_network, volumes
 from .machine import Machine, escape, kernel, machine, memory, sandbox
 
 # The control socket serves one client only, whereas whoever waits for the end must have heard all that was said.

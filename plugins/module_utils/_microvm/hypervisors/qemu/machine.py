@@ -9,10 +9,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, Dict, List
 
-from ...declaration.errors import DeclarationError
-from ...declaration.guest import kernel_parameters
 from ...declaration.identity import as_uuid
-from ...declaration.parse import Declaration
+from ...declaration.vms.guest import kernel_parameters
+from ...declaration.vms.parse import Declaration
+from ...schema.errors import DeclarationError
 from ..capabilities import QEMU
 from ..interface import HostFacts, Text, Variable, join, program
 

@@ -10,7 +10,7 @@ import json
 import shlex
 
 from ...declaration.identity import as_uuid
-from ...declaration.parse import Declaration
+from ...declaration.vms.parse import Declaration
 from .shell import header
 
 # Varlink takes the number of the process as it is, and the vsock by which `ssh machine/NAME` reaches the guest

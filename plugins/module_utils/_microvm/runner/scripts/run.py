@@ -10,7 +10,7 @@ import shlex
 from typing import Any, List, Mapping
 
 from ...declaration.names import ENDED_FILE, EVENTS_FIFOS, PROCESS_FILE
-from ...declaration.parse import Declaration
+from ...declaration.vms.parse import Declaration
 from ...hypervisors.interface import Command, CredentialFile, TapDevice, Variable, Word
 from .shell import HOME, command, definitions, header, quoted, socat_escape
 

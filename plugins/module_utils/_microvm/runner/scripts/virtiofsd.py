@@ -12,7 +12,7 @@ from __future__ import annotations
 import shlex
 from typing import Any, List, Mapping, Sequence
 
-from ...declaration.parse import Declaration
+from ...declaration.vms.parse import Declaration
 from ...hypervisors.capabilities import CROSVM
 from ...hypervisors.interface import Variable, Word, join, program, words
 from .shell import command, definitions, header

@@ -12,7 +12,8 @@ from typing import Any
 
 import pytest
 from ansible_collections.microvm.fleet.plugins.module_utils._microvm.cli import table
-from ansible_collections.microvm.fleet.plugins.module_utils._microvm.cli.commands import console, install, see
+from ansible_collections.microvm.fleet.plugins.module_utils._microvm.cli.commands import console, install
+from ansible_collections.microvm.fleet.plugins.module_utils._microvm.cli.commands import list as see
 from ansible_collections.microvm.fleet.plugins.module_utils._microvm.cli.commands.results import tell
 from ansible_collections.microvm.fleet.plugins.module_utils._microvm.cli.main import main
 from ansible_collections.microvm.fleet.plugins.module_utils._microvm.cli.parser import parser

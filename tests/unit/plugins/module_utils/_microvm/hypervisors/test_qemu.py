@@ -8,9 +8,9 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from ansible_collections.microvm.fleet.plugins.module_utils._microvm.declaration.errors import DeclarationError
 from ansible_collections.microvm.fleet.plugins.module_utils._microvm.hypervisors import registry
 from ansible_collections.microvm.fleet.plugins.module_utils._microvm.hypervisors.interface import HostFacts, Variable
+from ansible_collections.microvm.fleet.plugins.module_utils._microvm.schema.errors import DeclarationError
 
 from ..examples import FULL, SMALL, parse
 

@@ -9,7 +9,6 @@ import json
 from typing import Any
 
 import pytest
-from ansible_collections.microvm.fleet.plugins.module_utils._microvm.declaration.errors import DeclarationError
 from ansible_collections.microvm.fleet.plugins.module_utils._microvm.hypervisors import registry
 from ansible_collections.microvm.fleet.plugins.module_utils._microvm.hypervisors.capabilities import (
     CAPABILITIES,
@@ -21,6 +20,7 @@ from ansible_collections.microvm.fleet.plugins.module_utils._microvm.hypervisors
     program,
 )
 from ansible_collections.microvm.fleet.plugins.module_utils._microvm.runner.scripts.shell import readable
+from ansible_collections.microvm.fleet.plugins.module_utils._microvm.schema.errors import DeclarationError
 
 from ..examples import parse
 

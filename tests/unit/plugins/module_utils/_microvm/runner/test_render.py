@@ -14,14 +14,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from ansible_collections.microvm.fleet.plugins.module_utils._microvm.declaration.parse import Declaration
+from ansible_collections.microvm.fleet.plugins.module_utils._microvm.declaration.vms.parse import Declaration
 from ansible_collections.microvm.fleet.plugins.module_utils._microvm.hypervisors import registry
 from ansible_collections.microvm.fleet.plugins.module_utils._microvm.hypervisors.interface import HostFacts
 from ansible_collections.microvm.fleet.plugins.module_utils._microvm.runner.package import Package
-from ansible_collections.microvm.fleet.plugins.module_utils._microvm.runner.render import (
-    programs,
-    render,
-)
+from ansible_collections.microvm.fleet.plugins.module_utils._microvm.runner.render import programs, render
 from ansible_collections.microvm.fleet.plugins.module_utils._microvm.runner.units import writable_paths
 
 from ..examples import FULL, SMALL, parse

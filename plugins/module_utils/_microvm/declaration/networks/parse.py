@@ -1,0 +1,93 @@
+# Copyright (c) 2026 microvm.fleet contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""The networks of a host: their options, and what must be true of them together."""
+
+from __future__ import annotations
+
+import ipaddress
+from typing import Any, Dict, List, Mapping, Sequence
+
+from ...schema.errors import DeclarationError
+from ...schema.validation import validate
+from ..identity import TAP_PREFIX
+from .options import NETWORK_OPTIONS
+
+Network = Dict[str, Any]
+
+
+def parse_networks(raw: Sequence[Mapping[str, Any]], path: str = "networks") -> List[Network]:
+    """Validate the networks of one host. Raises DeclarationError with the path of what is wrong."""
+    networks = [_parse(element, f"{path}[{index}]") for index, element in enumerate(raw)]
+    for index, network in enumerate(networks):
+        for other in networks[:index]:
+            refuse_clash(network, other, f"{path}[{index}]")
+    return networks
+
+
+def _parse(raw: Mapping[str, Any], path: str) -> Network:
+    network = validate(NETWORK_OPTIONS, raw, path)
+    network["leases"] = network["leases"] or []
+    # In one way of writing: 10.0.0.1/255.255.255.0 is 10.0.0.1/24.
+    network["address"] = str(ipaddress.ip_interface(network["address"]))
+    if network["name"].startswith(TAP_PREFIX):
+        raise DeclarationError(f"{path}.name", f"{TAP_PREFIX!r} begins the names of taps; choose another name")
+    if subnet(network).version != 4:
+        raise DeclarationError(f"{path}.address", f"{network['address']} is not IPv4, and no other is served yet")
+    # The table's defaults make a mapping of what nobody wrote.
+    if network["leases"] and raw.get("dhcp_server") is None:
+        raise DeclarationError(f"{path}.leases", "nobody gives these addresses; declare dhcp_server too, if only as {}")
+    _check_address(network, path)
+    if raw.get("dhcp_server") is None:
+        network["dhcp_server"] = None
+    else:
+        _check_pool(network, path)
+    _check_leases(network, path)
+    return network
+
+
+def _check_address(network: Network, path: str) -> None:
+    address = ipaddress.ip_interface(network["address"])
+    if address.network.num_addresses < 4:
+        raise DeclarationError(f"{path}.address", f"the subnet {address.network} has no room for guests")
+    if address.ip in (address.network.network_address, address.network.broadcast_address):
+        raise DeclarationError(
+            f"{path}.address", f"{address.ip} is no host's address in {address.network}; use one between its ends"
+        )
+
+
+def _check_pool(network: Network, path: str) -> None:
+    """systemd.network(5): a pool of PoolSize= addresses begins PoolOffset= after the subnet's own address."""
+    server, addresses = network["dhcp_server"], subnet(network).num_addresses
+    offset, size = server["pool_offset"] or 1, server["pool_size"] or 1
+    if offset + size > addresses - 1:
+        key = "pool_size" if server["pool_size"] else "pool_offset"
+        raise DeclarationError(
+            f"{path}.dhcp_server.{key}", f"the pool ends outside of {subnet(network)}, which has {addresses} addresses"
+        )
+
+
+def subnet(network: Mapping[str, Any]) -> Any:
+    """The subnet of a network's address."""
+    return ipaddress.ip_interface(network["address"]).network
+
+
+def _check_leases(network: Network, path: str) -> None:
+    seen: Dict[str, int] = {}
+    for index, lease in enumerate(network["leases"]):
+        place = f"{path}.leases[{index}]"
+        if ipaddress.ip_address(lease["address"]) not in subnet(network):
+            raise DeclarationError(f"{place}.address", f"{lease['address']} is not in the subnet {subnet(network)}")
+        for key in ("mac", "address"):
+            first = seen.setdefault(lease[key].lower(), index)
+            if first != index:
+                raise DeclarationError(f"{place}.{key}", f"{lease[key]} is already that of {path}.leases[{first}]")
+
+
+def refuse_clash(network: Network, other: Network, path: str) -> None:
+    """Raises DeclarationError, with a path below ``path``, where two networks of a host cannot be together."""
+    if network["name"] == other["name"]:
+        raise DeclarationError(f"{path}.name", f"another network is called {network['name']!r}; name each once")
+    if subnet(network).overlaps(subnet(other)):
+        raise DeclarationError(f"{path}.address", f"its subnet overlaps with that of network {other['name']!r}")

@@ -1,0 +1,58 @@
+# Copyright (c) 2026 microvm.fleet contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Find what two MicroVMs of a host must not share: names, addresses, identities, devices."""
+
+from __future__ import annotations
+
+import ipaddress
+from typing import Any, Callable, Dict, Iterator, Mapping, Sequence, Tuple
+
+from ...schema.errors import DeclarationError
+
+
+def reachable_addresses(declaration: Mapping[str, Any]) -> Iterator[Tuple[str, str]]:
+    """Static addresses that the host reaches, each with the key that says it; user networks are each by itself."""
+    for index, (interface, network) in enumerate(zip(declaration["interfaces"], declaration["guest"]["networks"])):
+        if interface["type"] != "user":
+            for position, address in enumerate(network["addresses"]):
+                yield f"guest.networks[{index}].addresses[{position}]", str(ipaddress.ip_interface(address).ip)
+
+
+def _identities(declaration: Mapping[str, Any]) -> Iterator[Tuple[str, str, str]]:
+    """What no two MicroVMs of a host may share: (what, value, key)."""
+    yield "name", declaration["name"], "name"
+    if declaration.get("state") == "absent":
+        return
+    yield "machine id", declaration["machine_id"], "machine_id"
+    if declaration["vsock"]["cid"] is not None:
+        yield "context identifier", str(declaration["vsock"]["cid"]), "vsock.cid"
+    for index, device in enumerate(declaration["devices"]):
+        yield "device", device["path"], f"devices[{index}].path"
+    for index, interface in enumerate(declaration["interfaces"]):
+        if interface["type"] != "user":
+            yield "interface", interface["id"], f"interfaces[{index}].id"
+            yield "MAC address", interface["mac"], f"interfaces[{index}].mac"
+    for index, volume in enumerate(declaration["volumes"]):
+        if volume["image"].startswith("/") and not volume["read_only"]:
+            yield "writable image", volume["image"], f"volumes[{index}].image"
+    for place, address in reachable_addresses(declaration):
+        yield "address", address, place
+
+
+def clashes(
+    declarations: Sequence[Mapping[str, Any]], name: Callable[[int], str], installed: Sequence[Mapping[str, Any]] = ()
+) -> Iterator[Tuple[int, DeclarationError]]:
+    """Those that want what is another MicroVM's of their host, each with what it is; ``name`` says whose it is."""
+    owners: Dict[Tuple[str, str], str] = {}
+    for one in installed:
+        for what, value, _place in _identities(one):
+            owners.setdefault((what, value), f"the MicroVM {one['name']!r}, which is on the host")
+    for index, declaration in enumerate(declarations):
+        for what, value, place in _identities(declaration):
+            owner = f"{name(index)}.{place}"
+            other = owners.setdefault((what, value), owner)
+            if other != owner:
+                message = f"the {what} {value!r} is already that of {other}; no two MicroVMs of a host may share it"
+                yield index, DeclarationError(place, message)

@@ -1,0 +1,203 @@
+# Copyright (c) 2026 microvm.fleet contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""What must be true of a MicroVM's interfaces, ports, disks, shares and devices; fills in what follows from others."""
+
+from __future__ import annotations
+
+import posixpath
+from typing import Any, Dict, Mapping, Optional, Sequence
+
+from ...schema.checks import interface_name, mebibytes, pci_address, socket_path
+from ...schema.errors import DeclarationError
+from ...schema.options import defaults
+from .. import identity
+from ..accounts import account
+from ..names import OWN_ENTRIES
+from .device_options import SHARES
+from .hypervisor_options import VIRTIOFSD
+
+LABEL_LENGTHS = {"ext2": 16, "ext3": 16, "ext4": 16, "xfs": 12, "btrfs": 255, "vfat": 11}
+"""File systems that are created, and how many bytes their labels have at most (the manuals of their mkfs)."""
+
+TAG_LENGTHS = {"9p": 31, "virtiofs": 36}
+"""Bytes of a tag (QEMU's hw/9pfs/9p.h; the virtio specification, 5.11.4)."""
+
+_Vm = Mapping[str, Any]
+
+
+def complete_interfaces(declaration: _Vm, prefix: str) -> None:
+    """Derive names and addresses; refuse what does not fit a type. Raises DeclarationError, as all of this file."""
+    seen: Dict[str, str] = {}
+    for index, interface in enumerate(declaration["interfaces"]):
+        path = f"{prefix}interfaces[{index}]"
+        interface["id"] = interface["id"] or identity.tap_name(declaration["name"], index)
+        interface["mac"] = (interface["mac"] or identity.mac_address(declaration["name"], index)).lower()
+        _check_interface(interface, path)
+        _refuse_repetition(seen, path, interface, ("id", "mac"))
+    _check_ports(declaration, prefix)
+
+
+def _check_interface(interface: Mapping[str, Any], path: str) -> None:
+    kind = interface["type"]
+    problem = interface_name(interface["id"]) if kind != "user" else None
+    if problem:
+        raise DeclarationError(f"{path}.id", problem)
+    if interface["bridge"] and kind not in ("tap", "bridge"):
+        raise DeclarationError(
+            f"{path}.bridge", "is for interfaces of type tap or bridge; remove it or change the type"
+        )
+    if kind == "bridge" and not interface["bridge"]:
+        raise DeclarationError(f"{path}.bridge", "is required for an interface of type bridge")
+    for key in ("link", "mode"):
+        if kind == "macvtap" and not interface["macvtap"][key]:
+            raise DeclarationError(f"{path}.macvtap.{key}", "is required for an interface of type macvtap")
+        if kind != "macvtap" and interface["macvtap"][key]:
+            raise DeclarationError(f"{path}.macvtap.{key}", "is for interfaces of type macvtap; remove it")
+    if interface["tap"]["vhost"] and kind not in ("tap", "macvtap"):
+        raise DeclarationError(f"{path}.tap.vhost", "is for interfaces of type tap or macvtap; remove it")
+
+
+def _check_ports(declaration: _Vm, prefix: str) -> None:
+    users = [interface for interface in declaration["interfaces"] if interface["type"] == "user"]
+    if declaration["forward_ports"] and not users:
+        raise DeclarationError(f"{prefix}forward_ports", "needs an interface of type user; declare one")
+    seen: Dict[str, str] = {}
+    for index, port in enumerate(declaration["forward_ports"]):
+        path = f"{prefix}forward_ports[{index}]"
+        if port["from"] == "guest":
+            _check_guest_port(port, path)
+        # Each end is called as the side that it is on.
+        end = port[port["from"]]
+        name = f"{port['from']} {port['proto']} {end['address'] or '*'}:{end['port']}"
+        _refuse_second(seen, f"{path}.{port['from']}.port", name, str(end["port"]))
+
+
+def _check_guest_port(port: Mapping[str, Any], path: str) -> None:
+    if port["proto"] != "tcp":
+        raise DeclarationError(f"{path}.proto", "the user network leads only tcp from the guest to the host")
+    for end in ("guest", "host"):
+        if not port[end]["address"]:
+            raise DeclarationError(
+                f"{path}.{end}.address", "is required for a port that leads from the guest to the host"
+            )
+
+
+def complete_volumes(declaration: _Vm, prefix: str) -> None:
+    """Sizes in MiB; refuse names that are taken, and what mkfs would refuse."""
+    seen: Dict[str, str] = {}
+    reserved = (*OWN_ENTRIES, declaration["socket"], declaration["graphics"]["socket"])
+    for index, volume in enumerate(declaration["volumes"]):
+        path = f"{prefix}volumes[{index}]"
+        if posixpath.normpath(volume["image"]) in reserved or volume["image"].endswith(".partial"):
+            raise DeclarationError(
+                f"{path}.image", f"{volume['image']!r} is a name that we need ourselves; use another"
+            )
+        volume["size"] = None if volume["size"] is None else mebibytes(volume["size"])
+        volume["mkfs_extra_args"] = volume["mkfs_extra_args"] or []
+        if volume["auto_create"]:
+            _check_created(volume, path)
+        if volume["mount_point"] == "/" and volume["read_only"]:
+            raise DeclarationError(f"{path}.read_only", "the volume under / keeps the guest's changes; remove this")
+        _refuse_repetition(seen, path, volume, ("image", "serial", "mount_point"))
+
+
+def _check_created(volume: Mapping[str, Any], path: str) -> None:
+    kind = volume["fs_type"]
+    if not volume["size"]:
+        raise DeclarationError(f"{path}.size", "is required to create the image; set it or `auto_create: false`")
+    if volume["image_type"] != "raw":
+        raise DeclarationError(
+            f"{path}.image_type", f"{volume['image_type']} images are not created; set `auto_create: false`"
+        )
+    if kind not in LABEL_LENGTHS:
+        known = ", ".join(LABEL_LENGTHS)
+        raise DeclarationError(
+            f"{path}.fs_type", f"{kind!r} is not created, only {known}; use one of them or set `auto_create: false`"
+        )
+    if volume["label"] is not None and len(volume["label"].encode()) > LABEL_LENGTHS[kind]:
+        raise DeclarationError(
+            f"{path}.label", f"{kind} takes at most {LABEL_LENGTHS[kind]} bytes; write a shorter one"
+        )
+
+
+_SOCKET = defaults(SHARES)["socket"]
+_OWN_GROUP = defaults(VIRTIOFSD)["group"]
+_WITH_VIRTIOFSD = ("cache", "posix_acl", "extra_args")
+
+
+def complete_shares(declaration: _Vm, prefix: str) -> None:
+    """Name the sockets; refuse what one protocol has and the other has not."""
+    seen: Dict[str, str] = {}
+    if declaration["socket"]:
+        seen[f"socket {declaration['socket']}"] = "the hypervisor's control socket"
+    declaration["virtiofsd"]["extra_args"] = declaration["virtiofsd"]["extra_args"] or []
+    for index, share in enumerate(declaration["shares"]):
+        path = f"{prefix}shares[{index}]"
+        share["source"] = share["source"].rstrip("/") or "/"
+        share["extra_args"] = share["extra_args"] or []
+        if len(share["tag"].encode()) > TAG_LENGTHS[share["proto"]]:
+            most = TAG_LENGTHS[share["proto"]]
+            raise DeclarationError(f"{path}.tag", f"{share['proto']} takes at most {most} bytes; write a shorter one")
+        if share["proto"] == "virtiofs":
+            _complete_virtiofs(declaration, share, path)
+        else:
+            _refuse_virtiofs_only(share, path)
+        _refuse_repetition(seen, path, share, ("tag", "mount_point", "socket"))
+
+
+def _complete_virtiofs(declaration: _Vm, share: Dict[str, Any], path: str) -> None:
+    if declaration["virtiofsd"]["group"] == _OWN_GROUP:
+        declaration["virtiofsd"]["group"] = account(declaration).group
+    if share["socket"] == _SOCKET:
+        share["socket"] = _SOCKET.format(name=declaration["name"], tag=share["tag"])
+    if share["socket"] is None:
+        raise DeclarationError(f"{path}.socket", "is required for a virtiofs share; remove the key for the default")
+    problem = socket_path(share["socket"])
+    if problem:
+        raise DeclarationError(f"{path}.socket", problem)
+    if share["security_model"] != "none":
+        raise DeclarationError(f"{path}.security_model", "is for 9p shares; remove it")
+    arguments = declaration["virtiofsd"]["extra_args"] + share["extra_args"]
+    if share["posix_acl"] and any(one.startswith(("--translate-uid", "--translate-gid")) for one in arguments):
+        raise DeclarationError(
+            f"{path}.posix_acl",
+            "virtiofsd cannot translate identities (--translate-uid, --translate-gid in extra_args) of a share with "
+            "access control lists; set `posix_acl: false`",
+        )
+
+
+def _refuse_virtiofs_only(share: Dict[str, Any], path: str) -> None:
+    standard = defaults(SHARES)
+    for key in _WITH_VIRTIOFSD:
+        if share[key] not in ([], standard[key]):
+            raise DeclarationError(f"{path}.{key}", "is for virtiofs shares; remove it, or set `proto: virtiofs`")
+    share["socket"] = None
+
+
+def check_devices(declaration: _Vm, prefix: str) -> None:
+    """Addresses, and what one kind of device has and the other has not."""
+    seen: Dict[str, str] = {}
+    for index, device in enumerate(declaration["devices"]):
+        path = f"{prefix}devices[{index}]"
+        if device["bus"] == "pci":
+            problem = pci_address(device["path"])
+            if problem:
+                raise DeclarationError(f"{path}.path", problem)
+            device["path"] = device["path"].lower()
+        _refuse_repetition(seen, path, device, ("path",))
+    if declaration["vsock"]["ssh"]["enable"] and declaration["vsock"]["cid"] is None:
+        raise DeclarationError(f"{prefix}vsock.cid", "is required for vsock.ssh; set it, 3 or more")
+
+
+def _refuse_repetition(seen: Dict[str, str], path: str, entry: Mapping[str, Any], keys: Sequence[str]) -> None:
+    for key in keys:
+        if entry[key] is not None:
+            _refuse_second(seen, f"{path}.{key}", f"{key} {entry[key]}", entry[key], path)
+
+
+def _refuse_second(seen: Dict[str, str], path: str, name: str, value: str, owner: Optional[str] = None) -> None:
+    other = seen.setdefault(name, owner or path)
+    if other != (owner or path):
+        raise DeclarationError(path, f"{value!r} is already that of {other}; use another one")

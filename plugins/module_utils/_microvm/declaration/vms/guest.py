@@ -1,0 +1,119 @@
+# Copyright (c) 2026 microvm.fleet contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""What a guest is told without rebuilding its image: systemd credentials and kernel parameters.
+
+The names and their effects are those of systemd.system-credentials(7). The initrd of our images does the same for a
+systemd that is too old to know one of them.
+
+Guests find a disk by its serial where the hypervisor has serials, else by its place (``by_serial``).
+"""
+
+from __future__ import annotations
+
+from typing import Any, Dict, List, Mapping, Optional
+
+from ..identity import STORE_SERIAL, volume_serial
+from .parse import Declaration
+
+NINE_P_MESSAGE_SIZE = 512 * 1024
+"""Bytes of one 9p message: Linux' default (128 KiB at most) makes large reads slow."""
+
+
+def credentials(declaration: Declaration, by_serial: bool) -> Dict[str, str]:
+    """Credential names and texts; empty where the guest is not configured by us."""
+    guest = declaration["guest"]
+    if not guest["enable"]:
+        return {}
+    texts = {
+        "system.hostname": guest["hostname"],
+        "system.machine_id": declaration["machine_id"],
+        "ssh.authorized_keys.root": _lines(guest["authorized_keys"]),
+        "fstab.extra": _lines(_mounts(declaration, by_serial)),
+    }
+    for index, (interface, network) in enumerate(zip(declaration["interfaces"], guest["networks"])):
+        texts[f"network.network.10-if{index}"] = _network(interface, network)
+    # What the user gives under the same name is what is meant.
+    return {name: text for name, text in texts.items() if text and name not in declaration["credential_files"]}
+
+
+def kernel_parameters(declaration: Declaration, by_serial: bool) -> List[str]:
+    """How the initrd of our images finds its disks; then the user's own parameters."""
+    own = _disk_parameters(declaration, by_serial) if declaration["image"] else []
+    return own + list(declaration["kernel_params"])
+
+
+def disk_serial(declaration: Declaration, volume: Mapping[str, Any]) -> Optional[str]:
+    """The serial of a volume: the declared one, or a derived one where the guest needs it to find the disk."""
+    needed = declaration["guest"]["enable"] or (declaration["image"] and volume["mount_point"] == "/")
+    return volume["serial"] or (volume_serial(volume["image"]) if needed else None)
+
+
+def disk_names(declaration: Declaration) -> List[str]:
+    """What Linux calls the volumes: in the order of the disks, the root disk first."""
+    first = 1 if declaration["store_disk"] else 0
+    return [_disk_name(first + index) for index in range(len(declaration["volumes"]))]
+
+
+def _disk_name(index: int) -> str:
+    """``vda`` to ``vdz``, then ``vdaa``."""
+    letters = ""
+    index += 1
+    while index:
+        index, remainder = divmod(index - 1, 26)
+        letters = chr(ord("a") + remainder) + letters
+    return f"vd{letters}"
+
+
+def _disk_parameters(declaration: Declaration, by_serial: bool) -> List[str]:
+    store = STORE_SERIAL if by_serial else "/dev/vda"
+    parameters = [f"microvm.store={store}", f"microvm.store_type={declaration['store_disk_type']}"]
+    for volume, name in zip(declaration["volumes"], disk_names(declaration)):
+        if volume["mount_point"] == "/":
+            disk = disk_serial(declaration, volume) if by_serial else f"/dev/{name}"
+            parameters.append(f"microvm.overlay={disk}")
+    return parameters
+
+
+def _mounts(declaration: Declaration, by_serial: bool) -> List[str]:
+    """Lines of fstab(5)."""
+    lines = []
+    for volume, name in zip(declaration["volumes"], disk_names(declaration)):
+        if volume["mount_point"] not in (None, "/"):
+            options = "ro" if volume["read_only"] else "defaults"
+            # An image that has grown: its file system follows, where the host could not do it.
+            options += ",x-systemd.growfs" if volume["fs_type"] in ("xfs", "btrfs") and options != "ro" else ""
+            serial = disk_serial(declaration, volume)
+            device = f"/dev/disk/by-id/virtio-{serial}" if by_serial else f"/dev/{name}"
+            lines.append(f"{device} {_escape(volume['mount_point'])} {volume['fs_type']} {options} 0 2")
+    return lines + [_mount(share) for share in declaration["shares"] if share["mount_point"] is not None]
+
+
+def _mount(share: Mapping[str, Any]) -> str:
+    options = "ro" if share["read_only"] else "defaults"
+    if share["proto"] == "9p":
+        options += f",trans=virtio,version=9p2000.L,msize={NINE_P_MESSAGE_SIZE}"
+    return f"{_escape(share['tag'])} {_escape(share['mount_point'])} {share['proto']} {options} 0 0"
+
+
+def _escape(path: str) -> str:
+    """Blanks and backslashes as fstab(5) writes them."""
+    return path.replace("\\", "\\134").replace(" ", "\\040").replace("#", "\\043")
+
+
+def _network(interface: Mapping[str, Any], network: Mapping[str, Any]) -> str:
+    """A systemd.network(5) file; the interface is told by its address, since its name is the guest's affair."""
+    lines = ["[Match]", f"MACAddress={interface['mac']}", "", "[Network]"]
+    lines += [f"DHCP={'yes' if network['dhcp'] else 'no'}"]
+    lines += [f"Address={address}" for address in network["addresses"]]
+    lines += [f"Gateway={network['gateway']}"] if network["gateway"] else []
+    lines += [f"DNS={server}" for server in network["dns"]]
+    if network["dhcp"]:
+        # Leases are declared by MAC address; a server of systemd 252 looks for them by the identifier alone.
+        lines += ["", "[DHCPv4]", "ClientIdentifier=mac"]
+    return _lines(lines)
+
+
+def _lines(lines: List[str]) -> str:
+    return "".join(f"{line}\n" for line in lines)

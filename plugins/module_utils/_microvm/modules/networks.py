@@ -1,0 +1,23 @@
+# Copyright (c) 2026 microvm.fleet contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""``main()`` of microvm_network."""
+
+from __future__ import annotations
+
+from ..declaration.networks.parse import parse_networks
+from ..resources.networks.reconcile import reconcile_networks
+from .fleet_module import FleetModule
+from .options import NETWORK_MODULE_OPTIONS
+
+
+def run_network() -> None:
+    """Reconcile and say what came of it."""
+    module = FleetModule(NETWORK_MODULE_OPTIONS, lambda parameters: parse_networks(parameters["networks"]))
+    outcome = module.attempt(lambda parameters, check_mode: reconcile_networks(parameters["networks"], check_mode))
+    for network in outcome["kept"]:
+        module.warn(
+            f"network {network} is no longer declared, and stays while MicroVMs are on its bridge; "
+            "stop them and run this again"
+        )
+    module.exit_json(**outcome)

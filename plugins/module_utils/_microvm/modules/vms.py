@@ -1,0 +1,63 @@
+# Copyright (c) 2026 microvm.fleet contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""The modules' ``main()``: Ansible's side of reconcile and of what is known."""
+
+from __future__ import annotations
+
+from typing import Any, Dict, Mapping
+
+from ..operations.info import inform
+from ..operations.reconcile import Request, parse, reconcile
+from ..resources.vms.state import Places
+from ..schema.options import Options
+from .fleet_module import FleetModule
+from .options import COMMON_OPTIONS, INFO_MODULE_OPTIONS, VM_MODULE_OPTIONS, VMS_MODULE_OPTIONS
+
+
+def run_vm() -> None:
+    """``main()`` of microvm_vm."""
+    _run(VM_MODULE_OPTIONS)
+
+
+def run_vms() -> None:
+    """``main()`` of microvm_vms."""
+    _run(VMS_MODULE_OPTIONS)
+
+
+def run_info() -> None:
+    """``main()`` of microvm_info."""
+    module = FleetModule(INFO_MODULE_OPTIONS, lambda parameters: None)
+    module.exit_json(**module.attempt(_inform))
+
+
+def _inform(parameters: Mapping[str, Any], _check_mode: bool) -> Dict[str, Any]:
+    return {"changed": False, "vms": inform(Places(parameters["state_dir"]), parameters["names"])}
+
+
+def _run(options: Options) -> None:
+    """Reconcile and say what came of it."""
+    module = FleetModule(options, lambda parameters: parse(request(parameters, False)))
+    outcome = module.attempt(_reconcile)
+    failures = [f"{one['name']}: {one['msg']}" for one in outcome["vms"] if one["failed"]]
+    if failures:
+        module.fail_json(msg="\n\n".join(failures), **outcome)
+    module.exit_json(**outcome)
+
+
+def _reconcile(parameters: Mapping[str, Any], check_mode: bool) -> Dict[str, Any]:
+    return reconcile(request(parameters, check_mode))
+
+
+def request(parameters: Mapping[str, Any], check_mode: bool) -> Request:
+    """The parameters of either module as a request."""
+    images = parameters.get("images") or ()
+    common = {"images": images, "state_dir": parameters["state_dir"], "check_mode": check_mode}
+    if "vms" in parameters:
+        own = {key: parameters[key] for key in ("vms", "state", "parallel", "preflight", "purge")}
+        own["bridges"] = parameters["bridges"] or ()
+        return Request(**own, **common)
+    others = {option.name for option in COMMON_OPTIONS}
+    vm = {key: value for key, value in parameters.items() if key not in others}
+    return Request(vms=[vm], path="", **common)

@@ -1,0 +1,141 @@
+# Copyright (c) 2026 microvm.fleet contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""All that is known of the MicroVMs of a host, for people and for templates."""
+
+from __future__ import annotations
+
+import ipaddress
+import os
+from typing import Any, Dict, Iterable, List, Optional, Sequence
+
+from ..declaration.accounts import SHARED, account
+from ..declaration.names import BOOTED_LINK, CURRENT_LINK, unit_name
+from ..declaration.vms.parse import Declaration
+from ..host import files, systemd
+from ..host.commands import HostError
+from ..host.records import Record
+from ..resources.vms.state import LINKS, Places, declared
+
+HYPERVISOR_FILE = "share/microvm/hypervisor"
+CONTEXT_IDENTIFIER_FILE = "share/microvm/vsock-cid"
+
+Information = Dict[str, Any]
+
+
+def names(places: Places) -> List[str]:
+    """MicroVMs of the state directory: those that are recorded, and whatever else has a ``current`` there."""
+    records = (places.records.read(name) for name in places.records.names())
+    ours = [one.name for one in records if one and one.generations and one.state_directory == places.state_directory]
+    return sorted({*ours, *_with_current(places)})
+
+
+def _with_current(places: Places) -> List[str]:
+    try:
+        found = [entry.name for entry in os.scandir(places.state_directory) if entry.is_dir(follow_symlinks=False)]
+    except FileNotFoundError:
+        return []
+    return [name for name in found if files.link_target(places.state(name, CURRENT_LINK)) is not None]
+
+
+def inform(places: Places, asked: Optional[Sequence[str]] = None) -> List[Information]:
+    """One entry for each MicroVM, sorted by name; ``asked`` are those of interest, all by default.
+
+    What the host does not have is left out. Raises HostError where whoever asks may not look.
+    """
+    found = [name for name in names(places) if asked is None or name in asked]
+    units = systemd.show([unit_name(name) for name in found])
+    return [_inform(name, places, units[unit_name(name)]) for name in found]
+
+
+def _inform(name: str, places: Places, unit: systemd.Unit) -> Information:
+    check_access(places.state(name))
+    record = places.records.read(name)
+    targets = {link: files.link_target(places.state(name, link)) for link in LINKS}
+    links = {link: (places.store.owns(target) or target) if target else None for link, target in targets.items()}
+    declaration = declared(places.store, links[CURRENT_LINK])
+    return {
+        "name": name,
+        "foreign": record is None,
+        **_of_unit(unit),
+        **links,
+        **_of_generations(record, places, links[CURRENT_LINK], links[BOOTED_LINK]),
+        # Between two starts nothing is booted, and the next one is on its way.
+        "restart_pending": unit.running and links[BOOTED_LINK] not in (None, links[CURRENT_LINK]),
+        "unit": unit_name(name),
+        "state_directory": places.state(name),
+        "volumes": _volumes(record, places),
+        "hypervisor": places.store.read(links[CURRENT_LINK] or "", HYPERVISOR_FILE).strip() or None,
+        "user": (account(declaration) if declaration else SHARED).user,
+        "addresses": addresses(declaration) if declaration else [],
+        "vsock_cid": _number(places.store.read(links[CURRENT_LINK] or "", CONTEXT_IDENTIFIER_FILE)),
+        "declaration": declaration,
+    }
+
+
+def check_access(directory: str) -> None:
+    """Raises HostError where whoever asks may not look into a state directory."""
+    if os.path.isdir(directory) and not os.access(directory, os.R_OK | os.X_OK):
+        raise HostError(f"{directory} is closed to this user; ask as root")
+
+
+def _of_unit(unit: systemd.Unit) -> Information:
+    return {
+        "state": unit.active_state,
+        "sub_state": unit.sub_state,
+        "result": unit.result,
+        "autostart": unit.enabled,
+        "restarts": int(unit.restarts),
+        "process": int(unit.process) or None,
+        "memory": _number(unit.memory),
+        "active_since": unit.active_since if unit.active_state == "active" and unit.active_since else None,
+    }
+
+
+def _number(text: str) -> Optional[int]:
+    """What systemd says where it does not count is no number."""
+    return int(text) if text.strip().isdigit() else None
+
+
+def _of_generations(
+    record: Optional[Record], places: Places, current: Optional[str], booted: Optional[str]
+) -> Information:
+    kept = record.generations if record else ()
+    numbers = {one.package: one.number for one in kept}
+    return {
+        "generation": numbers.get(current or ""),
+        "booted_generation": numbers.get(booted or ""),
+        "generations": [
+            {
+                "number": one.number,
+                "package": one.package,
+                "bad": one.bad,
+                "current": one.package == current,
+                "booted": one.package == booted,
+                "installed": os.path.isdir(places.store.path(one.package)),
+            }
+            for one in kept
+        ],
+        "bad_generations": [one.number for one in kept if one.bad],
+    }
+
+
+def _volumes(record: Optional[Record], places: Places) -> List[Information]:
+    paths = [(image, places.state(record.name, image)) for image in record.volumes] if record else []
+    return [{"image": image, "path": path, "size": _size(path)} for image, path in paths]
+
+
+def _size(path: str) -> Optional[int]:
+    """Bytes, holes included; ``None`` for an image that no start has made yet."""
+    try:
+        return os.stat(path).st_size
+    except OSError:
+        return None
+
+
+def addresses(declaration: Declaration) -> List[str]:
+    """The guest's static ones that the host can reach."""
+    guest: Iterable[Any] = zip(declaration["interfaces"], declaration["guest"]["networks"])
+    networks = (network for interface, network in guest if interface["type"] != "user")
+    return [str(ipaddress.ip_interface(one).ip) for network in networks for one in network["addresses"]]

@@ -1,0 +1,178 @@
+# Copyright (c) 2026 microvm.fleet contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""The one way from declarations to a host in that state; both modules and the command take it."""
+
+from __future__ import annotations
+
+import os
+import platform
+import time
+from dataclasses import dataclass, replace
+from typing import Any, Dict, List, Mapping, Sequence
+
+from ..declaration.names import STATE_DIRECTORY
+from ..declaration.vms.parse import Declaration, image_path, parse_vms
+from ..host.accelerator import accelerator
+from ..host.locks import locked
+from ..host.versions import installed_version
+from ..hypervisors.interface import HostFacts
+from ..resources.vms import preflight
+from ..resources.vms.apply import Job, Outcome, apply
+from ..resources.vms.plan import Clock, Plan, plan
+from ..resources.vms.plan_removal import Removal, plan_removal, plan_stop
+from ..resources.vms.settings import environment, unit_settings
+from ..resources.vms.state import Observed, Places, Wanted, observe, recorded_beside
+from ..runner.render import programs, render
+from ..schema.errors import DeclarationError
+from .report import diff, result
+
+
+@dataclass(frozen=True)
+class Request:
+    """What is asked for."""
+
+    vms: Sequence[Mapping[str, Any]]
+    images: Sequence[Mapping[str, Any]] = ()
+    state: str = "started"
+    """State of the MicroVMs that have none of their own."""
+    state_dir: str = STATE_DIRECTORY
+    parallel: int = 4
+    check_mode: bool = False
+    preflight: bool = False
+    purge: str = "report"
+    """What becomes of MicroVMs of ours that are not among ``vms``: ``report``, ``stop`` or ``remove``."""
+    bridges: Sequence[str] = ()
+    """Those that will be there when the MicroVMs start."""
+    path: str = "vms"
+    """Begins the paths in error messages; empty for a single MicroVM."""
+
+    def place(self, index: int) -> str:
+        """The path of one MicroVM."""
+        return f"{self.path}[{index}]" if self.path else ""
+
+
+def parse(request: Request, installed: Sequence[Mapping[str, Any]] = ()) -> List[Declaration]:
+    """The declarations, each with its state; ``installed`` is what the host has beside. Raises DeclarationError."""
+    vms = [{**vm, "state": vm.get("state") or request.state} if isinstance(vm, Mapping) else vm for vm in request.vms]
+    try:
+        return parse_vms(vms, request.images, request.path, installed)
+    except DeclarationError as error:
+        # The singular module's user knows of no list.
+        path = error.path if request.path else error.path.partition("].")[2]
+        raise DeclarationError(path, error.message) from None
+
+
+def reconcile(request: Request) -> Dict[str, Any]:
+    """Bring a host into the declared state, or say what that would mean.
+
+    Returns ``changed``, ``vms`` (a result for each) and ``diff``. Raises DeclarationError and HostError before
+    anything has changed; what goes wrong later stands in the results.
+    """
+    places = Places(request.state_dir)
+    declarations = parse(request, recorded_beside(places, [str(vm.get("name")) for vm in request.vms]))
+    _check_host(request, declarations)
+    if request.preflight:
+        return {"changed": False, "vms": [], "diff": []}
+    wanted = [_want(request, index, declaration) for index, declaration in enumerate(declarations)]
+    names = [one.name for one in wanted]
+    undeclared = _undeclared(request, names, places)
+    if request.check_mode:
+        return _reconcile(request, wanted, undeclared, places)
+    with locked([*names, *(undeclared if request.purge != "report" else ())]):
+        return _reconcile(request, wanted, undeclared, places)
+
+
+def _undeclared(request: Request, names: Sequence[str], places: Places) -> List[str]:
+    """MicroVMs of ours in the same state directory that the run says nothing of; the singular module says nothing of
+    any other."""
+    if not request.path:
+        return []
+    records = (places.records.read(name) for name in places.records.names() if name not in names)
+    return [one.name for one in records if one and one.generations and one.state_directory == request.state_dir]
+
+
+def _check_host(request: Request, declarations: Sequence[Declaration]) -> None:
+    placed = [(request.place(index), one) for index, one in enumerate(declarations) if one["state"] != "absent"]
+    running = [(path, one) for path, one in placed if one["state"] in ("started", "restarted")]
+    preflight.check_host(running)
+    preflight.check_units(placed)
+    needed = {path: programs(one, _facts(one, path), path) for path, one in placed}
+    if request.preflight or request.check_mode:
+        # Images, packages and bridges may be what the same run is about to bring.
+        directories = tuple(f"{image_path(image)}/" for image in request.images)
+        preflight.check_files(placed, request.state_dir, awaited=lambda file: file.startswith(directories))
+        if request.preflight:
+            preflight.check_interfaces(placed, request.bridges)
+        return
+    preflight.check_files(placed, request.state_dir, awaited=lambda file: False)
+    preflight.check_installed(placed, needed)
+
+
+def _facts(declaration: Declaration, path: str) -> HostFacts:
+    """Enough to see whether the hypervisor can do what is declared; what `auto` comes to is found out later."""
+    accel = declaration["accel"]
+    if accel == "kvm" and not os.path.exists("/dev/kvm"):
+        raise DeclarationError(f"{path}.accel", "this host has no /dev/kvm; say auto or tcg, or load its module")
+    return _host_facts(declaration, accel, path)
+
+
+def _host_facts(declaration: Declaration, accel: str, path: str) -> HostFacts:
+    facts = HostFacts(platform.machine(), accel)
+    version = installed_version(programs(declaration, facts, path)[0])
+    return replace(facts, versions={declaration["hypervisor"]: version} if version else {})
+
+
+def _want(request: Request, index: int, declaration: Declaration) -> Wanted:
+    if declaration["state"] == "absent":
+        return Wanted(declaration, "absent", None)
+    accel = declaration["accel"]
+    if accel == "auto":
+        accel = accelerator(declaration["kernel"], request.check_mode)
+    package = render(declaration, _host_facts(declaration, accel, request.place(index)), request.place(index))
+    return Wanted(
+        declaration,
+        declaration["state"],
+        package,
+        unit_settings(declaration),
+        environment(declaration),
+    )
+
+
+def _reconcile(request: Request, wanted: Sequence[Wanted], undeclared: Sequence[str], places: Places) -> Dict[str, Any]:
+    purged = [_purge(name, request.purge) for name in undeclared] if request.purge != "report" else []
+    observed = observe(places, [*wanted, *purged])
+    clock = _clock()
+    jobs = [Job(one, _plan(request, index, observed[one.name], one, clock)) for index, one in enumerate(wanted)]
+    how = plan_stop if request.purge == "stop" else plan_removal
+    jobs += [Job(one, how(observed[one.name])) for one in purged]
+    diffs = [diff(job.plan, observed[job.plan.name], job.wanted, places) for job in jobs if job.plan.changed]
+    outcomes: Dict[str, Outcome] = {}
+    if not request.check_mode:
+        outcomes = apply(jobs, places, request.parallel)
+    results = [result(job.plan, job.wanted, outcomes.get(job.plan.name, Outcome())) for job in jobs]
+    return {
+        "changed": any(job.plan.changed for job in jobs),
+        "vms": results,
+        "undeclared": list(undeclared),
+        "diff": diffs,
+    }
+
+
+def _plan(request: Request, index: int, observed: Observed, wanted: Wanted, clock: Clock) -> Plan:
+    path = request.place(index)
+    if wanted.package is None:
+        asked = wanted.declaration["on_absent"]
+        return plan_removal(observed, Removal(asked["volumes"], tuple(asked["confirm"])), path)
+    return plan(observed, wanted, path, clock)
+
+
+def _purge(name: str, how: str) -> Wanted:
+    declaration = parse_vms([{"name": name, "state": "absent"}])[0]
+    return Wanted(declaration, "stopped" if how == "stop" else "absent", None)
+
+
+def _clock() -> Clock:
+    now = time.localtime()
+    return Clock(now.tm_hour * 60 + now.tm_min)

@@ -1,0 +1,87 @@
+# Copyright (c) 2026 microvm.fleet contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""What a run tells: results, always of the same shape, and diffs."""
+
+from __future__ import annotations
+
+from typing import Any, Dict, List, Optional
+
+from ..declaration.names import unit_name
+from ..resources.vms.apply import Outcome
+from ..resources.vms.plan import Plan
+from ..resources.vms.state import Observed, Places, Wanted
+from ..runner.package import COMMAND_LINE_FILE, DECLARATION_FILE
+
+
+def result(plan: Plan, wanted: Wanted, outcome: Outcome) -> Dict[str, Any]:
+    """One entry of the modules' ``vms``."""
+    return {
+        "name": plan.name,
+        "state": wanted.state,
+        "changed": plan.changed,
+        "actions": [str(step) for step in plan.steps],
+        "package": plan.package,
+        "previous_package": plan.previous,
+        "generation": _generation(plan),
+        "restart_pending": plan.restart_pending,
+        "consequence": plan.consequence,
+        "changes": [{"option": change.path, "cost": change.cost} for change in plan.changes],
+        "refused_package": plan.refused,
+        "rolled_back": outcome.rolled_back,
+        "address": wanted.declaration["ready"]["address"],
+        "unit": unit_name(plan.name),
+        "ready_after": None if outcome.ready_after is None else round(outcome.ready_after, 1),
+        "kept": list(plan.kept),
+        "failed": outcome.error is not None,
+        "msg": outcome.error or "",
+    }
+
+
+def _generation(plan: Plan) -> Optional[int]:
+    known = plan.record.generation(plan.package) if plan.record and plan.package else None
+    return known.number if known else None
+
+
+def diff(plan: Plan, observed: Observed, wanted: Wanted, places: Places) -> Dict[str, str]:
+    """Before and after of one MicroVM, for people."""
+    return {
+        "before_header": f"MicroVM {plan.name}",
+        "after_header": f"MicroVM {plan.name} (for the guest: {plan.consequence})",
+        "before": _before(observed, places),
+        "after": _after(plan, wanted) + _consequences(plan),
+    }
+
+
+def _consequences(plan: Plan) -> str:
+    """What the change costs, and what will be done."""
+    lines = [f"changes: {change}" for change in plan.changes]
+    if plan.recreate:
+        lines.append(f"note: what exists keeps its {', '.join(plan.recreate)}; only what is made anew has the new one")
+    if plan.refused:
+        lines.append(f"note: {plan.refused} was rolled back from and marked bad; it is not installed again")
+    return "".join(f"{line}\n" for line in (*lines, *(f"step: {step}" for step in plan.steps)))
+
+
+def _before(observed: Observed, places: Places) -> str:
+    if not observed.exists:
+        return ""
+    texts = [places.store.read(observed.current, file) for file in _SHOWN] if observed.current else []
+    return _describe(observed.unit.running, observed.unit.enabled, observed.current, texts)
+
+
+def _after(plan: Plan, wanted: Wanted) -> str:
+    if wanted.package is None:
+        return "".join(f"kept: {entry}\n" for entry in plan.kept)
+    texts = [wanted.package.files[file].content.decode() for file in _SHOWN]
+    running = wanted.state in ("started", "restarted")
+    return _describe(running, wanted.declaration["autostart"], plan.package, texts)
+
+
+_SHOWN = (DECLARATION_FILE, COMMAND_LINE_FILE)
+
+
+def _describe(running: bool, autostart: bool, package: Optional[str], texts: List[str]) -> str:
+    lines = [f"running: {running}", f"autostart: {autostart}", f"package: {package}"]
+    return "\n".join(lines) + "\n" + "".join(texts)

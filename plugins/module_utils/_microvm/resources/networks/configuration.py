@@ -1,0 +1,173 @@
+# Copyright (c) 2026 microvm.fleet contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""The files that make networks: for systemd-networkd, for nftables, for systemd, for the kernel. Pure."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from typing import Any, Dict, Iterator, List, Mapping, Optional, Sequence
+
+from ...declaration.identity import TAP_PREFIX
+from ...declaration.names import CONFIGURATION_DIRECTORY, NETWORK_UNIT, UNIT_DIRECTORY
+from ...declaration.networks.parse import Network, subnet
+from ...runner.package import DIGEST_LENGTH
+
+NETWORKD_DIRECTORY = "/etc/systemd/network"
+RECORD = f"{CONFIGURATION_DIRECTORY}/networks.json"
+"""What was asked for: tells the next run what a network was that is no longer declared."""
+RULES = f"{CONFIGURATION_DIRECTORY}/network.nft"
+SYSCTLS = "/etc/sysctl.d/50-microvm-fleet.conf"
+UNIT = f"{UNIT_DIRECTORY}/{NETWORK_UNIT}"
+TABLE = "microvm_fleet"
+"""Of nftables. All that we filter and translate is in it."""
+
+_TAPS = f"{NETWORKD_DIRECTORY}/49-microvm-taps.network"
+_BRIDGE = f"{NETWORKD_DIRECTORY}/50-microvm-%s.%s"
+_BRIDGE_FILE = re.compile(rf"{NETWORKD_DIRECTORY}/50-microvm-(.+)\.(netdev|network)")
+
+_HEADER = "# Written by microvm.fleet; changes here are lost.\n"
+
+_TAPS_TEXT = f"""\
+# Taps are made and removed with their MicroVMs.
+[Match]
+Name={TAP_PREFIX}*
+
+[Link]
+Unmanaged=yes
+"""
+
+_UNIT_TEXT = f"""\
+[Unit]
+Description=Rules of the networks of MicroVMs
+DefaultDependencies=no
+Wants=network-pre.target
+Before=network-pre.target shutdown.target
+Conflicts=shutdown.target
+# Which flushes all rules, ours with them, whenever it loads its own.
+After=nftables.service
+PartOf=nftables.service
+ReloadPropagatedFrom=nftables.service
+
+[Service]
+Type=oneshot
+RemainAfterExit=yes
+ExecStart=/usr/sbin/nft -f {RULES}
+ExecReload=/usr/sbin/nft -f {RULES}
+# Somebody may have flushed all rules.
+ExecStop=-/usr/sbin/nft delete table ip {TABLE}
+
+[Install]
+WantedBy=multi-user.target
+"""
+
+# One transaction: the old rules are in force until the new ones are. Guests behind address translation are answered,
+# and not reached from elsewhere; what leaves their bridge has an address of its subnet. Without translation nothing
+# goes in or out, whether or not the host forwards packets for other reasons.
+_RULES_TEXT = """\
+table ip {table}
+delete table ip {table}
+table ip {table} {{
+    comment "{digest}"
+{rules}}}
+"""
+
+_CHAIN = """\
+    chain {name} {{
+        type {type}; policy accept;
+{lines}    }}
+"""
+
+_CLOSED = """\
+        iifname "{bridge}" oifname != "{bridge}" drop
+        oifname "{bridge}" iifname != "{bridge}" drop
+"""
+
+_TRANSLATED = """\
+        iifname "{bridge}" ip saddr != {subnet} drop
+        oifname "{bridge}" iifname != "{bridge}" ct state != {{ established, related }} drop
+"""
+
+_POSTROUTING = """\
+        ip saddr {subnet} oifname != "{bridge}" masquerade
+"""
+
+
+def configuration(networks: Sequence[Network]) -> Dict[str, str]:
+    """Content of every file, by path; empty where there is no network."""
+    texts: Dict[str, str] = {}
+    for network in networks:
+        texts[_BRIDGE % (network["name"], "netdev")] = f"[NetDev]\nName={network['name']}\nKind=bridge\n"
+        texts[_BRIDGE % (network["name"], "network")] = _network(network)
+    if networks:
+        texts.update({_TAPS: _TAPS_TEXT, RULES: rules(networks), UNIT: _UNIT_TEXT})
+    if any(network["nat"] for network in networks):
+        texts[SYSCTLS] = "net.ipv4.ip_forward = 1\n"
+    texts = {path: _HEADER + text for path, text in texts.items()}
+    if networks:
+        texts[RECORD] = json.dumps(list(networks), indent=2, sort_keys=True) + "\n"
+    return dict(sorted(texts.items()))
+
+
+def recorded(files: Mapping[str, str]) -> List[Network]:
+    """The networks that files were made of."""
+    return list(json.loads(files[RECORD])) if RECORD in files else []
+
+
+def is_ours(path: str) -> bool:
+    """Whether a file is one of ``configuration``, of whatever networks."""
+    return path in (_TAPS, RECORD, RULES, SYSCTLS, UNIT) or bridge_of(path) is not None
+
+
+def bridge_of(path: str) -> Optional[str]:
+    """The network that a file of systemd-networkd is about; ``None`` for every other file."""
+    match = _BRIDGE_FILE.fullmatch(path)
+    return match.group(1) if match else None
+
+
+def rules_digest(text: str) -> Optional[str]:
+    """What tells one set of rules from another, from their file or from what `nft list table` prints."""
+    match = re.search(r'^\s*comment "(.*)"$', text, re.MULTILINE)
+    return match.group(1) if match else None
+
+
+def rules(networks: Sequence[Network]) -> str:
+    """The table of nftables (nft(8))."""
+    forward = "".join(_filled(_TRANSLATED if network["nat"] else _CLOSED, network) for network in networks)
+    postrouting = "".join(_filled(_POSTROUTING, network) for network in networks if network["nat"])
+    text = _CHAIN.format(name="forward", type="filter hook forward priority filter", lines=forward)
+    text += _CHAIN.format(name="postrouting", type="nat hook postrouting priority srcnat", lines=postrouting)
+    return _RULES_TEXT.format(table=TABLE, digest=hashlib.sha256(text.encode()).hexdigest()[:DIGEST_LENGTH], rules=text)
+
+
+def _filled(template: str, network: Network) -> str:
+    return template.format(bridge=network["name"], subnet=subnet(network))
+
+
+def _network(network: Network) -> str:
+    """A systemd.network(5) file."""
+    lines = [
+        *("[Match]", f"Name={network['name']}", "", "[Network]", f"Address={network['address']}"),
+        # A bridge has no carrier until its first MicroVM runs.
+        *("ConfigureWithoutCarrier=yes", "IPv6AcceptRA=no"),
+        f"DHCPServer={'yes' if network['dhcp_server'] is not None else 'no'}",
+        *("", "[Link]", "RequiredForOnline=no"),
+    ]
+    if network["dhcp_server"] is not None:
+        lines += ["", "[DHCPServer]", *_dhcp_server(network["dhcp_server"])]
+    for lease in network["leases"]:
+        lines += ["", "[DHCPServerStaticLease]", f"MACAddress={lease['mac']}", f"Address={lease['address']}"]
+    return "".join(f"{line}\n" for line in lines)
+
+
+def _dhcp_server(server: Dict[str, Any]) -> Iterator[str]:
+    if server["pool_offset"] is not None:
+        yield f"PoolOffset={server['pool_offset']}"
+    if server["pool_size"] is not None:
+        yield f"PoolSize={server['pool_size']}"
+    servers: List[str] = server["dns"] or []
+    if servers:
+        yield f"DNS={' '.join(servers)}"

@@ -1,0 +1,63 @@
+# Copyright (c) 2026 microvm.fleet contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""What a change of a declaration costs a MicroVM that runs: nothing, live, restart, recreate. Pure.
+
+The option table says it of each option (``Option.cost``).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Iterator, Mapping, Optional, Tuple
+
+from ...declaration.vms.options import PACKAGE_OPTIONS
+from ...declaration.vms.parse import Declaration
+from ...schema.compaction import compact, complete
+from ...schema.options import LIVE, RESTART, Option, Options
+
+
+@dataclass(frozen=True)
+class Change:
+    """One option that differs, by its path (``volumes[0].size``)."""
+
+    path: str
+    cost: str
+
+    def __str__(self) -> str:
+        return f"{self.path} ({self.cost})"
+
+
+def normal(declaration: Declaration) -> Declaration:
+    """As a package records it, and as it is read back."""
+    return complete(PACKAGE_OPTIONS, compact(PACKAGE_OPTIONS, declaration))
+
+
+def changes(before: Optional[Declaration], after: Declaration) -> Tuple[Change, ...]:
+    """What differs between a recorded declaration and another one; nothing where none was recorded."""
+    return () if before is None else tuple(_differences(PACKAGE_OPTIONS, before, normal(after), ""))
+
+
+def is_live(found: Tuple[Change, ...]) -> bool:
+    """Whether all of them, and there are some, can be told a MicroVM that runs."""
+    return bool(found) and all(change.cost == LIVE for change in found)
+
+
+def _differences(
+    options: Options, before: Mapping[str, Any], after: Mapping[str, Any], prefix: str
+) -> Iterator[Change]:
+    for option in options:
+        old, new, path = before.get(option.name), after.get(option.name), f"{prefix}{option.name}"
+        if old != new:
+            yield from _inside(option, old, new, path)
+
+
+def _inside(option: Option, old: Any, new: Any, path: str) -> Iterator[Change]:
+    if option.suboptions and isinstance(old, Mapping) and isinstance(new, Mapping):
+        yield from _differences(option.suboptions, old, new, f"{path}.")
+    elif option.suboptions and isinstance(old, list) and isinstance(new, list) and len(old) == len(new):
+        for index, (one, other) in enumerate(zip(old, new)):
+            yield from _differences(option.suboptions, one, other, f"{path}[{index}].")
+    else:
+        yield Change(path, RESTART if option.suboptions else option.cost)

@@ -1,0 +1,126 @@
+# Copyright (c) 2026 microvm.fleet contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""How a MicroVM is taken away: exactly what was recorded, and no volume unless its owner says so. Pure."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Iterable, Iterator, Optional, Sequence, Tuple
+
+from ...declaration.names import OWN_ENTRIES, unit_name
+from ...host.records import Record
+from ...schema.errors import DeclarationError
+from ..steps import Step
+from .plan import Action, Plan, refuse_elsewhere
+from .state import Observed
+
+
+@dataclass(frozen=True)
+class Removal:
+    """What is asked for: ``on_absent`` of a declaration."""
+
+    volumes: str = "keep"
+    confirm: Tuple[str, ...] = ()
+
+
+def plan_stop(observed: Observed) -> Plan:
+    """Of a MicroVM that is no longer declared: it neither runs nor starts with the host."""
+    unit = unit_name(observed.name)
+    steps = [Step(Action.DISABLE, unit)] if observed.unit.enabled else []
+    steps += [Step(Action.STOP, unit)] if observed.is_up else []
+    return Plan(observed.name, tuple(steps), observed.current, observed.current, False, observed.record)
+
+
+def plan_removal(observed: Observed, removal: Removal = Removal(), path: str = "") -> Plan:
+    """Raises DeclarationError, below ``path``, for a volume that would be deleted and is not named, and for a MicroVM
+    that is somebody else's."""
+    prefix = f"{path}." if path else ""
+    if observed.foreign is not None:
+        raise DeclarationError(
+            f"{prefix}name",
+            f"the MicroVM {observed.name!r} was not installed by this collection (current -> {observed.foreign}); "
+            "remove it in the way in which it was installed",
+        )
+    refuse_elsewhere(observed, path)
+    volumes = observed.volumes
+    if removal.volumes == "delete":
+        _refuse_unnamed(volumes, removal.confirm, f"{prefix}on_absent.confirm")
+    gone = volumes if removal.volumes != "keep" else ()
+    # Of one in a subdirectory, that one stays.
+    leaving = {volume for volume in gone if volume in observed.entries}
+    kept = tuple(entry for entry in observed.entries if not _is_ours(entry, observed) and entry not in leaving)
+    left = tuple(volume for volume in volumes if volume not in gone)
+    record = _of_kept(observed, left, bool(kept or left or observed.full_directories))
+    clearing = _clear(observed, kept, leaving, record)
+    steps = (*_stop(observed), *_volume_steps(removal.volumes, gone), *clearing)
+    return Plan(observed.name, steps, None, observed.current, False, record, kept)
+
+
+def _of_kept(observed: Observed, volumes: Tuple[str, ...], has_data: bool) -> Optional[Record]:
+    """What is remembered of a MicroVM that has left data: whose they are, so that they can still go by name."""
+    if observed.record is None or not has_data:
+        return None
+    state, directories = observed.record.state_directory, observed.full_directories
+    return Record(observed.name, state, user=observed.record.user, directories=directories, volumes=volumes)
+
+
+def _refuse_unnamed(volumes: Sequence[str], confirmed: Sequence[str], path: str) -> None:
+    missing = [image for image in volumes if image not in confirmed]
+    if missing:
+        raise DeclarationError(path, f"does not name {', '.join(missing)}; name every volume that may be deleted")
+    unknown = [image for image in confirmed if image not in volumes]
+    if unknown and volumes:
+        raise DeclarationError(path, f"{', '.join(unknown)} is no volume of this MicroVM ({', '.join(volumes)})")
+
+
+def _volume_steps(what: str, volumes: Sequence[str]) -> Iterator[Step[Action]]:
+    action = Action.ARCHIVE_VOLUME if what == "archive" else Action.DELETE_VOLUME
+    for volume in volumes:
+        yield Step(action, volume)
+
+
+def _stop(observed: Observed) -> Iterator[Step[Action]]:
+    unit = unit_name(observed.name)
+    if observed.unit.enabled:
+        yield Step(Action.DISABLE, unit)
+    if observed.is_up or observed.unit.active_state == "failed":
+        yield Step(Action.STOP, unit)
+    if observed.unit.stale and not observed.drop_ins:
+        # A run was killed before it could tell systemd.
+        yield Step(Action.READ_SETTINGS, unit)
+    # Later: they say under whose name it is stopped.
+    for template in sorted(observed.drop_ins):
+        yield Step(Action.REMOVE_DROP_IN, template.replace("@", f"@{observed.name}"))
+
+
+def _clear(
+    observed: Observed, kept: Sequence[str], leaving: Iterable[str], remembered: Optional[Record]
+) -> Iterator[Step[Action]]:
+    name, record = observed.name, observed.record
+    for entry in observed.entries:
+        if entry not in kept and entry not in leaving:
+            yield Step(Action.REMOVE_ENTRY, f"{name}/{entry}")
+    if observed.exists and not kept:
+        yield Step(Action.REMOVE_STATE, name)
+    for directory in reversed(record.directories if record else ()):
+        if directory not in observed.full_directories:
+            yield Step(Action.REMOVE_DIRECTORY, directory)
+    if observed.environment is not None:
+        yield Step(Action.REMOVE_ENVIRONMENT, name)
+    for package in observed.packages:
+        yield Step(Action.REMOVE_PACKAGE, package)
+    if record is not None and record.user and remembered is None:
+        # Whoever got its number next would own what is kept.
+        yield Step(Action.REMOVE_ACCOUNT, record.user)
+    if record is not None and remembered != record:
+        yield Step(Action.KEEP_RECORD if remembered else Action.FORGET, name)
+
+
+def _is_ours(entry: str, observed: Observed) -> bool:
+    """Links, sockets and what is half made of ours; everything else is somebody's data."""
+    own = (*OWN_ENTRIES, *observed.sockets)
+    volumes = observed.record.volumes if observed.record else ()
+    is_half_made = entry.endswith(".partial") and entry[: -len(".partial")] in (*own, *volumes)
+    return entry in own or is_half_made or entry.endswith(".sock.pid")

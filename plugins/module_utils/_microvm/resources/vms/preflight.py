@@ -1,0 +1,178 @@
+# Copyright (c) 2026 microvm.fleet contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""What a host must have for its MicroVMs, looked at before anything is changed."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import stat
+from typing import Callable, Iterator, List, Mapping, Sequence, Tuple
+
+from ...declaration.accounts import Account, account
+from ...declaration.names import UNIT_DIRECTORY, USER
+from ...declaration.vms.parse import Declaration
+from ...host import accounts, files, systemd
+from ...host.commands import HostError, run, search_path
+from ...schema.errors import DeclarationError
+
+CAP_NET_ADMIN = 12
+"""Number of the capability (linux/capability.h)."""
+
+Placed = Sequence[Tuple[str, Declaration]]
+"""Declarations with the path that names each (``vms[0]``)."""
+
+
+def check_host(placed: Placed) -> None:
+    """What no role can mend: no systemd, no rights, too little memory. Raises HostError or DeclarationError."""
+    if not systemd.is_init():
+        raise HostError("systemd does not run this host, and MicroVMs are units of systemd; boot the host with it")
+    if os.geteuid() != 0:
+        raise HostError("this needs root on the host; set `become: true`")
+    taps = [path for path, declaration in placed for _tap in _taps(declaration)]
+    if taps and not _has_capability(CAP_NET_ADMIN):
+        raise DeclarationError(
+            f"{taps[0]}.interfaces",
+            "root may not change the network of this host (no CAP_NET_ADMIN), so taps cannot be "
+            "made; give the host that capability or use interfaces of type user",
+        )
+    _check_memory(placed)
+
+
+def check_units(placed: Placed) -> None:
+    """What packages can have and a unit of the host cannot serve. Raises DeclarationError."""
+    for path, declaration in placed:
+        for key, reason in _unserved(declaration):
+            raise DeclarationError(f"{path}.{key}", reason)
+
+
+def _unserved(declaration: Declaration) -> Iterator[Tuple[str, str]]:
+    for index, interface in enumerate(declaration["interfaces"]):
+        if interface["type"] == "bridge":
+            yield (
+                f"interfaces[{index}].type",
+                "QEMU's bridge helper needs privileges that no unit of ours has; write `type: tap`, which is put on "
+                "the bridge all the same",
+            )
+    if declaration["user"]:
+        yield "user", "the unit runs the hypervisor as the MicroVM's own user from the start; remove it"
+    if declaration["graphics"]["enable"]:
+        yield "graphics.enable", "a unit of the host has no display; run such a package in your session instead"
+
+
+def check_files(placed: Placed, state_directory: str, awaited: Callable[[str], bool]) -> None:
+    """The files that declarations name must exist, but for those that ``awaited`` says are still to come."""
+    for path, declaration in placed:
+        for key, file in _files(declaration, os.path.join(state_directory, declaration["name"])):
+            if not os.path.exists(file) and not awaited(file):
+                raise DeclarationError(f"{path}.{key}", f"{file} does not exist on this host; correct or provide it")
+
+
+def check_installed(placed: Placed, programs: Mapping[str, Sequence[str]]) -> None:
+    """What the roles provide; ``programs`` are what packages run, by the declarations' paths, the hypervisor first.
+
+    Raises HostError or DeclarationError.
+    """
+    if not os.path.exists(f"{UNIT_DIRECTORY}/microvm@.service") or not accounts.exists(USER):
+        raise HostError("this host is not set up for MicroVMs; run the role microvm.fleet.host on it first")
+    check_interfaces(placed)
+    check_volumes(placed)
+    for path, declaration in placed:
+        for program in programs[path]:
+            if shutil.which(program, path=search_path()) is None:
+                raise DeclarationError(
+                    f"{path}.hypervisor",
+                    f"{program}, which it runs, is not installed; run the role microvm.fleet.host first, or install it",
+                )
+        if list(_taps(declaration)) and not os.path.exists("/dev/net/tun"):
+            raise DeclarationError(f"{path}.interfaces", "this host's kernel has no /dev/net/tun; load the module tun")
+
+
+def check_volumes(placed: Placed) -> None:
+    """Hypervisors must be able to make the images that are not there. Raises DeclarationError."""
+    for path, declaration in placed:
+        for index, volume in enumerate(declaration["volumes"]):
+            directory = os.path.dirname(volume["image"])
+            is_missing = directory.startswith("/") and not os.path.exists(volume["image"])
+            if is_missing and os.path.isdir(directory) and not _may_write(account(declaration), directory):
+                raise DeclarationError(
+                    f"{path}.volumes[{index}].image",
+                    f"the user {account(declaration).user!r}, who makes the image, may not write to {directory}; "
+                    "name a directory that is not there yet, or give that user this one (chown)",
+                )
+
+
+def _may_write(owner: Account, directory: str) -> bool:
+    """Asked as the user: access lists and mounts count too. One that is yet to be made can do what everybody can."""
+    if not accounts.exists(owner.user):
+        return bool(os.stat(directory).st_mode & stat.S_IWOTH)
+    identity = [f"--reuid={owner.user}", f"--regid={owner.group}", "--clear-groups"]
+    try:
+        run(["setpriv", *identity, "test", "-w", directory])
+    except HostError:
+        return False
+    return True
+
+
+def check_interfaces(placed: Placed, awaited: Sequence[str] = ()) -> None:
+    """Taps must not have another interface's name, and bridges must exist, but for ``awaited`` ones.
+
+    Raises DeclarationError.
+    """
+    for path, declaration in placed:
+        for index, tap in _taps(declaration):
+            identity, bridge = tap["id"], tap["bridge"]
+            link = f"/sys/class/net/{identity}"
+            if identity in awaited or (os.path.exists(link) and not os.path.exists(f"{link}/tun_flags")):
+                raise DeclarationError(
+                    f"{path}.interfaces[{index}].id",
+                    f"the host has, or will have, an interface {identity!r} that is not a tap; choose another name",
+                )
+            if bridge and bridge not in awaited and not os.path.isdir(f"/sys/class/net/{bridge}/bridge"):
+                raise DeclarationError(
+                    f"{path}.interfaces[{index}].bridge",
+                    f"there is no bridge {bridge!r} on this host; declare it in microvm_networks or correct the name",
+                )
+
+
+def _taps(declaration: Declaration) -> Iterator[Tuple[int, Mapping[str, str]]]:
+    return ((index, tap) for index, tap in enumerate(declaration["interfaces"]) if tap["type"] == "tap")
+
+
+def _files(declaration: Declaration, directory: str) -> Iterator[Tuple[str, str]]:
+    for key in ("kernel", "initrd_path", "store_disk"):
+        if declaration[key]:
+            yield key, declaration[key]
+    for name, path in declaration["credential_files"].items():
+        yield f"credential_files.{name}", path
+    for index, volume in enumerate(declaration["volumes"]):
+        if not volume["auto_create"]:
+            yield f"volumes[{index}].image", os.path.join(directory, volume["image"])
+
+
+def _check_memory(placed: Placed) -> None:
+    available = memory_total()
+    needed = 0
+    for path, declaration in placed:
+        needed += declaration["mem"]
+        if needed > available:
+            together = "" if needed == declaration["mem"] else f" with those before it ({needed} MiB in all)"
+            raise DeclarationError(
+                f"{path}.mem",
+                f"{declaration['mem']} MiB{together} are more than the {available} MiB of this host; "
+                "declare less, or run it elsewhere",
+            )
+
+
+def memory_total() -> int:
+    """The host's memory in MiB (proc_meminfo(5))."""
+    fields = dict(line.split(":", 1) for line in (files.read_text("/proc/meminfo") or "").splitlines())
+    return int(fields["MemTotal"].split()[0]) // 1024
+
+
+def _has_capability(number: int) -> bool:
+    lines: List[str] = (files.read_text("/proc/self/status") or "").splitlines()
+    effective = next(line.split()[1] for line in lines if line.startswith("CapEff:"))
+    return bool(int(effective, 16) >> number & 1)

@@ -1,0 +1,73 @@
+# Copyright (c) 2026 microvm.fleet contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""What a host's units are told of one MicroVM beside its package: limits, time limits, what follows an end. Pure."""
+
+from __future__ import annotations
+
+from typing import Dict, List, Mapping, Optional
+
+from ...declaration.names import unit_name
+from ...declaration.vms.parse import Declaration
+
+LADDER_SECONDS = 30
+"""What the last rungs of a stop take after ``stop_timeout``: SIGTERM, ten seconds, SIGKILL."""
+
+
+def unit_settings(declaration: Declaration) -> str:
+    """Lines of the drop-in's section ``[Service]`` that follow from the host's options."""
+    lines = [
+        f"TimeoutStartSec={declaration['startup_timeout']}",
+        f"TimeoutStopSec={declaration['stop_timeout'] + LADDER_SECONDS}",
+        *_limits(declaration),
+    ]
+    return "".join(f"{line}\n" for line in lines)
+
+
+def _limits(declaration: Declaration) -> List[str]:
+    limits = declaration["limits"]
+    lines = [f"TasksMax={limits['tasks_max']}"]
+    if limits["memory_max"] is not None:
+        lines.append(f"MemoryMax={limits['memory_max']}M" if limits["memory_max"] else "MemoryMax=infinity")
+    lines += [f"CPUQuota={limits['cpu_quota']}%"] if limits["cpu_quota"] else []
+    lines += [f"CPUWeight={limits['cpu_weight']}"] if limits["cpu_weight"] else []
+    return lines + ([f"IOWeight={limits['io_weight']}"] if limits["io_weight"] else [])
+
+
+def environment(declaration: Declaration) -> str:
+    """What the units' scripts read (systemd.exec(5), EnvironmentFile)."""
+    values = {
+        "BOOT_ORDER": declaration["autostart_order"],
+        "ON_CRASH": declaration["on_crash"],
+        "ON_POWEROFF": declaration["on_poweroff"],
+        "ON_REBOOT": declaration["on_reboot"],
+        "STOP_TIMEOUT": declaration["stop_timeout"],
+    }
+    return "".join(f"{name}={value}\n" for name, value in values.items())
+
+
+def drop_ins(package: Mapping[str, str], settings: str) -> Dict[str, str]:
+    """The drop-ins of a MicroVM's units by template: what its package brings along, and the host's settings."""
+    main = unit_name("")
+    texts = dict(package)
+    if settings:
+        texts[main] = (texts.get(main) or "[Service]\n") + settings
+    return texts
+
+
+def with_memory_of(texts: Mapping[str, str], running: Mapping[str, str]) -> Dict[str, str]:
+    """The drop-ins of a package that waits for its start, for a unit that runs an older one: a limit is in force as
+    soon as systemd has read it, so it is not below what the guest was given."""
+    main = unit_name("")
+    kept = dict(texts)
+    before, after = (_memory(drop_ins.get(main, "")) for drop_ins in (running, texts))
+    if before is not None and after is not None and before > after:
+        kept[main] += f"MemoryMax={before:.0f}M\n" if before != float("inf") else "MemoryMax=infinity\n"
+    return kept
+
+
+def _memory(text: str) -> Optional[float]:
+    """MiB; the last line counts (systemd.syntax(7))."""
+    values = [line.partition("=")[2] for line in text.splitlines() if line.startswith("MemoryMax=")]
+    return float(values[-1].rstrip("M").replace("infinity", "inf")) if values else None

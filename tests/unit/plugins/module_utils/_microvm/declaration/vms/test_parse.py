@@ -1,0 +1,213 @@
+# Copyright (c) 2026 microvm.fleet contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""What users write becomes a complete declaration, or one error that names the key."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from ansible_collections.microvm.fleet.plugins.module_utils._microvm.declaration import identity
+from ansible_collections.microvm.fleet.plugins.module_utils._microvm.declaration.vms.guest import disk_serial
+from ansible_collections.microvm.fleet.plugins.module_utils._microvm.declaration.vms.options import VM_OPTIONS
+from ansible_collections.microvm.fleet.plugins.module_utils._microvm.declaration.vms.parse import parse_vms
+from ansible_collections.microvm.fleet.plugins.module_utils._microvm.schema.errors import DeclarationError
+
+from ...examples import FULL, KEY, SMALL, parse
+
+
+def small(**options: Any) -> dict[str, Any]:
+    return {**SMALL, **options}
+
+
+REFUSED = {
+    "unknown key": (small(kernal="/k"), "vms[0].kernal", "did you mean 'kernel'"),
+    "unknown nested key": (small(interfaces=[{"mak": "x"}]), "vms[0].interfaces[0].mak", "did you mean 'mac'"),
+    "number expected": (small(vcpu="two"), "vms[0].vcpu", "whole number"),
+    "boolean is no number": (small(vcpu=True), "vms[0].vcpu", "whole number"),
+    "boolean expected": (small(autostart="maybe"), "vms[0].autostart", "true or false"),
+    "list expected": (small(volumes="data.img"), "vms[0].volumes", "must be a list"),
+    "mapping expected": (small(volumes=["data.img"]), "vms[0].volumes[0]", "must be a mapping"),
+    "choice": (small(hypervisor="xen"), "vms[0].hypervisor", "not one of qemu"),
+    "no processor": (small(vcpu=0), "vms[0].vcpu", "1 or more"),
+    "no size": (small(mem="much"), "vms[0].mem", "not a size"),
+    "negative size": (small(mem=-5), "vms[0].mem", "not a size"),
+    "size of a volume": (small(volumes=[{"image": "a", "size": "5 apples"}]), "vms[0].volumes[0].size", "not a size"),
+    "volume without a size": (small(volumes=[{"image": "a"}]), "vms[0].volumes[0].size", "is required"),
+    "volume above": (small(volumes=[{"image": "../a", "size": 1}]), "vms[0].volumes[0].image", "not a path"),
+    "long tap name": (small(interfaces=[{"id": "i" * 16}]), "vms[0].interfaces[0].id", "at most 15"),
+    "tap name with a slash": (small(interfaces=[{"id": "a/b"}]), "vms[0].interfaces[0].id", "interface's id"),
+    "multicast MAC": (small(interfaces=[{"mac": "01:00:00:00:00:01"}]), "vms[0].interfaces[0].mac", "unicast"),
+    "MAC with a newline": (small(interfaces=[{"mac": "02:00:00:00:00:01\n"}]), "vms[0].interfaces[0].mac", "unicast"),
+    "bridge of a user interface": (
+        small(interfaces=[{"type": "user", "bridge": "br0"}]),
+        "vms[0].interfaces[0].bridge",
+        "type tap",
+    ),
+    "no kernel": ({"name": "a"}, "vms[0].kernel", "required without an image"),
+    "relative kernel": (small(kernel="vmlinuz"), "vms[0].kernel", "absolute path"),
+    "unknown image": ({"name": "a", "image": "bsae"}, "vms[0].image", "declared: base"),
+    "address without a prefix": (
+        small(interfaces=[{}], guest={"networks": [{"addresses": ["10.0.0.2"]}]}),
+        "vms[0].guest.networks[0].addresses[0]",
+        "10.0.0.2/24",
+    ),
+    "network without an interface": (
+        small(guest={"networks": [{"addresses": ["10.0.0.2/24"]}]}),
+        "vms[0].guest.networks[0].interface",
+        "names no interface",
+    ),
+    "two keys in one": (small(guest={"authorized_keys": [f"{KEY}\n{KEY}"]}), "vms[0].guest.authorized_keys[0]", ".pub"),
+    "parameter with a blank": (small(kernel_params=["a b"]), "vms[0].kernel_params[0]", "not one kernel parameter"),
+    "readiness without an address": (small(ready={"check": "tcp"}), "vms[0].ready.address", "is required"),
+    "share declared twice": (
+        small(shares=[{"tag": "a", "source": "/a"}, {"tag": "a", "source": "/b"}]),
+        "vms[0].shares[1].tag",
+        "already that of",
+    ),
+}
+
+
+@pytest.mark.parametrize(("raw", "path", "message"), REFUSED.values(), ids=REFUSED.keys())
+def test_bad_input_is_refused_with_its_path(raw: dict[str, Any], path: str, message: str) -> None:
+    with pytest.raises(DeclarationError) as refusal:
+        parse(raw)
+    assert refusal.value.path == path
+    assert message in refusal.value.message
+
+
+@pytest.mark.parametrize("name", ["", "a/b", "a b", "a'b", 'a"b', "a\n", "-a", ".a", "ä", "a" * 64, "a\0b", "$(id)"])
+def test_names_that_cannot_be_units_and_directories_are_refused(name: str) -> None:
+    with pytest.raises(DeclarationError) as refusal:
+        parse(small(name=name))
+    assert refusal.value.path == "vms[0].name"
+
+
+CLASHES = {
+    "name": ([SMALL, SMALL], "vms[1].name"),
+    "tap": (
+        [small(interfaces=[{"id": "tap0"}]), small(name="b", interfaces=[{"id": "tap0"}])],
+        "vms[1].interfaces[0].id",
+    ),
+    "MAC, whatever its case": (
+        [
+            small(interfaces=[{"mac": "02:00:00:00:00:aa"}]),
+            small(name="b", interfaces=[{"mac": "02:00:00:00:00:AA"}]),
+        ],
+        "vms[1].interfaces[0].mac",
+    ),
+    "image": (
+        [
+            small(volumes=[{"image": "/srv/a.img", "size": 1}]),
+            small(name="b", volumes=[{"image": "/srv/a.img", "size": 1}]),
+        ],
+        "vms[1].volumes[0].image",
+    ),
+    "machine id": ([small(machine_id="0" * 32), small(name="b", machine_id="0" * 32)], "vms[1].machine_id"),
+}
+
+
+@pytest.mark.parametrize(("raw", "path"), CLASHES.values(), ids=CLASHES.keys())
+def test_two_microvms_cannot_share_what_is_one_s_own(raw: list[dict[str, Any]], path: str) -> None:
+    with pytest.raises(DeclarationError) as refusal:
+        parse(*raw)
+    assert refusal.value.path == path
+
+
+def test_images_below_the_state_directory_are_each_microvm_s_own() -> None:
+    volumes = [{"image": "data.img", "size": 1}]
+    assert len(parse(small(volumes=volumes), small(name="b", volumes=volumes))) == 2
+
+
+def test_a_complete_declaration() -> None:
+    web = parse(FULL)[0]
+    assert web["mem"] == 1024
+    assert (web["kernel"], web["initrd_path"], web["store_disk"]) == (
+        "/images/0123/kernel",
+        "/images/0123/initrd",
+        "/images/0123/root.erofs",
+    )
+    assert web["interfaces"][0]["id"] == identity.tap_name("web", 0)
+    assert web["guest"]["networks"][0]["interface"] == web["interfaces"][0]["id"]
+    assert not web["guest"]["networks"][0]["dhcp"]
+    assert web["ready"] == {"check": "ssh", "address": "10.0.0.2", "port": 22, "timeout": 300}
+    assert set(web) == {option.name for option in VM_OPTIONS}
+
+
+def test_defaults_of_the_smallest_declaration() -> None:
+    declaration = parse(SMALL)[0]
+    assert (declaration["mem"], declaration["vcpu"], declaration["hypervisor"]) == (512, 1, "qemu")
+    assert declaration["socket"] == "small.sock"
+    assert not declaration["guest"]["enable"], "without an image of ours the guest is left alone"
+    assert declaration["ready"]["check"] == "hypervisor"
+
+
+def test_what_is_removed_needs_only_a_name() -> None:
+    assert parse({"name": "gone", "state": "absent"})[0]["kernel"] is None
+
+
+def test_text_that_templates_made_is_converted() -> None:
+    declaration = parse(small(vcpu="2", autostart="no", mem="768"))[0]
+    assert (declaration["vcpu"], declaration["autostart"], declaration["mem"]) == (2, False, 768)
+
+
+def test_options_that_are_none_count_as_unset() -> None:
+    assert parse({option.name: None for option in VM_OPTIONS if not option.nullable} | SMALL) == parse(SMALL)
+
+
+def test_null_is_a_value_where_the_table_says_so() -> None:
+    for null in (None, ""):
+        assert parse({"socket": null} | SMALL)[0]["socket"] is None
+    assert parse(SMALL)[0]["socket"] == "small.sock"
+
+
+def test_an_image_that_is_not_built_yet_has_a_place() -> None:
+    images = [{"name": "base", "path": None}]
+    assert parse_vms([FULL], images)[0]["kernel"].endswith("/base/kernel")
+
+
+def test_identities_are_derived_from_the_name_alone() -> None:
+    assert parse(FULL) == parse(FULL)
+    assert identity.machine_id("web") == "fffc35056bac54a08c876a1ad70f4d2c", "a change would renumber every guest"
+    assert identity.mac_address("web", 0) == "02:de:ed:0f:b6:41"
+    assert identity.tap_name("web", 0) == "mv-web-cyvut6"
+
+
+@pytest.mark.parametrize("name", ["a", "a-very-long-name-of-a-machine", "A.b_c", "0"])
+def test_derived_identities_are_valid(name: str) -> None:
+    declaration = parse(small(name=name, interfaces=[{}, {}], volumes=[{"image": "i" * 300, "size": 1}]))[0]
+    explicit = {key: declaration[key] for key in ("machine_id",)}
+    interfaces = [{"id": i["id"], "mac": i["mac"]} for i in declaration["interfaces"]]
+    assert parse(small(name=name, interfaces=interfaces, **explicit))[0]["interfaces"] == declaration["interfaces"]
+    assert len({i["mac"] for i in declaration["interfaces"]}) == 2
+
+
+@pytest.mark.parametrize("image", ["current", "booted", "old", "x.partial", "small.sock", "./old"])
+def test_volumes_have_no_name_that_we_need_or_remove(image: str) -> None:
+    with pytest.raises(DeclarationError) as refusal:
+        parse(small(volumes=[{"image": image, "size": 1}]))
+    assert refusal.value.path == "vms[0].volumes[0].image"
+
+
+def test_addresses_of_user_networks_are_out_of_reach_and_cannot_clash() -> None:
+    own = {
+        "image": "base",
+        "interfaces": [{"type": "user"}],
+        "guest": {"authorized_keys": [KEY], "networks": [{"addresses": ["10.0.2.15/24"]}]},
+    }
+    one, _two = parse({"name": "one", **own}, {"name": "two", **own})
+    assert one["ready"]["check"] == "hypervisor"
+
+
+def test_what_another_microvm_on_the_host_has_is_refused() -> None:
+    installed = parse({"name": "other", "kernel": "/k", "interfaces": [{"id": "tap0"}]})
+    with pytest.raises(DeclarationError, match="'other', which is on the host") as refusal:
+        parse_vms([small(interfaces=[{"id": "tap0"}])], installed=[{**installed[0], "state": None}])
+    assert refusal.value.path == "vms[0].interfaces[0].id"
+
+
+def test_the_volume_of_the_root_is_found_also_where_the_guest_is_left_alone() -> None:
+    volumes = [{"image": "root.img", "size": 64, "mount_point": "/"}]
+    (one,) = parse({"name": "one", "image": "base", "volumes": volumes, "guest": {"enable": False}})
+    assert disk_serial(one, one["volumes"][0])

@@ -1,0 +1,107 @@
+# Copyright (c) 2026 microvm.fleet contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""What is known of MicroVMs, and packages that are given."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
+import pytest
+from ansible_collections.microvm.fleet.plugins.module_utils._microvm.host import systemd
+from ansible_collections.microvm.fleet.plugins.module_utils._microvm.host.commands import HostError
+from ansible_collections.microvm.fleet.plugins.module_utils._microvm.host.records import Generation, Record, Records
+from ansible_collections.microvm.fleet.plugins.module_utils._microvm.host.store import PackageStore
+from ansible_collections.microvm.fleet.plugins.module_utils._microvm.operations.adopt import given, read_flake
+from ansible_collections.microvm.fleet.plugins.module_utils._microvm.operations.info import inform
+from ansible_collections.microvm.fleet.plugins.module_utils._microvm.resources.vms.state import Places
+
+from ..examples import FULL
+from ..resources.vms.model import want
+
+UP = systemd.Unit(
+    active_state="active", sub_state="running", memory="4096", restarts="2", process="7", active_since="Tue today"
+)
+
+
+@pytest.fixture
+def places(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Places:
+    """A host on which every unit runs."""
+
+    def show(names: Sequence[str]) -> dict[str, systemd.Unit]:
+        return dict.fromkeys(names, UP)
+
+    monkeypatch.setattr(systemd, "show", show)
+    (tmp_path / "vms").mkdir()
+    return Places(str(tmp_path / "vms"), PackageStore(str(tmp_path / "store")), Records(str(tmp_path / "records")))
+
+
+def link(places: Places, name: str, entry: str, target: str) -> None:
+    """One of a state directory's links."""
+    os.makedirs(places.state(name), exist_ok=True)
+    os.symlink(target, places.state(name, entry))
+
+
+def test_everything_of_a_microvm_of_ours(places: Places) -> None:
+    package = want(FULL).package
+    assert package is not None
+    places.store.install(package)
+    name = package.directory_name
+    link(places, "web", "current", places.store.path(name))
+    link(places, "web", "booted", places.store.path("0-web"))
+    generations = (Generation(1, "0-web", bad=True), Generation(2, name))
+    places.records.write(Record("web", places.state_directory, generations, volumes=("data.img",)))
+    Path(places.state("web", "data.img")).write_bytes(b"1234")
+    (one,) = inform(places)
+    assert (one["current"], one["booted"], one["old"]) == (name, "0-web", None)
+    assert (one["generation"], one["booted_generation"], one["bad_generations"]) == (2, 1, [1])
+    assert one["restart_pending"] and not one["foreign"] and one["memory"] == 4096 and one["process"] == 7
+    assert one["addresses"] == ["10.0.0.2"] and one["hypervisor"] == "qemu" and one["user"] != "microvm"
+    assert one["declaration"]["mem"] == 1024 and one["volumes"][0]["size"] == 4
+    assert [kept["installed"] for kept in one["generations"]] == [False, True]
+    assert inform(places, ["other"]) == [] and inform(places, ["web"]) == [one]
+
+
+def test_what_is_another_s(places: Places) -> None:
+    link(places, "nix", "current", "/nix/store/x")
+    (places_of_other,) = inform(places)
+    assert places_of_other["foreign"] and places_of_other["current"] == "/nix/store/x"
+    assert places_of_other["generation"] is None and places_of_other["declaration"] is None
+    assert places_of_other["user"] == "microvm"
+
+
+def test_records_of_other_state_directories_are_left_out(places: Places) -> None:
+    places.records.write(Record("web", "/elsewhere"))
+    os.mkdir(places.state("no-microvm"))
+    assert inform(places) == []
+
+
+def test_packages_are_given(tmp_path: Path) -> None:
+    with pytest.raises(HostError, match="no executable bin/microvm-run"):
+        given("web", str(tmp_path))
+    (tmp_path / "bin").mkdir()
+    run = tmp_path / "bin" / "microvm-run"
+    run.write_text("#!/bin/sh\n")
+    run.chmod(0o755)
+    (tmp_path / "system").symlink_to("/nowhere")
+    (tmp_path / "lib").symlink_to("bin")
+    one = given("web", str(tmp_path))
+    assert one.content is not None and sorted(one.content.files) == ["bin/microvm-run", "lib", "system"]
+    assert one.content.files["bin/microvm-run"].executable and one.content.files["lib"].is_link
+    assert one.package == given("web", str(tmp_path)).package != given("db", str(tmp_path)).package
+    os.mkfifo(tmp_path / "fifo")
+    with pytest.raises(HostError, match="neither a file nor a link"):
+        given("web", str(tmp_path))
+
+
+def test_a_flake_is_believed_if_it_is_a_file_of_root_s(places: Places, tmp_path: Path) -> None:
+    os.mkdir(places.state("web"))
+    assert read_flake("web", places) is None
+    (tmp_path / "other").write_text("evil")
+    os.symlink(tmp_path / "other", places.state("web", "flake"))
+    assert read_flake("web", places) is None
+    os.unlink(places.state("web", "flake"))
+    Path(places.state("web", "flake")).write_text("github:a/b\n")
+    assert read_flake("web", places) == "github:a/b"

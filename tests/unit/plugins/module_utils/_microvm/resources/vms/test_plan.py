@@ -1,0 +1,367 @@
+# Copyright (c) 2026 microvm.fleet contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""The planner: what is and what is wanted become steps."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from ansible_collections.microvm.fleet.plugins.module_utils._microvm.host.records import Generation, Record
+from ansible_collections.microvm.fleet.plugins.module_utils._microvm.host.systemd import Unit
+from ansible_collections.microvm.fleet.plugins.module_utils._microvm.resources.vms.plan import Clock, Plan, plan
+from ansible_collections.microvm.fleet.plugins.module_utils._microvm.resources.vms.plan_removal import (
+    Removal,
+    plan_removal,
+    plan_stop,
+)
+from ansible_collections.microvm.fleet.plugins.module_utils._microvm.resources.vms.state import Observed
+from ansible_collections.microvm.fleet.plugins.module_utils._microvm.schema.errors import DeclarationError
+
+from ...examples import SMALL
+from .model import carried_out, want
+
+WANTED = want(SMALL)
+assert WANTED.package is not None
+NEW = WANTED.package.directory_name
+OLDER, OLDEST = "0" * 32 + "-small", "1" * 32 + "-small"
+UP = Unit("loaded", "active", "running", "enabled")
+DOWN = Unit("loaded", "inactive", "dead", "enabled")
+UNIT = "microvm@small.service"
+FRESH = Observed("small", state_directory="/s", has_account=False)
+RUNNING = carried_out(FRESH, WANTED, plan(FRESH, WANTED, ""))
+OLD_RECORD = replace(RUNNING.record or Record("small", "/s"), generations=(Generation(1, OLDER),))
+OUTDATED = replace(
+    RUNNING, current=OLDER, booted=OLDER, packages=(OLDER,), record=OLD_RECORD, declared=None, booted_declared=None
+)
+
+CASES: dict[str, tuple[Observed, str, list[str]]] = {
+    "a fresh host": (
+        FRESH,
+        "started",
+        [
+            "record small",
+            "create user microvm-small",
+            f"install package {NEW}",
+            "create state directory small",
+            f"link current {NEW}",
+            "write settings small",
+            f"write unit settings {UNIT}",
+            f"systemctl enable {UNIT}",
+            f"systemctl start {UNIT}",
+        ],
+    ),
+    "nothing to do": (RUNNING, "started", []),
+    "stopped again": (replace(RUNNING, booted=None, unit=DOWN), "stopped", []),
+    "stopped by the loss of power": (replace(RUNNING, unit=DOWN), "stopped", [f"systemctl stop {UNIT}"]),
+    "settings that systemd has not read": (
+        replace(RUNNING, unit=replace(UP, stale=True)),
+        "started",
+        [f"read unit settings {UNIT}"],
+    ),
+    "stop": (RUNNING, "stopped", [f"systemctl stop {UNIT}"]),
+    "start": (replace(RUNNING, booted=None, unit=DOWN), "started", [f"systemctl start {UNIT}"]),
+    "start after a failure": (
+        replace(RUNNING, booted=None, unit=Unit("loaded", "failed", "failed", "enabled", "exit-code")),
+        "started",
+        [f"systemctl start {UNIT}"],
+    ),
+    "restart": (RUNNING, "restarted", [f"systemctl restart {UNIT}"]),
+    "a changed package": (
+        OUTDATED,
+        "started",
+        [
+            "record small",
+            f"install package {NEW}",
+            f"link old {OLDER}",
+            f"link current {NEW}",
+            f"systemctl restart {UNIT}",
+        ],
+    ),
+    "a changed package that waits": (
+        OUTDATED,
+        "present",
+        ["record small", f"install package {NEW}", f"link old {OLDER}", f"link current {NEW}"],
+    ),
+    "a run that was killed before its restart": (
+        replace(RUNNING, booted=OLDER, old=OLDER, packages=(OLDER, NEW), booted_declared=None),
+        "started",
+        [f"systemctl restart {UNIT}"],
+    ),
+    "a run that was killed before it linked": (
+        replace(OUTDATED, packages=(OLDER, NEW), record=OLD_RECORD.with_generation(NEW)),
+        "present",
+        [f"link old {OLDER}", f"link current {NEW}"],
+    ),
+    "packages that nothing refers to": (
+        replace(RUNNING, old=OLDER, packages=(OLDER, OLDEST, NEW)),
+        "started",
+        [f"remove package {OLDEST}"],
+    ),
+    "a state directory of another account": (
+        replace(RUNNING, group="kvm"),
+        "started",
+        ["give the state directory to microvm-small"],
+    ),
+}
+
+
+@pytest.mark.parametrize(("observed", "state", "steps"), CASES.values(), ids=CASES.keys())
+def test_steps(observed: Observed, state: str, steps: list[str]) -> None:
+    assert [str(step) for step in plan(observed, replace(WANTED, state=state), "vms[0]").steps] == steps
+
+
+REMOVALS: dict[str, tuple[Observed, Removal, list[str]]] = {
+    "with a volume and what was half made": (
+        replace(
+            RUNNING,
+            entries=("booted", "current", "data.img", "data.img.partial", "notes.partial", "small.sock"),
+            sockets=("small.sock",),
+            volumes=("data.img",),
+            record=replace(RUNNING.record or Record("small", "/s"), volumes=("data.img",)),
+        ),
+        Removal(),
+        [
+            f"systemctl disable {UNIT}",
+            f"systemctl stop {UNIT}",
+            f"remove unit settings {UNIT}",
+            "remove small/booted",
+            "remove small/current",
+            "remove small/data.img.partial",
+            "remove small/small.sock",
+            "remove settings small",
+            f"remove package {NEW}",
+            "remember what is kept of small",
+        ],
+    ),
+    "without data": (
+        replace(RUNNING, booted=None, unit=DOWN, entries=("current",), drop_ins={}),
+        Removal(),
+        [
+            f"systemctl disable {UNIT}",
+            "remove small/current",
+            "remove state directory small",
+            "remove settings small",
+            f"remove package {NEW}",
+            "remove user microvm-small",
+            "forget small",
+        ],
+    ),
+    "with a volume that may be deleted": (
+        replace(RUNNING, booted=None, unit=DOWN, entries=("current", "data.img"), drop_ins={}, volumes=("data.img",)),
+        Removal("delete", ("data.img",)),
+        [
+            f"systemctl disable {UNIT}",
+            "delete volume data.img",
+            "remove small/current",
+            "remove state directory small",
+            "remove settings small",
+            f"remove package {NEW}",
+            "remove user microvm-small",
+            "forget small",
+        ],
+    ),
+    "with somebody else's file beside a volume that is archived": (
+        replace(
+            RUNNING, booted=None, unit=DOWN, entries=("data.img", "notes"), environment=None, volumes=("data.img",)
+        ),
+        Removal("archive"),
+        [
+            f"systemctl disable {UNIT}",
+            f"remove unit settings {UNIT}",
+            "archive volume data.img",
+            f"remove package {NEW}",
+            "remember what is kept of small",
+        ],
+    ),
+    "of what is not there": (Observed("small"), Removal(), []),
+}
+
+
+@pytest.mark.parametrize(("observed", "removal", "steps"), REMOVALS.values(), ids=REMOVALS.keys())
+def test_removals(observed: Observed, removal: Removal, steps: list[str]) -> None:
+    assert [str(step) for step in plan_removal(observed, removal).steps] == steps
+
+
+@pytest.mark.parametrize("confirm", [(), ("other.img",)])
+def test_no_volume_is_deleted_that_is_not_named(confirm: tuple[str, ...]) -> None:
+    observed = replace(RUNNING, entries=("data.img",), volumes=("data.img",))
+    with pytest.raises(DeclarationError) as refusal:
+        plan_removal(observed, Removal("delete", confirm), "vms[2]")
+    assert refusal.value.path == "vms[2].on_absent.confirm"
+    assert "data.img" in refusal.value.message
+
+
+def test_a_volume_elsewhere_keeps_its_user() -> None:
+    planned = plan_removal(replace(RUNNING, volumes=("/srv/data.img",)))
+    assert "remove user microvm-small" not in [str(step) for step in planned.steps]
+    assert planned.record == Record("small", "/s", user="microvm-small", volumes=("/srv/data.img",))
+
+
+def test_what_was_kept_can_still_go_by_name() -> None:
+    kept = Record("small", "/s", user="microvm-small", volumes=("data.img",))
+    observed = Observed(
+        "small", exists=True, entries=("data.img",), volumes=("data.img",), record=kept, state_directory="/s"
+    )
+    assert not plan_removal(observed).changed
+    steps = [str(step) for step in plan_removal(observed, Removal("delete", ("data.img",))).steps]
+    assert steps == [
+        "delete volume data.img",
+        "remove state directory small",
+        "remove user microvm-small",
+        "forget small",
+    ]
+
+
+@pytest.mark.parametrize("removes", [False, True])
+def test_another_state_directory_is_refused(removes: bool) -> None:
+    elsewhere = replace(RUNNING, state_directory="/elsewhere")
+    with pytest.raises(DeclarationError, match="state_dir: /s") as refusal:
+        plan_removal(elsewhere, Removal(), "vms[1]") if removes else plan(elsewhere, WANTED, "vms[1]")
+    assert refusal.value.path == "vms[1].name"
+
+
+def test_who_changes_its_user_is_stopped_under_the_old_one() -> None:
+    planned = changed(RUNNING, isolation="shared")
+    actions = [step.action.name for step in planned.steps]
+    assert actions.index("STOP_FIRST") < actions.index("OWN_STATE") < actions.index("LINK_CURRENT")
+    assert (actions[-1], planned.consequence) == ("START", "restart")
+    with pytest.raises(DeclarationError, match="takes a restart") as refusal:
+        changed(RUNNING, isolation="shared", restart_policy="never")
+    assert refusal.value.path == "vms[0].isolation"
+
+
+def test_what_waits_does_not_take_memory_from_what_runs() -> None:
+    large = want({**SMALL, "mem": 4096})
+    before = carried_out(FRESH, large, plan(FRESH, large, ""))
+    waiting = want({**SMALL, "restart_policy": "never"})
+    planned = plan(before, waiting, "")
+    assert planned.drop_ins["microvm@.service"].endswith("MemoryMax=6144M\n")
+    assert not plan(carried_out(before, waiting, planned), waiting, "").changed
+    # After somebody's restart.
+    started = replace(carried_out(before, waiting, planned), booted=planned.package)
+    assert not plan(started, waiting, "").drop_ins["microvm@.service"].endswith("MemoryMax=6144M\n")
+
+
+def test_an_account_that_was_there_is_somebody_else_s() -> None:
+    planned = plan(replace(FRESH, has_account=True), WANTED, "")
+    assert planned.record
+    assert planned.record.user is None
+
+
+def test_volumes_are_kept_and_named() -> None:
+    observed = replace(RUNNING, entries=("current", "data.img"), volumes=("data.img",))
+    assert plan_removal(observed).kept == ("data.img",)
+
+
+def test_what_is_no_longer_declared_can_be_stopped() -> None:
+    assert [str(step) for step in plan_stop(RUNNING).steps] == [f"systemctl disable {UNIT}", f"systemctl stop {UNIT}"]
+    assert not plan_stop(replace(RUNNING, unit=Unit(), booted=None)).changed
+
+
+def test_a_pending_restart_is_told() -> None:
+    assert plan(OUTDATED, replace(WANTED, state="present"), "vms[0]").restart_pending
+    assert not plan(OUTDATED, WANTED, "vms[0]").restart_pending
+
+
+POLICIES: dict[str, tuple[dict[str, Any], int, bool]] = {
+    "never": ({"restart_policy": "never"}, 0, False),
+    "if_changed": ({"restart_policy": "if_changed"}, 0, True),
+    "in the window": ({"restart_policy": "window", "restart_window": "02:00-04:00"}, 3 * 60, True),
+    "before the window": ({"restart_policy": "window", "restart_window": "02:00-04:00"}, 60, False),
+    "in a window over midnight": ({"restart_policy": "window", "restart_window": "22:00-04:00"}, 10, True),
+    "after a window over midnight": ({"restart_policy": "window", "restart_window": "22:00-04:00"}, 4 * 60, False),
+}
+
+
+def changed(observed: Observed, minute: int = 0, **options: Any) -> Plan:
+    return plan(observed, want({**SMALL, **options}), "vms[0]", Clock(minute))
+
+
+@pytest.mark.parametrize(("options", "minute", "restarts"), POLICIES.values(), ids=POLICIES.keys())
+def test_when_a_change_restarts(options: dict[str, Any], minute: int, restarts: bool) -> None:
+    planned = changed(RUNNING, minute, mem=777, **options)
+    assert (planned.consequence == "restart", planned.restart_pending) == (restarts, not restarts)
+    assert [str(change) for change in planned.changes] == ["mem (restart)"]
+
+
+def test_always_restarts_without_a_change() -> None:
+    assert [str(step) for step in changed(RUNNING, restart_policy="always").steps] == [f"systemctl restart {UNIT}"]
+
+
+def test_newer_scripts_around_the_same_restart_nothing() -> None:
+    command = WANTED.package.files["share/microvm/command-line"].content.decode() if WANTED.package else ""
+    before = replace(RUNNING, current=OLDER, booted=OLDER, booted_command_line=command)
+    planned = plan(before, WANTED, "vms[0]")
+    assert planned.consequence == "restart pending"
+    assert plan(replace(before, booted_command_line="other"), WANTED, "vms[0]").consequence == "restart"
+
+
+def test_a_balloon_is_changed_while_the_guest_runs() -> None:
+    first = want({**SMALL, "balloon": True})
+    before = carried_out(FRESH, first, plan(FRESH, first, ""))
+    second = want({**SMALL, "balloon": True, "initial_balloon_mem": 64})
+    planned = plan(before, second, "")
+    assert planned.consequence == "live"
+    assert "change live initial_balloon_mem" in [str(step) for step in planned.steps]
+    after = carried_out(before, second, planned)
+    assert not plan(after, second, "").changed
+    assert not plan(after, second, "").restart_pending
+
+
+def test_no_volume_shrinks() -> None:
+    volume = {"image": "data.img", "size": 100}
+    before = carried_out(FRESH, want({**SMALL, "volumes": [volume]}), plan(FRESH, want(SMALL), ""))
+    before = replace(before, declared=want({**SMALL, "volumes": [volume]}).declaration)
+    with pytest.raises(DeclarationError) as refusal:
+        changed(before, volumes=[{**volume, "size": 99}])
+    assert refusal.value.path == "vms[0].volumes[0].size"
+    assert "write 100 or more" in refusal.value.message
+    assert changed(before, volumes=[{**volume, "size": 101}]).consequence == "restart"
+
+
+def test_what_only_a_new_volume_has_is_told() -> None:
+    volume = {"image": "data.img", "size": 100}
+    before = replace(RUNNING, booted_declared=want({**SMALL, "volumes": [volume]}).declaration)
+    assert changed(before, volumes=[{**volume, "label": "data"}]).recreate == ("volumes[0].label",)
+
+
+def test_generations_are_numbered_and_the_last_ones_are_kept() -> None:
+    observed = RUNNING
+    for mem in (600, 601, 602, 603):
+        wanted = want({**SMALL, "mem": mem, "keep_generations": 2})
+        observed = carried_out(observed, wanted, plan(observed, wanted, ""))
+    assert observed.record
+    assert [one.number for one in observed.record.generations] == [4, 5]
+    assert set(observed.packages) == {one.package for one in observed.record.generations}
+
+
+def test_a_package_that_is_installed_again_is_one_generation() -> None:
+    observed = RUNNING
+    for mem in (600, 512, 600):
+        wanted = want({**SMALL, "mem": mem})
+        observed = carried_out(observed, wanted, plan(observed, wanted, ""))
+    assert observed.record
+    assert [one.number for one in observed.record.generations] == [3, 4]
+
+
+def test_what_was_rolled_back_from_is_not_installed_again() -> None:
+    bad = want({**SMALL, "mem": 700})
+    assert bad.package
+    assert RUNNING.record
+    record = RUNNING.record.with_generation(bad.package.directory_name).marked(bad.package.directory_name, True)
+    observed = replace(RUNNING, record=record, packages=(*RUNNING.packages, bad.package.directory_name))
+    planned = plan(observed, bad, "")
+    assert (planned.steps, planned.refused, planned.restart_pending) == ((), bad.package.directory_name, False)
+    assert plan(observed, want({**SMALL, "mem": 701}), "").consequence == "restart"
+
+
+@pytest.mark.parametrize("removes", [False, True])
+def test_somebody_else_s_microvm_is_left_alone(removes: bool) -> None:
+    observed = Observed("small", exists=True, foreign="/nix/store/x-small")
+    with pytest.raises(DeclarationError) as refusal:
+        plan_removal(observed, Removal(), "vms[4]") if removes else plan(observed, WANTED, "vms[4]")
+    assert refusal.value.path == "vms[4].name"
+    assert "/nix/store/x-small" in refusal.value.message
