@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import errno
 import grp
 import os
 import pwd
@@ -22,8 +23,15 @@ def read_text(path: str) -> Optional[str]:
         return None
 
 
+def write_new(path: str, content: bytes, mode: int) -> None:
+    """Write a new file. Raises FileExistsError where something is in its place."""
+    with open(path, "xb") as file:
+        file.write(content)
+        os.fchmod(file.fileno(), mode)
+
+
 def write_synced(path: str, content: bytes, mode: int) -> None:
-    """A new file, on the disk when this returns."""
+    """Write a new file, on the disk when this returns. Raises FileExistsError where something is in its place."""
     # Whoever else may write in the directory has not put a link there.
     with open(path, "xb") as file:
         file.write(content)
@@ -53,6 +61,28 @@ def replace_link(path: str, target: str) -> None:
 def sync_directory(path: str) -> None:
     """The directory's entries are on the disk when this returns."""
     descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def sync_tree(path: str) -> None:
+    """Write a directory and all below it to the disk."""
+    for directory, _directories, names in os.walk(path):
+        for name in names:
+            _sync_file(os.path.join(directory, name))
+        sync_directory(directory)
+
+
+def _sync_file(path: str) -> None:
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW)
+    except OSError as error:
+        # A link has nothing of its own to write.
+        if error.errno == errno.ELOOP:
+            return
+        raise
     try:
         os.fsync(descriptor)
     finally:

@@ -2,16 +2,49 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""What plans are made of."""
+"""Steps, which plans are made of: a change each, with the order in which changes are made and how they are made."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import Enum
-from typing import Generic, TypeVar
+from typing import Generic, Iterable, Tuple, TypeVar
 
-ActionType = TypeVar("ActionType", bound=Enum)
-"""What steps do, in the order in which they are carried out; the values are how they read."""
+
+class Phase(Enum):
+    """How the executor carries out the steps of an action, over all subjects of a run."""
+
+    ALONE = "alone"
+    """One step after another."""
+    TOGETHER = "together"
+    """All steps of the action in one call."""
+    PARALLEL = "parallel"
+    """A bounded number of subjects at a time."""
+
+
+class Cost(Enum):
+    """What a change costs a MicroVM that runs."""
+
+    NOTHING = "nothing"
+    LIVE = "live"
+    """The guest goes on, with the change."""
+    RESTART = "restart"
+    """The guest is started anew, or ends."""
+
+
+class BaseAction(Enum):
+    """Base of the actions of a kind of resource. Members stand in the order in which they are carried out and shown.
+
+    ``words`` are how a step reads, before its target.
+    """
+
+    def __init__(self, words: str, phase: Phase = Phase.ALONE, cost: Cost = Cost.NOTHING) -> None:
+        self.words = words
+        self.phase = phase
+        self.cost = cost
+
+
+ActionType = TypeVar("ActionType", bound=BaseAction)
 
 
 @dataclass(frozen=True)
@@ -22,4 +55,11 @@ class Step(Generic[ActionType]):
     target: str
 
     def __str__(self) -> str:
-        return f"{self.action.value} {self.target}"
+        return f"{self.action.words} {self.target}"
+
+
+def in_order(steps: Iterable[Step[ActionType]]) -> Tuple[Step[ActionType], ...]:
+    """Return steps in the order of their actions; those of one action stay as they are."""
+    listed = list(steps)
+    order = {action: index for step in listed[:1] for index, action in enumerate(type(step.action))}
+    return tuple(sorted(listed, key=lambda step: order[step.action]))

@@ -8,20 +8,19 @@ from __future__ import annotations
 
 import ipaddress
 from dataclasses import dataclass, field
-from enum import Enum
 from typing import Iterator, Mapping, Optional, Sequence, Tuple
 
 from ...declaration.names import NETWORK_UNIT
 from ...declaration.networks.parse import Network, refuse_clash
 from ...host.systemd import Unit
 from ...schema.errors import DeclarationError
-from ..steps import Step
+from ..steps import BaseAction, Step
 from .configuration import NETWORKD_DIRECTORY, RULES, SYSCTLS, UNIT, bridge_of, configuration, recorded, rules_digest
 
 NETWORKD = "systemd-networkd.service"
 
 
-class Action(Enum):
+class Action(BaseAction):
     """What a step does, in the order in which steps are carried out."""
 
     UNLOAD_RULES = "systemctl disable --now"

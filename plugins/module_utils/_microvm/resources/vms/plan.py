@@ -7,7 +7,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
-from enum import Enum
 from typing import Dict, Iterator, List, Mapping, Optional, Tuple
 
 from ...declaration.names import unit_name
@@ -15,13 +14,13 @@ from ...host.records import Record
 from ...runner.package import COMMAND_LINE_FILE
 from ...schema.errors import DeclarationError
 from ...schema.options import RECREATE
-from ..steps import Step
+from ..steps import BaseAction, Step
 from . import settings
 from .changes import Change, changes, is_live
 from .state import Observed, Wanted, unit_files
 
 
-class Action(Enum):
+class Action(BaseAction):
     """What a step does, in the order in which steps are carried out."""
 
     RECORD = "record"

@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import signal
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,7 @@ from ansible_collections.microvm.fleet.plugins.module_utils._microvm.host.store 
 from ansible_collections.microvm.fleet.plugins.module_utils._microvm.runner.package import File, Package
 
 PACKAGE = Package("web", {"bin/run": File(b"#!/bin/sh\n", True), "share/a/b": File(b"text\n"), "share/c": File(b"")})
-WRITES = ("fsync", "rename", "mkdir", "open")
+WRITES = ("fsync", "rename", "mkdir", "open", "unlink", "rmdir")
 
 
 def content(directory: Path) -> dict[str, tuple[bytes, int]]:
@@ -41,8 +42,8 @@ def test_install_list_remove(tmp_path: Path) -> None:
     assert store.contents() == {}
 
 
-def killed_at_call(number: int, directory: str) -> bool:
-    """Install in a child that is killed before its ``number``-th write-like call; whether it was killed."""
+def killed_at_call(number: int, work: Callable[[], None]) -> bool:
+    """Run in a child that is killed before its ``number``-th write-like call. Returns whether it was killed."""
     child = os.fork()
     if child == 0:
         calls = iter(range(number))
@@ -57,22 +58,37 @@ def killed_at_call(number: int, directory: str) -> bool:
 
         for name in WRITES:
             setattr(os, name, counting(getattr(os, name)))
-        PackageStore(directory).install(PACKAGE)
+        work()
         os._exit(0)
     return os.WIFSIGNALED(os.waitpid(child, 0)[1])
 
 
-def test_killed_at_every_write_and_completed_by_the_next(tmp_path: Path) -> None:
+def test_an_installation_that_is_killed_is_completed_by_the_next(tmp_path: Path) -> None:
     kills = 0
-    while killed_at_call(kills, str(tmp_path / str(kills))):
-        store = PackageStore(str(tmp_path / str(kills)))
-        installed = store.contents()
-        if installed:
+    while killed_at_call(kills, partial((store := PackageStore(str(tmp_path / str(kills)))).install, PACKAGE)):
+        if store.contents():
             assert content(Path(store.path(PACKAGE.directory_name))) == EXPECTED
         store.install(PACKAGE)
         assert content(Path(store.path(PACKAGE.directory_name))) == EXPECTED
         kills += 1
     assert kills > 10
+
+
+def test_a_removal_that_is_killed_leaves_a_whole_package_or_none(tmp_path: Path) -> None:
+    kills = 0
+    while True:
+        store = PackageStore(str(tmp_path / str(kills)))
+        store.install(PACKAGE)
+        if not killed_at_call(kills, partial(store.remove, PACKAGE.directory_name)):
+            break
+        if store.has(PACKAGE.directory_name):
+            assert content(Path(store.path(PACKAGE.directory_name))) == EXPECTED
+        for leftover in store.leftovers():
+            store.remove_leftover(leftover)
+        assert [name for name in os.listdir(store.directory) if name.startswith(".")] == []
+        kills += 1
+    assert kills > 5
+    assert store.contents() == {}
 
 
 @pytest.mark.parametrize("before", [None, "/old"], ids=["new", "replaced"])
