@@ -1,7 +1,8 @@
 # Copyright (c) 2026 microvm.fleet contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Writes what repeats the tables and the parser: documentation fragments of modules, argument specs of roles, pages,
-the JSON Schema, man page and completion of the command; and the script of hosts that has the functions of packages.
+the JSON Schema, man page and completion of the command, shell scripts as Python strings, and the script of hosts that
+has the functions of packages.
 
 ``python tools/generate.py`` writes, ``python tools/generate.py --check`` only says what is out of date.
 """
@@ -32,14 +33,16 @@ from _microvm.schema.options import Option, Options, documentation
 from generating import command, pages
 from generating.host_script import microvm_package
 from generating.schema import schema
+from generating.sources import sources
 from generating.support import with_support
 
-HEADER = """\
+LICENCE = """\
 # Copyright (c) 2026 microvm.fleet contributors
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-# Written by `make generate` from the option tables.
 """
+
+HEADER = LICENCE + "# Written by `make generate` from the option tables.\n"
 
 FRAGMENT = (
     HEADER
@@ -98,13 +101,16 @@ def generated() -> dict[Path, str]:
     fragments, roles = ROOT / "plugins" / "doc_fragments", ROOT / "roles"
     role_files = {"vms": vms, "images": images, "network": networks}
     docs = ROOT / "docs"
+    code = ROOT / "plugins" / "module_utils" / "_microvm"
+    package_scripts = code / "runner" / "scripts"
     deviations = yaml.safe_load((ROOT / "tests" / "parity" / "deviations.yml").read_text())
     return {
         docs / "options.md": pages.options(VM_OPTIONS),
         docs / "hypervisors.md": pages.hypervisors(),
         docs / "parity.md": pages.with_deviations((docs / "parity.md").read_text(), deviations),
         docs / "microvm.schema.json": schema(VM_OPTIONS),
-        roles / "host" / "files" / "microvm-package": microvm_package(),
+        package_scripts / "sources.py": LICENCE + sources(package_scripts, "Shell functions of packages' scripts"),
+        roles / "host" / "files" / "microvm-package": microvm_package(package_scripts),
         roles / "host" / "files" / "microvm.bash-completion": command.completion(),
         docs / "microvm.1": command.manual(),
         fragments / "vm.py": fragment("one MicroVM", with_support(VM_MODULE_OPTIONS)),

@@ -17,6 +17,7 @@ from .runner import ROOT, Stage, Step
 PYTHON = sys.executable
 COLLECTION = "ansible_collections.microvm.fleet"
 TREE = {"ANSIBLE_COLLECTIONS_PATH": str(ROOT / ".tree")}
+SHELL_SUFFIXES = (".bash", ".sh")
 SHELL_SCRIPT = re.compile(rb"#!(/usr)?/bin/(env )?(ba|da)?sh\b")
 SCENARIOS = ("default", "debian12")
 
@@ -102,11 +103,13 @@ def ansible_test(stack: ExitStack) -> tuple[Path, dict[str, str]]:
 
 
 def shell_scripts() -> list[Path]:
-    """Every shell script of the checkout."""
+    """Return every shell script of the checkout: those that are run, by their first line, and parts of them."""
     return [path for path in checkout_files() if (ROOT / path).is_file() and _is_shell_script(ROOT / path)]
 
 
 def _is_shell_script(path: Path) -> bool:
+    if path.suffix in SHELL_SUFFIXES:
+        return True
     with path.open("rb") as file:
         return SHELL_SCRIPT.match(file.readline()) is not None
 

@@ -50,7 +50,7 @@ for _ in 1 2; do
     "$bin/pci-teardown"
     [ "$(basename "$(readlink "$device/driver")")" = e1000e ]
 done
-sed -i 's/^take .*/take 0000:00:1f.7 microvm-probe microvm-probe/' "$bin/pci-setup"
+sed -i 's/^take_pci_device .*/take_pci_device 0000:00:1f.7 microvm-probe microvm-probe/' "$bin/pci-setup"
 if "$bin/pci-setup" 2>/run/error; then exit 1; fi
 grep 'no PCI device' /run/error
 

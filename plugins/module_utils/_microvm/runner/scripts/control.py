@@ -7,128 +7,54 @@
 from __future__ import annotations
 
 import shlex
+from typing import Tuple
 
 from ...declaration.names import PROCESS_FILE
 from ...hypervisors.interface import Balloon, CommandRequest, HttpRequest, QmpRequest, Request, Shutdown
+from . import sources
 from .shell import HOME, command, header, quoted, socat_escape
-
-# The number of a process that has ended may be another's; its start time is not.
-_IS_RUNNING = f"""
-is_running() {{
-    local process started stat fields
-    [ -r {PROCESS_FILE} ] || return 1
-    read -r process started < {PROCESS_FILE} || true
-    [ -n "$process" ] || return 1
-    # Another user's process answers no signal, but is there.
-    kill -0 "$process" 2>/dev/null || [ -d "/proc/$process" ] || return 1
-    [ -n "$started" ] || return 0
-    stat=$(cat "/proc/$process/stat" 2>/dev/null) || return 1
-    read -ra fields <<< "${{stat##*) }}"
-    [ "${{fields[19]}}" = "$started" ] && [ "${{fields[0]}}" != Z ]
-}}
-"""
-
-_SHUTDOWN = """
-fifths=0
-timeout=${{STOP_TIMEOUT:-{timeout}}}
-while is_running; do
-    if [ "$fifths" -ge $((5 * timeout)) ]; then
-        echo "the guest has not ended within $timeout seconds" >&2
-        exit 1
-    fi
-    # Again and again: the first request is lost on a guest that is still booting.
-    if [ $((fifths % 15)) -eq 0 ]; then request >/dev/null 2>&1 || true; fi
-    sleep 0.2
-    fifths=$((fifths + 1))
-done
-"""
-
-_QMP = """
-{name}() {{
-    printf '%s\\n' '{{"execute":"qmp_capabilities"}}' {command} | socat -t 1 - {address}
-}}
-"""
-
-_HTTP = """
-{name}() {{
-    local body={body}
-    {{
-        printf '%s\\r\\n' {request} 'Host: localhost' 'Accept: application/json' 'Content-Type: application/json' \\
-            "Content-Length: ${{#body}}" ''
-        printf '%s' "$body"
-    }} | socat -t 1 - {address}
-}}
-"""
-
-_COMMAND = """
-{name}() {{
-    {command}
-}}
-"""
-
-_SIZE = """
-if [ "$#" -ne 1 ] || [[ ! "$1" =~ ^{pattern}$ ]]; then
-    echo "usage: microvm-balloon {usage}" >&2
-    exit 2
-fi
-"""
-
-_ABSOLUTE = """
-balloon_mebibytes=$((10#$1))
-if [ "$balloon_mebibytes" -ge {memory} ]; then
-    echo "the guest has {memory} MiB; the balloon must leave some of them" >&2
-    exit 2
-fi
-# shellcheck disable=SC2034 # not every hypervisor is told in this unit
-balloon_bytes=$((balloon_mebibytes * 1024 * 1024))
-# shellcheck disable=SC2034
-guest_bytes=$((({memory} - balloon_mebibytes) * 1024 * 1024))
-answer=$(request)
-{judgement}"""
-
-_RELATIVE = """
-difference=${1#[-+]}
-case $1 in
-    -*) shrink ;;
-    *) request ;;
-esac
-"""
-
-_JUDGEMENTS = {
-    QmpRequest: 'if [[ "$answer" == *\'"error"\'* ]]; then echo "$answer" >&2; exit 1; fi\n',
-    HttpRequest: 'if [[ ! "$answer" =~ ^HTTP/1.[01]\\ 2 ]]; then echo "$answer" >&2; exit 1; fi\n',
-    CommandRequest: 'if [ -n "$answer" ]; then echo "$answer"; fi\n',
-}
-"""How an answer is told to be a refusal."""
 
 
 def microvm_shutdown(name: str, shutdown: Shutdown) -> str:
-    """Asks the guest to power off and waits until the hypervisor has ended, whatever standard input is."""
-    script = header(f"Stops MicroVM {name} gracefully.") + _function("request", shutdown.request)
-    return script + _IS_RUNNING + _SHUTDOWN.format(timeout=shutdown.timeout)
+    """Return the script that asks the guest to power off and waits until the hypervisor has ended."""
+    script = header(f"Stops MicroVM {name} gracefully.") + _functions(("request", shutdown.request))
+    script += sources.IS_RUNNING + sources.SHUT_DOWN
+    return script + f'\nshut_down {shlex.quote(PROCESS_FILE)} "${{STOP_TIMEOUT:-{shutdown.timeout}}}"\n'
 
 
 def microvm_balloon(name: str, balloon: Balloon, memory: int, needs_home: bool = False) -> str:
-    """Tells how many MiB the balloon takes from the guest, of ``memory`` MiB in all.
+    """Return the script that sets how many MiB the balloon takes from the guest, of ``memory`` MiB in all.
 
-    Where a hypervisor can only be told a difference, that is what is told.
+    Where a hypervisor takes only a difference, so does the script.
     """
     script = header(f"Sets the size of the balloon of MicroVM {name}.") + (HOME if needs_home else "")
-    script += _function("request", balloon.request)
     if balloon.shrink is not None:
-        usage = _SIZE.format(pattern="[-+]?[0-9]+", usage="MIB: more, or with - before it less, for the balloon")
-        return script + _function("shrink", balloon.shrink) + usage + _RELATIVE
-    usage = _SIZE.format(pattern="[0-9]+", usage="MIB: what the balloon takes from the guest")
-    return script + usage + _ABSOLUTE.format(memory=memory, judgement=_JUDGEMENTS[type(balloon.request)])
+        script += _functions(("request", balloon.request), ("shrink", balloon.shrink)) + sources.BALLOON
+        usage = shlex.join(["[-+]?[0-9]+", "MIB: more, or with - before it less, for the balloon"])
+        return script + f'\ncheck_usage {usage} "$@"\nchange_balloon "$1"\n'
+    script += _functions(("request", balloon.request)) + sources.BALLOON
+    usage = shlex.join(["[0-9]+", "MIB: what the balloon takes from the guest"])
+    return script + f'\ncheck_usage {usage} "$@"\nset_balloon {memory} "$1"\n'
 
 
-def _function(name: str, request: Request) -> str:
+_REQUESTS = {QmpRequest: sources.QMP_REQUEST, HttpRequest: sources.HTTP_REQUEST, CommandRequest: ""}
+"""Functions by the kind of a request."""
+
+
+def _functions(*requests: Tuple[str, Request]) -> str:
+    """Return functions with the given names that send the requests."""
+    kinds = {type(request): None for _name, request in requests}
+    calls = [f"\n{name}() {{\n    {_call(request)}\n}}\n" for name, request in requests]
+    return "".join([*(_REQUESTS[kind] for kind in kinds), *calls])
+
+
+def _call(request: Request) -> str:
     if isinstance(request, QmpRequest):
-        return _QMP.format(name=name, command=quoted(request.command), address=_address(request.socket))
+        return f"qmp_request {_address(request.socket)} {quoted(request.command)}"
     if isinstance(request, HttpRequest):
-        line = shlex.quote(f"{request.method} {request.path} HTTP/1.1")
-        return _HTTP.format(name=name, request=line, body=quoted(request.body), address=_address(request.socket))
-    return _COMMAND.format(name=name, command=command(request.argv, " " * 8))
+        line = shlex.quote(f"{request.method} {request.path}")
+        return f"http_request {_address(request.socket)} {line} {quoted(request.body)}"
+    return command(request.argv, " " * 8)
 
 
 def _address(socket: str) -> str:

@@ -11,43 +11,23 @@ import shlex
 
 from ...declaration.identity import as_uuid
 from ...declaration.vms.parse import Declaration
-from .shell import header
-
-# Varlink takes the number of the process as it is, and the vsock by which `ssh machine/NAME` reaches the guest
-# (systemd 257 and newer); D-Bus is there with every version.
-_REGISTER = """
-leader=${{1:?usage: microvm-register PID}}
-varlink=/run/systemd/machine/io.systemd.Machine
-if [ -S "$varlink" ] && command -v varlinkctl >/dev/null &&
-    varlinkctl call "$varlink" io.systemd.Machine.Register {parameters} >/dev/null; then
-    exit 0
-fi
-bus=(busctl call org.freedesktop.machine1 /org/freedesktop/machine1 org.freedesktop.machine1.Manager)
-"${{bus[@]}}" RegisterMachine sayssus {name} {identity} microvm.fleet vm "$leader" ''
-"""
-
-# Not TerminateMachine, which would kill the unit that this runs in.
-_UNREGISTER = """
-busctl call org.freedesktop.machine1 /org/freedesktop/machine1 org.freedesktop.machine1.Manager \\
-    UnregisterMachine s {name} 2>/dev/null || true
-"""
+from . import sources
+from .shell import call, header
 
 
 def microvm_register(declaration: Declaration) -> str:
-    """Registers the process whose number it is given, with the machine id."""
-    name = shlex.quote(declaration["name"])
-    parameters = {"name": declaration["name"], "id": as_uuid(declaration["machine_id"]), "class": "vm"}
-    parameters["service"] = "microvm.fleet"
+    """Return the script that registers the process whose number it is given, with the machine id."""
+    name = declaration["name"]
+    parameters = {"name": name, "id": as_uuid(declaration["machine_id"]), "class": "vm", "service": "microvm.fleet"}
     if declaration["vsock"]["cid"] is not None:
         parameters["vSockCid"] = declaration["vsock"]["cid"]
-    text = shlex.quote(json.dumps(parameters)[:-1] + ', "leader": ') + '"$leader"' + shlex.quote("}")
     octets = bytes.fromhex(declaration["machine_id"])
-    identity = " ".join([str(len(octets)), *map(str, octets)])
-    script = header(f"Registers MicroVM {declaration['name']} with systemd-machined.")
-    return script + _REGISTER.format(parameters=text, name=name, identity=identity)
+    arguments = shlex.join([json.dumps(parameters), str(len(octets)), *map(str, octets)])
+    script = header(f"Registers MicroVM {name} with systemd-machined.") + sources.REGISTER_MACHINE
+    return script + f'\nregister_machine {shlex.quote(name)} "${{1:?usage: microvm-register PID}}" {arguments}\n'
 
 
 def microvm_unregister(declaration: Declaration) -> str:
-    """Forgets it again; one that machined does not know is no error."""
-    script = header(f"Takes MicroVM {declaration['name']} off systemd-machined's list.")
-    return script + _UNREGISTER.format(name=shlex.quote(declaration["name"]))
+    """Return the script that takes it off the list again; a MicroVM that is not there is no error."""
+    script = header(f"Takes MicroVM {declaration['name']} off systemd-machined's list.") + sources.UNREGISTER_MACHINE
+    return script + "\n" + call("unregister_machine", declaration["name"])

@@ -2,71 +2,25 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""``pci-setup`` and ``pci-teardown``: hand a device over to vfio-pci, and back (the kernel's driver-api/vfio.rst).
-
-The functions are shared with the script that hosts have for packages without such scripts (tools/generating).
-"""
+"""``pci-setup`` and ``pci-teardown``: hand a device over to vfio-pci, and back (the kernel's driver-api/vfio.rst)."""
 
 from __future__ import annotations
 
-import shlex
 from typing import Sequence
 
 from ...declaration.accounts import Account
-from .shell import header
-
-TAKE = r"""
-take() { # address, user, group
-    local device=/sys/bus/pci/devices/$1 group other
-    if [ ! -e "$device" ]; then
-        echo "there is no PCI device $1 on this host" >&2
-        exit 1
-    fi
-    if [ ! -e "$device/iommu_group" ]; then
-        echo "$1 is in no IOMMU group; switch the IOMMU on in the firmware and on the kernel's command line" >&2
-        exit 1
-    fi
-    if [ "$(basename "$(readlink "$device/driver")")" != vfio-pci ]; then
-        echo vfio-pci > "$device/driver_override"
-        if [ -e "$device/driver" ]; then echo "$1" > "$device/driver/unbind"; fi
-        echo "$1" > /sys/bus/pci/drivers_probe
-    fi
-    if [ "$(basename "$(readlink "$device/driver")")" != vfio-pci ]; then
-        echo "vfio-pci has not taken $1; see the kernel's messages" >&2
-        exit 1
-    fi
-    group=$(basename "$(readlink "$device/iommu_group")")
-    for other in "$device"/iommu_group/devices/*; do
-        # Bridges may keep their driver; vfio refuses the rest itself, but says less.
-        if [ -e "$other/driver" ] && [ "$(basename "$(readlink "$other/driver")")" != vfio-pci ] &&
-            [[ "$(cat "$other/class")" != 0x0604* ]]; then
-            echo "$(basename "$other") shares the IOMMU group $group with $1, and the host still uses it" >&2
-        fi
-    done
-    chown "$2:$3" "/dev/vfio/$group"
-}
-"""
-
-GIVE_BACK = r"""
-give_back() { # address
-    local device=/sys/bus/pci/devices/$1
-    if [ ! -e "$device" ]; then return; fi
-    if [ "$(basename "$(readlink "$device/driver")")" = vfio-pci ]; then echo "$1" > "$device/driver/unbind"; fi
-    # Without an override, the kernel's own driver takes it.
-    echo > "$device/driver_override"
-    echo "$1" > /sys/bus/pci/drivers_probe
-}
-"""
+from . import sources
+from .shell import call, header
 
 
 def pci_setup(name: str, addresses: Sequence[str], account: Account) -> str:
-    """Gives the devices to vfio-pci, and their groups to the hypervisor's user."""
+    """Return the script that gives the devices to vfio-pci, and their groups to the hypervisor's user."""
     script = header(f"Takes the PCI devices of MicroVM {name} from the host.")
-    script += TAKE + "\nmodprobe vfio-pci\n"
-    return script + "".join(f"{shlex.join(['take', address, account.user, account.group])}\n" for address in addresses)
+    script += sources.TAKE_PCI_DEVICE + "\nmodprobe vfio-pci\n"
+    return script + "".join(call("take_pci_device", address, account.user, account.group) for address in addresses)
 
 
 def pci_teardown(name: str, addresses: Sequence[str]) -> str:
-    """Gives the devices back to the host's own drivers."""
-    script = header(f"Gives the PCI devices of MicroVM {name} back to the host.") + GIVE_BACK + "\n"
-    return script + "".join(f"give_back {shlex.quote(address)}\n" for address in addresses)
+    """Return the script that gives the devices back to the host's own drivers."""
+    script = header(f"Gives the PCI devices of MicroVM {name} back to the host.") + sources.GIVE_PCI_DEVICE_BACK + "\n"
+    return script + "".join(call("give_pci_device_back", address) for address in addresses)

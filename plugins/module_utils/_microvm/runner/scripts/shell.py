@@ -2,7 +2,10 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""What all scripts of a package have in common: bash, data always quoted, nothing evaluated."""
+"""Parts that scripts of packages share: bash, data always quoted, nothing evaluated.
+
+The functions themselves are the files ``*.bash`` of this directory, which ``sources`` has as strings.
+"""
 
 from __future__ import annotations
 
@@ -10,64 +13,52 @@ import shlex
 from typing import Dict, List, Sequence
 
 from ...hypervisors.interface import CredentialFile, Part, TapDevice, Variable, Word
+from . import sources
 
 HEADER = "#!/usr/bin/env bash\n# {purpose}\nset -euo pipefail\n"
-"""`env`, since not every distribution has bash in the same place."""
+"""First lines, with `env`, since not every distribution has bash in the same place."""
 
 HOME = "export HOME=$PWD\n"
-"""For a hypervisor that keeps its control socket in its home."""
-
-_PACKAGE = 'package=$(dirname "$(dirname "$(readlink -f "$0")")")\n'
-
-# A kernel without KVM's clock measures the processor's frequency against a timer, and gets it wrong under load.
-# Where the frequency changes, /proc/cpuinfo shows the moment's and only base_frequency is the clock's.
-_TSC_PARAMETER = """\
-cpufreq=/sys/devices/system/cpu/cpu0/cpufreq
-if [ -r "$cpufreq/base_frequency" ]; then
-    frequency=$(cat "$cpufreq/base_frequency")
-elif [ ! -e "$cpufreq" ] && [ -r /proc/cpuinfo ]; then
-    frequency=$(sed -n '/^cpu MHz/{s/[^0-9]//gp;q;}' /proc/cpuinfo)
-else
-    frequency=
-fi
-tsc_parameter=${frequency:+ tsc_early_khz=$frequency}
-"""
-
-_WAYLAND_DISPLAY = 'wayland_display="${XDG_RUNTIME_DIR:-}/${WAYLAND_DISPLAY:-wayland-0}"\n'
-
-_CREDENTIAL_FILE = """
-credential_file() { # name, path
-    local copy=${CREDENTIALS_DIRECTORY:-}/$1
-    if [ -n "${CREDENTIALS_DIRECTORY:-}" ] && [ -e "$copy" ]; then echo "$copy"; else echo "$2"; fi
-}
-"""
+"""Assignment for a hypervisor that keeps its control socket in its home."""
 
 _DEFINITIONS = {
-    Variable.PACKAGE: _PACKAGE,
-    Variable.TSC_PARAMETER: _TSC_PARAMETER,
+    Variable.PACKAGE: 'package=$(dirname "$(dirname "$(readlink -f "$0")")")\n',
+    Variable.TSC_PARAMETER: f"{sources.TSC_PARAMETER}\ntsc_parameter=$(tsc_parameter)\n",
     Variable.PROCESSORS: "processors=$(nproc)\n",
-    Variable.WAYLAND_DISPLAY: _WAYLAND_DISPLAY,
+    Variable.WAYLAND_DISPLAY: 'wayland_display="${XDG_RUNTIME_DIR:-}/${WAYLAND_DISPLAY:-wayland-0}"\n',
 }
 
 
 def header(purpose: str) -> str:
-    """The first lines. ``purpose`` is a comment: a MicroVM's name has no line break."""
+    """Return the first lines. ``purpose`` is a comment: a MicroVM's name has no line break."""
     return HEADER.format(purpose=purpose)
 
 
 def definitions(words: Sequence[Word]) -> str:
-    """Sets the variables that the words have."""
-    used = {part for word in words for part in word.parts if isinstance(part, Variable)}
-    text = "".join(text for variable, text in _DEFINITIONS.items() if variable in used)
-    has_credentials = any(isinstance(part, CredentialFile) for word in words for part in word.parts)
-    return text + (_CREDENTIAL_FILE if has_credentials else "")
+    """Return what defines the variables and functions that the words refer to."""
+    parts = {part for word in words for part in word.parts}
+    script = "".join(definition for variable, definition in _DEFINITIONS.items() if variable in parts)
+    has_credentials = any(isinstance(part, CredentialFile) for part in parts)
+    has_macvtaps = any(isinstance(part, TapDevice) for part in parts)
+    script += sources.CREDENTIAL_FILE if has_credentials else ""
+    return script + (sources.MACVTAP_DEVICE if has_macvtaps else "")
+
+
+def assignments(**values: str) -> str:
+    """Return assignments of literal values to variables."""
+    return "".join(f"{name}={shlex.quote(value)}\n" for name, value in values.items())
+
+
+def call(function: str, *arguments: str) -> str:
+    """Return a call of a function or program with literal arguments."""
+    return f"{shlex.join([function, *arguments])}\n"
 
 
 _EXPANSIONS: Dict[Variable, str] = {variable: f'"${{{variable.value}}}"' for variable in Variable}
 
 
 def quoted(word: Word) -> str:
-    """The word as the shell reads it back; an empty one too."""
+    """Return the word as the shell reads it back; an empty one too."""
     return "".join(_quoted_part(part) for part in word.parts) or "''"
 
 
@@ -75,14 +66,14 @@ def _quoted_part(part: Part) -> str:
     if isinstance(part, str):
         return shlex.quote(part) if part else ""
     if isinstance(part, TapDevice):
-        return f'"$(tap_device {shlex.quote(part.interface)})"'
+        return f'"$(macvtap_device {shlex.quote(part.interface)})"'
     if isinstance(part, CredentialFile):
         return f'"$(credential_file {shlex.quote(part.name)} {shlex.quote(part.path)})"'
     return _EXPANSIONS[part]
 
 
 def readable(word: Word) -> str:
-    """For people and pipelines: variables by name."""
+    """Return the word for people and pipelines, with variables by name."""
     return "".join(_readable_part(part) for part in word.parts)
 
 
@@ -95,7 +86,7 @@ def _readable_part(part: Part) -> str:
 
 
 def lines(argv: Sequence[Word]) -> List[List[Word]]:
-    """The arguments, with a new line before each option."""
+    """Return the arguments, with a new line before each option."""
     found: List[List[Word]] = []
     for word in argv:
         option = bool(word.parts) and isinstance(word.parts[0], str) and word.parts[0].startswith("-")
@@ -106,15 +97,15 @@ def lines(argv: Sequence[Word]) -> List[List[Word]]:
 
 
 def command(argv: Sequence[Word], indent: str = "    ") -> str:
-    """A command over several lines, each option on its own."""
+    """Return a command over several lines, each option on its own."""
     return f" \\\n{indent}".join(" ".join(quoted(word) for word in line) for line in lines(argv))
 
 
 def command_line(argv: Sequence[Word]) -> str:
-    """For people and for diffs: an option with its value on each line."""
+    """Return a command for people and for diffs, an option with its value on each line."""
     return "".join(" ".join(readable(word) for word in line) + "\n" for line in lines(argv))
 
 
 def socat_escape(path: str) -> str:
-    """socat's address parser takes a backslash before any character as that character."""
+    """Return a path as socat's address parser reads it back: after a backslash, any character is itself."""
     return "".join(character if character.isalnum() or character in "/._-" else f"\\{character}" for character in path)

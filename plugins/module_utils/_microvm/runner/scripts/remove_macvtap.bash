@@ -1,0 +1,8 @@
+# Copyright (c) 2026 microvm.fleet contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+# shellcheck shell=bash
+
+remove_macvtap() { # name
+    if [ -d "/sys/class/net/$1/macvtap" ]; then ip link delete dev "$1"; fi
+}

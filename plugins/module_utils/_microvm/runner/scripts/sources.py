@@ -1,0 +1,570 @@
+# Copyright (c) 2026 microvm.fleet contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+# Written by `make generate` from the shell scripts of this directory.
+
+"""Shell functions of packages' scripts, as strings; the scripts beside this file are the source."""
+
+from __future__ import annotations
+
+BALLOON = r"""
+check_usage() { # pattern of the one argument, usage, the script's arguments
+    local pattern="^$1\$" usage=$2
+    shift 2
+    if [ "$#" -ne 1 ] || [[ ! "$1" =~ $pattern ]]; then
+        echo "usage: microvm-balloon $usage" >&2
+        exit 2
+    fi
+}
+
+set_balloon() { # the guest's MiB, those that the balloon takes; calls request
+    balloon_mebibytes=$((10#$2))
+    if [ "$balloon_mebibytes" -ge "$1" ]; then
+        echo "the guest has $1 MiB; the balloon must leave some of them" >&2
+        exit 2
+    fi
+    # shellcheck disable=SC2034 # for the request; not every hypervisor takes this unit
+    balloon_bytes=$((balloon_mebibytes * 1024 * 1024))
+    # shellcheck disable=SC2034
+    guest_bytes=$((($1 - balloon_mebibytes) * 1024 * 1024))
+    request
+}
+
+change_balloon() { # MiB, with a sign; calls request or shrink
+    # shellcheck disable=SC2034 # for the request
+    difference=${1#[-+]}
+    case $1 in
+        -*) shrink ;;
+        *) request ;;
+    esac
+}
+"""
+
+CREDENTIAL_FILE = """
+credential_file() { # name, path; prints the path of systemd's copy where the unit has one
+    local copy=${CREDENTIALS_DIRECTORY:-}/$1
+    if [ -n "${CREDENTIALS_DIRECTORY:-}" ] && [ -e "$copy" ]; then echo "$copy"; else echo "$2"; fi
+}
+"""
+
+EVENTS = r"""
+# A process beside the hypervisor writes down why it ends, which its exit status does not tell. Both ends of the FIFOs
+# stay open in the hypervisor, so that what reads ends with it, not before and not later.
+record_reason_of_end() { # FIFO to the hypervisor, FIFO from it, file
+    local commands events reader
+    rm -f -- "$@"
+    mkfifo -m 0600 "$1" "$2"
+    # shellcheck disable=SC2094 # one end for the hypervisor, one for what reads
+    exec {commands}<> "$1" {events}<> "$2" {reader}< "$2"
+    echo '{"execute":"qmp_capabilities"}' >&"$commands"
+    sed -un 's/.*"SHUTDOWN".*"reason": "\([a-z-]*\)".*/\1/p' <&"$reader" > "$3" {commands}>&- {events}>&- &
+    exec {reader}<&-
+}
+"""
+
+EXTRA_ARGUMENTS = """
+# The words that the declared program prints; none of them is expanded.
+read_extra_arguments() { # program
+    local printed
+    printed=$("$1")
+    # shellcheck disable=SC2034 # for the hypervisor's command line
+    read -r -d '' -a extra_arguments <<< "$printed" || true
+}
+"""
+
+GIVE_PCI_DEVICE_BACK = """
+give_pci_device_back() { # address
+    local device=/sys/bus/pci/devices/$1
+    if [ ! -e "$device" ]; then return; fi
+    if [ "$(basename "$(readlink "$device/driver")")" = vfio-pci ]; then echo "$1" > "$device/driver/unbind"; fi
+    # Without an override, the kernel's own driver takes it.
+    echo > "$device/driver_override"
+    echo "$1" > /sys/bus/pci/drivers_probe
+}
+"""
+
+HTTP_REQUEST = r"""
+http_request() { # address for socat, method and path, body
+    local answer body=$3
+    answer=$({
+        printf '%s\r\n' "$2 HTTP/1.1" 'Host: localhost' 'Accept: application/json' 'Content-Type: application/json' \
+            "Content-Length: ${#body}" ''
+        printf '%s' "$body"
+    } | socat -t 1 - "$1") || return
+    if [[ ! "$answer" =~ ^HTTP/1.[01]\ 2 ]]; then
+        echo "$answer" >&2
+        return 1
+    fi
+}
+"""
+
+INITIAL_BALLOON = """
+set_initial_balloon() { # microvm-balloon, MiB
+    (
+        tries=0
+        until [ "$tries" -ge 100 ] || "$1" "$2" 2>/dev/null; do
+            sleep 0.1
+            tries=$((tries + 1))
+        done
+    ) &
+}
+"""
+
+INITRD_CREDENTIALS = """
+# The kernel unpacks one archive after the other. The archive has a name for a moment only, in memory, and for nobody
+# else; then only the hypervisor can open it.
+
+begin_initrd() { # MicroVM
+    # What a start that was killed has left goes first.
+    find /dev/shm -maxdepth 1 -user "$(id -u)" -name "microvm.$1.????????" -exec rm -rf {} +
+    initrd_directory=$(mktemp -d "/dev/shm/microvm.$1.XXXXXXXX")
+    trap 'rm -rf "$initrd_directory"' EXIT
+    mkdir -p "$initrd_directory/.extra/system_credentials"
+}
+
+add_credential() { # file, name
+    (umask 077 && cat "$1" > "$initrd_directory/.extra/system_credentials/$2.cred")
+}
+
+join_initrd() { # initial RAM disk that the credentials are appended to
+    (umask 077 && cat "$1" > "$initrd_directory/initrd")
+    # An archive begins at a multiple of four.
+    truncate -s %512 "$initrd_directory/initrd"
+    (
+        cd "$initrd_directory" || exit
+        find .extra -print0 | cpio --quiet --create --format=newc --null --owner=0:0
+    ) >> "$initrd_directory/initrd"
+}
+
+end_initrd() { # when it is open
+    rm -rf "$initrd_directory"
+    trap - EXIT
+}
+"""
+
+IS_RUNNING = """
+# The number of a process that has ended may be another's; its start time is not.
+is_running() { # file that record_process has written
+    local process started stat fields
+    [ -r "$1" ] || return 1
+    read -r process started < "$1" || true
+    [ -n "$process" ] || return 1
+    # Another user's process answers no signal, but is there.
+    kill -0 "$process" 2>/dev/null || [ -d "/proc/$process" ] || return 1
+    [ -n "$started" ] || return 0
+    stat=$(cat "/proc/$process/stat" 2>/dev/null) || return 1
+    read -ra fields <<< "${stat##*) }"
+    [ "${fields[19]}" = "$started" ] && [ "${fields[0]}" != Z ]
+}
+"""
+
+MACVTAP_DEVICE = """
+macvtap_device() { # interface; prints the path of its character device
+    echo "/dev/tap$(cat "/sys/class/net/$1/ifindex")"
+}
+"""
+
+MAKE_MACVTAP = """
+# Multicast reaches a macvtap only with allmulticast. The host itself has no address on it.
+make_macvtap() { # name, user, group, link, MAC, mode
+    local name=$1 user=$2 group=$3 link=$4 mac=$5 mode=$6 index waited=0
+    if [ -e "/sys/class/net/$name" ]; then
+        if [ ! -d "/sys/class/net/$name/macvtap" ]; then
+            echo "$name exists and is not a macvtap; declare another id" >&2
+            exit 1
+        fi
+        ip link delete dev "$name"
+    fi
+    ip link add link "$link" name "$name" address "$mac" type macvtap mode "$mode"
+    ip link set dev "$name" allmulticast on
+    if [ -w "/proc/sys/net/ipv6/conf/$name/disable_ipv6" ]; then
+        echo 1 > "/proc/sys/net/ipv6/conf/$name/disable_ipv6"
+    fi
+    ip link set dev "$name" up
+    index=$(cat "/sys/class/net/$name/ifindex")
+    # udev makes the device.
+    while [ ! -e "/dev/tap$index" ] && [ "$waited" -lt 50 ]; do
+        sleep 0.1
+        waited=$((waited + 1))
+    done
+    chown "$user:$group" "/dev/tap$index"
+    chmod 0600 "/dev/tap$index"
+}
+"""
+
+MAKE_TAP = """
+make_tap() { # name, user, bridge or nothing, flags
+    local name=$1 user=$2 bridge=$3 waited=0
+    shift 3
+    # At a start of the host, the one who makes bridges may just be at it.
+    while [ -n "$bridge" ] && [ ! -e "/sys/class/net/$bridge" ] && [ "$waited" -lt 50 ]; do
+        sleep 0.2
+        waited=$((waited + 1))
+    done
+    if [ -e "/sys/class/net/$name" ]; then
+        # One that was left over may have other flags, which cannot be changed.
+        if [ "$(cat "/sys/class/net/$name/owner" 2>/dev/null)" != "$(id -u "$user")" ]; then
+            echo "$name exists and is not a tap of the user $user; declare another id" >&2
+            exit 1
+        fi
+        if [ "$(cat "/sys/class/net/$name/carrier" 2>/dev/null)" = 1 ]; then
+            echo "$name is in use by another MicroVM; declare another id" >&2
+            exit 1
+        fi
+        ip link delete dev "$name"
+    fi
+    ip tuntap add name "$name" mode tap user "$user" "$@"
+    if [ -n "$bridge" ]; then ip link set dev "$name" master "$bridge"; fi
+    ip link set dev "$name" up
+}
+"""
+
+NOTIFY_RELAY = """
+# The guest's systemd reports that it is up by a connection to this socket. It waits for its end, so that comes at once.
+relay_notifications() { # socket, escaped for socat
+    if [ -n "${NOTIFY_SOCKET:-}" ]; then
+        socat -t 0 -T 0.5 "UNIX-LISTEN:$1,fork" "UNIX-SENDTO:$NOTIFY_SOCKET" &
+    fi
+}
+"""
+
+PACKAGE_ACTIONS = r"""
+# Set before: the account of packages without scripts, which know no other, links of the state directory, and the
+# directory of consoles.
+: "${user:?}" "${group:?}" "${current:?}" "${booted:?}" "${console_directory:?}"
+
+tap_up() {
+    local flags=(vnet_hdr) id
+    if [ -e "$lists/tap-flags" ]; then read -r -d '' -a flags < "$lists/tap-flags" || true; fi
+    while read -r id; do make_tap "$id" "$user" '' "${flags[@]}"; done < "$lists/tap-interfaces"
+}
+
+tap_down() {
+    local id
+    while read -r id; do remove_tap "$id" "$user"; done < "$lists/tap-interfaces"
+}
+
+macvtap_up() {
+    local id mac link mode
+    while read -r id mac link mode; do
+        make_macvtap "$id" "$user" "$group" "$link" "$mac" "$mode"
+    done < "$lists/macvtap-interfaces"
+}
+
+macvtap_down() {
+    local id _rest
+    while read -r id _rest; do remove_macvtap "$id"; done < "$lists/macvtap-interfaces"
+}
+
+pci_setup() {
+    local address
+    modprobe vfio-pci
+    while read -r address; do take_pci_device "$address" "$user" "$group"; done < "$lists/pci-devices"
+}
+
+pci_teardown() {
+    local address
+    while read -r address; do give_pci_device_back "$address"; done < "$lists/pci-devices"
+}
+
+virtiofsd_run() {
+    local share source address addresses=()
+    end_together
+    for share in "$lists"/virtiofs/*; do
+        address=$(cat "$share/socket")
+        source=$(cat "$share/source")
+        mkdir -p -- "$source"
+        addresses+=("$address")
+        serve "$address" virtiofsd "--socket-path=$address" "--socket-group=$group" "--shared-dir=$source" \
+            --thread-pool-size "$(nproc)" --posix-acl --xattr &
+    done
+    await_end "${addresses[@]}"
+}
+
+# After the unit of the shares has ended, however: nothing of it stays, and a guest does not run on without its files.
+virtiofsd_ended() {
+    local file address
+    for file in "$lists"/virtiofs/*/socket; do
+        if [ ! -e "$file" ]; then continue; fi
+        address=$(cat "$file")
+        rm -f -- "$address" "$address.pid"
+    done
+    if [ "${SERVICE_RESULT:-success}" = success ]; then return; fi
+    echo "virtiofsd of MicroVM $name has ended ($SERVICE_RESULT); the MicroVM is stopped, since its shares are gone" >&2
+    # Its main process knows what a crash is followed by.
+    systemctl kill --kill-who=main --signal=USR1 "microvm@$name.service" 2>/dev/null || true
+}
+
+# machined is told the hypervisor's process, which the unit's main process has made.
+register() {
+    local process='' waited=0
+    while [ "$waited" -lt 50 ] && ! read -r process _started < "$console_directory/$name/hypervisor.pid"; do
+        sleep 0.1
+        waited=$((waited + 1))
+    done 2>/dev/null
+    if ! "$package/bin/microvm-register" "${process:-${MAINPID:-}}"; then
+        echo "MicroVM $name could not be registered with systemd-machined, and runs without" >&2
+    fi
+}
+
+run_action() { # action, MicroVM
+    local action=$1 name=$2 package lists
+    case $action in
+        tap-up | macvtap-up | pci-setup | virtiofsd-run | microvm-register) package=$current ;;
+        *) package=$booted ;;
+    esac
+    # A start that failed early leaves no link to what runs.
+    if [ ! -e "$package" ]; then package=$current; fi
+    lists=$package/share/microvm
+    case $action in
+        virtiofsd-ended) virtiofsd_ended ;;
+        microvm-register) if [ -x "$package/bin/$action" ]; then register; fi ;;
+        microvm-unregister) if [ -x "$package/bin/$action" ]; then "$package/bin/$action" || true; fi ;;
+        tap-up | tap-down | macvtap-up | macvtap-down | pci-setup | pci-teardown | virtiofsd-run)
+            if [ -x "$package/bin/$action" ]; then exec "$package/bin/$action"; fi
+            "${action//-/_}"
+            ;;
+        *)
+            echo "microvm-package: there is no action $action" >&2
+            exit 2
+            ;;
+    esac
+}
+"""
+
+QMP_REQUEST = r"""
+qmp_request() { # address for socat, command of the QEMU Machine Protocol
+    local answer
+    answer=$(printf '%s\n' '{"execute":"qmp_capabilities"}' "$2" | socat -t 1 - "$1") || return
+    if [[ "$answer" == *'"error"'* ]]; then
+        echo "$answer" >&2
+        return 1
+    fi
+}
+"""
+
+RECORD_PROCESS = """
+# microvm-shutdown waits for the end of this very process, which is the hypervisor's. Its number may be another's when
+# it has ended; its start time is not.
+record_process() { # file
+    local stat fields
+    if [ -r /proc/self/stat ]; then
+        stat=$(cat "/proc/$$/stat")
+        read -ra fields <<< "${stat##*) }"
+        echo "$$ ${fields[19]}" > "$1"
+    else
+        echo "$$" > "$1"
+    fi
+}
+"""
+
+REGISTER_MACHINE = r"""
+# Varlink takes the number of the process as it is, and the vsock by which `ssh machine/NAME` reaches the guest
+# (systemd 257 and newer); D-Bus is there with every version.
+register_machine() { # MicroVM, process, parameters of Varlink, octets of the machine id after their number
+    local name=$1 leader=$2 parameters=$3 varlink=/run/systemd/machine/io.systemd.Machine
+    shift 3
+    if [ -S "$varlink" ] && command -v varlinkctl >/dev/null &&
+        varlinkctl call "$varlink" io.systemd.Machine.Register "${parameters%\}}, \"leader\": $leader}" >/dev/null; then
+        return
+    fi
+    busctl call org.freedesktop.machine1 /org/freedesktop/machine1 org.freedesktop.machine1.Manager \
+        RegisterMachine sayssus "$name" "$@" microvm.fleet vm "$leader" ''
+}
+"""
+
+REMOVE_MACVTAP = """
+remove_macvtap() { # name
+    if [ -d "/sys/class/net/$1/macvtap" ]; then ip link delete dev "$1"; fi
+}
+"""
+
+REMOVE_TAP = """
+remove_tap() { # name, user
+    if [ "$(cat "/sys/class/net/$1/owner" 2>/dev/null)" = "$(id -u "$2")" ]; then ip link delete dev "$1"; fi
+}
+"""
+
+SHUT_DOWN = """
+shut_down() { # file that record_process has written, seconds; calls request, which asks the guest to power off
+    local fifths=0 timeout=$2
+    while is_running "$1"; do
+        if [ "$fifths" -ge $((5 * timeout)) ]; then
+            echo "the guest has not ended within $timeout seconds" >&2
+            exit 1
+        fi
+        # Again and again: the first request is lost on a guest that is still booting.
+        if [ $((fifths % 15)) -eq 0 ]; then request >/dev/null 2>&1 || true; fi
+        sleep 0.2
+        fifths=$((fifths + 1))
+    done
+}
+"""
+
+SIDECAR = """
+start_sidecar() { # socket that it makes, command
+    local socket=$1 sidecar
+    shift
+    "$@" &
+    sidecar=$!
+    while [ ! -S "$socket" ]; do
+        kill -0 "$sidecar"
+        sleep 0.1
+    done
+}
+"""
+
+TAKE_PCI_DEVICE = """
+take_pci_device() { # address, user, group
+    local device=/sys/bus/pci/devices/$1 group other
+    if [ ! -e "$device" ]; then
+        echo "there is no PCI device $1 on this host" >&2
+        exit 1
+    fi
+    if [ ! -e "$device/iommu_group" ]; then
+        echo "$1 is in no IOMMU group; switch the IOMMU on in the firmware and on the kernel's command line" >&2
+        exit 1
+    fi
+    if [ "$(basename "$(readlink "$device/driver")")" != vfio-pci ]; then
+        echo vfio-pci > "$device/driver_override"
+        if [ -e "$device/driver" ]; then echo "$1" > "$device/driver/unbind"; fi
+        echo "$1" > /sys/bus/pci/drivers_probe
+    fi
+    if [ "$(basename "$(readlink "$device/driver")")" != vfio-pci ]; then
+        echo "vfio-pci has not taken $1; see the kernel's messages" >&2
+        exit 1
+    fi
+    group=$(basename "$(readlink "$device/iommu_group")")
+    for other in "$device"/iommu_group/devices/*; do
+        # Bridges may keep their driver; vfio refuses the rest itself, but says less.
+        if [ -e "$other/driver" ] && [ "$(basename "$(readlink "$other/driver")")" != vfio-pci ] &&
+            [[ "$(cat "$other/class")" != 0x0604* ]]; then
+            echo "$(basename "$other") shares the IOMMU group $group with $1, and the host still uses it" >&2
+        fi
+    done
+    chown "$2:$3" "/dev/vfio/$group"
+}
+"""
+
+TSC_PARAMETER = """
+# A kernel without KVM's clock measures the processor's frequency against a timer, and gets it wrong under load.
+# Where the frequency changes, /proc/cpuinfo shows the moment's and only base_frequency is the clock's.
+tsc_parameter() { # prints a blank and the kernel's parameter, or nothing where the frequency is not known
+    local cpufreq=/sys/devices/system/cpu/cpu0/cpufreq frequency=
+    if [ -r "$cpufreq/base_frequency" ]; then
+        frequency=$(cat "$cpufreq/base_frequency")
+    elif [ ! -e "$cpufreq" ] && [ -r /proc/cpuinfo ]; then
+        frequency=$(sed -n '/^cpu MHz/{s/[^0-9]//gp;q;}' /proc/cpuinfo)
+    fi
+    echo "${frequency:+ tsc_early_khz=$frequency}"
+}
+"""
+
+UNREGISTER_MACHINE = r"""
+# Not TerminateMachine, which would kill the unit that this runs in.
+unregister_machine() { # MicroVM
+    busctl call org.freedesktop.machine1 /org/freedesktop/machine1 org.freedesktop.machine1.Manager \
+        UnregisterMachine s "$1" 2>/dev/null || true
+}
+"""
+
+VIRTIOFSD = """
+# Where distributions have the program.
+PATH=$PATH:/usr/libexec
+
+# A daemon ends, with success, when its hypervisor closes the socket, as one that reboots in place does; then there must
+# be another. With any other status, all end, and systemd decides.
+serve() { # socket, command
+    # Not local: the trap still needs them when the function has ended.
+    socket=$1
+    daemon=
+    shift
+    trap 'kill "$daemon" 2>/dev/null || true; wait; rm -f -- "$socket" "$socket.pid"' EXIT
+    trap 'exit 0' TERM
+    while true; do
+        rm -f -- "$socket" "$socket.pid"
+        "$@" &
+        daemon=$!
+        if ! wait "$daemon"; then
+            echo "the virtiofsd of $socket has failed" >&2
+            kill -USR1 $$
+            exit 1
+        fi
+    done
+}
+
+end_together() {
+    # shellcheck disable=SC2046 # numbers
+    trap 'kill $(jobs -p) 2>/dev/null || true; wait' EXIT
+    trap 'exit 0' TERM INT
+    trap 'exit 1' USR1
+}
+
+await_end() { # sockets
+    local socket
+    for socket; do
+        while [ ! -S "$socket" ]; do sleep 0.1; done
+    done
+    if [ -n "${NOTIFY_SOCKET:-}" ]; then systemd-notify --ready; fi
+    wait
+}
+"""
+
+VOLUMES = """
+ext_bytes() { # image; prints the size of its file system, or nothing where it is none of ext2, ext3, ext4
+    local field value count=0 size=0
+    while IFS=: read -r field value; do
+        case $field in
+            'Block count') count=$((value)) ;;
+            'Block size') size=$((value)) ;;
+        esac
+    done < <(dumpe2fs -h "$1" 2>/dev/null)
+    if [ $((count * size)) -gt 0 ]; then echo $((count * size)); fi
+}
+
+# Completes what a killed start has left undone: the file system is asked, not the image's size.
+grow_volume() { # image, MiB, mkfs
+    local image=$1 bytes=$(($2 * 1024 * 1024)) taken status=0
+    if [ "$(stat -L -c %s "$image")" -lt "$bytes" ]; then
+        echo "growing $image to $2 MiB"
+        truncate -s "$bytes" "$image"
+    fi
+    case $3 in mkfs.ext[234]) taken=$(ext_bytes "$image") ;; *) return ;; esac
+    # Less than a group of blocks may be left over.
+    if [ -z "$taken" ] || [ $((bytes - taken)) -lt $((1024 * 1024)) ]; then return; fi
+    e2fsck -f -p "$image" || status=$?
+    if [ "$status" -gt 1 ]; then
+        echo "the file system of $image has errors, and is not grown; check it with e2fsck" >&2
+        return
+    fi
+    resize2fs "$image"
+    sync "$image"
+}
+
+# The image is formatted under another name and then given its own: a start that is killed leaves no half image, and
+# an image that exists is never formatted. Copies on write make a file system inside of a file slow, so btrfs is asked
+# for none.
+create_volume() { # image, MiB, mkfs and its arguments
+    local image=$1 size=$2 partial=$1.partial
+    if [ -f "$image" ] && [ -w "$image" ]; then grow_volume "$image" "$size" "$3"; fi
+    shift 2
+    if [ -e "$image" ]; then return; fi
+    if [ -L "$image" ]; then
+        echo "$image is a link that leads nowhere" >&2
+        exit 1
+    fi
+    echo "creating $image: $size MiB, $1"
+    rm -f -- "$partial"
+    (umask 077 && : > "$partial")
+    chattr +C "$partial" 2>/dev/null || true
+    truncate -s "${size}M" "$partial"
+    "$@" "$partial"
+    sync "$partial"
+    mv -n "$partial" "$image"
+    if [ -e "$partial" ]; then
+        echo "$image was made by somebody else meanwhile" >&2
+        exit 1
+    fi
+    sync "$(dirname "$image")"
+}
+"""
