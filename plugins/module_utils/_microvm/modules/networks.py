@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 from ..declaration.networks.parse import parse_networks
-from ..resources.networks.reconcile import reconcile_networks
+from ..operations.networks import reconcile_networks
 from .fleet_module import FleetModule
 from .options import NETWORK_MODULE_OPTIONS
 

@@ -2,26 +2,23 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""From the networks that are there and those that are declared to steps. Pure."""
+"""Plans networks: from those of the host and the declared ones to steps. Pure."""
 
 from __future__ import annotations
 
-import ipaddress
-from dataclasses import dataclass, field
-from typing import Iterator, Mapping, Optional, Sequence, Tuple
+from dataclasses import dataclass
+from typing import Iterator, Mapping, Sequence, Tuple
 
 from ...declaration.names import NETWORK_UNIT
 from ...declaration.networks.parse import Network, refuse_clash
-from ...host.systemd import Unit
 from ...schema.errors import DeclarationError
-from ..steps import BaseAction, Step
+from ..steps import BaseAction, Step, in_order
 from .configuration import NETWORKD_DIRECTORY, RULES, SYSCTLS, UNIT, bridge_of, configuration, recorded, rules_digest
-
-NETWORKD = "systemd-networkd.service"
+from .state import NETWORKD, Observed, has_address
 
 
 class Action(BaseAction):
-    """What a step does, in the order in which steps are carried out."""
+    """Actions on networks, in the order in which they are carried out."""
 
     UNLOAD_RULES = "systemctl disable --now"
     # Before its files: they tell the next run that the bridge is ours.
@@ -38,35 +35,8 @@ class Action(BaseAction):
 
 
 @dataclass(frozen=True)
-class Link:
-    """A network interface of the host."""
-
-    is_bridge: bool
-    addresses: Tuple[str, ...] = ()
-    """With their prefix length."""
-    ports: Tuple[str, ...] = ()
-
-
-@dataclass(frozen=True)
-class Observed:
-    """The networks as the host has them."""
-
-    files: Mapping[str, str] = field(default_factory=dict)
-    """Content of the files that are ours, by path."""
-    interrupted: bool = False
-    """Whether a run has changed files and was ended before it could tell systemd."""
-    links: Mapping[str, Link] = field(default_factory=dict)
-    rules: Optional[str] = None
-    """Digest of the rules that are loaded."""
-    forwarding: bool = False
-    networkd: Unit = field(default_factory=Unit)
-    unit: Unit = field(default_factory=Unit)
-    """The one that loads the rules."""
-
-
-@dataclass(frozen=True)
 class Plan:
-    """What is to be done for the networks of a host."""
+    """Steps for the networks of a host."""
 
     steps: Tuple[Step[Action], ...]
     files: Mapping[str, str]
@@ -80,12 +50,12 @@ class Plan:
         return bool(self.steps)
 
     def targets(self, *actions: Action) -> Tuple[str, ...]:
-        """What the planned steps of some kinds change."""
+        """Return the targets of the steps of some actions."""
         return tuple(step.target for step in self.steps if step.action in actions)
 
 
 def plan(observed: Observed, networks: Sequence[Network], path: str = "networks") -> Plan:
-    """Raises DeclarationError, with a path below ``path``, for what another interface or network of the host has."""
+    """Return the plan. Raises DeclarationError, with a path below ``path``, for a clash with what the host has."""
     kept = {network["name"]: network for network in recorded(observed.files) if _stays(observed, network, networks)}
     for index, network in enumerate(networks):
         place = f"{path}[{index}]"
@@ -94,23 +64,24 @@ def plan(observed: Observed, networks: Sequence[Network], path: str = "networks"
             refuse_clash(network, other, place)
     files = configuration([*networks, *kept.values()])
     steps = (*_files(observed, files), *_networkd(observed, files, networks), *_rules(observed, files))
-    order = list(Action)
     ports = {name: observed.links[name].ports for name in kept}
-    return Plan(tuple(sorted(steps, key=lambda step: order.index(step.action))), files, ports)
+    return Plan(in_order(steps), files, ports)
 
 
 def _stays(observed: Observed, network: Network, declared: Sequence[Network]) -> bool:
-    """Whether a network of before is no longer declared, but not taken away from under the MicroVMs that are on it."""
+    """Return whether a network that is no longer declared stays, since MicroVMs are on it."""
     name = network["name"]
     is_used = name in observed.links and observed.links[name].ports
-    return bool(is_used) and name not in [one["name"] for one in declared]
+    return bool(is_used) and name not in [other["name"] for other in declared]
 
 
 def _refuse_foreign(observed: Observed, name: str, path: str) -> None:
     ours = any(bridge_of(file) == name for file in observed.files)
     if name in observed.links and not (ours and observed.links[name].is_bridge):
         raise DeclarationError(
-            path, f"the host has an interface {name!r} that is not from here; choose another name, or remove that one"
+            path,
+            f"the host has an interface {name!r} that this collection has not made; "
+            "choose another name, or remove the interface",
         )
 
 
@@ -142,14 +113,8 @@ def _networkd(observed: Observed, files: Mapping[str, str], networks: Sequence[N
             yield Step(Action.RECONFIGURE, network["name"])
 
 
-def has_address(link: Link, network: Network) -> bool:
-    """Whether a bridge has its network's address."""
-    wanted = ipaddress.ip_interface(network["address"])
-    return any(ipaddress.ip_interface(address) == wanted for address in link.addresses)
-
-
 def _differs(observed: Observed, files: Mapping[str, str], beginning: str) -> bool:
-    """Whether files below a path are, or may be, other ones than the program that reads them has read."""
+    """Return whether files below a path differ, or may differ, from those that their reader has read."""
     paths = [path for path in (*observed.files, *files) if path.startswith(beginning)]
     return observed.interrupted or any(observed.files.get(path) != files.get(path) for path in paths)
 

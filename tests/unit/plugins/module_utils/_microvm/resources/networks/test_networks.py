@@ -21,12 +21,11 @@ from ansible_collections.microvm.fleet.plugins.module_utils._microvm.resources.n
     is_ours,
     rules_digest,
 )
-from ansible_collections.microvm.fleet.plugins.module_utils._microvm.resources.networks.plan import (
+from ansible_collections.microvm.fleet.plugins.module_utils._microvm.resources.networks.plan import Action, plan
+from ansible_collections.microvm.fleet.plugins.module_utils._microvm.resources.networks.state import (
     NETWORKD,
-    Action,
     Link,
     Observed,
-    plan,
 )
 from ansible_collections.microvm.fleet.plugins.module_utils._microvm.schema.errors import DeclarationError
 

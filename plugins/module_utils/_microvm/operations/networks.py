@@ -1,0 +1,84 @@
+# Copyright (c) 2026 microvm.fleet contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Brings the networks of a host into the declared state."""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from typing import Any, Dict, List, Mapping, Optional, Sequence
+
+from ..declaration.networks.parse import Network, parse_networks
+from ..host import files, systemd
+from ..host.commands import HostError
+from ..host.locks import locked
+from ..resources.diffs import Diff, difference, differences
+from ..resources.executor import execute
+from ..resources.networks.handlers import HANDLERS, NetworksJob
+from ..resources.networks.observe import MARK, observe, observe_links
+from ..resources.networks.plan import Action, Plan, plan
+from ..resources.networks.state import NETWORKD, Link, Observed, has_address
+
+WAIT_SECONDS = 30
+LOCK = "@networks"
+"""Name of the lock; no MicroVM has such a name."""
+
+
+def reconcile_networks(raw: Sequence[Mapping[str, Any]], check_mode: bool) -> Dict[str, Any]:
+    """Return ``changed``, ``actions``, ``kept`` and ``diff``.
+
+    Raises DeclarationError, before anything has changed, and HostError.
+    """
+    networks = parse_networks(raw)
+    with contextlib.nullcontext() if check_mode else locked([LOCK]):
+        observed = observe()
+        planned = plan(observed, networks)
+        if not check_mode:
+            _carry_out(planned, networks)
+    return {
+        "changed": planned.changed,
+        "actions": [str(step) for step in planned.steps],
+        "kept": sorted(planned.kept),
+        "diff": _diff(observed, planned),
+    }
+
+
+def _carry_out(planned: Plan, networks: Sequence[Network]) -> None:
+    """Execute a plan and wait until the bridges have their addresses. Raises HostError."""
+    job = NetworksJob(planned)
+    error = execute([job], HANDLERS)[job.name].error
+    if error is not None:
+        raise HostError(error)
+    if planned.changed:
+        _wait_for_addresses(networks)
+    files.remove(MARK)
+
+
+def _wait_for_addresses(networks: Sequence[Network]) -> None:
+    deadline = time.monotonic() + WAIT_SECONDS
+    while True:
+        links = observe_links() if networks else {}
+        missing = [
+            network
+            for network in networks
+            if network["name"] not in links or not has_address(links[network["name"]], network)
+        ]
+        if not missing:
+            return
+        if time.monotonic() > deadline:
+            seen = "; ".join(f"{network['name']} {_description(links.get(network['name']))}" for network in missing)
+            raise systemd.explain(NETWORKD, f"bridges are not up after {WAIT_SECONDS} s: {seen}")
+        time.sleep(0.2)
+
+
+def _description(link: Optional[Link]) -> str:
+    return "does not exist" if link is None else f"has the addresses {', '.join(link.addresses) or 'none'}"
+
+
+def _diff(observed: Observed, planned: Plan) -> List[Diff]:
+    """Return every file that changes, and the other steps."""
+    of_files = differences(planned.targets(Action.WRITE, Action.REMOVE), observed.files, planned.files)
+    others = [step for step in planned.steps if step.action not in (Action.WRITE, Action.REMOVE)]
+    return [*of_files, *([difference("steps", "", "".join(f"{step}\n" for step in others))] if others else [])]

@@ -1,0 +1,59 @@
+# Copyright (c) 2026 microvm.fleet contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Looks at the networks of a host."""
+
+from __future__ import annotations
+
+import glob
+import json
+import os
+from typing import Dict, Optional
+
+from ...declaration.names import FLEET_DIRECTORY, NETWORK_UNIT
+from ...host import files, systemd
+from ...host.commands import HostError, run
+from .configuration import NETWORKD_DIRECTORY, RECORD, RULES, SYSCTLS, TABLE, UNIT, is_ours, rules_digest
+from .state import NETWORKD, Link, Observed
+
+MARK = f"{FLEET_DIRECTORY}/network.changing"
+"""File that exists while files and what systemd has read of them may differ: a killed run leaves it to the next one."""
+
+FORWARDING = "/proc/sys/net/ipv4/ip_forward"
+
+
+def observe() -> Observed:
+    """Return the state by one look at our files, one question to systemd, one listing of links, one of our table."""
+    paths = [*glob.glob(f"{NETWORKD_DIRECTORY}/*-microvm-*"), RECORD, RULES, SYSCTLS, UNIT]
+    contents = {path: files.read_text(path) for path in sorted(paths) if is_ours(path)}
+    units = systemd.show([NETWORKD, NETWORK_UNIT])
+    return Observed(
+        files={path: content for path, content in contents.items() if content is not None},
+        interrupted=os.path.exists(MARK),
+        links=observe_links(),
+        rules=_loaded_rules(),
+        forwarding=(files.read_text(FORWARDING) or "").strip() == "1",
+        networkd=units[NETWORKD],
+        unit=units[NETWORK_UNIT],
+    )
+
+
+def observe_links() -> Dict[str, Link]:
+    """Return the network interfaces by name."""
+    links = {}
+    for link in json.loads(run(["ip", "-json", "address", "show"])):
+        name = link["ifname"]
+        addresses = [f"{address['local']}/{address['prefixlen']}" for address in link["addr_info"]]
+        is_bridge = os.path.isdir(f"/sys/class/net/{name}/bridge")
+        ports = sorted(os.listdir(f"/sys/class/net/{name}/brif")) if is_bridge else []
+        links[name] = Link(is_bridge, tuple(addresses), tuple(ports))
+    return links
+
+
+def _loaded_rules() -> Optional[str]:
+    try:
+        return rules_digest(run(["nft", "list", "table", "ip", TABLE]))
+    except HostError:
+        # There is no such table, or no nftables yet.
+        return None

@@ -1,0 +1,49 @@
+# Copyright (c) 2026 microvm.fleet contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""The networks of a host as it has them. Pure."""
+
+from __future__ import annotations
+
+import ipaddress
+from dataclasses import dataclass, field
+from typing import Mapping, Optional, Tuple
+
+from ...declaration.networks.parse import Network
+from ...host.systemd import Unit
+
+NETWORKD = "systemd-networkd.service"
+
+
+@dataclass(frozen=True)
+class Link:
+    """A network interface of the host."""
+
+    is_bridge: bool
+    addresses: Tuple[str, ...] = ()
+    """With their prefix length."""
+    ports: Tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Observed:
+    """The networks as the host has them."""
+
+    files: Mapping[str, str] = field(default_factory=dict)
+    """Content of the files that are ours, by path."""
+    interrupted: bool = False
+    """Whether a run has changed files and was ended before their readers had read them."""
+    links: Mapping[str, Link] = field(default_factory=dict)
+    rules: Optional[str] = None
+    """Digest of the rules that are loaded."""
+    forwarding: bool = False
+    networkd: Unit = field(default_factory=Unit)
+    unit: Unit = field(default_factory=Unit)
+    """Unit that loads the rules."""
+
+
+def has_address(link: Link, network: Network) -> bool:
+    """Return whether a bridge has its network's address."""
+    wanted = ipaddress.ip_interface(network["address"])
+    return any(ipaddress.ip_interface(address) == wanted for address in link.addresses)

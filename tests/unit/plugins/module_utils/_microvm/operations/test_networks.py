@@ -1,0 +1,82 @@
+# Copyright (c) 2026 microvm.fleet contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Reconciliation of networks: what check mode shows is what is done."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import pytest
+from ansible_collections.microvm.fleet.plugins.module_utils._microvm.host.commands import HostError
+from ansible_collections.microvm.fleet.plugins.module_utils._microvm.host.systemd import Unit
+from ansible_collections.microvm.fleet.plugins.module_utils._microvm.operations import networks
+from ansible_collections.microvm.fleet.plugins.module_utils._microvm.resources.executor import Handlers
+from ansible_collections.microvm.fleet.plugins.module_utils._microvm.resources.networks.handlers import NetworksJob
+from ansible_collections.microvm.fleet.plugins.module_utils._microvm.resources.networks.plan import Action
+from ansible_collections.microvm.fleet.plugins.module_utils._microvm.resources.networks.state import Link, Observed
+
+NAT = {"name": "microvm0", "address": "10.66.1.1/24", "nat": True}
+
+
+class Workshop:
+    """A host without networks; its handlers write down what they do."""
+
+    def __init__(self) -> None:
+        self.log: list[str] = []
+        self.failing: Action | None = None
+
+    def handlers(self) -> Handlers[NetworksJob, Action]:
+        """The table."""
+        return Handlers(Action, {action: self._handler(action) for action in Action})
+
+    def _handler(self, action: Action) -> Any:
+        def handle(_job: NetworksJob, target: str) -> None:
+            if action is self.failing:
+                raise HostError("networkd is broken")
+            self.log.append(f"{action.words} {target}")
+
+        return handle
+
+
+@pytest.fixture
+def workshop(monkeypatch: pytest.MonkeyPatch, tmp_path: Any) -> Workshop:
+    """A fake host instead of this one."""
+
+    @contextlib.contextmanager
+    def locked(_names: Sequence[str]) -> Iterator[None]:
+        fake.log.append("lock")
+        yield
+
+    fake = Workshop()
+    up = {"microvm0": Link(True, ("10.66.1.1/24",))}
+    monkeypatch.setattr(networks, "HANDLERS", fake.handlers())
+    monkeypatch.setattr(networks, "observe", lambda: Observed(networkd=Unit("loaded")))
+    monkeypatch.setattr(networks, "observe_links", lambda: up)
+    monkeypatch.setattr(networks, "locked", locked)
+    monkeypatch.setattr(networks, "MARK", str(tmp_path / "mark"))
+    return fake
+
+
+def test_a_run_does_the_steps_that_check_mode_shows(workshop: Workshop) -> None:
+    shown = networks.reconcile_networks([NAT], check_mode=True)
+    assert workshop.log == []
+    assert networks.reconcile_networks([NAT], check_mode=False) == shown
+    assert workshop.log == ["lock", *shown["actions"]]
+
+
+def test_the_diff_has_files_and_the_other_steps(workshop: Workshop) -> None:
+    *of_files, steps = networks.reconcile_networks([NAT], check_mode=True)["diff"]
+    assert "/etc/systemd/network/50-microvm-microvm0.netdev" in [entry["after_header"] for entry in of_files]
+    assert all(entry["before"] == "" and entry["after"] for entry in of_files)
+    assert "systemctl start systemd-networkd.service\n" in steps["after"]
+    assert workshop.log == []
+
+
+def test_an_error_ends_the_run(workshop: Workshop) -> None:
+    workshop.failing = Action.START_NETWORKD
+    with pytest.raises(HostError, match="networkd is broken"):
+        networks.reconcile_networks([NAT], check_mode=False)
+    assert workshop.log[-1] == "systemctl enable microvm-fleet-network.service"
