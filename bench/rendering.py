@@ -13,7 +13,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "plugins" / "mod
 
 from _microvm.declaration.names import HYPERVISORS
 from _microvm.declaration.vms.parse import parse_vms
-from _microvm.hypervisors.interface import HostFacts
+from _microvm.hypervisors.facts import HostFacts
 from _microvm.runner.render import render
 
 COUNT = 1000

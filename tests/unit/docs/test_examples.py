@@ -13,7 +13,7 @@ import yaml
 from ansible_collections.microvm.fleet.plugins.module_utils._microvm.declaration.images.parse import parse_image
 from ansible_collections.microvm.fleet.plugins.module_utils._microvm.declaration.networks.parse import parse_networks
 from ansible_collections.microvm.fleet.plugins.module_utils._microvm.declaration.vms.parse import parse_vms
-from ansible_collections.microvm.fleet.plugins.module_utils._microvm.hypervisors.interface import HostFacts
+from ansible_collections.microvm.fleet.plugins.module_utils._microvm.hypervisors.facts import HostFacts
 from ansible_collections.microvm.fleet.plugins.module_utils._microvm.runner.render import render
 
 from ..plugins.module_utils._microvm.examples import KEY

@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 from ansible_collections.microvm.fleet.plugins.module_utils._microvm.cli.source import Source
 from ansible_collections.microvm.fleet.plugins.module_utils._microvm.cli.work import Result, results
-from ansible_collections.microvm.fleet.plugins.module_utils._microvm.hypervisors.interface import CredentialFile
+from ansible_collections.microvm.fleet.plugins.module_utils._microvm.hypervisors.words import CredentialFile
 from hypothesis import HealthCheck, assume, given, settings
 
 from .strategies import declarations

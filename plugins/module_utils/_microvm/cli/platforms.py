@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import platform
 
-from ..hypervisors.interface import HostFacts
+from ..hypervisors.facts import HostFacts
 
 PLATFORMS = ("x86_64-linux", "aarch64-linux", "aarch64-darwin")
 

@@ -15,7 +15,7 @@ from typing import Any, Dict, List, Mapping, Optional, Sequence
 
 from ..declaration.vms.clashes import clashes
 from ..declaration.vms.parse import Declaration, parse_vm
-from ..hypervisors.interface import Command
+from ..hypervisors.command import Command
 from ..hypervisors.registry import command
 from ..runner.package import DECLARATION_FILE, Package
 from ..runner.render import package

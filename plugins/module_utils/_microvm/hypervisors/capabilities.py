@@ -104,6 +104,12 @@ class Capabilities:
     """What the hypervisor's process does when the guest powers off or reboots."""
     clean_end: str = "poweroff"
     """What it counts as when the process ends without failing and does not say why: ``poweroff`` or ``reboot``."""
+    needs_virtiofsd: bool = True
+    """Whether virtiofs shares are served by virtiofsd, not by the hypervisor itself."""
+    asks_virtiofsd_for_tag: bool = False
+    """Whether the tag of a virtiofs share is an argument of virtiofsd, not of the hypervisor."""
+    needs_internet_sockets: bool = True
+    """Whether an Internet socket is opened to configure a tap, not the tap's own file."""
 
 
 _LINUX = ("x86_64-linux", "aarch64-linux")
@@ -121,6 +127,7 @@ CAPABILITIES: Dict[str, Capabilities] = {
         ready="QMP says that the guest runs; " + _BY_VSOCK,
         on_poweroff=_EXITS,
         on_reboot=_EXITS,
+        needs_internet_sockets=False,
     ),
     CLOUD_HYPERVISOR: Capabilities(
         systems=_LINUX,
@@ -150,6 +157,7 @@ CAPABILITIES: Dict[str, Capabilities] = {
         serials=True,
         credentials="fw_cfg",
         stop="`crosvm powerbtn`; the guest needs the module `button`.",
+        asks_virtiofsd_for_tag=True,
         ready=_BY_VSOCK,
         on_poweroff=_EXITS,
         on_reboot=_EXITS,
@@ -191,6 +199,7 @@ CAPABILITIES: Dict[str, Capabilities] = {
         vcpus=255,
         serials=True,
         credentials=None,
+        needs_virtiofsd=False,
         stop="`Stop` over the REST API's socket.",
         ready="the REST API's `/vm/state`",
         on_poweroff=_EXITS,

@@ -6,36 +6,16 @@
 
 from __future__ import annotations
 
-from typing import Any, Dict, Iterator, Mapping, Tuple
+from typing import Any, Iterator, Mapping, Tuple
 
 from ..declaration.vms.options import VM_OPTIONS
 from ..declaration.vms.parse import Declaration
 from ..schema.errors import DeclarationError
 from ..schema.options import Options
-from .alioth import Alioth
 from .capabilities import CAPABILITIES, SUPPORT, SWITCHED, able
-from .cloud_hypervisor import CloudHypervisor
-from .crosvm import Crosvm
-from .firecracker import Firecracker
-from .interface import Command, HostFacts, Hypervisor
-from .kvmtool import Kvmtool
-from .qemu.hypervisor import Qemu
-from .stratovirt import Stratovirt
-from .vfkit import Vfkit
-
-HYPERVISORS: Dict[str, Hypervisor] = {
-    hypervisor.name: hypervisor
-    for hypervisor in (
-        Qemu(),
-        CloudHypervisor(),
-        Firecracker(),
-        Crosvm(),
-        Kvmtool(),
-        Stratovirt(),
-        Alioth(),
-        Vfkit(),
-    )
-}
+from .command import Command
+from .commands import HYPERVISORS
+from .facts import HostFacts
 
 
 def command(declaration: Declaration, facts: HostFacts, path: str = "") -> Command:
@@ -45,6 +25,11 @@ def command(declaration: Declaration, facts: HostFacts, path: str = "") -> Comma
         return HYPERVISORS[declaration["hypervisor"]].command(declaration, facts)
     except DeclarationError as error:
         raise DeclarationError(_join(path, error.path), error.message) from None
+
+
+def program(declaration: Declaration, facts: HostFacts) -> str:
+    """Return the program of the declared hypervisor, without making its command line."""
+    return HYPERVISORS[declaration["hypervisor"]].program(declaration, facts)
 
 
 def check(declaration: Declaration, facts: HostFacts, path: str = "") -> None:

@@ -10,21 +10,23 @@ import os
 import platform
 import time
 from dataclasses import dataclass, replace
-from typing import Any, Dict, List, Mapping, Sequence
+from typing import Any, Dict, List, Mapping, Optional, Sequence
 
 from ..declaration.names import STATE_DIRECTORY
 from ..declaration.vms.parse import Declaration, image_path, parse_vms
 from ..host.accelerator import accelerator
 from ..host.locks import locked
 from ..host.versions import installed_version
-from ..hypervisors.interface import HostFacts
+from ..hypervisors.facts import HostFacts
+from ..hypervisors.registry import command, program
 from ..resources.vms import preflight
 from ..resources.vms.apply import Job, Outcome, apply
 from ..resources.vms.plan import Clock, Plan, plan
 from ..resources.vms.plan_removal import Removal, plan_removal, plan_stop
 from ..resources.vms.settings import environment, unit_settings
 from ..resources.vms.state import Observed, Places, Wanted, observe, recorded_beside
-from ..runner.render import programs, render
+from ..runner.package import Package
+from ..runner.render import render
 from ..schema.errors import DeclarationError
 from .report import diff, result
 
@@ -72,10 +74,14 @@ def reconcile(request: Request) -> Dict[str, Any]:
     """
     places = Places(request.state_dir)
     declarations = parse(request, recorded_beside(places, [str(vm.get("name")) for vm in request.vms]))
-    _check_host(request, declarations)
+    placed = [(request.place(index), one) for index, one in enumerate(declarations) if one["state"] != "absent"]
+    _check_host(request, placed)
     if request.preflight:
         return {"changed": False, "vms": [], "diff": []}
-    wanted = [_want(request, index, declaration) for index, declaration in enumerate(declarations)]
+    packages = {path: _render(request, path, declaration) for path, declaration in placed}
+    if not request.check_mode:
+        preflight.check_installed(placed, {path: package.programs for path, package in packages.items()})
+    wanted = [_want(one, packages.get(request.place(index))) for index, one in enumerate(declarations)]
     names = [one.name for one in wanted]
     undeclared = _undeclared(request, names, places)
     if request.check_mode:
@@ -93,12 +99,13 @@ def _undeclared(request: Request, names: Sequence[str], places: Places) -> List[
     return [one.name for one in records if one and one.generations and one.state_directory == request.state_dir]
 
 
-def _check_host(request: Request, declarations: Sequence[Declaration]) -> None:
-    placed = [(request.place(index), one) for index, one in enumerate(declarations) if one["state"] != "absent"]
-    running = [(path, one) for path, one in placed if one["state"] in ("started", "restarted")]
-    preflight.check_host(running)
+def _check_host(request: Request, placed: preflight.Placed) -> None:
+    preflight.check_host([(path, one) for path, one in placed if one["state"] in ("started", "restarted")])
     preflight.check_units(placed)
-    needed = {path: programs(one, _facts(one, path), path) for path, one in placed}
+    for path, declaration in placed:
+        _check_kvm(declaration, path)
+        if request.preflight:
+            command(declaration, _facts(declaration, declaration["accel"]), path)
     if request.preflight or request.check_mode:
         # Images, packages and bridges may be what the same run is about to bring.
         directories = tuple(f"{image_path(image)}/" for image in request.images)
@@ -107,30 +114,30 @@ def _check_host(request: Request, declarations: Sequence[Declaration]) -> None:
             preflight.check_interfaces(placed, request.bridges)
         return
     preflight.check_files(placed, request.state_dir, awaited=lambda file: False)
-    preflight.check_installed(placed, needed)
 
 
-def _facts(declaration: Declaration, path: str) -> HostFacts:
-    """Enough to see whether the hypervisor can do what is declared; what `auto` comes to is found out later."""
-    accel = declaration["accel"]
-    if accel == "kvm" and not os.path.exists("/dev/kvm"):
+def _check_kvm(declaration: Declaration, path: str) -> None:
+    if declaration["accel"] == "kvm" and not os.path.exists("/dev/kvm"):
         raise DeclarationError(f"{path}.accel", "this host has no /dev/kvm; say auto or tcg, or load its module")
-    return _host_facts(declaration, accel, path)
 
 
-def _host_facts(declaration: Declaration, accel: str, path: str) -> HostFacts:
+def _facts(declaration: Declaration, accel: str) -> HostFacts:
+    """Return the facts of this host that decide the command line; ``accel`` may still be ``auto``."""
     facts = HostFacts(platform.machine(), accel)
-    version = installed_version(programs(declaration, facts, path)[0])
+    version = installed_version(program(declaration, facts))
     return replace(facts, versions={declaration["hypervisor"]: version} if version else {})
 
 
-def _want(request: Request, index: int, declaration: Declaration) -> Wanted:
-    if declaration["state"] == "absent":
-        return Wanted(declaration, "absent", None)
+def _render(request: Request, path: str, declaration: Declaration) -> Package:
     accel = declaration["accel"]
     if accel == "auto":
         accel = accelerator(declaration["kernel"], request.check_mode)
-    package = render(declaration, _host_facts(declaration, accel, request.place(index)), request.place(index))
+    return render(declaration, _facts(declaration, accel), path)
+
+
+def _want(declaration: Declaration, package: Optional[Package]) -> Wanted:
+    if package is None:
+        return Wanted(declaration, "absent", None)
     return Wanted(
         declaration,
         declaration["state"],

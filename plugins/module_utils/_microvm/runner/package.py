@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass
-from typing import Mapping
+from typing import Mapping, Tuple
 
 SHARE = "share/microvm"
 """Facts for hosts, in a package."""
@@ -35,6 +35,10 @@ class Package:
 
     name: str
     files: Mapping[str, File]
+    programs: Tuple[str, ...] = ()
+    """Programs of the host that the package runs, the hypervisor's first."""
+    live_options: Tuple[str, ...] = ()
+    """Options of the command line whose values a MicroVM that runs can be given without a restart."""
 
     @property
     def digest(self) -> str:

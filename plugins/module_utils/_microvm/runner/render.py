@@ -15,9 +15,9 @@ from ..declaration.vms.guest import credentials
 from ..declaration.vms.options import PACKAGE_OPTIONS
 from ..declaration.vms.parse import Declaration
 from ..hypervisors.capabilities import CAPABILITIES
-from ..hypervisors.interface import Command, HostFacts
-from ..hypervisors.registry import command
-from ..hypervisors.stratovirt import TERMINAL
+from ..hypervisors.command import Command
+from ..hypervisors.facts import HostFacts
+from ..hypervisors.registry import command, program
 from ..schema.compaction import compact
 from .package import SHARE, File, Package
 from .scripts import control, interfaces, machined, pci, run, shell, virtiofsd
@@ -28,28 +28,32 @@ OWN_SCRIPT = "#!/usr/bin/env bash\nset -euo pipefail\n"
 
 
 def render(declaration: Declaration, facts: HostFacts, path: str = "") -> Package:
-    """Raises DeclarationError, with a path below ``path``, for what the hypervisor cannot do."""
+    """Make the command line, and the package around it.
+
+    Raises DeclarationError, with a path below ``path``, for what the hypervisor cannot do.
+    """
     return package(declaration, command(declaration, facts, path), facts)
 
 
 def package(declaration: Declaration, built: Command, facts: HostFacts) -> Package:
-    """The package around a command line that the hypervisor has made for the declaration."""
+    """Return the package around a command line that the hypervisor has made for the declaration."""
     texts = drop_ins(declaration, facts) if facts.system == "linux" else {}
     units = {f"{UNIT_FILES}/{template}.conf": File(text.encode()) for template, text in texts.items()}
     files = {**_scripts(declaration, built), **_share(declaration, built), **units}
-    return Package(declaration["name"], {name: files[name] for name in sorted(files)})
+    return Package(
+        declaration["name"],
+        {name: files[name] for name in sorted(files)},
+        _programs(declaration, built, facts),
+        built.live_options,
+    )
 
 
-def programs(declaration: Declaration, facts: HostFacts, path: str = "") -> Tuple[str, ...]:
-    """The programs that a package runs, the hypervisor first. Raises DeclarationError as ``render`` does."""
-    built = command(declaration, facts, path)
-    first, second = (shell.readable(word) for word in built.argv[:2])
-    own = [second, first] if first == TERMINAL else [first]
-    own += [TERMINAL] if built.needs_terminal else []
-    own += [shell.readable(built.companion[0])] if built.companion else []
-    own += [shell.readable(virtiofsd.arguments(declaration, share)[0]) for share in _daemons(declaration)[:1]]
-    own += ["cpio"] if built.appended else []
-    return tuple(dict.fromkeys([*own, *built.programs, *_mkfs(declaration)]))
+def _programs(declaration: Declaration, built: Command, facts: HostFacts) -> Tuple[str, ...]:
+    names = [program(declaration, facts), *built.programs]
+    names += [shell.readable(built.sidecar[0])] if built.sidecar else []
+    names += [shell.readable(virtiofsd.arguments(declaration, share)[0]) for share in _daemons(declaration)[:1]]
+    names += ["cpio"] if built.initrd_credentials else []
+    return tuple(dict.fromkeys([*names, *_mkfs(declaration)]))
 
 
 def _mkfs(declaration: Declaration) -> List[str]:
@@ -65,9 +69,9 @@ def _devices(declaration: Declaration, bus: str) -> List[str]:
 
 
 def _daemons(declaration: Declaration) -> List[Any]:
-    """Shares that a virtiofsd serves: on Linux all of virtiofs, while others have the protocol built in."""
-    linux = any(system.endswith("linux") for system in CAPABILITIES[declaration["hypervisor"]].systems)
-    return list(virtiofsd.daemons(declaration)) if linux else []
+    """Return the shares that a virtiofsd serves."""
+    needed = CAPABILITIES[declaration["hypervisor"]].needs_virtiofsd
+    return list(virtiofsd.daemons(declaration)) if needed else []
 
 
 def _tap_flags(built: Command) -> Tuple[str, ...]:

@@ -16,8 +16,8 @@ from typing import Dict, List, Sequence, Tuple
 from ..declaration.accounts import account
 from ..declaration.names import GROUP, unit_name
 from ..declaration.vms.parse import Declaration
-from ..hypervisors.capabilities import CAPABILITIES, QEMU
-from ..hypervisors.interface import HostFacts
+from ..hypervisors.capabilities import CAPABILITIES
+from ..hypervisors.facts import HostFacts
 
 UNIT_FILES = "share/microvm/systemd"
 
@@ -136,8 +136,8 @@ def _devices(declaration: Declaration, facts: HostFacts) -> Sequence[str]:
 
 
 def _address_families(declaration: Declaration) -> Sequence[str]:
-    # QEMU asks a tap's own file, others an Internet socket.
-    internet = _has_user_network(declaration) or (declaration["hypervisor"] != QEMU and declaration["interfaces"])
+    opens_sockets = CAPABILITIES[declaration["hypervisor"]].needs_internet_sockets
+    internet = _has_user_network(declaration) or (opens_sockets and declaration["interfaces"])
     families = ["AF_UNIX", *(("AF_INET", "AF_INET6") if internet else ())]
     return [*families, *(("AF_VSOCK",) if declaration["vsock"]["cid"] is not None else ())]
 

@@ -22,13 +22,13 @@ from typing import Any
 from ansible_collections.microvm.fleet.plugins.module_utils._microvm.declaration.names import EVENTS_PIPE
 from ansible_collections.microvm.fleet.plugins.module_utils._microvm.declaration.vms.parse import Declaration, parse_vm
 from ansible_collections.microvm.fleet.plugins.module_utils._microvm.host.versions import installed_version
-from ansible_collections.microvm.fleet.plugins.module_utils._microvm.hypervisors.interface import (
+from ansible_collections.microvm.fleet.plugins.module_utils._microvm.hypervisors.facts import HostFacts
+from ansible_collections.microvm.fleet.plugins.module_utils._microvm.hypervisors.registry import command
+from ansible_collections.microvm.fleet.plugins.module_utils._microvm.hypervisors.words import (
     CredentialFile,
-    HostFacts,
     Part,
     Variable,
 )
-from ansible_collections.microvm.fleet.plugins.module_utils._microvm.hypervisors.registry import command
 from ansible_collections.microvm.fleet.plugins.module_utils._microvm.runner.render import package
 
 ROOT = Path(sys.argv[1])

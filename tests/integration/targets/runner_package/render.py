@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 
 from ansible_collections.microvm.fleet.plugins.module_utils._microvm.declaration.vms.parse import parse_vms
-from ansible_collections.microvm.fleet.plugins.module_utils._microvm.hypervisors.interface import HostFacts
+from ansible_collections.microvm.fleet.plugins.module_utils._microvm.hypervisors.facts import HostFacts
 from ansible_collections.microvm.fleet.plugins.module_utils._microvm.runner.render import render
 
 package = render(parse_vms([json.load(sys.stdin)])[0], HostFacts(accel="tcg"))

@@ -11,7 +11,7 @@ from typing import Any, List, Mapping, Sequence
 from ...declaration.identity import STORE_SERIAL
 from ...declaration.vms.guest import disk_names, disk_serial
 from ...declaration.vms.parse import Declaration
-from ..shared import Descriptors
+from ..descriptors import Descriptors
 from .machine import Machine, escape, switch
 
 FORMATS = {"raw": "raw", "qcow2": "qcow2", "vhd": "vpc", "vhdx": "vhdx"}

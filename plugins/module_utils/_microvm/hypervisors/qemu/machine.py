@@ -14,7 +14,9 @@ from ...declaration.vms.guest import kernel_parameters
 from ...declaration.vms.parse import Declaration
 from ...schema.errors import DeclarationError
 from ..capabilities import QEMU
-from ..interface import HostFacts, Text, Variable, join, program
+from ..facts import HostFacts
+from ..programs import program_path
+from ..words import Text, Variable, join
 
 MICROVM = "microvm"
 MACHINES = {"x86_64": MICROVM, "aarch64": "virt"}
@@ -158,11 +160,16 @@ class Machine:
             raise DeclarationError(found[0], "needs a host with Linux; remove it, or run this MicroVM on one")
 
 
+def program(declaration: Declaration, facts: HostFacts) -> str:
+    """Return QEMU's program for the guest's architecture."""
+    return program_path(declaration["qemu"]["package"], f"qemu-system-{facts.guest(declaration)}")
+
+
 def machine(target: Machine) -> List[Text]:
     """Everything before the kernel."""
     declaration = target.declaration
     maximum = f",maxmem={declaration['mem'] + declaration['hotplug_mem']}M" if declaration["hotplug_mem"] else ""
-    name = program(declaration["qemu"]["package"], f"qemu-system-{target.architecture}")
+    name = program(declaration, target.facts)
     return [
         *(name, "-name", escape(declaration["name"]), "-M", _machine_options(target)),
         *("-m", f"{declaration['mem']}M{maximum}", "-smp", str(declaration["vcpu"]), "-cpu", _cpu(target)),

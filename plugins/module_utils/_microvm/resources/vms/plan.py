@@ -11,7 +11,7 @@ from typing import Dict, Iterator, List, Mapping, Optional, Tuple
 
 from ...declaration.names import unit_name
 from ...host.records import Record
-from ...runner.package import COMMAND_LINE_FILE
+from ...runner.package import COMMAND_LINE_FILE, Package
 from ...schema.errors import DeclarationError
 from ...schema.options import RECREATE
 from ..steps import BaseAction, Step
@@ -306,20 +306,20 @@ def _run(
     elif wanted.state == "restarted" or wanted.declaration["restart_policy"] == "always":
         yield Step(Action.RESTART, unit)
     elif observed.booted != target.package and target.refused is None:
-        if is_live(found) and _is_same_but_for_balloon(observed, wanted):
+        if is_live(found) and wanted.package is not None and _differs_live(observed, wanted.package):
             yield Step(Action.CHANGE_LIVE, ", ".join(change.path for change in found))
         elif _is_time(wanted, clock) and _matters(observed, wanted, found):
             yield Step(Action.RESTART, unit)
 
 
-def _is_same_but_for_balloon(observed: Observed, wanted: Wanted) -> bool:
-    """Whether the command lines are equal, but for options that give the size of a balloon."""
-    new = wanted.package.files[COMMAND_LINE_FILE].content.decode() if wanted.package else ""
+def _differs_live(observed: Observed, package: Package) -> bool:
+    """Whether the command lines are equal but for options whose values can be changed live."""
+    options = package.live_options
 
-    def rest(text: str) -> List[str]:
-        return [line for line in text.splitlines() if "balloon" not in line and "init-mem" not in line]
+    def rest(lines: str) -> List[str]:
+        return [line for line in lines.splitlines() if line.partition(" ")[0] not in options]
 
-    return rest(new) == rest(observed.booted_command_line)
+    return rest(package.files[COMMAND_LINE_FILE].content.decode()) == rest(observed.booted_command_line)
 
 
 def _is_time(wanted: Wanted, clock: Clock) -> bool:

@@ -10,7 +10,7 @@ import shlex
 from typing import Tuple
 
 from ...declaration.names import PROCESS_FILE
-from ...hypervisors.interface import Balloon, CommandRequest, HttpRequest, QmpRequest, Request, Shutdown
+from ...hypervisors.requests import Balloon, CommandRequest, HttpRequest, QmpRequest, Request, Shutdown
 from . import sources
 from .shell import HOME, command, header, quoted, socat_escape
 

@@ -11,7 +11,8 @@ from typing import Any, Iterator, Mapping
 
 from ...declaration.names import ENDED_FILE, EVENTS_FIFOS, PROCESS_FILE
 from ...declaration.vms.parse import Declaration
-from ...hypervisors.interface import Command, CredentialFile, TapDevice, Variable, Word
+from ...hypervisors.command import Command
+from ...hypervisors.words import CredentialFile, TapDevice, Variable, Word
 from . import sources
 from .shell import HOME, call, command, definitions, header, quoted, socat_escape
 
@@ -21,7 +22,7 @@ _QUIET = ("ext2", "ext3", "ext4", "xfs", "btrfs")
 _TERMINAL = """
 # It asks for a terminal, which a unit has not.
 terminal=()
-if [ ! -t 0 ]; then terminal=(unbuffer); fi
+if [ ! -t 0 ]; then terminal=({command}); fi
 """
 
 
@@ -35,7 +36,7 @@ def microvm_run(declaration: Declaration, built: Command) -> str:
     if built.events:
         script += sources.EVENTS + "\n" + call("record_reason_of_end", *EVENTS_FIFOS, ENDED_FILE)
     script += _initrd(declaration, built) + _macvtaps(built)
-    if built.tells_balloon:
+    if built.sets_balloon:
         size = declaration["initial_balloon_mem"]
         script += f'{sources.INITIAL_BALLOON}\nset_initial_balloon "$package"/bin/microvm-balloon {size}\n'
     return script + sources.RECORD_PROCESS + "\n" + call("record_process", PROCESS_FILE) + _become(declaration, built)
@@ -44,10 +45,10 @@ def microvm_run(declaration: Declaration, built: Command) -> str:
 def _words(declaration: Declaration, built: Command) -> Iterator[Word]:
     """Yield every word of the script that may have variables."""
     yield from built.argv
-    yield from built.companion
-    yield from (_credential(declaration, name) for name in built.appended)
+    yield from built.sidecar
+    yield from (_credential(declaration, name) for name in built.initrd_credentials)
     yield from (Word((TapDevice(interface),)) for interface, _descriptor in built.macvtaps)
-    if built.tells_balloon:
+    if built.sets_balloon:
         yield Word((Variable.PACKAGE,))
 
 
@@ -66,27 +67,27 @@ def _create_volume(volume: Mapping[str, Any]) -> str:
 
 def _sockets(built: Command) -> str:
     """Return what removes stale sockets and starts the programs behind others."""
-    stale = list(built.stale) + ([built.companion_socket] if built.companion_socket else [])
+    stale = list(built.stale) + ([built.sidecar_socket] if built.sidecar_socket else [])
     script = ""
     if built.notify:
         listener = f"{built.notify.socket}_{built.notify.port}"
         stale.append(listener)
         script += sources.NOTIFY_RELAY + "\n" + call("relay_notifications", socat_escape(listener))
-    if built.companion:
-        start = f"start_sidecar {shlex.quote(built.companion_socket)}"
-        script += f"{sources.SIDECAR}\n{start} \\\n    {command(built.companion)}\n"
+    if built.sidecar:
+        start = f"start_sidecar {shlex.quote(built.sidecar_socket)}"
+        script += f"{sources.SIDECAR}\n{start} \\\n    {command(built.sidecar)}\n"
     return ("\n" + call("rm", "-f", "--", *stale) if stale else "") + script
 
 
 def _initrd(declaration: Declaration, built: Command) -> str:
     """Return what makes the initial RAM disk with the credentials that are appended to it, and opens it."""
-    if not built.appended:
+    if not built.initrd_credentials:
         return ""
     script = sources.INITRD_CREDENTIALS + "\n" + call("begin_initrd", declaration["name"])
-    for name in built.appended:
+    for name in built.initrd_credentials:
         script += f"add_credential {quoted(_credential(declaration, name))} {shlex.quote(name)}\n"
     script += call("join_initrd", declaration["initrd_path"])
-    return script + f'exec {built.appended_at}<"$initrd_directory/initrd"\nend_initrd\n'
+    return script + f'exec {built.initrd_descriptor}<"$initrd_directory/initrd"\nend_initrd\n'
 
 
 def _credential(declaration: Declaration, name: str) -> Word:
@@ -111,7 +112,7 @@ def _become(declaration: Declaration, built: Command) -> str:
         script += sources.EXTRA_ARGUMENTS + "\n" + call("read_extra_arguments", declaration["extra_args_script"])
         # bash before 4.4 calls an empty list unset.
         argv += ' \\\n    ${extra_arguments[@]+"${extra_arguments[@]}"}'
-    if built.needs_terminal:
-        script += _TERMINAL
+    if built.terminal:
+        script += _TERMINAL.format(command=shlex.join(built.terminal))
         argv = '${terminal[@]+"${terminal[@]}"} ' + argv
     return script + f"\nexec {name}{argv}\n"

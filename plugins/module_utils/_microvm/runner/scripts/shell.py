@@ -12,7 +12,7 @@ from __future__ import annotations
 import shlex
 from typing import Dict, List, Sequence
 
-from ...hypervisors.interface import CredentialFile, Part, TapDevice, Variable, Word
+from ...hypervisors.words import CredentialFile, Part, TapDevice, Variable, Word
 from . import sources
 
 HEADER = "#!/usr/bin/env bash\n# {purpose}\nset -euo pipefail\n"

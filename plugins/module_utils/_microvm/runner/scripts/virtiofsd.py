@@ -10,8 +10,9 @@ import shlex
 from typing import Any, List, Mapping, Sequence
 
 from ...declaration.vms.parse import Declaration
-from ...hypervisors.capabilities import CROSVM
-from ...hypervisors.interface import Variable, Word, join, program, words
+from ...hypervisors.capabilities import CAPABILITIES
+from ...hypervisors.programs import program_path
+from ...hypervisors.words import Variable, Word, join, words
 from . import sources
 from .shell import call, command, definitions, header
 
@@ -28,7 +29,7 @@ def arguments(declaration: Declaration, share: Mapping[str, Any]) -> Sequence[Wo
     size = join(Variable.PROCESSORS) if "nproc" in threads else join(threads)
     handles = options["inode_file_handles"]
     texts: List[Any] = [
-        program(options["package"], "virtiofsd"),
+        program_path(options["package"], "virtiofsd"),
         f"--socket-path={share['socket']}",
         *((f"--socket-group={options['group']}",) if options["group"] else ()),
         f"--shared-dir={share['source']}",
@@ -36,8 +37,7 @@ def arguments(declaration: Declaration, share: Mapping[str, Any]) -> Sequence[Wo
         *(("--posix-acl", "--xattr") if share["posix_acl"] else ()),
         f"--cache={share['cache']}",
         *((f"--inode-file-handles={handles}",) if handles else ()),
-        # crosvm asks the daemon for the tag.
-        *((f"--tag={share['tag']}",) if declaration["hypervisor"] == CROSVM else ()),
+        *((f"--tag={share['tag']}",) if CAPABILITIES[declaration["hypervisor"]].asks_virtiofsd_for_tag else ()),
         *(("--readonly",) if share["read_only"] else ()),
         *options["extra_args"],
         *share["extra_args"],

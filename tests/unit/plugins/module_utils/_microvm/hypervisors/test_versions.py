@@ -14,11 +14,10 @@ from ansible_collections.microvm.fleet.plugins.module_utils._microvm.hypervisors
     CAPABILITIES,
     SUPPORT,
 )
-from ansible_collections.microvm.fleet.plugins.module_utils._microvm.hypervisors.interface import (
-    Command,
-    HostFacts,
-    program,
-)
+from ansible_collections.microvm.fleet.plugins.module_utils._microvm.hypervisors.command import Command
+from ansible_collections.microvm.fleet.plugins.module_utils._microvm.hypervisors.commands import HYPERVISORS
+from ansible_collections.microvm.fleet.plugins.module_utils._microvm.hypervisors.facts import HostFacts
+from ansible_collections.microvm.fleet.plugins.module_utils._microvm.hypervisors.programs import program_path
 from ansible_collections.microvm.fleet.plugins.module_utils._microvm.runner.scripts.shell import readable
 from ansible_collections.microvm.fleet.plugins.module_utils._microvm.schema.errors import DeclarationError
 
@@ -135,11 +134,11 @@ def test_firecracker() -> None:
     ],
 )
 def test_a_package_is_a_directory_a_path_or_a_name(package: str | None, expected: str) -> None:
-    assert program(package, "lkvm") == expected
+    assert program_path(package, "lkvm") == expected
 
 
 def test_the_tables_name_the_same_hypervisors() -> None:
-    assert list(CAPABILITIES) == list(registry.HYPERVISORS)
+    assert list(CAPABILITIES) == list(HYPERVISORS)
     for support in SUPPORT.values():
         for names in [support] if isinstance(support, tuple) else support.values():
             assert set(names) <= set(CAPABILITIES)

@@ -16,9 +16,9 @@ from typing import Any
 import pytest
 from ansible_collections.microvm.fleet.plugins.module_utils._microvm.declaration.vms.parse import Declaration
 from ansible_collections.microvm.fleet.plugins.module_utils._microvm.hypervisors import registry
-from ansible_collections.microvm.fleet.plugins.module_utils._microvm.hypervisors.interface import HostFacts
+from ansible_collections.microvm.fleet.plugins.module_utils._microvm.hypervisors.facts import HostFacts
 from ansible_collections.microvm.fleet.plugins.module_utils._microvm.runner.package import Package
-from ansible_collections.microvm.fleet.plugins.module_utils._microvm.runner.render import programs, render
+from ansible_collections.microvm.fleet.plugins.module_utils._microvm.runner.render import render
 from ansible_collections.microvm.fleet.plugins.module_utils._microvm.runner.units import writable_paths
 
 from ..examples import FULL, SMALL, parse
@@ -177,7 +177,7 @@ def test_tap_scripts_name_what_they_touch() -> None:
     ],
 )
 def test_programs_that_a_host_must_have(options: dict[str, Any], expected: tuple[str, ...]) -> None:
-    assert programs(parse({**SMALL, **options})[0], HostFacts()) == expected
+    assert render(parse({**SMALL, **options})[0], HostFacts()).programs == expected
 
 
 def start(declaration: Declaration, directory: Path, programs: Path) -> str:

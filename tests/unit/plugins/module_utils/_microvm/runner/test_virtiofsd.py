@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Callable
 
 import pytest
-from ansible_collections.microvm.fleet.plugins.module_utils._microvm.hypervisors.interface import HostFacts
+from ansible_collections.microvm.fleet.plugins.module_utils._microvm.hypervisors.facts import HostFacts
 from ansible_collections.microvm.fleet.plugins.module_utils._microvm.runner.render import render
 
 from ..examples import SMALL, parse

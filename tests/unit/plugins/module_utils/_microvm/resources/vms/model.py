@@ -9,7 +9,7 @@ from dataclasses import replace
 from typing import Any
 
 from ansible_collections.microvm.fleet.plugins.module_utils._microvm.host.systemd import Unit
-from ansible_collections.microvm.fleet.plugins.module_utils._microvm.hypervisors.interface import HostFacts
+from ansible_collections.microvm.fleet.plugins.module_utils._microvm.hypervisors.facts import HostFacts
 from ansible_collections.microvm.fleet.plugins.module_utils._microvm.resources.vms import settings
 from ansible_collections.microvm.fleet.plugins.module_utils._microvm.resources.vms.changes import normal
 from ansible_collections.microvm.fleet.plugins.module_utils._microvm.resources.vms.plan import Action, Plan

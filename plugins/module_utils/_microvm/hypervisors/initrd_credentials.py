@@ -21,15 +21,15 @@ from ..schema.errors import DeclarationError
 
 @dataclass(frozen=True)
 class Initrd:
-    """What the hypervisor opens; without credentials it is what was declared."""
+    """Initial RAM disk that a hypervisor opens: the declared file, or one with credentials."""
 
     path: Optional[str]
     names: Tuple[str, ...] = ()
     descriptor: int = 0
 
 
-def initrd(declaration: Declaration, descriptor: int, by_serial: bool = True) -> Initrd:
-    """The initial RAM disk, if need be with credentials, open at ``descriptor``.
+def initrd_with_credentials(declaration: Declaration, descriptor: int, by_serial: bool = True) -> Initrd:
+    """Return the initial RAM disk; one that credentials are appended to is open at ``descriptor``.
 
     Raises DeclarationError where there is none to append them to.
     """

@@ -8,14 +8,20 @@ from __future__ import annotations
 
 from typing import Any, List, Mapping
 
-from ..declaration.identity import STORE_SERIAL
-from ..declaration.vms.guest import disk_names, disk_serial, kernel_parameters
-from ..declaration.vms.parse import Declaration
-from ..schema.errors import DeclarationError
-from . import appendix
-from .capabilities import STRATOVIRT
-from .interface import Command, HostFacts, Hypervisor, program, refuse_in, words
-from .shared import HUGE_PAGES, Descriptors, macvtap_descriptors, next_descriptor, pairs, qmp_balloon
+from ...declaration.identity import STORE_SERIAL
+from ...declaration.vms.guest import disk_names, disk_serial, kernel_parameters
+from ...declaration.vms.parse import Declaration
+from ...schema.errors import DeclarationError
+from ..capabilities import STRATOVIRT
+from ..command import Command
+from ..descriptors import Descriptors, macvtap_descriptors, next_descriptor, pairs
+from ..facts import HUGE_PAGES, HostFacts
+from ..hypervisor import Hypervisor
+from ..initrd_credentials import initrd_with_credentials
+from ..programs import UNBUFFER, program_path
+from ..refusals import refuse_in
+from ..requests import qmp_balloon
+from ..words import words
 
 NAMED = ("socket", "store_disk", "volumes[].image", "shares[].socket", "shares[].tag")
 """Values of options whose parser has no way to write a comma."""
@@ -23,8 +29,6 @@ NAMED = ("socket", "store_disk", "volumes[].image", "shares[].socket", "shares[]
 MOST_QUEUES = 16
 MOST_DEVICES = {"x86_64": 11, "aarch64": 160}
 """Its docs/config_guidebook.md."""
-TERMINAL = "unbuffer"
-"""Of the package expect: gives it the terminal that its console asks for."""
 
 
 class Stratovirt(Hypervisor):
@@ -32,15 +36,19 @@ class Stratovirt(Hypervisor):
 
     name = STRATOVIRT
 
+    def program(self, declaration: Declaration, facts: HostFacts) -> str:
+        """See Hypervisor.program."""
+        return program_path(declaration["stratovirt"]["package"], STRATOVIRT)
+
     def command(self, declaration: Declaration, facts: HostFacts) -> Command:
         """See Hypervisor.command."""
         refuse_in(declaration, NAMED, ",", STRATOVIRT)
         _check_devices(declaration, facts)
         macvtaps = macvtap_descriptors(declaration, _queues(declaration))
-        initrd = appendix.initrd(declaration, next_descriptor(macvtaps))
+        initrd = initrd_with_credentials(declaration, next_descriptor(macvtaps))
         socket = declaration["socket"]
         arguments = [
-            *(TERMINAL, program(declaration["stratovirt"]["package"], STRATOVIRT), "-name", declaration["name"]),
+            *(UNBUFFER, self.program(declaration, facts), "-name", declaration["name"]),
             *("-machine", _machine(declaration, facts)),
             *("-m", str(declaration["mem"]), "-smp", str(declaration["vcpu"])),
             *("-kernel", declaration["kernel"], *(("-initrd", initrd.path) if initrd.path else ())),
@@ -62,9 +70,14 @@ class Stratovirt(Hypervisor):
             multi_queue=_queues(declaration) > 1,
             macvtaps=pairs(macvtaps),
             stale=(socket,) if socket else (),
-            appended=initrd.names,
-            appended_at=initrd.descriptor,
+            initrd_credentials=initrd.names,
+            initrd_descriptor=initrd.descriptor,
+            # Its console asks for a terminal.
+            programs=(UNBUFFER,),
         )
+
+
+HYPERVISOR = Stratovirt()
 
 
 def _check_devices(declaration: Declaration, facts: HostFacts) -> None:

@@ -9,8 +9,9 @@ from __future__ import annotations
 import json
 from typing import Tuple
 
-from ..declaration.vms.parse import Declaration
-from .interface import Variable, Word, join, program, words
+from ...declaration.vms.parse import Declaration
+from ..programs import program_path
+from ..words import Variable, Word, join, words
 
 PARAMETERS = {
     "context-types": "virgl:virgl2:cross-domain",
@@ -29,4 +30,4 @@ def device(declaration: Declaration) -> Tuple[Word, ...]:
     display = join(Variable.WAYLAND_DISPLAY)
     parameters = json.dumps(PARAMETERS, sort_keys=True)
     command = ("device", "gpu", "--socket-path", graphics["socket"], "--wayland-sock", display, "--params", parameters)
-    return words(program(package, "crosvm"), *command)
+    return words(program_path(package, "crosvm"), *command)

@@ -8,29 +8,22 @@ from __future__ import annotations
 
 from typing import Any, Dict, Iterable, List, Mapping, Optional, Tuple
 
-from ..declaration.identity import STORE_SERIAL, as_uuid
-from ..declaration.vms.guest import disk_serial, kernel_parameters
-from ..declaration.vms.parse import Declaration
-from ..schema.errors import DeclarationError
-from . import appendix
-from .arguments import extract, split_keys
-from .capabilities import CLOUD_HYPERVISOR
-from .gpu import device as gpu_device
-from .interface import (
-    Balloon,
-    Command,
-    HostFacts,
-    HttpRequest,
-    Hypervisor,
-    Notify,
-    Shutdown,
-    Variable,
-    join,
-    program,
-    refuse_in,
-    words,
-)
-from .shared import Descriptors, macvtap_descriptors, next_descriptor, pairs
+from ...declaration.identity import STORE_SERIAL, as_uuid
+from ...declaration.vms.guest import disk_serial, kernel_parameters
+from ...declaration.vms.parse import Declaration
+from ...schema.errors import DeclarationError
+from ..capabilities import CLOUD_HYPERVISOR
+from ..command import Command
+from ..crosvm.gpu import device as gpu_device
+from ..descriptors import Descriptors, macvtap_descriptors, next_descriptor, pairs
+from ..extra_args import extract, split_keys
+from ..facts import HostFacts
+from ..hypervisor import Hypervisor
+from ..initrd_credentials import initrd_with_credentials
+from ..programs import program_path
+from ..refusals import refuse_in
+from ..requests import Balloon, HttpRequest, Notify, Shutdown
+from ..words import Variable, join, words
 
 EXTRA_ARGS = "cloud_hypervisor.extra_args"
 OURS = ("--cpus", "--platform", "--vsock", "--serial", "--console")
@@ -49,6 +42,10 @@ class CloudHypervisor(Hypervisor):
 
     name = CLOUD_HYPERVISOR
 
+    def program(self, declaration: Declaration, facts: HostFacts) -> str:
+        """See Hypervisor.program."""
+        return program_path(declaration["cloud_hypervisor"]["package"], CLOUD_HYPERVISOR)
+
     def command(self, declaration: Declaration, facts: HostFacts) -> Command:
         """See Hypervisor.command."""
         if not facts.has(CLOUD_HYPERVISOR, OLDEST):
@@ -58,10 +55,10 @@ class CloudHypervisor(Hypervisor):
         vsock = _vsock(declaration, given["--vsock"])
         notify = Notify(vsock["socket"]) if vsock else None
         macvtaps = macvtap_descriptors(declaration, declaration["vcpu"])
-        initrd = appendix.initrd(declaration, next_descriptor(macvtaps))
+        initrd = initrd_with_credentials(declaration, next_descriptor(macvtaps))
         serial = _single(given["--serial"], "--serial") or "tty"
         arguments = [
-            *(program(declaration["cloud_hypervisor"]["package"], CLOUD_HYPERVISOR), *_processors(declaration, given)),
+            *(self.program(declaration, facts), *_processors(declaration, given)),
             *("--watchdog", "--kernel", declaration["kernel"]),
             *(("--initramfs", initrd.path) if initrd.path else ()),
             *("--cmdline", _kernel_command_line(declaration, facts, serial), "--seccomp", "true"),
@@ -85,15 +82,19 @@ class CloudHypervisor(Hypervisor):
             argv=words(*arguments, *others),
             shutdown=_shutdown(declaration),
             balloon=_balloon_request(declaration),
+            live_options=("--balloon",),
             multi_queue=declaration["vcpu"] > 1,
             macvtaps=pairs(macvtaps),
             stale=tuple(socket for socket in stale if socket),
-            companion=gpu_device(declaration),
-            companion_socket=graphics["socket"] if graphics["enable"] else "",
+            sidecar=gpu_device(declaration),
+            sidecar_socket=graphics["socket"] if graphics["enable"] else "",
             notify=notify,
-            appended=initrd.names,
-            appended_at=initrd.descriptor,
+            initrd_credentials=initrd.names,
+            initrd_descriptor=initrd.descriptor,
         )
+
+
+HYPERVISOR = CloudHypervisor()
 
 
 def _single(values: List[str], option: str) -> Optional[str]:

@@ -9,26 +9,18 @@ from __future__ import annotations
 import json
 from typing import Any, Dict, List, Mapping, Optional
 
-from ..declaration.vms.guest import kernel_parameters
-from ..declaration.vms.parse import Declaration
-from ..schema.errors import DeclarationError
-from . import appendix
-from .capabilities import FIRECRACKER
-from .interface import (
-    Balloon,
-    Command,
-    HostFacts,
-    HttpRequest,
-    Hypervisor,
-    Notify,
-    Shutdown,
-    Text,
-    Variable,
-    join,
-    program,
-    words,
-)
-from .shared import FIRST_DESCRIPTOR
+from ...declaration.vms.guest import kernel_parameters
+from ...declaration.vms.parse import Declaration
+from ...schema.errors import DeclarationError
+from ..capabilities import FIRECRACKER
+from ..command import Command
+from ..descriptors import FIRST_DESCRIPTOR
+from ..facts import HostFacts
+from ..hypervisor import Hypervisor
+from ..initrd_credentials import initrd_with_credentials
+from ..programs import program_path
+from ..requests import Balloon, HttpRequest, Notify, Shutdown
+from ..words import Text, Variable, join, words
 
 CONFIGURATION = "firecracker.json"
 VSOCK_SOCKET = "notify.vsock"
@@ -45,16 +37,20 @@ class Firecracker(Hypervisor):
 
     name = FIRECRACKER
 
+    def program(self, declaration: Declaration, facts: HostFacts) -> str:
+        """See Hypervisor.program."""
+        return program_path(declaration["firecracker"]["package"], FIRECRACKER)
+
     def command(self, declaration: Declaration, facts: HostFacts) -> Command:
         """See Hypervisor.command."""
         _check(declaration, facts)
         socket = declaration["socket"]
         notify = Notify(VSOCK_SOCKET) if declaration["vsock"]["cid"] is not None else None
-        initrd = appendix.initrd(declaration, FIRST_DESCRIPTOR, by_serial=False)
+        initrd = initrd_with_credentials(declaration, FIRST_DESCRIPTOR, by_serial=False)
         configuration = _configuration(declaration, facts, initrd.path, notify)
         merged = _merge(configuration, declaration["firecracker"]["extra_config"] or {})
         arguments: List[Text] = [
-            program(declaration["firecracker"]["package"], FIRECRACKER),
+            self.program(declaration, facts),
             *("--config-file", join(Variable.PACKAGE, f"/share/microvm/{CONFIGURATION}")),
             *(("--api-sock", socket) if socket else ("--no-api",)),
             *(("--enable-pci",) if facts.has(FIRECRACKER, 1, 13) else ()),
@@ -67,9 +63,12 @@ class Firecracker(Hypervisor):
             stale=tuple(path for path in (socket, notify.socket if notify else None) if path),
             files={CONFIGURATION: json.dumps(merged, indent=2, sort_keys=True) + "\n"},
             notify=notify,
-            appended=initrd.names,
-            appended_at=initrd.descriptor,
+            initrd_credentials=initrd.names,
+            initrd_descriptor=initrd.descriptor,
         )
+
+
+HYPERVISOR = Firecracker()
 
 
 def _check(declaration: Declaration, facts: HostFacts) -> None:

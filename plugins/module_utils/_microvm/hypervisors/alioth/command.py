@@ -8,12 +8,18 @@ from __future__ import annotations
 
 from typing import Any, List, Mapping
 
-from ..declaration.vms.guest import kernel_parameters
-from ..declaration.vms.parse import Declaration
-from . import appendix
-from .capabilities import ALIOTH
-from .interface import Command, HostFacts, Hypervisor, TapDevice, Text, join, program, refuse_in, words
-from .shared import FIRST_DESCRIPTOR, fw_cfg
+from ...declaration.vms.guest import kernel_parameters
+from ...declaration.vms.parse import Declaration
+from ..capabilities import ALIOTH
+from ..command import Command
+from ..descriptors import FIRST_DESCRIPTOR
+from ..facts import HostFacts
+from ..fw_cfg import fw_cfg
+from ..hypervisor import Hypervisor
+from ..initrd_credentials import Initrd, initrd_with_credentials
+from ..programs import UNBUFFER, program_path
+from ..refusals import refuse_in
+from ..words import TapDevice, Text, join, words
 
 NAMED = ("store_disk", "volumes[].image", "shares[].socket", "shares[].tag", "credential_files")
 """Values of options that are taken as a whole for a file's name where they cannot be read."""
@@ -27,18 +33,22 @@ class Alioth(Hypervisor):
 
     name = ALIOTH
 
+    def program(self, declaration: Declaration, facts: HostFacts) -> str:
+        """See Hypervisor.program."""
+        return program_path(declaration["alioth"]["package"], ALIOTH)
+
     def command(self, declaration: Declaration, facts: HostFacts) -> Command:
         """See Hypervisor.command."""
         refuse_in(declaration, NAMED, ",=", ALIOTH)
         # Only x86_64 has fw_cfg.
         x86 = facts.architecture == "x86_64"
         initrd = (
-            appendix.Initrd(declaration["initrd_path"])
+            Initrd(declaration["initrd_path"])
             if x86
-            else appendix.initrd(declaration, FIRST_DESCRIPTOR, by_serial=False)
+            else initrd_with_credentials(declaration, FIRST_DESCRIPTOR, by_serial=False)
         )
         arguments: List[Text] = [
-            *(program(declaration["alioth"]["package"], ALIOTH), "run"),
+            *(self.program(declaration, facts), "run"),
             *("--memory", f"size={declaration['mem']}M,backend=memfd", "--cpu", f"count={declaration['vcpu']}"),
             *("-k", declaration["kernel"], *(("-i", initrd.path) if initrd.path else ())),
             *("-c", _kernel_command_line(declaration, x86), "--entropy"),
@@ -55,10 +65,14 @@ class Alioth(Hypervisor):
         return Command(
             argv=words(*arguments),
             multi_queue=declaration["vcpu"] > 1,
-            appended=initrd.names,
-            appended_at=initrd.descriptor,
-            needs_terminal=True,
+            initrd_credentials=initrd.names,
+            initrd_descriptor=initrd.descriptor,
+            terminal=(UNBUFFER,),
+            programs=(UNBUFFER,),
         )
+
+
+HYPERVISOR = Alioth()
 
 
 def _kernel_command_line(declaration: Declaration, x86: bool) -> str:

@@ -11,10 +11,15 @@ from typing import List, Optional
 from ...declaration.names import EVENTS_PIPE
 from ...declaration.vms.parse import Declaration
 from ..capabilities import QEMU
-from ..interface import Command, HostFacts, Hypervisor, QmpRequest, Shutdown, Text, join, words
-from ..shared import fw_cfg, macvtap_descriptors, pairs, qmp_balloon
+from ..command import Command
+from ..descriptors import macvtap_descriptors, pairs
+from ..facts import HostFacts
+from ..fw_cfg import fw_cfg
+from ..hypervisor import Hypervisor
+from ..requests import QmpRequest, Shutdown, qmp_balloon
+from ..words import Text, join, words
 from .devices import balloon, display, interface, passthrough, root_ports, share, store_disk, user_network, volumes
-from .machine import Machine, escape, kernel, machine, memory, sandbox
+from .machine import Machine, escape, kernel, machine, memory, program, sandbox
 
 # The control socket serves one client only, whereas whoever waits for the end must have heard all that was said.
 _EVENTS = ("-chardev", f"pipe,id=events,path={EVENTS_PIPE}", "-mon", "chardev=events,mode=control")
@@ -24,6 +29,10 @@ class Qemu(Hypervisor):
     """Runs everywhere, and emulates where there is no KVM."""
 
     name = QEMU
+
+    def program(self, declaration: Declaration, facts: HostFacts) -> str:
+        """See Hypervisor.program."""
+        return program(declaration, facts)
 
     def command(self, declaration: Declaration, facts: HostFacts) -> Command:
         """See Hypervisor.command."""
@@ -57,13 +66,16 @@ class Qemu(Hypervisor):
             argv=words(*arguments),
             shutdown=_shutdown(declaration),
             balloon=qmp_balloon(declaration),
-            tells_balloon=declaration["initial_balloon_mem"] > 0 and declaration["socket"] is not None,
+            sets_balloon=declaration["initial_balloon_mem"] > 0 and declaration["socket"] is not None,
             multi_queue=declaration["vcpu"] > 1,
             macvtaps=pairs(descriptors),
             stale=(declaration["socket"],) if declaration["socket"] else (),
             events=True,
             programs=("nc",) if forwards_to_host else (),
         )
+
+
+HYPERVISOR = Qemu()
 
 
 def _control_socket(declaration: Declaration) -> List[str]:

@@ -8,27 +8,21 @@ from __future__ import annotations
 
 from typing import Any, Dict, List, Mapping, Optional
 
-from ..declaration.identity import STORE_SERIAL, as_uuid
-from ..declaration.vms.guest import disk_serial, kernel_parameters
-from ..declaration.vms.parse import Declaration
-from ..schema.errors import DeclarationError
-from .capabilities import CROSVM
+from ...declaration.identity import STORE_SERIAL, as_uuid
+from ...declaration.vms.guest import disk_serial, kernel_parameters
+from ...declaration.vms.parse import Declaration
+from ...schema.errors import DeclarationError
+from ..capabilities import CROSVM
+from ..command import Command
+from ..descriptors import Descriptors, macvtap_descriptors, pairs
+from ..facts import HostFacts
+from ..fw_cfg import fw_cfg
+from ..hypervisor import Hypervisor
+from ..programs import program_path
+from ..refusals import refuse_characters
+from ..requests import Balloon, CommandRequest, Shutdown
+from ..words import Text, Variable, join, words
 from .gpu import device as gpu_device
-from .interface import (
-    Balloon,
-    Command,
-    CommandRequest,
-    HostFacts,
-    Hypervisor,
-    Shutdown,
-    Text,
-    Variable,
-    join,
-    program,
-    refuse_characters,
-    words,
-)
-from .shared import Descriptors, fw_cfg, macvtap_descriptors, pairs
 
 CONNECT_MILLISECONDS = 30_000
 """How long it waits for virtiofsd; by default not at all."""
@@ -39,10 +33,14 @@ class Crosvm(Hypervisor):
 
     name = CROSVM
 
+    def program(self, declaration: Declaration, facts: HostFacts) -> str:
+        """See Hypervisor.program."""
+        return program_path(declaration["crosvm"]["package"], CROSVM)
+
     def command(self, declaration: Declaration, facts: HostFacts) -> Command:
         """See Hypervisor.command."""
         socket, graphics = declaration["socket"], declaration["graphics"]
-        name = program(declaration["crosvm"]["package"], CROSVM)
+        name = self.program(declaration, facts)
         macvtaps = macvtap_descriptors(declaration, 1)
         arguments: List[Text] = [
             *(name, "run", *_memory(declaration), "-c", str(declaration["vcpu"])),
@@ -68,12 +66,16 @@ class Crosvm(Hypervisor):
             argv=words(*arguments),
             shutdown=_shutdown(name, socket),
             balloon=_balloon_request(declaration, name),
+            live_options=("--init-mem",),
             multi_queue=_queues(declaration) > 1,
             macvtaps=pairs(macvtaps),
             stale=(socket,) if socket else (),
-            companion=gpu_device(declaration),
-            companion_socket=graphics["socket"] if graphics["enable"] else "",
+            sidecar=gpu_device(declaration),
+            sidecar_socket=graphics["socket"] if graphics["enable"] else "",
         )
+
+
+HYPERVISOR = Crosvm()
 
 
 def _value(text: str) -> str:

@@ -8,26 +8,19 @@ from __future__ import annotations
 
 from typing import Any, List, Mapping, Optional
 
-from ..declaration.vms.guest import kernel_parameters
-from ..declaration.vms.parse import Declaration
-from ..schema.errors import DeclarationError
-from . import appendix
-from .capabilities import KVMTOOL
-from .interface import (
-    Balloon,
-    Command,
-    CommandRequest,
-    HostFacts,
-    Hypervisor,
-    TapDevice,
-    Text,
-    Variable,
-    join,
-    program,
-    refuse_in,
-    words,
-)
-from .shared import FIRST_DESCRIPTOR, HUGE_PAGES
+from ...declaration.vms.guest import kernel_parameters
+from ...declaration.vms.parse import Declaration
+from ...schema.errors import DeclarationError
+from ..capabilities import KVMTOOL
+from ..command import Command
+from ..descriptors import FIRST_DESCRIPTOR
+from ..facts import HUGE_PAGES, HostFacts
+from ..hypervisor import Hypervisor
+from ..initrd_credentials import initrd_with_credentials
+from ..programs import program_path
+from ..refusals import refuse_in
+from ..requests import Balloon, CommandRequest
+from ..words import TapDevice, Text, Variable, join, words
 
 NAMED = ("store_disk", "volumes[].image", "shares[].source", "shares[].tag")
 """Values of options whose parser has no way to write a comma."""
@@ -45,11 +38,15 @@ class Kvmtool(Hypervisor):
 
     name = KVMTOOL
 
+    def program(self, declaration: Declaration, facts: HostFacts) -> str:
+        """See Hypervisor.program."""
+        return program_path(declaration["kvmtool"]["package"], "lkvm")
+
     def command(self, declaration: Declaration, facts: HostFacts) -> Command:
         """See Hypervisor.command."""
         refuse_in(declaration, NAMED, ",", KVMTOOL)
-        name = program(declaration["kvmtool"]["package"], "lkvm")
-        initrd = appendix.initrd(declaration, FIRST_DESCRIPTOR, by_serial=False)
+        name = self.program(declaration, facts)
+        initrd = initrd_with_credentials(declaration, FIRST_DESCRIPTOR, by_serial=False)
         arguments: List[Text] = [
             *(name, "run", "--name", declaration["name"]),
             *("-m", str(declaration["mem"]), "-c", str(declaration["vcpu"]), "--console", "serial", "--rng"),
@@ -69,10 +66,13 @@ class Kvmtool(Hypervisor):
         return Command(
             argv=words(*arguments),
             balloon=_balloon(declaration, name),
-            appended=initrd.names,
-            appended_at=initrd.descriptor,
+            initrd_credentials=initrd.names,
+            initrd_descriptor=initrd.descriptor,
             needs_home=True,
         )
+
+
+HYPERVISOR = Kvmtool()
 
 
 def _kernel_command_line(declaration: Declaration) -> str:

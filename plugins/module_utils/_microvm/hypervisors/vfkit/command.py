@@ -8,23 +8,16 @@ from __future__ import annotations
 
 from typing import Any, List, Mapping, Optional
 
-from ..declaration.vms.guest import kernel_parameters
-from ..declaration.vms.parse import Declaration
-from .capabilities import VFKIT
-from .interface import (
-    Command,
-    CommandRequest,
-    HostFacts,
-    Hypervisor,
-    Shutdown,
-    Text,
-    Variable,
-    join,
-    program,
-    refuse_characters,
-    refuse_in,
-    words,
-)
+from ...declaration.vms.guest import kernel_parameters
+from ...declaration.vms.parse import Declaration
+from ..capabilities import VFKIT
+from ..command import Command
+from ..facts import HostFacts
+from ..hypervisor import Hypervisor
+from ..programs import program_path
+from ..refusals import refuse_characters, refuse_in
+from ..requests import CommandRequest, Shutdown
+from ..words import Text, Variable, join, words
 
 NAMED = ("kernel", "initrd_path", "store_disk", "volumes[].image", "shares[].source", "shares[].tag", "socket")
 """Values of options whose parser has no way to write a comma or a quote."""
@@ -35,13 +28,17 @@ class Vfkit(Hypervisor):
 
     name = VFKIT
 
+    def program(self, declaration: Declaration, facts: HostFacts) -> str:
+        """See Hypervisor.program."""
+        return program_path(declaration["vfkit"]["package"], VFKIT)
+
     def command(self, declaration: Declaration, facts: HostFacts) -> Command:
         """See Hypervisor.command."""
         _check(declaration)
         options, shows = declaration["vfkit"], declaration["graphics"]["enable"]
         arguments: List[Text] = [
             *(
-                program(options["package"], VFKIT),
+                self.program(declaration, facts),
                 "--cpus",
                 str(declaration["vcpu"]),
                 "--memory",
@@ -63,6 +60,9 @@ class Vfkit(Hypervisor):
             arguments += ["--restful-uri", join("unix://", *place)]
         arguments += options["extra_args"] or []
         return Command(argv=words(*arguments), shutdown=_shutdown(socket), stale=(socket,) if socket else ())
+
+
+HYPERVISOR = Vfkit()
 
 
 def _check(declaration: Declaration) -> None:

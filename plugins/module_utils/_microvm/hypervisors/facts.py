@@ -1,0 +1,40 @@
+# Copyright (c) 2026 microvm.fleet contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""What of a host decides a command line."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Mapping, Tuple
+
+from ..declaration.vms.parse import Declaration
+
+HUGE_PAGES = "/dev/hugepages"
+"""Directory where systemd mounts huge pages."""
+
+Version = Tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class HostFacts:
+    """What of a host decides a command line.
+
+    ``accel`` is ``kvm`` or ``tcg``, what ``auto`` came to; ``auto`` where no host was asked. ``versions`` are those of
+    the programs, by the hypervisor's name, or ``virtiofsd``; one that is not known counts as the newest.
+    """
+
+    architecture: str = "x86_64"
+    accel: str = "kvm"
+    system: str = "linux"
+    versions: Mapping[str, Version] = field(default_factory=dict)
+
+    def has(self, program: str, *version: int) -> bool:
+        """Whether a program is of this version or newer."""
+        known = self.versions.get(program)
+        return known is None or known >= version
+
+    def guest(self, declaration: Declaration) -> str:
+        """The guest's architecture."""
+        return str(declaration["guest_system"] or f"{self.architecture}-{self.system}").partition("-")[0]

@@ -1,0 +1,36 @@
+# Copyright (c) 2026 microvm.fleet contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""The interface of a hypervisor to the layers above."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+
+from ..declaration.vms.parse import Declaration
+from .capabilities import CAPABILITIES, Capabilities
+from .command import Command
+from .facts import HostFacts
+
+
+class Hypervisor(ABC):
+    """One hypervisor: its profile, its program and its command line."""
+
+    name: str
+
+    @property
+    def capabilities(self) -> Capabilities:
+        """What it can do, as data."""
+        return CAPABILITIES[self.name]
+
+    @abstractmethod
+    def program(self, declaration: Declaration, facts: HostFacts) -> str:
+        """Return the name or path of the hypervisor's program."""
+
+    @abstractmethod
+    def command(self, declaration: Declaration, facts: HostFacts) -> Command:
+        """Return the command line for a declaration that ``registry.check`` accepts.
+
+        Raises DeclarationError, with a path relative to the declaration, for what only the command line shows.
+        """

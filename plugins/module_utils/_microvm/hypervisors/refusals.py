@@ -1,0 +1,41 @@
+# Copyright (c) 2026 microvm.fleet contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Refuse values that a hypervisor's way of writing options cannot express."""
+
+from __future__ import annotations
+
+from typing import Any, Iterator, Mapping, Tuple
+
+from ..declaration.vms.parse import Declaration
+from ..schema.errors import DeclarationError
+
+
+def refuse_in(declaration: Declaration, paths: Tuple[str, ...], characters: str, name: str) -> None:
+    """Raises DeclarationError for the first value at one of the options' paths (``shares[].tag``) that has one of the
+    characters; of a mapping, its values are meant."""
+    for path in paths:
+        for key, text in _values(declaration, path):
+            refuse_characters(text or "", characters, key, name)
+
+
+def _values(declaration: Mapping[str, Any], path: str) -> Iterator[Tuple[str, Any]]:
+    head, _dot, rest = path.partition(".")
+    if head.endswith("[]"):
+        for index, element in enumerate(declaration[head[:-2]]):
+            yield from ((f"{head[:-1]}{index}].{key}", value) for key, value in _values(element, rest))
+    elif rest:
+        yield from ((f"{head}.{key}", value) for key, value in _values(declaration[head], rest))
+    elif isinstance(declaration[head], Mapping):
+        yield from ((f"{head}.{key}", value) for key, value in declaration[head].items())
+    else:
+        yield head, declaration[head]
+
+
+def refuse_characters(text: str, characters: str, key: str, name: str) -> None:
+    """Raises DeclarationError for what a hypervisor's way of writing options cannot express."""
+    found = sorted({character for character in text if character in characters})
+    if found:
+        listed = " and ".join(repr(character) for character in found)
+        raise DeclarationError(key, f"{name} cannot be told a value with {listed}; use another name")
