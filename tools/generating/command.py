@@ -7,9 +7,12 @@ from __future__ import annotations
 import argparse
 from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
 
 from _microvm.cli.parser import DEFAULT_FLAKE, DESCRIPTION, VM, parser
 from _microvm.declaration.names import FLEET_DIRECTORY, STATE_DIRECTORY, UNIT_DIRECTORY
+
+from .sources import body
 
 FILES = ("FILE", "DIR", "DIRECTORY")
 """What operands and options are called that are completed with files."""
@@ -121,74 +124,48 @@ def roff(text: str) -> str:
     return f"\\&{escaped}" if escaped.startswith((".", "'")) else escaped
 
 
-COMPLETION = """\
+COMPLETION_HEAD = """\
 # Copyright (c) 2026 microvm.fleet contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
 # shellcheck shell=bash
 # Written by `make generate` from the parser. For bash; in zsh after `autoload -U bashcompinit && bashcompinit`.
 
-_microvm_vms() {{
-    local directory={state} index path
-    for ((index = 1; index < ${{#COMP_WORDS[@]}} - 1; index++)); do
-        if [ "${{COMP_WORDS[index]}}" = --state-dir ]; then directory=${{COMP_WORDS[index + 1]}}; fi
-    done
-    for path in "$directory"/*/; do
-        if [ -d "$path" ]; then path=${{path%/}} && echo "${{path##*/}}"; fi
-    done
-}}
-
-_microvm() {{
-    local current=${{COMP_WORDS[COMP_CWORD]}} previous=${{COMP_WORDS[COMP_CWORD - 1]}} command=${{COMP_WORDS[1]}}
-    local options='' operands='' line
-    COMPREPLY=()
-    if [ "$COMP_CWORD" -eq 1 ]; then
-        options='{commands}'
-    else
-        case $command in
-{cases}        -u | -r | -s) operands=vms ;;
-        esac
-        case $command:$previous in
-{values}        esac
-    fi
-    case $current:$operands in
-        -*) ;;
-        *:vms) options=$(_microvm_vms) ;;
-        *:files)
-            while IFS= read -r line; do COMPREPLY+=("$line"); done < <(compgen -f -- "$current")
-            return
-            ;;
-    esac
-    while IFS= read -r line; do COMPREPLY+=("$line"); done < <(compgen -W "$options" -- "$current")
-}}
-
-complete -o filenames -F _microvm microvm
 """
 
 
 def completion() -> str:
-    """A script for bash that completes commands, options, their values, and MicroVMs."""
-    found = list(subcommands())
-    commands = " ".join((*(one.name for one in found), "--help"))
-    return COMPLETION.format(
-        state=STATE_DIRECTORY,
-        commands=commands,
-        cases="".join(_case(one) for one in found),
-        values="".join(line for one in found for line in _values(one)),
+    """Return a script for bash that completes commands, options, their values, and MicroVMs.
+
+    It is the functions of ``completion.bash``, and one from the parser, which sets variables of theirs.
+    """
+    parsers = list(subcommands())
+    commands = " ".join((*(one.name for one in parsers), "--help"))
+    operands = [f"'') options='{commands}'", *map(_operands, parsers), "-u | -r | -s) operands=vms"]
+    values = [line for one in parsers for line in _values(one)]
+    offers = (
+        "_microvm_offers() { # command or nothing, word before the current one; sets options, operands, directory\n"
     )
+    offers += f"    directory={STATE_DIRECTORY}\n" + _case("$1", operands) + _case("$1:$2", values) + "}\n"
+    return COMPLETION_HEAD + offers + body(Path(__file__).with_name("completion.bash"))
 
 
-def _case(one: Subcommand) -> str:
+def _case(subject: str, branches: list[str]) -> str:
+    return f"    case {subject} in\n" + "".join(f"        {branch} ;;\n" for branch in branches) + "    esac\n"
+
+
+def _operands(one: Subcommand) -> str:
+    """Return the branch for what may follow a command."""
     options = " ".join(text for action in one.options for text in action.option_strings if text.startswith("--"))
     kinds = {VM: "vms", **dict.fromkeys(FILES, "files")}
     operands = next((kinds[str(action.metavar)] for action in one.operands if action.metavar in kinds), "")
-    return f"        {one.name}) options='{options}' operands={operands} ;;\n"
+    return f"{one.name}) options='{options}' operands={operands}"
 
 
 def _values(one: Subcommand) -> Iterator[str]:
-    """What follows an option that takes a value."""
+    """Yield a branch for each option that takes a value."""
     for action in one.options:
         if _value(action):
             pattern = " | ".join(f"{one.name}:{text}" for text in action.option_strings)
             choices = " ".join(map(str, action.choices or ()))
             operands = "files" if action.metavar in FILES else "none"
-            yield f"        {pattern}) options='{choices}' operands={operands} ;;\n"
+            yield f"{pattern}) options='{choices}' operands={operands}"
