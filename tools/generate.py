@@ -102,7 +102,7 @@ def generated() -> dict[Path, str]:
     role_files = {"vms": vms, "images": images, "network": networks}
     docs = ROOT / "docs"
     code = ROOT / "plugins" / "module_utils" / "_microvm"
-    package_scripts = code / "runner" / "scripts"
+    package_scripts, image_scripts = code / "runner" / "scripts", code / "resources" / "images" / "scripts"
     deviations = yaml.safe_load((ROOT / "tests" / "parity" / "deviations.yml").read_text())
     return {
         docs / "options.md": pages.options(VM_OPTIONS),
@@ -110,6 +110,7 @@ def generated() -> dict[Path, str]:
         docs / "parity.md": pages.with_deviations((docs / "parity.md").read_text(), deviations),
         docs / "microvm.schema.json": schema(VM_OPTIONS),
         package_scripts / "sources.py": LICENCE + sources(package_scripts, "Shell functions of packages' scripts"),
+        image_scripts / "sources.py": LICENCE + sources(image_scripts, "Scripts that build and start guest images"),
         roles / "host" / "files" / "microvm-package": microvm_package(package_scripts),
         roles / "host" / "files" / "microvm.bash-completion": command.completion(),
         docs / "microvm.1": command.manual(),

@@ -1,0 +1,249 @@
+# Copyright (c) 2026 microvm.fleet contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+# Written by `make generate` from the shell scripts of this directory.
+
+"""Scripts that build and start guest images, as strings; the scripts beside this file are the source."""
+
+from __future__ import annotations
+
+CLEAN_UP = r"""
+set -eu
+root=$1
+rm -rf "$root"/var/cache/apt/archives/*.deb "$root"/var/cache/apt/*.bin "$root"/var/lib/apt/lists/* \
+    "$root"/var/cache/debconf/* "$root"/usr/share/doc/* "$root"/usr/share/man/* \
+    "$root"/usr/share/locale/* "$root"/usr/share/info/*
+find "$root/var/log" -type f -delete
+mkdir -p "$root/var/log/journal"
+"""
+
+INIT = """
+# Finds the root disk, puts a writable layer over it and hands over to the guest's systemd.
+export PATH=/bin
+
+fail() {
+    echo "microvm initrd: $*"
+    # The kernel ends the machine when its first process ends (panic=-1).
+    exit 1
+}
+
+mount -t proc proc /proc
+mount -t sysfs sysfs /sys
+mount -t devtmpfs devtmpfs /dev
+exec 0</dev/console 1>/dev/console 2>&1
+
+store=microvm-store
+store_type=erofs
+overlay=
+for word in $(cat /proc/cmdline); do
+    case $word in
+        microvm.store=*) store=${word#*=} ;;
+        microvm.store_type=*) store_type=${word#*=} ;;
+        microvm.overlay=*) overlay=${word#*=} ;;
+    esac
+done
+
+# The file systems ask for this checksum by its algorithm, which nothing else loads. Newer kernels have it built in.
+modprobe crc32c_generic 2>/dev/null
+# The power button is how the host asks for a stop: ACPI's, or with aarch64's device tree a key. The network's driver is
+# here because it is not compressed here.
+for module in virtio_mmio virtio_pci virtio_blk virtio_net qemu_fw_cfg button gpio_keys evdev overlay "$store_type"; do
+    modprobe "$module" 2>/dev/null
+done
+
+# Prints the device of the disk with a serial; of one that is told by its place, once it is there.
+disk() {
+    tries=0
+    while [ "$tries" -lt 100 ]; do
+        if [ -b "$1" ]; then
+            echo "$1"
+            return 0
+        fi
+        for file in /sys/block/*/serial; do
+            if [ -e "$file" ] && [ "$(cat "$file")" = "$1" ]; then
+                file=${file%/serial}
+                echo "/dev/${file##*/}"
+                return 0
+            fi
+        done
+        sleep 0.1
+        tries=$((tries + 1))
+    done
+    return 1
+}
+
+device=$(disk "$store") || fail "there is no disk $store, which should be the root"
+mount -t "$store_type" -o ro "$device" /lower || fail "$device cannot be mounted as $store_type"
+if [ -n "$overlay" ]; then
+    modprobe ext4
+    device=$(disk "$overlay") || fail "there is no disk $overlay, which should keep the changes"
+    mount -t ext4 "$device" /upper || fail "$device cannot be mounted as ext4"
+else
+    mount -t tmpfs -o mode=0755 tmpfs /upper
+fi
+mkdir -p /upper/upper /upper/work
+mount -t overlay -o lowerdir=/lower,upperdir=/upper/upper,workdir=/upper/work overlay /root ||
+    fail "the layers cannot be joined"
+
+systemd=$(cat /systemd-version)
+credentials=/sys/firmware/qemu_fw_cfg/by_name/opt/io.systemd.credentials
+appended=/.extra/system_credentials
+
+# Prints the file of a credential: the hypervisor's (fw_cfg), or one that was appended to this very archive.
+credential() {
+    for file in "$credentials/$1/raw" "$appended/$1.cred"; do
+        if [ -e "$file" ]; then
+            echo "$file"
+            return 0
+        fi
+    done
+    return 1
+}
+
+# Copies a credential to a file of the guest.
+give() {
+    if file=$(credential "$1"); then
+        mkdir -p "${2%/*}"
+        cat "$file" > "$2"
+    fi
+}
+
+# Systemd itself takes what fw_cfg has, and from 254 what an initrd leaves for it here.
+if [ -d "$appended" ]; then
+    mount -t tmpfs -o mode=0755,nosuid,nodev tmpfs /root/run
+    mkdir -m 0700 -p /root/run/credentials/@initrd
+    for file in "$appended"/*.cred; do
+        name=${file##*/}
+        (umask 077 && cat "$file" > "/root/run/credentials/@initrd/${name%.cred}")
+    done
+    if [ "$systemd" -lt 254 ]; then
+        (umask 077 && give ssh.authorized_keys.root /root/root/.ssh/authorized_keys)
+    fi
+fi
+
+# What the guest's systemd is too old to take from credentials itself (systemd.system-credentials(7)).
+if [ "$systemd" -lt 254 ]; then
+    give system.hostname /root/etc/hostname
+    if file=$(credential system.machine_id); then echo "$(cat "$file")" > /root/etc/machine-id; fi
+    give fstab.extra /root/etc/fstab
+fi
+if [ "$systemd" -lt 256 ]; then
+    for file in "$credentials"/network.network.*/raw "$appended"/network.network.*.cred; do
+        [ -e "$file" ] || continue
+        name=${file%/raw}
+        name=${name%.cred}
+        name=${name##*/network.network.}
+        give "network.network.$name" "/root/etc/systemd/network/$name.network"
+    done
+fi
+
+umount /proc
+umount /sys
+exec switch_root /root /sbin/init
+"""
+
+PUT_FILE = """
+set -eu
+root=$1
+shift
+exec chroot "$root" /bin/sh -euc 'mkdir -p -- "${1%/*}/"; cat > "$1"; chmod "$2" "$1"' put-file "$@"
+"""
+
+SETUP = r"""
+set -eu
+root=$1 kernel=$2
+shift 2
+
+# The kernel package wants an initramfs generator, which is slow and whose work we do ourselves: so it is unpacked only.
+# apt runs outside, where it has the build host's proxy and name servers.
+export APT_CONFIG="$MMDEBSTRAP_APT_CONFIG"
+archives=$root/var/cache/apt/archives
+real=$(apt-cache depends "$kernel" | sed -n 's/^ *Depends: \(linux-image-[0-9].*\)/\1/p' | head -n 1)
+(cd "$archives" && apt-get -q download -o APT::Sandbox::User=root "${real:-$kernel}")
+dpkg-deb --fsys-tarfile "$archives/${real:-$kernel}"_*.deb |
+    tar -x -C "$root" --keep-directory-symlink --exclude=./usr/share "$@"
+set -- "$root"/boot/vmlinuz-*
+[ -e "$1" ] || { echo "no kernel in ${real:-$kernel}" >&2; exit 1; }
+chroot "$root" depmod "${1##*/vmlinuz-}"
+
+# Host keys and machine ids are each guest's own.
+rm -f "$root"/etc/ssh/ssh_host_* "$root"/var/lib/dbus/machine-id
+: > "$root/etc/machine-id"
+rm -f "$root/etc/hostname"
+# What a first boot would bring up to date is so already (ConditionNeedsUpdate= of systemd.unit(5)).
+touch "$root/etc/.updated" "$root/var/.updated"
+ln -sf ../run/systemd/resolve/stub-resolv.conf "$root/etc/resolv.conf"
+
+unit() { cat > "$root/etc/systemd/system/$1"; }
+
+unit microvm-ssh-host-key.service <<'END'
+[Unit]
+Description=Make the SSH host key of this MicroVM
+ConditionPathExists=!/etc/ssh/ssh_host_ed25519_key
+DefaultDependencies=no
+After=local-fs.target
+Before=ssh.service
+[Service]
+Type=oneshot
+ExecStart=/usr/bin/ssh-keygen -q -t ed25519 -N "" -f /etc/ssh/ssh_host_ed25519_key
+[Install]
+WantedBy=ssh.service
+END
+mkdir -p "$root/etc/ssh/sshd_config.d" "$root/etc/systemd/system/ssh.service.d"
+cat > "$root/etc/ssh/sshd_config.d/microvm.conf" <<'END'
+HostKey /etc/ssh/ssh_host_ed25519_key
+# Keys that the host gives; they come and go with its declaration.
+AuthorizedKeysFile .ssh/authorized_keys /run/credentials/@system/ssh.authorized_keys.%u
+UseDNS no
+END
+# A check of the configuration before every start takes longer than the start; and nothing that sshd needs comes later.
+cat > "$root/etc/systemd/system/ssh.service.d/microvm.conf" <<'END'
+[Unit]
+After=
+After=microvm-ssh-host-key.service
+[Service]
+ExecStartPre=
+END
+# Announce only the devices that a MicroVM has: for all others udev would load drivers that find nothing.
+mkdir -p "$root/etc/systemd/system/systemd-udev-trigger.service.d"
+cat > "$root/etc/systemd/system/systemd-udev-trigger.service.d/microvm.conf" <<'END'
+[Service]
+ExecStart=
+ExecStart=-udevadm trigger --action=add --prioritized-subsystem=net,block --subsystem-match=block \
+    --subsystem-match=net --subsystem-match=virtio --subsystem-match=input --subsystem-match=pci --subsystem-match=usb
+# Of some seventy terminals, the consoles.
+ExecStart=-udevadm trigger --action=add --sysname-match=ttyS0 --sysname-match=ttyAMA0 --sysname-match=hvc0
+END
+# Else the keys would be copied once and never again.
+sed '/authorized_keys/d' "$root/usr/lib/tmpfiles.d/provision.conf" > "$root/etc/tmpfiles.d/provision.conf"
+
+# Each of these takes its time at every boot and has nothing to do in such a guest: the initrd has mounted the root
+# for writing, the hypervisor gives random numbers, and there is neither EFI nor TPM nor hibernation.
+mask() {
+    directory=$root/etc/systemd/$1
+    shift
+    mkdir -p "$directory"
+    for needless; do
+        ln -sf /dev/null "$directory/$needless"
+    done
+}
+mask system \
+    apt-daily.timer apt-daily-upgrade.timer dpkg-db-backup.timer e2scrub_all.timer e2scrub_reap.service fstrim.timer \
+    dev-hugepages.mount dev-mqueue.mount run-lock.mount sys-fs-fuse-connections.mount sys-kernel-config.mount \
+    sys-kernel-debug.mount sys-kernel-tracing.mount proc-sys-fs-binfmt_misc.automount \
+    modprobe@configfs.service modprobe@dm_mod.service modprobe@drm.service modprobe@efi_pstore.service \
+    modprobe@fuse.service modprobe@loop.service kmod-static-nodes.service \
+    systemd-remount-fs.service systemd-random-seed.service systemd-tmpfiles-setup-dev-early.service \
+    systemd-udev-load-credentials.service systemd-networkd-persistent-storage.service systemd-pstore.service \
+    systemd-binfmt.service systemd-hwdb-update.service systemd-journal-catalog-update.service \
+    systemd-machine-id-commit.service systemd-update-done.service systemd-update-utmp.service \
+    systemd-update-utmp-runlevel.service ldconfig.service systemd-boot-random-seed.service \
+    systemd-pcrmachine.service systemd-pcrphase.service systemd-pcrphase-sysinit.service \
+    systemd-tpm2-setup.service systemd-tpm2-setup-early.service tpm2.target getty@tty1.service getty-static.service
+mask system-generators \
+    systemd-bless-boot-generator systemd-gpt-auto-generator systemd-hibernate-resume-generator \
+    systemd-rc-local-generator systemd-system-update-generator systemd-tpm2-generator
+chroot "$root" systemctl --quiet enable systemd-networkd.service systemd-resolved.service ssh.service \
+    microvm-ssh-host-key.service
+chroot "$root" systemctl --quiet disable systemd-networkd-wait-online.service
+"""
