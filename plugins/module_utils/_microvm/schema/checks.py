@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import ipaddress
 import re
-from typing import Any, Callable, Optional, Tuple
+from typing import Callable, Optional, Tuple
 
 _SIZE = re.compile(r"^(0|[1-9][0-9]*) ?(M|MiB|G|GiB|T|TiB)?$")
 _MEBIBYTES = {None: 1, "M": 1, "MiB": 1, "G": 1024, "GiB": 1024, "T": 1024 * 1024, "TiB": 1024 * 1024}
 
 
-def mebibytes(size: Any) -> int:
+def mebibytes(size: object) -> int:
     """A size such as ``512``, ``512M`` or ``2G`` in MiB. Raises ValueError for anything else."""
     match = _SIZE.match(str(size).strip()) if not isinstance(size, bool) else None
     if match is None:
@@ -22,7 +22,7 @@ def mebibytes(size: Any) -> int:
     return int(match.group(1)) * _MEBIBYTES[match.group(2)]
 
 
-def size_or_none(value: Any) -> Optional[str]:
+def size_or_none(value: object) -> Optional[str]:
     """A size, MiB where no unit is given, or 0 for nothing."""
     try:
         mebibytes(value)
@@ -31,16 +31,16 @@ def size_or_none(value: Any) -> Optional[str]:
     return None
 
 
-def size(value: Any) -> Optional[str]:
+def size(value: object) -> Optional[str]:
     """A size of something that there is."""
     return size_or_none(value) or (None if mebibytes(value) else f"{value!r} is nothing; write 1 or more")
 
 
-def pattern(expression: str, explanation: str) -> Callable[[Any], Optional[str]]:
+def pattern(expression: str, explanation: str) -> Callable[[object], Optional[str]]:
     """A check that the whole value matches ``expression``; ``explanation`` tells users what is allowed."""
     compiled = re.compile(expression)
 
-    def check(value: Any) -> Optional[str]:
+    def check(value: object) -> Optional[str]:
         # fullmatch: with `$` a trailing newline would pass.
         return None if compiled.fullmatch(str(value)) else f"{value!r} {explanation}"
 
@@ -127,7 +127,7 @@ SOCKET_BYTES = 107
 """Of the path of a Unix socket (unix(7): 108, with a zero at the end)."""
 
 
-def socket_path(value: Any) -> Optional[str]:
+def socket_path(value: object) -> Optional[str]:
     """A path below the state directory, or absolute, that the kernel takes for a socket."""
     length = len(str(value).encode())
     if length > SOCKET_BYTES:
@@ -141,12 +141,12 @@ mirror = pattern(
 )
 
 
-def positive(value: Any) -> Optional[str]:
+def positive(value: int) -> Optional[str]:
     """A number of one or more."""
     return None if value >= 1 else f"{value} is too small; write 1 or more"
 
 
-def context_identifier(value: Any) -> Optional[str]:
+def context_identifier(value: int) -> Optional[str]:
     """A guest's address in vsock(7): 0 to 2 are taken, and the largest number means any."""
     if 3 <= value < 0xFFFFFFFF:
         return None
@@ -175,12 +175,12 @@ def bin_scripts(entry: Tuple[str, str]) -> Optional[str]:
     )
 
 
-def port(value: Any) -> Optional[str]:
+def port(value: int) -> Optional[str]:
     """A TCP port."""
     return None if 1 <= value <= 65535 else f"{value} is not a port; write 1 to 65535"
 
 
-def ip_address(value: Any) -> Optional[str]:
+def ip_address(value: str) -> Optional[str]:
     """An IPv4 or IPv6 address."""
     try:
         ipaddress.ip_address(value)
@@ -189,7 +189,7 @@ def ip_address(value: Any) -> Optional[str]:
     return None
 
 
-def ipv4_address(value: Any) -> Optional[str]:
+def ipv4_address(value: str) -> Optional[str]:
     """An IPv4 address."""
     try:
         ipaddress.IPv4Address(value)
@@ -198,7 +198,7 @@ def ipv4_address(value: Any) -> Optional[str]:
     return None
 
 
-def interface_address(value: Any) -> Optional[str]:
+def interface_address(value: str) -> Optional[str]:
     """An address with its prefix length."""
     try:
         ipaddress.ip_interface(value)
@@ -209,12 +209,12 @@ def interface_address(value: Any) -> Optional[str]:
     return None
 
 
-def weight(value: Any) -> Optional[str]:
+def weight(value: int) -> Optional[str]:
     """A weight of systemd.resource-control(5)."""
     return None if 1 <= value <= 10000 else f"{value!r} is not a weight; write 1 to 10000"
 
 
-def order(value: Any) -> Optional[str]:
+def order(value: int) -> Optional[str]:
     """A place in a row."""
     return None if 0 <= value <= 99 else f"{value!r} is not a place; write 0 to 99"
 

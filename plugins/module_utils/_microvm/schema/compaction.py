@@ -10,42 +10,43 @@ can be read.
 
 from __future__ import annotations
 
-from typing import Any, Dict, List, Mapping
+from typing import Any, Dict, Mapping
 
 from .options import Option, Options
 
 
-def compact(options: Options, values: Mapping[str, Any]) -> Dict[str, Any]:
+def compact(options: Options, values: Mapping[str, object]) -> Dict[str, object]:
     """What differs from the defaults."""
     shortened = ((option, _shortened(option, values[option.name])) for option in options)
     return {option.name: value for option, value in shortened if not _is_default(option, value)}
 
 
-def complete(options: Options, record: Mapping[str, Any]) -> Dict[str, Any]:
+def complete(options: Options, record: Mapping[str, object]) -> Dict[str, Any]:
     """A record with the defaults filled in; what the table does not know is left out."""
     return {option.name: _completed(option, record) for option in options}
 
 
-def _shortened(option: Option, value: Any) -> Any:
+def _shortened(option: Option, value: Any) -> object:
     if option.suboptions and isinstance(value, (list, tuple)):
         return [compact(option.suboptions, element) for element in value]
     return compact(option.suboptions, value) if option.suboptions and value is not None else value
 
 
-def _is_default(option: Option, value: Any) -> bool:
+def _is_default(option: Option, value: object) -> bool:
     if value is None:
         return option.default is None or not option.nullable
     if option.default is None:
         return value in ([], {}) and not option.nullable
-    # Sizes are numbers here, and texts in the table.
+    # Sizes are numbers here, and strings in the table.
     return bool(value == option.default or str(value) == str(option.default))
 
 
-def _completed(option: Option, record: Mapping[str, Any]) -> Any:
-    value = record.get(option.name, option.default)
+def _completed(option: Option, record: Mapping[str, object]) -> object:
+    value: Any = record.get(option.name, option.default)
     if option.suboptions and option.type == "list":
-        elements: List[Any] = list(value or [])
-        return [complete(option.suboptions, element) for element in elements]
+        return [complete(option.suboptions, element) for element in value or []]
     if option.suboptions:
         return complete(option.suboptions, value or {})
-    return (value or []) if option.type == "list" else value
+    if value is None:
+        return option.empty()
+    return option.parsed(value) if option.parsed is not None else value

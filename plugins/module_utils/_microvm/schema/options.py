@@ -11,11 +11,13 @@ A table drives the check of user input (``validation.py``), the argument spec of
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Callable, Dict, Iterator, Optional, Tuple, Union
+from typing import Any, Callable, Dict, Iterator, List, Optional, Tuple, Union
 
 Check = Callable[[Any], Optional[str]]
 """Looks at a converted value; returns what is wrong with it and what to do, or ``None``."""
 
+Parse = Callable[[Any], object]
+"""Makes the parsed value of a checked one. The type that it is annotated to return is the type of the parsed value."""
 
 LIVE = "live"
 """The MicroVM goes on."""
@@ -34,6 +36,11 @@ class Option:
     ``description`` is Ansible markup, one string for each paragraph. ``values`` is the type of a free mapping's
     values. ``nullable`` tells that ``null`` is not the default but a value of its own. ``cost`` is what a change costs
     a MicroVM that runs.
+
+    The rest says what validation and parsing make of a value, which ``declaration/types.py`` is generated from.
+    ``parsed`` turns a checked value into another type, such as a size into MiB. ``derived`` tells that parsing fills
+    the option in where nobody wrote it, so that it is never ``None`` afterwards. ``on_demand`` tells that a group which
+    nobody wrote is ``None``; other groups are there with the defaults of their suboptions.
     """
 
     name: str
@@ -49,11 +56,33 @@ class Option:
     no_log: Optional[bool] = None
     nullable: bool = False
     cost: str = RESTART
+    parsed: Optional[Parse] = None
+    derived: bool = False
+    on_demand: bool = False
 
     @property
     def paragraphs(self) -> Tuple[str, ...]:
         """The description as a tuple of paragraphs."""
         return (self.description,) if isinstance(self.description, str) else self.description
+
+    @property
+    def is_group(self) -> bool:
+        """Whether the option is a mapping with options of its own."""
+        return self.type == "dict" and bool(self.suboptions)
+
+    @property
+    def is_always_there(self) -> bool:
+        """Whether a group is filled with defaults where nobody wrote it: it is neither on demand nor needs a value."""
+        needs_value = any(suboption.required for suboption in self.suboptions)
+        return self.is_group and not self.on_demand and not needs_value
+
+    def empty(self) -> Optional[Union[List[object], Dict[str, object]]]:
+        """Return the value of an option without a default that nobody wrote."""
+        if self.nullable:
+            return None
+        if self.type == "list":
+            return []
+        return {} if self.values is not None else None
 
 
 Options = Tuple[Option, ...]

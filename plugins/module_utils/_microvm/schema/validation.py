@@ -11,7 +11,7 @@ and this layer must also run where there is no Ansible (``microvm validate``).
 from __future__ import annotations
 
 import difflib
-from typing import Any, Callable, Dict, List, Mapping
+from typing import Any, Callable, Dict, List, Mapping, Optional
 
 from .errors import DeclarationError
 from .options import Option, Options
@@ -23,10 +23,15 @@ ELSEWHERE = {
 """Options that users may know from elsewhere, and what to write instead."""
 
 
-def validate(options: Options, raw: Any, path: str) -> Dict[str, Any]:
-    """Return ``raw`` with converted values and with the defaults filled in; absent options become ``None``.
+Validated = Dict[str, Any]
+"""Converted values by the names of all options. Parsing gives it its type, see ``declaration/types.py``."""
 
-    Where ``null`` is a value of its own, so is the empty text, which Ansible makes of it.
+
+def validate(options: Options, raw: object, path: str) -> Validated:
+    """Return ``raw`` with converted values and with the defaults filled in.
+
+    Absent lists, and mappings of strings, are empty; other options without a default become ``None``. Where ``null``
+    is a value of its own, so is the empty string, which Ansible makes of it.
 
     Raises DeclarationError, whose path begins with ``path``, for the first thing that is wrong.
     """
@@ -56,21 +61,18 @@ def _unknown(key: str, known: List[str]) -> str:
     return f"unknown option; {hint}"
 
 
-def _value(option: Option, value: Any, path: str) -> Any:
+def _value(option: Option, value: object, path: str) -> object:
     if value is None:
         if option.required:
             raise DeclarationError(path, "is required")
         value = option.default
     if value is None:
-        # A group of options that nobody wrote still has its own defaults; one with required options is not there.
-        needs = any(suboption.required for suboption in option.suboptions)
-        is_group = option.type == "dict" and option.suboptions and not needs
-        return validate(option.suboptions, {}, path) if is_group else None
+        return validate(option.suboptions, {}, path) if option.is_always_there else option.empty()
     converted = _convert(option, value, path)
     if option.choices is not None and converted not in option.choices:
         raise DeclarationError(path, f"{converted!r} is not one of {', '.join(option.choices)}")
     _apply_check(option, converted, path)
-    return converted
+    return converted if option.parsed is None else option.parsed(converted)
 
 
 def _apply_check(option: Option, value: Any, path: str) -> None:
@@ -86,12 +88,12 @@ def _apply_check(option: Option, value: Any, path: str) -> None:
         _refuse(option.check(value), path)
 
 
-def _refuse(problem: Any, path: str) -> None:
+def _refuse(problem: Optional[str], path: str) -> None:
     if problem:
-        raise DeclarationError(path, str(problem))
+        raise DeclarationError(path, problem)
 
 
-def _convert(option: Option, value: Any, path: str) -> Any:
+def _convert(option: Option, value: object, path: str) -> object:
     if option.type == "list":
         if not isinstance(value, (list, tuple)):
             raise DeclarationError(path, f"must be a list, not {_describe(value)}")
@@ -105,7 +107,7 @@ def _convert(option: Option, value: Any, path: str) -> Any:
     return _SCALARS[option.type](value, path)
 
 
-def _plain(value: Any, path: str, depth: int = 0) -> None:
+def _plain(value: object, path: str, depth: int = 0) -> None:
     """Refuse what JSON has not: what is written there could not be passed on."""
     if depth > DEEPEST:
         raise DeclarationError(path, f"is nested deeper than {DEEPEST} levels")
@@ -125,7 +127,7 @@ def _plain(value: Any, path: str, depth: int = 0) -> None:
         raise DeclarationError(path, f"{value} is no number; write one")
 
 
-def _free_mapping(option: Option, value: Mapping[Any, Any], path: str) -> Dict[str, Any]:
+def _free_mapping(option: Option, value: Mapping[object, object], path: str) -> Dict[str, object]:
     _plain(value, path)
     for key, element in value.items():
         if option.values == "str" and not isinstance(element, str):
@@ -133,13 +135,13 @@ def _free_mapping(option: Option, value: Mapping[Any, Any], path: str) -> Dict[s
     return {str(key): element for key, element in value.items()}
 
 
-def _element(option: Option, value: Any, path: str) -> Any:
+def _element(option: Option, value: object, path: str) -> object:
     if option.suboptions:
         return validate(option.suboptions, value, path)
     return _SCALARS[option.elements or "str"](value, path)
 
 
-def _string(value: Any, path: str) -> str:
+def _string(value: object, path: str) -> str:
     # A number is taken as the text that the user wrote (1024 for a size); anything with structure is a mistake.
     if isinstance(value, str):
         try:
@@ -152,14 +154,14 @@ def _string(value: Any, path: str) -> str:
     raise DeclarationError(path, f"must be a string, not {_describe(value)}")
 
 
-def _raw(value: Any, path: str) -> Any:
+def _raw(value: object, path: str) -> object:
     # A number or a text; the option's check tells which.
     if isinstance(value, (Mapping, list, tuple)):
         raise DeclarationError(path, f"must be one value, not {_describe(value)}")
     return value
 
 
-def _integer(value: Any, path: str) -> int:
+def _integer(value: object, path: str) -> int:
     if isinstance(value, int) and not isinstance(value, bool):
         return int(value)
     if isinstance(value, str):
@@ -178,7 +180,7 @@ _TRUE = ("yes", "on", "true")
 _FALSE = ("no", "off", "false")
 
 
-def _boolean(value: Any, path: str) -> bool:
+def _boolean(value: object, path: str) -> bool:
     if isinstance(value, bool):
         return value
     if isinstance(value, str) and value.lower() in _TRUE + _FALSE:
@@ -186,7 +188,7 @@ def _boolean(value: Any, path: str) -> bool:
     raise DeclarationError(path, f"must be true or false, not {_describe(value)}")
 
 
-_SCALARS: Dict[str, Callable[[Any, str], Any]] = {
+_SCALARS: Dict[str, Callable[[object, str], object]] = {
     "str": _string,
     "path": _string,
     "raw": _raw,
@@ -195,7 +197,7 @@ _SCALARS: Dict[str, Callable[[Any, str], Any]] = {
 }
 
 
-def _describe(value: Any) -> str:
+def _describe(value: object) -> str:
     kinds = {dict: "a mapping", list: "a list", str: "the text", bool: "the boolean", type(None): "nothing"}
     kind = kinds.get(type(value), f"a value of type {type(value).__name__}")
     return f"{kind} {value!r}" if isinstance(value, (str, bool, int, float)) else kind

@@ -51,6 +51,7 @@ IMAGE_OPTIONS: Options = (
             "The C(cloud) kernels are smaller, but know no 9p shares.",
         ),
         check=checks.package,
+        derived=True,
     ),
     Option("files", "list", "Files to put into the guest.", elements="dict", suboptions=_FILES),
     Option(

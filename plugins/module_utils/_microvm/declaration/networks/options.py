@@ -35,6 +35,7 @@ NETWORK_OPTIONS: Options = (
         "dict",
         "Give addresses to guests. An empty mapping is a server with systemd-networkd's own pool.",
         suboptions=_DHCP_SERVER,
+        on_demand=True,
     ),
     Option(
         "leases",

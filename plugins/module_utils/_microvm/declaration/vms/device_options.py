@@ -50,6 +50,7 @@ INTERFACES: Options = (
             "By default derived from the MicroVM's name and the interface's position.",
         ),
         check=checks.interface_id,
+        derived=True,
     ),
     Option(
         "mac",
@@ -59,6 +60,7 @@ INTERFACES: Options = (
             "By default derived from the MicroVM's name and the interface's position.",
         ),
         check=checks.mac_address,
+        derived=True,
     ),
     Option(
         "bridge",
@@ -122,6 +124,7 @@ VOLUMES: Options = (
             "is refused.",
         ),
         check=checks.size_or_none,
+        parsed=checks.mebibytes,
     ),
     Option(
         "auto_create",

@@ -50,6 +50,7 @@ _LIMITS: Options = (
         ),
         check=checks.size_or_none,
         cost=LIVE,
+        parsed=checks.mebibytes,
     ),
     Option("tasks_max", "int", "Threads and processes at most.", default=1024, check=checks.positive, cost=LIVE),
     Option(

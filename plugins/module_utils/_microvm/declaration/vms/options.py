@@ -53,6 +53,7 @@ _NETWORKS: Options = (
         "str",
         "O(ignore:interfaces[].id) of the interface. By default the one at the same position.",
         check=checks.interface_name,
+        derived=True,
     ),
     Option(
         "addresses",
@@ -67,6 +68,7 @@ _NETWORKS: Options = (
         "dhcp",
         "bool",
         "Ask for an address by DHCP. By default where O(ignore:guest.networks[].addresses) is not set.",
+        derived=True,
     ),
 )
 
@@ -78,12 +80,14 @@ _GUEST: Options = (
             "Configure the guest by systemd credentials: host name, machine id, network, keys, mounts.",
             "By default where O(ignore:image) is set.",
         ),
+        derived=True,
     ),
     Option(
         "hostname",
         "str",
         "Host name of the guest. By default the MicroVM's name.",
         check=checks.hostname,
+        derived=True,
     ),
     Option(
         "authorized_keys",
@@ -131,7 +135,14 @@ _MACHINE: Options = (
         check=checks.cpu_model,
     ),
     Option("vcpu", "int", "Number of virtual processors.", default=1, check=checks.positive),
-    Option("mem", "raw", "Memory: MiB, or a number with V(M) or V(G).", default="512", check=checks.size),
+    Option(
+        "mem",
+        "raw",
+        "Memory: MiB, or a number with V(M) or V(G).",
+        default="512",
+        check=checks.size,
+        parsed=checks.mebibytes,
+    ),
     Option("hugepage_mem", "bool", "Take the memory from the host's huge pages.", default=False),
     Option(
         "hotplug_mem",
@@ -139,12 +150,15 @@ _MACHINE: Options = (
         "Memory that can be plugged in beside O(ignore:mem), by virtio-mem.",
         default="0",
         check=checks.size_or_none,
+        parsed=checks.mebibytes,
     ),
     Option(
         "hotplugged_mem",
         "raw",
         "How much of O(ignore:hotplug_mem) is plugged in at the start. By default all of it.",
         check=checks.size_or_none,
+        parsed=checks.mebibytes,
+        derived=True,
     ),
     Option("balloon", "bool", "A balloon that takes memory from the guest and gives it back.", default=False),
     Option(
@@ -154,6 +168,7 @@ _MACHINE: Options = (
         default="0",
         check=checks.size_or_none,
         cost=LIVE,
+        parsed=checks.mebibytes,
     ),
     Option("deflate_on_oom", "bool", "The balloon gives memory back when the guest has none left.", default=True),
     Option(
@@ -207,6 +222,8 @@ _SYSTEM: Options = (
             "Firecracker boots an uncompressed C(vmlinux) only.",
         ),
         check=checks.absolute_path,
+        # But for MicroVMs that are removed, which nobody asks for it.
+        derived=True,
     ),
     Option("initrd_path", "path", "Initial RAM disk.", check=checks.absolute_path),
     Option(
@@ -223,6 +240,7 @@ _SYSTEM: Options = (
             "The MicroVM has O(ignore:store_disk).",
             "By default it has, unless a guest without O(ignore:image) gets C(/nix/store) as a share.",
         ),
+        derived=True,
     ),
     Option("store_disk", "path", "Read-only root disk.", check=checks.absolute_path),
     Option(
@@ -265,6 +283,7 @@ _SYSTEM: Options = (
         "system_symlink",
         "bool",
         "C(share/microvm/system) of the package leads to the guest's image. By default where O(ignore:image) is set.",
+        derived=True,
     ),
     Option("optimize", "dict", "Optimisations of the guest.", suboptions=_OPTIMIZE),
     Option(
@@ -276,6 +295,7 @@ _SYSTEM: Options = (
             "It is the machine's UUID (SMBIOS) too, where the hypervisor has one.",
         ),
         check=checks.machine_id,
+        derived=True,
     ),
     Option("register_with_machined", "bool", "Register with systemd-machined, for machinectl(1).", default=False),
     Option(
