@@ -21,7 +21,8 @@ sys.path.insert(0, str(ROOT / "plugins" / "module_utils"))
 
 from _microvm.declaration.images.options import IMAGE_OPTIONS
 from _microvm.declaration.networks.options import NETWORK_OPTIONS
-from _microvm.declaration.vms.options import VM_OPTIONS
+from _microvm.declaration.vms.host_options import HOST_OPTIONS
+from _microvm.declaration.vms.options import PACKAGE_OPTIONS, VM_OPTIONS
 from _microvm.modules.options import (
     IMAGE_MODULE_OPTIONS,
     INFO_MODULE_OPTIONS,
@@ -35,6 +36,7 @@ from generating.host_script import microvm_package
 from generating.schema import schema
 from generating.sources import sources
 from generating.support import with_support
+from generating.types import Table, types
 
 LICENCE = """\
 # Copyright (c) 2026 microvm.fleet contributors
@@ -57,6 +59,15 @@ class ModuleDocFragment:
 {options}"""
 '''
 )
+
+
+TYPES = (
+    Table("PackagedVm", "Options of a MicroVM that determine its package, which records them.", PACKAGE_OPTIONS),
+    Table("Vm", "Options of a MicroVM, those for its host included.", HOST_OPTIONS, base="PackagedVm"),
+    Table("Network", "Options of a network of a host.", NETWORK_OPTIONS),
+    Table("Image", "Options of a guest image.", IMAGE_OPTIONS, prefix="Image"),
+)
+"""Tables of which parsed values are typed."""
 
 
 class _Dumper(yaml.SafeDumper):
@@ -104,7 +115,9 @@ def generated() -> dict[Path, str]:
     code = ROOT / "plugins" / "module_utils" / "_microvm"
     package_scripts, image_scripts = code / "runner" / "scripts", code / "resources" / "images" / "scripts"
     deviations = yaml.safe_load((ROOT / "tests" / "parity" / "deviations.yml").read_text())
+    types_file = ROOT / "plugins" / "module_utils" / "_microvm" / "declaration" / "types.py"
     return {
+        types_file: types(HEADER, *TYPES),
         docs / "options.md": pages.options(VM_OPTIONS),
         docs / "hypervisors.md": pages.hypervisors(),
         docs / "parity.md": pages.with_deviations((docs / "parity.md").read_text(), deviations),

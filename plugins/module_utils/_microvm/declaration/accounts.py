@@ -7,10 +7,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Mapping
 
 from .identity import account_name
 from .names import GROUP, USER
+from .types import PackagedVm
 
 
 @dataclass(frozen=True)
@@ -29,7 +29,7 @@ class Account:
 SHARED = Account(USER, GROUP)
 
 
-def account(declaration: Mapping[str, Any]) -> Account:
+def account(declaration: PackagedVm) -> Account:
     """The account of a MicroVM's hypervisor."""
     if declaration["isolation"] == "shared":
         return SHARED

@@ -10,13 +10,13 @@ import json
 import os
 import stat
 from dataclasses import dataclass, replace
-from typing import Dict, Optional, Tuple
+from typing import Dict, Optional, Tuple, cast
 
 from ..declaration.accounts import SHARED, Account, account
 from ..declaration.names import CURRENT_LINK, FLAKE_FILE
+from ..declaration.types import PackagedVm
 from ..declaration.vms.host_options import HOST_OPTIONS
 from ..declaration.vms.options import PACKAGE_OPTIONS
-from ..declaration.vms.parse import Declaration
 from ..host import accounts, files, nix, systemd
 from ..host.commands import HostError
 from ..host.locks import locked
@@ -129,8 +129,8 @@ def _owner(one: Given, places: Places) -> Account:
     return account(known)
 
 
-def _declared(file: File) -> Declaration:
-    return complete(PACKAGE_OPTIONS, json.loads(file.content))
+def _declared(file: File) -> PackagedVm:
+    return cast(PackagedVm, complete(PACKAGE_OPTIONS, json.loads(file.content)))
 
 
 def _record(one: Given, observed: Observed, owner: Account, places: Places) -> Tuple[Record, Dict[str, None]]:

@@ -93,8 +93,10 @@ def _references(places: Places) -> Tuple[FrozenSet[str], FrozenSet[str]]:
 
 
 def _images_of(package: str, places: Places, images: str) -> FrozenSet[str]:
-    declaration = declared(places.store, package) or {}
-    paths: List[Optional[str]] = [declaration.get(key) for key in ("kernel", "initrd_path", "store_disk")]
+    declaration = declared(places.store, package)
+    paths: List[Optional[str]] = []
+    if declaration is not None:
+        paths += [declaration["kernel"], declaration["initrd_path"], declaration["store_disk"]]
     paths.append(files.link_target(os.path.join(places.store.path(package), SYSTEM_LINK)))
     inside = (path[len(images) + 1 :] for path in paths if path and path.startswith(f"{images}/"))
     return frozenset(path.partition("/")[0] for path in inside)

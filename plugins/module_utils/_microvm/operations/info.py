@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import ipaddress
 import os
-from typing import Any, Dict, Iterable, List, Optional, Sequence
+from typing import Any, Dict, List, Optional, Sequence
 
 from ..declaration.accounts import SHARED, account
 from ..declaration.names import BOOTED_LINK, CURRENT_LINK, unit_name
-from ..declaration.vms.parse import Declaration
+from ..declaration.types import PackagedVm
 from ..host import files, systemd
 from ..host.commands import HostError
 from ..host.records import Record
@@ -134,8 +134,8 @@ def _size(path: str) -> Optional[int]:
         return None
 
 
-def addresses(declaration: Declaration) -> List[str]:
+def addresses(declaration: PackagedVm) -> List[str]:
     """The guest's static ones that the host can reach."""
-    guest: Iterable[Any] = zip(declaration["interfaces"], declaration["guest"]["networks"])
+    guest = zip(declaration["interfaces"], declaration["guest"]["networks"])
     networks = (network for interface, network in guest if interface["type"] != "user")
     return [str(ipaddress.ip_interface(one).ip) for network in networks for one in network["addresses"]]

@@ -7,7 +7,7 @@
 from __future__ import annotations
 
 import os
-from typing import List, Optional
+from typing import List, Mapping, Optional, cast
 
 from ..declaration.names import BOOTED_LINK, CURRENT_LINK, unit_name, unit_names
 from ..declaration.vms.parse import Declaration
@@ -85,10 +85,10 @@ def awaited(name: str, places: Places) -> readiness.Readiness:
     """How it is seen that the MicroVM is up, as far as that is recorded."""
     record = places.records.read(name)
     target = files.link_target(places.state(name, CURRENT_LINK)) or ""
-    known = declared(places.store, target) or {}
+    known: Mapping[str, object] = declared(places.store, target) or {}
     ready = record.ready if record and record.ready else UNIT_ALONE
-    declaration: Declaration = {"socket": None, "vsock": {"cid": None}, **known, "name": name, "ready": ready}
-    return readiness_of(declaration, places)
+    declaration = {"socket": None, "vsock": {"cid": None}, **known, "name": name, "ready": ready}
+    return readiness_of(cast(Declaration, declaration), places)
 
 
 def roll_back(name: str, number: Optional[int], keep: bool, check: bool, wait: bool, places: Places) -> Rollback:

@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 from typing import Any, Dict, List, Mapping, Optional, Sequence
 
 from ..declaration.names import STATE_DIRECTORY
+from ..declaration.types import PackagedVm
 from ..declaration.vms.parse import Declaration, image_path, parse_vms
 from ..host.accelerator import accelerator
 from ..host.locks import locked
@@ -55,7 +56,7 @@ class Request:
         return f"{self.path}[{index}]" if self.path else ""
 
 
-def parse(request: Request, installed: Sequence[Mapping[str, Any]] = ()) -> List[Declaration]:
+def parse(request: Request, installed: Sequence[PackagedVm] = ()) -> List[Declaration]:
     """The declarations, each with its state; ``installed`` is what the host has beside. Raises DeclarationError."""
     vms = [{**vm, "state": vm.get("state") or request.state} if isinstance(vm, Mapping) else vm for vm in request.vms]
     try:
@@ -129,7 +130,7 @@ def _facts(declaration: Declaration, accel: str) -> HostFacts:
 
 
 def _render(request: Request, path: str, declaration: Declaration) -> Package:
-    accel = declaration["accel"]
+    accel: str = declaration["accel"]
     if accel == "auto":
         accel = accelerator(declaration["kernel"], request.check_mode)
     return render(declaration, _facts(declaration, accel), path)
@@ -140,7 +141,7 @@ def _want(declaration: Declaration, package: Optional[Package]) -> Wanted:
         return Wanted(declaration, "absent", None)
     return Wanted(
         declaration,
-        declaration["state"],
+        declaration["state"] or "started",
         package,
         unit_settings(declaration),
         environment(declaration),

@@ -11,6 +11,7 @@ import posixpath
 from typing import Any, Dict, Iterable, List, Optional, Tuple
 
 from ..declaration.accounts import account
+from ..declaration.types import Interface
 from ..declaration.vms.guest import credentials
 from ..declaration.vms.options import PACKAGE_OPTIONS
 from ..declaration.vms.parse import Declaration
@@ -60,7 +61,7 @@ def _mkfs(declaration: Declaration) -> List[str]:
     return [f"mkfs.{volume['fs_type']}" for volume in declaration["volumes"] if volume["auto_create"]]
 
 
-def _interfaces(declaration: Declaration, kind: str) -> List[Dict[str, Any]]:
+def _interfaces(declaration: Declaration, kind: str) -> List[Interface]:
     return [interface for interface in declaration["interfaces"] if interface["type"] == kind]
 
 

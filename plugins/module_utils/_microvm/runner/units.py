@@ -15,6 +15,7 @@ from typing import Dict, List, Sequence, Tuple
 
 from ..declaration.accounts import account
 from ..declaration.names import GROUP, unit_name
+from ..declaration.types import Share
 from ..declaration.vms.parse import Declaration
 from ..hypervisors.capabilities import CAPABILITIES
 from ..hypervisors.facts import HostFacts
@@ -80,7 +81,7 @@ def external_directories(declaration: Declaration) -> Tuple[str, ...]:
     return tuple(sorted({*writable_paths(declaration), *(share["source"] for share in _external_shares(declaration))}))
 
 
-def _external_shares(declaration: Declaration) -> List[Dict[str, str]]:
+def _external_shares(declaration: Declaration) -> List[Share]:
     return [share for share in declaration["shares"] if share["source"].startswith("/")]
 
 
@@ -156,8 +157,7 @@ def _uses_homes(declaration: Declaration) -> bool:
 
 def _virtiofsd(declaration: Declaration) -> str:
     shares = [share for share in _external_shares(declaration) if share["proto"] == "virtiofs"]
-    sockets = [share["socket"] for share in declaration["shares"] if (share["socket"] or "").startswith("/")]
-    paths = {share["source"] for share in shares if not share["read_only"]} | {
-        posixpath.dirname(one) for one in sockets
-    }
+    sockets = [share["socket"] or "" for share in declaration["shares"]]
+    paths = {share["source"] for share in shares if not share["read_only"]}
+    paths |= {posixpath.dirname(socket) for socket in sockets if socket.startswith("/")}
     return "".join(f"ReadWritePaths={unit_escape(path)}\n" for path in sorted(paths))

@@ -6,22 +6,27 @@
 
 from __future__ import annotations
 
-from typing import Any, Dict, Mapping
+from typing import Mapping, cast
 
 from ...schema.validation import validate
+from ..types import Image
 from .options import IMAGE_OPTIONS
 
-ImageDeclaration = Dict[str, Any]
+
+class ImageDeclaration(Image):
+    """Options of a guest image, for the architecture of a build host."""
+
+    architecture: str
+    """Debian's name of it."""
+
 
 DEBIAN_ARCHITECTURES = {"x86_64": "amd64", "aarch64": "arm64"}
 """Debian's names for what `uname -m` says."""
 
 
-def parse_image(raw: Mapping[str, Any], machine: str, path: str = "image") -> ImageDeclaration:
+def parse_image(raw: Mapping[str, object], machine: str, path: str = "image") -> ImageDeclaration:
     """Return a complete declaration for a build host of an architecture (``uname -m``). Raises DeclarationError."""
-    declaration = validate(IMAGE_OPTIONS, raw, path)
-    for key in ("mirrors", "packages", "files", "commands"):
-        declaration[key] = declaration[key] or []
-    declaration["architecture"] = DEBIAN_ARCHITECTURES.get(machine, machine)
-    declaration["kernel_package"] = declaration["kernel_package"] or f"linux-image-{declaration['architecture']}"
-    return declaration
+    architecture = DEBIAN_ARCHITECTURES.get(machine, machine)
+    image = cast(Image, validate(IMAGE_OPTIONS, raw, path))
+    image["kernel_package"] = image["kernel_package"] or f"linux-image-{architecture}"
+    return {**image, "architecture": architecture}

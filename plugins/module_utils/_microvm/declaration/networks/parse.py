@@ -7,17 +7,17 @@
 from __future__ import annotations
 
 import ipaddress
-from typing import Any, Dict, List, Mapping, Sequence
+from typing import Dict, List, Mapping, Sequence, cast
 
 from ...schema.errors import DeclarationError
 from ...schema.validation import validate
 from ..identity import TAP_PREFIX
+from ..types import DhcpServer
+from ..types import Network as Network
 from .options import NETWORK_OPTIONS
 
-Network = Dict[str, Any]
 
-
-def parse_networks(raw: Sequence[Mapping[str, Any]], path: str = "networks") -> List[Network]:
+def parse_networks(raw: Sequence[Mapping[str, object]], path: str = "networks") -> List[Network]:
     """Validate the networks of one host. Raises DeclarationError with the path of what is wrong."""
     networks = [_parse(element, f"{path}[{index}]") for index, element in enumerate(raw)]
     for index, network in enumerate(networks):
@@ -26,29 +26,25 @@ def parse_networks(raw: Sequence[Mapping[str, Any]], path: str = "networks") -> 
     return networks
 
 
-def _parse(raw: Mapping[str, Any], path: str) -> Network:
-    network = validate(NETWORK_OPTIONS, raw, path)
-    network["leases"] = network["leases"] or []
+def _parse(raw: Mapping[str, object], path: str) -> Network:
+    network = cast(Network, validate(NETWORK_OPTIONS, raw, path))
     # In one way of writing: 10.0.0.1/255.255.255.0 is 10.0.0.1/24.
     network["address"] = str(ipaddress.ip_interface(network["address"]))
     if network["name"].startswith(TAP_PREFIX):
         raise DeclarationError(f"{path}.name", f"{TAP_PREFIX!r} begins the names of taps; choose another name")
-    if subnet(network).version != 4:
+    if ipaddress.ip_interface(network["address"]).version != 4:
         raise DeclarationError(f"{path}.address", f"{network['address']} is not IPv4, and no other is served yet")
-    # The table's defaults make a mapping of what nobody wrote.
-    if network["leases"] and raw.get("dhcp_server") is None:
+    if network["leases"] and network["dhcp_server"] is None:
         raise DeclarationError(f"{path}.leases", "nobody gives these addresses; declare dhcp_server too, if only as {}")
     _check_address(network, path)
-    if raw.get("dhcp_server") is None:
-        network["dhcp_server"] = None
-    else:
-        _check_pool(network, path)
+    if network["dhcp_server"] is not None:
+        _check_pool(network["dhcp_server"], subnet(network), path)
     _check_leases(network, path)
     return network
 
 
 def _check_address(network: Network, path: str) -> None:
-    address = ipaddress.ip_interface(network["address"])
+    address = ipaddress.IPv4Interface(network["address"])
     if address.network.num_addresses < 4:
         raise DeclarationError(f"{path}.address", f"the subnet {address.network} has no room for guests")
     if address.ip in (address.network.network_address, address.network.broadcast_address):
@@ -57,20 +53,20 @@ def _check_address(network: Network, path: str) -> None:
         )
 
 
-def _check_pool(network: Network, path: str) -> None:
+def _check_pool(server: DhcpServer, addresses: ipaddress.IPv4Network, path: str) -> None:
     """systemd.network(5): a pool of PoolSize= addresses begins PoolOffset= after the subnet's own address."""
-    server, addresses = network["dhcp_server"], subnet(network).num_addresses
     offset, size = server["pool_offset"] or 1, server["pool_size"] or 1
-    if offset + size > addresses - 1:
+    if offset + size > addresses.num_addresses - 1:
         key = "pool_size" if server["pool_size"] else "pool_offset"
         raise DeclarationError(
-            f"{path}.dhcp_server.{key}", f"the pool ends outside of {subnet(network)}, which has {addresses} addresses"
+            f"{path}.dhcp_server.{key}",
+            f"the pool ends outside of {addresses}, which has {addresses.num_addresses} addresses",
         )
 
 
-def subnet(network: Mapping[str, Any]) -> Any:
-    """The subnet of a network's address."""
-    return ipaddress.ip_interface(network["address"]).network
+def subnet(network: Network) -> ipaddress.IPv4Network:
+    """Return the subnet of a network's address."""
+    return ipaddress.IPv4Interface(network["address"]).network
 
 
 def _check_leases(network: Network, path: str) -> None:

@@ -7,12 +7,13 @@
 from __future__ import annotations
 
 import ipaddress
-from typing import Any, Callable, Dict, Iterator, Mapping, Sequence, Tuple
+from typing import Callable, Dict, Iterator, Sequence, Tuple
 
 from ...schema.errors import DeclarationError
+from ..types import PackagedVm
 
 
-def reachable_addresses(declaration: Mapping[str, Any]) -> Iterator[Tuple[str, str]]:
+def reachable_addresses(declaration: PackagedVm) -> Iterator[Tuple[str, str]]:
     """Static addresses that the host reaches, each with the key that says it; user networks are each by itself."""
     for index, (interface, network) in enumerate(zip(declaration["interfaces"], declaration["guest"]["networks"])):
         if interface["type"] != "user":
@@ -20,7 +21,7 @@ def reachable_addresses(declaration: Mapping[str, Any]) -> Iterator[Tuple[str, s
                 yield f"guest.networks[{index}].addresses[{position}]", str(ipaddress.ip_interface(address).ip)
 
 
-def _identities(declaration: Mapping[str, Any]) -> Iterator[Tuple[str, str, str]]:
+def _identities(declaration: PackagedVm) -> Iterator[Tuple[str, str, str]]:
     """What no two MicroVMs of a host may share: (what, value, key)."""
     yield "name", declaration["name"], "name"
     if declaration.get("state") == "absent":
@@ -42,7 +43,7 @@ def _identities(declaration: Mapping[str, Any]) -> Iterator[Tuple[str, str, str]
 
 
 def clashes(
-    declarations: Sequence[Mapping[str, Any]], name: Callable[[int], str], installed: Sequence[Mapping[str, Any]] = ()
+    declarations: Sequence[PackagedVm], name: Callable[[int], str], installed: Sequence[PackagedVm] = ()
 ) -> Iterator[Tuple[int, DeclarationError]]:
     """Those that want what is another MicroVM's of their host, each with what it is; ``name`` says whose it is."""
     owners: Dict[Tuple[str, str], str] = {}

@@ -7,14 +7,15 @@
 from __future__ import annotations
 
 import posixpath
-from typing import Any, Dict, Mapping, Optional, Sequence
+from typing import Dict, Mapping, Optional, Sequence
 
-from ...schema.checks import interface_name, mebibytes, pci_address, socket_path
+from ...schema.checks import interface_name, pci_address, socket_path
 from ...schema.errors import DeclarationError
 from ...schema.options import defaults
 from .. import identity
 from ..accounts import account
 from ..names import OWN_ENTRIES
+from ..types import ForwardPort, Interface, Share, Vm, Volume
 from .device_options import SHARES
 from .hypervisor_options import VIRTIOFSD
 
@@ -24,10 +25,8 @@ LABEL_LENGTHS = {"ext2": 16, "ext3": 16, "ext4": 16, "xfs": 12, "btrfs": 255, "v
 TAG_LENGTHS = {"9p": 31, "virtiofs": 36}
 """Bytes of a tag (QEMU's hw/9pfs/9p.h; the virtio specification, 5.11.4)."""
 
-_Vm = Mapping[str, Any]
 
-
-def complete_interfaces(declaration: _Vm, prefix: str) -> None:
+def complete_interfaces(declaration: Vm, prefix: str) -> None:
     """Derive names and addresses; refuse what does not fit a type. Raises DeclarationError, as all of this file."""
     seen: Dict[str, str] = {}
     for index, interface in enumerate(declaration["interfaces"]):
@@ -39,7 +38,7 @@ def complete_interfaces(declaration: _Vm, prefix: str) -> None:
     _check_ports(declaration, prefix)
 
 
-def _check_interface(interface: Mapping[str, Any], path: str) -> None:
+def _check_interface(interface: Interface, path: str) -> None:
     kind = interface["type"]
     problem = interface_name(interface["id"]) if kind != "user" else None
     if problem:
@@ -59,7 +58,7 @@ def _check_interface(interface: Mapping[str, Any], path: str) -> None:
         raise DeclarationError(f"{path}.tap.vhost", "is for interfaces of type tap or macvtap; remove it")
 
 
-def _check_ports(declaration: _Vm, prefix: str) -> None:
+def _check_ports(declaration: Vm, prefix: str) -> None:
     users = [interface for interface in declaration["interfaces"] if interface["type"] == "user"]
     if declaration["forward_ports"] and not users:
         raise DeclarationError(f"{prefix}forward_ports", "needs an interface of type user; declare one")
@@ -74,7 +73,7 @@ def _check_ports(declaration: _Vm, prefix: str) -> None:
         _refuse_second(seen, f"{path}.{port['from']}.port", name, str(end["port"]))
 
 
-def _check_guest_port(port: Mapping[str, Any], path: str) -> None:
+def _check_guest_port(port: ForwardPort, path: str) -> None:
     if port["proto"] != "tcp":
         raise DeclarationError(f"{path}.proto", "the user network leads only tcp from the guest to the host")
     for end in ("guest", "host"):
@@ -84,7 +83,7 @@ def _check_guest_port(port: Mapping[str, Any], path: str) -> None:
             )
 
 
-def complete_volumes(declaration: _Vm, prefix: str) -> None:
+def complete_volumes(declaration: Vm, prefix: str) -> None:
     """Sizes in MiB; refuse names that are taken, and what mkfs would refuse."""
     seen: Dict[str, str] = {}
     reserved = (*OWN_ENTRIES, declaration["socket"], declaration["graphics"]["socket"])
@@ -94,8 +93,6 @@ def complete_volumes(declaration: _Vm, prefix: str) -> None:
             raise DeclarationError(
                 f"{path}.image", f"{volume['image']!r} is a name that we need ourselves; use another"
             )
-        volume["size"] = None if volume["size"] is None else mebibytes(volume["size"])
-        volume["mkfs_extra_args"] = volume["mkfs_extra_args"] or []
         if volume["auto_create"]:
             _check_created(volume, path)
         if volume["mount_point"] == "/" and volume["read_only"]:
@@ -103,7 +100,7 @@ def complete_volumes(declaration: _Vm, prefix: str) -> None:
         _refuse_repetition(seen, path, volume, ("image", "serial", "mount_point"))
 
 
-def _check_created(volume: Mapping[str, Any], path: str) -> None:
+def _check_created(volume: Volume, path: str) -> None:
     kind = volume["fs_type"]
     if not volume["size"]:
         raise DeclarationError(f"{path}.size", "is required to create the image; set it or `auto_create: false`")
@@ -124,19 +121,16 @@ def _check_created(volume: Mapping[str, Any], path: str) -> None:
 
 _SOCKET = defaults(SHARES)["socket"]
 _OWN_GROUP = defaults(VIRTIOFSD)["group"]
-_WITH_VIRTIOFSD = ("cache", "posix_acl", "extra_args")
 
 
-def complete_shares(declaration: _Vm, prefix: str) -> None:
+def complete_shares(declaration: Vm, prefix: str) -> None:
     """Name the sockets; refuse what one protocol has and the other has not."""
     seen: Dict[str, str] = {}
     if declaration["socket"]:
         seen[f"socket {declaration['socket']}"] = "the hypervisor's control socket"
-    declaration["virtiofsd"]["extra_args"] = declaration["virtiofsd"]["extra_args"] or []
     for index, share in enumerate(declaration["shares"]):
         path = f"{prefix}shares[{index}]"
         share["source"] = share["source"].rstrip("/") or "/"
-        share["extra_args"] = share["extra_args"] or []
         if len(share["tag"].encode()) > TAG_LENGTHS[share["proto"]]:
             most = TAG_LENGTHS[share["proto"]]
             raise DeclarationError(f"{path}.tag", f"{share['proto']} takes at most {most} bytes; write a shorter one")
@@ -147,7 +141,7 @@ def complete_shares(declaration: _Vm, prefix: str) -> None:
         _refuse_repetition(seen, path, share, ("tag", "mount_point", "socket"))
 
 
-def _complete_virtiofs(declaration: _Vm, share: Dict[str, Any], path: str) -> None:
+def _complete_virtiofs(declaration: Vm, share: Share, path: str) -> None:
     if declaration["virtiofsd"]["group"] == _OWN_GROUP:
         declaration["virtiofsd"]["group"] = account(declaration).group
     if share["socket"] == _SOCKET:
@@ -168,15 +162,15 @@ def _complete_virtiofs(declaration: _Vm, share: Dict[str, Any], path: str) -> No
         )
 
 
-def _refuse_virtiofs_only(share: Dict[str, Any], path: str) -> None:
+def _refuse_virtiofs_only(share: Share, path: str) -> None:
     standard = defaults(SHARES)
-    for key in _WITH_VIRTIOFSD:
+    for key in ("cache", "posix_acl", "extra_args"):
         if share[key] not in ([], standard[key]):
             raise DeclarationError(f"{path}.{key}", "is for virtiofs shares; remove it, or set `proto: virtiofs`")
     share["socket"] = None
 
 
-def check_devices(declaration: _Vm, prefix: str) -> None:
+def check_devices(declaration: Vm, prefix: str) -> None:
     """Addresses, and what one kind of device has and the other has not."""
     seen: Dict[str, str] = {}
     for index, device in enumerate(declaration["devices"]):
@@ -191,10 +185,10 @@ def check_devices(declaration: _Vm, prefix: str) -> None:
         raise DeclarationError(f"{prefix}vsock.cid", "is required for vsock.ssh; set it, 3 or more")
 
 
-def _refuse_repetition(seen: Dict[str, str], path: str, entry: Mapping[str, Any], keys: Sequence[str]) -> None:
+def _refuse_repetition(seen: Dict[str, str], path: str, entry: Mapping[str, object], keys: Sequence[str]) -> None:
     for key in keys:
         if entry[key] is not None:
-            _refuse_second(seen, f"{path}.{key}", f"{key} {entry[key]}", entry[key], path)
+            _refuse_second(seen, f"{path}.{key}", f"{key} {entry[key]}", str(entry[key]), path)
 
 
 def _refuse_second(seen: Dict[str, str], path: str, name: str, value: str, owner: Optional[str] = None) -> None:

@@ -12,16 +12,16 @@ Guests find a disk by its serial where the hypervisor has serials, else by its p
 
 from __future__ import annotations
 
-from typing import Any, Dict, List, Mapping, Optional
+from typing import Dict, List, Optional
 
 from ..identity import STORE_SERIAL, volume_serial
-from .parse import Declaration
+from ..types import GuestNetwork, Interface, PackagedVm, Share, Volume
 
 NINE_P_MESSAGE_SIZE = 512 * 1024
 """Bytes of one 9p message: Linux' default (128 KiB at most) makes large reads slow."""
 
 
-def credentials(declaration: Declaration, by_serial: bool) -> Dict[str, str]:
+def credentials(declaration: PackagedVm, by_serial: bool) -> Dict[str, str]:
     """Credential names and texts; empty where the guest is not configured by us."""
     guest = declaration["guest"]
     if not guest["enable"]:
@@ -38,19 +38,19 @@ def credentials(declaration: Declaration, by_serial: bool) -> Dict[str, str]:
     return {name: text for name, text in texts.items() if text and name not in declaration["credential_files"]}
 
 
-def kernel_parameters(declaration: Declaration, by_serial: bool) -> List[str]:
+def kernel_parameters(declaration: PackagedVm, by_serial: bool) -> List[str]:
     """How the initrd of our images finds its disks; then the user's own parameters."""
     own = _disk_parameters(declaration, by_serial) if declaration["image"] else []
     return own + list(declaration["kernel_params"])
 
 
-def disk_serial(declaration: Declaration, volume: Mapping[str, Any]) -> Optional[str]:
+def disk_serial(declaration: PackagedVm, volume: Volume) -> Optional[str]:
     """The serial of a volume: the declared one, or a derived one where the guest needs it to find the disk."""
     needed = declaration["guest"]["enable"] or (declaration["image"] and volume["mount_point"] == "/")
     return volume["serial"] or (volume_serial(volume["image"]) if needed else None)
 
 
-def disk_names(declaration: Declaration) -> List[str]:
+def disk_names(declaration: PackagedVm) -> List[str]:
     """What Linux calls the volumes: in the order of the disks, the root disk first."""
     first = 1 if declaration["store_disk"] else 0
     return [_disk_name(first + index) for index in range(len(declaration["volumes"]))]
@@ -66,7 +66,7 @@ def _disk_name(index: int) -> str:
     return f"vd{letters}"
 
 
-def _disk_parameters(declaration: Declaration, by_serial: bool) -> List[str]:
+def _disk_parameters(declaration: PackagedVm, by_serial: bool) -> List[str]:
     store = STORE_SERIAL if by_serial else "/dev/vda"
     parameters = [f"microvm.store={store}", f"microvm.store_type={declaration['store_disk_type']}"]
     for volume, name in zip(declaration["volumes"], disk_names(declaration)):
@@ -76,7 +76,7 @@ def _disk_parameters(declaration: Declaration, by_serial: bool) -> List[str]:
     return parameters
 
 
-def _mounts(declaration: Declaration, by_serial: bool) -> List[str]:
+def _mounts(declaration: PackagedVm, by_serial: bool) -> List[str]:
     """Lines of fstab(5)."""
     lines = []
     for volume, name in zip(declaration["volumes"], disk_names(declaration)):
@@ -87,14 +87,15 @@ def _mounts(declaration: Declaration, by_serial: bool) -> List[str]:
             serial = disk_serial(declaration, volume)
             device = f"/dev/disk/by-id/virtio-{serial}" if by_serial else f"/dev/{name}"
             lines.append(f"{device} {_escape(volume['mount_point'])} {volume['fs_type']} {options} 0 2")
-    return lines + [_mount(share) for share in declaration["shares"] if share["mount_point"] is not None]
+    shares = ((share, share["mount_point"]) for share in declaration["shares"])
+    return lines + [_mount(share, mount_point) for share, mount_point in shares if mount_point is not None]
 
 
-def _mount(share: Mapping[str, Any]) -> str:
+def _mount(share: Share, mount_point: str) -> str:
     options = "ro" if share["read_only"] else "defaults"
     if share["proto"] == "9p":
         options += f",trans=virtio,version=9p2000.L,msize={NINE_P_MESSAGE_SIZE}"
-    return f"{_escape(share['tag'])} {_escape(share['mount_point'])} {share['proto']} {options} 0 0"
+    return f"{_escape(share['tag'])} {_escape(mount_point)} {share['proto']} {options} 0 0"
 
 
 def _escape(path: str) -> str:
@@ -102,7 +103,7 @@ def _escape(path: str) -> str:
     return path.replace("\\", "\\134").replace(" ", "\\040").replace("#", "\\043")
 
 
-def _network(interface: Mapping[str, Any], network: Mapping[str, Any]) -> str:
+def _network(interface: Interface, network: GuestNetwork) -> str:
     """A systemd.network(5) file; the interface is told by its address, since its name is the guest's affair."""
     lines = ["[Match]", f"MACAddress={interface['mac']}", "", "[Network]"]
     lines += [f"DHCP={'yes' if network['dhcp'] else 'no'}"]

@@ -7,31 +7,30 @@
 from __future__ import annotations
 
 import ipaddress
-from typing import Any, Dict, List, Mapping, Optional, Sequence, Tuple
+from typing import Any, Dict, List, Mapping, Optional, Sequence, TypeVar, cast
 
-from ...schema.checks import mebibytes
 from ...schema.errors import DeclarationError
 from ...schema.options import defaults
 from ...schema.validation import validate
 from .. import identity
 from ..names import IMAGE_STORE, QMP_HYPERVISORS
+from ..types import GuestNetwork, PackagedVm, Vm
 from .clashes import clashes, reachable_addresses
 from .devices import check_devices, complete_interfaces, complete_shares, complete_volumes
 from .options import VM_OPTIONS
 
-Declaration = Dict[str, Any]
-"""A validated mapping with the keys of ``VM_OPTIONS``: defaults, derived identities and resolved images filled in.
-Sizes are in MiB; lists, and mappings of texts, are never ``None``."""
+Declaration = Vm
+"""A validated mapping with the keys of ``VM_OPTIONS``: defaults, derived identities and resolved images filled in."""
 
-LISTS = tuple(option.name for option in VM_OPTIONS if option.type == "list")
+_T = TypeVar("_T")
 _TEMPLATES = {value for key, value in defaults(VM_OPTIONS).items() if key in ("socket", "graphics.socket")}
 
 
 def parse_vms(
-    raw: Sequence[Mapping[str, Any]],
+    raw: Sequence[Mapping[str, object]],
     images: Sequence[Mapping[str, Any]] = (),
     path: str = "vms",
-    installed: Sequence[Mapping[str, Any]] = (),
+    installed: Sequence[PackagedVm] = (),
 ) -> List[Declaration]:
     """Validate and complete the MicroVMs of one host.
 
@@ -44,22 +43,20 @@ def parse_vms(
     return declarations
 
 
-def _refuse_clashes(declarations: Sequence[Declaration], path: str, installed: Sequence[Mapping[str, Any]]) -> None:
+def _refuse_clashes(declarations: Sequence[Declaration], path: str, installed: Sequence[PackagedVm]) -> None:
     for index, error in clashes(declarations, lambda index: f"{path}[{index}]", installed):
         raise DeclarationError(f"{path}[{index}].{error.path}", error.message)
 
 
-def parse_vm(raw: Mapping[str, Any], images: Sequence[Mapping[str, Any]] = (), path: str = "") -> Declaration:
+def parse_vm(raw: Mapping[str, object], images: Sequence[Mapping[str, Any]] = (), path: str = "") -> Declaration:
     """Validate and complete one MicroVM; see parse_vms."""
     prefix = f"{path}." if path else ""
-    declaration = validate(VM_OPTIONS, raw, path)
-    for key in LISTS:
-        declaration[key] = declaration[key] or []
-    for key in ("credential_files", "bin_scripts"):
-        declaration[key] = declaration[key] or {}
+    # What is derived is still ``None`` where nobody wrote it; the functions below fill it in.
+    declaration = cast(Vm, validate(VM_OPTIONS, raw, path))
     _complete_memory(declaration, prefix)
     declaration["machine_id"] = _machine_id(declaration)
-    declaration["socket"] = _fill_in(declaration["socket"], declaration)
+    if declaration["socket"] is not None:
+        declaration["socket"] = _fill_in(declaration["socket"], declaration)
     declaration["graphics"]["socket"] = _fill_in(declaration["graphics"]["socket"], declaration)
     complete_interfaces(declaration, prefix)
     _complete_guest(declaration, prefix)
@@ -73,15 +70,11 @@ def parse_vm(raw: Mapping[str, Any], images: Sequence[Mapping[str, Any]] = (), p
 
 
 def _complete_memory(declaration: Declaration, prefix: str) -> None:
-    if declaration["hotplugged_mem"] is None:
-        declaration["hotplugged_mem"] = declaration["hotplug_mem"]
-    for key in ("mem", "hotplug_mem", "hotplugged_mem", "initial_balloon_mem"):
-        declaration[key] = mebibytes(declaration[key])
-    for key in ("hotplug_mem", "hotplugged_mem", *(["mem"] if declaration["hugepage_mem"] else [])):
-        if declaration[key] % 2:
-            raise DeclarationError(
-                f"{prefix}{key}", f"{declaration[key]} MiB are not a number of pages of 2 MiB; round it"
-            )
+    declaration["hotplugged_mem"] = _unless_given(declaration["hotplugged_mem"], declaration["hotplug_mem"])
+    _refuse_odd(declaration["hotplug_mem"], f"{prefix}hotplug_mem")
+    _refuse_odd(declaration["hotplugged_mem"], f"{prefix}hotplugged_mem")
+    if declaration["hugepage_mem"]:
+        _refuse_odd(declaration["mem"], f"{prefix}mem")
     if declaration["hotplugged_mem"] > declaration["hotplug_mem"]:
         raise DeclarationError(
             f"{prefix}hotplugged_mem", f"is more than the {declaration['hotplug_mem']} MiB of hotplug_mem; set that too"
@@ -96,67 +89,69 @@ def _complete_memory(declaration: Declaration, prefix: str) -> None:
         )
 
 
+def _unless_given(value: Optional[_T], derived: _T) -> _T:
+    return derived if value is None else value
+
+
+def _refuse_odd(size: int, path: str) -> None:
+    if size % 2:
+        raise DeclarationError(path, f"{size} MiB are not a number of pages of 2 MiB; round it")
+
+
 def _machine_id(declaration: Declaration) -> str:
     given = declaration["machine_id"]
     return given.replace("-", "").lower() if given else identity.machine_id(declaration["name"])
 
 
-def _fill_in(template: Optional[str], declaration: Declaration) -> Optional[str]:
-    """The defaults of the option table name the MicroVM in braces; what users write is taken as it is."""
-    if template is None or template not in _TEMPLATES:
-        return template
-    return template.format(name=declaration["name"])
+def _fill_in(template: str, declaration: Declaration) -> str:
+    """Return a socket's path. The defaults of the table name the MicroVM in braces; users' paths are taken as they
+    are."""
+    return template.format(name=declaration["name"]) if template in _TEMPLATES else template
 
 
 def _complete_guest(declaration: Declaration, prefix: str) -> None:
     guest = declaration["guest"]
-    if guest["enable"] is None:
-        guest["enable"] = declaration["image"] is not None
-    if guest["hostname"] is None:
-        guest["hostname"] = declaration["name"].replace("_", "-").rstrip(".-")
-    guest["authorized_keys"] = [key.strip() for key in guest["authorized_keys"] or []]
+    guest["enable"] = _unless_given(guest["enable"], declaration["image"] is not None)
+    guest["hostname"] = _unless_given(guest["hostname"], declaration["name"].replace("_", "-").rstrip(".-"))
+    guest["authorized_keys"] = [key.strip() for key in guest["authorized_keys"]]
     guest["networks"] = _networks(declaration, f"{prefix}guest.networks")
 
 
-def _networks(declaration: Declaration, path: str) -> List[Dict[str, Any]]:
-    """One entry for each interface, in the interfaces' order."""
+def _networks(declaration: Declaration, path: str) -> List[GuestNetwork]:
+    """Return one entry for each interface, in the interfaces' order."""
     interfaces = [interface["id"] for interface in declaration["interfaces"]]
-    networks: Dict[str, Dict[str, Any]] = {}
-    for index, network in enumerate(declaration["guest"]["networks"] or []):
-        if network["interface"] is None and index < len(interfaces):
-            network["interface"] = interfaces[index]
+    networks: Dict[str, GuestNetwork] = {}
+    for index, network in enumerate(declaration["guest"]["networks"]):
+        if index < len(interfaces):
+            network["interface"] = _unless_given(network["interface"], interfaces[index])
         if network["interface"] not in interfaces:
             known = ", ".join(interfaces) or "none is declared"
             raise DeclarationError(f"{path}[{index}].interface", f"names no interface of this MicroVM ({known})")
         if network["interface"] in networks:
             raise DeclarationError(f"{path}[{index}].interface", "is configured twice; join the two entries")
-        networks[network["interface"]] = network
-    return [_complete_network(networks.get(interface, {"interface": interface})) for interface in interfaces]
+        networks[network["interface"]] = _complete_network(network)
+    return [networks.get(interface) or _by_dhcp(interface) for interface in interfaces]
 
 
-def _complete_network(network: Dict[str, Any]) -> Dict[str, Any]:
+def _complete_network(network: GuestNetwork) -> GuestNetwork:
     # In one way of writing: 10.0.0.2/255.255.255.0 is 10.0.0.2/24.
-    addresses = [str(ipaddress.ip_interface(address)) for address in network.get("addresses") or []]
-    dhcp = network.get("dhcp")
-    return {
-        "interface": network["interface"],
-        "addresses": addresses,
-        "gateway": network.get("gateway"),
-        "dns": network.get("dns") or [],
-        "dhcp": not addresses if dhcp is None else dhcp,
-    }
+    addresses = [str(ipaddress.ip_interface(address)) for address in network["addresses"]]
+    return {**network, "addresses": addresses, "dhcp": _unless_given(network["dhcp"], not addresses)}
+
+
+def _by_dhcp(interface: str) -> GuestNetwork:
+    return {"interface": interface, "addresses": [], "gateway": None, "dns": [], "dhcp": True}
 
 
 def _resolve_image(declaration: Declaration, images: Sequence[Mapping[str, Any]], prefix: str) -> None:
     """Fill in what depends on the image: kernel, initrd, root disk."""
     _fill_in_image(declaration, images, prefix)
     of_nix = any(share["source"].rstrip("/") == "/nix/store" for share in declaration["shares"])
-    if declaration["store_on_disk"] is None:
-        declaration["store_on_disk"] = declaration["image"] is not None or not of_nix
+    has_image = declaration["image"] is not None
+    declaration["store_on_disk"] = _unless_given(declaration["store_on_disk"], has_image or not of_nix)
     if not declaration["store_on_disk"]:
         declaration["store_disk"] = None
-    if declaration["system_symlink"] is None:
-        declaration["system_symlink"] = declaration["image"] is not None
+    declaration["system_symlink"] = _unless_given(declaration["system_symlink"], has_image)
 
 
 def _fill_in_image(declaration: Declaration, images: Sequence[Mapping[str, Any]], prefix: str) -> None:
@@ -164,26 +159,26 @@ def _fill_in_image(declaration: Declaration, images: Sequence[Mapping[str, Any]]
         # What is removed needs no more than its name.
         return
     if declaration["image"] is None:
-        if declaration["kernel"] is None:
+        if not declaration["kernel"]:
             raise DeclarationError(f"{prefix}kernel", "is required without an image; set `image` or `kernel`")
         return
-    directory, store_disk_type = _image_directory(declaration, images, prefix)
-    declaration["store_disk_type"] = store_disk_type
-    files = {"kernel": "kernel", "initrd_path": "initrd", "store_disk": f"root.{store_disk_type}"}
-    for key, file in files.items():
-        declaration[key] = declaration[key] or f"{directory}/{file}"
+    if declaration["image"].startswith("/"):
+        directory = declaration["image"].rstrip("/")
+    else:
+        image = _named(declaration["image"], images, prefix)
+        directory, declaration["store_disk_type"] = image_path(image), image.get("store_disk_type") or "erofs"
+    declaration["kernel"] = declaration["kernel"] or f"{directory}/kernel"
+    declaration["initrd_path"] = declaration["initrd_path"] or f"{directory}/initrd"
+    declaration["store_disk"] = declaration["store_disk"] or f"{directory}/root.{declaration['store_disk_type']}"
 
 
-def _image_directory(declaration: Declaration, images: Sequence[Mapping[str, Any]], prefix: str) -> Tuple[str, str]:
-    image = declaration["image"]
-    if image.startswith("/"):
-        return image.rstrip("/"), declaration["store_disk_type"]
-    for known in images:
-        if known["name"] == image:
-            return image_path(known), known.get("store_disk_type") or "erofs"
-    names = ", ".join(sorted(known["name"] for known in images)) or "none"
+def _named(name: str, images: Sequence[Mapping[str, Any]], prefix: str) -> Mapping[str, Any]:
+    for image in images:
+        if image["name"] == name:
+            return image
+    names = ", ".join(sorted(image["name"] for image in images)) or "none"
     raise DeclarationError(
-        f"{prefix}image", f"there is no image {image!r} (declared: {names}); declare it or give an absolute path"
+        f"{prefix}image", f"there is no image {name!r} (declared: {names}); declare it or give an absolute path"
     )
 
 
@@ -218,6 +213,3 @@ def _check_host_options(declaration: Declaration, prefix: str) -> None:
         raise DeclarationError(f"{prefix}restart_window", f"{window!r} is no time at all; write another end")
     if declaration["use_notify_sockets"] and declaration["vsock"]["cid"] is None:
         raise DeclarationError(f"{prefix}vsock.cid", "is required for use_notify_sockets; set it, 3 or more")
-    declaration["on_absent"]["confirm"] = declaration["on_absent"]["confirm"] or []
-    if declaration["limits"]["memory_max"] is not None:
-        declaration["limits"]["memory_max"] = mebibytes(declaration["limits"]["memory_max"])

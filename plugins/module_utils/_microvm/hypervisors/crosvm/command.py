@@ -127,7 +127,7 @@ def _shares(declaration: Declaration) -> List[str]:
     arguments: List[str] = []
     for index, share in enumerate(declaration["shares"]):
         if share["proto"] == "virtiofs":
-            arguments += ["--vhost-user", f"type=fs,socket={_value(share['socket'])}"]
+            arguments += ["--vhost-user", f"type=fs,socket={_value(share['socket'] or '')}"]
             continue
         for key in ("source", "tag"):
             refuse_characters(share[key], ":", f"shares[{index}].{key}", CROSVM)

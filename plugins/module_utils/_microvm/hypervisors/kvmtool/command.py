@@ -87,7 +87,7 @@ def _kernel_command_line(declaration: Declaration) -> str:
 def _disks(declaration: Declaration) -> List[str]:
     disks = [f"{declaration['store_disk']},ro"] if declaration["store_disk"] else []
     for volume in declaration["volumes"]:
-        flags = [flag for flag, key in (("direct", "direct"), ("ro", "read_only")) if volume[key]]
+        flags = [*(["direct"] if volume["direct"] else []), *(["ro"] if volume["read_only"] else [])]
         disks.append(",".join([volume["image"], *flags]))
     if len(disks) > MOST_DISKS:
         raise DeclarationError(

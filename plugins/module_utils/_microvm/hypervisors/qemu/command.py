@@ -54,8 +54,8 @@ class Qemu(Hypervisor):
         for index, one in enumerate(declaration["shares"]):
             arguments += share(target, index, one)
         descriptors = macvtap_descriptors(declaration, declaration["vcpu"])
-        for one in declaration["interfaces"]:
-            arguments += interface(target, one, user_network(declaration, one), descriptors)
+        for link in declaration["interfaces"]:
+            arguments += interface(target, link, user_network(declaration, link), descriptors)
         if declaration["vsock"]["cid"] is not None:
             arguments += ["-device", f"vhost-vsock-{target.bus},guest-cid={declaration['vsock']['cid']}"]
         arguments += passthrough(target)

@@ -95,7 +95,7 @@ class Machine:
 
     def _pci_devices(self) -> int:
         declaration = self.declaration
-        others = [declaration["hotplug_mem"], self.uses_usb or declaration["graphics"]["enable"]]
+        others: List[object] = [declaration["hotplug_mem"], self.uses_usb or declaration["graphics"]["enable"]]
         others += [declaration["graphics"]["enable"], *(declaration["qemu"]["pcie_root_ports"] or [])]
         devices = [one for one in declaration["devices"] if one["bus"] == "pci" and not one["qemu"]["bus"]]
         return self._mmio_devices() + sum(map(bool, others)) + len(devices) + len(declaration["shares"])

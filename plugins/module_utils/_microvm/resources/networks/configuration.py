@@ -9,11 +9,12 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from typing import Any, Dict, Iterator, List, Mapping, Optional, Sequence
+from typing import Dict, Iterator, List, Mapping, Optional, Sequence
 
 from ...declaration.identity import TAP_PREFIX
 from ...declaration.names import CONFIGURATION_DIRECTORY, NETWORK_UNIT, UNIT_DIRECTORY
-from ...declaration.networks.parse import Network, subnet
+from ...declaration.networks.parse import subnet
+from ...declaration.types import DhcpServer, Network
 from ...runner.package import DIGEST_LENGTH
 
 NETWORKD_DIRECTORY = "/etc/systemd/network"
@@ -163,11 +164,10 @@ def _network(network: Network) -> str:
     return "".join(f"{line}\n" for line in lines)
 
 
-def _dhcp_server(server: Dict[str, Any]) -> Iterator[str]:
+def _dhcp_server(server: DhcpServer) -> Iterator[str]:
     if server["pool_offset"] is not None:
         yield f"PoolOffset={server['pool_offset']}"
     if server["pool_size"] is not None:
         yield f"PoolSize={server['pool_size']}"
-    servers: List[str] = server["dns"] or []
-    if servers:
-        yield f"DNS={' '.join(servers)}"
+    if server["dns"]:
+        yield f"DNS={' '.join(server['dns'])}"

@@ -10,10 +10,10 @@ The option table says it of each option (``Option.cost``).
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Iterator, Mapping, Optional, Tuple
+from typing import Any, Iterator, Mapping, Optional, Tuple, cast
 
+from ...declaration.types import PackagedVm
 from ...declaration.vms.options import PACKAGE_OPTIONS
-from ...declaration.vms.parse import Declaration
 from ...schema.compaction import compact, complete
 from ...schema.options import LIVE, RESTART, Option, Options
 
@@ -29,12 +29,12 @@ class Change:
         return f"{self.path} ({self.cost})"
 
 
-def normal(declaration: Declaration) -> Declaration:
-    """As a package records it, and as it is read back."""
-    return complete(PACKAGE_OPTIONS, compact(PACKAGE_OPTIONS, declaration))
+def normal(declaration: PackagedVm) -> PackagedVm:
+    """Return a declaration as it is read back from the package that records it."""
+    return cast(PackagedVm, complete(PACKAGE_OPTIONS, compact(PACKAGE_OPTIONS, declaration)))
 
 
-def changes(before: Optional[Declaration], after: Declaration) -> Tuple[Change, ...]:
+def changes(before: Optional[PackagedVm], after: PackagedVm) -> Tuple[Change, ...]:
     """What differs between a recorded declaration and another one; nothing where none was recorded."""
     return () if before is None else tuple(_differences(PACKAGE_OPTIONS, before, normal(after), ""))
 

@@ -209,10 +209,10 @@ def _target(observed: Observed, wanted: Wanted, package: str) -> _Target:
 
 def _refuse_shrinking(observed: Observed, wanted: Wanted, path: str) -> None:
     """By what was declared, not by the image's size: that one may have grown by hand."""
-    before = {volume["image"]: volume["size"] for volume in (observed.declared or {}).get("volumes", ())}
+    before = {volume["image"]: volume["size"] for volume in (observed.declared["volumes"] if observed.declared else ())}
     for index, volume in enumerate(wanted.declaration["volumes"]):
         old, new = before.get(volume["image"]), volume["size"]
-        if volume["auto_create"] and old and new and int(new) < int(old):
+        if volume["auto_create"] and old and new and new < old:
             raise DeclarationError(
                 f"{path}.volumes[{index}].size" if path else f"volumes[{index}].size",
                 f"{volume['image']} has {old} MiB, and no volume shrinks; write {old} or more, or another image",
@@ -324,7 +324,7 @@ def _differs_live(observed: Observed, package: Package) -> bool:
 
 def _is_time(wanted: Wanted, clock: Clock) -> bool:
     policy, window = wanted.declaration["restart_policy"], wanted.declaration["restart_window"]
-    return bool(policy == "if_changed" or (policy == "window" and clock.is_within(window)))
+    return bool(policy == "if_changed" or (policy == "window" and window is not None and clock.is_within(window)))
 
 
 def _matters(observed: Observed, wanted: Wanted, found: Tuple[Change, ...]) -> bool:

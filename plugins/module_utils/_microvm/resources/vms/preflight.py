@@ -13,6 +13,7 @@ from typing import Callable, Iterator, List, Mapping, Sequence, Tuple
 
 from ...declaration.accounts import Account, account
 from ...declaration.names import UNIT_DIRECTORY, USER
+from ...declaration.types import Interface
 from ...declaration.vms.parse import Declaration
 from ...host import accounts, files, systemd
 from ...host.commands import HostError, run, search_path
@@ -137,14 +138,15 @@ def check_interfaces(placed: Placed, awaited: Sequence[str] = ()) -> None:
                 )
 
 
-def _taps(declaration: Declaration) -> Iterator[Tuple[int, Mapping[str, str]]]:
+def _taps(declaration: Declaration) -> Iterator[Tuple[int, Interface]]:
     return ((index, tap) for index, tap in enumerate(declaration["interfaces"]) if tap["type"] == "tap")
 
 
 def _files(declaration: Declaration, directory: str) -> Iterator[Tuple[str, str]]:
     for key in ("kernel", "initrd_path", "store_disk"):
-        if declaration[key]:
-            yield key, declaration[key]
+        path = declaration[key]
+        if path:
+            yield key, path
     for name, path in declaration["credential_files"].items():
         yield f"credential_files.{name}", path
     for index, volume in enumerate(declaration["volumes"]):

@@ -10,10 +10,11 @@ import json
 import os
 import stat
 from dataclasses import dataclass, field
-from typing import Any, Callable, Dict, Iterable, List, Mapping, Optional, Sequence, Tuple
+from typing import Callable, Dict, Iterable, List, Mapping, Optional, Sequence, Tuple, cast
 
 from ...declaration.accounts import SHARED, Account, account
 from ...declaration.names import BOOTED_LINK, CURRENT_LINK, OLD_LINK, SETTINGS_DIRECTORY, UNIT_DIRECTORY, unit_name
+from ...declaration.types import PackagedVm
 from ...declaration.vms.options import PACKAGE_OPTIONS
 from ...declaration.vms.parse import Declaration
 from ...host import accounts, files, systemd
@@ -52,9 +53,9 @@ class Observed:
     drop_ins: Mapping[str, str] = field(default_factory=dict)
     """By template unit."""
     environment: Optional[str] = None
-    declared: Optional[Declaration] = None
+    declared: Optional[PackagedVm] = None
     """What the current package records of its declaration."""
-    booted_declared: Optional[Declaration] = None
+    booted_declared: Optional[PackagedVm] = None
     """The same of the package that runs."""
     booted_command_line: str = ""
     volumes: Tuple[str, ...] = ()
@@ -135,13 +136,13 @@ def _unit_files(read: Callable[[str], str]) -> Dict[str, str]:
     return {template: text for template, text in texts.items() if text}
 
 
-def declared(store: PackageStore, package: Optional[str]) -> Optional[Declaration]:
+def declared(store: PackageStore, package: Optional[str]) -> Optional[PackagedVm]:
     """What a package records of its declaration; ``None`` for one that was not rendered here."""
     text = store.read(package, DECLARATION_FILE) if package else ""
-    return complete(PACKAGE_OPTIONS, json.loads(text)) if text else None
+    return cast(PackagedVm, complete(PACKAGE_OPTIONS, json.loads(text))) if text else None
 
 
-def recorded_beside(places: Places, names: Sequence[str]) -> List[Dict[str, Any]]:
+def recorded_beside(places: Places, names: Sequence[str]) -> List[PackagedVm]:
     """Declarations of the MicroVMs on the host that are none of ``names``, as their packages record them."""
     others = (name for name in places.store.contents() if name not in names)
     currents = (files.link_target(places.state(name, CURRENT_LINK)) for name in others)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import shlex
+from typing import Dict, Union
 
 from ...declaration.identity import as_uuid
 from ...declaration.vms.parse import Declaration
@@ -18,7 +19,12 @@ from .shell import call, header
 def microvm_register(declaration: Declaration) -> str:
     """Return the script that registers the process whose number it is given, with the machine id."""
     name = declaration["name"]
-    parameters = {"name": name, "id": as_uuid(declaration["machine_id"]), "class": "vm", "service": "microvm.fleet"}
+    parameters: Dict[str, Union[int, str]] = {
+        "name": name,
+        "id": as_uuid(declaration["machine_id"]),
+        "class": "vm",
+        "service": "microvm.fleet",
+    }
     if declaration["vsock"]["cid"] is not None:
         parameters["vSockCid"] = declaration["vsock"]["cid"]
     octets = bytes.fromhex(declaration["machine_id"])

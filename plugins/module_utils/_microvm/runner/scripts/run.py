@@ -86,7 +86,7 @@ def _initrd(declaration: Declaration, built: Command) -> str:
     script = sources.INITRD_CREDENTIALS + "\n" + call("begin_initrd", declaration["name"])
     for name in built.initrd_credentials:
         script += f"add_credential {quoted(_credential(declaration, name))} {shlex.quote(name)}\n"
-    script += call("join_initrd", declaration["initrd_path"])
+    script += call("join_initrd", declaration["initrd_path"] or "")
     return script + f'exec {built.initrd_descriptor}<"$initrd_directory/initrd"\nend_initrd\n'
 
 

@@ -11,6 +11,8 @@ import pytest
 from ansible_collections.microvm.fleet.plugins.module_utils._microvm.declaration.accounts import SHARED, account
 from ansible_collections.microvm.fleet.plugins.module_utils._microvm.declaration.identity import account_name
 
+from ..examples import SMALL, parse
+
 NAMES = ("web", "Web", "web.1", "web-1", "a" * 23, "a" * 24, "a" * 62 + "b", "a" * 63, "9", "x_y")
 
 
@@ -25,7 +27,7 @@ def test_no_two_have_the_same() -> None:
 
 
 def test_isolation() -> None:
-    own = account({"name": "web", "isolation": "per_vm"})
+    own = account(parse({**SMALL, "name": "web"})[0])
     assert (own.user, own.group, own.is_own) == ("microvm-web", "microvm-web", True)
-    assert account({"name": "web", "isolation": "shared"}) == SHARED
+    assert account(parse({**SMALL, "isolation": "shared"})[0]) == SHARED
     assert not SHARED.is_own

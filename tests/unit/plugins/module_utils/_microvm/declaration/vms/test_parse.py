@@ -203,7 +203,7 @@ def test_addresses_of_user_networks_are_out_of_reach_and_cannot_clash() -> None:
 def test_what_another_microvm_on_the_host_has_is_refused() -> None:
     installed = parse({"name": "other", "kernel": "/k", "interfaces": [{"id": "tap0"}]})
     with pytest.raises(DeclarationError, match="'other', which is on the host") as refusal:
-        parse_vms([small(interfaces=[{"id": "tap0"}])], installed=[{**installed[0], "state": None}])
+        parse_vms([small(interfaces=[{"id": "tap0"}])], installed=installed)
     assert refusal.value.path == "vms[0].interfaces[0].id"
 
 

@@ -1,0 +1,407 @@
+# Copyright (c) 2026 microvm.fleet contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+# Written by `make generate` from the option tables.
+
+"""What parsing makes of declarations: one type for each table of options, and for each group of options in it.
+
+Sizes are in MiB. Lists and mappings of strings are never ``None``; other options are ``None`` where nobody wrote
+them, unless they have a default or are derived from others.
+"""
+
+from __future__ import annotations
+
+from typing import Dict, List, Literal, Optional, TypedDict, Union
+
+
+class Optimize(TypedDict):
+    """Group ``optimize``."""
+
+    enable: bool
+
+
+class VsockSsh(TypedDict):
+    """Group ``vsock.ssh``."""
+
+    enable: bool
+
+
+class Vsock(TypedDict):
+    """Group ``vsock``."""
+
+    cid: Optional[int]
+    ssh: VsockSsh
+
+
+class InterfaceMacvtap(TypedDict):
+    """Group ``interfaces[].macvtap``."""
+
+    link: Optional[str]
+    mode: Optional[Literal["private", "vepa", "bridge", "passthru", "source"]]
+
+
+class InterfaceTap(TypedDict):
+    """Group ``interfaces[].tap``."""
+
+    vhost: bool
+
+
+class Interface(TypedDict):
+    """Element of ``interfaces``."""
+
+    type: Literal["user", "tap", "macvtap", "bridge"]
+    id: str
+    mac: str
+    bridge: Optional[str]
+    macvtap: InterfaceMacvtap
+    tap: InterfaceTap
+
+
+class ForwardPortHost(TypedDict):
+    """Group ``forward_ports[].host``."""
+
+    address: Optional[str]
+    port: int
+
+
+class ForwardPortGuest(TypedDict):
+    """Group ``forward_ports[].guest``."""
+
+    address: Optional[str]
+    port: int
+
+
+ForwardPort = TypedDict(
+    "ForwardPort",
+    {
+        "from": Literal["host", "guest"],
+        "proto": Literal["tcp", "udp"],
+        "host": ForwardPortHost,
+        "guest": ForwardPortGuest,
+    },
+)
+"""Element of ``forward_ports``."""
+
+
+class Volume(TypedDict):
+    """Element of ``volumes``."""
+
+    image: str
+    size: Optional[int]
+    auto_create: bool
+    fs_type: str
+    label: Optional[str]
+    mkfs_extra_args: List[str]
+    mount_point: Optional[str]
+    serial: Optional[str]
+    direct: Optional[bool]
+    read_only: bool
+    image_type: Literal["raw", "qcow2", "vhd", "vhdx"]
+
+
+class Share(TypedDict):
+    """Element of ``shares``."""
+
+    tag: str
+    source: str
+    mount_point: Optional[str]
+    proto: Literal["9p", "virtiofs"]
+    socket: Optional[str]
+    security_model: Literal["none", "passthrough", "mapped", "mapped-xattr", "mapped-file"]
+    read_only: bool
+    cache: Literal["auto", "always", "metadata", "never"]
+    posix_acl: bool
+    extra_args: List[str]
+
+
+class DeviceQemu(TypedDict):
+    """Group ``devices[].qemu``."""
+
+    id: Optional[str]
+    bus: Optional[str]
+    device_extra_args: Optional[str]
+
+
+class Device(TypedDict):
+    """Element of ``devices``."""
+
+    bus: Literal["pci", "usb"]
+    path: str
+    qemu: DeviceQemu
+
+
+class Graphics(TypedDict):
+    """Group ``graphics``."""
+
+    enable: bool
+    backend: Literal["gtk", "headless", "cocoa"]
+    vulkan: Optional[Literal["venus", "drm_native_context"]]
+    hostmem: str
+    socket: str
+    crosvm_package: Optional[str]
+
+
+class Virtiofsd(TypedDict):
+    """Group ``virtiofsd``."""
+
+    inode_file_handles: Optional[Literal["never", "prefer", "mandatory"]]
+    thread_pool_size: Union[int, str]
+    group: Optional[str]
+    extra_args: List[str]
+    package: Optional[str]
+
+
+class GuestNetwork(TypedDict):
+    """Element of ``guest.networks``."""
+
+    interface: str
+    addresses: List[str]
+    gateway: Optional[str]
+    dns: List[str]
+    dhcp: bool
+
+
+class Guest(TypedDict):
+    """Group ``guest``."""
+
+    enable: bool
+    hostname: str
+    authorized_keys: List[str]
+    networks: List[GuestNetwork]
+
+
+class QemuPcieRootPort(TypedDict):
+    """Element of ``qemu.pcie_root_ports``."""
+
+    id: str
+    bus: Optional[str]
+    chassis: Optional[Union[int, str]]
+    slot: Optional[Union[int, str]]
+    addr: Optional[str]
+
+
+class QemuOptions(TypedDict):
+    """Group ``qemu``."""
+
+    machine: Optional[str]
+    machine_opts: Optional[Dict[str, str]]
+    extra_args: List[str]
+    serial_console: bool
+    pcie_root_ports: List[QemuPcieRootPort]
+    package: Optional[str]
+
+
+class CloudHypervisorOptions(TypedDict):
+    """Group ``cloud_hypervisor``."""
+
+    platform_oem_strings: List[str]
+    extra_args: List[str]
+    package: Optional[str]
+
+
+class FirecrackerOptions(TypedDict):
+    """Group ``firecracker``."""
+
+    cpu: Optional[Dict[str, object]]
+    drive_io_engine: Literal["Async", "Sync"]
+    extra_args: List[str]
+    extra_config: Optional[Dict[str, object]]
+    package: Optional[str]
+
+
+class CrosvmOptions(TypedDict):
+    """Group ``crosvm``."""
+
+    pivot_root: Optional[str]
+    extra_args: List[str]
+    package: Optional[str]
+
+
+class KvmtoolOptions(TypedDict):
+    """Group ``kvmtool``."""
+
+    extra_args: List[str]
+    package: Optional[str]
+
+
+class StratovirtOptions(TypedDict):
+    """Group ``stratovirt``."""
+
+    extra_args: List[str]
+    package: Optional[str]
+
+
+class AliothOptions(TypedDict):
+    """Group ``alioth``."""
+
+    extra_args: List[str]
+    package: Optional[str]
+
+
+class VfkitRosetta(TypedDict):
+    """Group ``vfkit.rosetta``."""
+
+    enable: bool
+    install: bool
+    ignore_if_missing: bool
+
+
+class VfkitOptions(TypedDict):
+    """Group ``vfkit``."""
+
+    extra_args: List[str]
+    log_level: Optional[Literal["debug", "info", "error"]]
+    rosetta: VfkitRosetta
+    package: Optional[str]
+
+
+class PackagedVm(TypedDict):
+    """Options of a MicroVM that determine its package, which records them."""
+
+    name: str
+    hypervisor: Literal["qemu", "cloud-hypervisor", "firecracker", "crosvm", "kvmtool", "stratovirt", "alioth", "vfkit"]
+    accel: Literal["auto", "kvm", "tcg"]
+    guest_system: Optional[Literal["x86_64-linux", "aarch64-linux"]]
+    cpu: Optional[str]
+    vcpu: int
+    mem: int
+    hugepage_mem: bool
+    hotplug_mem: int
+    hotplugged_mem: int
+    balloon: bool
+    initial_balloon_mem: int
+    deflate_on_oom: bool
+    user: Optional[str]
+    socket: Optional[str]
+    pre_start: str
+    extra_args_script: Optional[str]
+    pretty_procnames: bool
+    image: Optional[str]
+    kernel: str
+    initrd_path: Optional[str]
+    kernel_params: List[str]
+    store_on_disk: bool
+    store_disk: Optional[str]
+    store_disk_type: Literal["erofs", "squashfs"]
+    store_disk_erofs_flags: List[str]
+    store_disk_squashfs_flags: List[str]
+    writable_store_overlay: Optional[str]
+    register_closure: Optional[bool]
+    system_symlink: bool
+    optimize: Optimize
+    machine_id: str
+    register_with_machined: bool
+    credential_files: Dict[str, str]
+    vsock: Vsock
+    interfaces: List[Interface]
+    forward_ports: List[ForwardPort]
+    volumes: List[Volume]
+    shares: List[Share]
+    devices: List[Device]
+    graphics: Graphics
+    virtiofsd: Virtiofsd
+    bin_scripts: Dict[str, str]
+    guest: Guest
+    isolation: Literal["per_vm", "shared"]
+    profile: Literal["strict", "compat"]
+    use_notify_sockets: bool
+    qemu: QemuOptions
+    cloud_hypervisor: CloudHypervisorOptions
+    firecracker: FirecrackerOptions
+    crosvm: CrosvmOptions
+    kvmtool: KvmtoolOptions
+    stratovirt: StratovirtOptions
+    alioth: AliothOptions
+    vfkit: VfkitOptions
+
+
+class Ready(TypedDict):
+    """Group ``ready``."""
+
+    check: Literal["auto", "ssh", "tcp", "vsock", "notify", "hypervisor", "none"]
+    address: Optional[str]
+    port: int
+    timeout: int
+
+
+class Limits(TypedDict):
+    """Group ``limits``."""
+
+    memory_max: Optional[int]
+    tasks_max: int
+    cpu_quota: Optional[int]
+    cpu_weight: Optional[int]
+    io_weight: Optional[int]
+
+
+class OnAbsent(TypedDict):
+    """Group ``on_absent``."""
+
+    volumes: Literal["keep", "archive", "delete"]
+    confirm: List[str]
+
+
+class Vm(PackagedVm):
+    """Options of a MicroVM, those for its host included."""
+
+    state: Optional[Literal["started", "stopped", "restarted", "present", "absent"]]
+    autostart: bool
+    autostart_order: int
+    ready: Ready
+    startup_timeout: int
+    restart_policy: Literal["never", "if_changed", "always", "window"]
+    restart_window: Optional[str]
+    rollback_on_failure: bool
+    keep_generations: int
+    stop_timeout: int
+    on_reboot: Literal["restart", "stop"]
+    on_poweroff: Literal["restart", "stop"]
+    on_crash: Literal["restart", "stop"]
+    limits: Limits
+    on_absent: OnAbsent
+
+
+class DhcpServer(TypedDict):
+    """Group ``dhcp_server``."""
+
+    pool_offset: Optional[int]
+    pool_size: Optional[int]
+    dns: List[str]
+
+
+class Lease(TypedDict):
+    """Element of ``leases``."""
+
+    mac: str
+    address: str
+
+
+class Network(TypedDict):
+    """Options of a network of a host."""
+
+    name: str
+    address: str
+    nat: bool
+    dhcp_server: Optional[DhcpServer]
+    leases: List[Lease]
+
+
+class ImageFile(TypedDict):
+    """Element of ``files``."""
+
+    path: str
+    content: str
+    mode: str
+
+
+class Image(TypedDict):
+    """Options of a guest image."""
+
+    name: str
+    suite: Literal["trixie", "bookworm"]
+    mirrors: List[str]
+    packages: List[str]
+    kernel_package: str
+    files: List[ImageFile]
+    commands: List[str]
+    store_disk_type: Literal["erofs", "squashfs"]

@@ -1,0 +1,134 @@
+# Copyright (c) 2026 microvm.fleet contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""``declaration/types.py``: the types of parsed declarations, from the option tables."""
+
+from __future__ import annotations
+
+import json
+import keyword
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import get_type_hints
+
+from _microvm.schema.options import Option, Options
+
+from .support import GROUPS
+
+INDENT = "    "
+WIDTH = 120
+"""Characters of a line, as pyproject.toml has it."""
+
+HEAD = '''
+"""What parsing makes of declarations: one type for each table of options, and for each group of options in it.
+
+Sizes are in MiB. Lists and mappings of strings are never ``None``; other options are ``None`` where nobody wrote
+them, unless they have a default or are derived from others.
+"""
+
+from __future__ import annotations
+
+from typing import Dict, List, Literal, Optional, TypedDict, Union
+'''
+
+SCALARS = {"str": "str", "path": "str", "int": "int", "bool": "bool", "raw": "Union[int, str]"}
+
+
+@dataclass(frozen=True)
+class Table:
+    """A table of options and the type that its parsed values have."""
+
+    name: str
+    text: str
+    """Docstring of the type."""
+    options: Options
+    prefix: str = ""
+    """Begins the names of the types of groups: an image's files are of type ``ImageFile``."""
+    base: str = ""
+    """Name of a type whose keys this one has beside its own."""
+    path: str = ""
+    """Begins the options' paths."""
+
+
+def types(header: str, *tables: Table) -> str:
+    """Return the module. The type of a group comes before the types that refer to it."""
+    return header + HEAD + "".join(f"\n\n{text}" for table in tables for text in _definitions(table))
+
+
+def _definitions(table: Table) -> Iterator[str]:
+    for option in table.options:
+        if option.suboptions:
+            yield from _definitions(_group(table, option))
+    fields = [(option.name, _type(table, option)) for option in table.options]
+    yield _call(table, fields) if any(keyword.iskeyword(name) for name, _kind in fields) else _class(table, fields)
+
+
+def _class(table: Table, fields: list[tuple[str, str]]) -> str:
+    lines = [f"class {table.name}({table.base or 'TypedDict'}):", f'{INDENT}"""{table.text}"""', ""]
+    lines += [_wrapped(f"{INDENT}{name}: ", kind, "") for name, kind in fields]
+    return "\n".join(lines) + "\n"
+
+
+def _call(table: Table, fields: list[tuple[str, str]]) -> str:
+    """Where a key is a keyword of Python, only the call can name it."""
+    lines = [f'{table.name} = TypedDict(\n{INDENT}"{table.name}",\n{INDENT}{{']
+    lines += [_wrapped(f'{INDENT * 2}"{name}": ', kind, ",") for name, kind in fields]
+    return "\n".join(lines) + f'\n{INDENT}}},\n)\n"""{table.text}"""\n'
+
+
+def _wrapped(head: str, kind: str, end: str) -> str:
+    """Return a line, or the lines that `ruff format` makes of one that is too long."""
+    if len(f"{head}{kind}{end}") <= WIDTH:
+        return f"{head}{kind}{end}"
+    outer, inner = kind[:-1].split("[", 1)
+    indent = head[: len(head) - len(head.lstrip())]
+    elements = [inner] if "[" in inner else inner.split(", ")
+    comma = "," if len(elements) > 1 else ""
+    lines = (_wrapped(f"{indent}{INDENT}", element, comma) for element in elements)
+    return "\n".join((f"{head}{outer}[", *lines, f"{indent}]{end}"))
+
+
+def _group(table: Table, option: Option) -> Table:
+    is_list = option.type == "list"
+    name = table.prefix + _camel_case(option.name[:-1] if is_list else option.name)
+    path = f"{table.path}{option.name}"
+    return Table(
+        # The hypervisor itself is called so.
+        f"{name}Options" if path in GROUPS else name,
+        f"{'Element of' if is_list else 'Group'} ``{path}``.",
+        option.suboptions,
+        prefix=name,
+        path=f"{path}[]." if is_list else f"{path}.",
+    )
+
+
+def _camel_case(name: str) -> str:
+    return "".join(word.capitalize() for word in name.split("_"))
+
+
+def _type(table: Table, option: Option) -> str:
+    kind = _plain_type(table, option)
+    return f"Optional[{kind}]" if _can_be_none(option) else kind
+
+
+def _plain_type(table: Table, option: Option) -> str:
+    """The type of a value that is there."""
+    if option.type == "list":
+        element = _group(table, option).name if option.suboptions else SCALARS[option.elements or "str"]
+        return f"List[{element}]"
+    if option.suboptions:
+        return _group(table, option).name
+    if option.type == "dict":
+        return f"Dict[str, {SCALARS[option.values] if option.values else 'object'}]"
+    if option.parsed is not None:
+        return str(get_type_hints(option.parsed)["return"].__name__)
+    if option.choices is not None:
+        return f"Literal[{', '.join(map(json.dumps, option.choices))}]"
+    return SCALARS[option.type]
+
+
+def _can_be_none(option: Option) -> bool:
+    if option.nullable:
+        return True
+    if option.required or option.derived or option.is_always_there:
+        return False
+    return option.default is None and option.empty() is None
