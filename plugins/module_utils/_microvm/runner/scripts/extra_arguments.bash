@@ -4,9 +4,9 @@
 # shellcheck shell=bash
 
 # The words that the declared program prints; none of them is expanded.
+# shellcheck disable=SC2034 # for the hypervisor's command line
 read_extra_arguments() { # program
     local printed
     printed=$("$1")
-    # shellcheck disable=SC2034 # for the hypervisor's command line
     read -r -d '' -a extra_arguments <<< "$printed" || true
 }

@@ -3,13 +3,18 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 # shellcheck shell=bash
 
+varlink_parameters() { # JSON, process; prints the JSON with the process
+    echo "${1%\}}, \"leader\": $2}"
+}
+
 # Varlink takes the number of the process as it is, and the vsock by which `ssh machine/NAME` reaches the guest
 # (systemd 257 and newer); D-Bus is there with every version.
-register_machine() { # MicroVM, process, parameters of Varlink, octets of the machine id after their number
-    local name=$1 leader=$2 parameters=$3 varlink=/run/systemd/machine/io.systemd.Machine
+register_machine() { # MicroVM, process, JSON for Varlink, octets of the machine id after their number
+    local name=$1 leader=$2 parameters varlink=/run/systemd/machine/io.systemd.Machine
+    parameters=$(varlink_parameters "$3" "$leader")
     shift 3
     if [ -S "$varlink" ] && command -v varlinkctl >/dev/null &&
-        varlinkctl call "$varlink" io.systemd.Machine.Register "${parameters%\}}, \"leader\": $leader}" >/dev/null; then
+        varlinkctl call "$varlink" io.systemd.Machine.Register "$parameters" >/dev/null; then
         return
     fi
     busctl call org.freedesktop.machine1 /org/freedesktop/machine1 org.freedesktop.machine1.Manager \

@@ -19,12 +19,6 @@ from .shell import HOME, call, command, definitions, header, quoted, socat_escap
 _LABEL_OPTIONS = {"vfat": "-n"}
 _QUIET = ("ext2", "ext3", "ext4", "xfs", "btrfs")
 
-_TERMINAL = """
-# It asks for a terminal, which a unit has not.
-terminal=()
-if [ ! -t 0 ]; then terminal=({command}); fi
-"""
-
 
 def microvm_run(declaration: Declaration, built: Command) -> str:
     """Return the script, which runs in the state directory."""
@@ -113,6 +107,6 @@ def _become(declaration: Declaration, built: Command) -> str:
         # bash before 4.4 calls an empty list unset.
         argv += ' \\\n    ${extra_arguments[@]+"${extra_arguments[@]}"}'
     if built.terminal:
-        script += _TERMINAL.format(command=shlex.join(built.terminal))
+        script += sources.TERMINAL + "\n" + call("provide_terminal", *built.terminal)
         argv = '${terminal[@]+"${terminal[@]}"} ' + argv
     return script + f"\nexec {name}{argv}\n"

@@ -64,10 +64,10 @@ record_reason_of_end() { # FIFO to the hypervisor, FIFO from it, file
 
 EXTRA_ARGUMENTS = """
 # The words that the declared program prints; none of them is expanded.
+# shellcheck disable=SC2034 # for the hypervisor's command line
 read_extra_arguments() { # program
     local printed
     printed=$("$1")
-    # shellcheck disable=SC2034 # for the hypervisor's command line
     read -r -d '' -a extra_arguments <<< "$printed" || true
 }
 """
@@ -359,13 +359,18 @@ record_process() { # file
 """
 
 REGISTER_MACHINE = r"""
+varlink_parameters() { # JSON, process; prints the JSON with the process
+    echo "${1%\}}, \"leader\": $2}"
+}
+
 # Varlink takes the number of the process as it is, and the vsock by which `ssh machine/NAME` reaches the guest
 # (systemd 257 and newer); D-Bus is there with every version.
-register_machine() { # MicroVM, process, parameters of Varlink, octets of the machine id after their number
-    local name=$1 leader=$2 parameters=$3 varlink=/run/systemd/machine/io.systemd.Machine
+register_machine() { # MicroVM, process, JSON for Varlink, octets of the machine id after their number
+    local name=$1 leader=$2 parameters varlink=/run/systemd/machine/io.systemd.Machine
+    parameters=$(varlink_parameters "$3" "$leader")
     shift 3
     if [ -S "$varlink" ] && command -v varlinkctl >/dev/null &&
-        varlinkctl call "$varlink" io.systemd.Machine.Register "${parameters%\}}, \"leader\": $leader}" >/dev/null; then
+        varlinkctl call "$varlink" io.systemd.Machine.Register "$parameters" >/dev/null; then
         return
     fi
     busctl call org.freedesktop.machine1 /org/freedesktop/machine1 org.freedesktop.machine1.Manager \
@@ -443,6 +448,15 @@ take_pci_device() { # address, user, group
         fi
     done
     chown "$2:$3" "/dev/vfio/$group"
+}
+"""
+
+TERMINAL = """
+# The hypervisor asks for a terminal, which a unit has not.
+# shellcheck disable=SC2034 # for the hypervisor's command line
+provide_terminal() { # command that runs another on a terminal
+    terminal=()
+    if [ ! -t 0 ]; then terminal=("$@"); fi
 }
 """
 

@@ -1,0 +1,187 @@
+# Copyright (c) 2026 microvm.fleet contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Shell functions of packages' scripts, called as the files have them."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+SCRIPTS = Path(__file__).resolve().parents[7] / "plugins" / "module_utils" / "_microvm" / "runner" / "scripts"
+PROGRAMS = "/usr/sbin:/usr/bin:/sbin:/bin"
+NASTY = 'it\'s $HOME `id` \\ "x" *'
+
+
+def bash(directory: Path, script: str, *files: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    """Run a script in the directory, after the functions of the files, with programs of ``directory``/bin first."""
+    sources = "".join(f"source {SCRIPTS}/{file}.bash\n" for file in files)
+    return subprocess.run(
+        ["bash", "-c", f"set -euo pipefail\n{sources}{script}"],
+        cwd=directory,
+        env={"PATH": f"{directory}/bin:{PROGRAMS}", **environment},
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=20,
+    )
+
+
+def fake(directory: Path, name: str, script: str) -> None:
+    """Make a program that takes the place of a real one."""
+    program = directory / "bin" / name
+    program.parent.mkdir(exist_ok=True)
+    program.write_text(f"#!/usr/bin/env bash\n{script}\n")
+    program.chmod(0o755)
+
+
+def test_a_recorded_process_is_running_until_it_ends(tmp_path: Path) -> None:
+    script = f"source {SCRIPTS}/record_process.bash; record_process p; exec sleep 60"
+    with subprocess.Popen(["bash", "-c", script], cwd=tmp_path) as process:
+        while not (tmp_path / "p").exists() or not (tmp_path / "p").read_text():
+            assert process.poll() is None
+        assert (tmp_path / "p").read_text().split()[0] == str(process.pid)
+        assert bash(tmp_path, "is_running p", "is_running").returncode == 0
+        process.kill()
+        process.wait()
+    assert bash(tmp_path, "is_running p", "is_running").returncode == 1
+
+
+@pytest.mark.parametrize("content", ["", "\n", f"{os.getpid()} 1\n"], ids=["empty", "a blank line", "another start"])
+def test_a_file_that_names_no_running_process_is_believed_to_be_of_none(content: str, tmp_path: Path) -> None:
+    assert bash(tmp_path, "is_running p", "is_running").returncode == 1
+    (tmp_path / "p").write_text(content)
+    assert bash(tmp_path, "is_running p", "is_running").returncode == 1
+
+
+def test_a_volume_is_made_once(tmp_path: Path) -> None:
+    fake(tmp_path, "mkfs.toy", 'echo "$@" > "${@: -1}"')
+    call = "create_volume a.img 8 mkfs.toy -L label"
+    assert bash(tmp_path, call, "volumes").stdout == "creating a.img: 8 MiB, mkfs.toy\n"
+    assert (tmp_path / "a.img").read_text() == "-L label a.img.partial\n"
+    (tmp_path / "a.img").write_bytes(b"x" * 9 * 1024 * 1024)
+    assert bash(tmp_path, call, "volumes").stdout == ""
+
+
+def test_a_volume_is_not_made_through_a_dangling_link(tmp_path: Path) -> None:
+    (tmp_path / "a.img").symlink_to("/nonexistent/place")
+    done = bash(tmp_path, "create_volume a.img 8 true", "volumes")
+    assert done.returncode == 1 and "leads nowhere" in done.stderr
+
+
+def test_credentials_are_an_archive_after_the_initial_ram_disk(tmp_path: Path) -> None:
+    if shutil.which("cpio") is None:
+        pytest.skip("cpio is not installed")
+    (tmp_path / "initrd").write_text("five!")
+    (tmp_path / NASTY).write_text("secret")
+    script = """\
+begin_initrd tested
+add_credential "$FILE" "$FILE"
+join_initrd initrd
+exec 3<"$initrd_directory/initrd"
+end_initrd
+[ ! -e "$initrd_directory" ]
+cat <&3 > joined"""
+    done = bash(tmp_path, script, "initrd_credentials", FILE=NASTY)
+    assert done.returncode == 0, done.stderr
+    joined = (tmp_path / "joined").read_bytes()
+    assert joined[:512] == b"five!".ljust(512, b"\0")
+    command = ["cpio", "--quiet", "--extract", "--to-stdout", f".extra/system_credentials/{NASTY}.cred"]
+    # A backslash in a pattern of cpio means the character after it.
+    command[-1] = command[-1].replace("\\", "\\\\").replace("*", "\\*")
+    assert subprocess.run(command, input=joined[512:], capture_output=True, check=True).stdout == b"secret"
+
+
+def test_a_failed_start_leaves_no_credentials(tmp_path: Path) -> None:
+    script = 'begin_initrd tested; echo "$initrd_directory"; join_initrd nonexistent'
+    done = bash(tmp_path, script, "initrd_credentials")
+    assert done.returncode != 0
+    assert not Path(done.stdout.strip()).exists()
+
+
+@pytest.mark.parametrize(("directory", "expected"), [({}, "/etc/token"), ({"CREDENTIALS_DIRECTORY": "."}, "./token")])
+def test_a_copy_of_a_credential_comes_first(directory: dict[str, str], expected: str, tmp_path: Path) -> None:
+    (tmp_path / "token").touch()
+    assert bash(tmp_path, "credential_file token /etc/token", "credential_file", **directory).stdout == f"{expected}\n"
+
+
+def test_printed_arguments_are_not_expanded(tmp_path: Path) -> None:
+    fake(tmp_path, "printer", "printf '%s\\n' '-a $(touch x) *' '-b'")
+    script = "read_extra_arguments printer; printf '%s\\n' \"${extra_arguments[@]}\""
+    assert bash(tmp_path, script, "extra_arguments").stdout.split("\n")[:-1] == ["-a", "$(touch", "x)", "*", "-b"]
+    assert not (tmp_path / "x").exists()
+
+
+def test_a_sidecar_that_ends_early_ends_the_start(tmp_path: Path) -> None:
+    done = bash(tmp_path, "start_sidecar s.sock false; echo started", "sidecar")
+    assert done.returncode == 1 and done.stdout == ""
+
+
+@pytest.mark.parametrize(("answer", "status"), [('{"return": {}}', 0), ('{"error": {}}', 1)])
+def test_an_error_of_qmp_is_a_failure(answer: str, status: int, tmp_path: Path) -> None:
+    fake(tmp_path, "socat", f"cat > sent; echo '{answer}'")
+    done = bash(tmp_path, 'qmp_request UNIX-CONNECT:s \'{"execute":"quit"}\'', "qmp_request")
+    assert (done.returncode, done.stdout, done.stderr) == (status, "", f"{answer}\n" if status else "")
+    assert [json.loads(line)["execute"] for line in (tmp_path / "sent").read_text().splitlines()] == [
+        "qmp_capabilities",
+        "quit",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("size", "called"), [("64", "request 64"), ("+64", "request 64"), ("-64", "shrink 64")], ids=str
+)
+def test_a_balloon_that_takes_differences_grows_or_shrinks(size: str, called: str, tmp_path: Path) -> None:
+    requests = 'request() { echo "request $difference"; }; shrink() { echo "shrink $difference"; }; '
+    assert bash(tmp_path, f"{requests}change_balloon {size}", "balloon").stdout == f"{called}\n"
+
+
+def test_machined_is_told_the_process_and_the_machine_id(tmp_path: Path) -> None:
+    fake(tmp_path, "busctl", 'printf "%s|" "$@"')
+    done = bash(tmp_path, 'register_machine web 42 \'{"name": "web"}\' 2 1 255', "register_machine")
+    assert done.stdout.endswith("|RegisterMachine|sayssus|web|2|1|255|microvm.fleet|vm|42||")
+    done = bash(tmp_path, 'varlink_parameters \'{"name": "web"}\' 42', "register_machine")
+    assert json.loads(done.stdout) == {"name": "web", "leader": 42}
+
+
+@pytest.mark.parametrize(
+    ("action", "output"),
+    [
+        ("tap-up", "make_tap tap0 microvm  vnet_hdr multi_queue\n"),
+        ("tap-down", "remove_tap tap0 microvm\n"),
+        ("macvtap-up", "make_macvtap mac0 microvm kvm eth0 02:00:00:00:00:01 bridge\n"),
+        ("macvtap-down", "remove_macvtap mac0\n"),
+        ("pci-setup", "take_pci_device 0000:00:01.0 microvm kvm\n"),
+    ],
+)
+def test_a_package_without_scripts_is_served_by_its_lists(action: str, output: str, tmp_path: Path) -> None:
+    fake(tmp_path, "modprobe", "")
+    lists = tmp_path / "current" / "share" / "microvm"
+    lists.mkdir(parents=True)
+    (lists / "tap-interfaces").write_text("tap0\n")
+    (lists / "tap-flags").write_text("vnet_hdr\nmulti_queue\n")
+    (lists / "macvtap-interfaces").write_text("mac0 02:00:00:00:00:01 eth0 bridge\n")
+    (lists / "pci-devices").write_text("0000:00:01.0\n")
+    done = run_action(tmp_path, action)
+    assert (done.returncode, done.stdout) == (0, output), done.stderr
+
+
+def test_a_package_s_own_script_comes_first(tmp_path: Path) -> None:
+    for link in ("current", "booted"):
+        (tmp_path / link).mkdir()
+        fake(tmp_path / link, "tap-down", f"echo {link}")
+    assert run_action(tmp_path, "tap-down").stdout == "booted\n"
+    assert run_action(tmp_path, "nonsense").returncode == 2
+
+
+def run_action(directory: Path, action: str) -> subprocess.CompletedProcess[str]:
+    """Call what microvm-package does, with functions that print what they are asked to do."""
+    functions = ("make_tap", "remove_tap", "make_macvtap", "remove_macvtap", "take_pci_device")
+    fakes = "".join(f'{name}() {{ echo {name} "$@"; }}\n' for name in functions)
+    variables = {"user": "microvm", "group": "kvm", "current": "current", "booted": "booted", "console_directory": "c"}
+    return bash(directory, f"{fakes}run_action {action} web", "package_actions", **variables)
