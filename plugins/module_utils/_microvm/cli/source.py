@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import sys
 from dataclasses import dataclass
-from typing import Any, List, Mapping, Tuple
+from typing import Any, List, Mapping, Tuple, cast
 
 VARIABLE = "microvm_vms"
 IMAGES = "microvm_images"
@@ -24,7 +24,7 @@ class SourceError(Exception):
 class Source:
     """The MicroVMs of a file with their places in it, and the images that they may name."""
 
-    vms: Tuple[Tuple[str, Any], ...]
+    vms: Tuple[Tuple[str, object], ...]
     images: Tuple[Mapping[str, Any], ...] = ()
 
 
@@ -42,9 +42,9 @@ def _content(file: str) -> str:
         return source.read()
 
 
-def _parse(text: str, file: str) -> Any:
+def _parse(text: str, file: str) -> object:
     try:
-        return json.loads(text)
+        return cast(object, json.loads(text))
     except (ValueError, RecursionError) as not_json:
         try:
             import yaml
@@ -59,12 +59,12 @@ def _parse(text: str, file: str) -> Any:
     for tag in ("!vault", "!unsafe"):
         Loader.add_constructor(tag, lambda loader, node: str(node.value))
     try:
-        return yaml.load(text, Loader)
+        return cast(object, yaml.load(text, Loader))
     except (yaml.YAMLError, ValueError, RecursionError) as error:
         raise SourceError(f"{file} is neither JSON nor YAML: {error}") from None
 
 
-def _source(data: Any, file: str) -> Source:
+def _source(data: object, file: str) -> Source:
     if isinstance(data, list):
         return Source(_placed(data, ""))
     if isinstance(data, Mapping) and VARIABLE in data:
@@ -79,10 +79,10 @@ def _source(data: Any, file: str) -> Source:
     raise SourceError(f"{file}: write a declaration, a list of them, or a mapping with {VARIABLE}")
 
 
-def _image(one: Mapping[str, Any]) -> Mapping[str, Any]:
+def _image(one: Mapping[str, object]) -> Mapping[str, object]:
     """What of an image says where it is."""
     return {"name": str(one["name"]), **{key: one[key] for key in ("path", "store_disk_type") if one.get(key)}}
 
 
-def _placed(vms: List[Any], prefix: str) -> Tuple[Tuple[str, Any], ...]:
+def _placed(vms: List[object], prefix: str) -> Tuple[Tuple[str, object], ...]:
     return tuple((f"{prefix}[{index}]", vm) for index, vm in enumerate(vms))

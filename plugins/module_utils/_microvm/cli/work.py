@@ -11,7 +11,7 @@ import os
 import shutil
 import tempfile
 from dataclasses import dataclass
-from typing import Any, Dict, List, Mapping, Optional, Sequence
+from typing import Dict, List, Mapping, Optional, Sequence, TypedDict
 
 from ..declaration.vms.clashes import clashes
 from ..declaration.vms.parse import Declaration, parse_vm
@@ -38,6 +38,22 @@ class Result:
     error: Optional[DeclarationError] = None
 
 
+class Refusal(TypedDict):
+    """Error of a MicroVM, as ``microvm render --json`` prints it."""
+
+    path: str
+    message: str
+
+
+class RenderOutput(TypedDict):
+    """Outcome for a MicroVM, as ``microvm render --json`` prints it."""
+
+    argv: List[str]
+    files: Dict[str, str]
+    digest: Optional[str]
+    refused: Optional[Refusal]
+
+
 def results(
     source: Source, platform: str, name: Optional[str] = None, hypervisor: Optional[str] = None
 ) -> List[Result]:
@@ -53,7 +69,7 @@ def results(
     return chosen
 
 
-def _parse(place: str, vm: Any, source: Source, hypervisor: Optional[str]) -> Result:
+def _parse(place: str, vm: object, source: Source, hypervisor: Optional[str]) -> Result:
     name = str(vm["name"]) if isinstance(vm, Mapping) and vm.get("name") else place or "?"
     result = Result(name, place)
     if hypervisor and isinstance(vm, Mapping):
@@ -124,16 +140,16 @@ def _complain(file: str, found: Sequence[Result]) -> int:
     return len(wrong)
 
 
-def _as_json(found: Sequence[Result]) -> Dict[str, Any]:
-    answer: Dict[str, Any] = {}
+def _as_json(found: Sequence[Result]) -> Dict[str, RenderOutput]:
+    answer: Dict[str, RenderOutput] = {}
     for result in found:
         # Of two MicroVMs with one name, the refusal is what counts.
-        if not answer.get(result.name, {}).get("refused"):
+        if result.name not in answer or answer[result.name]["refused"] is None:
             answer[result.name] = _one_as_json(result)
     return answer
 
 
-def _one_as_json(result: Result) -> Dict[str, Any]:
+def _one_as_json(result: Result) -> RenderOutput:
     files = result.package.files if result.package else {}
     return {
         "argv": [readable(word) for word in result.command.argv] if result.command and result.package else [],

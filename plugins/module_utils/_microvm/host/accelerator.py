@@ -15,7 +15,7 @@ import os
 import platform
 import shutil
 import subprocess
-from typing import Any, Dict
+from typing import Dict
 
 from ..declaration.names import RUN_DIRECTORY
 from . import files
@@ -40,13 +40,13 @@ def accelerator(kernel: str, check_mode: bool) -> str:
     if not shutil.which(program, path=search_path()) or (check_mode and not os.path.exists(kernel)):
         return "kvm"
     key = f"{program} {kernel} {_changed(kernel)} {_changed(shutil.which(program) or '')}"
-    known: Dict[str, Any] = json.loads(files.read_text(CACHE) or "{}")
+    known: Dict[str, str] = json.loads(files.read_text(CACHE) or "{}")
     if key not in known:
         known[key] = "kvm" if _boots(program, kernel) else "tcg"
         if not check_mode:
             os.makedirs(RUN_DIRECTORY, exist_ok=True)
             files.replace_file(CACHE, json.dumps(known).encode())
-    return str(known[key])
+    return known[key]
 
 
 def _changed(path: str) -> float:

@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import json
 import posixpath
-from typing import Any, Dict, Iterable, List, Optional, Tuple
+from typing import Dict, Iterable, List, Optional, Tuple
 
 from ..declaration.accounts import account
-from ..declaration.types import Interface
+from ..declaration.types import Interface, Share
 from ..declaration.vms.guest import credentials
 from ..declaration.vms.options import PACKAGE_OPTIONS
 from ..declaration.vms.parse import Declaration
@@ -69,10 +69,10 @@ def _devices(declaration: Declaration, bus: str) -> List[str]:
     return [device["path"] for device in declaration["devices"] if device["bus"] == bus]
 
 
-def _daemons(declaration: Declaration) -> List[Any]:
+def _daemons(declaration: Declaration) -> List[Share]:
     """Return the shares that a virtiofsd serves."""
     needed = CAPABILITIES[declaration["hypervisor"]].needs_virtiofsd
-    return list(virtiofsd.daemons(declaration)) if needed else []
+    return virtiofsd.daemons(declaration) if needed else []
 
 
 def _tap_flags(built: Command) -> Tuple[str, ...]:
@@ -149,10 +149,10 @@ def _system(declaration: Declaration) -> Dict[str, File]:
     return {f"{SHARE}/system": File(directory.encode(), is_link=True)}
 
 
-def recorded(declaration: Declaration) -> Dict[str, Any]:
+def recorded(declaration: Declaration) -> Dict[str, object]:
     """What of a declaration determines its package, as far as it is not the default."""
     return compact(PACKAGE_OPTIONS, declaration)
 
 
-def _lines(lines: Iterable[Any]) -> str:
+def _lines(lines: Iterable[object]) -> str:
     return "".join(f"{line}\n" for line in lines)

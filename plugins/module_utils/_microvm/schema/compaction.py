@@ -26,10 +26,10 @@ def complete(options: Options, record: Mapping[str, object]) -> Dict[str, Any]:
     return {option.name: _completed(option, record) for option in options}
 
 
-def _shortened(option: Option, value: Any) -> object:
+def _shortened(option: Option, value: object) -> object:
     if option.suboptions and isinstance(value, (list, tuple)):
         return [compact(option.suboptions, element) for element in value]
-    return compact(option.suboptions, value) if option.suboptions and value is not None else value
+    return compact(option.suboptions, value) if option.suboptions and isinstance(value, Mapping) else value
 
 
 def _is_default(option: Option, value: object) -> bool:

@@ -86,6 +86,8 @@ class Option:
 
 
 Options = Tuple[Option, ...]
+Specification = Dict[str, object]
+"""Options as Ansible describes them, in an ``argument_spec`` or in documentation."""
 
 
 def walk(options: Options, prefix: str = "") -> Iterator[Tuple[str, Option]]:
@@ -101,12 +103,12 @@ def defaults(options: Options) -> Dict[str, Any]:
     return {path: option.default for path, option in walk(options)}
 
 
-def argument_spec(options: Options) -> Dict[str, Any]:
+def argument_spec(options: Options) -> Specification:
     """The table as AnsibleModule's ``argument_spec``."""
     return {option.name: _specification(option) for option in options}
 
 
-def documentation(options: Options) -> Dict[str, Any]:
+def documentation(options: Options) -> Specification:
     """The table as the ``options`` mapping of a module's documentation or of a role's ``argument_specs``."""
     return {
         option.name: {"description": list(option.paragraphs), **_specification(option, documentation)}
@@ -114,9 +116,9 @@ def documentation(options: Options) -> Dict[str, Any]:
     }
 
 
-def _specification(option: Option, nested: Callable[[Options], Dict[str, Any]] = argument_spec) -> Dict[str, Any]:
+def _specification(option: Option, nested: Callable[[Options], Specification] = argument_spec) -> Specification:
     """What argument spec and documentation have in common; only what is set, as both formats want it."""
-    specification: Dict[str, Any] = {"type": option.type}
+    specification: Specification = {"type": option.type}
     if option.elements is not None:
         specification["elements"] = option.elements
     if option.required:

@@ -109,7 +109,7 @@ def _all(source: Source, file: str) -> List[Raw]:
     for place, vm in source.vms:
         if not isinstance(vm, Mapping):
             raise SourceError(f"{file}: {place}: is no mapping with the options of a MicroVM")
-    return [vm for _place, vm in source.vms]
+    return [vm for _place, vm in source.vms if isinstance(vm, Mapping)]
 
 
 def _request(asked: Namespace, source: Source, vms: Sequence[Raw], state: str) -> Request:

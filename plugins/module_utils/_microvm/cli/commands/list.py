@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from argparse import Namespace
-from typing import Any, List, Optional
+from typing import List, Optional
 
 from ...operations.info import Information, inform
 from ..host import places
@@ -62,7 +62,7 @@ def since(words: Optional[str]) -> str:
     return (words or "").partition(" ")[2] or "-"
 
 
-def text(value: Any) -> str:
+def text(value: object) -> str:
     return "-" if value in (None, "", []) else str(value)
 
 

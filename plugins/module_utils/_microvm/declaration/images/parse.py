@@ -6,7 +6,7 @@
 
 from __future__ import annotations
 
-from typing import Mapping, cast
+from typing import cast
 
 from ...schema.validation import validate
 from ..types import Image
@@ -24,7 +24,7 @@ DEBIAN_ARCHITECTURES = {"x86_64": "amd64", "aarch64": "arm64"}
 """Debian's names for what `uname -m` says."""
 
 
-def parse_image(raw: Mapping[str, object], machine: str, path: str = "image") -> ImageDeclaration:
+def parse_image(raw: object, machine: str, path: str = "image") -> ImageDeclaration:
     """Return a complete declaration for a build host of an architecture (``uname -m``). Raises DeclarationError."""
     architecture = DEBIAN_ARCHITECTURES.get(machine, machine)
     image = cast(Image, validate(IMAGE_OPTIONS, raw, path))

@@ -7,7 +7,7 @@
 from __future__ import annotations
 
 import ipaddress
-from typing import Dict, List, Mapping, Sequence, cast
+from typing import Dict, List, Sequence, cast
 
 from ...schema.errors import DeclarationError
 from ...schema.validation import validate
@@ -17,7 +17,7 @@ from ..types import Network as Network
 from .options import NETWORK_OPTIONS
 
 
-def parse_networks(raw: Sequence[Mapping[str, object]], path: str = "networks") -> List[Network]:
+def parse_networks(raw: Sequence[object], path: str = "networks") -> List[Network]:
     """Validate the networks of one host. Raises DeclarationError with the path of what is wrong."""
     networks = [_parse(element, f"{path}[{index}]") for index, element in enumerate(raw)]
     for index, network in enumerate(networks):
@@ -26,7 +26,7 @@ def parse_networks(raw: Sequence[Mapping[str, object]], path: str = "networks") 
     return networks
 
 
-def _parse(raw: Mapping[str, object], path: str) -> Network:
+def _parse(raw: object, path: str) -> Network:
     network = cast(Network, validate(NETWORK_OPTIONS, raw, path))
     # In one way of writing: 10.0.0.1/255.255.255.0 is 10.0.0.1/24.
     network["address"] = str(ipaddress.ip_interface(network["address"]))

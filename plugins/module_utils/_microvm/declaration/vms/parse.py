@@ -27,7 +27,7 @@ _TEMPLATES = {value for key, value in defaults(VM_OPTIONS).items() if key in ("s
 
 
 def parse_vms(
-    raw: Sequence[Mapping[str, object]],
+    raw: Sequence[object],
     images: Sequence[Mapping[str, Any]] = (),
     path: str = "vms",
     installed: Sequence[PackagedVm] = (),
@@ -48,7 +48,7 @@ def _refuse_clashes(declarations: Sequence[Declaration], path: str, installed: S
         raise DeclarationError(f"{path}[{index}].{error.path}", error.message)
 
 
-def parse_vm(raw: Mapping[str, object], images: Sequence[Mapping[str, Any]] = (), path: str = "") -> Declaration:
+def parse_vm(raw: object, images: Sequence[Mapping[str, Any]] = (), path: str = "") -> Declaration:
     """Validate and complete one MicroVM; see parse_vms."""
     prefix = f"{path}." if path else ""
     # What is derived is still ``None`` where nobody wrote it; the functions below fill it in.

@@ -6,40 +6,39 @@
 
 from __future__ import annotations
 
-from typing import Any, Mapping, Sequence
+from typing import Sequence
 
 from ...declaration.accounts import Account
+from ...declaration.types import Interface
 from . import sources
 from .shell import call, header
 
-_Interfaces = Sequence[Mapping[str, Any]]
 
-
-def tap_up(name: str, taps: _Interfaces, flags: Sequence[str], account: Account) -> str:
+def tap_up(name: str, taps: Sequence[Interface], flags: Sequence[str], account: Account) -> str:
     """Return the script that makes the tap devices anew and brings them up."""
     script = header(f"Makes the tap interfaces of MicroVM {name}.") + sources.MAKE_TAP + "\n"
     return script + "".join(call("make_tap", tap["id"], account.user, tap["bridge"] or "", *flags) for tap in taps)
 
 
-def tap_down(name: str, taps: _Interfaces, account: Account) -> str:
+def tap_down(name: str, taps: Sequence[Interface], account: Account) -> str:
     """Return the script that takes the tap devices away."""
     script = header(f"Removes the tap interfaces of MicroVM {name}.") + sources.REMOVE_TAP + "\n"
     return script + "".join(call("remove_tap", tap["id"], account.user) for tap in taps)
 
 
-def macvtap_up(name: str, macvtaps: _Interfaces, account: Account) -> str:
+def macvtap_up(name: str, macvtaps: Sequence[Interface], account: Account) -> str:
     """Return the script that makes the macvtap devices anew, for the hypervisor's user."""
     script = header(f"Makes the macvtap interfaces of MicroVM {name}.") + sources.MAKE_MACVTAP + "\n"
     return script + "".join(_make_macvtap(macvtap, account) for macvtap in macvtaps)
 
 
-def _make_macvtap(interface: Mapping[str, Any], account: Account) -> str:
+def _make_macvtap(interface: Interface, account: Account) -> str:
     place = interface["macvtap"]
     owner = (account.user, account.group)
-    return call("make_macvtap", interface["id"], *owner, place["link"], interface["mac"], place["mode"])
+    return call("make_macvtap", interface["id"], *owner, place["link"] or "", interface["mac"], place["mode"] or "")
 
 
-def macvtap_down(name: str, macvtaps: _Interfaces) -> str:
+def macvtap_down(name: str, macvtaps: Sequence[Interface]) -> str:
     """Return the script that takes the macvtap devices away."""
     script = header(f"Removes the macvtap interfaces of MicroVM {name}.") + sources.REMOVE_MACVTAP + "\n"
     return script + "".join(call("remove_macvtap", macvtap["id"]) for macvtap in macvtaps)

@@ -7,9 +7,10 @@
 from __future__ import annotations
 
 import shlex
-from typing import Any, Iterator, Mapping
+from typing import Iterator
 
 from ...declaration.names import ENDED_FILE, EVENTS_FIFOS, PROCESS_FILE
+from ...declaration.types import Volume
 from ...declaration.vms.parse import Declaration
 from ...hypervisors.command import Command
 from ...hypervisors.words import CredentialFile, TapDevice, Variable, Word
@@ -51,7 +52,7 @@ def _volumes(declaration: Declaration) -> str:
     return sources.VOLUMES + "\n" + "".join(calls) if calls else ""
 
 
-def _create_volume(volume: Mapping[str, Any]) -> str:
+def _create_volume(volume: Volume) -> str:
     kind, label = volume["fs_type"], volume["label"]
     arguments = [f"mkfs.{kind}", *(("-q",) if kind in _QUIET else ())]
     arguments += [_LABEL_OPTIONS.get(kind, "-L"), label] if label else []

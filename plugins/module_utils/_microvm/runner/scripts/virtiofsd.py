@@ -7,28 +7,29 @@
 from __future__ import annotations
 
 import shlex
-from typing import Any, List, Mapping, Sequence
+from typing import List, Sequence
 
+from ...declaration.types import Share
 from ...declaration.vms.parse import Declaration
 from ...hypervisors.capabilities import CAPABILITIES
 from ...hypervisors.programs import program_path
-from ...hypervisors.words import Variable, Word, join, words
+from ...hypervisors.words import Text, Variable, Word, join, words
 from . import sources
 from .shell import call, command, definitions, header
 
 
-def daemons(declaration: Declaration) -> Sequence[Mapping[str, Any]]:
+def daemons(declaration: Declaration) -> List[Share]:
     """Return the shares that have a daemon."""
     return [share for share in declaration["shares"] if share["proto"] == "virtiofs"]
 
 
-def arguments(declaration: Declaration, share: Mapping[str, Any]) -> Sequence[Word]:
+def arguments(declaration: Declaration, share: Share) -> Sequence[Word]:
     """Return the command line of a share's virtiofsd (its README), which runs in the state directory."""
     options = declaration["virtiofsd"]
     threads = str(options["thread_pool_size"])
     size = join(Variable.PROCESSORS) if "nproc" in threads else join(threads)
     handles = options["inode_file_handles"]
-    texts: List[Any] = [
+    argv: List[Text] = [
         program_path(options["package"], "virtiofsd"),
         f"--socket-path={share['socket']}",
         *((f"--socket-group={options['group']}",) if options["group"] else ()),
@@ -42,13 +43,13 @@ def arguments(declaration: Declaration, share: Mapping[str, Any]) -> Sequence[Wo
         *options["extra_args"],
         *share["extra_args"],
     ]
-    return words(*texts)
+    return words(*argv)
 
 
 def virtiofsd_run(declaration: Declaration) -> str:
     """Return the script, which is ready when all sockets are there."""
     script = header(f"Serves the virtiofs shares of MicroVM {declaration['name']}.")
-    commands = {share["socket"]: arguments(declaration, share) for share in daemons(declaration)}
+    commands = {share["socket"] or "": arguments(declaration, share) for share in daemons(declaration)}
     script += definitions([word for argv in commands.values() for word in argv]) + sources.VIRTIOFSD
     script += "\nend_together\n"
     for socket, argv in commands.items():
