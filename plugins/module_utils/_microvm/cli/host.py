@@ -11,7 +11,7 @@ from argparse import Namespace
 from typing import Callable, Sequence
 
 from ..host.commands import HostError
-from ..resources.vms.state import Places
+from ..host.places import Places
 from .output import complain
 
 

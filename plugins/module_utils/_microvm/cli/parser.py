@@ -67,6 +67,10 @@ def _check(one: argparse.ArgumentParser) -> None:
     one.add_argument("--check", action="store_true", help="only say what would be done")
 
 
+def _diff(one: argparse.ArgumentParser) -> None:
+    one.add_argument("--diff", action="store_true", help="show declarations, command lines and steps")
+
+
 def _no_wait(one: argparse.ArgumentParser) -> None:
     one.add_argument("--no-wait", action="store_true", help="return at once")
 
@@ -132,6 +136,8 @@ def _install(commands: Commands) -> None:
     _names(one)
     one.add_argument("-R", "--restart", action="store_true", help="restart what has changed, start what is down")
     _source(one)
+    _check(one)
+    _diff(one)
     one = _on_host(
         commands,
         "apply",
@@ -143,7 +149,7 @@ def _install(commands: Commands) -> None:
     )
     one.add_argument("file", metavar="FILE", help=FILE)
     one.add_argument("names", metavar=VM, nargs="*", type=_name, help="only these")
-    one.add_argument("--diff", action="store_true", help="show declarations, command lines and steps")
+    _diff(one)
     one.add_argument("--parallel", type=int, default=4, metavar="N", help="at a time (default: %(default)s)")
     _check(one)
 
@@ -158,6 +164,8 @@ def _create(commands: Commands) -> None:
     )
     one.add_argument("name", metavar="NEW_NAME", type=_name)
     _source(one, required=True)
+    _check(one)
+    _diff(one)
 
 
 def _source(one: argparse.ArgumentParser, required: bool = False) -> None:
@@ -188,6 +196,7 @@ def _generations(commands: Commands) -> None:
     which = one.add_mutually_exclusive_group()
     which.add_argument("--good", type=int, metavar="N", help="mark generation N good")
     which.add_argument("--bad", type=int, metavar="N", help="mark generation N bad")
+    _check(one)
     one.add_argument("--json", action="store_true", help="as JSON")
     one = _on_host(
         commands,
@@ -202,6 +211,7 @@ def _generations(commands: Commands) -> None:
     one.add_argument("number", metavar="N", nargs="?", type=int, help="the generation, see generations")
     one.add_argument("--keep", action="store_true", help="do not mark the one that is left")
     _check(one)
+    _diff(one)
     _no_wait(one)
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import subprocess
+from typing import Sequence
 
 from . import files
 from .commands import HostError
@@ -36,13 +37,23 @@ def build(flake: str, name: str, roots: str) -> str:
     return path
 
 
+def build_unrooted(flake: str, name: str) -> str:
+    """Build as ``build`` does, for whoever only looks: no link keeps the runner. Returns its path. Raises HostError."""
+    return _nix([f"{flake}#{RUNNER.format(name=name)}", "--no-link", "--print-out-paths"]).strip()
+
+
 def _build(what: str, link: str) -> None:
-    argv = [*_NIX, what, "--out-link", link]
+    _nix([what, "--out-link", link])
+
+
+def _nix(words: Sequence[str]) -> str:
+    """Run `nix build`, whose progress is shown. Returns its output."""
     try:
-        done = subprocess.run(argv, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, check=False)
+        done = subprocess.run([*_NIX, *words], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, check=False)
     except FileNotFoundError:
         raise HostError(
             "nix is not installed on this host; install it, or build elsewhere and give the package by --package"
         ) from None
     if done.returncode != 0:
-        raise HostError(f"`nix build {what}` failed, see above")
+        raise HostError(f"`nix build {words[0]}` failed, see above")
+    return done.stdout.decode()

@@ -11,7 +11,7 @@ import select
 import socket
 import time
 from dataclasses import dataclass
-from typing import Callable, Dict, Optional
+from typing import Callable, Dict, Mapping, Optional
 
 from . import files, qmp, systemd, unix
 from .commands import HostError
@@ -83,7 +83,11 @@ def vsock_accepts(ready: Readiness) -> Optional[str]:
 def unit_is_active(ready: Readiness) -> Optional[str]:
     """The unit is active: the guest has notified it, where it waits for that."""
     unit = systemd.show([ready.unit])[ready.unit]
-    return None if unit.active_state == "active" else f"the unit is {unit.active_state} ({unit.sub_state})"
+    return None if unit.active_state == "active" else _inactivity(unit)
+
+
+def _inactivity(unit: systemd.Unit) -> str:
+    return f"the unit is {unit.active_state} ({unit.sub_state})"
 
 
 def unit_stays(ready: Readiness) -> Optional[str]:
@@ -100,6 +104,32 @@ PREDICATES: Dict[str, Predicate] = {
     "notify": unit_is_active,
     "none": unit_stays,
 }
+
+
+def settle(timeouts: Mapping[str, float]) -> Dict[str, HostError]:
+    """Wait until all units have shown that they stay, with one question to systemd at a time for all of them.
+
+    ``timeouts`` are in seconds, by unit. Returns the errors of units that do not stay.
+    """
+    begin, errors, waiting = time.monotonic(), {}, list(timeouts)
+    while waiting:
+        time.sleep(SETTLE_SECONDS)
+        if _is_abandoned():
+            raise Abandoned("nobody waits for the outcome any more")
+        states, waited = systemd.show(waiting), time.monotonic() - begin
+        problems = {unit: _unsettled(unit, states[unit], waited, timeouts[unit]) for unit in waiting}
+        errors.update({unit: systemd.explain(unit, problem) for unit, problem in problems.items() if problem})
+        waiting = [unit for unit in waiting if unit not in errors and states[unit].active_state != "active"]
+    return errors
+
+
+def _unsettled(name: str, unit: systemd.Unit, waited: float, timeout: float) -> Optional[str]:
+    """Return why a unit need not be waited for any longer, though it is not up."""
+    if not unit.running:
+        return f"{name} ended before its guest was up ({unit.result})"
+    if unit.active_state != "active" and waited > timeout:
+        return f"{name} is not up after {timeout:.0f} s (ready.timeout), {_inactivity(unit)}"
+    return None
 
 
 def wait(ready: Readiness, begun: bool = True) -> float:

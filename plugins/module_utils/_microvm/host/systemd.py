@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 from dataclasses import dataclass
 from typing import Dict, Iterable, List, Sequence
@@ -110,8 +111,7 @@ def stop(names: Sequence[str], wait: bool = True) -> None:
         run(["systemctl", "stop", "--no-block", "--", *names])
         return
     run(["systemctl", "stop", "--", *names], timeout=None)
-    for name in names:
-        _reset_failed(name)
+    _reset_failed(*names)
 
 
 def journal(name: str, lines: int = 12) -> str:
@@ -136,9 +136,7 @@ def _act(verb: str, name: str, wait: bool) -> None:
         raise explain(name, str(error)) from error
 
 
-def _reset_failed(name: str) -> None:
-    try:
-        run(["systemctl", "reset-failed", "--", name])
-    except HostError:
-        # systemd does not know the unit (yet), so it has no failure to forget either.
-        pass
+def _reset_failed(*names: str) -> None:
+    """Forget failures; a unit that systemd does not know (yet) has none, and does not keep the others from it."""
+    with contextlib.suppress(HostError):
+        run(["systemctl", "reset-failed", "--", *names])

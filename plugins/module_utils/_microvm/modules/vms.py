@@ -8,9 +8,9 @@ from __future__ import annotations
 
 from typing import Any, Dict, Mapping
 
+from ..host.places import Places
 from ..operations.info import inform
 from ..operations.reconcile import Request, parse, reconcile
-from ..resources.vms.state import Places
 from ..schema.options import Options
 from .fleet_module import FleetModule
 from .options import COMMON_OPTIONS, INFO_MODULE_OPTIONS, VM_MODULE_OPTIONS, VMS_MODULE_OPTIONS

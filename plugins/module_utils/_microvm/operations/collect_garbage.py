@@ -16,8 +16,9 @@ from ..declaration.names import GARBAGE_ROOTS, IMAGE_STORE
 from ..host import files
 from ..host.commands import HostError
 from ..host.locks import LOCK_DIRECTORY, locked
+from ..host.places import Places
 from ..resources.garbage.plan import Garbage, Stores, plan_garbage
-from ..resources.vms.state import LINKS, Places, declared
+from ..resources.vms.state import LINKS
 from .info import names
 
 IMAGE_PATIENCE = 3600.0
@@ -93,7 +94,7 @@ def _references(places: Places) -> Tuple[FrozenSet[str], FrozenSet[str]]:
 
 
 def _images_of(package: str, places: Places, images: str) -> FrozenSet[str]:
-    declaration = declared(places.store, package)
+    declaration = places.declaration(package)
     paths: List[Optional[str]] = []
     if declaration is not None:
         paths += [declaration["kernel"], declaration["initrd_path"], declaration["store_disk"]]

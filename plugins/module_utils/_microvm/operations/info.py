@@ -15,8 +15,9 @@ from ..declaration.names import BOOTED_LINK, CURRENT_LINK, unit_name
 from ..declaration.types import PackagedVm
 from ..host import files, systemd
 from ..host.commands import HostError
+from ..host.places import Places
 from ..host.records import Record
-from ..resources.vms.state import LINKS, Places, declared
+from ..resources.vms.state import LINKS
 
 HYPERVISOR_FILE = "share/microvm/hypervisor"
 CONTEXT_IDENTIFIER_FILE = "share/microvm/vsock-cid"
@@ -54,7 +55,7 @@ def _inform(name: str, places: Places, unit: systemd.Unit) -> Information:
     record = places.records.read(name)
     targets = {link: files.link_target(places.state(name, link)) for link in LINKS}
     links = {link: (places.store.owns(target) or target) if target else None for link, target in targets.items()}
-    declaration = declared(places.store, links[CURRENT_LINK])
+    declaration = places.declaration(links[CURRENT_LINK])
     return {
         "name": name,
         "foreign": record is None,

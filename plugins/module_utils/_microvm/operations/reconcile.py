@@ -6,29 +6,38 @@
 
 from __future__ import annotations
 
+import concurrent.futures
 import os
 import platform
 import time
 from dataclasses import dataclass, replace
 from typing import Any, Dict, List, Mapping, Optional, Sequence
 
-from ..declaration.names import STATE_DIRECTORY
+from ..declaration.names import STATE_DIRECTORY, unit_name
 from ..declaration.types import PackagedVm
 from ..declaration.vms.parse import Declaration, image_path, parse_vms
+from ..host import readiness
 from ..host.accelerator import accelerator
+from ..host.commands import HostError
 from ..host.locks import locked
+from ..host.places import Places
 from ..host.versions import installed_version
 from ..hypervisors.facts import HostFacts
 from ..hypervisors.registry import command, program
+from ..resources.executor import execute
 from ..resources.vms import preflight
-from ..resources.vms.apply import Job, Outcome, apply
-from ..resources.vms.plan import Clock, Plan, plan
+from ..resources.vms.actions import Action, Plan
+from ..resources.vms.handlers import HANDLERS
+from ..resources.vms.handlers_job import Job
+from ..resources.vms.observe import observe, recorded_beside
+from ..resources.vms.plan import Clock, plan
 from ..resources.vms.plan_removal import Removal, plan_removal, plan_stop
 from ..resources.vms.settings import environment, unit_settings
-from ..resources.vms.state import Observed, Places, Wanted, observe, recorded_beside
+from ..resources.vms.state import Observed, Wanted
 from ..runner.package import Package
 from ..runner.render import render
 from ..schema.errors import DeclarationError
+from .guests import readiness_of
 from .report import diff, result
 
 
@@ -152,28 +161,75 @@ def _reconcile(request: Request, wanted: Sequence[Wanted], undeclared: Sequence[
     purged = [_purge(name, request.purge) for name in undeclared] if request.purge != "report" else []
     observed = observe(places, [*wanted, *purged])
     clock = _clock()
-    jobs = [Job(one, _plan(request, index, observed[one.name], one, clock)) for index, one in enumerate(wanted)]
-    how = plan_stop if request.purge == "stop" else plan_removal
-    jobs += [Job(one, how(observed[one.name])) for one in purged]
-    diffs = [diff(job.plan, observed[job.plan.name], job.wanted, places) for job in jobs if job.plan.changed]
-    outcomes: Dict[str, Outcome] = {}
-    if not request.check_mode:
-        outcomes = apply(jobs, places, request.parallel)
-    results = [result(job.plan, job.wanted, outcomes.get(job.plan.name, Outcome())) for job in jobs]
+    plans = [_plan(request, index, observed[one.name], one, clock) for index, one in enumerate(wanted)]
+    plan_purge = plan_stop if request.purge == "stop" else plan_removal
+    plans += [plan_purge(observed[one.name]) for one in purged]
+    jobs = [_job(plan, one, places) for plan, one in zip(plans, [*wanted, *purged])]
+    errors = {} if request.check_mode else _carry_out(jobs, request.parallel)
+    pairs = list(zip(jobs, [*wanted, *purged]))
     return {
-        "changed": any(job.plan.changed for job in jobs),
-        "vms": results,
+        "changed": any(plan.changed for plan in plans),
+        "vms": [result(job, one, errors.get(job.name)) for job, one in pairs],
         "undeclared": list(undeclared),
-        "diff": diffs,
+        "diff": [diff(job.plan, observed[job.name], one, places) for job, one in pairs if job.plan.changed],
     }
 
 
 def _plan(request: Request, index: int, observed: Observed, wanted: Wanted, clock: Clock) -> Plan:
     path = request.place(index)
     if wanted.package is None:
-        asked = wanted.declaration["on_absent"]
-        return plan_removal(observed, Removal(asked["volumes"], tuple(asked["confirm"])), path)
+        on_absent = wanted.declaration["on_absent"]
+        return plan_removal(observed, Removal(on_absent["volumes"], tuple(on_absent["confirm"])), path)
     return plan(observed, wanted, path, clock)
+
+
+def _job(planned: Plan, wanted: Wanted, places: Places) -> Job:
+    begins = planned.has(Action.START, Action.RESTART)
+    falls_back = wanted.declaration["rollback_on_failure"]
+    return Job(
+        planned,
+        places,
+        readiness=readiness_of(wanted.declaration, places) if wanted.runs and wanted.package else None,
+        # Nothing is asked of such a guest, and nothing would follow from it.
+        settles_later=begins and not falls_back and wanted.declaration["ready"]["check"] == "none",
+        falls_back=begins and falls_back,
+    )
+
+
+def _carry_out(jobs: Sequence[Job], parallel: int) -> Dict[str, str]:
+    """Carry out all plans and wait until the guests are up. Returns errors by the names of MicroVMs."""
+    outcomes = execute(jobs, HANDLERS, parallel)
+    errors = {name: outcome.error for name, outcome in outcomes.items() if outcome.error is not None}
+    waiting = [job for job in jobs if job.readiness is not None and job.ready_after is None and job.name not in errors]
+    return {**errors, **settle([job for job in waiting if job.settles_later]), **_await(waiting, parallel)}
+
+
+def settle(jobs: Sequence[Job]) -> Dict[str, str]:
+    """Wait until the units of MicroVMs have shown that they stay. Returns errors by the names of MicroVMs."""
+    units = {unit_name(job.name): job for job in jobs}
+    begin = time.monotonic()
+    errors = readiness.settle({unit: job.readiness.timeout for unit, job in units.items() if job.readiness})
+    for unit, job in units.items():
+        job.ready_after = None if unit in errors else time.monotonic() - begin
+    return {units[unit].name: str(error) for unit, error in errors.items()}
+
+
+def _await(jobs: Sequence[Job], parallel: int) -> Dict[str, str]:
+    """Wait for guests that run already: a run that was killed while it waited is completed by this one."""
+    waiting = [job for job in jobs if not job.settles_later]
+    if not waiting:
+        return {}
+    with concurrent.futures.ThreadPoolExecutor(max_workers=min(parallel, len(waiting))) as pool:
+        errors = pool.map(_await_one, waiting)
+        return {job.name: error for job, error in zip(waiting, errors) if error is not None}
+
+
+def _await_one(job: Job) -> Optional[str]:
+    try:
+        job.ready_after = readiness.wait(job.readiness, begun=False) if job.readiness else None
+    except (HostError, OSError) as error:
+        return str(error)
+    return None
 
 
 def _purge(name: str, how: str) -> Wanted:

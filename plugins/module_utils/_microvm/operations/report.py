@@ -9,14 +9,16 @@ from __future__ import annotations
 from typing import Any, Dict, List, Optional
 
 from ..declaration.names import unit_name
-from ..resources.vms.apply import Outcome
-from ..resources.vms.plan import Plan
-from ..resources.vms.state import Observed, Places, Wanted
+from ..host.places import Places
+from ..resources.vms.actions import Plan
+from ..resources.vms.handlers_job import Job
+from ..resources.vms.state import Observed, Wanted
 from ..runner.package import COMMAND_LINE_FILE, DECLARATION_FILE
 
 
-def result(plan: Plan, wanted: Wanted, outcome: Outcome) -> Dict[str, Any]:
-    """One entry of the modules' ``vms``."""
+def result(job: Job, wanted: Wanted, error: Optional[str]) -> Dict[str, Any]:
+    """Return one entry of the modules' ``vms``."""
+    plan = job.plan
     return {
         "name": plan.name,
         "state": wanted.state,
@@ -24,24 +26,20 @@ def result(plan: Plan, wanted: Wanted, outcome: Outcome) -> Dict[str, Any]:
         "actions": [str(step) for step in plan.steps],
         "package": plan.package,
         "previous_package": plan.previous,
-        "generation": _generation(plan),
+        "generation": plan.generation,
         "restart_pending": plan.restart_pending,
         "consequence": plan.consequence,
         "changes": [{"option": change.path, "cost": change.cost} for change in plan.changes],
         "refused_package": plan.refused,
-        "rolled_back": outcome.rolled_back,
+        "rolled_back": bool(job.fallback),
+        "rollback_actions": [str(step) for step in job.fallback],
         "address": wanted.declaration["ready"]["address"],
         "unit": unit_name(plan.name),
-        "ready_after": None if outcome.ready_after is None else round(outcome.ready_after, 1),
+        "ready_after": None if job.ready_after is None else round(job.ready_after, 1),
         "kept": list(plan.kept),
-        "failed": outcome.error is not None,
-        "msg": outcome.error or "",
+        "failed": error is not None,
+        "msg": error or "",
     }
-
-
-def _generation(plan: Plan) -> Optional[int]:
-    known = plan.record.generation(plan.package) if plan.record and plan.package else None
-    return known.number if known else None
 
 
 def diff(plan: Plan, observed: Observed, wanted: Wanted, places: Places) -> Dict[str, str]:
@@ -51,6 +49,20 @@ def diff(plan: Plan, observed: Observed, wanted: Wanted, places: Places) -> Dict
         "after_header": f"MicroVM {plan.name} (for the guest: {plan.consequence})",
         "before": _before(observed, places),
         "after": _after(plan, wanted) + _consequences(plan),
+    }
+
+
+def package_diff(plan: Plan, places: Places) -> Dict[str, str]:
+    """Return before and after of a MicroVM that is led to a package which is there, or brings its content along."""
+    before = [places.store.read(plan.previous, file) for file in _SHOWN] if plan.previous else []
+    content = plan.content.files if plan.content else {}
+    installed = [places.store.read(plan.package, file) for file in _SHOWN] if plan.package else []
+    after = [content[file].content.decode() for file in _SHOWN if file in content] if plan.content else installed
+    return {
+        "before_header": f"MicroVM {plan.name}",
+        "after_header": f"MicroVM {plan.name} (for the guest: {plan.consequence})",
+        "before": f"package: {plan.previous}\n{''.join(before)}" if plan.previous else "",
+        "after": f"package: {plan.package}\n{''.join(after)}{_consequences(plan)}",
     }
 
 

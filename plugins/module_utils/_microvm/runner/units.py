@@ -11,7 +11,7 @@ older package that is activated again brings its sandbox along.
 from __future__ import annotations
 
 import posixpath
-from typing import Dict, List, Sequence, Tuple
+from typing import Callable, Dict, List, Sequence, Tuple
 
 from ..declaration.accounts import account
 from ..declaration.names import GROUP, unit_name
@@ -48,12 +48,24 @@ UMask=0077
 the script that stops it would see nothing. Hypervisors confine themselves further by seccomp(2), which @system-service
 has only since systemd 254."""
 
+UNIT_TEMPLATES = (unit_name(""), VIRTIOFSD_TEMPLATE)
+"""Template units that MicroVMs have settings of their own for."""
+
+UnitSettings = Dict[str, str]
+"""Contents of drop-ins by the template unit that they belong to."""
+
 MEMORY_BESIDE, MEMORY_FOR_TRANSLATION = 512, 1024
 """MiB that a hypervisor needs beside the guest's memory and an eighth of it; a translator keeps code besides."""
 
 
-def drop_ins(declaration: Declaration, facts: HostFacts) -> Dict[str, str]:
-    """Contents by the template unit that they belong to."""
+def unit_settings_of(read: Callable[[str], str]) -> UnitSettings:
+    """Return the drop-ins that a package brings along; ``read`` gives the content of its files, empty where none is."""
+    contents = {template: read(f"{UNIT_FILES}/{template}.conf") for template in UNIT_TEMPLATES}
+    return {template: content for template, content in contents.items() if content}
+
+
+def drop_ins(declaration: Declaration, facts: HostFacts) -> UnitSettings:
+    """Return the drop-ins that the package of a declaration brings along."""
     texts = {unit_name(""): _hypervisor(declaration, facts)}
     if any(share["proto"] == "virtiofs" for share in declaration["shares"]):
         texts[VIRTIOFSD_TEMPLATE] = _virtiofsd(declaration)

@@ -8,15 +8,18 @@ from __future__ import annotations
 
 import json
 from argparse import Namespace
-from typing import List
+from typing import Dict, List, Optional
 
 from ...host.commands import HostError
+from ...host.places import Places
 from ...operations.info import inform
-from ...operations.lifecycle import mark, roll_back
+from ...operations.report import package_diff
+from ...operations.rollback import mark, roll_back
+from ...resources.vms.actions import Plan
 from ..host import places, require_root
 from ..output import say
 from ..table import table
-from .results import plural
+from .results import show
 
 
 def generations(asked: Namespace) -> int:
@@ -53,17 +56,19 @@ def _mark(asked: Namespace) -> int:
     require_root(asked)
     is_bad = asked.bad is not None
     number, word = (asked.bad, "bad") if is_bad else (asked.good, "good")
-    is_new = mark(asked.name, number, is_bad, places(asked))
-    say(f"{asked.name}: generation {number} is {word}{'' if is_new else ' already'}")
+    plan = mark(asked.name, number, is_bad, asked.check, places(asked))
+    show(plan, f"changed: generation {number} is {word}", asked.check)
     return 0
 
 
 def rollback(asked: Namespace) -> int:
     """``microvm rollback``."""
     require_root(asked)
-    done = roll_back(asked.name, asked.number, asked.keep, asked.check, not asked.no_wait, places(asked))
-    would = "would go" if asked.check else "went"
-    say(f"{asked.name}: {would} back to generation {done.target.number}, {plural(len(done.steps), 'step')}")
-    for step in done.steps:
-        say(f"  {step}")
+    where = places(asked)
+    plan = roll_back(asked.name, asked.number, asked.keep, asked.check, not asked.no_wait, where)
+    show(plan, f"rolled back to generation {plan.generation}", asked.check, _diff(plan, asked, where))
     return 0
+
+
+def _diff(plan: Plan, asked: Namespace, where: Places) -> Optional[Dict[str, str]]:
+    return package_diff(plan, where) if asked.diff else None

@@ -15,10 +15,11 @@ from ...declaration.accounts import SHARED, account
 from ...declaration.names import BOOTED_LINK, CURRENT_LINK, GROUP, HELPERS, KNOWN_HOSTS, unit_name, unit_names
 from ...host import systemd
 from ...host.commands import HostError, search_path
+from ...host.places import Places
+from ...operations.guests import VSOCK_SOCKET_FILE
 from ...operations.info import Information, inform
 from ...operations.lifecycle import require
-from ...resources.vms.apply import BALLOON_SCRIPT, VSOCK_SOCKET_FILE, tell_balloon
-from ...resources.vms.state import Places
+from ...resources.vms.handlers import BALLOON_SCRIPT, set_balloon
 from ..host import places, require_root
 from ..output import say
 
@@ -93,7 +94,7 @@ def balloon(asked: Namespace) -> int:
         raise HostError(f"{asked.name} does not run; the declaration's initial_balloon_mem is for its start")
     if not os.path.exists(script):
         raise HostError(f"{asked.name} has no balloon; declare `balloon: true` and restart it")
-    text = tell_balloon(asked.name, asked.size, where).strip()
+    text = set_balloon(asked.name, asked.size, where).strip()
     say(text or f"{asked.name}: the balloon takes {asked.size} MiB")
     return 0
 

@@ -13,15 +13,17 @@ from typing import Any, Dict, List, Mapping, Optional, Sequence
 from ...declaration.names import GARBAGE_ROOTS
 from ...host import nix
 from ...host.commands import HostError
+from ...host.places import Places
 from ...operations import lifecycle
-from ...operations.adopt import given, install_given, is_installed, read_flake
+from ...operations.adopt import adopt, is_installed
 from ...operations.reconcile import Request, reconcile
+from ...operations.report import package_diff
 from ...resources.images.find import installed_images
-from ...resources.vms.state import Places
+from ...resources.vms.observe import read_flake
 from ..host import each, places, require_root
 from ..output import say
 from ..source import VARIABLE, Source, SourceError, read
-from .results import tell
+from .results import show, tell
 
 Raw = Mapping[str, Any]
 
@@ -34,17 +36,24 @@ def create(asked: Namespace) -> int:
         raise HostError(f"{asked.name} is there already; see: microvm update --help")
     if asked.file is not None:
         source = read(asked.file)
-        return tell(reconcile(_request(asked, source, _chosen(source, [asked.name], asked.file), "present")), False)
-    _install(asked.name, asked.flake, asked.package, where)
-    say(f"{asked.name}: installed; start it by: microvm start {asked.name}")
+        request = _request(asked, source, _chosen(source, [asked.name], asked.file), "present")
+        return tell(reconcile(request), asked.check, asked.diff)
+    _adopt(asked.name, asked.flake, asked, where)
+    if not asked.check:
+        say(f"{asked.name}: start it by: microvm start {asked.name}")
     return 0
 
 
-def _install(name: str, flake: Optional[str], package: Optional[str], where: Places) -> bool:
-    """A given package; tells whether it is another one than before."""
-    if flake is not None:
-        package = nix.build(flake, name, os.path.join(GARBAGE_ROOTS, name))
-    return install_given(given(name, package or ""), where, flake)
+def _adopt(name: str, flake: Optional[str], asked: Namespace, where: Places) -> None:
+    """Install an external package, or with ``--check`` only show what that would mean."""
+    plan = adopt(name, _package(name, flake, asked), where, flake, asked.check)
+    show(plan, "installed", asked.check, package_diff(plan, where) if asked.diff else None)
+
+
+def _package(name: str, flake: Optional[str], asked: Namespace) -> str:
+    if flake is None:
+        return str(asked.package)
+    return nix.build_unrooted(flake, name) if asked.check else nix.build(flake, name, os.path.join(GARBAGE_ROOTS, name))
 
 
 def update(asked: Namespace) -> int:
@@ -56,8 +65,8 @@ def update(asked: Namespace) -> int:
         chosen = _chosen(source, asked.names, asked.file)
         # Who asks for a restart now need not wait for a window.
         wanted = {"state": "started", "restart_policy": "if_changed"} if asked.restart else {"state": "present"}
-        chosen = [{**one, **wanted} for one in chosen]
-        return tell(reconcile(_request(asked, source, chosen, "present")), False)
+        chosen = [{**declaration, **wanted} for declaration in chosen]
+        return tell(reconcile(_request(asked, source, chosen, "present")), asked.check, asked.diff)
     if asked.package is not None and len(asked.names) > 1:
         raise HostError("a package is that of one MicroVM; update them one by one")
     return each(asked.names, lambda name: _update(name, asked, where))
@@ -71,10 +80,9 @@ def _update(name: str, asked: Namespace, where: Places) -> None:
             "it was not built from a flake; give its declaration by --file or its package by --package, or run the "
             "playbook that has it"
         )
-    is_new = _install(name, flake, asked.package, where)
-    say(f"{name}: {'installed' if is_new else 'unchanged'}")
+    _adopt(name, flake, asked, where)
     running = lifecycle.is_running(name)
-    if running and lifecycle.is_current(name, where):
+    if asked.check or (running and lifecycle.is_current(name, where)):
         return
     if asked.restart:
         lifecycle.restart(name, where)

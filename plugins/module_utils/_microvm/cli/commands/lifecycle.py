@@ -9,8 +9,8 @@ from __future__ import annotations
 from argparse import Namespace
 from typing import Callable, Optional
 
+from ...host.places import Places
 from ...operations import lifecycle
-from ...resources.vms.state import Places
 from ..host import each, places, require_root
 from ..output import say
 

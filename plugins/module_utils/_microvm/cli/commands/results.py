@@ -7,8 +7,9 @@
 from __future__ import annotations
 
 from difflib import unified_diff
-from typing import Any, Iterator, Mapping
+from typing import Any, Iterator, Mapping, Optional
 
+from ...resources.vms.actions import Plan
 from ..output import complain, say
 
 
@@ -25,6 +26,18 @@ def tell(outcome: Mapping[str, Any], check: bool, diff: bool = False) -> int:
             complain(f"microvm: {one['name']}: {one['msg']}")
             status = 1
     return status
+
+
+def show(plan: Plan, what: str, check: bool, diff: Optional[Mapping[str, str]] = None) -> None:
+    """Say what was done with a MicroVM, or with ``check`` would be, and its steps; ``what`` is a participle."""
+    if diff is not None and plan.changed:
+        say("".join(_diff(diff)).rstrip("\n"))
+    if not plan.changed:
+        say(f"{plan.name}: unchanged")
+        return
+    say(f"{plan.name}: {'would be ' if check else ''}{what}, {plural(len(plan.steps), 'step')}")
+    for step in plan.steps:
+        say(f"  {step}")
 
 
 def _diff(one: Mapping[str, str]) -> Iterator[str]:

@@ -13,7 +13,7 @@ from ...declaration.names import OWN_ENTRIES, unit_name
 from ...host.records import Record
 from ...schema.errors import DeclarationError
 from ..steps import Step
-from .plan import Action, Plan, refuse_elsewhere
+from .actions import Action, Plan, ordered, refuse_elsewhere, unit_steps
 from .state import Observed
 
 
@@ -26,11 +26,12 @@ class Removal:
 
 
 def plan_stop(observed: Observed) -> Plan:
-    """Of a MicroVM that is no longer declared: it neither runs nor starts with the host."""
+    """Plan the end of a MicroVM that is no longer declared: it neither runs nor starts with the host."""
     unit = unit_name(observed.name)
-    steps = [Step(Action.DISABLE, unit)] if observed.unit.enabled else []
-    steps += [Step(Action.STOP, unit)] if observed.is_up else []
-    return Plan(observed.name, tuple(steps), observed.current, observed.current, False, observed.record)
+    steps = [Step(Action.STOP, unit)] if observed.is_up else []
+    if observed.unit.enabled:
+        steps += [Step(Action.DISABLE, unit), Step(Action.READ_UNIT_SETTINGS, unit)]
+    return Plan(observed.name, ordered(steps), observed.current, observed.current, record=observed.record)
 
 
 def plan_removal(observed: Observed, removal: Removal = Removal(), path: str = "") -> Plan:
@@ -55,7 +56,7 @@ def plan_removal(observed: Observed, removal: Removal = Removal(), path: str = "
     record = _of_kept(observed, left, bool(kept or left or observed.full_directories))
     clearing = _clear(observed, kept, leaving, record)
     steps = (*_stop(observed), *_volume_steps(removal.volumes, gone), *clearing)
-    return Plan(observed.name, steps, None, observed.current, False, record, kept)
+    return Plan(observed.name, ordered(steps), None, observed.current, record=record, kept=kept)
 
 
 def _of_kept(observed: Observed, volumes: Tuple[str, ...], has_data: bool) -> Optional[Record]:
@@ -87,12 +88,8 @@ def _stop(observed: Observed) -> Iterator[Step[Action]]:
         yield Step(Action.DISABLE, unit)
     if observed.is_up or observed.unit.active_state == "failed":
         yield Step(Action.STOP, unit)
-    if observed.unit.stale and not observed.drop_ins:
-        # A run was killed before it could tell systemd.
-        yield Step(Action.READ_SETTINGS, unit)
-    # Later: they say under whose name it is stopped.
-    for template in sorted(observed.drop_ins):
-        yield Step(Action.REMOVE_DROP_IN, template.replace("@", f"@{observed.name}"))
+    # After the stop: they say under whose name it is stopped.
+    yield from unit_steps(observed, {}, is_reloaded=observed.unit.enabled)
 
 
 def _clear(

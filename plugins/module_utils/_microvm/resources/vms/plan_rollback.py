@@ -2,82 +2,108 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Back to a generation that is kept: what that means. Pure."""
+"""Plan the way back to a generation that is kept: by request, or since a new package did not come up. Pure."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Collection, Optional, Tuple
+from typing import Iterable, List, Mapping, Optional
 
 from ...declaration.names import unit_name
 from ...host.commands import HostError
 from ...host.records import Generation, Record
 from ..steps import Step
-from .plan import Action
-from .state import Observed
+from . import settings
+from .actions import Action, Plan, link_steps, ordered, unit_steps
+from .state import Installed, Observed
+
+Packages = Mapping[str, Installed]
+"""Packages of generations that are there, by name."""
 
 
-@dataclass(frozen=True)
-class Rollback:
-    """All that changes."""
+def plan_rollback(observed: Observed, packages: Packages, number: Optional[int], keep: bool) -> Plan:
+    """Plan the way to generation ``number``, or to the newest older one that is not bad.
 
-    target: Generation
-    previous: Optional[str]
-    """The package that ``current`` leads to before."""
-    record: Record
-    """What will be recorded."""
-    restart: bool
-    marked: Optional[Generation] = None
-    """The generation that is marked bad, where one is."""
-    completes: bool = False
-    """Whether an earlier run was killed after the link, and only the rest is to be done."""
-
-    @property
-    def steps(self) -> Tuple[Step[Action], ...]:
-        """In the order in which they are carried out."""
-        name, marked = self.record.name, self.marked
-        steps = [Step(Action.RECORD, f"generation {marked.number} of {name} as bad")] if marked else []
-        if not self.completes:
-            steps += [Step(Action.LINK_OLD, self.previous)] if self.previous else []
-            steps += [Step(Action.LINK_CURRENT, self.target.package)]
-        steps += [Step(Action.READ_SETTINGS, unit_name(name))]
-        return (*steps, *([Step(Action.RESTART, unit_name(name))] if self.restart else []))
-
-
-def plan_rollback(observed: Observed, installed: Collection[str], number: Optional[int], keep: bool) -> Rollback:
-    """To generation ``number``, or to the newest older one that is not bad; ``keep`` leaves the present one unmarked.
-
-    ``installed`` are the packages of generations that are there. Raises HostError for what cannot be.
+    The generation that is left is marked bad, unless ``keep``. Raises HostError for what cannot be.
     """
     record, current = recorded(observed), observed.current
     present = record.generation(current) if current else None
     if present is not None and number in (None, present.number) and _is_half_done(observed, record):
-        return Rollback(present, current, record, observed.unit.running, completes=True)
-    target = _newest_before(record, present, installed) if number is None else numbered(record, number)
+        return _plan(observed, record, packages, present.package, [])
+    target = _newest_before(record, present, packages) if number is None else numbered(record, number)
+    _refuse(record, target, packages, current)
+    if packages[target.package].account.group != observed.group:
+        raise HostError(
+            f"{record.name}: generation {target.number} runs under another user (isolation); declare that instead"
+        )
+    # A way forward says nothing of the generation that is left.
+    is_back = present is not None and target.number < present.number
+    if present is None or present.bad or keep or not is_back:
+        return _plan(observed, record, packages, target.package, [])
+    marked = record.marked(present.package, True)
+    return _plan(observed, marked, packages, target.package, [_mark(Action.MARK_BAD, present)])
+
+
+def plan_fallback(observed: Observed, failed: Plan, packages: Packages) -> Optional[Plan]:
+    """Plan the way back from a package that did not come up to the one before; ``None`` where there is none that the
+    same account runs."""
+    record, previous = failed.record, failed.previous
+    if record is None or failed.package is None or previous in (None, failed.package) or previous not in packages:
+        return None
+    if packages[previous].account.group != observed.group:
+        return None
+    generation = record.generation(failed.package)
+    marks = [_mark(Action.MARK_FAILED, generation)] if generation else []
+    return _plan(observed, record.marked(failed.package, True), packages, previous, marks, is_restarted=True)
+
+
+def plan_marking(observed: Observed, number: int, bad: bool) -> Plan:
+    """Plan that a generation is marked bad, or good again. Raises HostError for one that is not there."""
+    record = recorded(observed)
+    generation = numbered(record, number)
+    steps = [] if generation.bad == bad else [_mark(Action.MARK_BAD if bad else Action.MARK_GOOD, generation)]
+    marked = record.marked(generation.package, bad)
+    return Plan(observed.name, ordered(steps), observed.current, observed.current, record=marked)
+
+
+def _plan(
+    observed: Observed,
+    record: Record,
+    packages: Packages,
+    package: str,
+    marks: List[Step[Action]],
+    is_restarted: bool = False,
+) -> Plan:
+    drop_ins = settings.drop_ins(packages[package].drop_ins, record.unit_settings)
+    steps = [*marks, *link_steps(observed, package), *unit_steps(observed, drop_ins)]
+    if is_restarted or observed.unit.running:
+        steps.append(Step(Action.RESTART, unit_name(observed.name)))
+    return Plan(observed.name, ordered(steps), package, observed.current, record=record, drop_ins=drop_ins)
+
+
+def _mark(action: Action, generation: Generation) -> Step[Action]:
+    return Step(action, f"generation {generation.number}")
+
+
+def _refuse(record: Record, target: Generation, packages: Packages, current: Optional[str]) -> None:
     if target.package == current:
         raise HostError(f"{record.name}: generation {target.number} is the current one already")
     if target.bad:
         raise HostError(
-            f"{record.name}: generation {target.number} is marked bad; if it is not, say so first: "
+            f"{record.name}: generation {target.number} is marked bad; if it is not, mark it good first: "
             f"microvm generations {record.name} --good {target.number}"
         )
-    if target.package not in installed:
+    if target.package not in packages:
         raise HostError(f"{record.name}: the package {target.package} of generation {target.number} is gone")
-    # Who goes forward again does not say that what is left is bad.
-    is_back = present is not None and target.number < present.number
-    marked = present if is_back and not keep and present and not present.bad else None
-    after = record.marked(marked.package, True) if marked else record
-    return Rollback(target, current, after, observed.unit.running, marked)
 
 
 def _is_half_done(observed: Observed, record: Record) -> bool:
-    """Whether what still runs was left by a rollback that was killed."""
+    """Whether the MicroVM still runs a package that a killed rollback was to leave."""
     booted = record.generation(observed.booted) if observed.booted else None
     return observed.unit.running and observed.booted != observed.current and booted is not None and booted.bad
 
 
 def recorded(observed: Observed) -> Record:
-    """Its record. Raises HostError for a MicroVM that is not there, or not ours."""
+    """Return the record of a MicroVM. Raises HostError for one that is not there, or not ours."""
     if observed.record is None:
         if observed.foreign or observed.current:
             raise HostError(
@@ -89,23 +115,26 @@ def recorded(observed: Observed) -> Record:
 
 
 def numbered(record: Record, number: int) -> Generation:
-    """One of the generations. Raises HostError for a number that none has."""
-    found = record.numbered(number)
-    if found is None:
-        known = ", ".join(str(one.number) for one in record.generations) or "none"
-        raise HostError(f"{record.name} has no generation {number}; kept are: {known}")
-    return found
+    """Return a generation by its number. Raises HostError for a number that none has."""
+    generation = record.numbered(number)
+    if generation is None:
+        numbers = ", ".join(str(one.number) for one in record.generations) or "none"
+        raise HostError(f"{record.name} has no generation {number}; there are: {numbers}")
+    return generation
 
 
-def _newest_before(record: Record, present: Optional[Generation], installed: Collection[str]) -> Generation:
+def _newest_before(record: Record, present: Optional[Generation], packages: Iterable[str]) -> Generation:
+    names = set(packages)
     older = [
-        one
-        for one in record.generations
-        if not one.bad and one.package in installed and (present is None or one.number < present.number)
+        generation
+        for generation in record.generations
+        if not generation.bad
+        and generation.package in names
+        and (present is None or generation.number < present.number)
     ]
     if not older:
         raise HostError(
             f"{record.name} has no older generation that is installed and not bad; "
             f"see: microvm generations {record.name}"
         )
-    return max(older, key=lambda one: one.number)
+    return max(older, key=lambda generation: generation.number)

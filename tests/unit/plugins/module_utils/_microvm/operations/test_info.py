@@ -12,11 +12,12 @@ from pathlib import Path
 import pytest
 from ansible_collections.microvm.fleet.plugins.module_utils._microvm.host import systemd
 from ansible_collections.microvm.fleet.plugins.module_utils._microvm.host.commands import HostError
+from ansible_collections.microvm.fleet.plugins.module_utils._microvm.host.places import Places
 from ansible_collections.microvm.fleet.plugins.module_utils._microvm.host.records import Generation, Record, Records
 from ansible_collections.microvm.fleet.plugins.module_utils._microvm.host.store import PackageStore
-from ansible_collections.microvm.fleet.plugins.module_utils._microvm.operations.adopt import given, read_flake
+from ansible_collections.microvm.fleet.plugins.module_utils._microvm.operations.adopt import _external
 from ansible_collections.microvm.fleet.plugins.module_utils._microvm.operations.info import inform
-from ansible_collections.microvm.fleet.plugins.module_utils._microvm.resources.vms.state import Places
+from ansible_collections.microvm.fleet.plugins.module_utils._microvm.resources.vms.observe import read_flake
 
 from ..examples import FULL
 from ..resources.vms.model import want
@@ -78,22 +79,28 @@ def test_records_of_other_state_directories_are_left_out(places: Places) -> None
     assert inform(places) == []
 
 
-def test_packages_are_given(tmp_path: Path) -> None:
+def test_external_packages_are_read_whole(places: Places, tmp_path: Path) -> None:
+    directory = tmp_path / "package"
+    directory.mkdir()
     with pytest.raises(HostError, match="no executable bin/microvm-run"):
-        given("web", str(tmp_path))
-    (tmp_path / "bin").mkdir()
-    run = tmp_path / "bin" / "microvm-run"
+        _external("web", str(directory), places)
+    (directory / "bin").mkdir()
+    run = directory / "bin" / "microvm-run"
     run.write_text("#!/bin/sh\n")
     run.chmod(0o755)
-    (tmp_path / "system").symlink_to("/nowhere")
-    (tmp_path / "lib").symlink_to("bin")
-    one = given("web", str(tmp_path))
+    (directory / "system").symlink_to("/nowhere")
+    (directory / "lib").symlink_to("bin")
+    one = _external("web", str(directory), places)
     assert one.content is not None and sorted(one.content.files) == ["bin/microvm-run", "lib", "system"]
     assert one.content.files["bin/microvm-run"].executable and one.content.files["lib"].is_link
-    assert one.package == given("web", str(tmp_path)).package != given("db", str(tmp_path)).package
-    os.mkfifo(tmp_path / "fifo")
+    assert (
+        one.package
+        == _external("web", str(directory), places).package
+        != _external("db", str(directory), places).package
+    )
+    os.mkfifo(directory / "fifo")
     with pytest.raises(HostError, match="neither a file nor a link"):
-        given("web", str(tmp_path))
+        _external("web", str(directory), places)
 
 
 def test_a_flake_is_believed_if_it_is_a_file_of_root_s(places: Places, tmp_path: Path) -> None:

@@ -12,11 +12,11 @@ from dataclasses import replace
 from pathlib import Path
 
 from ansible_collections.microvm.fleet.plugins.module_utils._microvm.host.locks import locked
+from ansible_collections.microvm.fleet.plugins.module_utils._microvm.host.places import Places
 from ansible_collections.microvm.fleet.plugins.module_utils._microvm.host.records import Generation, Record, Records
 from ansible_collections.microvm.fleet.plugins.module_utils._microvm.host.store import PackageStore
 from ansible_collections.microvm.fleet.plugins.module_utils._microvm.operations.collect_garbage import collect
 from ansible_collections.microvm.fleet.plugins.module_utils._microvm.resources.garbage.plan import Stores, plan_garbage
-from ansible_collections.microvm.fleet.plugins.module_utils._microvm.resources.vms.state import Places
 
 STORES = Stores(
     packages={"1-web": "web", "2-web": "web", "3-web": "web", "4-db": "db"},

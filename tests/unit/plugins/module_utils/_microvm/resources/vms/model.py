@@ -11,8 +11,8 @@ from typing import Any
 from ansible_collections.microvm.fleet.plugins.module_utils._microvm.host.systemd import Unit
 from ansible_collections.microvm.fleet.plugins.module_utils._microvm.hypervisors.facts import HostFacts
 from ansible_collections.microvm.fleet.plugins.module_utils._microvm.resources.vms import settings
+from ansible_collections.microvm.fleet.plugins.module_utils._microvm.resources.vms.actions import Action, Plan
 from ansible_collections.microvm.fleet.plugins.module_utils._microvm.resources.vms.changes import normal
-from ansible_collections.microvm.fleet.plugins.module_utils._microvm.resources.vms.plan import Action, Plan
 from ansible_collections.microvm.fleet.plugins.module_utils._microvm.resources.vms.state import Observed, Wanted
 from ansible_collections.microvm.fleet.plugins.module_utils._microvm.runner.package import COMMAND_LINE_FILE
 from ansible_collections.microvm.fleet.plugins.module_utils._microvm.runner.render import render
@@ -53,17 +53,16 @@ def _one(now: Observed, wanted: Wanted, planned: Plan, action: Action, target: s
     effects: dict[Action, dict[str, Any]] = {
         Action.RECORD: {"record": planned.record},
         Action.CREATE_ACCOUNT: {"has_account": True},
-        Action.INSTALL: {"packages": tuple(sorted({*packages, target}))},
+        Action.INSTALL_PACKAGE: {"packages": tuple(sorted({*packages, target}))},
         Action.CREATE_STATE: {"exists": True, "group": wanted.account.group},
-        Action.STOP_FIRST: {"booted": None, "booted_declared": now.declared, "unit": _down(now.unit)},
         Action.OWN_STATE: {"group": wanted.account.group},
         Action.CREATE_DIRECTORY: {"missing_directories": ()},
         Action.LINK_OLD: {"old": target},
         Action.LINK_CURRENT: {"current": target, "declared": normal(wanted.declaration)},
         Action.WRITE_ENVIRONMENT: {"environment": wanted.environment},
-        Action.WRITE_DROP_IN: {"drop_ins": {**now.drop_ins, template: planned.drop_ins.get(template, "")}},
-        Action.REMOVE_DROP_IN: {"drop_ins": {key: text for key, text in now.drop_ins.items() if key != template}},
-        Action.READ_SETTINGS: {"unit": replace(now.unit, stale=False)},
+        Action.WRITE_UNIT_SETTINGS: {"drop_ins": {**now.drop_ins, template: planned.drop_ins.get(template, "")}},
+        Action.REMOVE_UNIT_SETTINGS: {"drop_ins": {key: text for key, text in now.drop_ins.items() if key != template}},
+        Action.READ_UNIT_SETTINGS: {"unit": replace(now.unit, stale=False)},
         Action.ENABLE: {"unit": replace(now.unit, unit_file_state="enabled")},
         Action.DISABLE: {"unit": replace(now.unit, unit_file_state="disabled")},
         Action.CHANGE_LIVE: running,

@@ -11,7 +11,8 @@ from typing import Any
 import pytest
 from ansible_collections.microvm.fleet.plugins.module_utils._microvm.host.records import Generation, Record
 from ansible_collections.microvm.fleet.plugins.module_utils._microvm.host.systemd import Unit
-from ansible_collections.microvm.fleet.plugins.module_utils._microvm.resources.vms.plan import Clock, Plan, plan
+from ansible_collections.microvm.fleet.plugins.module_utils._microvm.resources.vms.actions import Plan
+from ansible_collections.microvm.fleet.plugins.module_utils._microvm.resources.vms.plan import Clock, plan
 from ansible_collections.microvm.fleet.plugins.module_utils._microvm.resources.vms.plan_removal import (
     Removal,
     plan_removal,
@@ -50,6 +51,7 @@ CASES: dict[str, tuple[Observed, str, list[str]]] = {
             "write settings small",
             f"write unit settings {UNIT}",
             f"systemctl enable {UNIT}",
+            f"systemctl daemon-reload for {UNIT}",
             f"systemctl start {UNIT}",
         ],
     ),
@@ -59,7 +61,7 @@ CASES: dict[str, tuple[Observed, str, list[str]]] = {
     "settings that systemd has not read": (
         replace(RUNNING, unit=replace(UP, stale=True)),
         "started",
-        [f"read unit settings {UNIT}"],
+        [f"systemctl daemon-reload for {UNIT}"],
     ),
     "stop": (RUNNING, "stopped", [f"systemctl stop {UNIT}"]),
     "start": (replace(RUNNING, booted=None, unit=DOWN), "started", [f"systemctl start {UNIT}"]),
@@ -127,13 +129,14 @@ REMOVALS: dict[str, tuple[Observed, Removal, list[str]]] = {
             f"systemctl disable {UNIT}",
             f"systemctl stop {UNIT}",
             f"remove unit settings {UNIT}",
+            f"systemctl daemon-reload for {UNIT}",
             "remove small/booted",
             "remove small/current",
             "remove small/data.img.partial",
             "remove small/small.sock",
             "remove settings small",
             f"remove package {NEW}",
-            "remember what is kept of small",
+            "record what is kept of small",
         ],
     ),
     "without data": (
@@ -141,6 +144,7 @@ REMOVALS: dict[str, tuple[Observed, Removal, list[str]]] = {
         Removal(),
         [
             f"systemctl disable {UNIT}",
+            f"systemctl daemon-reload for {UNIT}",
             "remove small/current",
             "remove state directory small",
             "remove settings small",
@@ -154,6 +158,7 @@ REMOVALS: dict[str, tuple[Observed, Removal, list[str]]] = {
         Removal("delete", ("data.img",)),
         [
             f"systemctl disable {UNIT}",
+            f"systemctl daemon-reload for {UNIT}",
             "delete volume data.img",
             "remove small/current",
             "remove state directory small",
@@ -171,9 +176,10 @@ REMOVALS: dict[str, tuple[Observed, Removal, list[str]]] = {
         [
             f"systemctl disable {UNIT}",
             f"remove unit settings {UNIT}",
+            f"systemctl daemon-reload for {UNIT}",
             "archive volume data.img",
             f"remove package {NEW}",
-            "remember what is kept of small",
+            "record what is kept of small",
         ],
     ),
     "of what is not there": (Observed("small"), Removal(), []),
@@ -226,7 +232,7 @@ def test_another_state_directory_is_refused(removes: bool) -> None:
 def test_who_changes_its_user_is_stopped_under_the_old_one() -> None:
     planned = changed(RUNNING, isolation="shared")
     actions = [step.action.name for step in planned.steps]
-    assert actions.index("STOP_FIRST") < actions.index("OWN_STATE") < actions.index("LINK_CURRENT")
+    assert actions.index("STOP") < actions.index("OWN_STATE") < actions.index("LINK_CURRENT")
     assert (actions[-1], planned.consequence) == ("START", "restart")
     with pytest.raises(DeclarationError, match="takes a restart") as refusal:
         changed(RUNNING, isolation="shared", restart_policy="never")
@@ -257,7 +263,11 @@ def test_volumes_are_kept_and_named() -> None:
 
 
 def test_what_is_no_longer_declared_can_be_stopped() -> None:
-    assert [str(step) for step in plan_stop(RUNNING).steps] == [f"systemctl disable {UNIT}", f"systemctl stop {UNIT}"]
+    assert [str(step) for step in plan_stop(RUNNING).steps] == [
+        f"systemctl disable {UNIT}",
+        f"systemctl stop {UNIT}",
+        f"systemctl daemon-reload for {UNIT}",
+    ]
     assert not plan_stop(replace(RUNNING, unit=Unit(), booted=None)).changed
 
 

@@ -9,14 +9,16 @@ import os
 from pathlib import Path
 
 import pytest
-from ansible_collections.microvm.fleet.plugins.module_utils._microvm.resources.vms.install import _create_directory
+from ansible_collections.microvm.fleet.plugins.module_utils._microvm.resources.vms.handlers_files import (
+    create_directory,
+)
 
 OWNER = (os.getuid(), os.getgid())
 
 
 def test_what_a_killed_run_left_is_replaced(tmp_path: Path) -> None:
     (tmp_path / "share.partial").mkdir(0o700)
-    _create_directory(str(tmp_path / "share"), OWNER, 0o775)
+    create_directory(str(tmp_path / "share"), OWNER, 0o775)
     assert (tmp_path / "share").stat().st_mode & 0o777 == 0o775
     assert not (tmp_path / "share.partial").exists()
 
@@ -25,14 +27,14 @@ def test_somebody_else_s_directory_is_not_taken(tmp_path: Path) -> None:
     (tmp_path / "share.partial").mkdir()
     (tmp_path / "share.partial" / "data").touch()
     with pytest.raises(OSError, match="not empty"):
-        _create_directory(str(tmp_path / "share"), OWNER, 0o775)
+        create_directory(str(tmp_path / "share"), OWNER, 0o775)
     assert (tmp_path / "share.partial" / "data").exists()
     assert not (tmp_path / "share").exists()
 
 
 def test_what_another_microvm_has_just_made_is_left_as_it_is(tmp_path: Path) -> None:
     (tmp_path / "share").mkdir(0o711)
-    _create_directory(str(tmp_path / "share"), OWNER, 0o775)
+    create_directory(str(tmp_path / "share"), OWNER, 0o775)
     assert (tmp_path / "share").stat().st_mode & 0o777 == 0o711
 
 
@@ -46,5 +48,5 @@ def test_no_link_is_followed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
 
     monkeypatch.setattr(os, "mkdir", replaced)
     with pytest.raises(OSError, match=r"Not a directory|symbolic link"):
-        _create_directory(str(tmp_path / "share"), OWNER, 0o777)
+        create_directory(str(tmp_path / "share"), OWNER, 0o777)
     assert victim.stat().st_mode & 0o777 == 0o700

@@ -1,0 +1,54 @@
+# Copyright (c) 2026 microvm.fleet contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Places: where everything of MicroVMs is on a host, and what the packages there say of themselves."""
+
+from __future__ import annotations
+
+import json
+import os
+from dataclasses import dataclass, field
+from typing import Optional, cast
+
+from ..declaration.names import SETTINGS_DIRECTORY, UNIT_DIRECTORY
+from ..declaration.types import PackagedVm
+from ..declaration.vms.options import PACKAGE_OPTIONS
+from ..runner.package import DECLARATION_FILE
+from ..runner.units import UnitSettings, unit_settings_of
+from ..schema.compaction import complete
+from .records import Records
+from .store import PackageStore
+
+
+@dataclass(frozen=True)
+class Places:
+    """Directories and stores of a host."""
+
+    state_directory: str
+    store: PackageStore = field(default_factory=PackageStore)
+    records: Records = field(default_factory=Records)
+
+    def state(self, name: str, *entry: str) -> str:
+        """Path of a MicroVM's state directory, or of something in it."""
+        return os.path.join(self.state_directory, name, *entry)
+
+    @staticmethod
+    def drop_in(template: str, name: str) -> str:
+        """Path of a MicroVM's own settings of one of its units."""
+        prefix, suffix = template.split("@")
+        return f"{UNIT_DIRECTORY}/{prefix}@{name}{suffix}.d/50-microvm-fleet.conf"
+
+    @staticmethod
+    def environment(name: str) -> str:
+        """Path of the settings that the scripts of a MicroVM's units read."""
+        return f"{SETTINGS_DIRECTORY}/{name}.env"
+
+    def unit_settings(self, package: str) -> UnitSettings:
+        """Return the drop-ins that an installed package brings along, by template unit."""
+        return unit_settings_of(lambda file: self.store.read(package, file))
+
+    def declaration(self, package: Optional[str]) -> Optional[PackagedVm]:
+        """Return the declaration that a package records; ``None`` for one that was not rendered by us."""
+        text = self.store.read(package, DECLARATION_FILE) if package else ""
+        return cast(PackagedVm, complete(PACKAGE_OPTIONS, json.loads(text))) if text else None

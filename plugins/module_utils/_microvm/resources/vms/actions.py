@@ -1,0 +1,177 @@
+# Copyright (c) 2026 microvm.fleet contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Actions on MicroVMs, and plans that are made of them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Iterable, Iterator, Mapping, Optional, Sequence, Tuple
+
+from ...declaration.accounts import SHARED, Account
+from ...declaration.names import unit_name
+from ...host.records import Record
+from ...runner.package import Package
+from ...schema.errors import DeclarationError
+from ...schema.options import RECREATE
+from ..steps import BaseAction, Cost, Phase, Step, in_order
+from .changes import Change
+from .state import Observed
+
+
+class Action(BaseAction):
+    """Action on a MicroVM: gifts are recorded first, guests stop before others start, removals come last."""
+
+    RECORD = "record"
+    MARK_BAD = "mark bad"
+    MARK_GOOD = "mark good"
+    CREATE_ACCOUNT = "create user", Phase.TOGETHER
+    INSTALL_PACKAGE = "install package"
+    DISABLE = "systemctl disable", Phase.TOGETHER
+    STOP = "systemctl stop", Phase.PARALLEL, Cost.RESTART
+    CREATE_STATE = "create state directory"
+    OWN_STATE = "give the state directory to"
+    CREATE_DIRECTORY = "create directory"
+    RECORD_FLAKE = "record the flake"
+    FORGET_FLAKE = "forget the flake of"
+    LINK_OLD = "link old"
+    LINK_CURRENT = "link current"
+    WRITE_ENVIRONMENT = "write settings"
+    WRITE_UNIT_SETTINGS = "write unit settings"
+    REMOVE_UNIT_SETTINGS = "remove unit settings"
+    # After the links: a fallback that is killed between the two is tried once more, not for ever.
+    MARK_FAILED = "mark bad, since it did not come up,"
+    ENABLE = "systemctl enable", Phase.TOGETHER
+    READ_UNIT_SETTINGS = "systemctl daemon-reload for", Phase.TOGETHER
+    CHANGE_LIVE = "change live", Phase.PARALLEL, Cost.LIVE
+    START = "systemctl start", Phase.PARALLEL
+    RESTART = "systemctl restart", Phase.PARALLEL, Cost.RESTART
+    ARCHIVE_VOLUME = "archive volume"
+    DELETE_VOLUME = "delete volume"
+    REMOVE_ENTRY = "remove"
+    REMOVE_STATE = "remove state directory"
+    REMOVE_DIRECTORY = "remove directory"
+    REMOVE_ENVIRONMENT = "remove settings"
+    REMOVE_PACKAGE = "remove package"
+    REMOVE_ACCOUNT = "remove user"
+    KEEP_RECORD = "record what is kept of"
+    FORGET = "forget"
+
+
+Steps = Tuple[Step[Action], ...]
+
+
+@dataclass(frozen=True)
+class Plan:
+    """All that changes for one MicroVM, and what will be when it is done."""
+
+    name: str
+    steps: Steps
+    package: Optional[str]
+    """Name of the package that ``current`` will lead to."""
+    previous: Optional[str]
+    """Name of the package that ``current`` leads to before."""
+    restart_pending: bool = False
+    """Whether the MicroVM will still run an older package than ``current``."""
+    record: Optional[Record] = None
+    """The record as it will be."""
+    kept: Tuple[str, ...] = ()
+    """Entries that a removal leaves in the state directory: volumes and all that is not ours."""
+    changes: Tuple[Change, ...] = ()
+    """Differences between the declaration that runs, or was installed, and the wanted one."""
+    refused: Optional[str] = None
+    """The wanted package, where it was marked bad and is not installed again."""
+    drop_ins: Mapping[str, str] = field(default_factory=dict)
+    """The drop-ins of the units as they will be, by template."""
+    environment: str = ""
+    """The settings that the units' scripts will read."""
+    content: Optional[Package] = None
+    """The package to install."""
+    account: Account = SHARED
+    """The account that runs the MicroVM."""
+    volumes: Tuple[str, ...] = ()
+    """Images that follow the state directory to another account."""
+    balloon: int = 0
+    """MiB that the balloon will take."""
+    flake: str = ""
+    """The flake that the MicroVM was built from."""
+
+    @property
+    def changed(self) -> bool:
+        """Whether there is anything to do."""
+        return bool(self.steps)
+
+    @property
+    def generation(self) -> Optional[int]:
+        """Number of the generation that will be current; ``None`` where it has none."""
+        generation = self.record.generation(self.package) if self.record and self.package else None
+        return generation.number if generation else None
+
+    def has(self, *actions: Action) -> bool:
+        """Whether one of the actions is planned."""
+        return any(step.action in actions for step in self.steps)
+
+    @property
+    def consequence(self) -> str:
+        """What the guest notices, for a diff."""
+        if self.has(Action.RESTART, Action.STOP):
+            return "restart" if self.has(Action.RESTART, Action.START) else "stop"
+        if self.has(Action.START):
+            return "start"
+        if self.restart_pending:
+            return "restart pending"
+        return "live" if self.has(Action.CHANGE_LIVE) else "nothing"
+
+    @property
+    def recreate(self) -> Tuple[str, ...]:
+        """Options that only what is made anew will have."""
+        return tuple(change.path for change in self.changes if change.cost == RECREATE)
+
+
+def ordered(steps: Iterable[Step[Action]]) -> Steps:
+    """Return the steps of a plan in their order."""
+    return in_order(steps)
+
+
+def refuse_elsewhere(observed: Observed, path: str) -> None:
+    """Raises DeclarationError for a MicroVM that is known to be in another state directory."""
+    record = observed.record
+    if record is not None and record.state_directory not in ("", observed.state_directory):
+        raise DeclarationError(
+            f"{path}.name" if path else "name",
+            f"{observed.name!r} is in {record.state_directory} on this host, not in {observed.state_directory}; "
+            f"set `state_dir: {record.state_directory}`, or remove it there first",
+        )
+
+
+def link_steps(observed: Observed, package: str) -> Iterator[Step[Action]]:
+    """Yield the steps after which ``current`` leads to a package."""
+    if observed.current != package:
+        if observed.current is not None:
+            yield Step(Action.LINK_OLD, observed.current)
+        yield Step(Action.LINK_CURRENT, package)
+
+
+def unit_steps(observed: Observed, drop_ins: Mapping[str, str], is_reloaded: bool = False) -> Iterator[Step[Action]]:
+    """Yield the steps after which systemd knows these drop-ins of a MicroVM's units.
+
+    ``is_reloaded`` tells that systemd has to read its files for another reason too.
+    """
+    differing = [
+        template
+        for template in sorted({*drop_ins, *observed.drop_ins})
+        if drop_ins.get(template) != observed.drop_ins.get(template)
+    ]
+    for template in differing:
+        action = Action.WRITE_UNIT_SETTINGS if template in drop_ins else Action.REMOVE_UNIT_SETTINGS
+        yield Step(action, template.replace("@", f"@{observed.name}"))
+    # A run may have been killed before it could reload systemd.
+    if differing or is_reloaded or observed.unit.stale:
+        yield Step(Action.READ_UNIT_SETTINGS, unit_name(observed.name))
+
+
+def unused_packages(observed: Observed, kept: Iterable[str]) -> Sequence[Step[Action]]:
+    """Return the steps that remove all packages of a MicroVM but some."""
+    names = set(kept)
+    return [Step(Action.REMOVE_PACKAGE, package) for package in observed.packages if package not in names]

@@ -1,0 +1,156 @@
+# Copyright (c) 2026 microvm.fleet contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Carry out the steps of MicroVMs' plans: the table from action to handler, and what runs or stops guests."""
+
+from __future__ import annotations
+
+import os
+from typing import Callable, Dict, List, Sequence, Tuple
+
+from ...declaration.accounts import SHARED, account
+from ...declaration.names import BOOTED_LINK, CURRENT_LINK, FLAKE_FILE, OLD_LINK, unit_names
+from ...host import accounts, files, readiness, systemd
+from ...host.commands import HostError, run
+from ...host.places import Places
+from ..executor import GroupHandler, Handler, Handlers, execute
+from . import handlers_files
+from .actions import Action
+from .handlers_job import Job
+from .observe import installed_generations, observe_name
+from .plan_rollback import plan_fallback
+
+BALLOON_SCRIPT = f"{BOOTED_LINK}/bin/microvm-balloon"
+
+Pairs = Sequence[Tuple[Job, str]]
+"""Jobs, and the targets of their steps."""
+
+
+def _start(job: Job, unit: str) -> None:
+    _begin(job, lambda: systemd.start(unit, job.is_waited_for))
+
+
+def _restart(job: Job, unit: str) -> None:
+    _begin(job, lambda: systemd.restart(unit, job.is_waited_for))
+
+
+def _begin(job: Job, begin: Callable[[], None]) -> None:
+    """Start a guest and wait until it is up. Where it does not come up, start the package before again."""
+    try:
+        begin()
+        if job.readiness is not None and not job.settles_later:
+            job.ready_after = readiness.wait(job.readiness)
+    except readiness.Abandoned:
+        # It says nothing of the package.
+        raise
+    except HostError as error:
+        if job.falls_back and _fall_back(job):
+            raise HostError(f"{error}; the package before runs again") from error
+        raise
+
+
+def _fall_back(job: Job) -> bool:
+    """Start the package before again. Returns whether that has come up."""
+    observed = observe_name(job.places, job.name, job.plan.account)
+    plan = plan_fallback(observed, job.plan, installed_generations(job.places, job.plan.record))
+    if plan is None:
+        return False
+    outcome = execute([Job(plan, job.places, job.readiness)], HANDLERS)[job.name]
+    job.fallback = tuple(outcome.done) if outcome.error is None else ()
+    return outcome.error is None
+
+
+def _stop(job: Job, unit: str) -> None:
+    """Stop with the helpers: what they have made, and the links that they still need, may be taken away next."""
+    if not job.is_waited_for:
+        systemd.stop([unit], wait=False)
+        return
+    systemd.stop(unit_names(job.name))
+    if job.plan.record is not None:
+        # Of a host that lost its power. What is not ours makes and clears its links itself.
+        files.remove(job.places.state(job.name, BOOTED_LINK))
+
+
+def _change_live(job: Job, _options: str) -> None:
+    """Set the balloon's size; then what runs is what the new package says."""
+    if job.plan.package is not None:
+        set_balloon(job.name, str(job.plan.balloon), job.places)
+        handlers_files.link(job, BOOTED_LINK, job.plan.package)
+
+
+def set_balloon(name: str, size: str, places: Places) -> str:
+    """Set the balloon's size in MiB. Returns the output of the package's script. Raises HostError.
+
+    As the MicroVM's user: where its socket is, that one could have put a link to another's.
+    """
+    declaration = places.declaration(files.link_target(places.state(name, BOOTED_LINK)))
+    owner = account(declaration) if declaration else SHARED
+    identity = [f"--reuid={owner.user}", f"--regid={owner.group}", "--clear-groups"]
+    return run(["setpriv", *identity, places.state(name, BALLOON_SCRIPT), size], directory=places.state(name))
+
+
+def _install(job: Job, _package: str) -> None:
+    if job.plan.content is not None:
+        job.places.store.install(job.plan.content)
+
+
+def _write_record(job: Job, _target: str) -> None:
+    if job.plan.record is not None:
+        job.places.records.write(job.plan.record)
+
+
+def _record_flake(job: Job, flake: str) -> None:
+    files.replace_file(job.places.state(job.name, FLAKE_FILE), flake.encode())
+
+
+def _create_accounts(pairs: Pairs) -> None:
+    accounts.create({user: job.places.state(job.name) for job, user in pairs})
+
+
+def _units(pairs: Pairs) -> List[str]:
+    return [unit for _job, unit in pairs]
+
+
+_SINGLE: Dict[Action, Handler[Job]] = {
+    Action.RECORD: _write_record,
+    Action.MARK_BAD: _write_record,
+    Action.MARK_GOOD: _write_record,
+    Action.INSTALL_PACKAGE: _install,
+    Action.STOP: _stop,
+    Action.CREATE_STATE: handlers_files.create_state,
+    Action.OWN_STATE: handlers_files.own_state,
+    Action.CREATE_DIRECTORY: handlers_files.create_external_directory,
+    Action.RECORD_FLAKE: _record_flake,
+    Action.FORGET_FLAKE: lambda job, name: files.remove(job.places.state(name, FLAKE_FILE)),
+    Action.LINK_OLD: lambda job, package: handlers_files.link(job, OLD_LINK, package),
+    Action.LINK_CURRENT: lambda job, package: handlers_files.link(job, CURRENT_LINK, package),
+    Action.WRITE_ENVIRONMENT: lambda job, name: handlers_files.write(
+        job.places.environment(name), job.plan.environment
+    ),
+    Action.WRITE_UNIT_SETTINGS: handlers_files.write_unit_settings,
+    Action.REMOVE_UNIT_SETTINGS: handlers_files.remove_unit_settings,
+    Action.MARK_FAILED: _write_record,
+    Action.CHANGE_LIVE: _change_live,
+    Action.START: _start,
+    Action.RESTART: _restart,
+    Action.ARCHIVE_VOLUME: handlers_files.archive_volume,
+    Action.DELETE_VOLUME: handlers_files.delete_volume,
+    Action.KEEP_RECORD: _write_record,
+    Action.REMOVE_ENTRY: lambda job, entry: files.remove(job.places.state(entry)),
+    Action.REMOVE_STATE: lambda job, name: os.rmdir(job.places.state(name)),
+    Action.REMOVE_DIRECTORY: handlers_files.remove_empty_directory,
+    Action.REMOVE_ENVIRONMENT: lambda job, name: files.remove(job.places.environment(name)),
+    Action.REMOVE_PACKAGE: lambda job, package: job.places.store.remove(package),
+    Action.REMOVE_ACCOUNT: lambda _job, user: accounts.remove(user),
+    Action.FORGET: lambda job, name: job.places.records.remove(name),
+}
+
+_TOGETHER: Dict[Action, GroupHandler[Job]] = {
+    Action.CREATE_ACCOUNT: _create_accounts,
+    Action.DISABLE: lambda pairs: systemd.enable(_units(pairs), False),
+    Action.ENABLE: lambda pairs: systemd.enable(_units(pairs), True),
+    Action.READ_UNIT_SETTINGS: lambda _pairs: systemd.daemon_reload(),
+}
+
+HANDLERS: Handlers[Job, Action] = Handlers(Action, _SINGLE, _TOGETHER)

@@ -1,0 +1,138 @@
+# Copyright (c) 2026 microvm.fleet contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Look at the MicroVMs of a host: one listing of the store, one question to systemd, a look at each state directory."""
+
+from __future__ import annotations
+
+import os
+import stat
+from typing import Dict, Iterable, List, Mapping, Optional, Sequence, Tuple
+
+from ...declaration.accounts import SHARED, Account, account
+from ...declaration.names import BOOTED_LINK, CURRENT_LINK, FLAKE_FILE, OLD_LINK, unit_name
+from ...declaration.types import PackagedVm
+from ...host import accounts, files, systemd
+from ...host.places import Places
+from ...host.records import Record
+from ...host.store import PackageStore
+from ...runner.package import COMMAND_LINE_FILE
+from ...runner.units import UNIT_TEMPLATES, external_directories
+from .state import LINKS, Installed, Observed, Wanted
+
+
+def observe(places: Places, wanted: Sequence[Wanted]) -> Dict[str, Observed]:
+    """Return the MicroVMs of a run by name."""
+    directories = {one.name: external_directories(one.declaration) if one.package else () for one in wanted}
+    return observe_names(places, directories, {one.name: one.account for one in wanted})
+
+
+def observe_name(places: Places, name: str, owner: Account = SHARED) -> Observed:
+    """Return one MicroVM; ``owner`` is the account that is to run it."""
+    return observe_names(places, {name: ()}, {name: owner})[name]
+
+
+def observe_names(
+    places: Places, directories: Mapping[str, Sequence[str]], users: Mapping[str, Account]
+) -> Dict[str, Observed]:
+    """Return MicroVMs by name.
+
+    ``directories`` are those outside of the state directory that are looked for, of each; ``users`` the accounts that
+    are to run them.
+    """
+    packages = places.store.contents()
+    units = systemd.show([unit_name(name) for name in directories])
+    return {
+        name: _observe(places, name, paths, users.get(name, SHARED), packages.get(name, []), units[unit_name(name)])
+        for name, paths in directories.items()
+    }
+
+
+def _observe(
+    places: Places, name: str, directories: Iterable[str], owner: Account, packages: List[str], unit: systemd.Unit
+) -> Observed:
+    directory = places.state(name)
+    entries, sockets = _entries(directory)
+    targets = {link: files.link_target(places.state(name, link)) if link in entries else None for link in LINKS}
+    record = places.records.read(name)
+    ours = {link: _package(places.store, target, record) for link, target in targets.items()}
+    current, booted = ours[CURRENT_LINK], ours[BOOTED_LINK]
+    declared = places.declaration(current)
+    drop_ins = {template: files.read_text(places.drop_in(template, name)) for template in UNIT_TEMPLATES}
+    return Observed(
+        name=name,
+        entries=tuple(sorted(entries)),
+        sockets=tuple(sorted(sockets)),
+        exists=os.path.isdir(directory),
+        group=files.group(directory),
+        current=current,
+        booted=booted,
+        old=ours[OLD_LINK],
+        foreign=None if current else targets[CURRENT_LINK],
+        packages=tuple(packages),
+        record=record,
+        drop_ins={template: content for template, content in drop_ins.items() if content is not None},
+        environment=files.read_text(places.environment(name)),
+        flake=read_flake(name, places),
+        declared=declared,
+        booted_declared=declared if booted in (None, current) else places.declaration(booted),
+        booted_command_line=places.store.read(booted, COMMAND_LINE_FILE) if booted else "",
+        volumes=tuple(one for one in record.volumes if os.path.exists(places.state(name, one))) if record else (),
+        full_directories=tuple(path for path in record.directories if files.has_entries(path)) if record else (),
+        state_directory=places.state_directory,
+        missing_directories=tuple(path for path in directories if not os.path.isdir(path)),
+        has_account=not owner.is_own or accounts.exists(owner.user),
+        unit=unit,
+    )
+
+
+def _package(store: PackageStore, target: Optional[str], record: Optional[Record]) -> Optional[str]:
+    """Return the package that a link leads to: one of the store, or an external one that a record names."""
+    if target is None:
+        return None
+    is_recorded = record is not None and record.generation(target) is not None
+    return store.owns(target) or (target if is_recorded else None)
+
+
+def _entries(directory: str) -> Tuple[List[str], List[str]]:
+    """Return the names in a directory, and which of them are sockets."""
+    try:
+        entries = list(os.scandir(directory))
+    except (FileNotFoundError, NotADirectoryError):
+        return [], []
+    sockets = [entry.name for entry in entries if stat.S_ISSOCK(entry.stat(follow_symlinks=False).st_mode)]
+    return [entry.name for entry in entries], sockets
+
+
+def installed(places: Places, package: str) -> Installed:
+    """Look at a package that is there."""
+    declaration = places.declaration(package)
+    owner = account(declaration) if declaration else SHARED
+    return Installed(package, owner, places.unit_settings(package))
+
+
+def installed_generations(places: Places, record: Optional[Record]) -> Dict[str, Installed]:
+    """Return the packages of a record's generations that are there, by name."""
+    packages = {generation.package for generation in record.generations} if record else set()
+    return {one: installed(places, one) for one in packages if os.path.isdir(places.store.path(one))}
+
+
+def recorded_beside(places: Places, names: Sequence[str]) -> List[PackagedVm]:
+    """Return the declarations of the MicroVMs on the host that are none of ``names``, as their packages record them."""
+    others = (name for name in places.store.contents() if name not in names)
+    targets = (files.link_target(places.state(name, CURRENT_LINK)) for name in others)
+    declarations = (places.declaration(places.store.owns(target)) for target in targets if target)
+    return [declaration for declaration in declarations if declaration is not None]
+
+
+def read_flake(name: str, places: Places) -> Optional[str]:
+    """Return the flake that a MicroVM was built from; ``None`` where root has not written it, since others can."""
+    path = places.state(name, FLAKE_FILE)
+    try:
+        status = os.lstat(path)
+    except OSError:
+        return None
+    if not stat.S_ISREG(status.st_mode) or status.st_uid not in (0, os.geteuid()):
+        return None
+    return (files.read_text(path) or "").strip() or None

@@ -1,0 +1,110 @@
+# Copyright (c) 2026 microvm.fleet contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Plan that a MicroVM runs an external package: one that Nix built, that `microvm render` wrote, or that was made by
+hand. Pure."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Iterator, Optional, Tuple
+
+from ...host.commands import HostError
+from ...host.records import Record
+from ...runner.package import Package
+from ..steps import Step
+from . import settings
+from .actions import Action, Plan, link_steps, ordered, unit_steps, unused_packages
+from .state import Installed, Observed
+
+
+@dataclass(frozen=True)
+class External:
+    """An external package, and the MicroVM that is to run it."""
+
+    name: str
+    installed: Installed
+    """The package by its name in our store, or by the path of one that stays where it is."""
+    content: Optional[Package] = None
+    """The files that are copied into our store."""
+    flake: str = ""
+    """The flake that it was built from; empty for any other origin."""
+
+    @property
+    def package(self) -> str:
+        """Name or path of the package."""
+        return self.installed.package
+
+
+def plan_adoption(observed: Observed, external: External, keep_generations: int) -> Plan:
+    """Plan that ``current`` leads to the package; it is not started. Raises HostError for what cannot be."""
+    _refuse(observed, external)
+    record, kept = _record(observed, external, keep_generations)
+    drop_ins = settings.drop_ins(external.installed.drop_ins, record.unit_settings)
+    steps = [
+        *_provide(observed, external, record),
+        *link_steps(observed, external.package),
+        *unit_steps(observed, drop_ins),
+        *unused_packages(observed, kept),
+    ]
+    return Plan(
+        name=observed.name,
+        steps=ordered(steps),
+        package=external.package,
+        previous=observed.current,
+        restart_pending=observed.unit.running and observed.booted != external.package,
+        record=record,
+        drop_ins=drop_ins,
+        content=external.content,
+        account=external.installed.account,
+        flake=external.flake,
+    )
+
+
+def _refuse(observed: Observed, external: External) -> None:
+    place, record, account = f"{observed.state_directory}/{observed.name}", observed.record, external.installed.account
+    if observed.foreign is not None:
+        raise HostError(f"{place} is another's MicroVM (current -> {observed.foreign}); choose another name")
+    if record is not None and record.state_directory != observed.state_directory:
+        directory = record.state_directory
+        raise HostError(f"{observed.name} is in {directory}; give --state-dir {directory}, or remove it there first")
+    if record is not None and record.is_bad(external.package) and observed.current != external.package:
+        generation = record.generation(external.package)
+        raise HostError(
+            f"{observed.name}: this package is marked bad; if it is not, mark it good first: "
+            f"microvm generations {observed.name} --good {generation.number if generation else ''}"
+        )
+    if observed.exists and observed.group != account.group:
+        raise HostError(
+            f"{place} is there, of the group {observed.group}, while the package runs as {account.user}; remove the "
+            "MicroVM first, or take a package of the same isolation"
+        )
+
+
+def _provide(observed: Observed, external: External, record: Record) -> Iterator[Step[Action]]:
+    if record != observed.record:
+        yield Step(Action.RECORD, observed.name)
+    if not observed.has_account:
+        yield Step(Action.CREATE_ACCOUNT, external.installed.account.user)
+    if external.content is not None and external.package not in observed.packages:
+        yield Step(Action.INSTALL_PACKAGE, external.package)
+    if not observed.exists:
+        yield Step(Action.CREATE_STATE, observed.name)
+    # Before the links: who sees these knows where the package is from.
+    if external.flake and external.flake != observed.flake:
+        yield Step(Action.RECORD_FLAKE, external.flake)
+    elif observed.flake and not external.flake:
+        yield Step(Action.FORGET_FLAKE, observed.name)
+
+
+def _record(observed: Observed, external: External, keep_generations: int) -> Tuple[Record, Tuple[str, ...]]:
+    """Return the record as it will be, and the packages that stay."""
+    record = observed.record or Record(observed.name, observed.state_directory)
+    # An account that was there before is somebody else's to remove.
+    record = replace(record, user=record.user if observed.has_account else external.installed.account.user)
+    if observed.current != external.package or record.generation(external.package) is None:
+        record = record.with_generation(external.package)
+    used = (external.package, observed.current, observed.booted, observed.old)
+    kept = record.kept(keep_generations, [package for package in used if package])
+    return record.only(kept), tuple(kept)

@@ -1,0 +1,38 @@
+# Copyright (c) 2026 microvm.fleet contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Plan the start, stop and restart of a MicroVM that is on the host, without its declaration. Pure."""
+
+from __future__ import annotations
+
+from typing import List
+
+from ...declaration.names import unit_name
+from ..steps import Step
+from .actions import Action, Plan, ordered
+from .state import Observed
+
+
+def plan_start(observed: Observed) -> Plan:
+    """Plan that it runs."""
+    return _plan(observed, [] if observed.unit.running else [Action.START])
+
+
+def plan_restart(observed: Observed) -> Plan:
+    """Plan that it runs its current package from now on."""
+    return _plan(observed, [Action.RESTART])
+
+
+def plan_end(observed: Observed) -> Plan:
+    """Plan that it runs no more; it still starts with the host."""
+    unit = unit_name(observed.name)
+    return Plan(observed.name, (Step(Action.STOP, unit),), observed.current, observed.current, record=observed.record)
+
+
+def _plan(observed: Observed, actions: List[Action]) -> Plan:
+    # A run may have been killed before it could reload systemd.
+    is_stale = observed.unit.stale and actions
+    steps = [Step(action, unit_name(observed.name)) for action in actions]
+    steps += [Step(Action.READ_UNIT_SETTINGS, unit_name(observed.name))] if is_stale else []
+    return Plan(observed.name, ordered(steps), observed.current, observed.current, record=observed.record)
