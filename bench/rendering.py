@@ -11,7 +11,7 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "plugins" / "module_utils"))
 
-from _microvm.declaration.names import HYPERVISORS
+from _microvm.declaration.names import HYPERVISORS, IMAGE_STORE
 from _microvm.declaration.vms.parse import parse_vms
 from _microvm.hypervisors.facts import HostFacts
 from _microvm.runner.render import render
@@ -25,7 +25,7 @@ def declaration(index: int) -> dict[str, Any]:
     return {
         "name": f"vm{index}",
         "hypervisor": ON_LINUX[index % len(ON_LINUX)],
-        "image": "/var/lib/microvm-fleet/images/base",
+        "image": f"{IMAGE_STORE}/base",
         "vcpu": 2,
         "mem": "1G",
         "interfaces": [{"bridge": "br0"}],

@@ -17,6 +17,10 @@ from rendering import rendering
 from scale import scale
 
 ROOT = Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(ROOT / "plugins" / "module_utils"))
+
+from _microvm.declaration.names import CURRENT_LINK, STATE_DIRECTORY, unit_name
+
 STATE = Path("/run/microvm-fleet-demo")
 REPETITIONS = 3
 ENVIRONMENT = {
@@ -48,7 +52,7 @@ def on_host(*command: str) -> str:
 
 def guest_start() -> float:
     """Seconds from a restart of one MicroVM to its SSH server's greeting, while the host's other one idles."""
-    on_host("systemctl", "restart", "microvm@data1.service")
+    on_host("systemctl", "restart", unit_name("data1"))
     begin = time.monotonic()
     on_host(
         "sh", "-c", "'until timeout 2 bash -c \"head -c 4 < /dev/tcp/10.66.1.12/22\" | grep -q SSH; do sleep 0.1; done'"
@@ -58,7 +62,7 @@ def guest_start() -> float:
 
 def sizes() -> dict[str, int]:
     """Bytes of the image that the MicroVM uses."""
-    link = on_host("readlink", "-e", "/var/lib/microvms/data1/current").strip()
+    link = on_host("readlink", "-e", f"{STATE_DIRECTORY}/data1/{CURRENT_LINK}").strip()
     command_line = on_host("cat", f"{link}/share/microvm/command-line")
     directory = re.search(r"-kernel (\S+)/kernel", command_line)
     if directory is None:

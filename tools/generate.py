@@ -1,8 +1,8 @@
 # Copyright (c) 2026 microvm.fleet contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Writes what repeats the tables and the parser: documentation fragments of modules, argument specs of roles, pages,
-the JSON Schema, man page and completion of the command, shell scripts as Python strings, and the script of hosts that
-has the functions of packages.
+"""Writes what repeats the tables, the parser and the scripts: documentation fragments of modules, argument specs and
+defaults of roles, types, pages, the JSON Schema, man page and completion of the command, shell scripts as Python
+strings, and the script of hosts that has the functions of packages.
 
 ``python tools/generate.py`` writes, ``python tools/generate.py --check`` only says what is out of date.
 """
@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import Any
 
 import yaml
 
@@ -33,10 +32,12 @@ from _microvm.modules.options import (
 from _microvm.schema.options import Option, Options, documentation
 from generating import command, pages
 from generating.host_script import microvm_package
+from generating.roles import role_files
 from generating.schema import schema
 from generating.sources import sources
 from generating.support import with_support
 from generating.types import Table, types
+from generating.yaml_text import to_yaml
 
 LICENCE = """\
 # Copyright (c) 2026 microvm.fleet contributors
@@ -70,35 +71,9 @@ TYPES = (
 """Tables of which parsed values are typed."""
 
 
-class _Dumper(yaml.SafeDumper):
-    """Indents lists below their key, as yamllint and ansible-lint ask."""
-
-    def increase_indent(self, flow: bool = False, indentless: bool = False) -> None:
-        super().increase_indent(flow, False)
-
-
-def to_yaml(data: Any) -> str:
-    """Block style, in the order of the tables."""
-    return str(yaml.dump(data, Dumper=_Dumper, sort_keys=False, width=110, allow_unicode=True))
-
-
 def fragment(subject: str, options: Options) -> str:
     """A file for ``plugins/doc_fragments``."""
     return FRAGMENT.format(subject=subject, options=to_yaml({"options": documentation(options)}))
-
-
-def for_roles(specification: Any) -> Any:
-    """Roles nest by ``options`` where modules' documentation says ``suboptions``."""
-    if isinstance(specification, dict):
-        return {"options" if key == "suboptions" else key: for_roles(value) for key, value in specification.items()}
-    return [for_roles(value) for value in specification] if isinstance(specification, list) else specification
-
-
-def role_specification(path: Path, variable: Option) -> str:
-    """A role's ``argument_specs.yml`` with the table's variable; its other variables stay as they are written there."""
-    specification = yaml.safe_load(path.read_text())
-    specification["argument_specs"]["main"]["options"] |= for_roles(documentation((variable,)))
-    return HEADER + "---\n" + to_yaml(specification)
 
 
 def generated() -> dict[Path, str]:
@@ -110,7 +85,7 @@ def generated() -> dict[Path, str]:
         "microvm_networks", "list", "The bridges of the host.", elements="dict", suboptions=NETWORK_OPTIONS
     )
     fragments, roles = ROOT / "plugins" / "doc_fragments", ROOT / "roles"
-    role_files = {"vms": vms, "images": images, "network": networks}
+    tables: dict[str, Options] = {"host": (), "vms": (vms,), "images": (images,), "network": (networks,)}
     docs = ROOT / "docs"
     code = ROOT / "plugins" / "module_utils" / "_microvm"
     package_scripts, image_scripts = code / "runner" / "scripts", code / "resources" / "images" / "scripts"
@@ -132,10 +107,11 @@ def generated() -> dict[Path, str]:
         fragments / "network.py": fragment("the networks of a host", NETWORK_MODULE_OPTIONS),
         fragments / "info.py": fragment("what is known of MicroVMs", INFO_MODULE_OPTIONS),
         fragments / "image.py": fragment("a guest image", IMAGE_MODULE_OPTIONS),
-    } | {
-        path: role_specification(path, variable)
-        for role, variable in role_files.items()
-        for path in (roles / role / "meta" / "argument_specs.yml",)
+        **{
+            path: text
+            for role, variables in tables.items()
+            for path, text in role_files(roles / role, HEADER, variables).items()
+        },
     }
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import argparse
 from typing import TYPE_CHECKING
 
-from ..declaration.names import HYPERVISORS, STATE_DIRECTORY
+from ..declaration.names import ARCHIVE_DIRECTORY, HYPERVISORS, STATE_DIRECTORY
 from ..schema import checks
 from .platforms import PLATFORMS, own_platform
 
@@ -266,8 +266,7 @@ def _clear(commands: Commands) -> None:
         "--volumes",
         choices=("keep", "archive", "delete"),
         default="keep",
-        help="keep them where they are, move them to /var/lib/microvm-fleet/archive, or delete them "
-        "(default: %(default)s)",
+        help=f"keep them where they are, move them to {ARCHIVE_DIRECTORY}, or delete them (default: %(default)s)",
     )
     one.add_argument("--confirm", metavar="IMAGE", action="append", help="a volume that may be deleted; once for each")
     one.add_argument("-y", "--yes", action="store_true", help="do not ask")

@@ -29,6 +29,9 @@ PACKAGE_STORE = FLEET_DIRECTORY + "/packages"
 IMAGE_STORE = FLEET_DIRECTORY + "/images"
 """Guest images, one directory for each, named by digest."""
 
+IMAGE_CACHE = "/var/cache/microvm-fleet"
+"""Images and packages of the distribution that a build host keeps."""
+
 HYPERVISORS = ("qemu", "cloud-hypervisor", "firecracker", "crosvm", "kvmtool", "stratovirt", "alioth", "vfkit")
 """microvm.nix's names of them."""
 
@@ -105,11 +108,14 @@ def unit_name(name: str) -> str:
     return f"microvm@{name}.service"
 
 
+VIRTIOFSD = "microvm-virtiofsd"
+"""Template unit that serves a MicroVM's virtiofs shares."""
+
 HELPERS = (
     "microvm-tap-interfaces",
     "microvm-macvtap-interfaces",
     "microvm-pci-devices",
-    "microvm-virtiofsd",
+    VIRTIOFSD,
     "microvm-set-booted",
     "microvm-turn",
 )

@@ -14,7 +14,7 @@ import posixpath
 from typing import Callable, Dict, List, Sequence, Tuple
 
 from ..declaration.accounts import account
-from ..declaration.names import GROUP, unit_name
+from ..declaration.names import GROUP, VIRTIOFSD, unit_name
 from ..declaration.types import Share
 from ..declaration.vms.parse import Declaration
 from ..hypervisors.capabilities import CAPABILITIES
@@ -22,7 +22,7 @@ from ..hypervisors.facts import HostFacts
 
 UNIT_FILES = "share/microvm/systemd"
 
-VIRTIOFSD_TEMPLATE = "microvm-virtiofsd@.service"
+VIRTIOFSD_TEMPLATE = f"{VIRTIOFSD}@.service"
 
 _HOMES = ("/home", "/root", "/run/user")
 

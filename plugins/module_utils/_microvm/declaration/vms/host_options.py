@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from ...schema import checks
 from ...schema.options import LIVE, Option, Options
+from ..names import ARCHIVE_DIRECTORY
 
 _READY: Options = (
     Option(
@@ -82,7 +83,7 @@ _ON_ABSENT: Options = (
         "str",
         (
             "What happens to the volumes that were created for the MicroVM when its O(ignore:state) is V(absent).",
-            "V(keep) leaves them where they are. V(archive) moves them to C(/var/lib/microvm-fleet/archive). "
+            f"V(keep) leaves them where they are. V(archive) moves them to C({ARCHIVE_DIRECTORY}). "
             "V(delete) needs each of them named in O(ignore:on_absent.confirm).",
         ),
         default="keep",

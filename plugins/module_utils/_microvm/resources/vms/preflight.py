@@ -12,7 +12,7 @@ import stat
 from typing import Callable, Iterator, List, Mapping, Sequence, Tuple
 
 from ...declaration.accounts import Account, account
-from ...declaration.names import UNIT_DIRECTORY, USER
+from ...declaration.names import UNIT_DIRECTORY, USER, unit_name
 from ...declaration.types import Interface
 from ...declaration.vms.parse import Declaration
 from ...host import accounts, files, systemd
@@ -76,7 +76,7 @@ def check_installed(placed: Placed, programs: Mapping[str, Sequence[str]]) -> No
 
     Raises HostError or DeclarationError.
     """
-    if not os.path.exists(f"{UNIT_DIRECTORY}/microvm@.service") or not accounts.exists(USER):
+    if not os.path.exists(f"{UNIT_DIRECTORY}/{unit_name('')}") or not accounts.exists(USER):
         raise HostError("this host is not set up for MicroVMs; run the role microvm.fleet.host on it first")
     check_interfaces(placed)
     check_volumes(placed)

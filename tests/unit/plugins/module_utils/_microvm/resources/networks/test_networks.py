@@ -9,6 +9,7 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
+from ansible_collections.microvm.fleet.plugins.module_utils._microvm.declaration.names import NETWORK_UNIT
 from ansible_collections.microvm.fleet.plugins.module_utils._microvm.declaration.networks.parse import parse_networks
 from ansible_collections.microvm.fleet.plugins.module_utils._microvm.host.systemd import Unit
 from ansible_collections.microvm.fleet.plugins.module_utils._microvm.resources.networks.configuration import (
@@ -203,7 +204,7 @@ def test_a_run_that_is_killed_at_any_step_is_completed_by_the_next(before: str, 
     [
         ({"links": {}}, "read configuration of systemd-networkd.service"),
         ({"links": {"microvm0": Link(True)}}, "configure bridge microvm0"),
-        ({"rules": None}, "load rules of microvm-fleet-network.service"),
+        ({"rules": None}, f"load rules of {NETWORK_UNIT}"),
         ({"forwarding": False}, "apply /etc/sysctl.d/50-microvm-fleet.conf"),
     ],
 )
