@@ -11,13 +11,14 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "plugins" / "module_utils"))
 
-from _microvm.declaration.names import HYPERVISORS, IMAGE_STORE
+from _microvm.declaration.names import IMAGE_STORE
 from _microvm.declaration.vms.parse import parse_vms
 from _microvm.hypervisors.facts import HostFacts
+from _microvm.hypervisors.profiles import PROFILES
 from _microvm.runner.render import render
 
 COUNT = 1000
-ON_LINUX = [name for name in HYPERVISORS if name != "vfkit"]
+ON_LINUX = [name for name in PROFILES if name != "vfkit"]
 
 
 def declaration(index: int) -> dict[str, Any]:

@@ -18,6 +18,11 @@ ROOT = Path(__file__).resolve().parent.parent
 # The collection's code, without Ansible and without an ansible_collections tree around it.
 sys.path.insert(0, str(ROOT / "plugins" / "module_utils"))
 
+from generating.registries import LICENCE, registries, write
+
+if __name__ == "__main__" and "--check" not in sys.argv:
+    write(ROOT)
+
 from _microvm.declaration.images.options import IMAGE_OPTIONS
 from _microvm.declaration.networks.options import NETWORK_OPTIONS
 from _microvm.declaration.vms.host_options import HOST_OPTIONS
@@ -38,12 +43,6 @@ from generating.sources import sources
 from generating.support import with_support
 from generating.types import Table, types
 from generating.yaml_text import to_yaml
-
-LICENCE = """\
-# Copyright (c) 2026 microvm.fleet contributors
-# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
-# SPDX-License-Identifier: GPL-3.0-or-later
-"""
 
 HEADER = LICENCE + "# Written by `make generate` from the option tables.\n"
 
@@ -112,6 +111,7 @@ def generated() -> dict[Path, str]:
             for role, variables in tables.items()
             for path, text in role_files(roles / role, HEADER, variables).items()
         },
+        **registries(ROOT),
     }
 
 

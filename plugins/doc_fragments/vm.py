@@ -500,7 +500,8 @@ options:
       posix_acl:
         description:
           - A virtiofs share has access control lists.
-          - Only with V(qemu), V(cloud-hypervisor), V(firecracker), V(crosvm), V(kvmtool), V(stratovirt), V(alioth).
+          - V(false) only with V(qemu), V(cloud-hypervisor), V(firecracker), V(crosvm), V(kvmtool), V(stratovirt),
+            V(alioth).
         type: bool
         default: true
       extra_args:
@@ -972,8 +973,9 @@ options:
           - V(notify) waits for the unit, which waits for the guest's own word; see O(ignore:use_notify_sockets).
           - V(auto) is V(ssh) where the guest has a static address and an authorized key, else V(hypervisor), or
             V(none) for a hypervisor that cannot tell.
-          - V(hypervisor) only with V(qemu), V(stratovirt). V(vsock) only with V(qemu), V(cloud-hypervisor), V(firecracker),
-            V(crosvm), V(kvmtool), V(stratovirt), V(alioth). V(notify) only with V(cloud-hypervisor), V(firecracker).
+          - V(vsock) only with V(qemu), V(cloud-hypervisor), V(firecracker), V(crosvm), V(kvmtool), V(stratovirt),
+            V(alioth). V(notify) only with V(cloud-hypervisor), V(firecracker). V(hypervisor) only with V(qemu),
+            V(stratovirt).
         type: str
         default: auto
         choices:

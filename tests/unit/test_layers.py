@@ -16,9 +16,20 @@ ROOT = Path(__file__).resolve().parents[2]
 MODULES = ROOT / "plugins" / "modules"
 CODE = ROOT / "plugins" / "module_utils" / "_microvm"
 
-LAYERS = ("schema", "declaration", "hypervisors", "runner", "host", "resources", "operations", "modules", "cli")
+LAYERS = (
+    "schema",
+    "profiles",
+    "declaration",
+    "hypervisors",
+    "runner",
+    "host",
+    "resources",
+    "operations",
+    "modules",
+    "cli",
+)
 """Each imports from itself and from those before it."""
-PURE = LAYERS[:4]
+PURE = LAYERS[:5]
 EFFECTS = {"ansible", "asyncio", "io", "os", "pathlib", "shutil", "socket", "subprocess", "tempfile", "urllib"}
 """What a pure layer leaves alone."""
 WITHOUT_EFFECTS = {"os.path"}
@@ -52,12 +63,18 @@ def own_part(imported: tuple[str, ...]) -> str | None:
     if "_microvm" not in imported:
         return None
     following = imported[imported.index("_microvm") + 1 :]
-    return following[0] if following else "_microvm"
+    return layer_of(following) if following else "_microvm"
 
 
-def violations(source: str, package: tuple[str, ...]) -> list[str]:
-    """What a file in ``package`` (its first part is the layer) imports and must not."""
-    layer = package[0]
+def layer_of(parts: tuple[str, ...]) -> str:
+    """Return the layer of a module: its directory, but profiles of hypervisors are a layer of their own."""
+    is_profile = parts[0] == "hypervisors" and any(part.startswith("profile") for part in parts[1:3])
+    return "profiles" if is_profile else parts[0]
+
+
+def violations(source: str, package: tuple[str, ...], module: str = "module") -> list[str]:
+    """Return what a module in ``package`` imports and must not."""
+    layer = layer_of((*package, module))
     allowed = LAYERS[: LAYERS.index(layer) + 1]
     found = []
     for imported in imports(ast.parse(source), package):
@@ -76,7 +93,17 @@ def is_harmless(imported: tuple[str, ...]) -> bool:
 
 @pytest.mark.parametrize("path", [path for path in sources(CODE) if path.parent != CODE], ids=name)
 def test_imports(path: Path) -> None:
-    assert violations(path.read_text(), path.parent.relative_to(CODE).parts) == []
+    assert violations(path.read_text(), path.parent.relative_to(CODE).parts, path.stem) == []
+
+
+@pytest.mark.parametrize("directory", [(), ("qemu",)])
+def test_profiles_know_the_schema_only_and_declarations_know_profiles(directory: tuple[str, ...]) -> None:
+    up = "." * (len(directory) + 2)
+    assert violations(f"from {up}declaration.names import USER", ("hypervisors", *directory), "profile") != []
+    assert violations(f"from {up}hypervisors.facts import HostFacts", ("hypervisors", *directory), "profile") != []
+    assert violations(f"from {up}schema import checks", ("hypervisors", *directory), "profile") == []
+    assert violations("from ..hypervisors.profiles import PROFILES", ("declaration",)) == []
+    assert violations("from ..hypervisors.registry import command", ("declaration",)) != []
 
 
 EFFECTFUL = ("observe*", "handlers*", "executor", "build*", "preflight")
@@ -110,7 +137,7 @@ def is_effect(imported: tuple[str, ...]) -> bool:
 
 def test_all_code_is_in_a_layer() -> None:
     directories = {path.relative_to(CODE).parts[0] for path in sources(CODE)} - {"__init__.py"}
-    assert directories <= set(LAYERS)
+    assert directories <= set(LAYERS) - {"profiles"}
 
 
 @pytest.mark.parametrize(

@@ -8,11 +8,10 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from _microvm.declaration.names import HYPERVISORS
-from _microvm.hypervisors.capabilities import CAPABILITIES, SUPPORT, able
+from _microvm.hypervisors.profiles import PROFILES
 from _microvm.schema.options import Option, Options, walk
 
-from .support import honoured_by
+from .support import SUPPORT, honoured_by
 
 WRITTEN = "<!-- Written by `make generate`. -->\n"
 BEGIN, END = "<!-- deviations: written by `make generate` -->\n", "<!-- end of deviations -->\n"
@@ -32,7 +31,6 @@ HYPERVISORS_HEAD = """\
 # Hypervisors
 
 What each can do, as the code knows it: what is not honoured is refused when a run is planned, with those that can.
-Only QEMU runs without KVM.
 """
 
 
@@ -75,7 +73,9 @@ def plain(text: str) -> str:
 
 def hypervisors() -> str:
     """docs/hypervisors.md."""
-    return WRITTEN + HYPERVISORS_HEAD + "\n" + "\n".join([*_life(), "", "## Options", "", *_matrix()]) + "\n"
+    emulators = " and ".join(one.name for one in PROFILES.values() if one.emulates)
+    head = f"{HYPERVISORS_HEAD}Without KVM, and for other architectures than the host's, only {emulators} works.\n"
+    return WRITTEN + head + "\n" + "\n".join([*_life(), "", "## Options", "", *_matrix()]) + "\n"
 
 
 def _life() -> Iterator[str]:
@@ -83,21 +83,19 @@ def _life() -> Iterator[str]:
     yield ""
     yield "| hypervisor | hosts | stops by | guest is up when | guest powers off | guest reboots | credentials |"
     yield "|---|---|---|---|---|---|---|"
-    for name in HYPERVISORS:
-        one = CAPABILITIES[name]
+    for one in PROFILES.values():
         channel = {"fw_cfg": "fw_cfg", "initrd": "appended to the initial RAM disk", None: "none"}[one.credentials]
-        cells = (name, ", ".join(one.systems), one.stop, one.ready, one.on_poweroff, one.on_reboot, channel)
+        cells = (one.name, ", ".join(one.systems), one.stop, one.ready, one.on_poweroff, one.on_reboot, channel)
         yield "| " + " | ".join(cells) + " |"
 
 
 def _matrix() -> Iterator[str]:
-    yield "| option | " + " | ".join(HYPERVISORS) + " |"
-    yield "|---" * (len(HYPERVISORS) + 1) + "|"
-    for path, support in SUPPORT.items():
-        for value in [None] if isinstance(support, tuple) else support:
-            names = able(path, value)
-            label = f"`{path}`" if value is None else f"`{path}: {str(value).lower()}`"
-            yield f"| {label} | " + " | ".join("yes" if name in names else "–" for name in HYPERVISORS) + " |"
+    yield "| option | " + " | ".join(PROFILES) + " |"
+    yield "|---" * (len(PROFILES) + 1) + "|"
+    for path, by_value in SUPPORT.items():
+        for value, names in by_value.items():
+            label = f"`{path}: {value}`" if value else f"`{path}`"
+            yield f"| {label} | " + " | ".join("yes" if name in names else "–" for name in PROFILES) + " |"
 
 
 def with_deviations(page: str, deviations: Sequence[Mapping[str, Any]]) -> str:

@@ -1,32 +1,34 @@
 # Copyright (c) 2026 microvm.fleet contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Says of an option which hypervisors honour it, from the table of capabilities."""
+"""Says of an option which hypervisors honour it, from their profiles."""
 
 from __future__ import annotations
 
 from dataclasses import replace
 
-from _microvm.declaration.names import HYPERVISORS
-from _microvm.hypervisors.capabilities import SUPPORT
+from _microvm.declaration.vms.options import VM_OPTIONS
+from _microvm.hypervisors.honouring import partly_honoured
+from _microvm.hypervisors.profiles import PROFILES
 from _microvm.schema.options import Option, Options
 
-GROUPS = {name.replace("-", "_"): name for name in HYPERVISORS}
+GROUPS = {profile.group.name: profile.name for profile in PROFILES.values()}
 """Groups of options that are called after a hypervisor."""
+
+SUPPORT = {
+    path: {"" if value is None else str(value).lower(): names for value, names in by_value.items()}
+    for path, by_value in partly_honoured(VM_OPTIONS, PROFILES.values()).items()
+}
+"""Hypervisors that honour an option, where not all do, by path and value; the empty value is any but the default."""
 
 
 def honoured_by(path: str) -> dict[str, tuple[str, ...]]:
-    """Hypervisors by value; under the empty value those that honour any. Empty where all do."""
+    """Return hypervisors by value; under the empty value those that honour any. Empty where all do."""
     group = path.partition(".")[0]
-    if group in GROUPS:
-        return {"": (GROUPS[group],)}
-    support = SUPPORT.get(path, {})
-    if isinstance(support, tuple):
-        return {"": support}
-    return {str(value).lower(): names for value, names in support.items()}
+    return {"": (GROUPS[group],)} if group in GROUPS else SUPPORT.get(path, {})
 
 
 def with_support(options: Options, prefix: str = "") -> Options:
-    """The table with a paragraph in the description of each option that not all hypervisors honour."""
+    """Return the table with a paragraph in the description of each option that not all hypervisors honour."""
     return tuple(_described(option, prefix) for option in options)
 
 

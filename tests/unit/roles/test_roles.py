@@ -21,8 +21,10 @@ def load(path: str) -> dict[str, Any]:
 
 
 def test_the_test_bed_has_every_package_that_roles_install() -> None:
-    needed = set(re.findall(r"\['([a-z0-9.+', -]+)'\]", load("host/vars/main.yml")["__microvm_packages_needed"]))
+    needed = set(re.findall(r"\['([a-z0-9.+', -]+)'\]", load("host/vars/main/main.yml")["__microvm_packages_needed"]))
     packages = {name.strip(" '") for group in needed for name in group.split(",")}
+    by_family = load("host/vars/main/hypervisors.yml")["__microvm_hypervisor_packages"]
+    packages |= {name for group in by_family["Debian"].values() for name in group}
     trees = (ROOT / "tests/testbed/trees.py").read_text()
     offered = re.search(r"^HOST_PACKAGES = .*?^SUITE_PACKAGES = .*?$", trees, re.DOTALL | re.MULTILINE)
     assert packages >= {"socat", "qemu-system-x86", "nftables", "virtiofsd"}
@@ -50,9 +52,9 @@ def test_paths_and_accounts_are_those_of_the_modules() -> None:
     assert f"WantedBy={names.TARGET}" in unit
     assert f"EnvironmentFile=-{names.SETTINGS_DIRECTORY}/%i.env\n" in unit
     assert f"/{names.CONSOLE_DIRECTORY.rpartition('/')[2]}/%i\n" in unit.replace("=", "/")
-    variables = load("host/vars/main.yml")
+    variables = load("host/vars/main/main.yml")
     assert variables["__microvm_host_scripts"] == names.SCRIPT_DIRECTORY
     for path in (names.BOOT_SETTINGS, names.CONSOLE_DIRECTORY):
         assert f"'{path}'" in (ROOT / "roles/host/tasks/remove.yml").read_text()
     units = ("microvm@.service", *(f"{helper}@.service" for helper in names.HELPERS), names.TARGET)
-    assert set(load("host/vars/main.yml")["__microvm_units"]) == set(units)
+    assert set(load("host/vars/main/main.yml")["__microvm_units"]) == set(units)

@@ -9,7 +9,8 @@ from __future__ import annotations
 import argparse
 from typing import TYPE_CHECKING
 
-from ..declaration.names import ARCHIVE_DIRECTORY, HYPERVISORS, STATE_DIRECTORY
+from ..declaration.names import ARCHIVE_DIRECTORY, STATE_DIRECTORY
+from ..hypervisors.profiles import PROFILES
 from ..schema import checks
 from .platforms import PLATFORMS, own_platform
 
@@ -293,7 +294,7 @@ def _files(commands: Commands) -> None:
     )
     one.add_argument("file", metavar="FILE", help=FILE)
     one.add_argument("--name", help="only this MicroVM")
-    one.add_argument("--hypervisor", choices=HYPERVISORS, help="in place of the declared one")
+    one.add_argument("--hypervisor", choices=tuple(PROFILES), help="in place of the declared one")
     form = one.add_mutually_exclusive_group()
     form.add_argument("--output", metavar="DIR", help="write the package to DIR; of several MicroVMs, to DIR/NAME each")
     form.add_argument("--json", action="store_true", help="print command lines, files, digests and refusals as JSON")

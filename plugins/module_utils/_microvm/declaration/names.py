@@ -32,14 +32,8 @@ IMAGE_STORE = FLEET_DIRECTORY + "/images"
 IMAGE_CACHE = "/var/cache/microvm-fleet"
 """Images and packages of the distribution that a build host keeps."""
 
-HYPERVISORS = ("qemu", "cloud-hypervisor", "firecracker", "crosvm", "kvmtool", "stratovirt", "alioth", "vfkit")
-"""microvm.nix's names of them."""
-
 SYSTEMS = ("x86_64-linux", "aarch64-linux")
 """Guests, as Nix calls their architecture and system."""
-
-QMP_HYPERVISORS = ("qemu", "stratovirt")
-"""Those that say over their control socket whether the guest runs (QEMU Machine Protocol)."""
 
 USER = "microvm"
 """The account of every hypervisor that has none of its own, and of microvm.nix."""

@@ -1,8 +1,9 @@
 # Copyright (c) 2026 microvm.fleet contributors
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
+# Written by `make generate` from the folders of hypervisors.
 
-"""Hypervisors by name."""
+"""Command lines of all hypervisors, by name."""
 
 from __future__ import annotations
 
@@ -19,7 +20,7 @@ from .stratovirt.command import HYPERVISOR as STRATOVIRT
 from .vfkit.command import HYPERVISOR as VFKIT
 
 HYPERVISORS: Dict[str, Hypervisor] = {
-    hypervisor.name: hypervisor
+    hypervisor.profile.name: hypervisor
     for hypervisor in (
         QEMU,
         CLOUD_HYPERVISOR,

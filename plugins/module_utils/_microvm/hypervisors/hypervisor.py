@@ -9,20 +9,15 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 
 from ..declaration.vms.parse import Declaration
-from .capabilities import CAPABILITIES, Capabilities
 from .command import Command
 from .facts import HostFacts
+from .profile import Profile
 
 
 class Hypervisor(ABC):
     """One hypervisor: its profile, its program and its command line."""
 
-    name: str
-
-    @property
-    def capabilities(self) -> Capabilities:
-        """What it can do, as data."""
-        return CAPABILITIES[self.name]
+    profile: Profile
 
     @abstractmethod
     def program(self, declaration: Declaration, facts: HostFacts) -> str:

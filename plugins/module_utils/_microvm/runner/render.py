@@ -15,10 +15,9 @@ from ..declaration.types import Interface, Share
 from ..declaration.vms.guest import credentials
 from ..declaration.vms.options import PACKAGE_OPTIONS
 from ..declaration.vms.parse import Declaration
-from ..hypervisors.capabilities import CAPABILITIES
 from ..hypervisors.command import Command
 from ..hypervisors.facts import HostFacts
-from ..hypervisors.registry import command, program
+from ..hypervisors.registry import command, profile, program
 from ..schema.compaction import compact
 from .package import SHARE, File, Package
 from .scripts import control, interfaces, machined, pci, run, shell, virtiofsd
@@ -71,7 +70,7 @@ def _devices(declaration: Declaration, bus: str) -> List[str]:
 
 def _daemons(declaration: Declaration) -> List[Share]:
     """Return the shares that a virtiofsd serves."""
-    needed = CAPABILITIES[declaration["hypervisor"]].needs_virtiofsd
+    needed = profile(declaration).needs_virtiofsd
     return virtiofsd.daemons(declaration) if needed else []
 
 
@@ -135,7 +134,7 @@ def _share(declaration: Declaration, built: Command) -> Dict[str, File]:
     for share in _daemons(declaration):
         texts[f"virtiofs/{share['tag']}/socket"] = f"{share['socket']}\n"
         texts[f"virtiofs/{share['tag']}/source"] = f"{share['source']}\n"
-    for credential, text in credentials(declaration, CAPABILITIES[declaration["hypervisor"]].serials).items():
+    for credential, text in credentials(declaration, profile(declaration).serials).items():
         texts[f"credentials/{credential}"] = text
     files = {f"{SHARE}/{name}": File(text.encode()) for name, text in texts.items() if text}
     return {**files, **_system(declaration)}

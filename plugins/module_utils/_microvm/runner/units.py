@@ -17,8 +17,8 @@ from ..declaration.accounts import account
 from ..declaration.names import GROUP, VIRTIOFSD, unit_name
 from ..declaration.types import Share
 from ..declaration.vms.parse import Declaration
-from ..hypervisors.capabilities import CAPABILITIES
 from ..hypervisors.facts import HostFacts
+from ..hypervisors.registry import profile
 
 UNIT_FILES = "share/microvm/systemd"
 
@@ -107,7 +107,7 @@ def _hypervisor(declaration: Declaration, facts: HostFacts) -> str:
     credentials = sorted(declaration["credential_files"].items())
     lines += [f"LoadCredential={name}:{path.replace('%', '%%')}" for name, path in credentials]
     lines += [f"MemoryMax={_memory(declaration, facts)}M"]
-    lines += [f"Environment=CLEAN_END={CAPABILITIES[declaration['hypervisor']].clean_end}"]
+    lines += [f"Environment=CLEAN_END={profile(declaration).clean_end}"]
     # The one who notifies is a relay beside the hypervisor.
     lines += ["Type=notify", "NotifyAccess=all"] if declaration["use_notify_sockets"] else []
     # An empty value forgets what the template allows.
@@ -149,7 +149,7 @@ def _devices(declaration: Declaration, facts: HostFacts) -> Sequence[str]:
 
 
 def _address_families(declaration: Declaration) -> Sequence[str]:
-    opens_sockets = CAPABILITIES[declaration["hypervisor"]].needs_internet_sockets
+    opens_sockets = profile(declaration).needs_internet_sockets
     internet = _has_user_network(declaration) or (opens_sockets and declaration["interfaces"])
     families = ["AF_UNIX", *(("AF_INET", "AF_INET6") if internet else ())]
     return [*families, *(("AF_VSOCK",) if declaration["vsock"]["cid"] is not None else ())]

@@ -83,7 +83,6 @@ argument = pattern(r"[^\x00-\x1f]+", "is not an argument: write at least one cha
 account = pattern(r"[a-z_][a-z0-9_-]{0,30}\$?|[0-9]+", "is not the name or number of an account")
 account_or_own = pattern(r"\{group\}|[a-z_][a-z0-9_-]{0,30}\$?|[0-9]+", "is not the name or number of an account")
 cpu_model = pattern(r"[A-Za-z0-9][A-Za-z0-9_.,+=-]*", "is not a model of a processor, such as max or Haswell")
-qemu_id = pattern(r"[A-Za-z0-9][A-Za-z0-9_.-]*", "is not a name of QEMU's: use letters, digits, '.', '_' and '-'")
 number = pattern(r"(0x)?[0-9a-fA-F]+", "is not a number")
 threads = pattern(r"[0-9]+|`?nproc`?", "is not a number of threads: write a whole number, or nproc")
 byte_size = pattern(r"[1-9][0-9]*[kKMGT]?", "is not a size: write a number with M or G (256M)")

@@ -26,6 +26,19 @@ RESTART = "restart"
 RECREATE = "recreate"
 """Only what is made anew has it: an image that exists stays as it is."""
 
+HYPERVISOR = "hypervisor"
+"""Those hypervisors honour the option whose profiles name it; the others refuse it."""
+NAMESAKE = "namesake"
+"""The hypervisor that the group is called after honours it; it has no effect on others."""
+PACKAGE = "package"
+"""Scripts and units honour the option, whatever the hypervisor, as for all that follow."""
+GUEST = "guest"
+"""The guest honours it."""
+HOST = "host"
+"""The host honours it."""
+RECORD = "record"
+"""Nobody does: it is recorded only."""
+
 
 @dataclass(frozen=True)
 class Option:
@@ -35,7 +48,8 @@ class Option:
     ``suboptions`` describe the keys of a ``dict`` or of each element of a ``list`` of ``dict``.
     ``description`` is Ansible markup, one string for each paragraph. ``values`` is the type of a free mapping's
     values. ``nullable`` tells that ``null`` is not the default but a value of its own. ``cost`` is what a change costs
-    a MicroVM that runs.
+    a MicroVM that runs. ``honoured_by`` names who must honour the option; by default it is that of the group, and
+    ``HYPERVISOR`` of what is in no group.
 
     The rest says what validation and parsing make of a value, which ``declaration/types.py`` is generated from.
     ``parsed`` turns a checked value into another type, such as a size into MiB. ``derived`` tells that parsing fills
@@ -51,6 +65,7 @@ class Option:
     choices: Optional[Tuple[str, ...]] = None
     elements: Optional[str] = None
     suboptions: Tuple[Option, ...] = ()
+    honoured_by: Optional[str] = None
     values: Optional[str] = None
     check: Optional[Check] = None
     no_log: Optional[bool] = None
@@ -96,6 +111,16 @@ def walk(options: Options, prefix: str = "") -> Iterator[Tuple[str, Option]]:
         path = f"{prefix}{option.name}"
         yield path, option
         yield from walk(option.suboptions, f"{path}[]." if option.type == "list" else f"{path}.")
+
+
+def honoured_by(options: Options, owner: str = HYPERVISOR, prefix: str = "") -> Dict[str, str]:
+    """Return who must honour every option, by its path; ``owner`` is that of the group which the options are in."""
+    owners: Dict[str, str] = {}
+    for option in options:
+        path, own = f"{prefix}{option.name}", option.honoured_by or owner
+        owners[path] = own
+        owners.update(honoured_by(option.suboptions, own, f"{path}[]." if option.type == "list" else f"{path}."))
+    return owners
 
 
 def defaults(options: Options) -> Dict[str, Any]:

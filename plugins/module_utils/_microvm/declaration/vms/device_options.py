@@ -7,7 +7,8 @@
 from __future__ import annotations
 
 from ...schema import checks
-from ...schema.options import RECREATE, Option, Options
+from ...schema.options import GUEST, PACKAGE, RECREATE, Option, Options
+from .hypervisor_options import additions
 
 _MACVTAP: Options = (
     Option(
@@ -68,8 +69,9 @@ INTERFACES: Options = (
         "Bridge that a tap becomes a port of. Role P(microvm.fleet.network#role) makes bridges. "
         "Required for V(bridge).",
         check=checks.interface_name,
+        honoured_by=PACKAGE,
     ),
-    Option("macvtap", "dict", "Where an interface of type V(macvtap) is.", suboptions=_MACVTAP),
+    Option("macvtap", "dict", "Where an interface of type V(macvtap) is.", suboptions=_MACVTAP, honoured_by=PACKAGE),
     Option("tap", "dict", "More about V(tap) and V(macvtap).", suboptions=_TAP),
 )
 
@@ -125,6 +127,7 @@ VOLUMES: Options = (
         ),
         check=checks.size_or_none,
         parsed=checks.mebibytes,
+        honoured_by=PACKAGE,
     ),
     Option(
         "auto_create",
@@ -134,6 +137,7 @@ VOLUMES: Options = (
             "An image that exists is never formatted.",
         ),
         default=True,
+        honoured_by=PACKAGE,
     ),
     Option(
         "fs_type",
@@ -145,6 +149,7 @@ VOLUMES: Options = (
         default="ext4",
         check=checks.file_system,
         cost=RECREATE,
+        honoured_by=PACKAGE,
     ),
     Option(
         "label",
@@ -152,6 +157,7 @@ VOLUMES: Options = (
         "Label of the file system of an image that is created.",
         check=checks.label,
         cost=RECREATE,
+        honoured_by=PACKAGE,
     ),
     Option(
         "mkfs_extra_args",
@@ -160,6 +166,7 @@ VOLUMES: Options = (
         elements="str",
         check=checks.argument,
         cost=RECREATE,
+        honoured_by=PACKAGE,
     ),
     Option(
         "mount_point",
@@ -169,6 +176,7 @@ VOLUMES: Options = (
             "On V(/), the volume keeps every change to the read-only root, which a tmpfs keeps until the guest stops.",
         ),
         check=checks.absolute_path,
+        honoured_by=GUEST,
     ),
     Option(
         "serial",
@@ -204,6 +212,7 @@ SHARES: Options = (
         "str",
         "Where a guest that is configured by O(ignore:guest) mounts the share.",
         check=checks.absolute_path,
+        honoured_by=GUEST,
     ),
     Option("proto", "str", "Protocol of the share.", default="9p", choices=("9p", "virtiofs")),
     Option(
@@ -242,22 +251,6 @@ SHARES: Options = (
     ),
 )
 
-_QEMU_DEVICE: Options = (
-    Option("id", "str", "QEMU's name of the device.", check=checks.qemu_id),
-    Option(
-        "bus",
-        "str",
-        "QEMU's bus for the device, such as a port of O(ignore:qemu.pcie_root_ports).",
-        check=checks.qemu_id,
-    ),
-    Option(
-        "device_extra_args",
-        "str",
-        "More properties of the device, as C(-device) takes them.",
-        check=checks.argument,
-    ),
-)
-
 DEVICES: Options = (
     Option("bus", "str", "Kind of the device.", required=True, choices=("pci", "usb")),
     Option(
@@ -270,5 +263,5 @@ DEVICES: Options = (
         required=True,
         check=checks.argument,
     ),
-    Option("qemu", "dict", "What only QEMU has.", suboptions=_QEMU_DEVICE),
+    *additions("devices[]"),
 )

@@ -7,7 +7,7 @@
 from __future__ import annotations
 
 from ...schema import checks
-from ...schema.options import LIVE, Option, Options
+from ...schema.options import HOST, HYPERVISOR, LIVE, Option, Options
 from ..names import ARCHIVE_DIRECTORY
 
 _READY: Options = (
@@ -26,6 +26,7 @@ _READY: Options = (
         default="auto",
         choices=("auto", "ssh", "tcp", "vsock", "notify", "hypervisor", "none"),
         cost=LIVE,
+        honoured_by=HYPERVISOR,
     ),
     Option(
         "address",
@@ -100,7 +101,7 @@ _ON_ABSENT: Options = (
 )
 
 _STARTING: Options = (
-    Option("autostart", "bool", "Start the MicroVM with the host.", default=True, cost=LIVE),
+    Option("autostart", "bool", "Start the MicroVM with the host.", default=True, cost=LIVE, honoured_by=HOST),
     Option(
         "autostart_order",
         "int",
@@ -108,8 +109,9 @@ _STARTING: Options = (
         default=50,
         check=checks.order,
         cost=LIVE,
+        honoured_by=HOST,
     ),
-    Option("ready", "dict", "When a start counts as done.", suboptions=_READY, cost=LIVE),
+    Option("ready", "dict", "When a start counts as done.", suboptions=_READY, cost=LIVE, honoured_by=HOST),
     Option(
         "startup_timeout",
         "int",
@@ -117,6 +119,7 @@ _STARTING: Options = (
         default=150,
         check=checks.positive,
         cost=LIVE,
+        honoured_by=HOST,
     ),
 )
 
@@ -133,6 +136,7 @@ _RESTARTING: Options = (
         default="if_changed",
         choices=("never", "if_changed", "always", "window"),
         cost=LIVE,
+        honoured_by=HOST,
     ),
     Option(
         "restart_window",
@@ -140,6 +144,7 @@ _RESTARTING: Options = (
         "Time of day in which V(window) restarts, in the host's time zone: V(22:00-04:30).",
         check=checks.time_window,
         cost=LIVE,
+        honoured_by=HOST,
     ),
     Option(
         "rollback_on_failure",
@@ -150,6 +155,7 @@ _RESTARTING: Options = (
         ),
         default=False,
         cost=LIVE,
+        honoured_by=HOST,
     ),
     Option(
         "keep_generations",
@@ -158,6 +164,7 @@ _RESTARTING: Options = (
         default=3,
         check=checks.positive,
         cost=LIVE,
+        honoured_by=HOST,
     ),
 )
 
@@ -172,6 +179,7 @@ _ENDING: Options = (
         default=90,
         check=checks.positive,
         cost=LIVE,
+        honoured_by=HOST,
     ),
     Option(
         "on_reboot",
@@ -200,6 +208,7 @@ _ENDING: Options = (
         default="restart",
         choices=("restart", "stop"),
         cost=LIVE,
+        honoured_by=HOST,
     ),
 )
 
@@ -215,10 +224,18 @@ HOST_OPTIONS: Options = (
         ),
         choices=("started", "stopped", "restarted", "present", "absent"),
         cost=LIVE,
+        honoured_by=HOST,
     ),
     *_STARTING,
     *_RESTARTING,
     *_ENDING,
-    Option("limits", "dict", "What the MicroVM's processes get of the host.", suboptions=_LIMITS, cost=LIVE),
-    Option("on_absent", "dict", "What a removal does.", suboptions=_ON_ABSENT, cost=LIVE),
+    Option(
+        "limits",
+        "dict",
+        "What the MicroVM's processes get of the host.",
+        suboptions=_LIMITS,
+        cost=LIVE,
+        honoured_by=HOST,
+    ),
+    Option("on_absent", "dict", "What a removal does.", suboptions=_ON_ABSENT, cost=LIVE, honoured_by=HOST),
 )

@@ -6,9 +6,10 @@
 
 from __future__ import annotations
 
+from ...hypervisors.profiles import PROFILES
 from ...schema import checks
-from ...schema.options import LIVE, Option, Options
-from ..names import HYPERVISORS, SYSTEMS
+from ...schema.options import GUEST, HYPERVISOR, LIVE, PACKAGE, RECORD, Option, Options
+from ..names import SYSTEMS
 from .device_options import DEVICES, FORWARD_PORTS, INTERFACES, SHARES, VOLUMES
 from .host_options import HOST_OPTIONS
 from .hypervisor_options import GRAPHICS, HYPERVISOR_OPTIONS, VIRTIOFSD
@@ -32,7 +33,7 @@ _VSOCK: Options = (
         "Context identifier of the guest, 3 or more. No two MicroVMs of a host may have the same.",
         check=checks.context_identifier,
     ),
-    Option("ssh", "dict", "SSH through the vsock.", suboptions=_VSOCK_SSH),
+    Option("ssh", "dict", "SSH through the vsock.", suboptions=_VSOCK_SSH, honoured_by=RECORD),
 )
 
 _OPTIMIZE: Options = (
@@ -81,6 +82,7 @@ _GUEST: Options = (
             "By default where O(ignore:image) is set.",
         ),
         derived=True,
+        honoured_by=HYPERVISOR,
     ),
     Option(
         "hostname",
@@ -107,7 +109,14 @@ _GUEST: Options = (
 )
 
 _MACHINE: Options = (
-    Option("hypervisor", "str", "Program that runs the MicroVM.", default="qemu", choices=HYPERVISORS),
+    Option(
+        "hypervisor",
+        "str",
+        "Program that runs the MicroVM.",
+        default=next(iter(PROFILES)),
+        choices=tuple(PROFILES),
+        honoured_by=PACKAGE,
+    ),
     Option(
         "accel",
         "str",
@@ -189,18 +198,26 @@ _MACHINE: Options = (
         nullable=True,
         check=checks.socket_path,
     ),
-    Option("pre_start", "str", "Shell commands that C(microvm-run) runs before the hypervisor.", default=""),
+    Option(
+        "pre_start",
+        "str",
+        "Shell commands that C(microvm-run) runs before the hypervisor.",
+        default="",
+        honoured_by=PACKAGE,
+    ),
     Option(
         "extra_args_script",
         "path",
         "Program that prints more arguments for the hypervisor, separated by blanks, at each start.",
         check=checks.absolute_path,
+        honoured_by=PACKAGE,
     ),
     Option(
         "pretty_procnames",
         "bool",
         "The hypervisor's process is called C(microvm@NAME).",
         default=True,
+        honoured_by=PACKAGE,
     ),
 )
 
@@ -213,6 +230,7 @@ _SYSTEM: Options = (
             "directory.",
             "Gives O(ignore:kernel), O(ignore:initrd_path) and O(ignore:store_disk) unless they are set.",
         ),
+        honoured_by=PACKAGE,
     ),
     Option(
         "kernel",
@@ -241,6 +259,7 @@ _SYSTEM: Options = (
             "By default it has, unless a guest without O(ignore:image) gets C(/nix/store) as a share.",
         ),
         derived=True,
+        honoured_by=PACKAGE,
     ),
     Option("store_disk", "path", "Read-only root disk.", check=checks.absolute_path),
     Option(
@@ -249,18 +268,21 @@ _SYSTEM: Options = (
         "File system of O(ignore:store_disk). An image that the host was given says it itself.",
         default="erofs",
         choices=("erofs", "squashfs"),
+        honoured_by=GUEST,
     ),
     Option(
         "store_disk_erofs_flags",
         "list",
         "For guests that Nix builds: flags of mkfs.erofs. Recorded in the package, of which they are no part.",
         elements="str",
+        honoured_by=RECORD,
     ),
     Option(
         "store_disk_squashfs_flags",
         "list",
         "For guests that Nix builds: flags of gensquashfs. Recorded in the package, of which they are no part.",
         elements="str",
+        honoured_by=RECORD,
     ),
     Option(
         "writable_store_overlay",
@@ -270,6 +292,7 @@ _SYSTEM: Options = (
             "Recorded in the package, of which it is no part: the volume or share there is.",
         ),
         check=checks.absolute_path,
+        honoured_by=RECORD,
     ),
     Option(
         "register_closure",
@@ -278,14 +301,16 @@ _SYSTEM: Options = (
             "For guests that Nix builds: tell the guest's Nix of its store.",
             "Recorded in the package, of which it is no part.",
         ),
+        honoured_by=RECORD,
     ),
     Option(
         "system_symlink",
         "bool",
         "C(share/microvm/system) of the package leads to the guest's image. By default where O(ignore:image) is set.",
         derived=True,
+        honoured_by=PACKAGE,
     ),
-    Option("optimize", "dict", "Optimisations of the guest.", suboptions=_OPTIMIZE),
+    Option("optimize", "dict", "Optimisations of the guest.", suboptions=_OPTIMIZE, honoured_by=RECORD),
     Option(
         "machine_id",
         "str",
@@ -296,6 +321,7 @@ _SYSTEM: Options = (
         ),
         check=checks.machine_id,
         derived=True,
+        honoured_by=GUEST,
     ),
     Option("register_with_machined", "bool", "Register with systemd-machined, for machinectl(1).", default=False),
     Option(
@@ -320,7 +346,7 @@ _ATTACHED: Options = (
     Option("shares", "list", "Directories of the host.", elements="dict", suboptions=SHARES),
     Option("devices", "list", "Devices of the host that the guest gets.", elements="dict", suboptions=DEVICES),
     Option("graphics", "dict", "A display of the guest.", suboptions=GRAPHICS),
-    Option("virtiofsd", "dict", "The daemon of virtiofs shares.", suboptions=VIRTIOFSD),
+    Option("virtiofsd", "dict", "The daemon of virtiofs shares.", suboptions=VIRTIOFSD, honoured_by=PACKAGE),
     Option(
         "bin_scripts",
         "dict",
@@ -331,8 +357,15 @@ _ATTACHED: Options = (
         ),
         values="str",
         check=checks.bin_scripts,
+        honoured_by=PACKAGE,
     ),
-    Option("guest", "dict", "Configuration of the guest without rebuilding its image.", suboptions=_GUEST),
+    Option(
+        "guest",
+        "dict",
+        "Configuration of the guest without rebuilding its image.",
+        suboptions=_GUEST,
+        honoured_by=GUEST,
+    ),
 )
 
 _UNIT: Options = (
@@ -346,6 +379,7 @@ _UNIT: Options = (
         ),
         default="per_vm",
         choices=("per_vm", "shared"),
+        honoured_by=PACKAGE,
     ),
     Option(
         "profile",
@@ -357,6 +391,7 @@ _UNIT: Options = (
         ),
         default="strict",
         choices=("strict", "compat"),
+        honoured_by=PACKAGE,
     ),
     Option(
         "use_notify_sockets",
@@ -376,6 +411,7 @@ PACKAGE_OPTIONS: Options = (
         "Name of the MicroVM: of its unit, its state directory and, by default, of its guest.",
         required=True,
         check=checks.name,
+        honoured_by=PACKAGE,
     ),
     *_MACHINE,
     *_SYSTEM,

@@ -9,11 +9,12 @@ from __future__ import annotations
 import ipaddress
 from typing import Any, Dict, List, Mapping, Optional, Sequence, TypeVar, cast
 
+from ...hypervisors.profiles import PROFILES
 from ...schema.errors import DeclarationError
 from ...schema.options import defaults
 from ...schema.validation import validate
 from .. import identity
-from ..names import IMAGE_STORE, QMP_HYPERVISORS
+from ..names import IMAGE_STORE
 from ..types import GuestNetwork, PackagedVm, Vm
 from .clashes import clashes, reachable_addresses
 from .devices import check_devices, complete_interfaces, complete_shares, complete_volumes
@@ -192,7 +193,7 @@ def _complete_ready(declaration: Declaration, prefix: str) -> None:
     if ready["address"] is None and guest["enable"]:
         ready["address"] = next((address for _place, address in reachable_addresses(declaration)), None)
     if ready["check"] == "auto":
-        can_tell = declaration["hypervisor"] in QMP_HYPERVISORS and declaration["socket"] is not None
+        can_tell = PROFILES[declaration["hypervisor"]].reports_status and declaration["socket"] is not None
         greets = ready["address"] and guest["authorized_keys"]
         ready["check"] = "ssh" if greets else "hypervisor" if can_tell else "none"
     if ready["check"] == "vsock" and declaration["vsock"]["cid"] is None:

@@ -10,7 +10,6 @@ from typing import Any, List, Mapping
 
 from ...declaration.vms.guest import kernel_parameters
 from ...declaration.vms.parse import Declaration
-from ..capabilities import ALIOTH
 from ..command import Command
 from ..descriptors import FIRST_DESCRIPTOR
 from ..facts import HostFacts
@@ -20,6 +19,7 @@ from ..initrd_credentials import Initrd, initrd_with_credentials
 from ..programs import UNBUFFER, program_path
 from ..refusals import refuse_in
 from ..words import TapDevice, Text, join, words
+from .profile import PROFILE
 
 NAMED = ("store_disk", "volumes[].image", "shares[].socket", "shares[].tag", "credential_files")
 """Values of options that are taken as a whole for a file's name where they cannot be read."""
@@ -31,15 +31,15 @@ MTU = 1500
 class Alioth(Hypervisor):
     """Young, small, and without a control socket: a guest is only stopped from inside."""
 
-    name = ALIOTH
+    profile = PROFILE
 
     def program(self, declaration: Declaration, facts: HostFacts) -> str:
         """See Hypervisor.program."""
-        return program_path(declaration["alioth"]["package"], ALIOTH)
+        return program_path(declaration["alioth"]["package"], PROFILE.name)
 
     def command(self, declaration: Declaration, facts: HostFacts) -> Command:
         """See Hypervisor.command."""
-        refuse_in(declaration, NAMED, ",=", ALIOTH)
+        refuse_in(declaration, NAMED, ",=", PROFILE.name)
         # Only x86_64 has fw_cfg.
         x86 = facts.architecture == "x86_64"
         initrd = (

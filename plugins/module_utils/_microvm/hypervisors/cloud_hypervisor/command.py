@@ -12,9 +12,8 @@ from ...declaration.identity import STORE_SERIAL, as_uuid
 from ...declaration.vms.guest import disk_serial, kernel_parameters
 from ...declaration.vms.parse import Declaration
 from ...schema.errors import DeclarationError
-from ..capabilities import CLOUD_HYPERVISOR
 from ..command import Command
-from ..crosvm.gpu import device as gpu_device
+from ..crosvm.gpu import gpu_device
 from ..descriptors import Descriptors, macvtap_descriptors, next_descriptor, pairs
 from ..extra_args import extract, split_keys
 from ..facts import HostFacts
@@ -24,6 +23,7 @@ from ..programs import program_path
 from ..refusals import refuse_in
 from ..requests import Balloon, HttpRequest, Notify, Shutdown
 from ..words import Variable, join, words
+from .profile import PROFILE
 
 EXTRA_ARGS = "cloud_hypervisor.extra_args"
 OURS = ("--cpus", "--platform", "--vsock", "--serial", "--console")
@@ -40,17 +40,17 @@ OLDEST = 36
 class CloudHypervisor(Hypervisor):
     """Everything on PCI, control by HTTP."""
 
-    name = CLOUD_HYPERVISOR
+    profile = PROFILE
 
     def program(self, declaration: Declaration, facts: HostFacts) -> str:
         """See Hypervisor.program."""
-        return program_path(declaration["cloud_hypervisor"]["package"], CLOUD_HYPERVISOR)
+        return program_path(declaration["cloud_hypervisor"]["package"], PROFILE.name)
 
     def command(self, declaration: Declaration, facts: HostFacts) -> Command:
         """See Hypervisor.command."""
-        if not facts.has(CLOUD_HYPERVISOR, OLDEST):
+        if not facts.has(PROFILE.name, OLDEST):
             raise DeclarationError("hypervisor", f"this host's cloud-hypervisor is too old; install {OLDEST} or newer")
-        refuse_in(declaration, NAMED, '"[]', CLOUD_HYPERVISOR)
+        refuse_in(declaration, NAMED, '"[]', PROFILE.name)
         given, others = extract(declaration["cloud_hypervisor"]["extra_args"] or [], OURS, EXTRA_ARGS)
         vsock = _vsock(declaration, given["--vsock"])
         notify = Notify(vsock["socket"]) if vsock else None
@@ -173,7 +173,7 @@ def _platform(declaration: Declaration, facts: HostFacts, given: List[str], noti
         )
     strings = list(declaration["cloud_hypervisor"]["platform_oem_strings"] or [])
     strings += [f"io.systemd.credential:vmm.notify_socket={notify.credential}"] if notify else []
-    key = "system_uuid" if facts.has(CLOUD_HYPERVISOR, 53) else "uuid"
+    key = "system_uuid" if facts.has(PROFILE.name, 53) else "uuid"
     ours = (
         {}
         if any(name in ("uuid", "system_uuid") for name, _value_ in pairs)
@@ -198,7 +198,7 @@ def _vsock(declaration: Declaration, given: List[str]) -> Dict[str, str]:
 
 def _disks(declaration: Declaration, facts: HostFacts) -> List[str]:
     queues = declaration["vcpu"] if declaration["vcpu"] > 1 else None
-    typed = facts.has(CLOUD_HYPERVISOR, 51)
+    typed = facts.has(PROFILE.name, 51)
     disks: List[Dict[str, Any]] = []
     if declaration["store_disk"]:
         serial = STORE_SERIAL if declaration["image"] else None

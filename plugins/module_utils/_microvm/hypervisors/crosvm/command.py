@@ -12,7 +12,6 @@ from ...declaration.identity import STORE_SERIAL, as_uuid
 from ...declaration.vms.guest import disk_serial, kernel_parameters
 from ...declaration.vms.parse import Declaration
 from ...schema.errors import DeclarationError
-from ..capabilities import CROSVM
 from ..command import Command
 from ..descriptors import Descriptors, macvtap_descriptors, pairs
 from ..facts import HostFacts
@@ -22,7 +21,8 @@ from ..programs import program_path
 from ..refusals import refuse_characters
 from ..requests import Balloon, CommandRequest, Shutdown
 from ..words import Text, Variable, join, words
-from .gpu import device as gpu_device
+from .gpu import gpu_device
+from .profile import PROFILE
 
 CONNECT_MILLISECONDS = 30_000
 """How long it waits for virtiofsd; by default not at all."""
@@ -31,11 +31,11 @@ CONNECT_MILLISECONDS = 30_000
 class Crosvm(Hypervisor):
     """A process for each device, each in a sandbox of its own."""
 
-    name = CROSVM
+    profile = PROFILE
 
     def program(self, declaration: Declaration, facts: HostFacts) -> str:
         """See Hypervisor.program."""
-        return program_path(declaration["crosvm"]["package"], CROSVM)
+        return program_path(declaration["crosvm"]["package"], PROFILE.name)
 
     def command(self, declaration: Declaration, facts: HostFacts) -> Command:
         """See Hypervisor.command."""
@@ -130,7 +130,7 @@ def _shares(declaration: Declaration) -> List[str]:
             arguments += ["--vhost-user", f"type=fs,socket={_value(share['socket'] or '')}"]
             continue
         for key in ("source", "tag"):
-            refuse_characters(share[key], ":", f"shares[{index}].{key}", CROSVM)
+            refuse_characters(share[key], ":", f"shares[{index}].{key}", PROFILE.name)
         if share["read_only"]:
             raise DeclarationError(
                 f"shares[{index}].read_only", "crosvm's 9p has no read-only shares; set `proto: virtiofs`"

@@ -12,6 +12,7 @@ from typing import Tuple
 from ...declaration.vms.parse import Declaration
 from ..programs import program_path
 from ..words import Variable, Word, join, words
+from .profile import PROFILE
 
 PARAMETERS = {
     "context-types": "virgl:virgl2:cross-domain",
@@ -21,8 +22,8 @@ PARAMETERS = {
 }
 
 
-def device(declaration: Declaration) -> Tuple[Word, ...]:
-    """Its command line; empty without graphics."""
+def gpu_device(declaration: Declaration) -> Tuple[Word, ...]:
+    """Return the command line of the sidecar; empty without graphics."""
     graphics = declaration["graphics"]
     if not graphics["enable"]:
         return ()
@@ -30,4 +31,4 @@ def device(declaration: Declaration) -> Tuple[Word, ...]:
     display = join(Variable.WAYLAND_DISPLAY)
     parameters = json.dumps(PARAMETERS, sort_keys=True)
     command = ("device", "gpu", "--socket-path", graphics["socket"], "--wayland-sock", display, "--params", parameters)
-    return words(program_path(package, "crosvm"), *command)
+    return words(program_path(package, PROFILE.name), *command)

@@ -12,7 +12,6 @@ from typing import Any, Dict, List, Mapping, Optional
 from ...declaration.vms.guest import kernel_parameters
 from ...declaration.vms.parse import Declaration
 from ...schema.errors import DeclarationError
-from ..capabilities import FIRECRACKER
 from ..command import Command
 from ..descriptors import FIRST_DESCRIPTOR
 from ..facts import HostFacts
@@ -21,6 +20,7 @@ from ..initrd_credentials import initrd_with_credentials
 from ..programs import program_path
 from ..requests import Balloon, HttpRequest, Notify, Shutdown
 from ..words import Text, Variable, join, words
+from .profile import PROFILE
 
 CONFIGURATION = "firecracker.json"
 VSOCK_SOCKET = "notify.vsock"
@@ -35,11 +35,11 @@ CACHE = "Writeback"
 class Firecracker(Hypervisor):
     """Few devices, and starts at once."""
 
-    name = FIRECRACKER
+    profile = PROFILE
 
     def program(self, declaration: Declaration, facts: HostFacts) -> str:
         """See Hypervisor.program."""
-        return program_path(declaration["firecracker"]["package"], FIRECRACKER)
+        return program_path(declaration["firecracker"]["package"], PROFILE.name)
 
     def command(self, declaration: Declaration, facts: HostFacts) -> Command:
         """See Hypervisor.command."""
@@ -53,7 +53,7 @@ class Firecracker(Hypervisor):
             self.program(declaration, facts),
             *("--config-file", join(Variable.PACKAGE, f"/share/microvm/{CONFIGURATION}")),
             *(("--api-sock", socket) if socket else ("--no-api",)),
-            *(("--enable-pci",) if facts.has(FIRECRACKER, 1, 13) else ()),
+            *(("--enable-pci",) if facts.has(PROFILE.name, 1, 13) else ()),
             *(declaration["firecracker"]["extra_args"] or []),
         ]
         return Command(
@@ -72,9 +72,9 @@ HYPERVISOR = Firecracker()
 
 
 def _check(declaration: Declaration, facts: HostFacts) -> None:
-    if declaration["hugepage_mem"] and not facts.has(FIRECRACKER, 1, 7):
+    if declaration["hugepage_mem"] and not facts.has(PROFILE.name, 1, 7):
         raise DeclarationError("hugepage_mem", "needs firecracker 1.7; this host's is older")
-    if declaration["firecracker"]["cpu"] and not facts.has(FIRECRACKER, 1, 13):
+    if declaration["firecracker"]["cpu"] and not facts.has(PROFILE.name, 1, 13):
         raise DeclarationError("firecracker.cpu", "needs firecracker 1.13; this host's is older")
 
 
@@ -97,7 +97,7 @@ def _configuration(
         ],
         "vsock": {"guest_cid": declaration["vsock"]["cid"], "uds_path": notify.socket} if notify else None,
         # Without it a guest has no source of random numbers but the processor.
-        "entropy": {} if facts.has(FIRECRACKER, 1, 4) else None,
+        "entropy": {} if facts.has(PROFILE.name, 1, 4) else None,
         "balloon": _balloon(declaration),
         "cpu-config": declaration["firecracker"]["cpu"],
     }

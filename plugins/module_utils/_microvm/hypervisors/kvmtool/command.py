@@ -11,7 +11,6 @@ from typing import Any, List, Mapping, Optional
 from ...declaration.vms.guest import kernel_parameters
 from ...declaration.vms.parse import Declaration
 from ...schema.errors import DeclarationError
-from ..capabilities import KVMTOOL
 from ..command import Command
 from ..descriptors import FIRST_DESCRIPTOR
 from ..facts import HUGE_PAGES, HostFacts
@@ -21,6 +20,7 @@ from ..programs import program_path
 from ..refusals import refuse_in
 from ..requests import Balloon, CommandRequest
 from ..words import TapDevice, Text, Variable, join, words
+from .profile import PROFILE
 
 NAMED = ("store_disk", "volumes[].image", "shares[].source", "shares[].tag")
 """Values of options whose parser has no way to write a comma."""
@@ -36,7 +36,7 @@ ADDED_LENGTH = 200
 class Kvmtool(Hypervisor):
     """Small, and without ACPI: a guest is only stopped from inside."""
 
-    name = KVMTOOL
+    profile = PROFILE
 
     def program(self, declaration: Declaration, facts: HostFacts) -> str:
         """See Hypervisor.program."""
@@ -44,7 +44,7 @@ class Kvmtool(Hypervisor):
 
     def command(self, declaration: Declaration, facts: HostFacts) -> Command:
         """See Hypervisor.command."""
-        refuse_in(declaration, NAMED, ",", KVMTOOL)
+        refuse_in(declaration, NAMED, ",", PROFILE.name)
         name = self.program(declaration, facts)
         initrd = initrd_with_credentials(declaration, FIRST_DESCRIPTOR, by_serial=False)
         arguments: List[Text] = [

@@ -10,7 +10,6 @@ from typing import List, Optional
 
 from ...declaration.names import EVENTS_PIPE
 from ...declaration.vms.parse import Declaration
-from ..capabilities import QEMU
 from ..command import Command
 from ..descriptors import macvtap_descriptors, pairs
 from ..facts import HostFacts
@@ -20,6 +19,7 @@ from ..requests import QmpRequest, Shutdown, qmp_balloon
 from ..words import Text, join, words
 from .devices import balloon, display, interface, passthrough, root_ports, share, store_disk, user_network, volumes
 from .machine import Machine, escape, kernel, machine, memory, program, sandbox
+from .profile import PROFILE
 
 # The control socket serves one client only, whereas whoever waits for the end must have heard all that was said.
 _EVENTS = ("-chardev", f"pipe,id=events,path={EVENTS_PIPE}", "-mon", "chardev=events,mode=control")
@@ -28,7 +28,7 @@ _EVENTS = ("-chardev", f"pipe,id=events,path={EVENTS_PIPE}", "-mon", "chardev=ev
 class Qemu(Hypervisor):
     """Runs everywhere, and emulates where there is no KVM."""
 
-    name = QEMU
+    profile = PROFILE
 
     def program(self, declaration: Declaration, facts: HostFacts) -> str:
         """See Hypervisor.program."""

@@ -13,10 +13,12 @@ from ...declaration.identity import as_uuid
 from ...declaration.vms.guest import kernel_parameters
 from ...declaration.vms.parse import Declaration
 from ...schema.errors import DeclarationError
-from ..capabilities import QEMU
 from ..facts import HostFacts
 from ..programs import program_path
 from ..words import Text, Variable, join
+from .profile import PROFILE
+
+NAME = PROFILE.name
 
 MICROVM = "microvm"
 MACHINES = {"x86_64": MICROVM, "aarch64": "virt"}
@@ -117,12 +119,12 @@ class Machine:
         if declaration["hotplug_mem"] and self.type == MICROVM:
             raise DeclarationError(
                 "hotplug_mem",
-                f"{QEMU}'s machine microvm has no place for it; set `qemu.machine` to q35, or use cloud-hypervisor",
+                f"{NAME}'s machine microvm has no place for it; set `qemu.machine` to q35, or use cloud-hypervisor",
             )
         if self.has_pci and self._pci_devices() > PCI_SLOTS:
             raise DeclarationError(
                 "volumes",
-                f"{self._pci_devices()} devices in all are more than the {PCI_SLOTS} that {QEMU}'s machine has place "
+                f"{self._pci_devices()} devices in all are more than the {PCI_SLOTS} that {NAME}'s machine has place "
                 "for; declare fewer",
             )
         if self.architecture != self.facts.architecture and not declaration["cpu"]:
@@ -132,14 +134,14 @@ class Machine:
         self._check_system()
         for index, interface in enumerate(declaration["interfaces"]):
             if not interface["id"][0].isalpha():
-                raise DeclarationError(f"interfaces[{index}].id", f"{QEMU} wants a letter first; use another name")
+                raise DeclarationError(f"interfaces[{index}].id", f"{NAME} wants a letter first; use another name")
         if declaration["accel"] == "kvm" and self.accel == "tcg":
             raise DeclarationError("accel", f"KVM of {self.facts.architecture} runs no {self.architecture}; say auto")
         for name in declaration["credential_files"]:
             if len(name) > CREDENTIAL_NAME_LENGTH:
                 raise DeclarationError(
                     f"credential_files.{name}",
-                    f"{QEMU} takes names of at most {CREDENTIAL_NAME_LENGTH} characters; use a shorter one",
+                    f"{NAME} takes names of at most {CREDENTIAL_NAME_LENGTH} characters; use a shorter one",
                 )
         if declaration["graphics"]["vulkan"] and declaration["graphics"]["backend"] == "cocoa":
             raise DeclarationError("graphics.vulkan", "the backend cocoa has no Vulkan; remove one of the two")
@@ -186,7 +188,7 @@ def _user(target: Machine) -> List[str]:
     user = target.declaration["user"]
     if user is None:
         return []
-    return ["-run-with", f"user={user}"] if target.facts.has(QEMU, 9, 1) else ["-runas", user]
+    return ["-run-with", f"user={user}"] if target.facts.has(NAME, 9, 1) else ["-runas", user]
 
 
 def _machine_options(target: Machine) -> str:

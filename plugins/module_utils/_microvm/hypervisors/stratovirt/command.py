@@ -12,7 +12,6 @@ from ...declaration.identity import STORE_SERIAL
 from ...declaration.vms.guest import disk_names, disk_serial, kernel_parameters
 from ...declaration.vms.parse import Declaration
 from ...schema.errors import DeclarationError
-from ..capabilities import STRATOVIRT
 from ..command import Command
 from ..descriptors import Descriptors, macvtap_descriptors, next_descriptor, pairs
 from ..facts import HUGE_PAGES, HostFacts
@@ -22,6 +21,7 @@ from ..programs import UNBUFFER, program_path
 from ..refusals import refuse_in
 from ..requests import qmp_balloon
 from ..words import words
+from .profile import PROFILE
 
 NAMED = ("socket", "store_disk", "volumes[].image", "shares[].socket", "shares[].tag")
 """Values of options whose parser has no way to write a comma."""
@@ -34,15 +34,15 @@ MOST_DEVICES = {"x86_64": 11, "aarch64": 160}
 class Stratovirt(Hypervisor):
     """QEMU's words, a Firecracker's machine: no ACPI, so a guest is only stopped from inside."""
 
-    name = STRATOVIRT
+    profile = PROFILE
 
     def program(self, declaration: Declaration, facts: HostFacts) -> str:
         """See Hypervisor.program."""
-        return program_path(declaration["stratovirt"]["package"], STRATOVIRT)
+        return program_path(declaration["stratovirt"]["package"], PROFILE.name)
 
     def command(self, declaration: Declaration, facts: HostFacts) -> Command:
         """See Hypervisor.command."""
-        refuse_in(declaration, NAMED, ",", STRATOVIRT)
+        refuse_in(declaration, NAMED, ",", PROFILE.name)
         _check_devices(declaration, facts)
         macvtaps = macvtap_descriptors(declaration, _queues(declaration))
         initrd = initrd_with_credentials(declaration, next_descriptor(macvtaps))

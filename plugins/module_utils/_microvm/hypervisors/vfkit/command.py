@@ -10,7 +10,6 @@ from typing import Any, List, Mapping, Optional
 
 from ...declaration.vms.guest import kernel_parameters
 from ...declaration.vms.parse import Declaration
-from ..capabilities import VFKIT
 from ..command import Command
 from ..facts import HostFacts
 from ..hypervisor import Hypervisor
@@ -18,6 +17,7 @@ from ..programs import program_path
 from ..refusals import refuse_characters, refuse_in
 from ..requests import CommandRequest, Shutdown
 from ..words import Text, Variable, join, words
+from .profile import PROFILE
 
 NAMED = ("kernel", "initrd_path", "store_disk", "volumes[].image", "shares[].source", "shares[].tag", "socket")
 """Values of options whose parser has no way to write a comma or a quote."""
@@ -26,11 +26,11 @@ NAMED = ("kernel", "initrd_path", "store_disk", "volumes[].image", "shares[].sou
 class Vfkit(Hypervisor):
     """Apple's own virtualisation. Only packages are made for it: there is no role for such hosts."""
 
-    name = VFKIT
+    profile = PROFILE
 
     def program(self, declaration: Declaration, facts: HostFacts) -> str:
         """See Hypervisor.program."""
-        return program_path(declaration["vfkit"]["package"], VFKIT)
+        return program_path(declaration["vfkit"]["package"], PROFILE.name)
 
     def command(self, declaration: Declaration, facts: HostFacts) -> Command:
         """See Hypervisor.command."""
@@ -66,11 +66,11 @@ HYPERVISOR = Vfkit()
 
 
 def _check(declaration: Declaration) -> None:
-    refuse_in(declaration, NAMED, ',"', VFKIT)
+    refuse_in(declaration, NAMED, ',"', PROFILE.name)
     for index, parameter in enumerate(declaration["kernel_params"]):
         # A quote only switches the quoting of commas off and on, and stays in the text.
         if '"' in parameter:
-            refuse_characters(parameter, ",", f"kernel_params[{index}]", VFKIT)
+            refuse_characters(parameter, ",", f"kernel_params[{index}]", PROFILE.name)
 
 
 def _devices(*devices: str) -> List[str]:

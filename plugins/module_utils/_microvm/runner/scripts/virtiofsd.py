@@ -11,8 +11,8 @@ from typing import List, Sequence
 
 from ...declaration.types import Share
 from ...declaration.vms.parse import Declaration
-from ...hypervisors.capabilities import CAPABILITIES
 from ...hypervisors.programs import program_path
+from ...hypervisors.registry import profile
 from ...hypervisors.words import Text, Variable, Word, join, words
 from . import sources
 from .shell import call, command, definitions, header
@@ -38,7 +38,7 @@ def arguments(declaration: Declaration, share: Share) -> Sequence[Word]:
         *(("--posix-acl", "--xattr") if share["posix_acl"] else ()),
         f"--cache={share['cache']}",
         *((f"--inode-file-handles={handles}",) if handles else ()),
-        *((f"--tag={share['tag']}",) if CAPABILITIES[declaration["hypervisor"]].asks_virtiofsd_for_tag else ()),
+        *((f"--tag={share['tag']}",) if profile(declaration).asks_virtiofsd_for_tag else ()),
         *(("--readonly",) if share["read_only"] else ()),
         *options["extra_args"],
         *share["extra_args"],

@@ -10,9 +10,8 @@ from typing import Any
 import pytest
 from ansible_collections.microvm.fleet.plugins.module_utils._microvm.declaration.vms.parse import parse_vm
 from ansible_collections.microvm.fleet.plugins.module_utils._microvm.hypervisors import registry
-from ansible_collections.microvm.fleet.plugins.module_utils._microvm.hypervisors.capabilities import CAPABILITIES
-from ansible_collections.microvm.fleet.plugins.module_utils._microvm.hypervisors.commands import HYPERVISORS
 from ansible_collections.microvm.fleet.plugins.module_utils._microvm.hypervisors.facts import HostFacts
+from ansible_collections.microvm.fleet.plugins.module_utils._microvm.hypervisors.profiles import PROFILES
 from ansible_collections.microvm.fleet.plugins.module_utils._microvm.runner.render import render
 from ansible_collections.microvm.fleet.plugins.module_utils._microvm.runner.scripts.shell import readable
 from ansible_collections.microvm.fleet.plugins.module_utils._microvm.schema.errors import DeclarationError
@@ -150,11 +149,11 @@ def test_kvmtool_keeps_its_socket_in_the_state_directory() -> None:
     assert all(b"export HOME=$PWD" in files[f"bin/{name}"].content for name in ("microvm-run", "microvm-balloon"))
 
 
-@pytest.mark.parametrize("hypervisor", [name for name in HYPERVISORS if name != "vfkit"])
+@pytest.mark.parametrize("hypervisor", [name for name in PROFILES if name != "vfkit"])
 def test_a_guest_finds_its_disks_as_the_table_says(hypervisor: str) -> None:
     options: dict[str, Any] = {"image": "/images/base", "volumes": [{**VOLUME, "mount_point": "/data"}]}
     files = render(parse_vm({**VM, "hypervisor": hypervisor, **options}), LINUX).files
-    by_serial = CAPABILITIES[hypervisor].serials
+    by_serial = PROFILES[hypervisor].serials
     table = files["share/microvm/credentials/fstab.extra"].content.decode()
     assert table.startswith("/dev/disk/by-id/virtio-" if by_serial else "/dev/vdb ")
     text = b"".join(file.content for file in files.values()).decode()

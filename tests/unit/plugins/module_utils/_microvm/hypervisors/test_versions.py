@@ -10,12 +10,7 @@ from typing import Any
 
 import pytest
 from ansible_collections.microvm.fleet.plugins.module_utils._microvm.hypervisors import registry
-from ansible_collections.microvm.fleet.plugins.module_utils._microvm.hypervisors.capabilities import (
-    CAPABILITIES,
-    SUPPORT,
-)
 from ansible_collections.microvm.fleet.plugins.module_utils._microvm.hypervisors.command import Command
-from ansible_collections.microvm.fleet.plugins.module_utils._microvm.hypervisors.commands import HYPERVISORS
 from ansible_collections.microvm.fleet.plugins.module_utils._microvm.hypervisors.facts import HostFacts
 from ansible_collections.microvm.fleet.plugins.module_utils._microvm.hypervisors.programs import program_path
 from ansible_collections.microvm.fleet.plugins.module_utils._microvm.runner.scripts.shell import readable
@@ -135,13 +130,6 @@ def test_firecracker() -> None:
 )
 def test_a_package_is_a_directory_a_path_or_a_name(package: str | None, expected: str) -> None:
     assert program_path(package, "lkvm") == expected
-
-
-def test_the_tables_name_the_same_hypervisors() -> None:
-    assert list(CAPABILITIES) == list(HYPERVISORS)
-    for support in SUPPORT.values():
-        for names in [support] if isinstance(support, tuple) else support.values():
-            assert set(names) <= set(CAPABILITIES)
 
 
 def test_extra_configuration_is_merged_at_any_depth() -> None:

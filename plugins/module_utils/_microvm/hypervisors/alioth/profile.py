@@ -1,0 +1,31 @@
+# Copyright (c) 2026 microvm.fleet contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Profile of alioth 0.12."""
+
+from __future__ import annotations
+
+from ..profile import ANY, Profile
+from ..profile_parts import BY_VSOCK, EXITS, EXTRA_ARGS, LINUX, ON_LINUX, group, package
+
+PROFILE = Profile(
+    name="alioth",
+    order=70,
+    group=group("alioth", "alioth.", EXTRA_ARGS, package("alioth")),
+    honours={
+        **ON_LINUX,
+        "on_poweroff": ("restart", "stop"),
+        "interfaces[].type": ("tap", "macvtap"),
+        "shares[].proto": ("virtiofs",),
+        "shares[].read_only": ANY,
+    },
+    systems=LINUX,
+    vcpus=255,
+    serials=False,
+    credentials="fw_cfg",
+    stop="Only from inside.",
+    ready=BY_VSOCK,
+    on_poweroff=EXITS,
+    on_reboot="exits with our `reboot=k`, reboots in place where the guest reboots by ACPI",
+)

@@ -1,0 +1,65 @@
+# Copyright (c) 2026 microvm.fleet contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Profile of crosvm of August 2026."""
+
+from __future__ import annotations
+
+from ...schema import checks
+from ...schema.options import PACKAGE, Option, Options
+from ..profile import ANY, Profile
+from ..profile_parts import BY_VSOCK, EXITS, EXTRA_ARGS, LINUX, ON_LINUX, group, package
+
+_GROUP = group(
+    "crosvm",
+    "crosvm.",
+    Option("pivot_root", "path", "Empty directory that crosvm's devices are confined to.", check=checks.absolute_path),
+    EXTRA_ARGS,
+    package("crosvm"),
+)
+
+_GRAPHICS: Options = (
+    Option(
+        "crosvm_package",
+        "str",
+        "crosvm whose GPU device Cloud Hypervisor and crosvm use; see O(ignore:crosvm.package).",
+        check=checks.package_path,
+        honoured_by=PACKAGE,
+    ),
+)
+
+PROFILE = Profile(
+    name="crosvm",
+    order=40,
+    group=_GROUP,
+    additions={"graphics": _GRAPHICS},
+    honours={
+        **ON_LINUX,
+        "hugepage_mem": ANY,
+        "balloon": ANY,
+        "initial_balloon_mem": ANY,
+        # Its balloon always deflates.
+        "deflate_on_oom": (True,),
+        # The process ends too when the guest reboots, but does not tell one from the other.
+        "on_poweroff": ("restart", "stop"),
+        "interfaces[].type": ("tap", "macvtap"),
+        "interfaces[].tap.vhost": ANY,
+        "volumes[].serial": ANY,
+        "volumes[].direct": ANY,
+        "volumes[].image_type": ("raw", "qcow2"),
+        "shares[].proto": ("9p", "virtiofs"),
+        "shares[].read_only": ANY,
+        "devices[].bus": ("pci",),
+        "graphics.enable": ANY,
+    },
+    systems=LINUX,
+    vcpus=254,
+    serials=True,
+    credentials="fw_cfg",
+    stop="`crosvm powerbtn`; the guest needs the module `button`.",
+    ready=BY_VSOCK,
+    on_poweroff=EXITS,
+    on_reboot=EXITS,
+    asks_virtiofsd_for_tag=True,
+)

@@ -1,0 +1,56 @@
+# Copyright (c) 2026 microvm.fleet contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Profile of Firecracker 1.16."""
+
+from __future__ import annotations
+
+from ...schema.options import Option
+from ..profile import ANY, Profile
+from ..profile_parts import EXITS, EXTRA_ARGS, LINUX, NOTIFIES, ON_LINUX, group, package
+
+_GROUP = group(
+    "firecracker",
+    "Firecracker.",
+    Option("cpu", "dict", "Custom CPU template, see Firecracker's documentation."),
+    Option(
+        "drive_io_engine",
+        "str",
+        "How Firecracker reads and writes disks. V(Async) is faster; Firecracker calls it a developer preview.",
+        default="Async",
+        choices=("Async", "Sync"),
+    ),
+    EXTRA_ARGS,
+    Option("extra_config", "dict", "Merged over the configuration that we write, key by key."),
+    package("firecracker"),
+)
+
+PROFILE = Profile(
+    name="firecracker",
+    order=30,
+    group=_GROUP,
+    honours={
+        **ON_LINUX,
+        "hugepage_mem": ANY,
+        "balloon": ANY,
+        "initial_balloon_mem": ANY,
+        "deflate_on_oom": ANY,
+        "ready.check": ("auto", "ssh", "tcp", "vsock", "notify", "none"),
+        "use_notify_sockets": ANY,
+        # The process goes on when the guest powers off.
+        "on_reboot": ("restart", "stop"),
+        "interfaces[].type": ("tap",),
+        "shares[].proto": (),
+    },
+    systems=LINUX,
+    vcpus=32,
+    serials=False,
+    credentials="initrd",
+    stop="On x86_64, Ctrl-Alt-Del over the API's socket, at which the guest reboots; it needs i8042 and atkbd. On "
+    "aarch64 only from inside.",
+    ready=NOTIFIES,
+    on_poweroff="stays on x86_64 (reboot instead), exits on aarch64",
+    on_reboot=EXITS,
+    clean_end="reboot",
+)

@@ -1,0 +1,122 @@
+# Copyright (c) 2026 microvm.fleet contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Options that a hypervisor does not honour: closed by default, and refused with those that honour them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Dict, Iterable, Iterator, List, Mapping, Optional, Tuple
+
+from ..schema.errors import DeclarationError
+from ..schema.options import HYPERVISOR, Option, Options, honoured_by, walk
+from .profile import Profile, Value
+
+SWITCHES = {"graphics.": "graphics.enable", "deflate_on_oom": "balloon"}
+"""Options that have no effect, and need nobody to honour them, while the other option is off."""
+
+
+@dataclass(frozen=True)
+class Setting:
+    """Option with a value of a declaration, and its place there (``shares[0].cache``)."""
+
+    option: Option
+    path: str
+    place: str
+    value: Any
+
+
+def refuse(options: Options, declaration: Mapping[str, Any], profiles: Mapping[str, Profile]) -> None:
+    """Raise DeclarationError for the first option that the declared hypervisor does not honour."""
+    profile = profiles[declaration["hypervisor"]]
+    for setting in _settings(options, declaration):
+        if not _is_honoured(setting, profile) and _is_switched_on(setting.path, declaration):
+            value = setting.value
+            subject = repr(value) if isinstance(value, (str, int)) and not isinstance(value, bool) else "this option"
+            others = these_do(honouring(setting.option, setting.path, value, profiles.values()))
+            raise DeclarationError(setting.place, f"{profile.name} does not support {subject}; {others}")
+
+
+def honouring(option: Option, path: str, value: Any, profiles: Iterable[Profile]) -> Tuple[str, ...]:
+    """Return the names of the hypervisors that honour a value of an option."""
+    return tuple(profile.name for profile in profiles if _is_honoured(Setting(option, path, path, value), profile))
+
+
+def these_do(names: Iterable[str]) -> str:
+    """Return the part of a refusal that names those who can."""
+    listed = ", ".join(names)
+    return f"these do: {listed}" if listed else "no hypervisor does"
+
+
+def partly_honoured(options: Options, profiles: Iterable[Profile]) -> Dict[str, Dict[Optional[Value], Tuple[str, ...]]]:
+    """Return the options that not all hypervisors honour, by path: names of those that do, by value.
+
+    The value is ``None`` where any value but the default one is meant. Of a list that not all honour, its elements'
+    options are left out.
+    """
+    listed, owners = list(profiles), honoured_by(options)
+    support: Dict[str, Dict[Optional[Value], Tuple[str, ...]]] = {}
+    for path, option in walk(options):
+        by_value = _support(option, path, listed) if owners[path] == HYPERVISOR else {}
+        if by_value and not any(path.startswith(f"{other}[].") for other in support):
+            support[path] = by_value
+    return support
+
+
+def _support(option: Option, path: str, profiles: List[Profile]) -> Dict[Optional[Value], Tuple[str, ...]]:
+    if option.suboptions and option.type != "list":
+        return {}
+    if option.choices is None and option.type != "bool":
+        names = tuple(profile.name for profile in profiles if path in profile.honours)
+        return {None: names} if len(names) < len(profiles) else {}
+    by_value = {value: honouring(option, path, value, profiles) for value in option.choices or (True, False)}
+    partly: Dict[Optional[Value], Tuple[str, ...]] = {
+        value: names for value, names in by_value.items() if len(names) < len(profiles)
+    }
+    if option.default is False:
+        return {None: partly[True]} if partly else {}
+    others = {value for value in by_value if value != option.default}
+    is_alike = len(others) > 1 and set(partly) == others and len(set(partly.values())) == 1
+    return {None: next(iter(partly.values()))} if is_alike else partly
+
+
+def _is_honoured(setting: Setting, profile: Profile) -> bool:
+    values = profile.honours.get(setting.path, ())
+    if setting.path in profile.honours:
+        return values is None or setting.value in (None, *values)
+    return not _is_set(setting.option, setting.value)
+
+
+def _is_set(option: Option, value: Any) -> bool:
+    """Return whether a value is another one than the default."""
+    if isinstance(option.default, bool):
+        return bool(value != option.default)
+    return bool(value) and str(value) != str(option.default)
+
+
+def _is_switched_on(path: str, declaration: Mapping[str, Any]) -> bool:
+    for prefix, switch in SWITCHES.items():
+        if path.startswith(prefix):
+            value: Any = declaration
+            for part in switch.split("."):
+                value = value[part]
+            return bool(value)
+    return True
+
+
+def _settings(
+    options: Options, values: Mapping[str, Any], owner: str = HYPERVISOR, path: str = "", place: str = ""
+) -> Iterator[Setting]:
+    """Yield what a hypervisor must honour, a list before its elements."""
+    for option in options:
+        value, own = values[option.name], option.honoured_by or owner
+        here, there = f"{path}{option.name}", f"{place}{option.name}"
+        is_list = option.type == "list"
+        if own == HYPERVISOR and (is_list or not option.suboptions):
+            yield Setting(option, here, there, value)
+        if option.suboptions and is_list:
+            for index, element in enumerate(value or ()):
+                yield from _settings(option.suboptions, element, own, f"{here}[].", f"{there}[{index}].")
+        elif option.suboptions and value:
+            yield from _settings(option.suboptions, value, own, f"{here}.", f"{there}.")

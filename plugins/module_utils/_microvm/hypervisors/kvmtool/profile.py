@@ -1,0 +1,39 @@
+# Copyright (c) 2026 microvm.fleet contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Profile of kvmtool of August 2024."""
+
+from __future__ import annotations
+
+from ..profile import ANY, Profile
+from ..profile_parts import BY_VSOCK, EXITS, EXTRA_ARGS, LINUX, ON_LINUX, group, package
+
+PROFILE = Profile(
+    name="kvmtool",
+    order=50,
+    group=group("kvmtool", "kvmtool.", EXTRA_ARGS, package("lkvm")),
+    honours={
+        **ON_LINUX,
+        "hugepage_mem": ANY,
+        # Without a first size.
+        "balloon": ANY,
+        "deflate_on_oom": ANY,
+        # The process goes on when the guest powers off.
+        "on_reboot": ("restart", "stop"),
+        "interfaces[].type": ("user", "tap", "macvtap"),
+        "interfaces[].tap.vhost": ANY,
+        "volumes[].direct": ANY,
+        "shares[].proto": ("9p",),
+        "devices[].bus": ("pci",),
+    },
+    systems=LINUX,
+    vcpus=255,
+    serials=False,
+    credentials="initrd",
+    stop="Only from inside, by reboot.",
+    ready=BY_VSOCK,
+    on_poweroff="hangs (reboot instead)",
+    on_reboot=EXITS,
+    clean_end="reboot",
+)

@@ -1,0 +1,80 @@
+# Copyright (c) 2026 microvm.fleet contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Profile of a hypervisor: what it can do, as data, which checks, options, documentation and roles are derived from.
+
+Profiles are closed by default: what a profile does not name is refused.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Mapping, Optional, Tuple, Union
+
+from ..schema.options import Option, Options
+
+Value = Union[str, bool]
+Values = Optional[Tuple[Value, ...]]
+"""Values of an option that a hypervisor honours; ``ANY`` are all of them."""
+
+ANY: Values = None
+
+Honours = Mapping[str, Values]
+"""Options that a hypervisor honours, by path. Of one that has choices, the values are listed."""
+
+
+@dataclass(frozen=True)
+class Profile:
+    """Facts of one hypervisor, from its documentation and sources."""
+
+    name: str
+    """Name of the hypervisor as microvm.nix writes it."""
+    order: int
+    """Place in tables and messages; the first hypervisor is the default one."""
+    group: Option
+    """Options of its own; they have no effect on others."""
+    honours: Honours
+    """Options of all hypervisors that it honours."""
+    systems: Tuple[str, ...]
+    """Systems of hosts, as Nix calls them."""
+    vcpus: int
+    """Number of virtual processors that its machine has place for."""
+    serials: bool
+    """Whether guests can find disks by their serial."""
+    credentials: Optional[str]
+    """Channel of systemd credentials: ``fw_cfg`` (read from files) or ``initrd`` (appended to it in memory)."""
+    stop: str
+    """Way in which a guest is asked to end, and what it needs for that."""
+    ready: str
+    """Sign that the guest is up."""
+    on_poweroff: str
+    on_reboot: str
+    """What the hypervisor's process does when the guest powers off or reboots."""
+    clean_end: str = "poweroff"
+    """Meaning of an end without failure or reason: ``poweroff`` or ``reboot``."""
+    packages: Mapping[str, Tuple[str, ...]] = field(default_factory=dict)
+    """Packages that a host needs, by Ansible's family of operating systems."""
+    additions: Mapping[str, Options] = field(default_factory=dict)
+    """Options that it adds to groups which all hypervisors have, by the group's path."""
+    needs_virtiofsd: bool = True
+    """Whether virtiofs shares are served by virtiofsd, not by the hypervisor itself."""
+    asks_virtiofsd_for_tag: bool = False
+    """Whether the tag of a virtiofs share is an argument of virtiofsd, not of the hypervisor."""
+    needs_internet_sockets: bool = True
+    """Whether an Internet socket is opened to configure a tap, not the tap's own file."""
+
+    def claims(self, path: str, value: Value) -> bool:
+        """Return whether the profile names a value of the option with this path."""
+        values = self.honours.get(path, ())
+        return values is None or value in values
+
+    @property
+    def reports_status(self) -> bool:
+        """Whether the hypervisor reports over its control socket that its guest runs (QEMU Machine Protocol)."""
+        return self.claims("ready.check", "hypervisor")
+
+    @property
+    def emulates(self) -> bool:
+        """Whether the hypervisor translates instructions: it runs without KVM, and other architectures."""
+        return self.claims("accel", "tcg")

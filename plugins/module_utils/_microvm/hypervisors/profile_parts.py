@@ -1,0 +1,80 @@
+# Copyright (c) 2026 microvm.fleet contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Parts that the profiles of several hypervisors have in common."""
+
+from __future__ import annotations
+
+from ..schema import checks
+from ..schema.options import NAMESAKE, Option
+from .profile import ANY, Honours
+
+BASICS: Honours = {
+    "accel": ("auto", "kvm"),
+    "guest_system": ("x86_64-linux", "aarch64-linux"),
+    "vcpu": ANY,
+    "mem": ANY,
+    "socket": ANY,
+    "kernel": ANY,
+    "initrd_path": ANY,
+    "kernel_params": ANY,
+    "store_disk": ANY,
+    # Lists: their elements' options are honoured or not one by one.
+    "interfaces": ANY,
+    "volumes": ANY,
+    "shares": ANY,
+    "devices": ANY,
+    "interfaces[].id": ANY,
+    "interfaces[].mac": ANY,
+    "volumes[].image": ANY,
+    "volumes[].read_only": ANY,
+    "volumes[].image_type": ("raw",),
+    "shares[].tag": ANY,
+    "shares[].source": ANY,
+    "shares[].socket": ANY,
+    "devices[].path": ANY,
+    "ready.check": ("auto", "ssh", "tcp", "none"),
+}
+"""Options that every hypervisor honours."""
+
+ON_LINUX: Honours = {
+    **BASICS,
+    "vsock.cid": ANY,
+    "register_with_machined": ANY,
+    "credential_files": ANY,
+    "guest.enable": ANY,
+    "shares[].cache": ("auto", "always", "metadata", "never"),
+    "shares[].posix_acl": ANY,
+    "shares[].extra_args": ANY,
+    "ready.check": ("auto", "ssh", "tcp", "vsock", "none"),
+}
+"""Options that every hypervisor honours whose hosts have Linux, with its vsock(7), machined and virtiofsd."""
+
+LINUX = ("x86_64-linux", "aarch64-linux")
+"""Systems of hosts with Linux, as Nix calls them."""
+
+EXITS = "exits"
+BY_VSOCK = "a listener on vsock(7) that the guest's systemd notifies"
+NOTIFIES = "the guest's systemd notifies over the vsock, if `vsock.cid` is set"
+
+EXTRA_ARGS = Option("extra_args", "list", "More arguments, each an element.", elements="str", check=checks.argument)
+
+
+def package(program: str) -> Option:
+    """Return the option that says where a hypervisor's program is."""
+    return Option(
+        "package",
+        "str",
+        (
+            f"Where C({program}) is: a directory whose C(bin) has it, or the program's own path, in a directory called "
+            "C(bin), C(sbin) or C(libexec), or its name.",
+            "By default it is looked for in C(PATH).",
+        ),
+        check=checks.package_path,
+    )
+
+
+def group(name: str, description: str, *options: Option) -> Option:
+    """Return the group of a hypervisor's own options."""
+    return Option(name, "dict", description, suboptions=options, honoured_by=NAMESAKE)

@@ -1,0 +1,122 @@
+# Copyright (c) 2026 microvm.fleet contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Profile of QEMU 11.1."""
+
+from __future__ import annotations
+
+from ...schema import checks
+from ...schema.options import Option, Options
+from ..profile import ANY, Profile
+from ..profile_parts import BY_VSOCK, EXITS, EXTRA_ARGS, LINUX, ON_LINUX, group, package
+
+_IDENTIFIER = checks.pattern(
+    r"[A-Za-z0-9][A-Za-z0-9_.-]*", "is not a name of QEMU's: use letters, digits, '.', '_' and '-'"
+)
+
+_PCIE_ROOT_PORTS: Options = (
+    Option("id", "str", "Name of the port, for O(ignore:devices[].qemu.bus).", required=True, check=_IDENTIFIER),
+    Option("bus", "str", "Bus that the port is on, such as V(pcie.0).", check=_IDENTIFIER),
+    Option("chassis", "raw", "Number of the chassis.", check=checks.number),
+    Option("slot", "raw", "Number of the slot.", check=checks.number),
+    Option("addr", "str", "Address on the bus.", check=_IDENTIFIER),
+)
+
+_GROUP = group(
+    "qemu",
+    "QEMU.",
+    Option(
+        "machine",
+        "str",
+        "Type of the machine. By default V(microvm) on x86_64 and V(virt) on aarch64.",
+        check=_IDENTIFIER,
+    ),
+    Option(
+        "machine_opts",
+        "dict",
+        "Options of the machine in place of ours, texts all of them. An empty mapping is none at all.",
+        values="str",
+        nullable=True,
+    ),
+    EXTRA_ARGS,
+    Option(
+        "serial_console", "bool", "The guest has a serial console, which is standard input and output.", default=True
+    ),
+    Option(
+        "pcie_root_ports", "list", "Ports that devices can be put on.", elements="dict", suboptions=_PCIE_ROOT_PORTS
+    ),
+    package("qemu-system-ARCHITECTURE"),
+)
+
+_DEVICE: Options = (
+    Option("id", "str", "QEMU's name of the device.", check=_IDENTIFIER),
+    Option(
+        "bus",
+        "str",
+        "QEMU's bus for the device, such as a port of O(ignore:qemu.pcie_root_ports).",
+        check=_IDENTIFIER,
+    ),
+    Option(
+        "device_extra_args",
+        "str",
+        "More properties of the device, as C(-device) takes them.",
+        check=checks.argument,
+    ),
+)
+
+PROFILE = Profile(
+    name="qemu",
+    order=10,
+    group=_GROUP,
+    additions={"devices[]": (Option("qemu", "dict", "What only QEMU has.", suboptions=_DEVICE),)},
+    honours={
+        **ON_LINUX,
+        "accel": ("auto", "kvm", "tcg"),
+        "cpu": ANY,
+        "hugepage_mem": ANY,
+        "hotplug_mem": ANY,
+        "hotplugged_mem": ANY,
+        "balloon": ANY,
+        "initial_balloon_mem": ANY,
+        "deflate_on_oom": ANY,
+        "user": ANY,
+        "ready.check": ("auto", "ssh", "tcp", "vsock", "hypervisor", "none"),
+        "on_reboot": ("restart", "stop"),
+        "on_poweroff": ("restart", "stop"),
+        "interfaces[].type": ("user", "tap", "macvtap", "bridge"),
+        "interfaces[].tap.vhost": ANY,
+        "forward_ports": ANY,
+        "forward_ports[].from": ("host", "guest"),
+        "forward_ports[].proto": ("tcp", "udp"),
+        "forward_ports[].host.address": ANY,
+        "forward_ports[].host.port": ANY,
+        "forward_ports[].guest.address": ANY,
+        "forward_ports[].guest.port": ANY,
+        "volumes[].serial": ANY,
+        "volumes[].direct": ANY,
+        "volumes[].image_type": ("raw", "qcow2", "vhd", "vhdx"),
+        "shares[].proto": ("9p", "virtiofs"),
+        "shares[].read_only": ANY,
+        "shares[].security_model": ("none", "passthrough", "mapped", "mapped-xattr", "mapped-file"),
+        "devices[].bus": ("pci", "usb"),
+        "devices[].qemu.id": ANY,
+        "devices[].qemu.bus": ANY,
+        "devices[].qemu.device_extra_args": ANY,
+        "graphics.enable": ANY,
+        "graphics.backend": ("gtk", "headless", "cocoa"),
+        "graphics.vulkan": ("venus", "drm_native_context"),
+        "graphics.hostmem": ANY,
+    },
+    packages={"Debian": ("qemu-system-x86",)},
+    systems=(*LINUX, "aarch64-darwin"),
+    vcpus=288,
+    serials=True,
+    credentials="fw_cfg",
+    stop="ACPI power button over QMP; the guest needs the module `button`. On aarch64 without UEFI it needs "
+    "`gpio_keys` and `evdev`, which Debian's cloud kernel has not: stop such guests from inside.",
+    ready="QMP says that the guest runs; " + BY_VSOCK,
+    on_poweroff=EXITS,
+    on_reboot=EXITS,
+    needs_internet_sockets=False,
+)

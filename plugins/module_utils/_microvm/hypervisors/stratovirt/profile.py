@@ -1,0 +1,41 @@
+# Copyright (c) 2026 microvm.fleet contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Profile of StratoVirt 2.5."""
+
+from __future__ import annotations
+
+from ..profile import ANY, Profile
+from ..profile_parts import BY_VSOCK, EXITS, EXTRA_ARGS, LINUX, ON_LINUX, group, package
+
+PROFILE = Profile(
+    name="stratovirt",
+    order=60,
+    group=group("stratovirt", "StratoVirt.", EXTRA_ARGS, package("stratovirt")),
+    honours={
+        **ON_LINUX,
+        "hugepage_mem": ANY,
+        # Without a first size.
+        "balloon": ANY,
+        "deflate_on_oom": ANY,
+        "ready.check": ("auto", "ssh", "tcp", "vsock", "hypervisor", "none"),
+        # The process goes on when the guest powers off.
+        "on_reboot": ("restart", "stop"),
+        "interfaces[].type": ("tap", "macvtap"),
+        "interfaces[].tap.vhost": ANY,
+        "volumes[].serial": ANY,
+        "volumes[].direct": ANY,
+        "shares[].proto": ("virtiofs",),
+        "shares[].read_only": ANY,
+    },
+    systems=LINUX,
+    vcpus=254,
+    serials=True,
+    credentials="initrd",
+    stop="Only from inside, by reboot.",
+    ready="QMP says that the guest runs; " + BY_VSOCK,
+    on_poweroff="stays (reboot instead)",
+    on_reboot=EXITS,
+    clean_end="reboot",
+)

@@ -1,0 +1,66 @@
+# Copyright (c) 2026 microvm.fleet contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Profiles of hypervisors against the option table and the code of their folders."""
+
+from __future__ import annotations
+
+import pytest
+from ansible_collections.microvm.fleet.plugins.module_utils._microvm.declaration.vms.options import VM_OPTIONS
+from ansible_collections.microvm.fleet.plugins.module_utils._microvm.hypervisors.commands import HYPERVISORS
+from ansible_collections.microvm.fleet.plugins.module_utils._microvm.hypervisors.profile import Profile
+from ansible_collections.microvm.fleet.plugins.module_utils._microvm.hypervisors.profiles import PROFILES
+from ansible_collections.microvm.fleet.plugins.module_utils._microvm.schema.options import (
+    HYPERVISOR,
+    NAMESAKE,
+    honoured_by,
+    walk,
+)
+
+OPTIONS = dict(walk(VM_OPTIONS))
+OWNERS = honoured_by(VM_OPTIONS)
+every_profile = pytest.mark.parametrize("profile", PROFILES.values(), ids=lambda profile: profile.name)
+
+
+def test_every_hypervisor_has_a_profile_and_a_command_in_the_same_order() -> None:
+    assert list(PROFILES) == list(HYPERVISORS)
+    assert all(HYPERVISORS[name].profile is profile for name, profile in PROFILES.items())
+    orders = [profile.order for profile in PROFILES.values()]
+    assert orders == sorted(set(orders))
+
+
+def test_the_first_hypervisor_is_the_default_one() -> None:
+    assert OPTIONS["hypervisor"].default == next(iter(PROFILES))
+    assert OPTIONS["hypervisor"].choices == tuple(PROFILES)
+
+
+@every_profile
+def test_a_profile_names_options_that_hypervisors_must_honour(profile: Profile) -> None:
+    assert [path for path in profile.honours if OWNERS.get(path) != HYPERVISOR] == []
+
+
+@every_profile
+def test_values_of_options_with_choices_are_listed(profile: Profile) -> None:
+    for path, values in profile.honours.items():
+        option = OPTIONS[path]
+        if option.choices is not None:
+            assert values is not None and set(values) <= set(option.choices), path
+        elif option.type != "bool":
+            assert values is None, path
+
+
+@every_profile
+def test_a_group_of_its_own_is_called_after_the_hypervisor(profile: Profile) -> None:
+    assert profile.group.name == profile.name.replace("-", "_")
+    assert OWNERS[profile.group.name] == NAMESAKE
+
+
+def test_every_option_is_honoured_by_somebody() -> None:
+    nobody_s = [
+        path
+        for path, option in OPTIONS.items()
+        if OWNERS[path] == HYPERVISOR
+        and (option.type == "list" or not option.suboptions)
+        and not any(path in profile.honours for profile in PROFILES.values())
+    ]
+    assert nobody_s == []
