@@ -17,7 +17,7 @@ import hashlib
 import os
 import struct
 import time
-from typing import Iterator, Sequence
+from typing import FrozenSet, Iterable, Iterator
 
 from ..declaration.names import RUN_DIRECTORY
 from .commands import HostError
@@ -32,30 +32,51 @@ _FLOCK = "hhqqi4x"
 
 
 @contextlib.contextmanager
-def locked(names: Sequence[str], directory: str = LOCK_DIRECTORY, patience: float = PATIENCE) -> Iterator[None]:
-    """Hold the locks of all MicroVMs. Raises HostError when another run keeps one for ``patience`` seconds."""
-    os.makedirs(directory, mode=0o700, exist_ok=True)
+def locked(names: Iterable[str], directory: str = LOCK_DIRECTORY, patience: float = PATIENCE) -> Iterator[None]:
+    """Hold the locks of all MicroVMs. Raises HostError when another run keeps one for ``patience`` seconds.
+
+    A name that begins with ``@`` is not a MicroVM's: the rest of it says what is locked.
+    """
     deadline = time.monotonic() + patience
-    descriptor = os.open(os.path.join(directory, LOCK_FILE), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-    try:
+    with _opened(directory) as descriptor:
         # Always in the same order: two runs cannot wait for each other.
         for name in sorted(set(names)):
-            _lock(descriptor, name, deadline)
+            _wait(descriptor, name, deadline)
         yield
+
+
+@contextlib.contextmanager
+def locked_where_free(names: Iterable[str], directory: str = LOCK_DIRECTORY) -> Iterator[FrozenSet[str]]:
+    """Hold the locks that are free now; gives the names of the MicroVMs whose locks other runs hold."""
+    with _opened(directory) as descriptor:
+        yield frozenset(name for name in set(names) if not _lock(descriptor, name))
+
+
+@contextlib.contextmanager
+def _opened(directory: str) -> Iterator[int]:
+    os.makedirs(directory, mode=0o700, exist_ok=True)
+    descriptor = os.open(os.path.join(directory, LOCK_FILE), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        yield descriptor
     finally:
         os.close(descriptor)
 
 
-def _lock(descriptor: int, name: str, deadline: float) -> None:
-    request = struct.pack(_FLOCK, fcntl.F_WRLCK, os.SEEK_SET, _offset(name), 1, 0)
-    while True:
-        try:
-            fcntl.fcntl(descriptor, fcntl.F_OFD_SETLK, request)
-            return
-        except (BlockingIOError, PermissionError):
-            if time.monotonic() > deadline:
-                raise HostError(f"another run is at work on MicroVM {name!r}; try again when it is through") from None
-            time.sleep(0.2)
+def _wait(descriptor: int, name: str, deadline: float) -> None:
+    while not _lock(descriptor, name):
+        if time.monotonic() > deadline:
+            subject = name[1:] if name.startswith("@") else f"MicroVM {name!r}"
+            raise HostError(f"another run is at work on {subject}; try again when it is through")
+        time.sleep(0.2)
+
+
+def _lock(descriptor: int, name: str) -> bool:
+    """Take a lock if it is free; returns whether that has succeeded."""
+    try:
+        fcntl.fcntl(descriptor, fcntl.F_OFD_SETLK, struct.pack(_FLOCK, fcntl.F_WRLCK, os.SEEK_SET, _offset(name), 1, 0))
+    except (BlockingIOError, PermissionError):
+        return False
+    return True
 
 
 def _offset(name: str) -> int:

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 from ansible_collections.microvm.fleet.plugins.module_utils._microvm.host.commands import HostError
-from ansible_collections.microvm.fleet.plugins.module_utils._microvm.host.locks import locked
+from ansible_collections.microvm.fleet.plugins.module_utils._microvm.host.locks import locked, locked_where_free
 
 
 def test_a_second_run_is_refused_until_the_first_has_ended(tmp_path: Path) -> None:
@@ -56,3 +56,29 @@ def test_many_locks_need_one_descriptor(tmp_path: Path) -> None:
     before = len(os.listdir("/proc/self/fd"))
     with locked([f"vm{number}" for number in range(1000)], str(tmp_path)):
         assert len(os.listdir("/proc/self/fd")) == before + 1
+
+
+def test_what_is_free_is_locked_and_the_rest_is_reported(tmp_path: Path) -> None:
+    with locked(["b"], str(tmp_path)), locked_where_free(["a", "b", "c"], str(tmp_path)) as busy:
+        assert busy == {"b"}
+        with pytest.raises(HostError, match="'a'"), locked(["a"], str(tmp_path), patience=0):
+            pass
+    with locked(["a", "b", "c"], str(tmp_path), patience=0):
+        pass
+
+
+def test_free_locks_need_one_descriptor(tmp_path: Path) -> None:
+    before = len(os.listdir("/proc/self/fd"))
+    with locked_where_free([f"vm{number}" for number in range(1000)], str(tmp_path)) as busy:
+        assert busy == frozenset()
+        assert len(os.listdir("/proc/self/fd")) == before + 1
+
+
+def test_what_is_no_microvm_is_named_in_the_message(tmp_path: Path) -> None:
+    lock = ["@image 12"]
+    with (
+        locked(lock, str(tmp_path)),
+        pytest.raises(HostError, match="at work on image 12;"),
+        locked(lock, str(tmp_path), patience=0),
+    ):
+        pass
