@@ -13,6 +13,8 @@ version_added: 0.1.0
 description:
   - Builds a Debian guest image with mmdebstrap, or verifies and installs a copy of one.
   - An image is named by the digest of all that was declared of it, so an unchanged declaration builds nothing.
+  - A run that is killed leaves a whole image or none. A directory without a manifest, or without one of its files,
+    is no image; it is replaced.
 author:
   - microvm.fleet contributors (@microvm)
 extends_documentation_fragment:
@@ -23,7 +25,7 @@ attributes:
   check_mode:
     support: full
   diff_mode:
-    support: none
+    support: full
   idempotent:
     support: full
 """
@@ -39,6 +41,12 @@ EXAMPLES = r"""
 """
 
 RETURN = r"""
+actions:
+  description: What was done, or would be, step by step.
+  returned: success
+  type: list
+  elements: str
+  sample: [build image 49ff6815245f546fb08486d2e3452b0a]
 digest:
   description: Name of the image in a store.
   returned: success
@@ -50,7 +58,7 @@ path:
   type: str
   sample: /var/cache/microvm-fleet/images/49ff6815245f546fb08486d2e3452b0a
 files:
-  description: What lies in that directory.
+  description: Files of the image.
   returned: when O(state=built)
   type: list
   elements: str

@@ -107,7 +107,6 @@ def test_profiles_know_the_schema_only_and_declarations_know_profiles(directory:
 
 
 EFFECTFUL = ("observe*", "handlers*", "executor", "build*", "preflight")
-TO_BE_SPLIT = ("find", "guest_tree", "initrd", "store")
 """Files of ``resources/`` that look at a host or change it; every other file there plans, and has no effects."""
 
 WORDS_OF_HOSTS = {"Unit", "Record", "Generation", "HostError"}
@@ -117,9 +116,7 @@ WORDS_OF_HOSTS = {"Unit", "Record", "Generation", "HostError"}
 def planners() -> list[Path]:
     """Every file of ``resources/`` that must have no effects, by the pattern of its name."""
     return [
-        path
-        for path in sources(CODE / "resources")
-        if not any(path.match(f"{one}.py") for one in (*EFFECTFUL, *TO_BE_SPLIT))
+        path for path in sources(CODE / "resources") if not any(path.match(f"{pattern}.py") for pattern in EFFECTFUL)
     ]
 
 

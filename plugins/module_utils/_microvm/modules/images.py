@@ -6,23 +6,21 @@
 
 from __future__ import annotations
 
-import os
 import platform
-from typing import Any, Callable, Dict, Mapping
+from typing import Any, Dict, Mapping
 
-from ..declaration.images.parse import parse_image
-from ..host import files
-from ..resources.images import store
-from ..resources.images.build import build, check_build_host
+from ..declaration.images.parse import ImageDeclaration, parse_image
+from ..host.image_store import ImageStore
+from ..operations.images import reconcile_image
+from ..resources.images.build import image_files
 from ..resources.images.digest import digest
-from .fleet_module import FleetModule
+from ..resources.images.state import State, Wanted
+from .fleet_module import FleetModule, Parameters
 from .options import IMAGE_MODULE_OPTIONS
-
-Result = Dict[str, Any]
 
 
 def run_image() -> None:
-    """Bring one image into its state and say what came of it."""
+    """Bring one image into its state and report the result."""
     module = FleetModule(
         IMAGE_MODULE_OPTIONS,
         _parse,
@@ -32,7 +30,7 @@ def run_image() -> None:
             ("state", "absent", ["digest"]),
         ],
     )
-    module.exit_json(**module.attempt(STATES[module.params["state"]]))
+    module.exit_json(**module.attempt(_reconcile))
 
 
 def _parse(parameters: Mapping[str, Any]) -> None:
@@ -40,45 +38,22 @@ def _parse(parameters: Mapping[str, Any]) -> None:
         parse_image(parameters["image"], platform.machine())
 
 
-def _built(parameters: Mapping[str, Any], check_mode: bool) -> Result:
-    declaration = parse_image(parameters["image"], platform.machine())
-    name = digest(declaration)
-    path = os.path.join(parameters["store"], name)
-    changed = store.read_manifest(path) is None
-    if changed:
-        check_build_host(declaration)
-    if changed and not check_mode:
-        build(declaration, parameters["store"], parameters["cache"])
+def _reconcile(parameters: Parameters, check_mode: bool) -> Dict[str, Any]:
+    wanted, store = _wanted(parameters), ImageStore(parameters["store"])
+    result = reconcile_image(wanted, store, check_mode)
+    described = _description(wanted.declaration) if wanted.declaration is not None else {}
+    return {**result, "digest": wanted.digest, "path": store.path(wanted.digest), **described}
+
+
+def _wanted(parameters: Parameters) -> Wanted:
+    state = State(parameters["state"])
+    if state is State.BUILT:
+        declaration = parse_image(parameters["image"], platform.machine())
+        return Wanted(digest(declaration), state, declaration, parameters["cache"])
+    return Wanted(parameters["digest"], state, staging=parameters["staging"])
+
+
+def _description(declaration: ImageDeclaration) -> Dict[str, Any]:
+    """Return what the result has of an image that was, or would be, built."""
     kind = declaration["store_disk_type"]
-    files_of_image = ["kernel", "initrd", f"root.{kind}", store.MANIFEST]
-    return {
-        "changed": changed,
-        "name": declaration["name"],
-        "digest": name,
-        "path": path,
-        "files": files_of_image,
-        "store_disk_type": kind,
-    }
-
-
-def _installed(parameters: Mapping[str, Any], check_mode: bool) -> Result:
-    final = os.path.join(parameters["store"], parameters["digest"])
-    changed = store.read_manifest(final) is None
-    if changed and not check_mode:
-        store.install(parameters["staging"], final, parameters["digest"])
-    return {"changed": changed, "digest": parameters["digest"], "path": final}
-
-
-def _absent(parameters: Mapping[str, Any], check_mode: bool) -> Result:
-    path = os.path.join(parameters["store"], parameters["digest"])
-    changed = os.path.isdir(path)
-    if changed and not check_mode:
-        files.remove(path)
-    return {"changed": changed, "digest": parameters["digest"], "path": path}
-
-
-STATES: Dict[str, Callable[[Mapping[str, Any], bool], Result]] = {
-    "built": _built,
-    "installed": _installed,
-    "absent": _absent,
-}
+    return {"name": declaration["name"], "files": image_files(kind), "store_disk_type": kind}

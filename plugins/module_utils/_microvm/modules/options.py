@@ -126,7 +126,7 @@ IMAGE_MODULE_OPTIONS: Options = (
         (
             "V(built) builds the image on this host unless it is there; in check mode says whether it would.",
             "V(installed) verifies a copy in O(staging) by the sums in its manifest and moves it into the store.",
-            "V(absent) removes O(digest) from the store.",
+            "V(absent) removes O(digest) from the store, and what killed runs have left of it.",
         ),
         default="built",
         choices=("built", "installed", "absent"),

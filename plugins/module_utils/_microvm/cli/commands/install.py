@@ -13,12 +13,13 @@ from typing import Any, Dict, List, Mapping, Optional, Sequence
 from ...declaration.names import GARBAGE_ROOTS
 from ...host import nix
 from ...host.commands import HostError
+from ...host.image_store import ImageStore
 from ...host.places import Places
 from ...operations import lifecycle
 from ...operations.adopt import adopt, is_installed
 from ...operations.reconcile import Request, reconcile
 from ...operations.report import package_diff
-from ...resources.images.find import installed_images
+from ...resources.images.observe import installed_images
 from ...resources.vms.observe import read_flake
 from ..host import each, places, require_root
 from ..output import say
@@ -123,7 +124,7 @@ def _all(source: Source, file: str) -> List[Raw]:
 def _request(asked: Namespace, source: Source, vms: Sequence[Raw], state: str) -> Request:
     return Request(
         vms=vms,
-        images=installed_images(source.images),
+        images=installed_images(source.images, ImageStore()),
         state=state,
         state_dir=places(asked).state_directory,
         parallel=getattr(asked, "parallel", 1),

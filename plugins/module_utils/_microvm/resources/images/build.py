@@ -6,16 +6,17 @@
 
 from __future__ import annotations
 
-import contextlib
-import fcntl
 import os
 import shutil
-from typing import Any, Dict, Iterator, List, Optional
+from dataclasses import replace
+from typing import List, Optional, Tuple
 
 from ...declaration.images.parse import ImageDeclaration
 from ...host import files
 from ...host.commands import HostError, run, search_path
-from . import guest_tree, initrd, store
+from ...host.image_store import MANIFEST, ImageStore, Manifest, sums
+from . import guest_tree
+from .build_initrd import build_initrd
 from .digest import digest
 
 BUILD_SECONDS = 1800
@@ -31,14 +32,19 @@ TOOLS = {
 """Programs of a build, and the Debian packages that have them."""
 
 TOOL_FILES = {"/usr/share/keyrings/debian-archive-keyring.gpg": "debian-archive-keyring"}
-"""Files of a build; Ubuntu has them not by itself."""
+"""Files of a build, and the Debian packages that have them; Ubuntu does not install them by itself."""
 
 UUID = "6d6963726f766d00-666c656574000000".replace("-", "")
-"""Of every root disk: a random one would make every build another image."""
+"""Identifier of every root disk's file system: a random one would make every build another image."""
+
+
+def image_files(store_disk_type: str) -> List[str]:
+    """Return the names of the files of an image, by the file system of its root disk."""
+    return ["kernel", "initrd", f"root.{store_disk_type}", MANIFEST]
 
 
 def missing_tools(declaration: ImageDeclaration) -> List[str]:
-    """Debian packages that this host lacks for the build."""
+    """Return the Debian packages that this host lacks for the build."""
     other = "mksquashfs" if declaration["store_disk_type"] == "erofs" else "mkfs.erofs"
     needed = {tool: package for tool, package in TOOLS.items() if tool != other}
     programs = {package for tool, package in needed.items() if shutil.which(tool, path=search_path()) is None}
@@ -46,24 +52,19 @@ def missing_tools(declaration: ImageDeclaration) -> List[str]:
     return sorted(programs | files_needed)
 
 
-def build(declaration: ImageDeclaration, directory: str, cache: Optional[str]) -> None:
-    """Make the image in the store ``directory``. Raises HostError. What a killed build left is replaced."""
-    check_build_host(declaration)
-    os.makedirs(directory, exist_ok=True)
-    name = digest(declaration)
-    final, partial = os.path.join(directory, name), os.path.join(directory, f".partial-{name}")
-    with _lock(directory, name):
-        if store.read_manifest(final) is not None:
-            return
-        files.remove(final)
-        files.remove(partial)
-        _build(declaration, partial, cache)
-        store.complete(os.path.join(partial, "image"), _manifest(declaration, partial), final)
-        files.remove(partial)
+def build(declaration: ImageDeclaration, store: ImageStore, cache: Optional[str]) -> None:
+    """Make an image in a store, where it is as a whole or not at all. Raises HostError."""
+    with store.making(digest(declaration)) as image:
+        work = os.path.join(image, "work")
+        os.mkdir(work)
+        manifest = _build(declaration, image, work, cache)
+        files.remove(work)
+        with_sums = replace(manifest, files=sums(image))
+        files.write_new(os.path.join(image, MANIFEST), with_sums.to_json().encode(), 0o644)
 
 
 def check_build_host(declaration: ImageDeclaration) -> None:
-    """Raises HostError where this host cannot build the image."""
+    """Raise HostError where this host cannot build the image."""
     missing = missing_tools(declaration)
     if missing:
         raise HostError(f"the build host lacks {', '.join(missing)}; install these Debian packages")
@@ -71,31 +72,41 @@ def check_build_host(declaration: ImageDeclaration) -> None:
         raise HostError("a guest image is built by root; set `become: true` for the build host")
 
 
-@contextlib.contextmanager
-def _lock(directory: str, name: str) -> Iterator[None]:
-    """Two builds of one image would tear each other's tree."""
-    with open(os.path.join(directory, f".lock-{name}"), "w", encoding="utf-8") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
-        yield
-
-
-def _build(declaration: ImageDeclaration, partial: str, cache: Optional[str]) -> None:
-    tree, image = (os.path.join(partial, name) for name in ("tree", "image"))
-    os.makedirs(image)
+def _build(declaration: ImageDeclaration, image: str, work: str, cache: Optional[str]) -> Manifest:
+    """Make the files of an image in ``image``; returns the manifest, still without their sums."""
+    tree = os.path.join(work, "tree")
     if cache is not None:
         os.makedirs(cache, exist_ok=True)
-    guest_tree.write_inputs(declaration, partial)
-    _run(guest_tree.mmdebstrap_command(declaration, partial, cache))
-    kernel, release = guest_tree.kernel_release(tree)
+    _write_inputs(declaration, work)
+    _run(guest_tree.mmdebstrap_command(declaration, work, cache))
+    kernel, release = _kernel(tree)
     shutil.copyfile(kernel, os.path.join(image, "kernel"))
-    initrd.build(tree, release, _systemd_version(tree), os.path.join(partial, "initrd"), os.path.join(image, "initrd"))
+    manifest = _manifest(declaration, tree)
+    build_initrd(tree, release, manifest.systemd_version, os.path.join(work, "initrd"), os.path.join(image, "initrd"))
     files.remove(os.path.join(tree, "boot"))
     os.makedirs(os.path.join(tree, "boot"))
     _run(_file_system_command(declaration["store_disk_type"], tree, image))
+    return manifest
+
+
+def _write_inputs(declaration: ImageDeclaration, work: str) -> None:
+    """Write what the command of mmdebstrap reads: the scripts, and the content of the declared files."""
+    for name, script in guest_tree.SCRIPTS.items():
+        files.write_new(os.path.join(work, name), script.encode(), 0o644)
+    for index, file in enumerate(declaration["files"]):
+        files.write_new(guest_tree.content_path(work, index), file["content"].encode(), 0o600)
+
+
+def _kernel(tree: str) -> Tuple[str, str]:
+    """Return the path of the tree's kernel, and its release (`uname -r`)."""
+    prefix = "vmlinuz-"
+    boot = os.path.join(tree, "boot")
+    release = max(name[len(prefix) :] for name in os.listdir(boot) if name.startswith(prefix))
+    return os.path.join(boot, prefix + release), release
 
 
 def _run(command: List[str]) -> None:
-    """In namespaces that end with this process: a killed build leaves neither processes nor mounts."""
+    """Run a command in namespaces that end with this process: a killed build leaves neither processes nor mounts."""
     isolation = "setpriv --pdeathsig KILL unshare --mount --pid --fork --kill-child --mount-proc"
     run([*isolation.split(), "--", *command], timeout=BUILD_SECONDS)
 
@@ -109,18 +120,19 @@ def _file_system_command(kind: str, tree: str, image: str) -> List[str]:
 
 
 def _systemd_version(tree: str) -> int:
-    """Of the guest: ``257.8-1~deb13u1`` is 257."""
+    """Return the version of the guest's systemd: ``257.8-1~deb13u1`` is 257."""
     text = run(["dpkg-query", f"--admindir={tree}/var/lib/dpkg", "--show", "--showformat=${Version}", "systemd"])
     return int("".join(character if character.isdigit() else " " for character in text).split()[0])
 
 
-def _manifest(declaration: ImageDeclaration, partial: str) -> Dict[str, Any]:
-    tree = os.path.join(partial, "tree")
-    described = {key: declaration[key] for key in ("name", "suite", "architecture", "store_disk_type")}
-    return {
-        **described,
-        "digest": digest(declaration),
-        "kernel_version": max(os.listdir(os.path.join(tree, "lib/modules"))),
-        "systemd_version": _systemd_version(tree),
-        "files": store.sums(os.path.join(partial, "image")),
-    }
+def _manifest(declaration: ImageDeclaration, tree: str) -> Manifest:
+    return Manifest(
+        digest=digest(declaration),
+        files={},
+        name=declaration["name"],
+        suite=declaration["suite"],
+        architecture=declaration["architecture"],
+        store_disk_type=declaration["store_disk_type"],
+        kernel_version=max(os.listdir(os.path.join(tree, "lib/modules"))),
+        systemd_version=_systemd_version(tree),
+    )

@@ -14,11 +14,11 @@ from ...runner.package import DIGEST_LENGTH
 from . import guest_tree, initrd
 
 BUILDER_VERSION = 1
-"""To be raised when ``build.py`` makes another image of the same declaration."""
+"""Number to raise when ``build.py`` makes another image of the same declaration."""
 
 
 def digest(declaration: ImageDeclaration) -> str:
-    """Of all that determines the image but for what the mirrors have on the day of the build.
+    """Return the digest of all that determines an image, but for what the mirrors have on the day of the build.
 
     The name is not part of it: two declarations that differ in nothing else are one image.
     """

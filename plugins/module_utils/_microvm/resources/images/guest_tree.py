@@ -2,15 +2,16 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""The guest's root tree: Debian by mmdebstrap, made fit for a small machine."""
+"""The guest's root tree: Debian by mmdebstrap, made fit for a small machine. Pure; ``build.py`` makes it."""
 
 from __future__ import annotations
 
-import os
+import os.path
 import shlex
-from typing import Any, List, Mapping, Optional, Tuple
+from typing import List, Optional
 
-from ...host.files import write_synced
+from ...declaration.images.parse import ImageDeclaration
+from ...declaration.types import ImageFile
 from .scripts import sources
 
 BASE_PACKAGES = (
@@ -49,8 +50,8 @@ SCRIPTS = {"setup": sources.SETUP, "put-file": sources.PUT_FILE, "clean-up": sou
 """The hooks of a build, by the name of the file that they are run from."""
 
 
-def mmdebstrap_command(declaration: Mapping[str, Any], work: str, cache: Optional[str]) -> List[str]:
-    """The command that makes ``work``/tree. ``work`` has the scripts and the declared files (write_inputs)."""
+def mmdebstrap_command(declaration: ImageDeclaration, work: str, cache: Optional[str]) -> List[str]:
+    """Return the command that makes ``work``/tree. ``work`` has the scripts and the content of the declared files."""
     packages = [*BASE_PACKAGES, *declaration["packages"]]
     command = ["mmdebstrap", "--quiet", "--mode=root", "--variant=minbase", "--include=" + ",".join(packages)]
     command += [f"--architectures={declaration['architecture']}", "--format=directory"]
@@ -66,7 +67,7 @@ def mmdebstrap_command(declaration: Mapping[str, Any], work: str, cache: Optiona
     return [*command, declaration["suite"], os.path.join(work, "tree"), *declaration["mirrors"]]
 
 
-def _hooks(declaration: Mapping[str, Any], work: str) -> List[str]:
+def _hooks(declaration: ImageDeclaration, work: str) -> List[str]:
     excludes = [f"--exclude=*/modules/*/kernel/{path}" for path in NEEDLESS_DRIVERS]
     return [
         _script(work, "setup", declaration["kernel_package"], *excludes),
@@ -76,29 +77,14 @@ def _hooks(declaration: Mapping[str, Any], work: str) -> List[str]:
 
 
 def _script(work: str, name: str, *arguments: str) -> str:
-    """A script as a hook; mmdebstrap gives the tree's path as ``$1``."""
+    """Return the hook that runs a script; mmdebstrap gives the tree's path as ``$1``."""
     return " ".join(["sh", shlex.quote(os.path.join(work, name)), '"$1"', *map(shlex.quote, arguments)])
 
 
-def _put_file(work: str, index: int, file: Mapping[str, str]) -> str:
-    return f"{_script(work, 'put-file', file['path'], file['mode'])} < {shlex.quote(_content(work, index))}"
+def _put_file(work: str, index: int, file: ImageFile) -> str:
+    return f"{_script(work, 'put-file', file['path'], file['mode'])} < {shlex.quote(content_path(work, index))}"
 
 
-def _content(work: str, index: int) -> str:
+def content_path(work: str, index: int) -> str:
+    """Path of the content of one of the declared files, which the command reads."""
     return os.path.join(work, f"file-{index}")
-
-
-def write_inputs(declaration: Mapping[str, Any], work: str) -> None:
-    """What mmdebstrap_command refers to: the scripts, and the content of the declared files."""
-    for name, script in SCRIPTS.items():
-        write_synced(os.path.join(work, name), script.encode(), 0o644)
-    for index, file in enumerate(declaration["files"]):
-        write_synced(_content(work, index), file["content"].encode(), 0o600)
-
-
-def kernel_release(tree: str) -> Tuple[str, str]:
-    """Path of the tree's kernel and its release (`uname -r`)."""
-    prefix = "vmlinuz-"
-    boot = os.path.join(tree, "boot")
-    release = max(name[len(prefix) :] for name in os.listdir(boot) if name.startswith(prefix))
-    return os.path.join(boot, prefix + release), release

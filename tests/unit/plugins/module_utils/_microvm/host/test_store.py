@@ -6,19 +6,17 @@
 from __future__ import annotations
 
 import os
-import signal
-from collections.abc import Callable
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import pytest
 from ansible_collections.microvm.fleet.plugins.module_utils._microvm.host import files
 from ansible_collections.microvm.fleet.plugins.module_utils._microvm.host.store import PackageStore
 from ansible_collections.microvm.fleet.plugins.module_utils._microvm.runner.package import File, Package
 
+from ..kills import killed_at_call
+
 PACKAGE = Package("web", {"bin/run": File(b"#!/bin/sh\n", True), "share/a/b": File(b"text\n"), "share/c": File(b"")})
-WRITES = ("fsync", "rename", "mkdir", "open", "unlink", "rmdir")
 
 
 def content(directory: Path) -> dict[str, tuple[bytes, int]]:
@@ -40,27 +38,6 @@ def test_install_list_remove(tmp_path: Path) -> None:
     assert store.owns("/nix/store/x-web") is None
     store.remove(PACKAGE.directory_name)
     assert store.contents() == {}
-
-
-def killed_at_call(number: int, work: Callable[[], None]) -> bool:
-    """Run in a child that is killed before its ``number``-th write-like call. Returns whether it was killed."""
-    child = os.fork()
-    if child == 0:
-        calls = iter(range(number))
-
-        def counting(original: Callable[..., Any]) -> Callable[..., Any]:
-            def call(*arguments: Any, **options: Any) -> Any:
-                if next(calls, None) is None:
-                    os.kill(os.getpid(), signal.SIGKILL)
-                return original(*arguments, **options)
-
-            return call
-
-        for name in WRITES:
-            setattr(os, name, counting(getattr(os, name)))
-        work()
-        os._exit(0)
-    return os.WIFSIGNALED(os.waitpid(child, 0)[1])
 
 
 def test_an_installation_that_is_killed_is_completed_by_the_next(tmp_path: Path) -> None:

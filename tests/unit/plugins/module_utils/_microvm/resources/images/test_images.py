@@ -1,23 +1,19 @@
 # Copyright (c) 2026 microvm.fleet contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Images: what names them, what goes into them, what is believed of a copy."""
+"""Images: the digest that names them, and what goes into them."""
 
 from __future__ import annotations
 
-import json
-from pathlib import Path
 from typing import Any
 
 import pytest
 from ansible_collections.microvm.fleet.plugins.module_utils._microvm.declaration.images.parse import parse_image
-from ansible_collections.microvm.fleet.plugins.module_utils._microvm.host.commands import HostError
-from ansible_collections.microvm.fleet.plugins.module_utils._microvm.resources.images import guest_tree, initrd, store
+from ansible_collections.microvm.fleet.plugins.module_utils._microvm.resources.images import guest_tree, initrd
 from ansible_collections.microvm.fleet.plugins.module_utils._microvm.resources.images.digest import digest
 from ansible_collections.microvm.fleet.plugins.module_utils._microvm.schema.errors import DeclarationError
 
 IMAGE: dict[str, Any] = {"name": "base"}
-DIGEST = "0123456789abcdef0123456789abcdef"
 
 
 def test_the_digest_is_of_all_that_determines_the_image() -> None:
@@ -73,32 +69,3 @@ def test_the_command_that_makes_the_tree() -> None:
 def test_modules_come_with_all_that_they_need() -> None:
     dependencies = initrd.parse_dependencies("kernel/a-b.ko.xz: kernel/c.ko\nkernel/c.ko:\nkernel/d.ko:\n")
     assert initrd.closure(dependencies, ["a_b", "built_in"]) == ["kernel/a-b.ko.xz", "kernel/c.ko"]
-
-
-def staged(directory: Path) -> Path:
-    directory.mkdir()
-    (directory / "kernel").write_text("kernel")
-    manifest = {"format": 1, "digest": DIGEST, "files": store.sums(str(directory))}
-    (directory / store.MANIFEST).write_text(json.dumps(manifest))
-    return directory
-
-
-def test_a_whole_copy_is_installed(tmp_path: Path) -> None:
-    store.install(str(staged(tmp_path / "staging")), str(tmp_path / "store" / DIGEST), DIGEST)
-    assert store.read_manifest(str(tmp_path / "store" / DIGEST)) is not None
-    assert not (tmp_path / "staging").exists()
-
-
-@pytest.mark.parametrize("damage", ["a byte", "a file", "the manifest", "another image"])
-def test_a_damaged_copy_is_refused(tmp_path: Path, damage: str) -> None:
-    staging = staged(tmp_path / "staging")
-    if damage == "a byte":
-        (staging / "kernel").write_text("kernem")
-    elif damage == "a file":
-        (staging / "kernel").unlink()
-    elif damage == "the manifest":
-        (staging / store.MANIFEST).unlink()
-    wanted = DIGEST[::-1] if damage == "another image" else DIGEST
-    with pytest.raises(HostError):
-        store.install(str(staging), str(tmp_path / "store" / DIGEST), wanted)
-    assert not (tmp_path / "store" / DIGEST).exists()

@@ -1,0 +1,127 @@
+# Copyright (c) 2026 microvm.fleet contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""The store of guest images."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from dataclasses import asdict, dataclass, field
+from typing import Dict, Mapping, Optional
+
+from ..declaration.names import IMAGE_STORE
+from . import files
+from .commands import HostError
+from .content_store import ContentStore
+
+MANIFEST = "manifest.json"
+FORMAT = 1
+
+
+@dataclass(frozen=True)
+class FileSum:
+    """Size and digest of a file of an image."""
+
+    size: int
+    sha256: str
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """Description of an image, which lies beside its files."""
+
+    digest: str
+    """Name of the image in a store."""
+    files: Mapping[str, FileSum]
+    """By name, all files of the image but the manifest."""
+    name: str = ""
+    """Name of the declaration that the image was built from."""
+    suite: str = ""
+    architecture: str = ""
+    store_disk_type: str = ""
+    kernel_version: str = ""
+    systemd_version: int = 0
+    format: int = field(default=FORMAT)
+
+    def to_json(self) -> str:
+        """Return the content of the manifest's file."""
+        return json.dumps(asdict(self), indent=2, sort_keys=True) + "\n"
+
+
+def parse_manifest(text: str) -> Optional[Manifest]:
+    """Return the manifest in a file's content; ``None`` for content that is no manifest."""
+    try:
+        values = json.loads(text)
+        sums = {name: FileSum(**one) for name, one in values["files"].items()}
+        known = {key: value for key, value in values.items() if key in Manifest.__dataclass_fields__}
+        return Manifest(**{**known, "files": sums})
+    except (AttributeError, KeyError, TypeError, ValueError):
+        return None
+
+
+class ImageStore(ContentStore):
+    """Guest images, named by their digests.
+
+    A directory without a manifest, or without one of its files, is no image: an earlier version, which removed images
+    file by file, may have left it.
+    """
+
+    def __init__(self, directory: str = IMAGE_STORE) -> None:
+        super().__init__(directory)
+
+    def has(self, name: str) -> bool:
+        """Whether an image is there as a whole: its manifest says so by the sizes of its files."""
+        manifest = self.manifest(name)
+        return manifest is not None and manifest.digest == name and _has_files(self.path(name), manifest)
+
+    def manifest(self, name: str) -> Optional[Manifest]:
+        """Manifest of an image; ``None`` where the directory has none."""
+        return read_manifest(self.path(name))
+
+    def install(self, staging: str, name: str) -> None:
+        """Move a copy of an image into place when every file is what the manifest says. Raises HostError."""
+        verify(staging, name)
+        os.makedirs(self.directory, exist_ok=True)
+        self.adopt(staging, name)
+
+
+def read_manifest(directory: str) -> Optional[Manifest]:
+    """Return the manifest of a directory; ``None`` where there is none."""
+    return parse_manifest(files.read_text(os.path.join(directory, MANIFEST)) or "")
+
+
+def verify(directory: str, digest: str) -> None:
+    """Compare a copy of an image with its manifest. Raises HostError."""
+    manifest = read_manifest(directory)
+    if manifest is None:
+        raise HostError(f"{directory} holds no image: there is no {MANIFEST}; copy the image again")
+    if manifest.digest != digest:
+        raise HostError(f"{directory} holds the image {manifest.digest}, not {digest}; copy the right one")
+    present = sums(directory)
+    for name, expected in manifest.files.items():
+        if present.get(name) != expected:
+            raise HostError(f"{directory}/{name} is not what the image's manifest says; copy the image again")
+
+
+def sums(directory: str) -> Dict[str, FileSum]:
+    """Return size and SHA-256 of every file but the manifest, by name."""
+    names = sorted(name for name in os.listdir(directory) if name != MANIFEST)
+    return {name: _sum(os.path.join(directory, name)) for name in names}
+
+
+def _sum(path: str) -> FileSum:
+    digest = hashlib.sha256()
+    with open(path, "rb") as file:
+        for block in iter(lambda: file.read(1 << 20), b""):
+            digest.update(block)
+    return FileSum(os.path.getsize(path), digest.hexdigest())
+
+
+def _has_files(directory: str, manifest: Manifest) -> bool:
+    try:
+        return all(os.path.getsize(os.path.join(directory, name)) == one.size for name, one in manifest.files.items())
+    except OSError:
+        return False

@@ -1,0 +1,34 @@
+# Copyright (c) 2026 microvm.fleet contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Runs that are killed at any of their writes."""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections.abc import Callable
+from typing import Any
+
+WRITES = ("fsync", "rename", "mkdir", "open", "unlink", "rmdir")
+
+
+def killed_at_call(number: int, work: Callable[[], object]) -> bool:
+    """Run in a child that is killed before its ``number``-th write-like call. Returns whether it was killed."""
+    child = os.fork()
+    if child == 0:
+        calls = iter(range(number))
+
+        def counting(original: Callable[..., Any]) -> Callable[..., Any]:
+            def call(*arguments: Any, **options: Any) -> Any:
+                if next(calls, None) is None:
+                    os.kill(os.getpid(), signal.SIGKILL)
+                return original(*arguments, **options)
+
+            return call
+
+        for name in WRITES:
+            setattr(os, name, counting(getattr(os, name)))
+        work()
+        os._exit(0)
+    return os.WIFSIGNALED(os.waitpid(child, 0)[1])

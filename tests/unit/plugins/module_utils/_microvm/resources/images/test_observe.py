@@ -1,0 +1,48 @@
+# Copyright (c) 2026 microvm.fleet contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""What is seen of the images of a host."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from ansible_collections.microvm.fleet.plugins.module_utils._microvm.host.image_store import MANIFEST, ImageStore
+from ansible_collections.microvm.fleet.plugins.module_utils._microvm.resources.images.observe import (
+    installed_images,
+    observe,
+)
+from ansible_collections.microvm.fleet.plugins.module_utils._microvm.resources.images.state import Observed
+
+from ...image_copies import DIGEST, write_image
+
+
+def test_an_image_is_seen_with_its_leftovers(tmp_path: Path) -> None:
+    store = ImageStore(str(tmp_path))
+    assert observe(store, DIGEST) == Observed()
+    image = write_image(tmp_path / DIGEST)
+    assert observe(store, DIGEST) == Observed(exists=True, is_whole=True)
+    (image / "kernel").unlink()
+    (tmp_path / f".partial-{DIGEST}").mkdir()
+    write_image(tmp_path / f".staging-{DIGEST}")
+    write_image(tmp_path / f".staging-{DIGEST[::-1]}")
+    assert observe(store, DIGEST) == Observed(
+        exists=True, is_whole=False, partial=f".partial-{DIGEST}", staging=f".staging-{DIGEST}"
+    )
+
+
+def test_the_last_whole_image_of_a_name_is_installed(tmp_path: Path) -> None:
+    store = ImageStore(str(tmp_path))
+    for number, (digest, name) in enumerate([("1", "web"), ("2", "web"), ("3", "db"), ("4", "placed"), ("5", "web")]):
+        manifest = write_image(tmp_path / digest, digest, name) / MANIFEST
+        os.utime(manifest, (number, number))
+    (tmp_path / "5" / "kernel").unlink()
+    declared = [{"name": "placed", "path": "/elsewhere"}, {"name": "missing"}, {"name": "db", "store_disk_type": "x"}]
+    images = {image["name"]: image for image in installed_images(declared, store)}
+    assert images == {
+        "web": {"name": "web", "path": f"{tmp_path}/2", "store_disk_type": "erofs"},
+        "db": {"name": "db", "path": f"{tmp_path}/3", "store_disk_type": "erofs"},
+        "placed": {"name": "placed", "path": "/elsewhere"},
+        "missing": {"name": "missing"},
+    }
