@@ -8,20 +8,23 @@ from __future__ import annotations
 
 from argparse import Namespace
 
+from ...host.image_store import ImageStore
 from ...operations.collect_garbage import collect
 from ..host import places, require_root
-from ..output import say
+from ..output import complain, say
 from ..table import bytes_in_words
 
 
 def collect_garbage(asked: Namespace) -> int:
-    """``microvm gc``."""
+    """Run ``microvm gc``; returns the exit status."""
     require_root(asked)
-    done = collect(places(asked), asked.check)
-    for path, size in done.paths:
-        say(f"{'would remove' if asked.check else 'removed'} {path} ({bytes_in_words(size)})")
-    total = sum(size for _path, size in done.paths)
-    say(f"{len(done.paths)} found, {total} bytes ({bytes_in_words(total)}) {'to free' if asked.check else 'freed'}")
-    if done.busy:
-        say(f"left alone, since another run is at work on it: {', '.join(done.busy)}; images too")
-    return 0
+    collected = collect(places(asked), asked.check, ImageStore())
+    for entry in collected.entries:
+        say(f"{entry.step} ({bytes_in_words(entry.size)})")
+        if entry.error is not None:
+            complain(f"microvm: {entry.path}: {entry.error}")
+    total = f"{collected.freed} bytes ({bytes_in_words(collected.freed)})"
+    say(f"{len(collected.entries)} found, {total} {'to free' if asked.check else 'freed'}")
+    if collected.busy:
+        say(f"left alone, since another run is at work on it: {', '.join(collected.busy)}; images too")
+    return 1 if any(entry.error is not None for entry in collected.entries) else 0

@@ -1,0 +1,64 @@
+# Copyright (c) 2026 microvm.fleet contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Carries out the steps that remove garbage."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from dataclasses import dataclass
+from typing import Tuple
+
+from ...host import files
+from ...host.content_store import ContentStore
+from ..executor import Handlers
+from ..steps import Step
+from .plan import Action
+
+
+@dataclass(frozen=True)
+class GarbageJob:
+    """One step, for the executor: what cannot be removed keeps nothing else from being removed."""
+
+    step: Step[Action]
+    packages: ContentStore
+    images: ContentStore
+
+    @property
+    def name(self) -> str:
+        """Words of the step."""
+        return str(self.step)
+
+    @property
+    def steps(self) -> Tuple[Step[Action], ...]:
+        """The step alone."""
+        return (self.step,)
+
+    @property
+    def path(self) -> str:
+        """Path of what the step removes."""
+        if self.step.action is Action.REMOVE_ROOT:
+            return self.step.target
+        is_image = self.step.action in (Action.REMOVE_IMAGE, Action.REMOVE_IMAGE_LEFTOVER)
+        return (self.images if is_image else self.packages).path(self.step.target)
+
+
+def _remove_root(_job: GarbageJob, path: str) -> None:
+    files.remove(path)
+    with contextlib.suppress(OSError):
+        # Other roots of the MicroVM stay in its directory.
+        os.rmdir(os.path.dirname(path))
+
+
+HANDLERS: Handlers[GarbageJob, Action] = Handlers(
+    Action,
+    {
+        Action.REMOVE_PACKAGE: lambda job, package: job.packages.remove(package),
+        Action.REMOVE_ROOT: _remove_root,
+        Action.REMOVE_PACKAGE_LEFTOVER: lambda job, leftover: job.packages.remove_leftover(leftover),
+        Action.REMOVE_IMAGE: lambda job, image: job.images.remove(image),
+        Action.REMOVE_IMAGE_LEFTOVER: lambda job, leftover: job.images.remove_leftover(leftover),
+    },
+)

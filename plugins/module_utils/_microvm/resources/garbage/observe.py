@@ -1,0 +1,96 @@
+# Copyright (c) 2026 microvm.fleet contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Looks at what lies in the stores of a host, and what refers to it."""
+
+from __future__ import annotations
+
+import os
+import time
+from typing import Dict, FrozenSet, Iterable, Iterator, List, Optional, Tuple
+
+from ...declaration.names import GARBAGE_ROOTS
+from ...host import files
+from ...host.content_store import ContentStore
+from ...host.image_store import ImageStore
+from ...host.places import Places
+from ..vms.state import LINKS
+from .state import Stores
+
+IMAGE_PATIENCE = 3600.0
+"""Seconds that an image is kept without a MicroVM: the run that brings it may not have come to its MicroVMs yet."""
+
+SYSTEM_LINK = "share/microvm/system"
+
+
+def observe(
+    places: Places, images: ImageStore, names: Iterable[str], busy: FrozenSet[str], roots: str = GARBAGE_ROOTS
+) -> Stores:
+    """Look at the stores of a host; ``names`` are the MicroVMs of its state directory."""
+    # Before the references to them: a package that is installed meanwhile is not taken for garbage.
+    packages = {package: name for name, all_of in places.store.contents().items() for package in all_of}
+    leftovers = package_leftovers(places.store)
+    recorded, linked = _references(places, names)
+    return Stores(
+        packages=packages,
+        package_leftovers=leftovers,
+        images=tuple(images.names()),
+        image_leftovers=tuple(images.leftovers()),
+        roots=dict(_roots(roots)),
+        linked=linked,
+        recorded=recorded,
+        images_of={package: _images_of(package, places, images) for package in {*packages, *recorded, *linked}},
+        busy=busy,
+        young=frozenset(entry for entry in (*images.names(), *images.leftovers()) if _is_young(images.path(entry))),
+    )
+
+
+def package_leftovers(store: ContentStore) -> Dict[str, str]:
+    """Return MicroVMs by the half-made directories of theirs: ``.partial-DIGEST-NAME``."""
+    return {entry: entry.split("-", 2)[-1] for entry in store.leftovers()}
+
+
+def _references(places: Places, names: Iterable[str]) -> Tuple[FrozenSet[str], FrozenSet[str]]:
+    """Return packages of generations, and those that links lead to, wherever the state directories are."""
+    records = [record for record in map(places.records.read, places.records.names()) if record is not None]
+    directories = {os.path.join(record.state_directory, record.name) for record in records}
+    directories |= {places.state(name) for name in names}
+    recorded = frozenset(generation.package for record in records for generation in record.generations)
+    targets = (files.link_target(os.path.join(directory, link)) for directory in directories for link in LINKS)
+    return recorded, frozenset(places.store.owns(target) or target for target in targets if target)
+
+
+def _images_of(package: str, places: Places, images: ImageStore) -> FrozenSet[str]:
+    declaration = places.declaration(package)
+    paths: List[Optional[str]] = [files.link_target(os.path.join(places.store.path(package), SYSTEM_LINK))]
+    if declaration is not None:
+        paths += [declaration["kernel"], declaration["initrd_path"], declaration["store_disk"]]
+    beginning = f"{images.directory}/"
+    inside = (path[len(beginning) :] for path in paths if path and path.startswith(beginning))
+    return frozenset(path.partition("/")[0] for path in inside)
+
+
+def _roots(directory: str) -> Iterator[Tuple[str, str]]:
+    """Yield the links that keep packages from Nix's garbage collection, with the packages."""
+    for name in _entries(directory):
+        for entry in _entries(os.path.join(directory, name)):
+            path = os.path.join(directory, name, entry)
+            target = files.link_target(path)
+            if target is not None:
+                yield path, target
+
+
+def _entries(directory: str) -> List[str]:
+    try:
+        return sorted(os.listdir(directory))
+    except (FileNotFoundError, NotADirectoryError):
+        return []
+
+
+def _is_young(path: str) -> bool:
+    try:
+        return os.stat(path).st_mtime > time.time() - IMAGE_PATIENCE
+    except FileNotFoundError:
+        # Another run has just put it into place.
+        return True

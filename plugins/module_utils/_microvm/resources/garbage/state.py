@@ -1,0 +1,36 @@
+# Copyright (c) 2026 microvm.fleet contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""State of a host's stores: what lies there, and what refers to it. Pure."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import FrozenSet, Mapping, Tuple
+
+
+@dataclass(frozen=True)
+class Stores:
+    """Packages and images of a host, with all references to them."""
+
+    packages: Mapping[str, str] = field(default_factory=dict)
+    """MicroVMs by the packages of theirs that are in the store."""
+    package_leftovers: Mapping[str, str] = field(default_factory=dict)
+    """MicroVMs by the half-made directories of theirs in the package store."""
+    images: Tuple[str, ...] = ()
+    """Names of images in the store."""
+    image_leftovers: Tuple[str, ...] = ()
+    """Names of half-made directories in the image store."""
+    roots: Mapping[str, str] = field(default_factory=dict)
+    """Packages by the links that keep them from Nix's garbage collection."""
+    linked: FrozenSet[str] = frozenset()
+    """Packages that a state directory's link leads to."""
+    recorded: FrozenSet[str] = frozenset()
+    """Packages of kept generations."""
+    images_of: Mapping[str, FrozenSet[str]] = field(default_factory=dict)
+    """Images that a package refers to, by package."""
+    busy: FrozenSet[str] = frozenset()
+    """MicroVMs that another run is at work on."""
+    young: FrozenSet[str] = frozenset()
+    """Images and leftovers of images that a run may just be bringing."""
