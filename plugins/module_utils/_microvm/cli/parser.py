@@ -246,7 +246,7 @@ def _guest(commands: Commands) -> None:
     one = _on_host(
         commands,
         "run",
-        "guests:run_foreground",
+        "run:run_foreground",
         "run a MicroVM in the foreground",
         "As its user, with its interfaces, until its guest ends or Ctrl-] is pressed three times within a second. "
         "Refused while it runs as a service.",

@@ -2,17 +2,16 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""logs, ssh, balloon, run."""
+"""``microvm logs``, ``ssh`` and ``balloon``."""
 
 from __future__ import annotations
 
 import os
 import sys
 from argparse import Namespace
-from typing import Any, List, NoReturn, Optional
+from typing import List, NoReturn, Optional
 
-from ...declaration.accounts import SHARED, account
-from ...declaration.names import BOOTED_LINK, CURRENT_LINK, GROUP, HELPERS, KNOWN_HOSTS, unit_name, unit_names
+from ...declaration.names import BOOTED_LINK, CURRENT_LINK, KNOWN_HOSTS, unit_name, unit_names
 from ...host import systemd
 from ...host.commands import HostError, search_path
 from ...host.places import Places
@@ -22,9 +21,6 @@ from ...operations.lifecycle import require
 from ...resources.vms.handlers import BALLOON_SCRIPT, set_balloon
 from ..host import places, require_root
 from ..output import say
-
-TURN = "microvm-turn"
-"""The helper that is for starts of the host alone."""
 
 SSH_PROXY = ("/usr/lib/systemd/systemd-ssh-proxy", "/lib/systemd/systemd-ssh-proxy")
 """Lets ssh reach a vsock (systemd-ssh-proxy(1), systemd 256 or newer)."""
@@ -97,38 +93,3 @@ def balloon(asked: Namespace) -> int:
     text = set_balloon(asked.name, asked.size, where).strip()
     say(text or f"{asked.name}: the balloon takes {asked.size} MiB")
     return 0
-
-
-def run_foreground(asked: Namespace) -> int:
-    """``microvm run``."""
-    require_root(asked)
-    where = places(asked)
-    require(asked.name, where)
-    unit = unit_name(asked.name)
-    if systemd.show([unit])[unit].running:
-        raise HostError(f"{asked.name} runs already, as {unit}; see its console: microvm console {asked.name}")
-    words = _transient(asked.name, inform(where, [asked.name])[0], where)
-    become(["systemd-run", *words, "--", where.state(asked.name, CURRENT_LINK, "bin/microvm-run")])
-
-
-def _transient(name: str, found: Information, where: Places) -> List[str]:
-    """A unit in the foreground: the helpers are up for as long as it is, and the service cannot start beside it."""
-    declaration: Any = found["declaration"] or {}
-    owner = account(declaration) if declaration else SHARED
-    helpers = " ".join(f"{helper}@{name}.service" for helper in HELPERS if helper != TURN)
-    properties = [
-        f"Requires={helpers}",
-        f"After={helpers}",
-        f"Conflicts={unit_name(name)}",
-        f"WorkingDirectory={where.state(name)}",
-        f"User={owner.user}",
-        f"Group={owner.group}",
-        *([f"SupplementaryGroups={GROUP}"] if owner.is_own else []),
-        *(f"LoadCredential={key}:{path}" for key, path in sorted((declaration.get("credential_files") or {}).items())),
-        "LimitNOFILE=1048576",
-        "LimitMEMLOCK=infinity",
-        "KillMode=mixed",
-    ]
-    form = ["--pty"] if sys.stdin.isatty() else ["--pipe"]
-    words = [word for value in properties for word in ("--property", value)]
-    return ["--quiet", "--collect", "--wait", *form, f"--unit=microvm-run-{name}", *words]

@@ -1,0 +1,64 @@
+# Copyright (c) 2026 microvm.fleet contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""``microvm run``."""
+
+from __future__ import annotations
+
+import sys
+from argparse import Namespace
+from typing import List
+
+from ...declaration.names import CURRENT_LINK, HELPERS, unit_name
+from ...host import systemd
+from ...host.commands import HostError
+from ...host.places import Places
+from ...host.unit_files import Setting, service_settings
+from ...operations.lifecycle import require
+from ..host import places, require_root
+from .guests import become
+
+TURN = "microvm-turn"
+"""The helper that is for starts of the host alone."""
+
+
+LIFECYCLE = (
+    "Exec",
+    "LogRateLimit",
+    "NotifyAccess",
+    "Restart",
+    "RuntimeDirectory",
+    "SuccessExitStatus",
+    "SyslogIdentifier",
+    "Type",
+)
+"""Beginnings of settings that say how systemd supervises the service, which has no console here and is not restarted.
+All others, the sandbox, limits and devices among them, hold in the foreground too."""
+
+
+def run_foreground(asked: Namespace) -> int:
+    """``microvm run``."""
+    require_root(asked)
+    where = places(asked)
+    require(asked.name, where)
+    unit = unit_name(asked.name)
+    if systemd.show([unit])[unit].running:
+        raise HostError(f"{asked.name} runs already, as {unit}; see its console: microvm console {asked.name}")
+    words = transient_unit(asked.name, service_settings(unit, asked.name), where)
+    become(["systemd-run", *words, "--", where.state(asked.name, CURRENT_LINK, "bin/microvm-run")])
+
+
+def transient_unit(name: str, settings: List[Setting], where: Places) -> List[str]:
+    """Return the options of systemd-run(1): the service's own settings, with the helpers up for as long as it is."""
+    helpers = " ".join(f"{helper}@{name}.service" for helper in HELPERS if helper != TURN)
+    properties = [
+        f"Requires={helpers}",
+        f"After={helpers}",
+        # The service cannot start beside it.
+        f"Conflicts={unit_name(name)}",
+        *(f"{key}={value}" for key, value in settings if not key.startswith(LIFECYCLE)),
+    ]
+    form = ["--pty"] if sys.stdin.isatty() else ["--pipe"]
+    words = [word for value in properties for word in ("--property", value)]
+    return ["--quiet", "--collect", "--wait", *form, f"--unit=microvm-run-{name}", *words]
