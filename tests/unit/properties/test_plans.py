@@ -9,14 +9,23 @@ disturbed for nothing, or that a change is missed.
 
 from __future__ import annotations
 
+import tempfile
+from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
+import pytest
+from ansible_collections.microvm.fleet.plugins.module_utils._microvm.resources.executor import execute
+from ansible_collections.microvm.fleet.plugins.module_utils._microvm.resources.vms.handlers import HANDLERS
+from ansible_collections.microvm.fleet.plugins.module_utils._microvm.resources.vms.handlers_job import Job
+from ansible_collections.microvm.fleet.plugins.module_utils._microvm.resources.vms.observe import observe
 from ansible_collections.microvm.fleet.plugins.module_utils._microvm.resources.vms.plan import plan
 from ansible_collections.microvm.fleet.plugins.module_utils._microvm.resources.vms.state import Observed
 from ansible_collections.microvm.fleet.plugins.module_utils._microvm.schema.errors import DeclarationError
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from ..plugins.module_utils._microvm.fake_host import FakeHost, install
 from ..plugins.module_utils._microvm.resources.vms.model import carried_out, want
 
 EDITS: dict[str, st.SearchStrategy[Any]] = {
@@ -75,3 +84,27 @@ def test_one_run_is_enough(edits: list[tuple[dict[str, Any], str]]) -> None:
         if raw.get("restart_policy") == "never" and state != "stopped":
             assert not disturbed
         assert {observed.current, observed.old, observed.booted} - {None} <= set(observed.packages)
+
+
+@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(st.lists(st.tuples(declarations, states), min_size=1, max_size=4))
+def test_the_model_of_a_host_is_what_the_executor_makes(edits: list[tuple[dict[str, Any], str]]) -> None:
+    """The properties above hold for the model, and the model for the real handlers, on a fake of ``host/``."""
+    with tempfile.TemporaryDirectory() as directory, pytest.MonkeyPatch.context() as patch:
+        fake = install(FakeHost(Path(directory)), patch)
+        for raw, state in edits:
+            wanted = want({**raw, "shares": []}, state)
+            before = observe(fake.places, [wanted])["vm"]
+            try:
+                planned = plan(before, wanted, "vms[0]")
+            except DeclarationError:
+                continue
+            outcomes = execute([Job(planned, fake.places)], HANDLERS)
+            assert (outcomes["vm"].error, tuple(outcomes["vm"].done)) == (None, planned.steps)
+            assert comparable(observe(fake.places, [wanted])["vm"]) == comparable(carried_out(before, wanted, planned))
+
+
+def comparable(observed: Observed) -> Observed:
+    """Leave out what the model does not follow: the names in a state directory, and systemd's own words."""
+    unit = replace(observed.unit, load_state="", sub_state="", stale=False)
+    return replace(observed, entries=(), unit=replace(unit, unit_file_state=unit.unit_file_state or "disabled"))

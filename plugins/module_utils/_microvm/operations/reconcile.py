@@ -165,13 +165,15 @@ def _reconcile(request: Request, wanted: Sequence[Wanted], undeclared: Sequence[
     plan_purge = plan_stop if request.purge == "stop" else plan_removal
     plans += [plan_purge(observed[one.name]) for one in purged]
     jobs = [_job(plan, one, places) for plan, one in zip(plans, [*wanted, *purged])]
-    errors = {} if request.check_mode else _carry_out(jobs, request.parallel)
     pairs = list(zip(jobs, [*wanted, *purged]))
+    # Before the packages that it shows may go.
+    diffs = [diff(job.plan, observed[job.name], one, places) for job, one in pairs if job.plan.changed]
+    errors = {} if request.check_mode else _carry_out(jobs, request.parallel)
     return {
         "changed": any(plan.changed for plan in plans),
         "vms": [result(job, one, errors.get(job.name)) for job, one in pairs],
         "undeclared": list(undeclared),
-        "diff": [diff(job.plan, observed[job.name], one, places) for job, one in pairs if job.plan.changed],
+        "diff": diffs,
     }
 
 

@@ -40,7 +40,8 @@ def carried_out(before: Observed, wanted: Wanted, planned: Plan) -> Observed:
     after = before
     for step in planned.steps:
         after = _one(after, wanted, planned, step.action, step.target)
-    return after
+    # Where nothing runs, the declaration to compare with is that of the current package.
+    return after if after.booted else replace(after, booted_declared=after.declared, booted_command_line="")
 
 
 def _one(now: Observed, wanted: Wanted, planned: Plan, action: Action, target: str) -> Observed:

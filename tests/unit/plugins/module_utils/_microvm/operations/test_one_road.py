@@ -1,0 +1,294 @@
+# Copyright (c) 2026 microvm.fleet contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Every change of a host: what check mode shows is what is done, and the trouble of one MicroVM is its own.
+
+On a fake of ``host/``, so that the real plans, executor and handlers run without root.
+"""
+
+from __future__ import annotations
+
+import os
+import resource
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from ansible_collections.microvm.fleet.plugins.module_utils._microvm.host import systemd
+from ansible_collections.microvm.fleet.plugins.module_utils._microvm.host.commands import HostError
+from ansible_collections.microvm.fleet.plugins.module_utils._microvm.operations.adopt import adopt
+from ansible_collections.microvm.fleet.plugins.module_utils._microvm.operations.lifecycle import restart, start, stop
+from ansible_collections.microvm.fleet.plugins.module_utils._microvm.operations.reconcile import Request, reconcile
+from ansible_collections.microvm.fleet.plugins.module_utils._microvm.operations.rollback import mark, roll_back
+from ansible_collections.microvm.fleet.plugins.module_utils._microvm.resources import executor
+from ansible_collections.microvm.fleet.plugins.module_utils._microvm.resources.steps import Step
+
+from ..fake_host import FakeHost
+
+Vm = dict[str, Any]
+
+
+def vm(name: str = "web", **options: Any) -> Vm:
+    return {"name": name, "kernel": "/k", "accel": "tcg", "ready": {"check": "none"}, **options}
+
+
+@pytest.fixture
+def done(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]:
+    """Steps that the executor has carried out, in this order."""
+    steps: list[str] = []
+    original = executor.Outcome
+
+    class Watched(original):  # type: ignore[misc, valid-type]
+        """An outcome whose steps are seen by the test."""
+
+        def __init__(self) -> None:
+            super().__init__()
+            self.done = Log(steps)
+
+    monkeypatch.setattr(executor, "Outcome", Watched)
+    yield steps
+
+
+class Log(list[Step[Any]]):
+    """A list that writes its elements down elsewhere too."""
+
+    def __init__(self, log: list[str]) -> None:
+        super().__init__()
+        self._log = log
+
+    def append(self, step: Step[Any]) -> None:
+        super().append(step)
+        self._log.append(str(step))
+
+
+def run(*vms: Vm, check: bool = False, **options: Any) -> dict[str, Any]:
+    return reconcile(Request(vms=vms, check_mode=check, state_dir="/unused", **options))
+
+
+def actions(outcome: dict[str, Any]) -> list[str]:
+    return [action for one in outcome["vms"] for action in one["actions"]]
+
+
+SEQUENCES: dict[str, list[Vm]] = {
+    "installation": [vm()],
+    "a change that restarts": [vm(), vm(mem=600)],
+    "a change that waits": [vm(), vm(mem=600, state="present")],
+    "a limit": [vm(), vm(limits={"cpu_quota": 50})],
+    "another user": [vm(), vm(isolation="shared")],
+    "no start with the host": [vm(), vm(autostart=False)],
+    "stop": [vm(), vm(state="stopped")],
+    "restart": [vm(), vm(state="restarted")],
+    "removal": [vm(), vm(state="absent")],
+    "removal and a new installation": [vm(), vm(state="absent"), vm()],
+    "many packages": [vm(mem=600 + number) for number in range(6)],
+    "a balloon": [vm(balloon=True), vm(balloon=True, initial_balloon_mem=64)],
+}
+
+
+@pytest.mark.parametrize("sequence", SEQUENCES.values(), ids=SEQUENCES.keys())
+def test_a_run_does_what_its_check_has_shown_in_the_same_order(
+    host: FakeHost, done: list[str], sequence: list[Vm]
+) -> None:
+    for wanted in sequence:
+        shown = run(wanted, check=True)
+        assert done == []
+        actual = run(wanted)
+        assert [one["msg"] for one in actual["vms"]] == [""]
+        assert actions(shown) == actions(actual) == done
+        assert shown["diff"] == actual["diff"]
+        assert shown["changed"] == actual["changed"] == bool(done)
+        done.clear()
+        again = run(wanted)
+        assert wanted.get("state") == "restarted" or not again["changed"]
+        done.clear()
+
+
+def test_the_steps_of_two_microvms_are_each_as_shown(host: FakeHost, done: list[str]) -> None:
+    run(vm("old"), vm("same"))
+    done.clear()
+    wanted = (vm("old", state="absent"), vm("same", mem=600), vm("new"))
+    shown = run(*wanted, check=True)
+    run(*wanted)
+    for one in shown["vms"]:
+        expected = [action for action in one["actions"] if one["name"] in action or "package" in action]
+        assert [step for step in done if step in expected] == expected
+    stops, starts = (host.calls.index(call) for call in ("stop microvm@old.service", "start microvm@new.service"))
+    assert stops < starts
+
+
+def test_a_removal_leaves_nothing_but_what_is_not_ours(host: FakeHost) -> None:
+    run(vm(volumes=[{"image": "data.img", "size": 10}]))
+    state = Path(host.places.state("web"))
+    (state / "data.img").write_bytes(b"data")
+    (state / "notes").write_text("mine")
+    (outcome,) = run(vm(state="absent"))["vms"]
+    assert outcome["kept"] == ["data.img", "notes"]
+    assert sorted(os.listdir(state)) == ["data.img", "notes"]
+    assert host.places.store.contents() == {}
+    on_absent = {"volumes": "archive"}
+    run(vm(state="absent", on_absent=on_absent))
+    assert (host.root / "archive" / "web" / "data.img.1").read_bytes() == b"data"
+
+
+def test_the_error_of_one_microvm_keeps_no_other_from_its_state(
+    host: FakeHost, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = type(host.places.store)
+    original = store.install
+
+    def failing(self: Any, package: Any) -> None:
+        if package.name == "b":
+            raise OSError("no space left on device")
+        original(self, package)
+
+    monkeypatch.setattr(store, "install", failing)
+    outcome = run(vm("a"), vm("b"), vm("c"))
+    assert [(one["name"], one["failed"]) for one in outcome["vms"]] == [("a", False), ("b", True), ("c", False)]
+    assert "no space" in outcome["vms"][1]["msg"]
+    assert {name for name, unit in host.units.items() if unit.running} == {"microvm@a.service", "microvm@c.service"}
+    assert not os.path.exists(host.places.state("b", "current"))
+
+
+def current(host: FakeHost, name: str = "web") -> str:
+    return os.path.basename(os.readlink(host.places.state(name, "current")))
+
+
+def fail(host: FakeHost, *wanted: Vm) -> None:
+    """Let the packages of declarations not come up."""
+    host.failing_packages.update(run(one, check=True)["vms"][0]["package"] for one in wanted)
+
+
+def test_a_package_that_does_not_come_up_is_rolled_back_from(host: FakeHost, done: list[str]) -> None:
+    run(vm())
+    before, new = current(host), vm(mem=600, rollback_on_failure=True)
+    fail(host, new)
+    (one,) = run(new)["vms"]
+    assert one["failed"] and one["rolled_back"] and "the package before runs again" in one["msg"]
+    assert current(host) == before and host.units["microvm@web.service"].running
+    assert one["rollback_actions"] == [
+        f"link old {one['package']}",
+        f"link current {before}",
+        "write unit settings microvm@web.service",
+        "mark bad, since it did not come up, generation 2",
+        "systemctl daemon-reload for microvm@web.service",
+        "systemctl restart microvm@web.service",
+    ]
+    assert done[-6:] == one["rollback_actions"]
+    (again,) = run(new)["vms"]
+    assert again["refused_package"] == one["package"] and not again["changed"]
+
+
+def test_a_package_whose_fallback_fails_too_is_not_rolled_back(host: FakeHost) -> None:
+    run(vm())
+    new = vm(mem=600, rollback_on_failure=True)
+    fail(host, vm(), new)
+    (one,) = run(new)["vms"]
+    assert one["failed"] and not one["rolled_back"] and one["rollback_actions"] == []
+
+
+def test_a_rollback_does_what_its_check_has_shown(host: FakeHost, done: list[str]) -> None:
+    run(vm())
+    run(vm(mem=600, limits={"memory_max": "4G"}))
+    done.clear()
+    shown = roll_back("web", None, False, True, True, host.places)
+    assert done == []
+    actual = roll_back("web", None, False, False, True, host.places)
+    assert [str(step) for step in shown.steps] == [str(step) for step in actual.steps] == done
+    assert shown.generation == 1 and "write unit settings microvm@web.service" in done
+
+
+def test_marking_does_what_its_check_has_shown(host: FakeHost, done: list[str]) -> None:
+    run(vm())
+    done.clear()
+    shown = mark("web", 1, True, True, host.places)
+    assert done == [] and not host.places.records.read("web").is_bad(current(host))  # type: ignore[union-attr]
+    mark("web", 1, True, False, host.places)
+    assert done == [str(step) for step in shown.steps] == ["mark bad generation 1"]
+    assert not mark("web", 1, True, False, host.places).changed
+    assert mark("web", 1, False, False, host.places).changed
+
+
+@pytest.fixture
+def package(tmp_path: Path) -> str:
+    """A package that somebody made by hand."""
+    script = tmp_path / "package" / "bin" / "microvm-run"
+    script.parent.mkdir(parents=True)
+    script.write_text("#!/bin/sh\n")
+    script.chmod(0o755)
+    return str(tmp_path / "package")
+
+
+def test_an_adoption_does_what_its_check_has_shown(host: FakeHost, done: list[str], package: str) -> None:
+    shown = adopt("hand", package, host.places, check=True)
+    assert done == [] and not os.path.exists(host.places.state("hand"))
+    actual = adopt("hand", package, host.places)
+    assert [str(step) for step in shown.steps] == [str(step) for step in actual.steps] == done
+    assert current(host, "hand") == shown.package
+    assert not adopt("hand", package, host.places).changed
+    done.clear()
+    flake = adopt("hand", package, host.places, "github:a/b")
+    assert [str(step) for step in flake.steps] == done == ["record the flake github:a/b"]
+    assert not adopt("hand", package, host.places, "github:a/b").changed
+    assert [str(step) for step in adopt("hand", package, host.places).steps] == ["forget the flake of hand"]
+
+
+def test_an_adopted_package_replaces_a_declared_one_and_its_settings(
+    host: FakeHost, done: list[str], package: str
+) -> None:
+    run(vm("hand", isolation="shared", limits={"cpu_quota": 50}))
+    done.clear()
+    plan = adopt("hand", package, host.places)
+    assert "write unit settings microvm@hand.service" in done and plan.restart_pending
+    assert "CPUQuota=50%" in Path(host.places.drop_in("microvm@.service", "hand")).read_text()
+
+
+def test_start_stop_and_restart_are_plans_too(host: FakeHost, done: list[str]) -> None:
+    run(vm(state="present"))
+    done.clear()
+    assert start("web", host.places) is not None
+    assert start("web", host.places, wait=False) is None
+    restart("web", host.places)
+    stop("web", host.places)
+    assert done == [f"systemctl {verb} microvm@web.service" for verb in ("start", "restart", "stop")]
+    assert not os.path.exists(host.places.state("web", "booted"))
+    with pytest.raises(HostError, match="there is no MicroVM"):
+        start("other", host.places)
+
+
+def test_a_start_reads_settings_that_systemd_has_not_read(host: FakeHost, done: list[str]) -> None:
+    run(vm(state="present"))
+    host.read_settings.clear()
+    done.clear()
+    start("web", host.places)
+    assert done == ["systemctl daemon-reload for microvm@web.service", "systemctl start microvm@web.service"]
+
+
+@pytest.fixture
+def few_descriptors() -> Iterator[None]:
+    """No more than 64 open files beyond those that are open."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (len(os.listdir("/proc/self/fd")) + 64, hard))
+    yield
+    resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+
+
+def test_nothing_but_memory_grows_with_the_number_of_microvms(
+    host: FakeHost, few_descriptors: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    threads = threading.active_count()
+    most: list[int] = []
+    original = host.start
+
+    def watched(name: str, wait: bool = True) -> None:
+        most.append(threading.active_count())
+        original(name, wait)
+
+    monkeypatch.setattr(systemd, "start", watched)
+    outcome = run(*(vm(f"vm{number}") for number in range(150)), parallel=4)
+    assert not [one["msg"] for one in outcome["vms"] if one["failed"]]
+    assert max(most, default=threads) <= threads + 4
+    # One look at all units before, one after all have been started.
+    assert [call for call in host.calls if call.startswith("show")] == ["show 150", "show 150"]
+    assert host.calls.count("daemon-reload") == 1
