@@ -9,6 +9,7 @@ import json
 import os
 import time
 from collections.abc import Iterable, Iterator, Sequence
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -29,6 +30,8 @@ from ansible_collections.microvm.fleet.plugins.module_utils._microvm.operations.
 from ansible_collections.microvm.fleet.plugins.module_utils._microvm.resources.garbage.observe import observe
 from ansible_collections.microvm.fleet.plugins.module_utils._microvm.resources.garbage.plan import Action, plan
 from ansible_collections.microvm.fleet.plugins.module_utils._microvm.resources.garbage.state import Stores
+
+from ..kills import killed_at_call
 
 
 class Host:
@@ -166,6 +169,25 @@ def test_what_cannot_be_removed_keeps_nothing_else(host: Host, monkeypatch: pyte
     assert errors == {"remove package 0-web": "Input/output error"}
     assert collected.freed == sum(entry.size for entry in collected.entries[1:])
     assert host.left() == {"packages": ["0-web", "1-web", "2-web"], "images": ["1", "2"], "roots": []}
+
+
+def test_a_killed_run_is_completed_by_the_next(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for number in range(1000):
+        host = Host(tmp_path / str(number))
+        monkeypatch.setattr(operation, "observe", partial(observe, roots=str(host.roots)))
+        killed = killed_at_call(number, host.collect)
+        for image in ("1", "2"):
+            assert (host.directory / "images" / image / "kernel").exists()
+        for leftover in (host.directory / "images").glob(".partial-*"):
+            # The next run does not take it for one that is just being made.
+            host.age(leftover)
+        host.collect()
+        left = host.left()
+        assert (left["packages"], left["images"]) == (["1-web", "2-web"], ["1", "2"])
+        assert list(host.roots.glob("*/*")) == []
+        if not killed:
+            break
+    assert not killed and number > 10
 
 
 def test_many_microvms_need_few_descriptors(host: Host, monkeypatch: pytest.MonkeyPatch) -> None:
