@@ -242,7 +242,9 @@ def _guest(commands: Commands) -> None:
     one.add_argument("words", metavar="COMMAND", nargs=argparse.REMAINDER)
     one = _on_host(commands, "balloon", "guests:balloon", "take memory from a guest that runs, or give it back")
     one.add_argument("name", metavar=VM, type=_name)
-    one.add_argument("size", metavar="MIB", help="what the balloon takes; with kvmtool more or, with a minus, less")
+    one.add_argument(
+        "size", metavar="MIB", help="what the balloon takes; more or, with a minus, less, where only that can be set"
+    )
     one = _on_host(
         commands,
         "run",

@@ -15,9 +15,10 @@ import os
 import platform
 import shutil
 import subprocess
-from typing import Dict
+from typing import Dict, Sequence
 
 from ..declaration.names import RUN_DIRECTORY
+from ..hypervisors.registry import probe
 from . import files
 from .commands import search_path
 
@@ -29,20 +30,21 @@ FIRST_WORDS = b"Linux version"
 
 
 def accelerator(kernel: str, check_mode: bool) -> str:
-    """``kvm`` or ``tcg``.
+    """Return ``kvm`` or ``tcg``.
 
     Check mode tries too, since it must not say anything else than the real run, but leaves no note of it. Where the
-    kernel is yet to come, or there is no QEMU to try it with, the device decides.
+    kernel is yet to come, or there is no program to try it with, the device decides.
     """
     if not os.access("/dev/kvm", os.R_OK | os.W_OK):
         return "tcg"
-    program = f"qemu-system-{platform.machine()}"
-    if not shutil.which(program, path=search_path()) or (check_mode and not os.path.exists(kernel)):
+    command = probe(platform.machine(), kernel)
+    program = shutil.which(command[0], path=search_path()) if command else None
+    if program is None or (check_mode and not os.path.exists(kernel)):
         return "kvm"
-    key = f"{program} {kernel} {_changed(kernel)} {_changed(shutil.which(program) or '')}"
+    key = f"{program} {kernel} {_changed(kernel)} {_changed(program)}"
     known: Dict[str, str] = json.loads(files.read_text(CACHE) or "{}")
     if key not in known:
-        known[key] = "kvm" if _boots(program, kernel) else "tcg"
+        known[key] = "kvm" if _boots(command) else "tcg"
         if not check_mode:
             os.makedirs(RUN_DIRECTORY, exist_ok=True)
             files.replace_file(CACHE, json.dumps(known).encode())
@@ -56,21 +58,8 @@ def _changed(path: str) -> float:
         return 0
 
 
-MACHINES = {
-    "x86_64": ("microvm,accel=kvm,acpi=on,pic=off,pit=off,rtc=on", "earlyprintk=ttyS0 console=ttyS0"),
-    "aarch64": ("virt,accel=kvm,gic-version=max", "earlycon console=ttyAMA0"),
-}
-"""Machine and console by architecture."""
-
-
-def _boots(program: str, kernel: str) -> bool:
+def _boots(command: Sequence[str]) -> bool:
     """Whether the kernel says something under KVM."""
-    machine, console = MACHINES.get(platform.machine(), MACHINES["x86_64"])
-    command = [
-        *(program, "-M", machine, "-cpu", "host", "-m", "256M"),
-        *("-nodefaults", "-no-user-config", "-no-reboot", "-nographic", "-serial", "stdio", "-kernel", kernel),
-        *("-append", f"{console} reboot=t panic=-1"),
-    ]
     try:
         result = subprocess.run(
             command, stdin=subprocess.DEVNULL, capture_output=True, timeout=PROBE_SECONDS, check=False

@@ -12,7 +12,7 @@ from . import unix
 
 
 def status(path: str, timeout: float = 2.0) -> str:
-    """What QEMU says of its guest: ``running``, ``paused``, ``internal-error``.
+    """Return what the hypervisor reports of its guest: ``running``, ``paused``, ``internal-error``.
 
     Raises OSError when it does not answer.
     """
@@ -26,4 +26,4 @@ def status(path: str, timeout: float = 2.0) -> str:
             answer = json.loads(line)
             if isinstance(answer.get("return"), dict) and "status" in answer["return"]:
                 return str(answer["return"]["status"])
-    raise ConnectionError("QEMU closed its control socket")
+    raise ConnectionError("the hypervisor closed its control socket")

@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from typing import Tuple
 
 from ..declaration.vms.parse import Declaration
 from .command import Command
@@ -22,6 +23,10 @@ class Hypervisor(ABC):
     @abstractmethod
     def program(self, declaration: Declaration, facts: HostFacts) -> str:
         """Return the name or path of the hypervisor's program."""
+
+    def probe(self, architecture: str, kernel: str) -> Tuple[str, ...]:
+        """Return a command that boots a kernel under the host's KVM and prints its first lines, if there is one."""
+        return ()
 
     @abstractmethod
     def command(self, declaration: Declaration, facts: HostFacts) -> Command:

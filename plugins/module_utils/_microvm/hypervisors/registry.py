@@ -6,6 +6,8 @@
 
 from __future__ import annotations
 
+from typing import Tuple
+
 from ..declaration.vms.options import VM_OPTIONS
 from ..declaration.vms.parse import Declaration
 from ..schema.errors import DeclarationError
@@ -25,6 +27,11 @@ def profile(declaration: Declaration) -> Profile:
 def program(declaration: Declaration, facts: HostFacts) -> str:
     """Return the program of the declared hypervisor, without making its command line."""
     return HYPERVISORS[declaration["hypervisor"]].program(declaration, facts)
+
+
+def probe(architecture: str, kernel: str) -> Tuple[str, ...]:
+    """Return a command that boots a kernel under the host's KVM and prints its first lines."""
+    return next(filter(None, (hypervisor.probe(architecture, kernel) for hypervisor in HYPERVISORS.values())), ())
 
 
 def command(declaration: Declaration, facts: HostFacts, path: str = "") -> Command:

@@ -6,7 +6,7 @@
 
 from __future__ import annotations
 
-from typing import List, Optional
+from typing import List, Optional, Tuple
 
 from ...declaration.names import EVENTS_PIPE
 from ...declaration.vms.parse import Declaration
@@ -19,6 +19,7 @@ from ..requests import QmpRequest, Shutdown, qmp_balloon
 from ..words import Text, join, words
 from .devices import balloon, display, interface, passthrough, root_ports, share, store_disk, user_network, volumes
 from .machine import Machine, escape, kernel, machine, memory, program, sandbox
+from .probe import probe
 from .profile import PROFILE
 
 # The control socket serves one client only, whereas whoever waits for the end must have heard all that was said.
@@ -33,6 +34,10 @@ class Qemu(Hypervisor):
     def program(self, declaration: Declaration, facts: HostFacts) -> str:
         """See Hypervisor.program."""
         return program(declaration, facts)
+
+    def probe(self, architecture: str, kernel: str) -> Tuple[str, ...]:
+        """See Hypervisor.probe."""
+        return probe(architecture, kernel)
 
     def command(self, declaration: Declaration, facts: HostFacts) -> Command:
         """See Hypervisor.command."""

@@ -54,8 +54,8 @@ def _unserved(declaration: Declaration) -> Iterator[Tuple[str, str]]:
         if interface["type"] == "bridge":
             yield (
                 f"interfaces[{index}].type",
-                "QEMU's bridge helper needs privileges that no unit of ours has; write `type: tap`, which is put on "
-                "the bridge all the same",
+                "the helper that makes it needs privileges that no unit of ours has; write `type: tap`, which is put "
+                "on the bridge all the same",
             )
     if declaration["user"]:
         yield "user", "the unit runs the hypervisor as the MicroVM's own user from the start; remove it"

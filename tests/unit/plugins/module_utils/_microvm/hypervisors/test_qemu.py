@@ -123,3 +123,11 @@ def test_what_the_hypervisor_cannot_do_is_refused_with_its_path() -> None:
     with pytest.raises(DeclarationError) as refusal:
         registry.command(parse({**SMALL, "volumes": volumes})[0], KVM)
     assert "30" in refusal.value.message
+
+
+@pytest.mark.parametrize(("architecture", "machine"), [("x86_64", "microvm"), ("aarch64", "virt")])
+def test_kvm_is_tried_with_the_declared_kernel_and_no_other_accelerator(architecture: str, machine: str) -> None:
+    argv = list(registry.probe(architecture, "/boot/vmlinuz"))
+    assert argv[0] == f"qemu-system-{architecture}"
+    assert values(argv, "-M")[0].split(",")[:2] == [machine, "accel=kvm"]
+    assert values(argv, "-kernel") == ["/boot/vmlinuz"]
