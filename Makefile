@@ -24,7 +24,7 @@ packages:
 tree:
 	@tools/setup tree
 
-generate: .venv/ready ## write what the option tables say: documentation fragments, argument specs of roles
+generate: .venv/ready ## write what repeats tables, parser and scripts: documentation, argument specs, Python strings
 	@.venv/bin/python tools/generate.py
 
 cli: .venv/ready ## pack the command microvm into the one file dist/microvm

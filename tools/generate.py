@@ -120,7 +120,7 @@ def main(arguments: list[str]) -> int:
     stale = [path for path, text in generated().items() if not path.exists() or path.read_text() != text]
     if arguments == ["--check"]:
         for path in stale:
-            print(f"{path.relative_to(ROOT)} is not what the option tables say: run `make generate`")
+            print(f"{path.relative_to(ROOT)} is out of date: run `make generate`")
         return 1 if stale else 0
     for path in stale:
         path.write_text(generated()[path])

@@ -62,6 +62,7 @@ def literals(path: str) -> list[str]:
 
 
 def test_names_of_hosts_have_one_home() -> None:
+    """Import a name that is listed here, or put a file into the list above if it cannot or must not."""
     listed = (HOME, *FOR_PEOPLE, *LITERAL_BY_DESIGN, *TO_BE_MOVED)
     others = [path for path in files() if not any(fnmatch(path, pattern) for pattern in listed)]
     assert [line for path in others for line in literals(path)] == []

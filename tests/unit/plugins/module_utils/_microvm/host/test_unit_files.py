@@ -16,13 +16,13 @@ Description=MicroVM '%i'
 Type=exec
 User=microvm
 # A comment=with an equals sign
-WorkingDirectory=/var/lib/microvms/%i
+WorkingDirectory=/srv/vms/%i
 DeviceAllow=/dev/kvm rw
 ExecStart=/bin/start \\
     %i
 
 [Install]
-WantedBy=microvms.target
+WantedBy=multi-user.target
 
 # /etc/systemd/system/microvm@web.service.d/50-microvm-fleet.conf
 [Service]
@@ -37,7 +37,7 @@ def test_later_files_come_later_and_specifiers_are_resolved() -> None:
     assert list(parse_service(PRINTED, "web")) == [
         ("Type", "exec"),
         ("User", "microvm"),
-        ("WorkingDirectory", "/var/lib/microvms/web"),
+        ("WorkingDirectory", "/srv/vms/web"),
         ("DeviceAllow", "/dev/kvm rw"),
         ("ExecStart", "/bin/start      web"),
         ("User", "microvm-web"),
