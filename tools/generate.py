@@ -18,15 +18,20 @@ ROOT = Path(__file__).resolve().parent.parent
 # The collection's code, without Ansible and without an ansible_collections tree around it.
 sys.path.insert(0, str(ROOT / "plugins" / "module_utils"))
 
-from generating.registries import LICENCE, registries, write
+from generating.registries import registries, write
 
 if __name__ == "__main__" and "--check" not in sys.argv:
     write(ROOT)
 
+from generating.types import TYPES, TYPES_FILE, types, write_types
+
+if __name__ == "__main__" and "--check" not in sys.argv:
+    # What is imported below may already use types that the tables are about to have.
+    write_types()
+
 from _microvm.declaration.images.options import IMAGE_OPTIONS
 from _microvm.declaration.networks.options import NETWORK_OPTIONS
-from _microvm.declaration.vms.host_options import HOST_OPTIONS
-from _microvm.declaration.vms.options import PACKAGE_OPTIONS, VM_OPTIONS
+from _microvm.declaration.vms.options import VM_OPTIONS
 from _microvm.modules.options import (
     IMAGE_MODULE_OPTIONS,
     INFO_MODULE_OPTIONS,
@@ -36,15 +41,13 @@ from _microvm.modules.options import (
 )
 from _microvm.schema.options import Option, Options, documentation
 from generating import command, pages
+from generating.headers import HEADER, LICENCE
 from generating.host_script import microvm_package
 from generating.roles import role_files
 from generating.schema import schema
 from generating.sources import sources
 from generating.support import with_support
-from generating.types import Table, types
 from generating.yaml_text import to_yaml
-
-HEADER = LICENCE + "# Written by `make generate` from the option tables.\n"
 
 FRAGMENT = (
     HEADER
@@ -59,15 +62,6 @@ class ModuleDocFragment:
 {options}"""
 '''
 )
-
-
-TYPES = (
-    Table("PackagedVm", "Options of a MicroVM that determine its package, which records them.", PACKAGE_OPTIONS),
-    Table("Vm", "Options of a MicroVM, those for its host included.", HOST_OPTIONS, base="PackagedVm"),
-    Table("Network", "Options of a network of a host.", NETWORK_OPTIONS),
-    Table("Image", "Options of a guest image.", IMAGE_OPTIONS, prefix="Image"),
-)
-"""Tables of which parsed values are typed."""
 
 
 def fragment(subject: str, options: Options) -> str:
@@ -89,9 +83,8 @@ def generated() -> dict[Path, str]:
     code = ROOT / "plugins" / "module_utils" / "_microvm"
     package_scripts, image_scripts = code / "runner" / "scripts", code / "resources" / "images" / "scripts"
     deviations = yaml.safe_load((ROOT / "tests" / "parity" / "deviations.yml").read_text())
-    types_file = ROOT / "plugins" / "module_utils" / "_microvm" / "declaration" / "types.py"
     return {
-        types_file: types(HEADER, *TYPES),
+        TYPES_FILE: types(*TYPES),
         docs / "options.md": pages.options(VM_OPTIONS),
         docs / "hypervisors.md": pages.hypervisors(),
         docs / "parity.md": pages.with_deviations((docs / "parity.md").read_text(), deviations),

@@ -56,7 +56,13 @@ vms:
       actions: [systemctl start microvm@rescue.service]
       package: 8036e47c17d40a1f21eb16074a649559-rescue
       previous_package: null
+      generation: 1
       restart_pending: false
+      consequence: start
+      changes: []
+      refused_package: null
+      rolled_back: false
+      rollback_actions: []
       address: null
       unit: microvm@rescue.service
       ready_after: 1.2

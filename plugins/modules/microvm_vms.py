@@ -119,6 +119,11 @@ vms:
     rolled_back:
       description: Whether the package before runs again, since the declared one did not come up.
       type: bool
+    rollback_actions:
+      description: What was done to run the package before again, step by step.
+      type: list
+      elements: str
+      sample: []
     address:
       description: Address at which the guest answers, where it is known.
       type: str

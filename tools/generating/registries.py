@@ -13,11 +13,7 @@ from pathlib import Path
 
 from _microvm.hypervisors.profile import Profile
 
-LICENCE = """\
-# Copyright (c) 2026 microvm.fleet contributors
-# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
-# SPDX-License-Identifier: GPL-3.0-or-later
-"""
+from .headers import LICENCE
 
 HEAD = LICENCE + "# Written by `make generate` from the folders of hypervisors.\n\n"
 

@@ -1,6 +1,9 @@
 # Copyright (c) 2026 microvm.fleet contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""``declaration/types.py``: the types of parsed declarations, from the option tables."""
+"""``declaration/types.py``: the types of parsed declarations, from the option tables.
+
+Imports nothing but the tables: all other code of the collection may import types that are yet to be written.
+"""
 
 from __future__ import annotations
 
@@ -8,11 +11,20 @@ import json
 import keyword
 from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import get_type_hints
 
+from _microvm.declaration.images.options import HOST_IMAGE_OPTIONS, IMAGE_OPTIONS
+from _microvm.declaration.networks.options import NETWORK_OPTIONS
+from _microvm.declaration.vms.host_options import HOST_OPTIONS
+from _microvm.declaration.vms.hypervisor_options import HYPERVISOR_OPTIONS
+from _microvm.declaration.vms.options import PACKAGE_OPTIONS
 from _microvm.schema.options import Option, Options
 
-from .support import GROUPS
+from .headers import HEADER
+
+ROOT = Path(__file__).resolve().parents[2]
+TYPES_FILE = ROOT / "plugins" / "module_utils" / "_microvm" / "declaration" / "types.py"
 
 INDENT = "    "
 WIDTH = 120
@@ -49,9 +61,28 @@ class Table:
     """Begins the options' paths."""
 
 
-def types(header: str, *tables: Table) -> str:
+TYPES = (
+    Table("PackagedVm", "Options of a MicroVM that determine its package, which records them.", PACKAGE_OPTIONS),
+    Table("Vm", "Options of a MicroVM, those for its host included.", HOST_OPTIONS, base="PackagedVm"),
+    Table("Network", "Options of a network of a host.", NETWORK_OPTIONS),
+    Table("Image", "Options of a guest image.", IMAGE_OPTIONS, prefix="Image"),
+    Table("HostImage", "Image that a host was given.", HOST_IMAGE_OPTIONS),
+)
+
+OF_HYPERVISORS = {option.name for option in HYPERVISOR_OPTIONS}
+"""Groups whose types end in ``Options``, since the hypervisors themselves are called so."""
+
+
+def write_types() -> None:
+    """Write the module, if it is out of date."""
+    if not TYPES_FILE.exists() or TYPES_FILE.read_text() != types(*TYPES):
+        TYPES_FILE.write_text(types(*TYPES))
+        print(f"wrote {TYPES_FILE.relative_to(ROOT)}")
+
+
+def types(*tables: Table) -> str:
     """Return the module. The type of a group comes before the types that refer to it."""
-    return header + HEAD + "".join(f"\n\n{text}" for table in tables for text in _definitions(table))
+    return HEADER + HEAD + "".join(f"\n\n{text}" for table in tables for text in _definitions(table))
 
 
 def _definitions(table: Table) -> Iterator[str]:
@@ -92,8 +123,7 @@ def _group(table: Table, option: Option) -> Table:
     name = table.prefix + _camel_case(option.name[:-1] if is_list else option.name)
     path = f"{table.path}{option.name}"
     return Table(
-        # The hypervisor itself is called so.
-        f"{name}Options" if path in GROUPS else name,
+        f"{name}Options" if path in OF_HYPERVISORS else name,
         f"{'Element of' if is_list else 'Group'} ``{path}``.",
         option.suboptions,
         prefix=name,

@@ -12,6 +12,7 @@ import pytest
 import yaml
 from ansible_collections.microvm.fleet.plugins.module_utils._microvm.declaration.images.parse import parse_image
 from ansible_collections.microvm.fleet.plugins.module_utils._microvm.declaration.networks.parse import parse_networks
+from ansible_collections.microvm.fleet.plugins.module_utils._microvm.declaration.types import HostImage
 from ansible_collections.microvm.fleet.plugins.module_utils._microvm.declaration.vms.parse import parse_vms
 from ansible_collections.microvm.fleet.plugins.module_utils._microvm.hypervisors.facts import HostFacts
 from ansible_collections.microvm.fleet.plugins.module_utils._microvm.runner.render import render
@@ -43,7 +44,10 @@ def of_the_readme() -> dict[str, Any]:
     [of_the_readme(), *(of_the_example(path.name) for path in sorted((FLEET / "host_vars").iterdir()))],
 )
 def test_an_example_is_accepted(variables: dict[str, Any]) -> None:
-    images = [parse_image(image, "x86_64") for image in variables["microvm_images"]]
+    built = [parse_image(image, "x86_64") for image in variables["microvm_images"]]
+    images: list[HostImage] = [
+        {"name": image["name"], "path": None, "store_disk_type": image["store_disk_type"]} for image in built
+    ]
     bridges = {network["name"] for network in parse_networks(variables["microvm_networks"])}
     defaults = variables.get("microvm_defaults", {})
     # Of what is nested, only `guest` is said in both.

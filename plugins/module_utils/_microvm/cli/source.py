@@ -11,6 +11,8 @@ import sys
 from dataclasses import dataclass
 from typing import Any, List, Mapping, Tuple, cast
 
+from ..declaration.types import HostImage
+
 VARIABLE = "microvm_vms"
 IMAGES = "microvm_images"
 """The roles' variables."""
@@ -25,7 +27,7 @@ class Source:
     """The MicroVMs of a file with their places in it, and the images that they may name."""
 
     vms: Tuple[Tuple[str, object], ...]
-    images: Tuple[Mapping[str, Any], ...] = ()
+    images: Tuple[HostImage, ...] = ()
 
 
 def read(file: str) -> Source:
@@ -79,9 +81,13 @@ def _source(data: object, file: str) -> Source:
     raise SourceError(f"{file}: write a declaration, a list of them, or a mapping with {VARIABLE}")
 
 
-def _image(one: Mapping[str, object]) -> Mapping[str, object]:
-    """What of an image says where it is."""
-    return {"name": str(one["name"]), **{key: one[key] for key in ("path", "store_disk_type") if one.get(key)}}
+def _image(image: Mapping[str, Any]) -> HostImage:
+    """Return where an image is; other options are for its build."""
+    return {
+        "name": str(image["name"]),
+        "path": str(image["path"]) if image.get("path") else None,
+        "store_disk_type": image.get("store_disk_type") or "erofs",
+    }
 
 
 def _placed(vms: List[object], prefix: str) -> Tuple[Tuple[str, object], ...]:

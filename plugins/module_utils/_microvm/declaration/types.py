@@ -405,3 +405,11 @@ class Image(TypedDict):
     files: List[ImageFile]
     commands: List[str]
     store_disk_type: Literal["erofs", "squashfs"]
+
+
+class HostImage(TypedDict):
+    """Image that a host was given."""
+
+    name: str
+    path: Optional[str]
+    store_disk_type: Literal["erofs", "squashfs"]

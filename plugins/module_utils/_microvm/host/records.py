@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import json
 import os
-from dataclasses import asdict, dataclass, field, replace
-from typing import Any, Collection, Dict, Iterable, List, Mapping, Optional, Tuple
+from dataclasses import asdict, dataclass, replace
+from typing import Any, Collection, Dict, Iterable, List, Optional, Tuple
 
 from ..declaration.names import RECORD_DIRECTORY
+from ..declaration.types import Ready
 from . import files
 
 _SUFFIX = ".json"
@@ -45,8 +46,8 @@ class Record:
     """Images that its starts create, as they were declared."""
     unit_settings: str = ""
     """What its unit's drop-in has beside what the package brings along."""
-    ready: Mapping[str, Any] = field(default_factory=dict)
-    """The option ``ready`` of its declaration; empty where there is none."""
+    ready: Optional[Ready] = None
+    """The option ``ready`` of its declaration; ``None`` where there is none."""
 
     def generation(self, package: str) -> Optional[Generation]:
         """The last one with a package."""

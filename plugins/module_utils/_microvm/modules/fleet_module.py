@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 import os
-from typing import Any, Callable, Dict, Mapping, NoReturn
+from typing import Any, Callable, Mapping, NoReturn, TypeVar
 
 from ansible.module_utils.basic import AnsibleModule
 
@@ -16,6 +16,9 @@ from ..schema.options import Options, argument_spec
 from ..schema.validation import validate
 
 Parameters = Mapping[str, Any]
+"""Options as Ansible has checked them."""
+
+Result = TypeVar("Result")
 
 
 class FleetModule(AnsibleModule):
@@ -24,7 +27,7 @@ class FleetModule(AnsibleModule):
     ``parse`` says by a DeclarationError, of what Ansible refuses, what the table of options alone cannot tell.
     """
 
-    def __init__(self, options: Options, parse: Callable[[Parameters], object], **rules: Any) -> None:
+    def __init__(self, options: Options, parse: Callable[[Parameters], object], **rules: object) -> None:
         # On a host whose root keeps everything to itself, hypervisors could not read their packages.
         os.umask(0o022)
         self._options, self._parse = options, parse
@@ -50,7 +53,7 @@ class FleetModule(AnsibleModule):
             return str(error) if isinstance(error, DeclarationError) else message
         return message
 
-    def attempt(self, work: Callable[[Parameters, bool], Dict[str, Any]]) -> Dict[str, Any]:
+    def attempt(self, work: Callable[[Parameters, bool], Result]) -> Result:
         """What ``work`` returns, given the parameters and whether this is check mode; its errors end the module.
 
         ``work`` parses them itself.

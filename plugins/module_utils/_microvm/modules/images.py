@@ -7,16 +7,31 @@
 from __future__ import annotations
 
 import platform
-from typing import Any, Dict, Mapping
+from typing import List
 
 from ..declaration.images.parse import ImageDeclaration, parse_image
 from ..host.image_store import ImageStore
-from ..operations.images import reconcile_image
+from ..operations.images import ImageResult, reconcile_image
 from ..resources.images.build import image_files
 from ..resources.images.digest import digest
 from ..resources.images.state import State, Wanted
 from .fleet_module import FleetModule, Parameters
 from .options import IMAGE_MODULE_OPTIONS
+
+
+class StoredImageResult(ImageResult):
+    """Outcome of microvm_image."""
+
+    digest: str
+    path: str
+
+
+class BuiltImageResult(StoredImageResult):
+    """Outcome of microvm_image for an image that was, or would be, built."""
+
+    name: str
+    files: List[str]
+    store_disk_type: str
 
 
 def run_image() -> None:
@@ -33,16 +48,16 @@ def run_image() -> None:
     module.exit_json(**module.attempt(_reconcile))
 
 
-def _parse(parameters: Mapping[str, Any]) -> None:
+def _parse(parameters: Parameters) -> None:
     if parameters.get("image") is not None:
         parse_image(parameters["image"], platform.machine())
 
 
-def _reconcile(parameters: Parameters, check_mode: bool) -> Dict[str, Any]:
+def _reconcile(parameters: Parameters, check_mode: bool) -> StoredImageResult:
     wanted, store = _wanted(parameters), ImageStore(parameters["store"])
-    result = reconcile_image(wanted, store, check_mode)
-    described = _description(wanted.declaration) if wanted.declaration is not None else {}
-    return {**result, "digest": wanted.digest, "path": store.path(wanted.digest), **described}
+    outcome = reconcile_image(wanted, store, check_mode)
+    result: StoredImageResult = {**outcome, "digest": wanted.digest, "path": store.path(wanted.digest)}
+    return result if wanted.declaration is None else _built(result, wanted.declaration)
 
 
 def _wanted(parameters: Parameters) -> Wanted:
@@ -53,7 +68,6 @@ def _wanted(parameters: Parameters) -> Wanted:
     return Wanted(parameters["digest"], state, staging=parameters["staging"])
 
 
-def _description(declaration: ImageDeclaration) -> Dict[str, Any]:
-    """Return what the result has of an image that was, or would be, built."""
+def _built(result: StoredImageResult, declaration: ImageDeclaration) -> BuiltImageResult:
     kind = declaration["store_disk_type"]
-    return {"name": declaration["name"], "files": image_files(kind), "store_disk_type": kind}
+    return {**result, "name": declaration["name"], "files": image_files(kind), "store_disk_type": kind}

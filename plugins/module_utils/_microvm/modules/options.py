@@ -6,7 +6,7 @@
 
 from __future__ import annotations
 
-from ..declaration.images.options import IMAGE_OPTIONS
+from ..declaration.images.options import HOST_IMAGE_OPTIONS, IMAGE_OPTIONS
 from ..declaration.names import STATE_DIRECTORY
 from ..declaration.networks.options import NETWORK_OPTIONS
 from ..declaration.vms.options import VM_OPTIONS
@@ -14,18 +14,6 @@ from ..schema import checks
 from ..schema.options import Option, Options
 
 STATES = ("started", "stopped", "restarted", "present", "absent")
-
-_IMAGES: Options = (
-    Option("name", "str", "Name by which O(ignore:image) refers to the image.", required=True, check=checks.name),
-    Option("path", "path", "Directory of the image on the host. Not set while it is not known."),
-    Option(
-        "store_disk_type",
-        "str",
-        "File system of the image's root disk.",
-        default="erofs",
-        choices=("erofs", "squashfs"),
-    ),
-)
 
 _STATE_DIRECTORY = Option(
     "state_dir",
@@ -41,7 +29,7 @@ COMMON_OPTIONS: Options = (
         "list",
         "Images that the host was given, as role P(microvm.fleet.images#role) reports them.",
         elements="dict",
-        suboptions=_IMAGES,
+        suboptions=HOST_IMAGE_OPTIONS,
     ),
     _STATE_DIRECTORY,
 )

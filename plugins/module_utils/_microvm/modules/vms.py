@@ -6,13 +6,12 @@
 
 from __future__ import annotations
 
-from typing import Any, Dict, Mapping
-
 from ..host.places import Places
-from ..operations.info import inform
+from ..operations.info import InformationResult, inform
 from ..operations.reconcile import Request, parse, reconcile
+from ..operations.report import VmsResult
 from ..schema.options import Options
-from .fleet_module import FleetModule
+from .fleet_module import FleetModule, Parameters
 from .options import COMMON_OPTIONS, INFO_MODULE_OPTIONS, VM_MODULE_OPTIONS, VMS_MODULE_OPTIONS
 
 
@@ -32,7 +31,7 @@ def run_info() -> None:
     module.exit_json(**module.attempt(_inform))
 
 
-def _inform(parameters: Mapping[str, Any], _check_mode: bool) -> Dict[str, Any]:
+def _inform(parameters: Parameters, _check_mode: bool) -> InformationResult:
     return {"changed": False, "vms": inform(Places(parameters["state_dir"]), parameters["names"])}
 
 
@@ -46,11 +45,11 @@ def _run(options: Options) -> None:
     module.exit_json(**outcome)
 
 
-def _reconcile(parameters: Mapping[str, Any], check_mode: bool) -> Dict[str, Any]:
+def _reconcile(parameters: Parameters, check_mode: bool) -> VmsResult:
     return reconcile(request(parameters, check_mode))
 
 
-def request(parameters: Mapping[str, Any], check_mode: bool) -> Request:
+def request(parameters: Parameters, check_mode: bool) -> Request:
     """The parameters of either module as a request."""
     images = parameters.get("images") or ()
     common = {"images": images, "state_dir": parameters["state_dir"], "check_mode": check_mode}

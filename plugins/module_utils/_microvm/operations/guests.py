@@ -6,9 +6,10 @@
 
 from __future__ import annotations
 
-from typing import Any, Mapping, Optional
+from typing import Optional
 
 from ..declaration.names import BOOTED_LINK, CURRENT_LINK, unit_name
+from ..declaration.types import Ready
 from ..declaration.vms.parse import Declaration
 from ..host import files
 from ..host.places import Places
@@ -17,7 +18,7 @@ from ..host.readiness import Readiness
 VSOCK_SOCKET_FILE = "share/microvm/vsock-socket"
 """File of a package that names the Unix socket which the guest's vsock is behind, where it is behind one."""
 
-UNIT_ALONE = {"check": "none", "address": None, "port": 22, "timeout": 300}
+UNIT_ALONE: Ready = {"check": "none", "address": None, "port": 22, "timeout": 300}
 """Predicate where nothing is recorded: the unit stays."""
 
 
@@ -32,13 +33,13 @@ def recorded_readiness(name: str, places: Places) -> Readiness:
     """Return the predicate of a MicroVM that is on the host, as far as it is recorded."""
     record = places.records.read(name)
     declaration = places.declaration(files.link_target(places.state(name, CURRENT_LINK)))
-    ready = record.ready if record and record.ready else UNIT_ALONE
+    ready = (record.ready if record else None) or UNIT_ALONE
     socket = declaration["socket"] if declaration else None
     return _readiness(name, ready, socket, declaration["vsock"]["cid"] if declaration else None, places)
 
 
 def _readiness(
-    name: str, ready: Mapping[str, Any], socket: Optional[str], context_identifier: Optional[int], places: Places
+    name: str, ready: Ready, socket: Optional[str], context_identifier: Optional[int], places: Places
 ) -> Readiness:
     return Readiness(
         unit=unit_name(name),

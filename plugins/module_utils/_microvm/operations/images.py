@@ -24,15 +24,15 @@ PATIENCE = 2.0 * BUILD_SECONDS
 """Seconds to wait for another run that builds the same image."""
 
 
-class Result(TypedDict):
-    """Result of one image."""
+class ImageResult(TypedDict):
+    """Outcome for one image."""
 
     changed: bool
     actions: List[str]
     diff: List[Diff]
 
 
-def reconcile_image(wanted: Wanted, store: ImageStore, check_mode: bool, locks: str = LOCK_DIRECTORY) -> Result:
+def reconcile_image(wanted: Wanted, store: ImageStore, check_mode: bool, locks: str = LOCK_DIRECTORY) -> ImageResult:
     """Plan, and unless ``check_mode`` is set carry out, what an image needs. Raises HostError.
 
     A host that cannot build an image which has to be built is refused before anything is changed, in check mode too.
@@ -53,7 +53,7 @@ def _carry_out(job: ImageJob) -> None:
         raise HostError(error)
 
 
-def _result(planned: Plan) -> Result:
+def _result(planned: Plan) -> ImageResult:
     actions = [str(step) for step in planned.steps]
     steps = "".join(f"{action}\n" for action in actions)
     return {"changed": bool(actions), "actions": actions, "diff": [difference("steps", "", steps)] if actions else []}

@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import ipaddress
 import os
-from typing import Any, Dict, List, Optional, Sequence
+from typing import List, Optional, Sequence, TypedDict
 
 from ..declaration.accounts import SHARED, account
-from ..declaration.names import BOOTED_LINK, CURRENT_LINK, unit_name
+from ..declaration.names import BOOTED_LINK, CURRENT_LINK, OLD_LINK, unit_name
 from ..declaration.types import PackagedVm
 from ..host import files, systemd
 from ..host.commands import HostError
@@ -22,7 +22,72 @@ from ..resources.vms.state import LINKS
 HYPERVISOR_FILE = "share/microvm/hypervisor"
 CONTEXT_IDENTIFIER_FILE = "share/microvm/vsock-cid"
 
-Information = Dict[str, Any]
+
+class UnitInformation(TypedDict):
+    """State of a MicroVM's unit."""
+
+    state: str
+    sub_state: str
+    result: str
+    autostart: bool
+    restarts: int
+    process: Optional[int]
+    memory: Optional[int]
+    active_since: Optional[str]
+
+
+class GenerationInformation(TypedDict):
+    """A generation of a MicroVM."""
+
+    number: int
+    package: str
+    bad: bool
+    current: bool
+    booted: bool
+    installed: bool
+
+
+class GenerationsInformation(TypedDict):
+    """Generations of a MicroVM, and the numbers of those that count."""
+
+    generation: Optional[int]
+    booted_generation: Optional[int]
+    generations: List[GenerationInformation]
+    bad_generations: List[int]
+
+
+class VolumeInformation(TypedDict):
+    """Image that a MicroVM's starts make."""
+
+    image: str
+    path: str
+    size: Optional[int]
+
+
+class Information(UnitInformation, GenerationsInformation):
+    """Facts of a MicroVM on the host."""
+
+    name: str
+    foreign: bool
+    current: Optional[str]
+    booted: Optional[str]
+    old: Optional[str]
+    restart_pending: bool
+    unit: str
+    state_directory: str
+    volumes: List[VolumeInformation]
+    hypervisor: Optional[str]
+    user: str
+    addresses: List[str]
+    vsock_cid: Optional[int]
+    declaration: Optional[PackagedVm]
+
+
+class InformationResult(TypedDict):
+    """Outcome of microvm_info."""
+
+    changed: bool
+    vms: List[Information]
 
 
 def names(places: Places) -> List[str]:
@@ -60,7 +125,9 @@ def _inform(name: str, places: Places, unit: systemd.Unit) -> Information:
         "name": name,
         "foreign": record is None,
         **_of_unit(unit),
-        **links,
+        "current": links[CURRENT_LINK],
+        "booted": links[BOOTED_LINK],
+        "old": links[OLD_LINK],
         **_of_generations(record, places, links[CURRENT_LINK], links[BOOTED_LINK]),
         # Between two starts nothing is booted, and the next one is on its way.
         "restart_pending": unit.running and links[BOOTED_LINK] not in (None, links[CURRENT_LINK]),
@@ -81,7 +148,7 @@ def check_access(directory: str) -> None:
         raise HostError(f"{directory} is closed to this user; ask as root")
 
 
-def _of_unit(unit: systemd.Unit) -> Information:
+def _of_unit(unit: systemd.Unit) -> UnitInformation:
     return {
         "state": unit.active_state,
         "sub_state": unit.sub_state,
@@ -101,7 +168,7 @@ def _number(text: str) -> Optional[int]:
 
 def _of_generations(
     record: Optional[Record], places: Places, current: Optional[str], booted: Optional[str]
-) -> Information:
+) -> GenerationsInformation:
     kept = record.generations if record else ()
     numbers = {one.package: one.number for one in kept}
     return {
@@ -122,7 +189,7 @@ def _of_generations(
     }
 
 
-def _volumes(record: Optional[Record], places: Places) -> List[Information]:
+def _volumes(record: Optional[Record], places: Places) -> List[VolumeInformation]:
     paths = [(image, places.state(record.name, image)) for image in record.volumes] if record else []
     return [{"image": image, "path": path, "size": _size(path)} for image, path in paths]
 

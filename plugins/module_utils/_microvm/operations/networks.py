@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import time
-from typing import Any, Dict, List, Mapping, Optional, Sequence
+from typing import List, Optional, Sequence, TypedDict
 
 from ..declaration.networks.parse import Network, parse_networks
 from ..host import files, systemd
@@ -26,8 +26,17 @@ LOCK = "@networks"
 """Name of the lock; no MicroVM has such a name."""
 
 
-def reconcile_networks(raw: Sequence[Mapping[str, Any]], check_mode: bool) -> Dict[str, Any]:
-    """Return ``changed``, ``actions``, ``kept`` and ``diff``.
+class NetworksResult(TypedDict):
+    """Outcome of a run over the networks of a host."""
+
+    changed: bool
+    actions: List[str]
+    kept: List[str]
+    diff: List[Diff]
+
+
+def reconcile_networks(raw: Sequence[object], check_mode: bool) -> NetworksResult:
+    """Bring the networks of a host into the declared state, or say what that would mean.
 
     Raises DeclarationError, before anything has changed, and HostError.
     """

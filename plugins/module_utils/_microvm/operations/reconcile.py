@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 from typing import Any, Dict, List, Mapping, Optional, Sequence
 
 from ..declaration.names import STATE_DIRECTORY, unit_name
-from ..declaration.types import PackagedVm
+from ..declaration.types import HostImage, PackagedVm
 from ..declaration.vms.parse import Declaration, image_path, parse_vms
 from ..host import readiness
 from ..host.accelerator import accelerator
@@ -38,7 +38,7 @@ from ..runner.package import Package
 from ..runner.render import render
 from ..schema.errors import DeclarationError
 from .guests import readiness_of
-from .report import diff, result
+from .report import VmsResult, diff, result
 
 
 @dataclass(frozen=True)
@@ -46,7 +46,7 @@ class Request:
     """What is asked for."""
 
     vms: Sequence[Mapping[str, Any]]
-    images: Sequence[Mapping[str, Any]] = ()
+    images: Sequence[HostImage] = ()
     state: str = "started"
     """State of the MicroVMs that have none of their own."""
     state_dir: str = STATE_DIRECTORY
@@ -76,18 +76,17 @@ def parse(request: Request, installed: Sequence[PackagedVm] = ()) -> List[Declar
         raise DeclarationError(path, error.message) from None
 
 
-def reconcile(request: Request) -> Dict[str, Any]:
+def reconcile(request: Request) -> VmsResult:
     """Bring a host into the declared state, or say what that would mean.
 
-    Returns ``changed``, ``vms`` (a result for each) and ``diff``. Raises DeclarationError and HostError before
-    anything has changed; what goes wrong later stands in the results.
+    Raises DeclarationError and HostError before anything has changed; what goes wrong later stands in the results.
     """
     places = Places(request.state_dir)
     declarations = parse(request, recorded_beside(places, [str(vm.get("name")) for vm in request.vms]))
     placed = [(request.place(index), one) for index, one in enumerate(declarations) if one["state"] != "absent"]
     _check_host(request, placed)
     if request.preflight:
-        return {"changed": False, "vms": [], "diff": []}
+        return {"changed": False, "vms": [], "undeclared": [], "diff": []}
     packages = {path: _render(request, path, declaration) for path, declaration in placed}
     if not request.check_mode:
         preflight.check_installed(placed, {path: package.programs for path, package in packages.items()})
@@ -157,7 +156,7 @@ def _want(declaration: Declaration, package: Optional[Package]) -> Wanted:
     )
 
 
-def _reconcile(request: Request, wanted: Sequence[Wanted], undeclared: Sequence[str], places: Places) -> Dict[str, Any]:
+def _reconcile(request: Request, wanted: Sequence[Wanted], undeclared: Sequence[str], places: Places) -> VmsResult:
     purged = [_purge(name, request.purge) for name in undeclared] if request.purge != "report" else []
     observed = observe(places, [*wanted, *purged])
     clock = _clock()

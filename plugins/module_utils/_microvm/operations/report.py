@@ -6,17 +6,58 @@
 
 from __future__ import annotations
 
-from typing import Any, Dict, List, Optional
+from typing import List, Optional, TypedDict
 
 from ..declaration.names import unit_name
 from ..host.places import Places
+from ..resources.diffs import Diff
 from ..resources.vms.actions import Plan
 from ..resources.vms.handlers_job import Job
 from ..resources.vms.state import Observed, Wanted
 from ..runner.package import COMMAND_LINE_FILE, DECLARATION_FILE
 
 
-def result(job: Job, wanted: Wanted, error: Optional[str]) -> Dict[str, Any]:
+class ChangeResult(TypedDict):
+    """Option of a MicroVM that differs."""
+
+    option: str
+    cost: str
+
+
+class VmResult(TypedDict):
+    """Outcome for one MicroVM: an entry of the modules' ``vms``."""
+
+    name: str
+    state: str
+    changed: bool
+    actions: List[str]
+    package: Optional[str]
+    previous_package: Optional[str]
+    generation: Optional[int]
+    restart_pending: bool
+    consequence: str
+    changes: List[ChangeResult]
+    refused_package: Optional[str]
+    rolled_back: bool
+    rollback_actions: List[str]
+    address: Optional[str]
+    unit: str
+    ready_after: Optional[float]
+    kept: List[str]
+    failed: bool
+    msg: str
+
+
+class VmsResult(TypedDict):
+    """Outcome of a run over the MicroVMs of a host."""
+
+    changed: bool
+    vms: List[VmResult]
+    undeclared: List[str]
+    diff: List[Diff]
+
+
+def result(job: Job, wanted: Wanted, error: Optional[str]) -> VmResult:
     """Return one entry of the modules' ``vms``."""
     plan = job.plan
     return {
@@ -42,7 +83,7 @@ def result(job: Job, wanted: Wanted, error: Optional[str]) -> Dict[str, Any]:
     }
 
 
-def diff(plan: Plan, observed: Observed, wanted: Wanted, places: Places) -> Dict[str, str]:
+def diff(plan: Plan, observed: Observed, wanted: Wanted, places: Places) -> Diff:
     """Before and after of one MicroVM, for people."""
     return {
         "before_header": f"MicroVM {plan.name}",
@@ -52,7 +93,7 @@ def diff(plan: Plan, observed: Observed, wanted: Wanted, places: Places) -> Dict
     }
 
 
-def package_diff(plan: Plan, places: Places) -> Dict[str, str]:
+def package_diff(plan: Plan, places: Places) -> Diff:
     """Return before and after of a MicroVM that is led to a package which is there, or brings its content along."""
     before = [places.store.read(plan.previous, file) for file in _SHOWN] if plan.previous else []
     content = plan.content.files if plan.content else {}

@@ -6,10 +6,16 @@
 
 from __future__ import annotations
 
-from typing import Dict, Iterable, List, Mapping
+from typing import Iterable, List, Mapping, TypedDict
 
-Diff = Dict[str, str]
-"""One entry of a module's ``diff``."""
+
+class Diff(TypedDict):
+    """Entry of a module's ``diff``."""
+
+    before_header: str
+    after_header: str
+    before: str
+    after: str
 
 
 def difference(subject: str, before: str, after: str) -> Diff:

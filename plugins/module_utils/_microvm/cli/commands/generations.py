@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import json
 from argparse import Namespace
-from typing import Dict, List, Optional
+from typing import List, Optional
 
 from ...host.commands import HostError
 from ...host.places import Places
-from ...operations.info import inform
+from ...operations.info import GenerationInformation, inform
 from ...operations.report import package_diff
 from ...operations.rollback import mark, roll_back
+from ...resources.diffs import Diff
 from ...resources.vms.actions import Plan
 from ..host import places, require_root
 from ..output import say
@@ -33,23 +34,21 @@ def generations(asked: Namespace) -> int:
     if asked.json:
         say(json.dumps(kept, indent=2, sort_keys=True))
     elif kept:
-        marks = ("current", "booted", "bad")
-        rows = [
-            [
-                str(one["number"]),
-                one["package"],
-                ", ".join([key for key in marks if one[key]] + _gone(one["installed"])),
-            ]
-            for one in kept
-        ]
+        rows = [[str(one["number"]), one["package"], ", ".join(_marks(one))] for one in kept]
         say(table(("NUMBER", "PACKAGE", ""), rows))
     else:
         say(f"{asked.name} was not installed by this collection; no generations of it are known")
     return 0
 
 
-def _gone(installed: bool) -> List[str]:
-    return [] if installed else ["gone"]
+def _marks(generation: GenerationInformation) -> List[str]:
+    marks = {
+        "current": generation["current"],
+        "booted": generation["booted"],
+        "bad": generation["bad"],
+        "gone": not generation["installed"],
+    }
+    return [word for word, is_so in marks.items() if is_so]
 
 
 def _mark(asked: Namespace) -> int:
@@ -70,5 +69,5 @@ def rollback(asked: Namespace) -> int:
     return 0
 
 
-def _diff(plan: Plan, asked: Namespace, where: Places) -> Optional[Dict[str, str]]:
+def _diff(plan: Plan, asked: Namespace, where: Places) -> Optional[Diff]:
     return package_diff(plan, where) if asked.diff else None

@@ -11,7 +11,7 @@ import sys
 from argparse import Namespace
 from typing import List, NoReturn, Optional
 
-from ...declaration.names import BOOTED_LINK, CURRENT_LINK, KNOWN_HOSTS, unit_name, unit_names
+from ...declaration.names import KNOWN_HOSTS, unit_name, unit_names
 from ...host import systemd
 from ...host.commands import HostError, search_path
 from ...host.places import Places
@@ -58,13 +58,12 @@ def ssh(asked: Namespace) -> int:
 
 def _address(found: Information, where: Places) -> Optional[str]:
     record = where.records.read(found["name"])
-    ready = record.ready if record else {}
-    address = ready.get("address") or next(iter(found["addresses"]), None)
-    return str(address) if address else None
+    ready = record.ready if record else None
+    return (ready["address"] if ready else None) or next(iter(found["addresses"]), None)
 
 
 def _vsock(found: Information, where: Places) -> str:
-    socket = where.store.read(found[BOOTED_LINK] or found[CURRENT_LINK] or "", VSOCK_SOCKET_FILE).strip()
+    socket = where.store.read(found["booted"] or found["current"] or "", VSOCK_SOCKET_FILE).strip()
     if not socket and found["vsock_cid"] is None:
         raise HostError(
             f"nobody knows an address of {found['name']}: it has neither a static one (guest.networks[].addresses, "

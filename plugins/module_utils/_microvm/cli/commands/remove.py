@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import sys
 from argparse import Namespace
-from typing import Any, Dict
 
 from ...host.commands import HostError
 from ...operations.info import names
 from ...operations.reconcile import Request, reconcile
+from ...operations.report import VmsResult
 from ..host import places, require_root
 from .results import tell
 
@@ -32,13 +32,13 @@ def remove(asked: Namespace) -> int:
     return tell(_removed(asked, False), False)
 
 
-def _removed(asked: Namespace, check: bool) -> Dict[str, Any]:
+def _removed(asked: Namespace, check: bool) -> VmsResult:
     on_absent = {"volumes": asked.volumes, "confirm": asked.confirm or []}
     vms = [{"name": name, "state": "absent", "on_absent": on_absent} for name in dict.fromkeys(asked.names)]
     return reconcile(Request(vms=vms, state_dir=places(asked).state_directory, check_mode=check, path="vms"))
 
 
-def _confirm(asked: Namespace, foreseen: Dict[str, Any]) -> None:
+def _confirm(asked: Namespace, foreseen: VmsResult) -> None:
     """Raises HostError unless a person says yes."""
     if not sys.stdin.isatty():
         raise HostError("there is nobody to ask whether to remove; say --yes, or --check to see what would be done")

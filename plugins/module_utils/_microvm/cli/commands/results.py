@@ -7,17 +7,19 @@
 from __future__ import annotations
 
 from difflib import unified_diff
-from typing import Any, Iterator, Mapping, Optional
+from typing import Iterator, Optional
 
+from ...operations.report import VmResult, VmsResult
+from ...resources.diffs import Diff
 from ...resources.vms.actions import Plan
 from ..output import complain, say
 
 
-def tell(outcome: Mapping[str, Any], check: bool, diff: bool = False) -> int:
+def tell(outcome: VmsResult, check: bool, diff: bool = False) -> int:
     """Say what was done, or with ``check`` would be, of each MicroVM; returns the exit status."""
     if diff:
-        for one in outcome["diff"]:
-            say("".join(_diff(one)).rstrip("\n"))
+        for difference in outcome["diff"]:
+            say("".join(_diff(difference)).rstrip("\n"))
     status = 0
     for one in outcome["vms"]:
         for line in _lines(one, check):
@@ -28,7 +30,7 @@ def tell(outcome: Mapping[str, Any], check: bool, diff: bool = False) -> int:
     return status
 
 
-def show(plan: Plan, what: str, check: bool, diff: Optional[Mapping[str, str]] = None) -> None:
+def show(plan: Plan, what: str, check: bool, diff: Optional[Diff] = None) -> None:
     """Say what was done with a MicroVM, or with ``check`` would be, and its steps; ``what`` is a participle."""
     if diff is not None and plan.changed:
         say("".join(_diff(diff)).rstrip("\n"))
@@ -40,12 +42,12 @@ def show(plan: Plan, what: str, check: bool, diff: Optional[Mapping[str, str]] =
         say(f"  {step}")
 
 
-def _diff(one: Mapping[str, str]) -> Iterator[str]:
-    before, after = (one[key].splitlines(keepends=True) for key in ("before", "after"))
+def _diff(one: Diff) -> Iterator[str]:
+    before, after = (text.splitlines(keepends=True) for text in (one["before"], one["after"]))
     return unified_diff(before, after, one["before_header"], one["after_header"])
 
 
-def _lines(one: Mapping[str, Any], check: bool) -> Iterator[str]:
+def _lines(one: VmResult, check: bool) -> Iterator[str]:
     generation = f", generation {one['generation']}" if one["generation"] else ""
     ready = f", up after {one['ready_after']} s" if one["changed"] and one["ready_after"] is not None else ""
     yield f"{one['name']}: {_word(one, check)}{generation}{ready}"
@@ -61,7 +63,7 @@ def _lines(one: Mapping[str, Any], check: bool) -> Iterator[str]:
         yield f"  kept: {', '.join(one['kept'])}"
 
 
-def _word(one: Mapping[str, Any], check: bool) -> str:
+def _word(one: VmResult, check: bool) -> str:
     if one["failed"]:
         return "rolled back" if one["rolled_back"] else "failed"
     if not one["changed"]:

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""The options of a guest image."""
+"""The options of a guest image: of one that is built, and of one that a host was given."""
 
 from __future__ import annotations
 
@@ -68,3 +68,16 @@ IMAGE_OPTIONS: Options = (
         choices=("erofs", "squashfs"),
     ),
 )
+
+HOST_IMAGE_OPTIONS: Options = (
+    Option("name", "str", "Name by which O(ignore:image) refers to the image.", required=True, check=checks.name),
+    Option("path", "path", "Directory of the image on the host. Not set while it is not known."),
+    Option(
+        "store_disk_type",
+        "str",
+        "File system of the image's root disk.",
+        default="erofs",
+        choices=("erofs", "squashfs"),
+    ),
+)
+"""An image that a host was given, as MicroVMs refer to it."""

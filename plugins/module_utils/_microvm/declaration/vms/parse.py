@@ -7,7 +7,7 @@
 from __future__ import annotations
 
 import ipaddress
-from typing import Any, Dict, List, Mapping, Optional, Sequence, TypeVar, cast
+from typing import Dict, List, Optional, Sequence, TypeVar, cast
 
 from ...hypervisors.profiles import PROFILES
 from ...schema.errors import DeclarationError
@@ -15,7 +15,7 @@ from ...schema.options import defaults
 from ...schema.validation import validate
 from .. import identity
 from ..names import IMAGE_STORE
-from ..types import GuestNetwork, PackagedVm, Vm
+from ..types import GuestNetwork, HostImage, PackagedVm, Vm
 from .clashes import clashes, reachable_addresses
 from .devices import check_devices, complete_interfaces, complete_shares, complete_volumes
 from .options import VM_OPTIONS
@@ -29,15 +29,14 @@ _TEMPLATES = {value for key, value in defaults(VM_OPTIONS).items() if key in ("s
 
 def parse_vms(
     raw: Sequence[object],
-    images: Sequence[Mapping[str, Any]] = (),
+    images: Sequence[HostImage] = (),
     path: str = "vms",
     installed: Sequence[PackagedVm] = (),
 ) -> List[Declaration]:
     """Validate and complete the MicroVMs of one host.
 
-    ``images`` are the images that the host was given: ``name``, ``path`` of the image directory (``None`` while it is
-    not known) and ``store_disk_type``; ``installed`` the recorded declarations of other MicroVMs that are on the host
-    already. Raises DeclarationError with the path of what is wrong.
+    ``images`` are the images that the host was given, ``installed`` the recorded declarations of other MicroVMs that
+    are on the host already. Raises DeclarationError with the path of what is wrong.
     """
     declarations = [parse_vm(element, images, f"{path}[{index}]") for index, element in enumerate(raw)]
     _refuse_clashes(declarations, path, installed)
@@ -49,7 +48,7 @@ def _refuse_clashes(declarations: Sequence[Declaration], path: str, installed: S
         raise DeclarationError(f"{path}[{index}].{error.path}", error.message)
 
 
-def parse_vm(raw: object, images: Sequence[Mapping[str, Any]] = (), path: str = "") -> Declaration:
+def parse_vm(raw: object, images: Sequence[HostImage] = (), path: str = "") -> Declaration:
     """Validate and complete one MicroVM; see parse_vms."""
     prefix = f"{path}." if path else ""
     # What is derived is still ``None`` where nobody wrote it; the functions below fill it in.
@@ -144,7 +143,7 @@ def _by_dhcp(interface: str) -> GuestNetwork:
     return {"interface": interface, "addresses": [], "gateway": None, "dns": [], "dhcp": True}
 
 
-def _resolve_image(declaration: Declaration, images: Sequence[Mapping[str, Any]], prefix: str) -> None:
+def _resolve_image(declaration: Declaration, images: Sequence[HostImage], prefix: str) -> None:
     """Fill in what depends on the image: kernel, initrd, root disk."""
     _fill_in_image(declaration, images, prefix)
     of_nix = any(share["source"].rstrip("/") == "/nix/store" for share in declaration["shares"])
@@ -155,7 +154,7 @@ def _resolve_image(declaration: Declaration, images: Sequence[Mapping[str, Any]]
     declaration["system_symlink"] = _unless_given(declaration["system_symlink"], has_image)
 
 
-def _fill_in_image(declaration: Declaration, images: Sequence[Mapping[str, Any]], prefix: str) -> None:
+def _fill_in_image(declaration: Declaration, images: Sequence[HostImage], prefix: str) -> None:
     if declaration["state"] == "absent":
         # What is removed needs no more than its name.
         return
@@ -167,13 +166,13 @@ def _fill_in_image(declaration: Declaration, images: Sequence[Mapping[str, Any]]
         directory = declaration["image"].rstrip("/")
     else:
         image = _named(declaration["image"], images, prefix)
-        directory, declaration["store_disk_type"] = image_path(image), image.get("store_disk_type") or "erofs"
+        directory, declaration["store_disk_type"] = image_path(image), image["store_disk_type"]
     declaration["kernel"] = declaration["kernel"] or f"{directory}/kernel"
     declaration["initrd_path"] = declaration["initrd_path"] or f"{directory}/initrd"
     declaration["store_disk"] = declaration["store_disk"] or f"{directory}/root.{declaration['store_disk_type']}"
 
 
-def _named(name: str, images: Sequence[Mapping[str, Any]], prefix: str) -> Mapping[str, Any]:
+def _named(name: str, images: Sequence[HostImage], prefix: str) -> HostImage:
     for image in images:
         if image["name"] == name:
             return image
@@ -183,9 +182,9 @@ def _named(name: str, images: Sequence[Mapping[str, Any]], prefix: str) -> Mappi
     )
 
 
-def image_path(known: Mapping[str, Any]) -> str:
-    """Directory of an image that the host was given, also while it is not known."""
-    return str(known.get("path") or f"{IMAGE_STORE}/{known['name']}")
+def image_path(image: HostImage) -> str:
+    """Directory of an image that the host was given; the place that it will have while that is not known."""
+    return image["path"] or f"{IMAGE_STORE}/{image['name']}"
 
 
 def _complete_ready(declaration: Declaration, prefix: str) -> None:

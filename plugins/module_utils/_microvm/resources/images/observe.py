@@ -7,13 +7,12 @@
 from __future__ import annotations
 
 import os
-from typing import Any, Dict, List, Mapping, Sequence
+from typing import Dict, List, Sequence
 
+from ...declaration.types import HostImage
 from ...host.content_store import PARTIAL, STAGING
 from ...host.image_store import MANIFEST, ImageStore
 from .state import Observed
-
-Image = Mapping[str, Any]
 
 
 def observe(store: ImageStore, digest: str) -> Observed:
@@ -27,14 +26,14 @@ def observe(store: ImageStore, digest: str) -> Observed:
     )
 
 
-def installed_images(declared: Sequence[Image], store: ImageStore) -> List[Image]:
+def installed_images(declared: Sequence[HostImage], store: ImageStore) -> List[HostImage]:
     """Return the images that a host has, by name.
 
     Those that are declared with a path stay; of every other name it is the one that came last. What is declared and not
     there stays as it is declared.
     """
-    images: Dict[str, Image] = {str(image["name"]): image for image in declared}
-    placed = {name for name, image in images.items() if image.get("path")}
+    images: Dict[str, HostImage] = {image["name"]: image for image in declared}
+    placed = {name for name, image in images.items() if image["path"]}
     for digest in sorted((digest for digest in store.names() if store.has(digest)), key=lambda name: _age(store, name)):
         manifest = store.manifest(digest)
         if manifest is not None and manifest.name not in placed:
@@ -42,7 +41,7 @@ def installed_images(declared: Sequence[Image], store: ImageStore) -> List[Image
             images[manifest.name] = {
                 "name": manifest.name,
                 "path": path,
-                "store_disk_type": manifest.store_disk_type or None,
+                "store_disk_type": "squashfs" if manifest.store_disk_type == "squashfs" else "erofs",
             }
     return list(images.values())
 

@@ -7,10 +7,11 @@ from __future__ import annotations
 
 from typing import Any
 
+from ansible_collections.microvm.fleet.plugins.module_utils._microvm.declaration.types import HostImage
 from ansible_collections.microvm.fleet.plugins.module_utils._microvm.declaration.vms.parse import Declaration, parse_vms
 
 KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIGJ1bGsgb2YgYSBrZXkgdGhhdCBvcGVucyBub3RoaW5n operator@example"
-IMAGES = [{"name": "base", "path": "/images/0123", "store_disk_type": "erofs"}]
+IMAGES: list[HostImage] = [{"name": "base", "path": "/images/0123", "store_disk_type": "erofs"}]
 
 SMALL: dict[str, Any] = {"name": "small", "kernel": "/boot/vmlinuz"}
 FULL: dict[str, Any] = {

@@ -19,6 +19,7 @@ from ansible_collections.microvm.fleet.plugins.module_utils._microvm.cli.main im
 from ansible_collections.microvm.fleet.plugins.module_utils._microvm.cli.parser import parser
 from ansible_collections.microvm.fleet.plugins.module_utils._microvm.cli.short_forms import translate
 from ansible_collections.microvm.fleet.plugins.module_utils._microvm.cli.source import Source, SourceError
+from ansible_collections.microvm.fleet.plugins.module_utils._microvm.operations.report import VmsResult
 
 COMMANDS = console.__name__.rpartition(".")[0]
 
@@ -89,8 +90,8 @@ def test_changes_need_root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caps
         assert "must be run as root" in capsys.readouterr().err
 
 
-def known(**values: Any) -> dict[str, Any]:
-    """What is known of a MicroVM that runs."""
+def known(**values: Any) -> Any:
+    """Return what the table needs to know of a MicroVM that runs."""
     return {
         "name": "web",
         "state": "active",
@@ -133,8 +134,8 @@ def test_bytes_in_words(count: int | None, words: str) -> None:
     assert table.bytes_in_words(count) == words
 
 
-def result(**values: Any) -> dict[str, Any]:
-    """Of reconcile."""
+def result(**values: Any) -> Any:
+    """Return what is shown of a MicroVM's result."""
     return {
         "name": "web",
         "changed": True,
@@ -152,13 +153,17 @@ def result(**values: Any) -> dict[str, Any]:
     }
 
 
+def outcome(**values: Any) -> VmsResult:
+    return {"changed": True, "vms": [result(**values)], "undeclared": [], "diff": []}
+
+
 def test_results_read_well(capsys: pytest.CaptureFixture[str]) -> None:
-    assert tell({"vms": [result()], "diff": []}, False) == 0
-    assert tell({"vms": [result(ready_after=None)], "diff": []}, True) == 0
-    assert tell({"vms": [result(changed=False, actions=[])], "diff": []}, True) == 0
-    failed = result(failed=True, rolled_back=True, msg="no kernel", restart_pending=True, kept=["data.img"])
-    diff = {"before_header": "a", "after_header": "b", "before": "x\n", "after": "y\n"}
-    assert tell({"vms": [failed], "diff": [diff]}, False, diff=True) == 1
+    assert tell(outcome(), False) == 0
+    assert tell(outcome(ready_after=None), True) == 0
+    assert tell(outcome(changed=False, actions=[]), True) == 0
+    failed = outcome(failed=True, rolled_back=True, msg="no kernel", restart_pending=True, kept=["data.img"])
+    failed["diff"] = [{"before_header": "a", "after_header": "b", "before": "x\n", "after": "y\n"}]
+    assert tell(failed, False, diff=True) == 1
     said = capsys.readouterr()
     assert said.err == "microvm: web: no kernel\n"
     assert said.out.splitlines() == [

@@ -44,7 +44,7 @@ def build_host(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(images, "check_build_host", lambda _declaration: None)
 
 
-def reconcile(directory: Path, state: State, check_mode: bool = False) -> images.Result:
+def reconcile(directory: Path, state: State, check_mode: bool = False) -> images.ImageResult:
     """Bring the image of a store into a state; what is to be installed was copied to where the role copies it."""
     store = ImageStore(str(directory / "store"))
     wanted = Wanted(DIGEST, state, DECLARATION, staging=str(staging(directory)))

@@ -16,9 +16,10 @@ from ansible_collections.microvm.fleet.plugins.module_utils._microvm.host.places
 from ansible_collections.microvm.fleet.plugins.module_utils._microvm.host.records import Generation, Record, Records
 from ansible_collections.microvm.fleet.plugins.module_utils._microvm.host.store import PackageStore
 from ansible_collections.microvm.fleet.plugins.module_utils._microvm.operations.adopt import _external
-from ansible_collections.microvm.fleet.plugins.module_utils._microvm.operations.info import inform
+from ansible_collections.microvm.fleet.plugins.module_utils._microvm.operations.info import Information, inform
 from ansible_collections.microvm.fleet.plugins.module_utils._microvm.resources.vms.observe import read_flake
 
+from ..conformance import violations
 from ..examples import FULL
 from ..resources.vms.model import want
 
@@ -60,7 +61,8 @@ def test_everything_of_a_microvm_of_ours(places: Places) -> None:
     assert (one["generation"], one["booted_generation"], one["bad_generations"]) == (2, 1, [1])
     assert one["restart_pending"] and not one["foreign"] and one["memory"] == 4096 and one["process"] == 7
     assert one["addresses"] == ["10.0.0.2"] and one["hypervisor"] == "qemu" and one["user"] != "microvm"
-    assert one["declaration"]["mem"] == 1024 and one["volumes"][0]["size"] == 4
+    assert one["declaration"] and one["declaration"]["mem"] == 1024 and one["volumes"][0]["size"] == 4
+    assert list(violations(one, Information)) == []
     assert [kept["installed"] for kept in one["generations"]] == [False, True]
     assert inform(places, ["other"]) == [] and inform(places, ["web"]) == [one]
 

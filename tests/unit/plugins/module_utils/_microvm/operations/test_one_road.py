@@ -21,6 +21,7 @@ from ansible_collections.microvm.fleet.plugins.module_utils._microvm.host.comman
 from ansible_collections.microvm.fleet.plugins.module_utils._microvm.operations.adopt import adopt
 from ansible_collections.microvm.fleet.plugins.module_utils._microvm.operations.lifecycle import restart, start, stop
 from ansible_collections.microvm.fleet.plugins.module_utils._microvm.operations.reconcile import Request, reconcile
+from ansible_collections.microvm.fleet.plugins.module_utils._microvm.operations.report import VmsResult
 from ansible_collections.microvm.fleet.plugins.module_utils._microvm.operations.rollback import mark, roll_back
 from ansible_collections.microvm.fleet.plugins.module_utils._microvm.resources import executor
 from ansible_collections.microvm.fleet.plugins.module_utils._microvm.resources.steps import Step
@@ -63,11 +64,11 @@ class Log(list[Step[Any]]):
         self._log.append(str(step))
 
 
-def run(*vms: Vm, check: bool = False, **options: Any) -> dict[str, Any]:
+def run(*vms: Vm, check: bool = False, **options: Any) -> VmsResult:
     return reconcile(Request(vms=vms, check_mode=check, state_dir="/unused", **options))
 
 
-def actions(outcome: dict[str, Any]) -> list[str]:
+def actions(outcome: VmsResult) -> list[str]:
     return [action for one in outcome["vms"] for action in one["actions"]]
 
 
@@ -157,7 +158,7 @@ def current(host: FakeHost, name: str = "web") -> str:
 
 def fail(host: FakeHost, *wanted: Vm) -> None:
     """Let the packages of declarations not come up."""
-    host.failing_packages.update(run(one, check=True)["vms"][0]["package"] for one in wanted)
+    host.failing_packages.update(str(run(one, check=True)["vms"][0]["package"]) for one in wanted)
 
 
 def test_a_package_that_does_not_come_up_is_rolled_back_from(host: FakeHost, done: list[str]) -> None:

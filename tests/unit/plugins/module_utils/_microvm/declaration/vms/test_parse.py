@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 from ansible_collections.microvm.fleet.plugins.module_utils._microvm.declaration import identity
+from ansible_collections.microvm.fleet.plugins.module_utils._microvm.declaration.types import HostImage
 from ansible_collections.microvm.fleet.plugins.module_utils._microvm.declaration.vms.guest import disk_serial
 from ansible_collections.microvm.fleet.plugins.module_utils._microvm.declaration.vms.options import VM_OPTIONS
 from ansible_collections.microvm.fleet.plugins.module_utils._microvm.declaration.vms.parse import parse_vms
@@ -163,7 +164,7 @@ def test_null_is_a_value_where_the_table_says_so() -> None:
 
 
 def test_an_image_that_is_not_built_yet_has_a_place() -> None:
-    images = [{"name": "base", "path": None}]
+    images: list[HostImage] = [{"name": "base", "path": None, "store_disk_type": "erofs"}]
     assert parse_vms([FULL], images)[0]["kernel"].endswith("/base/kernel")
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+from ansible_collections.microvm.fleet.plugins.module_utils._microvm.declaration.types import HostImage
 from ansible_collections.microvm.fleet.plugins.module_utils._microvm.host.image_store import MANIFEST, ImageStore
 from ansible_collections.microvm.fleet.plugins.module_utils._microvm.resources.images.observe import (
     installed_images,
@@ -38,11 +39,13 @@ def test_the_last_whole_image_of_a_name_is_installed(tmp_path: Path) -> None:
         manifest = write_image(tmp_path / digest, digest, name) / MANIFEST
         os.utime(manifest, (number, number))
     (tmp_path / "5" / "kernel").unlink()
-    declared = [{"name": "placed", "path": "/elsewhere"}, {"name": "missing"}, {"name": "db", "store_disk_type": "x"}]
+    placed: HostImage = {"name": "placed", "path": "/elsewhere", "store_disk_type": "erofs"}
+    missing: HostImage = {"name": "missing", "path": None, "store_disk_type": "erofs"}
+    declared: list[HostImage] = [placed, missing, {"name": "db", "path": None, "store_disk_type": "squashfs"}]
     images = {image["name"]: image for image in installed_images(declared, store)}
     assert images == {
         "web": {"name": "web", "path": f"{tmp_path}/2", "store_disk_type": "erofs"},
         "db": {"name": "db", "path": f"{tmp_path}/3", "store_disk_type": "erofs"},
-        "placed": {"name": "placed", "path": "/elsewhere"},
-        "missing": {"name": "missing"},
+        "placed": placed,
+        "missing": missing,
     }
