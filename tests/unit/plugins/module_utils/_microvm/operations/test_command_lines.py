@@ -15,7 +15,7 @@ from ..fake_host import FakeHost
 
 
 @pytest.mark.parametrize("mode", [{}, {"check_mode": True}, {"preflight": True}], ids=["run", "check", "preflight"])
-def test_each_command_line_is_made_once(host: FakeHost, monkeypatch: pytest.MonkeyPatch, mode: dict[str, bool]) -> None:
+def test_each_command_line_is_made_once(host: FakeHost, monkeypatch: pytest.MonkeyPatch, mode: Any) -> None:
     names: list[str] = []
     hypervisor = HYPERVISORS["qemu"]
     original = hypervisor.command
