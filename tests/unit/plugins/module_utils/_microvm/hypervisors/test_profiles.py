@@ -50,6 +50,11 @@ def test_values_of_options_with_choices_are_listed(profile: Profile) -> None:
 
 
 @every_profile
+def test_a_profile_says_which_interfaces_and_shares_it_has(profile: Profile) -> None:
+    assert profile.honours.keys() >= {"interfaces[].type", "shares[].proto"}, "the default kind would pass"
+
+
+@every_profile
 def test_a_group_of_its_own_is_called_after_the_hypervisor(profile: Profile) -> None:
     assert profile.group.name == profile.name.replace("-", "_")
     assert OWNERS[profile.group.name] == NAMESAKE
