@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""What commands of the host have in common."""
+"""Helpers of the commands that work on the host."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from .output import complain
 
 
 def places(asked: Namespace) -> Places:
-    """Where things are on this host."""
+    """Return the places of this host."""
     return Places(os.path.abspath(asked.state_dir))
 
 

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""What can be asked of the command ``microvm``. Its man page and its completion are made from this."""
+"""Parser of the command ``microvm``. Its man page and its completion are made from this."""
 
 from __future__ import annotations
 

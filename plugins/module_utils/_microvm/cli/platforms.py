@@ -16,13 +16,13 @@ _ARCHITECTURES = {"AMD64": "x86_64", "arm64": "aarch64"}
 
 
 def own_platform() -> str:
-    """This machine's, or the most common one where packages for this machine's are not made."""
+    """Return this machine's platform, or the most common one where packages for this machine's are not made."""
     machine = platform.machine()
     name = f"{_ARCHITECTURES.get(machine, machine)}-{platform.system().lower()}"
     return name if name in PLATFORMS else PLATFORMS[0]
 
 
 def facts(name: str, accel: str) -> HostFacts:
-    """What is known of a host that nobody has asked."""
+    """Return the facts of a host that is only known by its platform."""
     architecture, _dash, system = name.partition("-")
     return HostFacts(architecture, accel, system)

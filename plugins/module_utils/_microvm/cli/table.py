@@ -16,12 +16,12 @@ Row = Sequence[str]
 
 
 def colours() -> bool:
-    """Whether whoever reads is a person at a terminal who wants them (https://no-color.org)."""
+    """Return whether whoever reads is a person at a terminal who wants them (https://no-color.org)."""
     return sys.stdout.isatty() and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
 
 
 def coloured(text: str, colour: Optional[str]) -> str:
-    """In a colour, where there is one; see RED."""
+    """Return a string in a colour, where there is one; see RED."""
     return f"\033[{colour}m{text}\033[0m" if colour else text
 
 
@@ -41,7 +41,7 @@ def _line(row: Row, widths: Sequence[int], colour: Optional[str]) -> str:
 
 
 def bytes_in_words(count: Optional[int]) -> str:
-    """As 0 B, 512 KiB, 1.5 GiB; a dash where nobody knows."""
+    """Return a size as 0 B, 512 KiB, 1.5 GiB; a dash where it is not known."""
     if count is None:
         return "-"
     amount, units = float(count), ["B", "KiB", "MiB", "GiB", "TiB"]

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""What ``microvm render`` and ``microvm validate`` do."""
+"""Work of ``microvm render`` and ``microvm validate``."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ from .source import Source, SourceError, read
 
 @dataclass
 class Result:
-    """What came of one MicroVM: a package, or an error."""
+    """Result for one MicroVM: a package, or an error."""
 
     name: str
     place: str
@@ -193,7 +193,7 @@ def _write(one: Package, directory: str) -> None:
 
 
 def _is_replaceable(directory: str) -> bool:
-    """Nothing, or one of our packages and nothing else."""
+    """Return whether a directory is empty, or one of our packages and nothing else."""
     if os.path.islink(directory) or not os.path.isdir(directory):
         return False
     if not os.listdir(directory):

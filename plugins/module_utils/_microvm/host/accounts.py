@@ -17,7 +17,7 @@ NO_SHELL = "/usr/sbin/nologin"
 
 
 def exists(user: str) -> bool:
-    """Whether there is such a user."""
+    """Return whether there is such a user."""
     try:
         pwd.getpwnam(user)
     except KeyError:
@@ -26,7 +26,7 @@ def exists(user: str) -> bool:
 
 
 def numbers(account: Account) -> Tuple[int, int]:
-    """Of a user and a group. Raises KeyError for one that there is not."""
+    """Return the numbers of a user and a group. Raises KeyError for one that there is not."""
     return pwd.getpwnam(account.user).pw_uid, grp.getgrnam(account.group).gr_gid
 
 

@@ -11,11 +11,11 @@ import subprocess
 from typing import Optional, Sequence
 
 SHOWN_CHARACTERS, SHOWN_LINES = 200, 30
-"""Of a failed command and of what it said last; a build's command line alone would fill a screen."""
+"""Limits of a failed command and of its last words in a message; a build's command line alone would fill a screen."""
 
 
 class HostError(Exception):
-    """Something that the host could not do; the message says what was tried and what came of it."""
+    """Failure of the host; the message says what was tried and what came of it."""
 
 
 def run(argv: Sequence[str], timeout: Optional[float] = 300, directory: Optional[str] = None) -> str:

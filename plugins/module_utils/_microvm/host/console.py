@@ -20,21 +20,21 @@ BLOCK = 1 << 16
 """Bytes that are read at once."""
 
 TAIL_BYTES = 4096
-"""How much of what the guest said before is shown."""
+"""Bytes of the guest's earlier output that are shown."""
 
 
 class Log:
-    """What the guest says, from its last lines on."""
+    """Log of the guest's output, from its last lines on."""
 
     def __init__(self, path: str) -> None:
         self._path = path
         self._file = _open_log(path)
-        """``None`` as long as there is none."""
+        """Descriptor of the log; ``None`` as long as there is none."""
         if self._file is not None:
             _skip_to_tail(self._file)
 
     def read(self) -> bytes:
-        """What is new; empty where nothing is."""
+        """Return new output; empty where there is none."""
         if self._file is None:
             self._file = _open_log(self._path)
         return b"" if self._file is None else self._read_from(self._file)
@@ -77,7 +77,7 @@ def _open_log(path: str) -> Optional[int]:
 
 
 def _skip_to_tail(file: int) -> None:
-    """To the beginning of a line."""
+    """Move to the beginning of a line."""
     begin = max(0, os.fstat(file).st_size - TAIL_BYTES)
     os.lseek(file, begin, os.SEEK_SET)
     if begin:
@@ -86,7 +86,7 @@ def _skip_to_tail(file: int) -> None:
 
 
 class Console:
-    """Both directions. Raises HostError where there is none."""
+    """Console of a MicroVM, in both directions. Raises HostError where there is none."""
 
     def __init__(self, name: str, directory: str = CONSOLE_DIRECTORY) -> None:
         place = os.path.join(directory, name)
@@ -95,7 +95,7 @@ class Console:
 
     @property
     def has_ended(self) -> bool:
-        """Whether nobody listens any more."""
+        """Return whether nobody listens any more."""
         poll = select.poll()
         # POLLERR need not be asked for (poll(2)).
         poll.register(self._input, 0)
@@ -117,7 +117,7 @@ class Console:
 
 
 def _open_fifo(path: str, name: str) -> int:
-    """For writing. The directory is the MicroVM's user's: what lies there must be what it should be."""
+    """Open the FIFO for writing. The directory is the MicroVM's user's: what lies there must be what it should be."""
     try:
         fifo = os.open(path, os.O_WRONLY | os.O_NONBLOCK | os.O_NOFOLLOW)
     except PermissionError:

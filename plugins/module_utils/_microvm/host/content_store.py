@@ -33,7 +33,7 @@ class ContentStore:
         return os.path.join(self.directory, name)
 
     def has(self, name: str) -> bool:
-        """Whether an entry is there, which then is complete."""
+        """Return whether an entry is there, which then is complete."""
         return os.path.isdir(self.path(name))
 
     def names(self) -> List[str]:

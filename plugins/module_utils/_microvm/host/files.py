@@ -101,7 +101,7 @@ def remove(path: str) -> None:
 
 
 def link_target(path: str) -> Optional[str]:
-    """Where a link points to; ``None`` where there is no link."""
+    """Return the target of a link; ``None`` where there is no link."""
     try:
         return os.readlink(path)
     except OSError:
@@ -125,7 +125,7 @@ def group(path: str) -> Optional[str]:
 
 
 def has_entries(path: str) -> bool:
-    """Whether there is such a directory, and something in it."""
+    """Return whether there is such a directory, and something in it."""
     try:
         with os.scandir(path) as entries:
             return next(entries, None) is not None

@@ -36,7 +36,7 @@ class Manifest:
     digest: str
     """Name of the image in a store."""
     files: Mapping[str, FileSum]
-    """By name, all files of the image but the manifest."""
+    """Files of the image by name, all but the manifest."""
     name: str = ""
     """Name of the declaration that the image was built from."""
     suite: str = ""
@@ -73,7 +73,7 @@ class ImageStore(ContentStore):
         super().__init__(directory)
 
     def has(self, name: str) -> bool:
-        """Whether an image is there as a whole: its manifest says so by the sizes of its files."""
+        """Return whether an image is there as a whole: its manifest says so by the sizes of its files."""
         manifest = self.manifest(name)
         return manifest is not None and manifest.digest == name and _has_files(self.path(name), manifest)
 

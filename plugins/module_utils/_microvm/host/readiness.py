@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Whether a guest is up: predicates, and a clock."""
+"""Predicates of a guest that is up, and a clock."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ STDOUT = 1
 
 @dataclass(frozen=True)
 class Readiness:
-    """What to wait for: the options ``ready`` of a declaration, and where to ask."""
+    """Predicate of a MicroVM: the options ``ready`` of its declaration, and where to ask."""
 
     unit: str
     check: str
@@ -33,17 +33,17 @@ class Readiness:
     timeout: float
     control_socket: str
     context_identifier: Optional[int] = None
-    """Of the guest's vsock."""
+    """Context identifier of the guest's vsock."""
     vsock_socket: str = ""
     """File that names the Unix socket which the guest's vsock is behind, where it is behind one."""
 
 
 class Abandoned(HostError):
-    """Nobody waits for the outcome any more."""
+    """Error of a run whose outcome nobody waits for any more."""
 
 
 Predicate = Callable[[Readiness], Optional[str]]
-"""``None`` when the guest is up, else what was seen."""
+"""Function that returns ``None`` when the guest is up, else what was seen."""
 
 
 def hypervisor_runs(ready: Readiness) -> Optional[str]:
@@ -159,7 +159,7 @@ def wait(ready: Readiness, begun: bool = True) -> float:
 
 
 def _is_abandoned() -> bool:
-    """Whether nobody reads what this process writes: the controller was killed, or its connection broke."""
+    """Return whether nobody reads what this process writes: the controller was killed, or its connection broke."""
     stdout = select.poll()
     # POLLERR (a pipe) and POLLHUP (a socket) need not be asked for (poll(2)).
     stdout.register(STDOUT, 0)
@@ -167,7 +167,7 @@ def _is_abandoned() -> bool:
 
 
 def probe(ready: Readiness) -> Optional[str]:
-    """``None`` when the guest is up, else what was seen."""
+    """Function that returns ``None`` when the guest is up, else what was seen."""
     try:
         return PREDICATES[ready.check](ready)
     except (OSError, ValueError) as error:

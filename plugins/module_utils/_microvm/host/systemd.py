@@ -24,12 +24,12 @@ _PROPERTIES = {
     "MemoryCurrent": "memory",
     "ActiveEnterTimestamp": "active_since",
 }
-"""What is asked for, and the field of Unit that it is."""
+"""Properties that are asked for, and the fields of Unit that they become."""
 
 
 @dataclass(frozen=True)
 class Unit:
-    """What systemd says of a unit, in its own words (org.freedesktop.systemd1(5))."""
+    """State of a unit, in systemd's own words (org.freedesktop.systemd1(5))."""
 
     load_state: str = "not-found"
     active_state: str = "inactive"
@@ -37,29 +37,29 @@ class Unit:
     unit_file_state: str = ""
     result: str = "success"
     stale: bool = False
-    """Whether its files have changed since systemd read them."""
+    """True if its files have changed since systemd read them."""
     restarts: str = "0"
-    """How often systemd has started it again."""
+    """Number of times that systemd has started it again."""
     process: str = "0"
     """Number of its main process; 0 where there is none."""
     memory: str = "[not set]"
     """Bytes that its processes have."""
     active_since: str = ""
-    """When it became active, in words."""
+    """Time at which it became active, in systemd's form."""
 
     @property
     def running(self) -> bool:
-        """Whether it runs, or is on its way up or down."""
+        """Return whether it runs, or is on its way up or down."""
         return self.active_state not in ("inactive", "failed")
 
     @property
     def enabled(self) -> bool:
-        """Whether it starts with the host."""
+        """Return whether it starts with the host."""
         return self.unit_file_state == "enabled"
 
 
 def is_init() -> bool:
-    """Whether systemd runs this host (sd_booted(3))."""
+    """Return whether systemd runs this host (sd_booted(3))."""
     return os.path.isdir("/run/systemd/system")
 
 

@@ -21,7 +21,7 @@ _VERSION = re.compile(r"\bv?(\d+(?:\.\d+)+)")
 
 @cache
 def installed_version(program: str) -> Optional[Tuple[int, ...]]:
-    """What ``program --version`` says, such as (10, 0, 13); ``None`` where it is not there or does not say."""
+    """Return the version that ``program --version`` prints, such as (10, 0, 13); ``None`` where there is none."""
     if shutil.which(program, path=search_path()) is None:
         return None
     try:

@@ -100,5 +100,5 @@ def _file(path: str) -> File:
 
 
 def is_installed(name: str, places: Places) -> bool:
-    """Whether the host has such a MicroVM."""
+    """Return whether the host has such a MicroVM."""
     return os.path.lexists(places.state(name, CURRENT_LINK))

@@ -25,7 +25,7 @@ from .info import names
 
 @dataclass(frozen=True)
 class Entry:
-    """One thing that was, or would be, removed."""
+    """Entry that was, or would be, removed."""
 
     step: Step[Action]
     path: str
@@ -40,7 +40,7 @@ class Collected:
     """Garbage of a host, and what was left alone."""
 
     entries: Tuple[Entry, ...]
-    """In the order in which they are removed."""
+    """Entries in the order in which they are removed."""
     busy: Tuple[str, ...]
     """MicroVMs that another run is at work on."""
 

@@ -106,7 +106,7 @@ def _with_current(places: Places) -> List[str]:
 
 
 def inform(places: Places, asked: Optional[Sequence[str]] = None) -> List[Information]:
-    """One entry for each MicroVM, sorted by name; ``asked`` are those of interest, all by default.
+    """Return an entry for each MicroVM, sorted by name; ``wanted`` are the names of interest, all by default.
 
     What the host does not have is left out. Raises HostError where whoever asks may not look.
     """
@@ -162,7 +162,7 @@ def _of_unit(unit: systemd.Unit) -> UnitInformation:
 
 
 def _number(text: str) -> Optional[int]:
-    """What systemd says where it does not count is no number."""
+    """Return a number; ``None`` for what systemd prints where it does not count."""
     return int(text) if text.strip().isdigit() else None
 
 

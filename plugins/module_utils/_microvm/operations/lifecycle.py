@@ -33,12 +33,12 @@ def require(name: str, places: Places) -> None:
 
 
 def is_running(name: str) -> bool:
-    """Whether its unit runs, or is on its way up or down."""
+    """Return whether its unit runs, or is on its way up or down."""
     return systemd.show([unit_name(name)])[unit_name(name)].running
 
 
 def is_current(name: str, places: Places) -> bool:
-    """Whether it was booted from the package that is current."""
+    """Return whether it was booted from the package that is current."""
     booted, current = (files.link_target(places.state(name, link)) for link in (BOOTED_LINK, CURRENT_LINK))
     return booted == current
 

@@ -43,7 +43,7 @@ from .report import VmsResult, diff, result
 
 @dataclass(frozen=True)
 class Request:
-    """What is asked for."""
+    """Request to bring a host into a declared state."""
 
     vms: Sequence[Mapping[str, Any]]
     images: Sequence[HostImage] = ()
@@ -54,9 +54,9 @@ class Request:
     check_mode: bool = False
     preflight: bool = False
     purge: str = "report"
-    """What becomes of MicroVMs of ours that are not among ``vms``: ``report``, ``stop`` or ``remove``."""
+    """Fate of MicroVMs of ours that are not among ``vms``: ``report``, ``stop`` or ``remove``."""
     bridges: Sequence[str] = ()
-    """Those that will be there when the MicroVMs start."""
+    """Bridges that will be there when the MicroVMs start."""
     path: str = "vms"
     """Begins the paths in error messages; empty for a single MicroVM."""
 

@@ -43,11 +43,11 @@ GroupHandler = Callable[[Sequence[Tuple[JobType, str]]], object]
 
 @dataclass(frozen=True)
 class Handlers(Generic[JobType, ActionType]):
-    """What carries out each action of a kind. Raises ValueError for an action that has no handler, or a wrong one."""
+    """Table from action to handler. Raises ValueError for an action that has no handler, or one of the wrong phase."""
 
     actions: Type[ActionType]
     single: Mapping[ActionType, Handler[JobType]]
-    """By action, of those that are carried out alone or in parallel."""
+    """Handlers of the actions that are carried out alone or in parallel."""
     together: Mapping[ActionType, GroupHandler[JobType]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -85,7 +85,7 @@ def execute(
 
 
 class _Run(Generic[JobType, ActionType]):
-    """One call of ``execute``."""
+    """State of a call of ``execute``."""
 
     def __init__(self, jobs: Sequence[JobType], handlers: Handlers[JobType, ActionType], parallel: int) -> None:
         self._jobs, self._handlers, self._parallel = jobs, handlers, parallel

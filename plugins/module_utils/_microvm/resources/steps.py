@@ -12,10 +12,10 @@ from typing import Generic, Iterable, Tuple, TypeVar
 
 
 class Phase(Enum):
-    """How the executor carries out the steps of an action, over all subjects of a run."""
+    """Way in which the executor carries out the steps of an action, over all subjects of a run."""
 
     ALONE = "alone"
-    """One step after another."""
+    """The steps one after another."""
     TOGETHER = "together"
     """All steps of the action in one call."""
     PARALLEL = "parallel"
@@ -23,7 +23,7 @@ class Phase(Enum):
 
 
 class Cost(Enum):
-    """What a change costs a MicroVM that runs."""
+    """Cost of a change to a MicroVM that runs."""
 
     NOTHING = "nothing"
     LIVE = "live"
@@ -49,7 +49,7 @@ ActionType = TypeVar("ActionType", bound=BaseAction)
 
 @dataclass(frozen=True)
 class Step(Generic[ActionType]):
-    """One change: an action, and what is changed."""
+    """Change of a host: an action, and what is changed."""
 
     action: ActionType
     target: str

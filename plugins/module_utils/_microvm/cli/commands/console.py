@@ -52,17 +52,17 @@ class Attachment:
     def __init__(self, guest: Console, source: int, target: int, linger: Optional[float]) -> None:
         self._guest, self._source, self._target, self._linger = guest, source, target, linger
         self._waiting = b""
-        """What the guest had no room for yet."""
+        """Bytes that the guest had no room for yet."""
         self._is_over = False
         self._last = time.monotonic()
 
     def run(self) -> None:
-        """To its end."""
+        """Copy until the end."""
         while not self._is_done(self._listen()):
             self._speak()
 
     def _listen(self) -> bool:
-        """Whether the guest has said anything."""
+        """Return whether the guest has said anything."""
         said = self._guest.log.read()
         if said:
             _write(self._target, said)

@@ -21,7 +21,7 @@ PENDING = 2
 """Exit status of list where a restart is pending."""
 
 SHOWN_DIGITS = 8
-"""Of a digest."""
+"""Digits of a digest that are shown."""
 
 
 def list_vms(asked: Namespace) -> int:

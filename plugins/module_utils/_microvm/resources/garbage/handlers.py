@@ -20,7 +20,7 @@ from .plan import Action
 
 @dataclass(frozen=True)
 class GarbageJob:
-    """One step, for the executor: what cannot be removed keeps nothing else from being removed."""
+    """Job of one step: what cannot be removed keeps nothing else from being removed."""
 
     step: Step[Action]
     packages: ContentStore

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""From the stores of a host to the steps that remove what nothing refers to. Pure."""
+"""Plan the removal of all in the stores of a host that nothing refers to. Pure."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from .state import Stores
 
 
 class Action(BaseAction):
-    """What a step removes, in the order in which steps are carried out: packages before the images they refer to."""
+    """Removal, in the order in which steps are carried out: packages before the images they refer to."""
 
     REMOVE_PACKAGE = "remove package"
     REMOVE_ROOT = "remove GC root"
@@ -25,7 +25,7 @@ class Action(BaseAction):
 
 @dataclass(frozen=True)
 class Plan:
-    """What is to be removed from the stores of a host."""
+    """Removals from the stores of a host."""
 
     steps: Tuple[Step[Action], ...]
 

@@ -30,7 +30,7 @@ MODULES = (
     "ext4",
     "crc32c_generic",
 )
-"""What must be loaded before there is a root; those that a kernel has built in are left out."""
+"""Modules that must be loaded before there is a root; those that a kernel has built in are left out."""
 
 APPLETS = ("cat", "echo", "mkdir", "modprobe", "mount", "sh", "sleep", "switch_root", "umount")
 
@@ -56,5 +56,5 @@ def parse_dependencies(text: str) -> Dict[str, List[str]]:
 
 
 def module_name(path: str) -> str:
-    """As modprobe says it: ``kernel/fs/9p/9p.ko.xz`` is ``9p``; a dash and an underscore are the same."""
+    """Return a module's name as modprobe says it: ``kernel/fs/9p/9p.ko.xz`` is ``9p``, and a dash an underscore."""
     return re.sub(r"\.ko(\.\w+)?$", "", os.path.basename(path)).replace("-", "_")

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""From the state of an image and the one that is wanted to steps. Pure."""
+"""Plan the way of an image from its state to the one that is wanted. Pure."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from .state import Observed, State, Wanted
 
 
 class Action(BaseAction):
-    """What a step does, in the order in which steps are carried out."""
+    """Action on an image, in the order in which steps are carried out."""
 
     REMOVE_LEFTOVER = "remove leftover"
     REMOVE = "remove image"
@@ -28,13 +28,13 @@ PROVIDING = {State.BUILT: Action.BUILD, State.INSTALLED: Action.INSTALL}
 
 @dataclass(frozen=True)
 class Plan:
-    """What is to be done for an image."""
+    """Steps for an image."""
 
     steps: Tuple[Step[Action], ...]
 
     @property
     def builds(self) -> bool:
-        """Whether the image is to be built."""
+        """Return whether the image is to be built."""
         return any(step.action is Action.BUILD for step in self.steps)
 
 

@@ -17,9 +17,9 @@ class State(Enum):
     """Wanted state of an image."""
 
     BUILT = "built"
-    """There, built on this host if it is not."""
+    """The image is there, built on this host if it is not."""
     INSTALLED = "installed"
-    """There, moved from a copy if it is not."""
+    """The image is there, moved from a copy if it is not."""
     ABSENT = "absent"
 
 
@@ -28,9 +28,9 @@ class Observed:
     """An image in a store, as the host has it."""
 
     exists: bool = False
-    """Whether there is a directory of that name."""
+    """True if there is a directory of that name."""
     is_whole: bool = False
-    """Whether the directory has a manifest, and all files in it."""
+    """True if the directory has a manifest, and all files in it."""
     partial: Optional[str] = None
     """Name of the directory that a killed run has left of making or removing the image."""
     staging: Optional[str] = None
@@ -45,7 +45,7 @@ class Wanted:
     """Name of the image in the store."""
     state: State
     declaration: Optional[ImageDeclaration] = None
-    """Of an image that is to be built."""
+    """Declaration of an image that is to be built."""
     cache: Optional[str] = None
     """Directory that keeps the packages which a build downloads; ``None`` where none are kept."""
     staging: Optional[str] = None

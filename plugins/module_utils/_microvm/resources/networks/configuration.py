@@ -19,12 +19,12 @@ from ...runner.package import DIGEST_LENGTH
 
 NETWORKD_DIRECTORY = "/etc/systemd/network"
 RECORD = f"{CONFIGURATION_DIRECTORY}/networks.json"
-"""What was asked for: tells the next run what a network was that is no longer declared."""
+"""File with the declared networks: tells the next run what a network was that is no longer declared."""
 RULES = f"{CONFIGURATION_DIRECTORY}/network.nft"
 SYSCTLS = "/etc/sysctl.d/50-microvm-fleet.conf"
 UNIT = f"{UNIT_DIRECTORY}/{NETWORK_UNIT}"
 TABLE = "microvm_fleet"
-"""Of nftables. All that we filter and translate is in it."""
+"""Table of nftables with all our filters and our NAT."""
 
 _TAPS = f"{NETWORKD_DIRECTORY}/49-microvm-taps.network"
 _BRIDGE = f"{NETWORKD_DIRECTORY}/50-microvm-%s.%s"
@@ -119,7 +119,7 @@ def recorded(files: Mapping[str, str]) -> List[Network]:
 
 
 def is_ours(path: str) -> bool:
-    """Whether a file is one of ``configuration``, of whatever networks."""
+    """Return whether a file is one of ``configuration``, of whatever networks."""
     return path in (_TAPS, RECORD, RULES, SYSCTLS, UNIT) or bridge_of(path) is not None
 
 
@@ -130,7 +130,7 @@ def bridge_of(path: str) -> Optional[str]:
 
 
 def rules_digest(text: str) -> Optional[str]:
-    """What tells one set of rules from another, from their file or from what `nft list table` prints."""
+    """Return the digest that tells sets of rules apart, from their file or from what `nft list table` prints."""
     match = re.search(r'^\s*comment "(.*)"$', text, re.MULTILINE)
     return match.group(1) if match else None
 

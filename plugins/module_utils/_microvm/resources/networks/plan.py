@@ -46,7 +46,7 @@ class Plan:
 
     @property
     def changed(self) -> bool:
-        """Whether there is anything to do."""
+        """Return whether there is anything to do."""
         return bool(self.steps)
 
     def targets(self, *actions: Action) -> Tuple[str, ...]:

@@ -22,7 +22,7 @@ class Link:
 
     is_bridge: bool
     addresses: Tuple[str, ...] = ()
-    """With their prefix length."""
+    """Addresses with their prefix length."""
     ports: Tuple[str, ...] = ()
 
 
@@ -33,7 +33,7 @@ class Observed:
     files: Mapping[str, str] = field(default_factory=dict)
     """Content of the files that are ours, by path."""
     interrupted: bool = False
-    """Whether a run has changed files and was ended before their readers had read them."""
+    """True if a run has changed files and was ended before their readers had read them."""
     links: Mapping[str, Link] = field(default_factory=dict)
     rules: Optional[str] = None
     """Digest of the rules that are loaded."""

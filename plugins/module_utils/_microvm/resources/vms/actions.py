@@ -73,7 +73,7 @@ class Plan:
     previous: Optional[str]
     """Name of the package that ``current`` leads to before."""
     restart_pending: bool = False
-    """Whether the MicroVM will still run an older package than ``current``."""
+    """True if the MicroVM will still run an older package than ``current``."""
     record: Optional[Record] = None
     """The record as it will be."""
     kept: Tuple[str, ...] = ()
@@ -99,7 +99,7 @@ class Plan:
 
     @property
     def changed(self) -> bool:
-        """Whether there is anything to do."""
+        """Return whether there is anything to do."""
         return bool(self.steps)
 
     @property
@@ -109,12 +109,12 @@ class Plan:
         return generation.number if generation else None
 
     def has(self, *actions: Action) -> bool:
-        """Whether one of the actions is planned."""
+        """Return whether one of the actions is planned."""
         return any(step.action in actions for step in self.steps)
 
     @property
     def consequence(self) -> str:
-        """What the guest notices, for a diff."""
+        """Consequence of the plan for the guest, for a diff."""
         if self.has(Action.RESTART, Action.STOP):
             return "restart" if self.has(Action.RESTART, Action.START) else "stop"
         if self.has(Action.START):

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""What a change of a declaration costs a MicroVM that runs: nothing, live, restart, recreate. Pure.
+"""Cost of a change of a declaration to a MicroVM that runs: nothing, live, restart, recreate. Pure.
 
 The option table says it of each option (``Option.cost``).
 """
@@ -20,7 +20,7 @@ from ...schema.options import LIVE, RESTART, Option, Options
 
 @dataclass(frozen=True)
 class Change:
-    """One option that differs, by its path (``volumes[0].size``)."""
+    """Option that differs, by its path (``volumes[0].size``)."""
 
     path: str
     cost: str
@@ -35,12 +35,12 @@ def normal(declaration: PackagedVm) -> PackagedVm:
 
 
 def changes(before: Optional[PackagedVm], after: PackagedVm) -> Tuple[Change, ...]:
-    """What differs between a recorded declaration and another one; nothing where none was recorded."""
+    """Return the differences between a recorded declaration and another one; none where none was recorded."""
     return () if before is None else tuple(_differences(PACKAGE_OPTIONS, before, normal(after), ""))
 
 
 def is_live(found: Tuple[Change, ...]) -> bool:
-    """Whether all of them, and there are some, can be told a MicroVM that runs."""
+    """Return whether all of them, and there are some, can be told a MicroVM that runs."""
     return bool(found) and all(change.cost == LIVE for change in found)
 
 

@@ -109,7 +109,7 @@ def own_state(job: Job, _user: str) -> None:
 
 
 def _is_left(entry: os.DirEntry[str]) -> bool:
-    """Whether an entry is what a hypervisor leaves."""
+    """Return whether an entry is what a hypervisor leaves."""
     mode = entry.stat(follow_symlinks=False).st_mode
     return stat.S_ISSOCK(mode) or stat.S_ISFIFO(mode) or entry.name in OWN_ENTRIES
 

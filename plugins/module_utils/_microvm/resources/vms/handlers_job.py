@@ -23,11 +23,11 @@ class Job:
     readiness: Optional[Readiness] = None
     """Predicate of a guest that is up; ``None`` where nobody waits for it."""
     settles_later: bool = False
-    """Whether only the unit has to stay, which is looked at for all MicroVMs of a run at once."""
+    """True if only the unit has to stay, which is looked at for all MicroVMs of a run at once."""
     falls_back: bool = False
-    """Whether the package before is started again where the new one does not come up."""
+    """True if the package before is started again where the new one does not come up."""
     is_waited_for: bool = True
-    """Whether systemd's own part of a start or stop is waited for."""
+    """True if systemd's own part of a start or stop is waited for."""
     ready_after: Optional[float] = None
     """Seconds until the guest was up; ``None`` where nobody waited."""
     fallback: Steps = field(default=())

@@ -28,7 +28,7 @@ class Clock:
     """Minutes since midnight."""
 
     def is_within(self, window: str) -> bool:
-        """Whether it is in a window such as ``22:00-04:30``, its end excluded."""
+        """Return whether it is in a window such as ``22:00-04:30``, its end excluded."""
         begin, end = (int(time[:2]) * 60 + int(time[3:]) for time in window.split("-"))
         return begin <= self.minute < end if begin <= end else not end <= self.minute < begin
 
@@ -78,7 +78,7 @@ def plan(observed: Observed, wanted: Wanted, path: str, clock: Clock = Clock()) 
 
 
 _ENDS_OLD = (Action.STOP, Action.START, Action.RESTART, Action.CHANGE_LIVE)
-"""After one of these, what was booted before runs no more."""
+"""Actions after which the package that was booted before runs no more."""
 
 
 def _stopped_first(observed: Observed, run: Steps, path: str) -> Steps:
@@ -116,7 +116,7 @@ def _target(observed: Observed, wanted: Wanted, package: str) -> _Target:
 
 
 def _refuse_shrinking(observed: Observed, wanted: Wanted, path: str) -> None:
-    """By what was declared, not by the image's size: that one may have grown by hand."""
+    """Refuse a volume that would shrink: by its declaration, since an image may have grown by hand."""
     before = {volume["image"]: volume["size"] for volume in (observed.declared["volumes"] if observed.declared else ())}
     for index, volume in enumerate(wanted.declaration["volumes"]):
         old, new = before.get(volume["image"]), volume["size"]
@@ -128,7 +128,7 @@ def _refuse_shrinking(observed: Observed, wanted: Wanted, path: str) -> None:
 
 
 def _record(observed: Observed, wanted: Wanted, target: _Target) -> Record:
-    """What there is, together with what is to come."""
+    """Return the record of what there is, together with what is to come."""
     record = observed.record or Record(wanted.name, "")
     volumes = [volume["image"] for volume in wanted.declaration["volumes"] if volume["auto_create"]]
     if target.refused is not None:
@@ -204,7 +204,7 @@ def _run(
 
 
 def _differs_live(observed: Observed, package: Package) -> bool:
-    """Whether the command lines are equal but for options whose values can be changed live."""
+    """Return whether the command lines are equal but for options whose values can be changed live."""
     options = package.live_options
 
     def rest(lines: str) -> List[str]:
@@ -219,8 +219,8 @@ def _is_time(wanted: Wanted, clock: Clock) -> bool:
 
 
 def _matters(observed: Observed, wanted: Wanted, found: Tuple[Change, ...]) -> bool:
-    """Whether a guest is worth a restart: for its declaration or its command line, not for a newer collection's scripts
-    around the same."""
+    """Return whether a guest is worth a restart: for its declaration or its command line, not for newer scripts around
+    the same."""
     if observed.booted_declared is None or wanted.package is None:
         return True
     return bool(found) or wanted.package.files[COMMAND_LINE_FILE].content.decode() != observed.booted_command_line

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""How a MicroVM is taken away: exactly what was recorded, and no volume unless its owner says so. Pure."""
+"""Plan the removal of a MicroVM: exactly what was recorded, and no volume unless its owner says so. Pure."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from .state import Observed
 
 @dataclass(frozen=True)
 class Removal:
-    """What is asked for: ``on_absent`` of a declaration."""
+    """Wishes for a removal: ``on_absent`` of a declaration."""
 
     volumes: str = "keep"
     confirm: Tuple[str, ...] = ()
@@ -60,7 +60,7 @@ def plan_removal(observed: Observed, removal: Removal = Removal(), path: str = "
 
 
 def _of_kept(observed: Observed, volumes: Tuple[str, ...], has_data: bool) -> Optional[Record]:
-    """What is remembered of a MicroVM that has left data: whose they are, so that they can still go by name."""
+    """Return the record of a MicroVM that has left data, so that they can still be removed by name."""
     if observed.record is None or not has_data:
         return None
     state, directories = observed.record.state_directory, observed.full_directories

@@ -97,7 +97,7 @@ def _refuse(record: Record, target: Generation, packages: Packages, current: Opt
 
 
 def _is_half_done(observed: Observed, record: Record) -> bool:
-    """Whether the MicroVM still runs a package that a killed rollback was to leave."""
+    """Return whether the MicroVM still runs a package that a killed rollback was to leave."""
     booted = record.generation(observed.booted) if observed.booted else None
     return observed.unit.running and observed.booted != observed.current and booted is not None and booted.bad
 

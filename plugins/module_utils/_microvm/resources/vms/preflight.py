@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""What a host must have for its MicroVMs, looked at before anything is changed."""
+"""Preflight: look at all that a host must have for its MicroVMs, before anything is changed."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ Placed = Sequence[Tuple[str, Declaration]]
 
 
 def check_host(placed: Placed) -> None:
-    """What no role can mend: no systemd, no rights, too little memory. Raises HostError or DeclarationError."""
+    """Refuse a host without systemd, rights or memory, which no role mends. Raises HostError or DeclarationError."""
     if not systemd.is_init():
         raise HostError("systemd does not run this host, and MicroVMs are units of systemd; boot the host with it")
     if os.geteuid() != 0:
@@ -43,7 +43,7 @@ def check_host(placed: Placed) -> None:
 
 
 def check_units(placed: Placed) -> None:
-    """What packages can have and a unit of the host cannot serve. Raises DeclarationError."""
+    """Refuse options that packages can have and a unit of the host cannot serve. Raises DeclarationError."""
     for path, declaration in placed:
         for key, reason in _unserved(declaration):
             raise DeclarationError(f"{path}.{key}", reason)
@@ -72,7 +72,9 @@ def check_files(placed: Placed, state_directory: str, awaited: Callable[[str], b
 
 
 def check_installed(placed: Placed, programs: Mapping[str, Sequence[str]]) -> None:
-    """What the roles provide; ``programs`` are what packages run, by the declarations' paths, the hypervisor first.
+    """Refuse a host that lacks what the roles provide.
+
+    ``programs`` are those that packages run, by the declarations' paths, the hypervisor first.
 
     Raises HostError or DeclarationError.
     """

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""What a host's units are told of one MicroVM beside its package: limits, time limits, what follows an end. Pure."""
+"""Settings of a host's units for one MicroVM: limits, time limits, consequences of an end. Pure."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from ...declaration.names import unit_name
 from ...declaration.vms.parse import Declaration
 
 LADDER_SECONDS = 30
-"""What the last rungs of a stop take after ``stop_timeout``: SIGTERM, ten seconds, SIGKILL."""
+"""Seconds that the last rungs of a stop take after ``stop_timeout``: SIGTERM, ten seconds, SIGKILL."""
 
 
 def unit_settings(declaration: Declaration) -> str:
@@ -36,7 +36,7 @@ def _limits(declaration: Declaration) -> List[str]:
 
 
 def environment(declaration: Declaration) -> str:
-    """What the units' scripts read (systemd.exec(5), EnvironmentFile)."""
+    """Return the settings that the units' scripts read (systemd.exec(5), EnvironmentFile)."""
     values = {
         "BOOT_ORDER": declaration["autostart_order"],
         "ON_CRASH": declaration["on_crash"],

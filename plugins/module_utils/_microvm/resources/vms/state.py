@@ -29,9 +29,9 @@ class Observed:
     entries: Tuple[str, ...] = ()
     """Names in the state directory, sorted."""
     sockets: Tuple[str, ...] = ()
-    """Those of the entries that are sockets: what a killed hypervisor leaves."""
+    """Entries that are sockets: what a killed hypervisor leaves."""
     exists: bool = False
-    """Whether there is a state directory."""
+    """True if there is a state directory."""
     group: Optional[str] = None
     """Group of the state directory: that of the account which has it."""
     current: Optional[str] = None
@@ -64,7 +64,7 @@ class Observed:
 
     @property
     def is_up(self) -> bool:
-        """Whether it runs, or something of it is left: the host lost its power, or its helpers are just ending."""
+        """Return whether it runs, or something of it is left: the host lost its power, or its helpers end."""
         return self.unit.running or self.booted is not None
 
 
@@ -86,7 +86,7 @@ class Wanted:
     declaration: Declaration
     state: str
     package: Optional[Package]
-    """``None`` where nothing is to be left."""
+    """The package to run; ``None`` where nothing is to be left."""
     unit_settings: str = ""
     """Lines that the unit's drop-in has beside those of the package."""
     environment: Optional[str] = None
@@ -103,7 +103,7 @@ class Wanted:
 
     @property
     def runs(self) -> bool:
-        """Whether it is wanted to run, and to be waited for."""
+        """Return whether it is wanted to run, and to be waited for."""
         return self.state in ("started", "restarted")
 
 
