@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""What ``accel: auto`` comes to on this host.
+"""The accelerator that ``accel: auto`` comes to on this host.
 
 ``/dev/kvm`` can open and create a machine, and still run no ordinary kernel (nested paravirtual KVM). So a kernel is
 booted under it; it has no root disk, so it says its first lines and ends.
@@ -59,7 +59,7 @@ def _changed(path: str) -> float:
 
 
 def _boots(command: Sequence[str]) -> bool:
-    """Whether the kernel says something under KVM."""
+    """Return whether the kernel says something under KVM."""
     try:
         result = subprocess.run(
             command, stdin=subprocess.DEVNULL, capture_output=True, timeout=PROBE_SECONDS, check=False

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""As much of QEMU's machine protocol as readiness needs (QEMU's manual, interop/qmp-spec)."""
+"""The part of QEMU's machine protocol that readiness needs (QEMU's manual, interop/qmp-spec)."""
 
 from __future__ import annotations
 

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""What the host was made to give each MicroVM: written before it is made, so that a removal finds exactly that."""
+"""Records of what each MicroVM was given on a host: written before it is made, so that a removal finds exactly that."""
 
 from __future__ import annotations
 
@@ -24,14 +24,14 @@ class Generation:
 
     number: int
     package: str
-    """Its directory's name in the store, or an absolute path where it is not ours."""
+    """Name of the package in the store, or an absolute path where it is not ours."""
     bad: bool = False
-    """Whether it was rolled back from: it is not installed again."""
+    """True if it was rolled back from: it is not installed again."""
 
 
 @dataclass(frozen=True)
 class Record:
-    """One MicroVM's."""
+    """Record of one MicroVM."""
 
     name: str
     state_directory: str
@@ -45,7 +45,7 @@ class Record:
     volumes: Tuple[str, ...] = ()
     """Images that its starts create, as they were declared."""
     unit_settings: str = ""
-    """What its unit's drop-in has beside what the package brings along."""
+    """Lines that its unit's drop-in has beside those of the package."""
     ready: Optional[Ready] = None
     """The option ``ready`` of its declaration; ``None`` where there is none."""
 
@@ -54,11 +54,11 @@ class Record:
         return next((one for one in reversed(self.generations) if one.package == package), None)
 
     def is_bad(self, package: str) -> bool:
-        """Whether a package was rolled back from."""
+        """Return whether a package was rolled back from."""
         return any(one.bad for one in self.generations if one.package == package)
 
     def numbered(self, number: int) -> Optional[Generation]:
-        """One by its number."""
+        """Return a generation by its number; ``None`` where there is none."""
         return next((one for one in self.generations if one.number == number), None)
 
     def kept(self, count: int, used: Iterable[str]) -> Dict[str, None]:
@@ -68,13 +68,13 @@ class Record:
         return dict.fromkeys([*good, *(package for package, _bad in newest[:count]), *used])
 
     def only(self, packages: Collection[str]) -> Record:
-        """With the generations of these packages, and those that are bad: a package must be known as such for as long
+        """Return the record with the generations of these packages, and those that are bad: a package must be known as such for as long
         as it could be asked for again, also where it is gone."""
         kept = (one for one in self.generations if one.bad or one.package in packages)
         return replace(self, generations=tuple(kept))
 
     def with_generation(self, package: str) -> Record:
-        """With one more, in place of an earlier one of the same package; the newest may be that already."""
+        """Return the record with one more generation, in place of an earlier one of the same package."""
         if self.generations and self.generations[-1].package == package:
             # Of a run that was killed before it came to the link.
             return self
@@ -83,7 +83,7 @@ class Record:
         return replace(self, generations=(*others, Generation(number, package)))
 
     def marked(self, package: str, bad: bool) -> Record:
-        """With all generations of a package marked bad, or good again."""
+        """Return the record with all generations of a package marked bad, or good again."""
         generations = (replace(one, bad=bad) if one.package == package else one for one in self.generations)
         return replace(self, generations=tuple(generations))
 
@@ -95,7 +95,7 @@ class Records:
         self.directory = directory
 
     def names(self) -> List[str]:
-        """Those that have one."""
+        """Return the names of MicroVMs that have a record."""
         try:
             entries = os.listdir(self.directory)
         except FileNotFoundError:
@@ -103,7 +103,7 @@ class Records:
         return sorted(entry[: -len(_SUFFIX)] for entry in entries if entry.endswith(_SUFFIX))
 
     def read(self, name: str) -> Optional[Record]:
-        """One; ``None`` where there is none."""
+        """Return the record of a MicroVM; ``None`` where there is none."""
         text = files.read_text(self._path(name))
         return _parse(json.loads(text)) if text else None
 

@@ -1,7 +1,7 @@
 # Copyright (c) 2026 microvm.fleet contributors
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What all modules of the collection have in common on Ansible's side."""
+"""Ansible's side of all modules of the collection."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ class FleetModule(AnsibleModule):
         return message
 
     def attempt(self, work: Callable[[Parameters, bool], Result]) -> Result:
-        """What ``work`` returns, given the parameters and whether this is check mode; its errors end the module.
+        """Return the result of ``work``, given the parameters and whether this is check mode; its errors end the module.
 
         ``work`` parses them itself.
         """

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""What a run tells: results, always of the same shape, and diffs."""
+"""Reports of a run: results, always of the same shape, and diffs."""
 
 from __future__ import annotations
 
@@ -84,7 +84,7 @@ def result(job: Job, wanted: Wanted, error: Optional[str]) -> VmResult:
 
 
 def diff(plan: Plan, observed: Observed, wanted: Wanted, places: Places) -> Diff:
-    """Before and after of one MicroVM, for people."""
+    """Return before and after of one MicroVM, for people."""
     return {
         "before_header": f"MicroVM {plan.name}",
         "after_header": f"MicroVM {plan.name} (for the guest: {plan.consequence})",
@@ -108,7 +108,7 @@ def package_diff(plan: Plan, places: Places) -> Diff:
 
 
 def _consequences(plan: Plan) -> str:
-    """What the change costs, and what will be done."""
+    """Return the lines on what the change costs, and on what will be done."""
     lines = [f"changes: {change}" for change in plan.changes]
     if plan.recreate:
         lines.append(f"note: what exists keeps its {', '.join(plan.recreate)}; only what is made anew has the new one")
