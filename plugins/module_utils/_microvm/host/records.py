@@ -68,8 +68,10 @@ class Record:
         return dict.fromkeys([*good, *(package for package, _bad in newest[:count]), *used])
 
     def only(self, packages: Collection[str]) -> Record:
-        """Return the record with the generations of these packages, and those that are bad: a package must be known as such for as long
-        as it could be asked for again, also where it is gone."""
+        """Return the record with the generations of these packages, and those that are bad.
+
+        A package must be known as bad for as long as it could be wanted again, also where it is gone.
+        """
         kept = (one for one in self.generations if one.bad or one.package in packages)
         return replace(self, generations=tuple(kept))
 

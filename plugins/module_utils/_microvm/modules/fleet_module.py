@@ -54,9 +54,9 @@ class FleetModule(AnsibleModule):
         return message
 
     def attempt(self, work: Callable[[Parameters, bool], Result]) -> Result:
-        """Return the result of ``work``, given the parameters and whether this is check mode; its errors end the module.
+        """Return the result of ``work``, whose errors end the module.
 
-        ``work`` parses them itself.
+        It is given the parameters, which it parses itself, and whether this is check mode.
         """
         try:
             validate(self._options, self.params, "")
