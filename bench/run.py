@@ -5,7 +5,6 @@
 from __future__ import annotations
 
 import json
-import os
 import re
 import statistics
 import subprocess
@@ -13,48 +12,36 @@ import sys
 import time
 from pathlib import Path
 
+from commands import ROOT, Failure, on_host, output
 from rendering import rendering
 from scale import scale
 
-ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT / "plugins" / "module_utils"))
 
 from _microvm.declaration.names import CURRENT_LINK, STATE_DIRECTORY, unit_name
 
 STATE = Path("/run/microvm-fleet-demo")
 REPETITIONS = 3
-ENVIRONMENT = {
-    **os.environ,
-    "PATH": f"{ROOT / '.venv/bin'}{os.pathsep}{os.environ.get('PATH', os.defpath)}",
-    "ANSIBLE_COLLECTIONS_PATH": str(ROOT / ".tree"),
-}
 
 
 def playbook(name: str) -> float:
-    """Seconds of one run on the demo's hosts."""
+    """Return the seconds of one run on the demo's hosts."""
     command = ["ansible-playbook", f"--inventory={STATE}/testbed.yml", "--inventory=docs/examples/first-fleet"]
     begin = time.monotonic()
-    subprocess.run(
-        [*command, f"--extra-vars=@{STATE}/variables.yml", name],
-        cwd=ROOT,
-        env=ENVIRONMENT,
-        check=True,
-        capture_output=True,
-    )
+    output([*command, f"--extra-vars=@{STATE}/variables.yml", name])
     return time.monotonic() - begin
 
 
-def on_host(*command: str) -> str:
-    """What a command prints on the first host."""
-    testbed = [str(ROOT / "tests/testbed/testbed"), "ssh", "--name=demo", "host1", *command]
-    return subprocess.run(testbed, check=True, capture_output=True, text=True).stdout
+def run(*command: str) -> str:
+    """Run a command on the first host. Returns its standard output."""
+    return on_host("demo", " ".join(command))
 
 
 def guest_start() -> float:
     """Seconds from a restart of one MicroVM to its SSH server's greeting, while the host's other one idles."""
-    on_host("systemctl", "restart", unit_name("data1"))
+    run("systemctl", "restart", unit_name("data1"))
     begin = time.monotonic()
-    on_host(
+    run(
         "sh", "-c", "'until timeout 2 bash -c \"head -c 4 < /dev/tcp/10.66.1.12/22\" | grep -q SSH; do sleep 0.1; done'"
     )
     return time.monotonic() - begin
@@ -62,13 +49,13 @@ def guest_start() -> float:
 
 def sizes() -> dict[str, int]:
     """Bytes of the image that the MicroVM uses."""
-    link = on_host("readlink", "-e", f"{STATE_DIRECTORY}/data1/{CURRENT_LINK}").strip()
-    command_line = on_host("cat", f"{link}/share/microvm/command-line")
+    link = run("readlink", "-e", f"{STATE_DIRECTORY}/data1/{CURRENT_LINK}").strip()
+    command_line = run("cat", f"{link}/share/microvm/command-line")
     directory = re.search(r"-kernel (\S+)/kernel", command_line)
     if directory is None:
         raise RuntimeError(f"{link} runs no image of ours")
     names = ("root.erofs", "kernel", "initrd")
-    return {name: int(on_host("stat", "--format=%s", f"{directory[1]}/{name}")) for name in names}
+    return {name: int(run("stat", "--format=%s", f"{directory[1]}/{name}")) for name in names}
 
 
 def main() -> int:
@@ -95,4 +82,7 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    try:
+        sys.exit(main())
+    except Failure as failure:
+        sys.exit(f"\nThe benchmark has failed: {failure}")

@@ -2,72 +2,57 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """How the module's time grows with the number of MicroVMs of a host: seconds on the host, without Ansible's way to it.
 
-The MicroVMs are real units with real packages; their hypervisor is a stand-in that sleeps, since 500 guests would take
+The MicroVMs are real units with real packages; their hypervisor is a fake that sleeps, since 500 guests would take
 more memory than such a machine has.
 """
 
 from __future__ import annotations
 
 import json
-import os
-import subprocess
 import tempfile
 import time
 from pathlib import Path
 from typing import Any
 
-ROOT = Path(__file__).resolve().parent.parent
-TESTBED = str(ROOT / "tests/testbed/testbed")
+from commands import ENVIRONMENT, TESTBED, Failure, on_host, output
+
 BED = "bench"
 COUNTS = (1, 10, 100, 500)
 LOOP = 20
 """Calls of the singular module that are timed; a loop over more takes proportionally longer."""
-STAND_IN = """\
+FAKE = """\
 #!/bin/sh
 if [ "$1" = --version ]; then echo QEMU emulator version 10.0.0; else exec sleep infinity; fi
 """
-ENVIRONMENT = {
-    **os.environ,
-    "PATH": f"{ROOT / '.venv/bin'}{os.pathsep}{os.environ.get('PATH', os.defpath)}",
-    "ANSIBLE_COLLECTIONS_PATH": str(ROOT / ".tree"),
-    "ANSIBLE_KEEP_REMOTE_FILES": "1",
-    "ANSIBLE_PIPELINING": "0",
-    "LC_ALL": "C.UTF-8",
-}
+MODULE_ENVIRONMENT = {**ENVIRONMENT, "ANSIBLE_KEEP_REMOTE_FILES": "1", "ANSIBLE_PIPELINING": "0"}
+"""Environment in which Ansible leaves a module on the host."""
 
 
-def on_host(command: str, text: str | None = None) -> str:
-    """What a shell command prints on the host."""
-    argv = [TESTBED, "ssh", f"--name={BED}", "host1", command]
-    return subprocess.run(argv, check=True, capture_output=True, text=True, input=text).stdout
+def run(command: str, text: str | None = None) -> str:
+    """Run a shell command on the host. Returns its standard output."""
+    return on_host(BED, command, text)
 
 
 def ansible(directory: Path, *arguments: str) -> None:
-    """One call of Ansible for the host."""
+    """Call Ansible once for the host."""
     inventory = directory / "inventory.yml"
-    subprocess.run([TESTBED, "inventory", f"--name={BED}", f"--output={inventory}"], check=True, capture_output=True)
-    subprocess.run(
-        ["ansible", "host1", f"--inventory={inventory}", *arguments],
-        cwd=ROOT,
-        env=ENVIRONMENT,
-        check=True,
-        capture_output=True,
-    )
+    output([TESTBED, "inventory", f"--name={BED}", f"--output={inventory}"])
+    output(["ansible", "host1", f"--inventory={inventory}", *arguments], environment=MODULE_ENVIRONMENT)
 
 
 def declaration(index: int) -> dict[str, Any]:
-    """A MicroVM that the stand-in runs."""
+    """Declaration of a MicroVM that the fake runs."""
     own = {"name": f"vm{index}", "kernel": "/etc/hostname", "accel": "tcg", "mem": 16}
     return {**own, "ready": {"check": "none"}, "socket": None}
 
 
 def payload(directory: Path, module: str, parameters: dict[str, Any]) -> str:
     """Have Ansible bring a module to the host, unpack it there, and say where."""
-    on_host("rm -rf ~/.ansible/tmp")
+    run("rm -rf ~/.ansible/tmp")
     ansible(directory, "-m", f"microvm.fleet.{module}", "-a", json.dumps(parameters))
-    packed = on_host("ls ~/.ansible/tmp/*/AnsiballZ_*.py").split()[0]
+    packed = run("ls ~/.ansible/tmp/*/AnsiballZ_*.py").split()[0]
     kept = f"/root/{module}.py"
-    on_host(
+    run(
         f"mv {packed} {kept}; rm -rf /root/debug_dir /root/{module}; python3 {kept} explode; "
         f"mv /root/debug_dir /root/{module}"
     )
@@ -76,19 +61,19 @@ def payload(directory: Path, module: str, parameters: dict[str, Any]) -> str:
 
 def timed(command: str, module: str, parameters: dict[str, Any]) -> tuple[float, dict[str, Any]]:
     """Seconds of one run of an unpacked module, and what it says."""
-    arguments = json.loads(on_host(f"cat /root/{module}/args"))
+    arguments = json.loads(run(f"cat /root/{module}/args"))
     values = {key: value for key, value in arguments["ANSIBLE_MODULE_ARGS"].items() if key.startswith("_ansible")}
     arguments["ANSIBLE_MODULE_ARGS"] = {**values, **parameters}
-    on_host(f"cat > /root/{module}/args", json.dumps(arguments))
+    run(f"cat > /root/{module}/args", json.dumps(arguments))
     begin = time.monotonic()
-    answer = on_host(command)
+    answer = run(command)
     return time.monotonic() - begin, json.loads(answer)
 
 
 def prepare(directory: Path) -> None:
     """A host with the units and a hypervisor that sleeps."""
-    subprocess.run([TESTBED, "up", f"--name={BED}", "1"], check=True, capture_output=True)
-    on_host("cat > /usr/local/bin/qemu-system-x86_64; chmod 755 /usr/local/bin/qemu-system-x86_64", STAND_IN)
+    output([TESTBED, "up", f"--name={BED}", "1"])
+    run("cat > /usr/local/bin/qemu-system-x86_64; chmod 755 /usr/local/bin/qemu-system-x86_64", FAKE)
     ansible(directory, "-m", "include_role", "-a", "name=microvm.fleet.host")
 
 
@@ -104,8 +89,8 @@ def scale() -> dict[str, float]:
         for count in COUNTS:
             parameters = {"vms": [declaration(index) for index in range(count)]}
             seconds, answer = timed(many, "microvm_vms", parameters)
-            if not answer["changed"] or any(vm["failed"] for vm in answer["vms"]):
-                raise RuntimeError(answer)
+            if not answer["changed"]:
+                raise Failure(f"nothing was changed by the installation of {count} MicroVMs")
             figures[f"{count - done} new MicroVMs installed and started, s"] = round(seconds, 2)
             done = count
             times = []
@@ -113,14 +98,15 @@ def scale() -> dict[str, float]:
                 seconds, answer = timed(many, "microvm_vms", parameters)
                 times.append(seconds)
                 if answer["changed"]:
-                    raise RuntimeError(answer)
+                    actions = [action for vm in answer["vms"] for action in vm["actions"]]
+                    raise Failure(f"a run that should change nothing did: {actions}")
             no_change[count] = min(times)
             figures[f"no change, {count} MicroVMs, s"] = round(no_change[count], 2)
         each = (no_change[COUNTS[-1]] - no_change[COUNTS[-2]]) / (COUNTS[-1] - COUNTS[-2])
         figures["no change, each further MicroVM, ms"] = round(1000 * each, 2)
         loop = sum(timed(one, "microvm_vm", declaration(index))[0] for index in range(LOOP)) / LOOP
         figures["loop of the singular module over 100 / one call for 100"] = round(100 * loop / no_change[100], 1)
-    subprocess.run([TESTBED, "down", f"--name={BED}"], check=True, capture_output=True)
+    output([TESTBED, "down", f"--name={BED}"])
     return figures
 
 
