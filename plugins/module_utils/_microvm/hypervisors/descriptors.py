@@ -11,23 +11,23 @@ from typing import Dict, List, Mapping, Tuple
 from ..declaration.vms.parse import Declaration
 
 FIRST_DESCRIPTOR = 3
-"""The one after standard input, output and errors."""
+"""Lowest descriptor after standard input, output and errors."""
 
 Descriptors = Mapping[str, List[int]]
 
 
 def macvtap_descriptors(declaration: Declaration, queues: int) -> Dict[str, List[int]]:
-    """File descriptors by macvtap, one for each queue."""
+    """Return the file descriptors of each macvtap, one for each queue."""
     names = [interface["id"] for interface in declaration["interfaces"] if interface["type"] == "macvtap"]
     starts = {name: FIRST_DESCRIPTOR + index * queues for index, name in enumerate(names)}
     return {name: list(range(start, start + queues)) for name, start in starts.items()}
 
 
 def pairs(descriptors: Descriptors) -> Tuple[Tuple[str, int], ...]:
-    """The same as Command.macvtaps has it."""
+    """Return the descriptors as ``Command.macvtaps`` has them."""
     return tuple((name, descriptor) for name, own in descriptors.items() for descriptor in own)
 
 
 def next_descriptor(descriptors: Descriptors) -> int:
-    """The first one that no macvtap has."""
+    """Return the lowest descriptor that no macvtap has."""
     return FIRST_DESCRIPTOR + sum(map(len, descriptors.values()))

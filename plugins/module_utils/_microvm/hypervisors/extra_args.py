@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Takes options that users have written as ``extra_args`` apart, to join them with ours."""
+"""Take options that users have written as ``extra_args`` apart, to join them with ours."""
 
 from __future__ import annotations
 
@@ -12,7 +12,9 @@ from ..schema.errors import DeclarationError
 
 
 def extract(arguments: Sequence[str], options: Sequence[str], key: str) -> Tuple[Dict[str, List[str]], List[str]]:
-    """The values of each of ``options``, written ``--option value`` or ``--option=value``, and all other arguments.
+    """Return the values of each option, and all other arguments.
+
+    Values are written ``--option value`` or ``--option=value``.
 
     Raises DeclarationError for an option that has no value; ``key`` is where the arguments are declared.
     """
@@ -35,7 +37,7 @@ def extract(arguments: Sequence[str], options: Sequence[str], key: str) -> Tuple
 
 
 def split_keys(text: str) -> List[Tuple[str, str]]:
-    """``a=1,b=[x,y],c="p,q"`` as pairs; a comma in brackets or quotes is part of a value."""
+    """Split ``a=1,b=[x,y],c="p,q"`` into pairs; a comma in brackets or quotes is part of a value."""
     parts, depth, quoted, start = [], 0, False, 0
     for index, character in enumerate(text):
         quoted ^= character == '"'

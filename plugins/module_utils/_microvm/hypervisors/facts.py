@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""What of a host decides a command line."""
+"""Facts of a host that decide a command line."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ Version = Tuple[int, ...]
 
 @dataclass(frozen=True)
 class HostFacts:
-    """What of a host decides a command line.
+    """Facts of a host that decide a command line.
 
     ``accel`` is ``kvm`` or ``tcg``, what ``auto`` came to; ``auto`` where no host was asked. ``versions`` are those of
     the programs, by the hypervisor's name, or ``virtiofsd``; one that is not known counts as the newest.
@@ -31,10 +31,10 @@ class HostFacts:
     versions: Mapping[str, Version] = field(default_factory=dict)
 
     def has(self, program: str, *version: int) -> bool:
-        """Whether a program is of this version or newer."""
+        """Return whether a program is of this version or newer."""
         known = self.versions.get(program)
         return known is None or known >= version
 
     def guest(self, declaration: Declaration) -> str:
-        """The guest's architecture."""
+        """Return the guest's architecture."""
         return str(declaration["guest_system"] or f"{self.architecture}-{self.system}").partition("-")[0]

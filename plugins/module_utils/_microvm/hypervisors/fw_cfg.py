@@ -13,13 +13,13 @@ from ..declaration.vms.parse import Declaration
 from .words import CredentialFile, Text, Variable, join
 
 CREDENTIAL_PREFIX = "opt/io.systemd.credentials/"
-"""Begins the names of systemd's files (systemd.system-credentials(7))."""
+"""Prefix of the names of systemd's files (systemd.system-credentials(7))."""
 
 
 def fw_cfg(
     declaration: Declaration, by_serial: bool, option: str, key: str, escape: Callable[[str], str]
 ) -> List[Text]:
-    """Credentials as ``option name=…,key=FILE``: files, never arguments, since a secret is the guest's affair only."""
+    """Return credentials as ``option name=…,key=FILE``: files, never arguments, since they may be secrets."""
     arguments: List[Text] = []
     for name in credentials(declaration, by_serial):
         file = (Variable.PACKAGE, f"/share/microvm/credentials/{name}")

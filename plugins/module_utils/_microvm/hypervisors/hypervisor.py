@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""The interface of a hypervisor to the layers above."""
+"""Interface of a hypervisor to the layers above."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from .profile import Profile
 
 
 class Hypervisor(ABC):
-    """One hypervisor: its profile, its program and its command line."""
+    """A hypervisor: its profile, its program and its command line."""
 
     profile: Profile
 

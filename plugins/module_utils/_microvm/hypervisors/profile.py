@@ -50,7 +50,7 @@ class Profile:
     """Sign that the guest is up."""
     on_poweroff: str
     on_reboot: str
-    """What the hypervisor's process does when the guest powers off or reboots."""
+    """Behaviour of the hypervisor's process when the guest powers off or reboots."""
     clean_end: str = "poweroff"
     """Meaning of an end without failure or reason: ``poweroff`` or ``reboot``."""
     packages: Mapping[str, Tuple[str, ...]] = field(default_factory=dict)
@@ -71,10 +71,10 @@ class Profile:
 
     @property
     def reports_status(self) -> bool:
-        """Whether the hypervisor reports over its control socket that its guest runs (QEMU Machine Protocol)."""
+        """Return whether the hypervisor reports over its control socket that its guest runs (QEMU Machine Protocol)."""
         return self.claims("ready.check", "hypervisor")
 
     @property
     def emulates(self) -> bool:
-        """Whether the hypervisor translates instructions: it runs without KVM, and other architectures."""
+        """Return whether the hypervisor translates instructions: it runs without KVM, and other architectures."""
         return self.claims("accel", "tcg")

@@ -13,8 +13,10 @@ from ..schema.errors import DeclarationError
 
 
 def refuse_in(declaration: Declaration, paths: Tuple[str, ...], characters: str, name: str) -> None:
-    """Raises DeclarationError for the first value at one of the options' paths (``shares[].tag``) that has one of the
-    characters; of a mapping, its values are meant."""
+    """Raise DeclarationError for the first value that has one of the characters.
+
+    ``paths`` are those of options (``shares[].tag``); of a mapping, its values are meant.
+    """
     for path in paths:
         for key, text in _values(declaration, path):
             refuse_characters(text or "", characters, key, name)
@@ -34,7 +36,7 @@ def _values(declaration: Mapping[str, Any], path: str) -> Iterator[Tuple[str, An
 
 
 def refuse_characters(text: str, characters: str, key: str, name: str) -> None:
-    """Raises DeclarationError for what a hypervisor's way of writing options cannot express."""
+    """Raise DeclarationError for what a hypervisor's way of writing options cannot express."""
     found = sorted({character for character in text if character in characters})
     if found:
         listed = " and ".join(repr(character) for character in found)

@@ -17,7 +17,7 @@ NO_BODY = Word(())
 
 @dataclass(frozen=True)
 class QmpRequest:
-    """A command of the QEMU Machine Protocol, as JSON."""
+    """Command of the QEMU Machine Protocol, as JSON."""
 
     socket: str
     command: Word
@@ -25,7 +25,7 @@ class QmpRequest:
 
 @dataclass(frozen=True)
 class HttpRequest:
-    """A request over a Unix socket; the body is JSON, or empty."""
+    """Request over a Unix socket; the body is JSON, or empty."""
 
     socket: str
     method: str
@@ -35,7 +35,7 @@ class HttpRequest:
 
 @dataclass(frozen=True)
 class CommandRequest:
-    """A program that is run."""
+    """Program that is run."""
 
     argv: Tuple[Word, ...]
 
@@ -43,13 +43,16 @@ class CommandRequest:
 Request = Union[QmpRequest, HttpRequest, CommandRequest]
 
 SHUTDOWN_TIMEOUT = 120
-"""Seconds, where nothing else is said (``STOP_TIMEOUT`` in the environment)."""
+"""Seconds that a guest has to end unless ``STOP_TIMEOUT`` in the environment gives others."""
 
 
 @dataclass(frozen=True)
 class Shutdown:
-    """Asks the guest to end: again and again, since a guest hears it only once it has booted, until the hypervisor's
-    process has ended or ``timeout`` seconds are over."""
+    """Request that asks the guest to end.
+
+    It is repeated, since a guest hears it only once it has booted, until the hypervisor's process has ended or
+    ``timeout`` seconds are over.
+    """
 
     request: Request
     timeout: int = SHUTDOWN_TIMEOUT
@@ -57,7 +60,7 @@ class Shutdown:
 
 @dataclass(frozen=True)
 class Balloon:
-    """Tells the balloon its size; or, where only a difference can be told, to grow and to shrink."""
+    """Request that sets the size of the balloon; or, where only a difference can be set, two requests."""
 
     request: Request
     shrink: Optional[Request] = None
@@ -65,19 +68,19 @@ class Balloon:
 
 @dataclass(frozen=True)
 class Notify:
-    """The guest's systemd tells the host's that it is up: over a port of the vsock, which is the socket here."""
+    """Socket on the host, behind a port of the vsock, over which the guest's systemd notifies that it is up."""
 
     socket: str
     port: int = 8888
 
     @property
     def credential(self) -> str:
-        """The value of ``vmm.notify_socket`` (systemd.system-credentials(7))."""
+        """Return the value of ``vmm.notify_socket`` (systemd.system-credentials(7))."""
         return f"vsock-stream:2:{self.port}"
 
 
 def qmp_balloon(declaration: Declaration) -> Optional[Balloon]:
-    """The command ``balloon`` of the QEMU Machine Protocol, which says what is left to the guest."""
+    """Return the request to set a balloon over the QEMU Machine Protocol, by what is left to the guest."""
     if not declaration["balloon"] or declaration["socket"] is None:
         return None
     command = join('{"execute":"balloon","arguments":{"value":', Variable.GUEST_BYTES, "}}")

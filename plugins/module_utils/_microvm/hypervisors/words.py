@@ -17,21 +17,21 @@ class Variable(Enum):
     PACKAGE = "package"
     """Path of the runner package."""
     TSC_PARAMETER = "tsc_parameter"
-    """A blank and ``tsc_early_khz=…``, or nothing where the host's frequency is not known."""
+    """Blank and ``tsc_early_khz=…``, or nothing where the host's frequency is not known."""
     WORKING_DIRECTORY = "PWD"
-    """The state directory."""
+    """State directory."""
     PROCESSORS = "processors"
     """Number of the host's processors."""
     WAYLAND_DISPLAY = "wayland_display"
     """Socket of the Wayland compositor that a display is shown by."""
     BALLOON_BYTES = "balloon_bytes"
-    """What the balloon shall take."""
+    """Bytes that the balloon shall take."""
     BALLOON_MEBIBYTES = "balloon_mebibytes"
-    """The same in MiB."""
+    """MiB that the balloon shall take."""
     GUEST_BYTES = "guest_bytes"
-    """What it shall leave to the guest."""
+    """Bytes that the balloon shall leave to the guest."""
     DIFFERENCE = "difference"
-    """By how many MiB the balloon shall grow or shrink."""
+    """MiB by which the balloon shall grow or shrink."""
 
 
 @dataclass(frozen=True)
@@ -43,7 +43,7 @@ class TapDevice:
 
 @dataclass(frozen=True)
 class CredentialFile:
-    """Path of a credential: systemd's copy where the unit was given one (systemd.exec(5), LoadCredential), else the
+    """Path of a credential: systemd's copy where the unit has one (systemd.exec(5), LoadCredential), else the
     declared file. ``path`` is written as the hypervisor's option wants it."""
 
     name: str
@@ -55,7 +55,7 @@ Part = Union[str, Variable, TapDevice, CredentialFile]
 
 @dataclass(frozen=True)
 class Word:
-    """One argument, put together from literal text and variables."""
+    """Argument, put together from literal strings and variables."""
 
     parts: Tuple[Part, ...]
 
@@ -64,10 +64,10 @@ Text = Union[str, Word]
 
 
 def words(*texts: Text) -> Tuple[Word, ...]:
-    """Literal arguments as words."""
+    """Return literal arguments as words."""
     return tuple(text if isinstance(text, Word) else Word((text,)) for text in texts)
 
 
 def join(*parts: Part) -> Word:
-    """One word of several parts."""
+    """Return a word of several parts."""
     return Word(parts)

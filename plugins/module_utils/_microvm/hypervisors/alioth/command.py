@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""alioth (the source of its command line)."""
+"""Command line of alioth (the source of its parser)."""
 
 from __future__ import annotations
 
@@ -25,11 +25,11 @@ NAMED = ("store_disk", "volumes[].image", "shares[].socket", "shares[].tag", "cr
 """Values of options that are taken as a whole for a file's name where they cannot be read."""
 
 MTU = 1500
-"""It has no default of its own."""
+"""Bytes of a packet; alioth has no default of its own."""
 
 
 class Alioth(Hypervisor):
-    """Young, small, and without a control socket: a guest is only stopped from inside."""
+    """alioth: young, small, and without a control socket, so a guest is only stopped from inside."""
 
     profile = PROFILE
 

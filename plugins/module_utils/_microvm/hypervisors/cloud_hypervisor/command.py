@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Cloud Hypervisor (its docs/ and the source of its option parser)."""
+"""Command line of Cloud Hypervisor (its docs/ and the source of its option parser)."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from .profile import PROFILE
 
 EXTRA_ARGS = "cloud_hypervisor.extra_args"
 OURS = ("--cpus", "--platform", "--vsock", "--serial", "--console")
-"""Options that we write too, which it takes once."""
+"""Options that we write too and that stand on the command line once."""
 
 NAMED = ("socket", "graphics.socket", "store_disk", "volumes[].image", "shares[].socket", "shares[].tag")
 """Values of options whose parser counts brackets in quotes too, and has no way to write a quote."""
@@ -38,7 +38,7 @@ OLDEST = 36
 
 
 class CloudHypervisor(Hypervisor):
-    """Everything on PCI, control by HTTP."""
+    """Cloud Hypervisor: everything on PCI, control by HTTP."""
 
     profile = PROFILE
 
@@ -104,12 +104,12 @@ def _single(values: List[str], option: str) -> Optional[str]:
 
 
 def _value(text: str) -> str:
-    """A comma is part of a value in quotes; what they cannot hold has been refused (NAMED)."""
+    """Quote a value where it needs quotes; what they cannot hold has been refused (NAMED)."""
     return f'"{text}"' if any(character in text for character in ",[]=") else text
 
 
 def _keys(values: Mapping[str, Any], raw: Iterable[str] = ()) -> str:
-    """``key=value`` in the order of the keys; ``raw`` are keys whose values are written already."""
+    """Return ``key=value`` in the order of the keys; ``raw`` are keys whose values are written already."""
     known = set(raw)
     return ",".join(
         f"{key}={value if key in known else _value(str(value))}" for key, value in values.items() if value is not None
@@ -117,7 +117,7 @@ def _keys(values: Mapping[str, Any], raw: Iterable[str] = ()) -> str:
 
 
 def _pairs(texts: Iterable[str], option: str) -> List[Tuple[str, str]]:
-    """The keys of all values of an option, of which each may stand there once."""
+    """Return the keys of all values of an option. Raises DeclarationError for a key that is repeated."""
     pairs = [pair for text in texts for pair in split_keys(text)]
     names = [name for name, _value_ in pairs]
     repeated = sorted({name for name in names if names.count(name) > 1})
@@ -127,7 +127,7 @@ def _pairs(texts: Iterable[str], option: str) -> List[Tuple[str, str]]:
 
 
 def _many(option: str, values: Iterable[str]) -> List[str]:
-    """Once, with all values: the only form that all versions take."""
+    """Return an option with all its values behind it, the only form that all versions take."""
     listed = list(values)
     return [option, *listed] if listed else []
 
@@ -184,7 +184,7 @@ def _platform(declaration: Declaration, facts: HostFacts, given: List[str], noti
 
 
 def _vsock(declaration: Declaration, given: List[str]) -> Dict[str, str]:
-    """What the user has written of it, our identifier and our socket joined; empty where there is none."""
+    """Return the keys of the vsock: the user's, our identifier and our socket; empty where there is none."""
     pairs = {name: value.strip('"') for name, value in split_keys(_single(given, "--vsock") or "")}
     cid = declaration["vsock"]["cid"]
     if not pairs and cid is None:

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""crosvm (its book, and the source of its command line)."""
+"""Command line of crosvm (its book, and the source of its parser)."""
 
 from __future__ import annotations
 
@@ -25,11 +25,11 @@ from .gpu import gpu_device
 from .profile import PROFILE
 
 CONNECT_MILLISECONDS = 30_000
-"""How long it waits for virtiofsd; by default not at all."""
+"""Time that crosvm waits for virtiofsd; by default it does not."""
 
 
 class Crosvm(Hypervisor):
-    """A process for each device, each in a sandbox of its own."""
+    """crosvm: a process for each device, each in a sandbox of its own."""
 
     profile = PROFILE
 
@@ -79,7 +79,7 @@ HYPERVISOR = Crosvm()
 
 
 def _value(text: str) -> str:
-    """A value with a comma stands in quotes, with a backslash before a quote (crosvm's serde_keyvalue)."""
+    """Quote a value where it needs quotes, with a backslash before a quote (crosvm's serde_keyvalue)."""
     if not any(character in text for character in ",=\"'[]"):
         return text
     escaped = text.replace("\\", "\\\\").replace('"', '\\"')
@@ -142,7 +142,7 @@ def _shares(declaration: Declaration) -> List[str]:
 
 
 def _queues(declaration: Declaration) -> int:
-    """Of a tap; with vhost-net crosvm has one."""
+    """Return the number of a tap's queues; with vhost-net crosvm has one."""
     vhost = any(interface["tap"]["vhost"] for interface in declaration["interfaces"])
     return 1 if vhost else int(declaration["vcpu"])
 

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""crosvm's GPU device, which runs beside Cloud Hypervisor and crosvm."""
+"""GPU device of crosvm, a sidecar of Cloud Hypervisor and of crosvm."""
 
 from __future__ import annotations
 

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Firecracker: a configuration file, and an API that is used for what happens later (its docs/api_requests)."""
+"""Command line and configuration file of Firecracker, and its API for what happens later (its docs/api_requests)."""
 
 from __future__ import annotations
 
@@ -26,14 +26,16 @@ CONFIGURATION = "firecracker.json"
 VSOCK_SOCKET = "notify.vsock"
 
 BOOT_PARAMETERS = ("console=ttyS0,115200", "reboot=k", "panic=1", "i8042.noaux", "i8042.nomux", "i8042.dumbkbd")
-"""Not `i8042.nopnp`: with it, a guest with ACPI does not hear Ctrl-Alt-Del (CHANGELOG 1.12, #5074)."""
+"""Parameters of the kernel, without `i8042.nopnp`: with it, a guest with ACPI does not hear Ctrl-Alt-Del (CHANGELOG
+1.12, #5074)."""
 
 CACHE = "Writeback"
-"""The guest's flushes reach the disk; Firecracker's default drops them (docs/api_requests/block-caching.md)."""
+"""Mode in which the guest's flushes reach the disk; Firecracker's default drops them
+(docs/api_requests/block-caching.md)."""
 
 
 class Firecracker(Hypervisor):
-    """Few devices, and starts at once."""
+    """Firecracker: few devices, and a start at once."""
 
     profile = PROFILE
 
@@ -105,7 +107,7 @@ def _configuration(
 
 
 def _notify_parameters(notify: Optional[Notify]) -> List[str]:
-    """There is no other channel, and this is no secret."""
+    """Return the credential that is no secret: there is no other channel for it."""
     return [f"systemd.set_credential=vmm.notify_socket:{notify.credential}"] if notify else []
 
 
@@ -158,7 +160,7 @@ def _balloon_request(declaration: Declaration) -> Optional[Balloon]:
 
 
 def _merge(ours: Mapping[str, Any], theirs: Mapping[str, Any]) -> Dict[str, Any]:
-    """``theirs`` over ``ours``, key by key at any depth; lists are replaced."""
+    """Merge ``theirs`` over ``ours``, key by key at any depth; lists are replaced."""
     merged = dict(ours)
     for key, value in theirs.items():
         both = isinstance(value, Mapping) and isinstance(merged.get(key), Mapping)

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""kvmtool's ``lkvm`` (its manual and source)."""
+"""Command line of kvmtool's ``lkvm`` (its manual and source)."""
 
 from __future__ import annotations
 
@@ -28,13 +28,13 @@ NAMED = ("store_disk", "volumes[].image", "shares[].source", "shares[].tag")
 MOST_DISKS = 4
 """``MAX_DISK_IMAGES`` of its include/kvm/disk-image.h."""
 COMMAND_LINE_LENGTH = 2048
-"""Of the kernel, with the parameters that lkvm adds; its x86/include/kvm/kvm-arch.h."""
+"""Length of the kernel's, with the parameters that lkvm adds; its x86/include/kvm/kvm-arch.h."""
 ADDED_LENGTH = 200
-"""What lkvm adds, generously (x86/kvm.c)."""
+"""Length of the parameters that lkvm adds, generously (x86/kvm.c)."""
 
 
 class Kvmtool(Hypervisor):
-    """Small, and without ACPI: a guest is only stopped from inside."""
+    """kvmtool: small, and without ACPI, so a guest is only stopped from inside."""
 
     profile = PROFILE
 

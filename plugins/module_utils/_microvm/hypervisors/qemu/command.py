@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""QEMU: the machines ``microvm`` (docs/system/i386/microvm.rst of QEMU's manual), ``q35``, ``virt`` and others."""
+"""Command line of QEMU: machines ``microvm`` (docs/system/i386/microvm.rst of its manual), ``q35``, ``virt``."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ _EVENTS = ("-chardev", f"pipe,id=events,path={EVENTS_PIPE}", "-mon", "chardev=ev
 
 
 class Qemu(Hypervisor):
-    """Runs everywhere, and emulates where there is no KVM."""
+    """QEMU: runs everywhere, and emulates where there is no KVM."""
 
     profile = PROFILE
 

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""What is attached to the machine."""
+"""Devices that are attached to the machine."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def _aio(target: Machine) -> str:
 
 
 def store_disk(target: Machine) -> List[str]:
-    """The read-only root disk."""
+    """Return the read-only root disk."""
     declaration = target.declaration
     if declaration["store_disk"] is None:
         return []
@@ -42,7 +42,7 @@ def store_disk(target: Machine) -> List[str]:
 
 
 def volumes(target: Machine) -> List[str]:
-    """Disks in the order of the declaration, called as Linux calls them."""
+    """Return the disks in the order of the declaration, called as Linux calls them."""
     arguments: List[str] = []
     for volume, drive in zip(target.declaration["volumes"], disk_names(target.declaration)):
         options = [f"id={drive},format={FORMATS[volume['image_type']]},file={escape(_file(volume['image']))}"]
@@ -56,12 +56,12 @@ def volumes(target: Machine) -> List[str]:
 
 
 def _file(image: str) -> str:
-    """What stands before a colon is a protocol to QEMU, unless it has a slash."""
+    """Return a path whose part before a colon, if it has one, is no protocol to QEMU."""
     return image if image.startswith("/") or ":" not in image else f"./{image}"
 
 
 def share(target: Machine, index: int, one: Mapping[str, Any]) -> List[str]:
-    """A directory of the host: QEMU's own 9p server, or a virtiofsd behind a socket."""
+    """Return a directory of the host: QEMU's own 9p server, or a virtiofsd behind a socket."""
     identity = f"fs{index}"
     if one["proto"] == "virtiofs":
         return [
@@ -77,7 +77,7 @@ def share(target: Machine, index: int, one: Mapping[str, Any]) -> List[str]:
 
 
 def user_network(declaration: Declaration, one: Mapping[str, Any]) -> List[str]:
-    """Ports of a user network; only the first one has them, since only one can have a port of the host."""
+    """Return the ports of a user network; the first network has them, since only one can have a port of the host."""
     first = next((other for other in declaration["interfaces"] if other["type"] == "user"), None)
     return [_port(port) for port in declaration["forward_ports"]] if one is first else []
 
@@ -90,7 +90,7 @@ def _port(port: Mapping[str, Any]) -> str:
 
 
 def interface(target: Machine, one: Mapping[str, Any], ports: Sequence[str], descriptors: Descriptors) -> List[str]:
-    """A network interface: what it is on the host, and the guest's device."""
+    """Return a network interface: its end on the host, and the guest's device."""
     identity, vcpu = one["id"], target.declaration["vcpu"]
     own = [str(descriptor) for descriptor in descriptors.get(identity, [])]
     backends = {
@@ -113,7 +113,7 @@ def interface(target: Machine, one: Mapping[str, Any], ports: Sequence[str], des
 
 
 def balloon(target: Machine) -> List[str]:
-    """The balloon, which also tells the host of pages that the guest has freed."""
+    """Return the balloon, which also reports to the host the pages that the guest has freed."""
     if not target.declaration["balloon"]:
         return []
     deflate = ",deflate-on-oom=on" if target.declaration["deflate_on_oom"] else ""
@@ -121,7 +121,7 @@ def balloon(target: Machine) -> List[str]:
 
 
 def display(target: Machine) -> List[str]:
-    """A display with a tablet and a keyboard, or none."""
+    """Return a display with a tablet and a keyboard, or none."""
     graphics = target.declaration["graphics"]
     if not graphics["enable"]:
         return ["-nographic", *_usb_controller(target)]
@@ -137,7 +137,7 @@ def _usb_controller(target: Machine) -> List[str]:
 
 
 def root_ports(declaration: Declaration) -> List[str]:
-    """Ports of PCI Express, before the devices that are put on them."""
+    """Return the ports of PCI Express, before the devices that are put on them."""
     arguments: List[str] = []
     for port in declaration["qemu"]["pcie_root_ports"] or []:
         given = [f"{key}={port[key]}" for key in ("bus", "chassis", "slot", "addr") if port[key] is not None]
@@ -146,7 +146,7 @@ def root_ports(declaration: Declaration) -> List[str]:
 
 
 def passthrough(target: Machine) -> List[str]:
-    """Devices of the host, after the controllers that they are on."""
+    """Return the devices of the host, after the controllers that they are on."""
     arguments: List[str] = []
     for device in target.declaration["devices"]:
         name = (

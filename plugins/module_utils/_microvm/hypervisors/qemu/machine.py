@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""The machine itself: type, accelerator, processors, memory, kernel."""
+"""Machine itself: type, accelerator, processors, memory, kernel."""
 
 from __future__ import annotations
 
@@ -24,16 +24,18 @@ MICROVM = "microvm"
 MACHINES = {"x86_64": MICROVM, "aarch64": "virt"}
 
 EMULATED_CPUS = {"x86_64": "max", "aarch64": "max,pauth-impdef=on"}
-"""Every feature. Pointer authentication by QEMU's own hash boots several times as fast as by the architecture's."""
+"""Processors with every feature. Pointer authentication by QEMU's own hash boots several times as fast as
+by the architecture's."""
 
 MMIO_SLOTS = 24
-"""Of the ``microvm`` machine (hw/i386/microvm.c); with more devices it has PCI instead."""
+"""Devices that the ``microvm`` machine has place for (hw/i386/microvm.c); with more devices it has PCI instead."""
 
 PCI_SLOTS = 30
-"""Of one bus: 32, but for the host's bridge and, on q35, the machine's own devices."""
+"""Devices that a bus has place for: 32, but for the host's bridge and, on q35, the machine's own devices."""
 
 TCG_MACHINE_OPTIONS = {"pic": "on", "pit": "on"}
-"""Without KVM's clock a kernel that finds no timer hangs before its first line ("tsc: Unable to calibrate")."""
+"""Timers of a machine without KVM: without its clock a kernel that finds no timer hangs before its first line
+("tsc: Unable to calibrate")."""
 
 SEABIOS_HANGS_AT = 2048
 """MiB of memory with which the default firmware hangs; qboot does not, but not every distribution ships it."""
@@ -41,29 +43,29 @@ SEABIOS_HANGS_AT = 2048
 SANDBOX = {"obsolete": "deny", "elevateprivileges": "deny", "spawn": "deny", "resourcecontrol": "deny"}
 
 CREDENTIAL_NAME_LENGTH = 28
-"""QEMU's names of fw_cfg files have 55 characters, 27 of which are systemd's prefix."""
+"""Characters of a credential's name: QEMU's names of fw_cfg files have 55, 27 of which are systemd's prefix."""
 
 
 @dataclass(frozen=True)
 class Machine:
-    """A declaration on a host, and what follows for every device."""
+    """Declaration on a host, and what follows for every device."""
 
     declaration: Declaration
     facts: HostFacts
 
     @property
     def architecture(self) -> str:
-        """Of the guest."""
+        """Return the guest's architecture."""
         return self.facts.guest(self.declaration)
 
     @property
     def type(self) -> str:
-        """QEMU's name of the machine."""
+        """Return QEMU's name of the machine."""
         return str(self.declaration["qemu"]["machine"] or MACHINES[self.architecture])
 
     @property
     def accel(self) -> str:
-        """``kvm``, ``tcg``, or several that QEMU tries in this order."""
+        """Return ``kvm``, ``tcg``, or several that QEMU tries in this order."""
         if self.architecture != self.facts.architecture or self.declaration["accel"] == "tcg":
             return "tcg"
         if self.facts.system == "darwin":
@@ -75,12 +77,12 @@ class Machine:
 
     @property
     def uses_usb(self) -> bool:
-        """The guest gets a USB device."""
+        """Return whether the guest gets a USB device."""
         return any(device["bus"] == "usb" for device in self.declaration["devices"])
 
     @property
     def has_pci(self) -> bool:
-        """Devices are on PCI, not on virtio-mmio."""
+        """Return whether devices are on PCI, not on virtio-mmio."""
         declaration = self.declaration
         needs = (
             declaration["shares"]
@@ -104,12 +106,12 @@ class Machine:
 
     @property
     def bus(self) -> str:
-        """How the names of virtio's devices end."""
+        """Return the end of the names of virtio's devices."""
         return "pci" if self.has_pci else "device"
 
     @property
     def shares_memory(self) -> bool:
-        """Others than QEMU read the guest's memory, or it is of huge pages: it must be a file."""
+        """Return whether the guest's memory must be a file: it is of huge pages, or others than QEMU read it."""
         needs = self.declaration["shares"] or self.declaration["hugepage_mem"]
         return bool(needs) and self.facts.system == "linux"
 
@@ -147,7 +149,7 @@ class Machine:
             raise DeclarationError("graphics.vulkan", "the backend cocoa has no Vulkan; remove one of the two")
 
     def _check_system(self) -> None:
-        """What QEMU has on Linux only."""
+        """Refuse what QEMU has on Linux only."""
         declaration = self.declaration
         if self.facts.system == "linux":
             return
@@ -168,7 +170,7 @@ def program(declaration: Declaration, facts: HostFacts) -> str:
 
 
 def machine(target: Machine) -> List[Text]:
-    """Everything before the kernel."""
+    """Return everything before the kernel."""
     declaration = target.declaration
     maximum = f",maxmem={declaration['mem'] + declaration['hotplug_mem']}M" if declaration["hotplug_mem"] else ""
     name = program(declaration, target.facts)
@@ -218,7 +220,7 @@ def _cpu(target: Machine) -> str:
 
 
 def kernel(target: Machine) -> List[Text]:
-    """Kernel, initial RAM disk, command line, console."""
+    """Return kernel, initial RAM disk, command line, console."""
     declaration, x86 = target.declaration, target.architecture == "x86_64"
     console: List[str] = []
     if declaration["qemu"]["serial_console"]:
@@ -237,7 +239,7 @@ def kernel(target: Machine) -> List[Text]:
 
 
 def memory(target: Machine) -> List[str]:
-    """Memory that others read, memory of huge pages, memory that is plugged in."""
+    """Return memory that others read, memory of huge pages, memory that is plugged in."""
     declaration = target.declaration
     arguments: List[str] = []
     pages = ",hugetlb=on" if declaration["hugepage_mem"] else ""
@@ -254,7 +256,7 @@ def memory(target: Machine) -> List[str]:
 
 
 def sandbox(target: Machine) -> List[str]:
-    """QEMU's filter of system calls. The bridge helper, ports that lead to the host and Vulkan need programs."""
+    """Return QEMU's filter of system calls. The bridge helper, ports that lead to the host and Vulkan need programs."""
     if target.facts.system != "linux" or "-sandbox" in (target.declaration["qemu"]["extra_args"] or []):
         return []
     denied = dict(SANDBOX)
@@ -268,10 +270,10 @@ def sandbox(target: Machine) -> List[str]:
 
 
 def switch(value: Any) -> str:
-    """QEMU's words for true and false."""
+    """Return QEMU's word for true or false."""
     return "on" if value else "off"
 
 
 def escape(text: str) -> str:
-    """A comma ends a value; two are one of the value's own."""
+    """Double commas: a single one ends a value."""
     return text.replace(",", ",,")

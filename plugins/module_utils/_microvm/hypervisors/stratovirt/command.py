@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""StratoVirt's light machine (its docs/config_guidebook.md)."""
+"""Command line of StratoVirt's light machine (its docs/config_guidebook.md)."""
 
 from __future__ import annotations
 
@@ -28,11 +28,11 @@ NAMED = ("socket", "store_disk", "volumes[].image", "shares[].socket", "shares[]
 
 MOST_QUEUES = 16
 MOST_DEVICES = {"x86_64": 11, "aarch64": 160}
-"""Its docs/config_guidebook.md."""
+"""Devices that the machine has place for (its docs/config_guidebook.md)."""
 
 
 class Stratovirt(Hypervisor):
-    """QEMU's words, a Firecracker's machine: no ACPI, so a guest is only stopped from inside."""
+    """StratoVirt: QEMU's words, a Firecracker's machine; without ACPI, so a guest is only stopped from inside."""
 
     profile = PROFILE
 

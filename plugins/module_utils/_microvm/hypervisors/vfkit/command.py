@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""vfkit, for hosts with macOS (its doc/usage.md)."""
+"""Command line of vfkit, for hosts with macOS (its doc/usage.md)."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ NAMED = ("kernel", "initrd_path", "store_disk", "volumes[].image", "shares[].sou
 
 
 class Vfkit(Hypervisor):
-    """Apple's own virtualisation. Only packages are made for it: there is no role for such hosts."""
+    """vfkit: Apple's own virtualisation. Only packages are made for it, since there is no role for such hosts."""
 
     profile = PROFILE
 
@@ -103,7 +103,7 @@ def _rosetta(rosetta: Mapping[str, Any]) -> List[str]:
 
 
 def _shutdown(socket: Optional[str]) -> Optional[Shutdown]:
-    """macOS has curl, and no socat."""
+    """Return the request by curl, since macOS has no socat."""
     if socket is None:
         return None
     request = ("--request", "POST", "--header", "Content-Type: application/json", "--data", '{"state":"Stop"}')
