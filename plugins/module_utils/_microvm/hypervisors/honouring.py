@@ -24,7 +24,7 @@ class Setting:
     option: Option
     path: str
     place: str
-    value: Any
+    value: object
 
 
 def refuse(options: Options, declaration: Mapping[str, Any], profiles: Mapping[str, Profile]) -> None:
@@ -38,7 +38,7 @@ def refuse(options: Options, declaration: Mapping[str, Any], profiles: Mapping[s
             raise DeclarationError(setting.place, f"{profile.name} does not support {subject}; {others}")
 
 
-def honouring(option: Option, path: str, value: Any, profiles: Iterable[Profile]) -> Tuple[str, ...]:
+def honouring(option: Option, path: str, value: object, profiles: Iterable[Profile]) -> Tuple[str, ...]:
     """Return the names of the hypervisors that honour a value of an option."""
     return tuple(profile.name for profile in profiles if _is_honoured(Setting(option, path, path, value), profile))
 
@@ -88,7 +88,7 @@ def _is_honoured(setting: Setting, profile: Profile) -> bool:
     return not _is_set(setting.option, setting.value)
 
 
-def _is_set(option: Option, value: Any) -> bool:
+def _is_set(option: Option, value: object) -> bool:
     """Return whether a value is another one than the default."""
     if isinstance(option.default, bool):
         return bool(value != option.default)
@@ -116,7 +116,7 @@ def _settings(
         if own == HYPERVISOR and (is_list or not option.suboptions):
             yield Setting(option, here, there, value)
         if option.suboptions and is_list:
-            for index, element in enumerate(value or ()):
+            for index, element in enumerate(value):
                 yield from _settings(option.suboptions, element, own, f"{here}[].", f"{there}[{index}].")
         elif option.suboptions and value:
             yield from _settings(option.suboptions, value, own, f"{here}.", f"{there}.")

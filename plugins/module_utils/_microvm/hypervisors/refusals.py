@@ -6,7 +6,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Iterator, Mapping, Tuple
+from typing import Any, Iterator, Mapping, Optional, Tuple
 
 from ..declaration.vms.parse import Declaration
 from ..schema.errors import DeclarationError
@@ -22,7 +22,7 @@ def refuse_in(declaration: Declaration, paths: Tuple[str, ...], characters: str,
             refuse_characters(text or "", characters, key, name)
 
 
-def _values(declaration: Mapping[str, Any], path: str) -> Iterator[Tuple[str, Any]]:
+def _values(declaration: Mapping[str, Any], path: str) -> Iterator[Tuple[str, Optional[str]]]:
     head, _dot, rest = path.partition(".")
     if head.endswith("[]"):
         for index, element in enumerate(declaration[head[:-2]]):

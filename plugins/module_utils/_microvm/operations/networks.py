@@ -10,7 +10,8 @@ import contextlib
 import time
 from typing import List, Optional, Sequence, TypedDict
 
-from ..declaration.networks.parse import Network, parse_networks
+from ..declaration.networks.parse import parse_networks
+from ..declaration.types import Network
 from ..host import files, systemd
 from ..host.commands import HostError
 from ..host.locks import locked

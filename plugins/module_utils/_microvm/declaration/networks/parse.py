@@ -12,8 +12,7 @@ from typing import Dict, List, Sequence, cast
 from ...schema.errors import DeclarationError
 from ...schema.validation import validate
 from ..identity import TAP_PREFIX
-from ..types import DhcpServer
-from ..types import Network as Network
+from ..types import DhcpServer, Network
 from .options import NETWORK_OPTIONS
 
 

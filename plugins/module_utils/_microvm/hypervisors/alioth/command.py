@@ -6,8 +6,9 @@
 
 from __future__ import annotations
 
-from typing import Any, List, Mapping
+from typing import List
 
+from ...declaration.types import Interface
 from ...declaration.vms.guest import kernel_parameters
 from ...declaration.vms.parse import Declaration
 from ..command import Command
@@ -61,7 +62,7 @@ class Alioth(Hypervisor):
         if declaration["vsock"]["cid"] is not None:
             arguments += ["--vsock", f"vhost,cid={declaration['vsock']['cid']}"]
         arguments += fw_cfg(declaration, by_serial=False, option="--fw-cfg", key="file", escape=str) if x86 else []
-        arguments += declaration["alioth"]["extra_args"] or []
+        arguments += declaration["alioth"]["extra_args"]
         return Command(
             argv=words(*arguments),
             multi_queue=declaration["vcpu"] > 1,
@@ -87,7 +88,7 @@ def _disks(declaration: Declaration) -> List[str]:
     return [argument for disk in disks for argument in ("--blk", disk)]
 
 
-def _interface(declaration: Declaration, interface: Mapping[str, Any]) -> Text:
+def _interface(declaration: Declaration, interface: Interface) -> Text:
     options = f"mac={interface['mac']},queue_pairs={declaration['vcpu']},mtu={MTU}"
     if interface["type"] == "macvtap":
         return join("tap,tap=", TapDevice(interface["id"]), f",{options}")

@@ -6,9 +6,10 @@
 
 from __future__ import annotations
 
-from typing import Any, Dict, Iterable, List, Mapping, Optional, Tuple
+from typing import Dict, Iterable, List, Mapping, Optional, Tuple
 
 from ...declaration.identity import STORE_SERIAL, as_uuid
+from ...declaration.types import Interface
 from ...declaration.vms.guest import disk_serial, kernel_parameters
 from ...declaration.vms.parse import Declaration
 from ...schema.errors import DeclarationError
@@ -51,7 +52,7 @@ class CloudHypervisor(Hypervisor):
         if not facts.has(PROFILE.name, OLDEST):
             raise DeclarationError("hypervisor", f"this host's cloud-hypervisor is too old; install {OLDEST} or newer")
         refuse_in(declaration, NAMED, '"[]', PROFILE.name)
-        given, others = extract(declaration["cloud_hypervisor"]["extra_args"] or [], OURS, EXTRA_ARGS)
+        given, others = extract(declaration["cloud_hypervisor"]["extra_args"], OURS, EXTRA_ARGS)
         vsock = _vsock(declaration, given["--vsock"])
         notify = Notify(vsock["socket"]) if vsock else None
         macvtaps = macvtap_descriptors(declaration, declaration["vcpu"])
@@ -108,7 +109,7 @@ def _value(text: str) -> str:
     return f'"{text}"' if any(character in text for character in ",[]=") else text
 
 
-def _keys(values: Mapping[str, Any], raw: Iterable[str] = ()) -> str:
+def _keys(values: Mapping[str, object], raw: Iterable[str] = ()) -> str:
     """Return ``key=value`` in the order of the keys; ``raw`` are keys whose values are written already."""
     known = set(raw)
     return ",".join(
@@ -147,8 +148,8 @@ def _kernel_command_line(declaration: Declaration, facts: HostFacts, serial: str
     return " ".join([*console, "reboot=t", "panic=-1", *kernel_parameters(declaration, by_serial=True)])
 
 
-def _memory(declaration: Declaration) -> Dict[str, Any]:
-    options: Dict[str, Any] = {"size": f"{declaration['mem']}M"}
+def _memory(declaration: Declaration) -> Dict[str, str]:
+    options = {"size": f"{declaration['mem']}M"}
     if declaration["shares"] or declaration["graphics"]["enable"]:
         options["shared"] = "on"
     else:
@@ -171,7 +172,7 @@ def _platform(declaration: Declaration, facts: HostFacts, given: List[str], noti
         raise DeclarationError(
             EXTRA_ARGS, "--platform oem_strings= is the option cloud_hypervisor.platform_oem_strings; set that instead"
         )
-    strings = list(declaration["cloud_hypervisor"]["platform_oem_strings"] or [])
+    strings = list(declaration["cloud_hypervisor"]["platform_oem_strings"])
     strings += [f"io.systemd.credential:vmm.notify_socket={notify.credential}"] if notify else []
     key = "system_uuid" if facts.has(PROFILE.name, 53) else "uuid"
     ours = (
@@ -199,7 +200,7 @@ def _vsock(declaration: Declaration, given: List[str]) -> Dict[str, str]:
 def _disks(declaration: Declaration, facts: HostFacts) -> List[str]:
     queues = declaration["vcpu"] if declaration["vcpu"] > 1 else None
     typed = facts.has(PROFILE.name, 51)
-    disks: List[Dict[str, Any]] = []
+    disks: List[Dict[str, Optional[str]]] = []
     if declaration["store_disk"]:
         serial = STORE_SERIAL if declaration["image"] else None
         disks.append({"path": declaration["store_disk"], "readonly": "on", "image_type": "raw", "serial": serial})
@@ -218,7 +219,7 @@ def _disks(declaration: Declaration, facts: HostFacts) -> List[str]:
     ]
 
 
-def _net(declaration: Declaration, interface: Mapping[str, Any], macvtaps: Descriptors) -> str:
+def _net(declaration: Declaration, interface: Interface, macvtaps: Descriptors) -> str:
     own = macvtaps.get(interface["id"])
     end = {"fd": f"[{','.join(map(str, own))}]"} if own else {"tap": interface["id"]}
     queues = 2 * declaration["vcpu"] if declaration["vcpu"] > 1 else None

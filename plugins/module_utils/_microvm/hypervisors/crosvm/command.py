@@ -6,9 +6,10 @@
 
 from __future__ import annotations
 
-from typing import Any, Dict, List, Mapping, Optional
+from typing import Dict, List, Optional, Tuple
 
 from ...declaration.identity import STORE_SERIAL, as_uuid
+from ...declaration.types import Interface
 from ...declaration.vms.guest import disk_serial, kernel_parameters
 from ...declaration.vms.parse import Declaration
 from ...schema.errors import DeclarationError
@@ -61,7 +62,7 @@ class Crosvm(Hypervisor):
             arguments += ["--vfio", f"/sys/bus/pci/devices/{device['path']},iommu=viommu"]
         arguments += fw_cfg(declaration, by_serial=True, option="--fw-cfg", key="path", escape=_value)
         arguments += ["--initrd", declaration["initrd_path"]] if declaration["initrd_path"] else []
-        arguments += [*(declaration["crosvm"]["extra_args"] or []), declaration["kernel"]]
+        arguments += [*declaration["crosvm"]["extra_args"], declaration["kernel"]]
         return Command(
             argv=words(*arguments),
             shutdown=_shutdown(name, socket),
@@ -86,7 +87,7 @@ def _value(text: str) -> str:
     return f'"{escaped}"'
 
 
-def _switch(value: Any) -> str:
+def _switch(value: Optional[bool]) -> str:
     return "true" if value else "false"
 
 
@@ -107,19 +108,18 @@ def _balloon(declaration: Declaration) -> List[str]:
 
 
 def _disks(declaration: Declaration) -> List[str]:
-    disks: List[Dict[str, Any]] = []
+    disks: List[Tuple[str, Dict[str, Optional[str]]]] = []
     if declaration["store_disk"]:
         serial = STORE_SERIAL if declaration["image"] else None
-        disks.append({"path": declaration["store_disk"], "ro": "true", "id": serial})
+        disks.append((declaration["store_disk"], {"ro": "true", "id": serial}))
     for volume in declaration["volumes"]:
         serial = disk_serial(declaration, volume)
         options = {"ro": _switch(volume["read_only"]), "direct": _switch(volume["direct"]), "id": serial}
-        disks.append({"path": volume["image"], **options})
+        disks.append((volume["image"], options))
     arguments: List[str] = []
-    for disk in disks:
-        options = {key: value for key, value in disk.items() if value is not None and key != "path"}
-        text = ",".join([_value(disk["path"])] + [f"{key}={value}" for key, value in options.items()])
-        arguments += ["--block", text]
+    for path, options in disks:
+        written = [f"{key}={value}" for key, value in options.items() if value is not None]
+        arguments += ["--block", ",".join([_value(path), *written])]
     return arguments
 
 
@@ -147,7 +147,7 @@ def _queues(declaration: Declaration) -> int:
     return 1 if vhost else int(declaration["vcpu"])
 
 
-def _net(declaration: Declaration, interface: Mapping[str, Any], macvtaps: Descriptors) -> str:
+def _net(declaration: Declaration, interface: Interface, macvtaps: Descriptors) -> str:
     name = interface["id"]
     end = f"tap-fd={macvtaps[name][0]}" if name in macvtaps else f"tap-name={name}"
     options = [end, f"mac={interface['mac']}"]

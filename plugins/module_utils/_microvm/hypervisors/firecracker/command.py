@@ -7,7 +7,7 @@
 from __future__ import annotations
 
 import json
-from typing import Any, Dict, List, Mapping, Optional
+from typing import Dict, List, Mapping, Optional
 
 from ...declaration.vms.guest import kernel_parameters
 from ...declaration.vms.parse import Declaration
@@ -28,6 +28,9 @@ VSOCK_SOCKET = "notify.vsock"
 BOOT_PARAMETERS = ("console=ttyS0,115200", "reboot=k", "panic=1", "i8042.noaux", "i8042.nomux", "i8042.dumbkbd")
 """Parameters of the kernel, without `i8042.nopnp`: with it, a guest with ACPI does not hear Ctrl-Alt-Del (CHANGELOG
 1.12, #5074)."""
+
+Configuration = Dict[str, object]
+"""Object of the configuration file."""
 
 CACHE = "Writeback"
 """Mode in which the guest's flushes reach the disk; Firecracker's default drops them
@@ -56,7 +59,7 @@ class Firecracker(Hypervisor):
             *("--config-file", join(Variable.PACKAGE, f"/share/microvm/{CONFIGURATION}")),
             *(("--api-sock", socket) if socket else ("--no-api",)),
             *(("--enable-pci",) if facts.has(PROFILE.name, 1, 13) else ()),
-            *(declaration["firecracker"]["extra_args"] or []),
+            *declaration["firecracker"]["extra_args"],
         ]
         return Command(
             argv=words(*arguments),
@@ -82,14 +85,14 @@ def _check(declaration: Declaration, facts: HostFacts) -> None:
 
 def _configuration(
     declaration: Declaration, facts: HostFacts, initrd: Optional[str], notify: Optional[Notify]
-) -> Dict[str, Any]:
-    boot: Dict[str, Any] = {
+) -> Configuration:
+    boot: Configuration = {
         "kernel_image_path": declaration["kernel"],
         "boot_args": " ".join([*BOOT_PARAMETERS, *_notify_parameters(notify), *kernel_parameters(declaration, False)]),
     }
     if initrd:
         boot["initrd_path"] = initrd
-    configuration: Dict[str, Any] = {
+    configuration: Configuration = {
         "boot-source": boot,
         "drives": _drives(declaration),
         "machine-config": _machine(declaration, facts),
@@ -111,17 +114,17 @@ def _notify_parameters(notify: Optional[Notify]) -> List[str]:
     return [f"systemd.set_credential=vmm.notify_socket:{notify.credential}"] if notify else []
 
 
-def _machine(declaration: Declaration, facts: HostFacts) -> Dict[str, Any]:
+def _machine(declaration: Declaration, facts: HostFacts) -> Configuration:
     vcpu = declaration["vcpu"]
     # Threads of one core come in pairs; Firecracker refuses an odd number of them.
     threads = facts.architecture == "x86_64" and (vcpu == 1 or vcpu % 2 == 0)
-    machine: Dict[str, Any] = {"vcpu_count": vcpu, "mem_size_mib": declaration["mem"], "smt": threads}
+    machine: Configuration = {"vcpu_count": vcpu, "mem_size_mib": declaration["mem"], "smt": threads}
     if declaration["hugepage_mem"]:
         machine["huge_pages"] = "2M"
     return machine
 
 
-def _drives(declaration: Declaration) -> List[Dict[str, Any]]:
+def _drives(declaration: Declaration) -> List[Configuration]:
     drives = []
     if declaration["store_disk"]:
         drives.append(_drive("store", declaration["store_disk"], True, declaration))
@@ -129,7 +132,7 @@ def _drives(declaration: Declaration) -> List[Dict[str, Any]]:
     return drives
 
 
-def _drive(identity: str, path: str, read_only: bool, declaration: Declaration) -> Dict[str, Any]:
+def _drive(identity: str, path: str, read_only: bool, declaration: Declaration) -> Configuration:
     drive = {
         "drive_id": identity,
         "path_on_host": path,
@@ -140,7 +143,7 @@ def _drive(identity: str, path: str, read_only: bool, declaration: Declaration) 
     return drive if read_only else {**drive, "cache_type": CACHE}
 
 
-def _balloon(declaration: Declaration) -> Optional[Dict[str, Any]]:
+def _balloon(declaration: Declaration) -> Optional[Configuration]:
     if not declaration["balloon"]:
         return None
     return {"amount_mib": declaration["initial_balloon_mem"], "deflate_on_oom": declaration["deflate_on_oom"]}
@@ -159,10 +162,10 @@ def _balloon_request(declaration: Declaration) -> Optional[Balloon]:
     return Balloon(HttpRequest(declaration["socket"], "PATCH", "/balloon", body))
 
 
-def _merge(ours: Mapping[str, Any], theirs: Mapping[str, Any]) -> Dict[str, Any]:
+def _merge(ours: Mapping[str, object], theirs: Mapping[str, object]) -> Configuration:
     """Merge ``theirs`` over ``ours``, key by key at any depth; lists are replaced."""
     merged = dict(ours)
     for key, value in theirs.items():
-        both = isinstance(value, Mapping) and isinstance(merged.get(key), Mapping)
-        merged[key] = _merge(merged[key], value) if both else value
+        own = merged.get(key)
+        merged[key] = _merge(own, value) if isinstance(own, Mapping) and isinstance(value, Mapping) else value
     return merged

@@ -6,8 +6,9 @@
 
 from __future__ import annotations
 
-from typing import Any, List, Mapping, Optional
+from typing import List, Optional
 
+from ...declaration.types import Interface
 from ...declaration.vms.guest import kernel_parameters
 from ...declaration.vms.parse import Declaration
 from ...schema.errors import DeclarationError
@@ -62,7 +63,7 @@ class Kvmtool(Hypervisor):
             arguments += ["--vsock", str(declaration["vsock"]["cid"])]
         for device in declaration["devices"]:
             arguments += ["--vfio-pci", device["path"]]
-        arguments += declaration["kvmtool"]["extra_args"] or []
+        arguments += declaration["kvmtool"]["extra_args"]
         return Command(
             argv=words(*arguments),
             balloon=_balloon(declaration, name),
@@ -118,7 +119,7 @@ def _interfaces(declaration: Declaration) -> List[Text]:
     return arguments
 
 
-def _interface(interface: Mapping[str, Any]) -> Text:
+def _interface(interface: Interface) -> Text:
     mac = f"guest_mac={interface['mac']}" + (",vhost=1" if interface["tap"]["vhost"] else "")
     if interface["type"] == "macvtap":
         return join("mode=tap,tapif=", TapDevice(interface["id"]), f",{mac}")

@@ -65,7 +65,7 @@ class Qemu(Hypervisor):
             arguments += ["-device", f"vhost-vsock-{target.bus},guest-cid={declaration['vsock']['cid']}"]
         arguments += passthrough(target)
         arguments += fw_cfg(declaration, by_serial=True, option="-fw_cfg", key="file", escape=escape)
-        arguments += declaration["qemu"]["extra_args"] or []
+        arguments += declaration["qemu"]["extra_args"]
         forwards_to_host = any(port["from"] == "guest" for port in declaration["forward_ports"])
         return Command(
             argv=words(*arguments),

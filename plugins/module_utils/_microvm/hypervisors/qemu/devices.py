@@ -6,9 +6,10 @@
 
 from __future__ import annotations
 
-from typing import Any, List, Mapping, Sequence
+from typing import List, Sequence
 
 from ...declaration.identity import STORE_SERIAL
+from ...declaration.types import ForwardPort, Interface, Share
 from ...declaration.vms.guest import disk_names, disk_serial
 from ...declaration.vms.parse import Declaration
 from ..descriptors import Descriptors
@@ -60,12 +61,12 @@ def _file(image: str) -> str:
     return image if image.startswith("/") or ":" not in image else f"./{image}"
 
 
-def share(target: Machine, index: int, one: Mapping[str, Any]) -> List[str]:
+def share(target: Machine, index: int, one: Share) -> List[str]:
     """Return a directory of the host: QEMU's own 9p server, or a virtiofsd behind a socket."""
     identity = f"fs{index}"
     if one["proto"] == "virtiofs":
         return [
-            *("-chardev", f"socket,id={identity},path={escape(one['socket'])}"),
+            *("-chardev", f"socket,id={identity},path={escape(one['socket'] or '')}"),
             *("-device", f"vhost-user-fs-{target.bus},chardev={identity},tag={escape(one['tag'])}"),
         ]
     options = [
@@ -76,20 +77,20 @@ def share(target: Machine, index: int, one: Mapping[str, Any]) -> List[str]:
     return ["-fsdev", ",".join(options), "-device", device]
 
 
-def user_network(declaration: Declaration, one: Mapping[str, Any]) -> List[str]:
+def user_network(declaration: Declaration, one: Interface) -> List[str]:
     """Return the ports of a user network; the first network has them, since only one can have a port of the host."""
     first = next((other for other in declaration["interfaces"] if other["type"] == "user"), None)
     return [_port(port) for port in declaration["forward_ports"]] if one is first else []
 
 
-def _port(port: Mapping[str, Any]) -> str:
+def _port(port: ForwardPort) -> str:
     host, guest = port["host"], port["guest"]
     if port["from"] == "guest":
         return f"guestfwd=tcp:{guest['address']}:{guest['port']}-cmd:nc {host['address']} {host['port']}"
     return f"hostfwd={port['proto']}:{host['address'] or ''}:{host['port']}-{guest['address'] or ''}:{guest['port']}"
 
 
-def interface(target: Machine, one: Mapping[str, Any], ports: Sequence[str], descriptors: Descriptors) -> List[str]:
+def interface(target: Machine, one: Interface, ports: Sequence[str], descriptors: Descriptors) -> List[str]:
     """Return a network interface: its end on the host, and the guest's device."""
     identity, vcpu = one["id"], target.declaration["vcpu"]
     own = [str(descriptor) for descriptor in descriptors.get(identity, [])]
@@ -139,7 +140,7 @@ def _usb_controller(target: Machine) -> List[str]:
 def root_ports(declaration: Declaration) -> List[str]:
     """Return the ports of PCI Express, before the devices that are put on them."""
     arguments: List[str] = []
-    for port in declaration["qemu"]["pcie_root_ports"] or []:
+    for port in declaration["qemu"]["pcie_root_ports"]:
         given = [f"{key}={port[key]}" for key in ("bus", "chassis", "slot", "addr") if port[key] is not None]
         arguments += ["-device", ",".join(["pcie-root-port", f"id={port['id']}", *given])]
     return arguments

@@ -7,7 +7,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Dict, List
+from typing import Dict, List
 
 from ...declaration.identity import as_uuid
 from ...declaration.vms.guest import kernel_parameters
@@ -100,7 +100,7 @@ class Machine:
     def _pci_devices(self) -> int:
         declaration = self.declaration
         others: List[object] = [declaration["hotplug_mem"], self.uses_usb or declaration["graphics"]["enable"]]
-        others += [declaration["graphics"]["enable"], *(declaration["qemu"]["pcie_root_ports"] or [])]
+        others += [declaration["graphics"]["enable"], *declaration["qemu"]["pcie_root_ports"]]
         devices = [one for one in declaration["devices"] if one["bus"] == "pci" and not one["qemu"]["bus"]]
         return self._mmio_devices() + sum(map(bool, others)) + len(devices) + len(declaration["shares"])
 
@@ -257,7 +257,7 @@ def memory(target: Machine) -> List[str]:
 
 def sandbox(target: Machine) -> List[str]:
     """Return QEMU's filter of system calls. The bridge helper, ports that lead to the host and Vulkan need programs."""
-    if target.facts.system != "linux" or "-sandbox" in (target.declaration["qemu"]["extra_args"] or []):
+    if target.facts.system != "linux" or "-sandbox" in target.declaration["qemu"]["extra_args"]:
         return []
     denied = dict(SANDBOX)
     if any(interface["type"] == "bridge" for interface in target.declaration["interfaces"]):
@@ -269,7 +269,7 @@ def sandbox(target: Machine) -> List[str]:
     return ["-sandbox", ",".join(["on"] + [f"{key}={value}" for key, value in denied.items()])]
 
 
-def switch(value: Any) -> str:
+def switch(value: bool) -> str:
     """Return QEMU's word for true or false."""
     return "on" if value else "off"
 

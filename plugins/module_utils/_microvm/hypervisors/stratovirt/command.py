@@ -6,9 +6,10 @@
 
 from __future__ import annotations
 
-from typing import Any, List, Mapping
+from typing import List, Optional
 
 from ...declaration.identity import STORE_SERIAL
+from ...declaration.types import Interface
 from ...declaration.vms.guest import disk_names, disk_serial, kernel_parameters
 from ...declaration.vms.parse import Declaration
 from ...schema.errors import DeclarationError
@@ -65,7 +66,7 @@ class Stratovirt(Hypervisor):
         if declaration["vsock"]["cid"] is not None:
             arguments += ["-device", f"vhost-vsock-device,id=vsock,guest-cid={declaration['vsock']['cid']}"]
         return Command(
-            argv=words(*arguments, *(declaration["stratovirt"]["extra_args"] or [])),
+            argv=words(*arguments, *declaration["stratovirt"]["extra_args"]),
             balloon=qmp_balloon(declaration),
             multi_queue=_queues(declaration) > 1,
             macvtaps=pairs(macvtaps),
@@ -101,7 +102,7 @@ def _kernel_command_line(declaration: Declaration, facts: HostFacts) -> str:
     return " ".join([*own, *kernel_parameters(declaration, by_serial=True)])
 
 
-def _switch(value: Any) -> str:
+def _switch(value: Optional[bool]) -> str:
     return "on" if value else "off"
 
 
@@ -139,7 +140,7 @@ def _queues(declaration: Declaration) -> int:
     return min(MOST_QUEUES, int(declaration["vcpu"]))
 
 
-def _interface(declaration: Declaration, interface: Mapping[str, Any], macvtaps: Descriptors) -> List[str]:
+def _interface(declaration: Declaration, interface: Interface, macvtaps: Descriptors) -> List[str]:
     name, queues = interface["id"], _queues(declaration)
     own = [str(descriptor) for descriptor in macvtaps.get(name, [])]
     end = f"ifname={name}" if not own else f"fd={own[0]}" if len(own) == 1 else f"fds={':'.join(own)}"

@@ -6,8 +6,9 @@
 
 from __future__ import annotations
 
-from typing import Any, List, Mapping, Optional
+from typing import List, Optional
 
+from ...declaration.types import VfkitRosetta, Volume
 from ...declaration.vms.guest import kernel_parameters
 from ...declaration.vms.parse import Declaration
 from ..command import Command
@@ -58,7 +59,7 @@ class Vfkit(Hypervisor):
         if socket is not None:
             place = (socket,) if socket.startswith("/") else (Variable.WORKING_DIRECTORY, f"/{socket}")
             arguments += ["--restful-uri", join("unix://", *place)]
-        arguments += options["extra_args"] or []
+        arguments += options["extra_args"]
         return Command(argv=words(*arguments), shutdown=_shutdown(socket), stale=(socket,) if socket else ())
 
 
@@ -89,17 +90,17 @@ def _disks(declaration: Declaration) -> List[str]:
     return disks + [_disk(volume) for volume in declaration["volumes"]]
 
 
-def _disk(volume: Mapping[str, Any]) -> str:
+def _disk(volume: Volume) -> str:
     read_only = ",readonly" if volume["read_only"] else ""
     serial = f",deviceId={volume['serial']}" if volume["serial"] else ""
     return f"virtio-blk,path={volume['image']}{read_only}{serial}"
 
 
-def _rosetta(rosetta: Mapping[str, Any]) -> List[str]:
+def _rosetta(rosetta: VfkitRosetta) -> List[str]:
     if not rosetta["enable"]:
         return []
-    flags = (("install", "install"), ("ignoreIfMissing", "ignore_if_missing"))
-    return [",".join(["rosetta,mountTag=rosetta"] + [word for word, key in flags if rosetta[key]])]
+    flags = {"install": rosetta["install"], "ignoreIfMissing": rosetta["ignore_if_missing"]}
+    return [",".join(["rosetta,mountTag=rosetta"] + [word for word, is_set in flags.items() if is_set])]
 
 
 def _shutdown(socket: Optional[str]) -> Optional[Shutdown]:

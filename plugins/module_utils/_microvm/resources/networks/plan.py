@@ -10,7 +10,8 @@ from dataclasses import dataclass
 from typing import Iterator, Mapping, Sequence, Tuple
 
 from ...declaration.names import NETWORK_UNIT
-from ...declaration.networks.parse import Network, refuse_clash
+from ...declaration.networks.parse import refuse_clash
+from ...declaration.types import Network
 from ...schema.errors import DeclarationError
 from ..steps import BaseAction, Step, in_order
 from .configuration import NETWORKD_DIRECTORY, RULES, SYSCTLS, UNIT, bridge_of, configuration, recorded, rules_digest

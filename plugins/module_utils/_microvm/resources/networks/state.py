@@ -10,7 +10,7 @@ import ipaddress
 from dataclasses import dataclass, field
 from typing import Mapping, Optional, Tuple
 
-from ...declaration.networks.parse import Network
+from ...declaration.types import Network
 from ...host.systemd import Unit
 
 NETWORKD = "systemd-networkd.service"

@@ -10,7 +10,7 @@ The option table says it of each option (``Option.cost``).
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Iterator, Mapping, Optional, Tuple, cast
+from typing import Iterator, Mapping, Optional, Tuple, cast
 
 from ...declaration.types import PackagedVm
 from ...declaration.vms.options import PACKAGE_OPTIONS
@@ -45,7 +45,7 @@ def is_live(found: Tuple[Change, ...]) -> bool:
 
 
 def _differences(
-    options: Options, before: Mapping[str, Any], after: Mapping[str, Any], prefix: str
+    options: Options, before: Mapping[str, object], after: Mapping[str, object], prefix: str
 ) -> Iterator[Change]:
     for option in options:
         old, new, path = before.get(option.name), after.get(option.name), f"{prefix}{option.name}"
@@ -53,7 +53,7 @@ def _differences(
             yield from _inside(option, old, new, path)
 
 
-def _inside(option: Option, old: Any, new: Any, path: str) -> Iterator[Change]:
+def _inside(option: Option, old: object, new: object, path: str) -> Iterator[Change]:
     if option.suboptions and isinstance(old, Mapping) and isinstance(new, Mapping):
         yield from _differences(option.suboptions, old, new, f"{path}.")
     elif option.suboptions and isinstance(old, list) and isinstance(new, list) and len(old) == len(new):
