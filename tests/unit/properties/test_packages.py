@@ -15,9 +15,13 @@ from typing import Any
 import pytest
 from ansible_collections.microvm.fleet.plugins.module_utils._microvm.cli.source import Source
 from ansible_collections.microvm.fleet.plugins.module_utils._microvm.cli.work import Result, results
+from ansible_collections.microvm.fleet.plugins.module_utils._microvm.declaration.types import PackagedVm, Vm
+from ansible_collections.microvm.fleet.plugins.module_utils._microvm.declaration.vms.options import PACKAGE_OPTIONS
 from ansible_collections.microvm.fleet.plugins.module_utils._microvm.hypervisors.words import CredentialFile
+from ansible_collections.microvm.fleet.plugins.module_utils._microvm.schema.compaction import compact, complete
 from hypothesis import HealthCheck, assume, given, settings
 
+from ..plugins.module_utils._microvm.conformance import violations
 from .strategies import declarations
 
 # Deterministic, as every test here: the same declarations on every machine.
@@ -49,6 +53,15 @@ def make(raw: dict[str, Any]) -> Result:
 def scripts(result: Result) -> list[str]:
     assert result.package
     return [file.content.decode() for file in result.package.files.values() if file.executable]
+
+
+@settings(max_examples=100)
+@given(declarations)
+def test_a_parsed_declaration_and_its_record_are_of_their_types(raw: dict[str, Any]) -> None:
+    declaration = make(raw).declaration
+    assert declaration is not None and list(violations(declaration, Vm)) == []
+    record = complete(PACKAGE_OPTIONS, compact(PACKAGE_OPTIONS, declaration))
+    assert list(violations(record, PackagedVm)) == []
 
 
 @settings(max_examples=150)

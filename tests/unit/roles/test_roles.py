@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 import yaml
 from ansible_collections.microvm.fleet.plugins.module_utils._microvm.declaration import names
+from ansible_collections.microvm.fleet.plugins.module_utils._microvm.declaration.types import HostImage
 
 ROOT = Path(__file__).resolve().parents[3]
 ROLES = ("host", "network", "images", "vms")
@@ -58,3 +59,9 @@ def test_paths_and_accounts_are_those_of_the_modules() -> None:
         assert f"'{path}'" in (ROOT / "roles/host/tasks/remove.yml").read_text()
     units = ("microvm@.service", *(f"{helper}@.service" for helper in names.HELPERS), names.TARGET)
     assert set(load("host/vars/main/main.yml")["__microvm_units"]) == set(units)
+
+
+def test_images_are_handed_over_with_the_keys_that_modules_read() -> None:
+    tasks = yaml.safe_load((ROOT / "roles/images/tasks/main.yml").read_text())
+    entries = [task["vars"]["__microvm_entry"] for task in tasks if "__microvm_entry" in task.get("vars", {})]
+    assert [set(entry) for entry in entries] == [set(HostImage.__annotations__)]
