@@ -31,7 +31,7 @@ WIDTH = 120
 """Characters of a line, as pyproject.toml has it."""
 
 HEAD = '''
-"""What parsing makes of declarations: one type for each table of options, and for each group of options in it.
+"""Types of parsed declarations: one for each table of options, and for each group of options in it.
 
 Sizes are in MiB. Lists and mappings of strings are never ``None``; other options are ``None`` where nobody wrote
 them, unless they have a default or are derived from others.
@@ -100,7 +100,7 @@ def _class(table: Table, fields: list[tuple[str, str]]) -> str:
 
 
 def _call(table: Table, fields: list[tuple[str, str]]) -> str:
-    """Where a key is a keyword of Python, only the call can name it."""
+    """Return a type with a key that is a keyword of Python, which only the call can name."""
     lines = [f'{table.name} = TypedDict(\n{INDENT}"{table.name}",\n{INDENT}{{']
     lines += [_wrapped(f'{INDENT * 2}"{name}": ', kind, ",") for name, kind in fields]
     return "\n".join(lines) + f'\n{INDENT}}},\n)\n"""{table.text}"""\n'

@@ -3,7 +3,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 # Written by `make generate` from the option tables.
 
-"""What parsing makes of declarations: one type for each table of options, and for each group of options in it.
+"""Types of parsed declarations: one for each table of options, and for each group of options in it.
 
 Sizes are in MiB. Lists and mappings of strings are never ``None``; other options are ``None`` where nobody wrote
 them, unless they have a default or are derived from others.

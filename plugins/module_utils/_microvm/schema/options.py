@@ -17,7 +17,7 @@ Check = Callable[[Any], Optional[str]]
 """Looks at a converted value; returns what is wrong with it and what to do, or ``None``."""
 
 Parse = Callable[[Any], object]
-"""Makes the parsed value of a checked one. The type that it is annotated to return is the type of the parsed value."""
+"""Function that makes the parsed value of a checked one, of the type that it is annotated to return."""
 
 LIVE = "live"
 """The MicroVM goes on."""
@@ -82,12 +82,12 @@ class Option:
 
     @property
     def is_group(self) -> bool:
-        """Whether the option is a mapping with options of its own."""
+        """Return whether the option is a mapping with options of its own."""
         return self.type == "dict" and bool(self.suboptions)
 
     @property
     def is_always_there(self) -> bool:
-        """Whether a group is filled with defaults where nobody wrote it: it is neither on demand nor needs a value."""
+        """Return whether a group that nobody wrote has its defaults: it is neither on demand, nor needs a value."""
         needs_value = any(suboption.required for suboption in self.suboptions)
         return self.is_group and not self.on_demand and not needs_value
 
