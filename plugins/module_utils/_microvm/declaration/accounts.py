@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Who runs a MicroVM."""
+"""Accounts that run MicroVMs."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ from .types import PackagedVm
 
 @dataclass(frozen=True)
 class Account:
-    """A user of the host and its group."""
+    """User of the host and its group."""
 
     user: str
     group: str
 
     @property
     def is_own(self) -> bool:
-        """Whether it is one MicroVM's alone."""
+        """Return whether the account is one MicroVM's alone."""
         return self != SHARED
 
 
@@ -30,7 +30,7 @@ SHARED = Account(USER, GROUP)
 
 
 def account(declaration: PackagedVm) -> Account:
-    """The account of a MicroVM's hypervisor."""
+    """Return the account of a MicroVM's hypervisor."""
     if declaration["isolation"] == "shared":
         return SHARED
     name = account_name(declaration["name"])

@@ -15,10 +15,10 @@ import hashlib
 import uuid
 
 TAP_PREFIX = "mv-"
-"""Begins every derived tap name; hosts leave such interfaces to us (role ``network``)."""
+"""Prefix of every derived tap name; hosts leave such interfaces to us (role ``network``)."""
 
 ACCOUNT_PREFIX = "microvm-"
-"""Begins every derived account name."""
+"""Prefix of every derived account name."""
 
 _ACCOUNT_CHARACTERS = "abcdefghijklmnopqrstuvwxyz0123456789_-"
 _ACCOUNT_LENGTH = 31 - len(ACCOUNT_PREFIX)
@@ -36,31 +36,34 @@ _NAMESPACE = uuid.UUID("6d696372-6f76-6d2e-666c-656574000000")
 
 
 def machine_id(name: str) -> str:
-    """32 hexadecimal digits for the guest's ``/etc/machine-id`` (machine-id(5)): a UUID of version 5 (RFC 9562)."""
+    """Return 32 hexadecimal digits for ``/etc/machine-id`` (machine-id(5)): a UUID of version 5 (RFC 9562)."""
     return uuid.uuid5(_NAMESPACE, name).hex
 
 
 def as_uuid(machine_id: str) -> str:
-    """A machine id as SMBIOS and machined write it."""
+    """Return a machine id as SMBIOS and machined write it."""
     return str(uuid.UUID(machine_id))
 
 
 def mac_address(name: str, index: int) -> str:
-    """A locally administered unicast address (IEEE 802: second-lowest bit of the first octet set, lowest clear)."""
+    """Return a local unicast address (IEEE 802: second-lowest bit of the first octet set, lowest clear)."""
     octets = _hash("mac", name, str(index))[:5]
     return ":".join(["02"] + [f"{octet:02x}" for octet in octets])
 
 
 def tap_name(name: str, index: int) -> str:
-    """At most 15 characters (the kernel's IFNAMSIZ): the prefix, what fits of the name, and 30 bits of hash."""
+    """Return at most 15 characters (the kernel's IFNAMSIZ): the prefix, what fits of the name, and 30 bits of hash."""
     letters = "".join(character for character in name.lower() if character.isalnum())[:5]
     code = base64.b32encode(_hash("tap", name, str(index))).decode().lower()[:6]
     return f"{TAP_PREFIX}{letters}-{code}"
 
 
 def account_name(name: str) -> str:
-    """The MicroVM's own user and group: at most 31 characters (systemd-sysusers' limit), of which the last eight tell
-    names apart that are too long or have other characters than lower-case letters, digits, ``_`` and ``-``."""
+    """Return the name of the MicroVM's own user and group.
+
+    It has at most 31 characters (systemd-sysusers' limit), of which the last eight tell names apart that are too long
+    or have other characters than lower-case letters, digits, ``_`` and ``-``.
+    """
     plain = "".join(character if character in _ACCOUNT_CHARACTERS else "-" for character in name.lower())
     if plain == name and len(name) <= _ACCOUNT_LENGTH:
         return f"{ACCOUNT_PREFIX}{name}"
@@ -69,5 +72,5 @@ def account_name(name: str) -> str:
 
 
 def volume_serial(image: str) -> str:
-    """A virtio-blk serial (20 bytes at most) that stays with the image when volumes are reordered."""
+    """Return a virtio-blk serial (20 bytes at most) that stays with the image when volumes are reordered."""
     return "mv-" + _hash("serial", image).hex()[:16]

@@ -15,7 +15,7 @@ _MEBIBYTES = {None: 1, "M": 1, "MiB": 1, "G": 1024, "GiB": 1024, "T": 1024 * 102
 
 
 def mebibytes(size: object) -> int:
-    """A size such as ``512``, ``512M`` or ``2G`` in MiB. Raises ValueError for anything else."""
+    """Return a size such as ``512``, ``512M`` or ``2G`` in MiB. Raises ValueError for anything else."""
     match = _SIZE.match(str(size).strip()) if not isinstance(size, bool) else None
     if match is None:
         raise ValueError(f"{size!r} is not a size")
@@ -23,7 +23,7 @@ def mebibytes(size: object) -> int:
 
 
 def size_or_none(value: object) -> Optional[str]:
-    """A size, MiB where no unit is given, or 0 for nothing."""
+    """Check a size, MiB where no unit is given, or 0 for nothing."""
     try:
         mebibytes(value)
     except ValueError as problem:
@@ -32,12 +32,12 @@ def size_or_none(value: object) -> Optional[str]:
 
 
 def size(value: object) -> Optional[str]:
-    """A size of something that there is."""
+    """Check a size of 1 MiB or more."""
     return size_or_none(value) or (None if mebibytes(value) else f"{value!r} is nothing; write 1 or more")
 
 
 def pattern(expression: str, explanation: str) -> Callable[[object], Optional[str]]:
-    """A check that the whole value matches ``expression``; ``explanation`` tells users what is allowed."""
+    """Return a check that the whole value matches ``expression``; ``explanation`` says what is allowed."""
     compiled = re.compile(expression)
 
     def check(value: object) -> Optional[str]:
@@ -123,11 +123,11 @@ file_path = pattern(
 )
 digest = pattern(r"[0-9a-f]{32}", "is not a digest: it has 32 hexadecimal digits")
 SOCKET_BYTES = 107
-"""Of the path of a Unix socket (unix(7): 108, with a zero at the end)."""
+"""Longest path of a Unix socket (unix(7): 108, with a zero at the end)."""
 
 
 def socket_path(value: object) -> Optional[str]:
-    """A path below the state directory, or absolute, that the kernel takes for a socket."""
+    """Check a path below the state directory, or absolute, that the kernel takes for a socket."""
     length = len(str(value).encode())
     if length > SOCKET_BYTES:
         return f"is {length} bytes, and a socket's path has {SOCKET_BYTES} at most; write a shorter one"
@@ -141,12 +141,12 @@ mirror = pattern(
 
 
 def positive(value: int) -> Optional[str]:
-    """A number of one or more."""
+    """Check a number of one or more."""
     return None if value >= 1 else f"{value} is too small; write 1 or more"
 
 
 def context_identifier(value: int) -> Optional[str]:
-    """A guest's address in vsock(7): 0 to 2 are taken, and the largest number means any."""
+    """Check a guest's address in vsock(7): 0 to 2 are taken, and the largest number means any."""
     if 3 <= value < 0xFFFFFFFF:
         return None
     return f"{value} is no guest's context identifier; write 3 to 4294967294"
@@ -157,7 +157,7 @@ SCRIPT = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]*")
 
 
 def credential_files(entry: Tuple[str, str]) -> Optional[str]:
-    """The name of a credential (systemd.exec(5)) and the path of a file."""
+    """Check the name of a credential (systemd.exec(5)) and the path of a file."""
     name, path = entry
     if not CREDENTIAL.fullmatch(name) or len(name) > 255:
         return f"{name!r} is not the name of a credential: use letters, digits, '.', '_', '-', '@' and ':'"
@@ -165,7 +165,7 @@ def credential_files(entry: Tuple[str, str]) -> Optional[str]:
 
 
 def bin_scripts(entry: Tuple[str, str]) -> Optional[str]:
-    """The name of a script and its text."""
+    """Check the name of a script; its content is the user's."""
     name, _text = entry
     if name == "microvm-run":
         return "ends by becoming the hypervisor; write what it shall do before as pre_start"
@@ -175,12 +175,12 @@ def bin_scripts(entry: Tuple[str, str]) -> Optional[str]:
 
 
 def port(value: int) -> Optional[str]:
-    """A TCP port."""
+    """Check a TCP port."""
     return None if 1 <= value <= 65535 else f"{value} is not a port; write 1 to 65535"
 
 
 def ip_address(value: str) -> Optional[str]:
-    """An IPv4 or IPv6 address."""
+    """Check an IPv4 or IPv6 address."""
     try:
         ipaddress.ip_address(value)
     except ValueError:
@@ -189,7 +189,7 @@ def ip_address(value: str) -> Optional[str]:
 
 
 def ipv4_address(value: str) -> Optional[str]:
-    """An IPv4 address."""
+    """Check an IPv4 address."""
     try:
         ipaddress.IPv4Address(value)
     except ValueError:
@@ -198,7 +198,7 @@ def ipv4_address(value: str) -> Optional[str]:
 
 
 def interface_address(value: str) -> Optional[str]:
-    """An address with its prefix length."""
+    """Check an address with its prefix length."""
     try:
         ipaddress.ip_interface(value)
     except ValueError:
@@ -209,12 +209,12 @@ def interface_address(value: str) -> Optional[str]:
 
 
 def weight(value: int) -> Optional[str]:
-    """A weight of systemd.resource-control(5)."""
+    """Check a weight of systemd.resource-control(5)."""
     return None if 1 <= value <= 10000 else f"{value!r} is not a weight; write 1 to 10000"
 
 
 def order(value: int) -> Optional[str]:
-    """A place in a row."""
+    """Check a place in an order."""
     return None if 0 <= value <= 99 else f"{value!r} is not a place; write 0 to 99"
 
 

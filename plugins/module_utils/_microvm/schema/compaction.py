@@ -16,13 +16,13 @@ from .options import Option, Options
 
 
 def compact(options: Options, values: Mapping[str, object]) -> Dict[str, object]:
-    """What differs from the defaults."""
+    """Return the values that differ from the defaults."""
     shortened = ((option, _shortened(option, values[option.name])) for option in options)
     return {option.name: value for option, value in shortened if not _is_default(option, value)}
 
 
 def complete(options: Options, record: Mapping[str, object]) -> Dict[str, Any]:
-    """A record with the defaults filled in; what the table does not know is left out."""
+    """Return a record with the defaults filled in; keys that the table does not have are left out."""
     return {option.name: _completed(option, record) for option in options}
 
 

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""What an option table is made of, and what is derived from one.
+"""Options that tables are made of, and what is derived from a table.
 
 A table drives the check of user input (``validation.py``), the argument spec of the modules, and, through
 ``tools/generate.py``, the documentation of modules and roles. Nothing else may repeat an option.
@@ -14,17 +14,17 @@ from dataclasses import dataclass
 from typing import Any, Callable, Dict, Iterator, List, Optional, Tuple, Union
 
 Check = Callable[[Any], Optional[str]]
-"""Looks at a converted value; returns what is wrong with it and what to do, or ``None``."""
+"""Function that returns what is wrong with a converted value and what to do, or ``None``."""
 
 Parse = Callable[[Any], object]
 """Function that makes the parsed value of a checked one, of the type that it is annotated to return."""
 
 LIVE = "live"
-"""The MicroVM goes on."""
+"""Cost of a change with which the MicroVM goes on."""
 RESTART = "restart"
-"""The MicroVM is started anew."""
+"""Cost of a change for which the MicroVM is started anew."""
 RECREATE = "recreate"
-"""Only what is made anew has it: an image that exists stays as it is."""
+"""Cost of a change that only a new image has: an image that exists stays as it is."""
 
 HYPERVISOR = "hypervisor"
 """Those hypervisors honour the option whose profiles name it; the others refuse it."""
@@ -42,7 +42,7 @@ RECORD = "record"
 
 @dataclass(frozen=True)
 class Option:
-    """One key that users may write.
+    """Key that users may write.
 
     ``type`` and ``elements`` are Ansible's names of types (``str``, ``int``, ``bool``, ``path``, ``list``, ``dict``).
     ``suboptions`` describe the keys of a ``dict`` or of each element of a ``list`` of ``dict``.
@@ -77,7 +77,7 @@ class Option:
 
     @property
     def paragraphs(self) -> Tuple[str, ...]:
-        """The description as a tuple of paragraphs."""
+        """Return the description as a tuple of paragraphs."""
         return (self.description,) if isinstance(self.description, str) else self.description
 
     @property
@@ -106,7 +106,7 @@ Specification = Dict[str, object]
 
 
 def walk(options: Options, prefix: str = "") -> Iterator[Tuple[str, Option]]:
-    """Every option with its path, such as ``volumes[].image``."""
+    """Yield every option with its path, such as ``volumes[].image``."""
     for option in options:
         path = f"{prefix}{option.name}"
         yield path, option
@@ -124,17 +124,17 @@ def honoured_by(options: Options, owner: str = HYPERVISOR, prefix: str = "") -> 
 
 
 def defaults(options: Options) -> Dict[str, Any]:
-    """Every default by the option's path."""
+    """Return every default by the option's path."""
     return {path: option.default for path, option in walk(options)}
 
 
 def argument_spec(options: Options) -> Specification:
-    """The table as AnsibleModule's ``argument_spec``."""
+    """Return the table as AnsibleModule's ``argument_spec``."""
     return {option.name: _specification(option) for option in options}
 
 
 def documentation(options: Options) -> Specification:
-    """The table as the ``options`` mapping of a module's documentation or of a role's ``argument_specs``."""
+    """Return the table as the ``options`` mapping of a module's documentation or of a role's ``argument_specs``."""
     return {
         option.name: {"description": list(option.paragraphs), **_specification(option, documentation)}
         for option in options
@@ -142,7 +142,7 @@ def documentation(options: Options) -> Specification:
 
 
 def _specification(option: Option, nested: Callable[[Options], Specification] = argument_spec) -> Specification:
-    """What argument spec and documentation have in common; only what is set, as both formats want it."""
+    """Return what argument spec and documentation have in common; only set keys, as both formats want it."""
     specification: Specification = {"type": option.type}
     if option.elements is not None:
         specification["elements"] = option.elements

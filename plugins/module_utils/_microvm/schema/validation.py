@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Checks input against an option table: unknown keys, types, choices, values; fills in the defaults.
+"""Check input against an option table: unknown keys, types, choices, values; fill in the defaults.
 
 ansible-core's own validation does the same for modules, but its messages do not say which element of a list is wrong,
 and this layer must also run where there is no Ansible (``microvm validate``).

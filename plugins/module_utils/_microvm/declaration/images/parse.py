@@ -21,7 +21,7 @@ class ImageDeclaration(Image):
 
 
 DEBIAN_ARCHITECTURES = {"x86_64": "amd64", "aarch64": "arm64"}
-"""Debian's names for what `uname -m` says."""
+"""Debian's names of architectures, by what `uname -m` prints."""
 
 
 def parse_image(raw: object, machine: str, path: str = "image") -> ImageDeclaration:

@@ -53,7 +53,7 @@ def _check_address(network: Network, path: str) -> None:
 
 
 def _check_pool(server: DhcpServer, addresses: ipaddress.IPv4Network, path: str) -> None:
-    """systemd.network(5): a pool of PoolSize= addresses begins PoolOffset= after the subnet's own address."""
+    """Refuse a pool outside of the subnet: PoolSize= addresses, PoolOffset= after its own (systemd.network(5))."""
     offset, size = server["pool_offset"] or 1, server["pool_size"] or 1
     if offset + size > addresses.num_addresses - 1:
         key = "pool_size" if server["pool_size"] else "pool_offset"
@@ -81,7 +81,7 @@ def _check_leases(network: Network, path: str) -> None:
 
 
 def refuse_clash(network: Network, other: Network, path: str) -> None:
-    """Raises DeclarationError, with a path below ``path``, where two networks of a host cannot be together."""
+    """Raise DeclarationError, with a path below ``path``, where two networks of a host cannot be together."""
     if network["name"] == other["name"]:
         raise DeclarationError(f"{path}.name", f"another network is called {network['name']!r}; name each once")
     if subnet(network).overlaps(subnet(other)):

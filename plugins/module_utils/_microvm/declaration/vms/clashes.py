@@ -14,7 +14,7 @@ from ..types import PackagedVm
 
 
 def reachable_addresses(declaration: PackagedVm) -> Iterator[Tuple[str, str]]:
-    """Static addresses that the host reaches, each with the key that says it; user networks are each by itself."""
+    """Yield static addresses that the host reaches, each with its key; user networks are each by itself."""
     for index, (interface, network) in enumerate(zip(declaration["interfaces"], declaration["guest"]["networks"])):
         if interface["type"] != "user":
             for position, address in enumerate(network["addresses"]):
@@ -22,7 +22,7 @@ def reachable_addresses(declaration: PackagedVm) -> Iterator[Tuple[str, str]]:
 
 
 def _identities(declaration: PackagedVm) -> Iterator[Tuple[str, str, str]]:
-    """What no two MicroVMs of a host may share: (what, value, key)."""
+    """Yield what no two MicroVMs of a host may share: kind, value, key."""
     yield "name", declaration["name"], "name"
     if declaration.get("state") == "absent":
         return
@@ -45,11 +45,11 @@ def _identities(declaration: PackagedVm) -> Iterator[Tuple[str, str, str]]:
 def clashes(
     declarations: Sequence[PackagedVm], name: Callable[[int], str], installed: Sequence[PackagedVm] = ()
 ) -> Iterator[Tuple[int, DeclarationError]]:
-    """Those that want what is another MicroVM's of their host, each with what it is; ``name`` says whose it is."""
+    """Yield clashes by the index of the second MicroVM; ``name`` is how a MicroVM of an index is called."""
     owners: Dict[Tuple[str, str], str] = {}
-    for one in installed:
-        for what, value, _place in _identities(one):
-            owners.setdefault((what, value), f"the MicroVM {one['name']!r}, which is on the host")
+    for vm in installed:
+        for what, value, _place in _identities(vm):
+            owners.setdefault((what, value), f"the MicroVM {vm['name']!r}, which is on the host")
     for index, declaration in enumerate(declarations):
         for what, value, place in _identities(declaration):
             owner = f"{name(index)}.{place}"

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""What must be true of a MicroVM's interfaces, ports, disks, shares and devices; fills in what follows from others."""
+"""Check a MicroVM's interfaces, ports, disks, shares and devices together; fill in what follows from others."""
 
 from __future__ import annotations
 
@@ -84,7 +84,7 @@ def _check_guest_port(port: ForwardPort, path: str) -> None:
 
 
 def complete_volumes(declaration: Vm, prefix: str) -> None:
-    """Sizes in MiB; refuse names that are taken, and what mkfs would refuse."""
+    """Refuse names that are taken, and what mkfs would refuse."""
     seen: Dict[str, str] = {}
     reserved = (*OWN_ENTRIES, declaration["socket"], declaration["graphics"]["socket"])
     for index, volume in enumerate(declaration["volumes"]):
@@ -171,7 +171,7 @@ def _refuse_virtiofs_only(share: Share, path: str) -> None:
 
 
 def check_devices(declaration: Vm, prefix: str) -> None:
-    """Addresses, and what one kind of device has and the other has not."""
+    """Check addresses, and what one kind of device has and the other has not."""
     seen: Dict[str, str] = {}
     for index, device in enumerate(declaration["devices"]):
         path = f"{prefix}devices[{index}]"

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""What a guest is told without rebuilding its image: systemd credentials and kernel parameters.
+"""Configuration of a guest without rebuilding its image: systemd credentials and kernel parameters.
 
 The names and their effects are those of systemd.system-credentials(7). The initrd of our images does the same for a
 systemd that is too old to know one of them.
@@ -22,7 +22,7 @@ NINE_P_MESSAGE_SIZE = 512 * 1024
 
 
 def credentials(declaration: PackagedVm, by_serial: bool) -> Dict[str, str]:
-    """Credential names and texts; empty where the guest is not configured by us."""
+    """Return the contents of credentials by name; none where the guest is not configured by us."""
     guest = declaration["guest"]
     if not guest["enable"]:
         return {}
@@ -39,25 +39,25 @@ def credentials(declaration: PackagedVm, by_serial: bool) -> Dict[str, str]:
 
 
 def kernel_parameters(declaration: PackagedVm, by_serial: bool) -> List[str]:
-    """How the initrd of our images finds its disks; then the user's own parameters."""
+    """Return the parameters by which the initrd of our images finds its disks, then the user's own."""
     own = _disk_parameters(declaration, by_serial) if declaration["image"] else []
     return own + list(declaration["kernel_params"])
 
 
 def disk_serial(declaration: PackagedVm, volume: Volume) -> Optional[str]:
-    """The serial of a volume: the declared one, or a derived one where the guest needs it to find the disk."""
+    """Return the serial of a volume: the declared one, or a derived one where the guest needs it to find the disk."""
     needed = declaration["guest"]["enable"] or (declaration["image"] and volume["mount_point"] == "/")
     return volume["serial"] or (volume_serial(volume["image"]) if needed else None)
 
 
 def disk_names(declaration: PackagedVm) -> List[str]:
-    """What Linux calls the volumes: in the order of the disks, the root disk first."""
+    """Return Linux' names of the volumes: in the order of the disks, the root disk first."""
     first = 1 if declaration["store_disk"] else 0
     return [_disk_name(first + index) for index in range(len(declaration["volumes"]))]
 
 
 def _disk_name(index: int) -> str:
-    """``vda`` to ``vdz``, then ``vdaa``."""
+    """Return ``vda`` to ``vdz``, then ``vdaa``."""
     letters = ""
     index += 1
     while index:
@@ -77,7 +77,7 @@ def _disk_parameters(declaration: PackagedVm, by_serial: bool) -> List[str]:
 
 
 def _mounts(declaration: PackagedVm, by_serial: bool) -> List[str]:
-    """Lines of fstab(5)."""
+    """Return lines of fstab(5)."""
     lines = []
     for volume, name in zip(declaration["volumes"], disk_names(declaration)):
         if volume["mount_point"] not in (None, "/"):
@@ -99,12 +99,12 @@ def _mount(share: Share, mount_point: str) -> str:
 
 
 def _escape(path: str) -> str:
-    """Blanks and backslashes as fstab(5) writes them."""
+    """Return a path with blanks and backslashes as fstab(5) writes them."""
     return path.replace("\\", "\\134").replace(" ", "\\040").replace("#", "\\043")
 
 
 def _network(interface: Interface, network: GuestNetwork) -> str:
-    """A systemd.network(5) file; the interface is told by its address, since its name is the guest's affair."""
+    """Return a systemd.network(5) file, which matches the address, since the interface's name is the guest's affair."""
     lines = ["[Match]", f"MACAddress={interface['mac']}", "", "[Network]"]
     lines += [f"DHCP={'yes' if network['dhcp'] else 'no'}"]
     lines += [f"Address={address}" for address in network["addresses"]]

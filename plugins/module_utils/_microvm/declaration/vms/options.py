@@ -419,6 +419,6 @@ PACKAGE_OPTIONS: Options = (
     *_UNIT,
     *HYPERVISOR_OPTIONS,
 )
-"""What determines the runner package."""
+"""Options that determine the runner package."""
 
 VM_OPTIONS: Options = PACKAGE_OPTIONS + HOST_OPTIONS

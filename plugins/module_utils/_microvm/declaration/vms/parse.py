@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""From what users wrote to declarations that the later layers can rely on."""
+"""Make declarations that the later layers can rely on from what users write."""
 
 from __future__ import annotations
 
