@@ -6,7 +6,7 @@ from __future__ import annotations
 
 
 class ModuleDocFragment:
-    """What modules say of themselves; each states its own support for the first three."""
+    """Attributes of modules; each module states its own support for the first three."""
 
     DOCUMENTATION = r"""
 options: {}

@@ -13,9 +13,9 @@ class ModuleDocFragment:
 options:
   state:
     description:
-      - V(built) builds the image on this host unless it is there; in check mode says whether it would.
-      - V(installed) verifies a copy in O(staging) by the sums in its manifest and moves it into the store.
-      - V(absent) removes O(digest) from the store, and what killed runs have left of it.
+      - V(built) builds the image on this host unless O(store) already contains it.
+      - V(installed) verifies a copy in O(staging) by the checksums in its manifest and moves it to O(store).
+      - V(absent) removes the image with this O(digest) from O(store), including incomplete copies.
     type: str
     default: built
     choices:
@@ -24,17 +24,17 @@ options:
       - absent
   image:
     description:
-      - The image to build.
+      - Image to build. Required if O(state=built).
     type: dict
     suboptions:
       name:
         description:
-          - Name of the image, to which O(microvm.fleet.microvm_vm#module:image) refers.
+          - Name of the image, by which O(microvm.fleet.microvm_vm#module:image) refers to it.
         type: str
         required: true
       suite:
         description:
-          - Release of Debian.
+          - Debian release.
         type: str
         default: trixie
         choices:
@@ -42,44 +42,44 @@ options:
           - bookworm
       mirrors:
         description:
-          - 'Package sources: URLs, or lines of sources.list(5).'
-          - By default those that mmdebstrap chooses for the suite.
+          - 'Package sources: URLs, or lines in the format of sources.list(5).'
+          - Defaults to the sources that mmdebstrap chooses for O(ignore:suite).
         type: list
         elements: str
       packages:
         description:
-          - 'Packages beside those that every guest has: systemd, networkd, resolved, an SSH server.'
+          - 'Packages to install in addition to those of every guest: systemd, networkd, resolved and an SSH server.'
         type: list
         elements: str
       kernel_package:
         description:
-          - Package of the kernel. By default Debian's generic one for the architecture.
-          - The C(cloud) kernels are smaller, but know no 9p shares.
+          - Package of the kernel. Defaults to Debian's generic kernel for the architecture.
+          - The C(cloud) kernels are smaller, but do not support 9p shares.
         type: str
       files:
         description:
-          - Files to put into the guest.
+          - Files to create in the guest.
         type: list
         elements: dict
         suboptions:
           path:
             description:
-              - Where the file is in the guest.
+              - Absolute path of the file in the guest.
             type: str
             required: true
           content:
             description:
-              - 'What stands in it. Not for secrets: every guest of the image can read it.'
+              - Content of the file. Do not put secrets here, since every guest of the image can read it.
             type: str
             required: true
           mode:
             description:
-              - Permissions, as octal digits.
+              - Permissions of the file in octal notation.
             type: str
             default: '0644'
       commands:
         description:
-          - Shell commands that are run in the guest's tree, after packages and files are there.
+          - Shell commands to run in the guest's root file system after its packages and files have been installed.
         type: list
         elements: str
       store_disk_type:
@@ -92,19 +92,19 @@ options:
           - squashfs
   store:
     description:
-      - Directory that holds the images, one directory for each.
+      - Directory that contains the images, each in a directory of its own.
     type: path
     required: true
   cache:
     description:
-      - Directory that keeps downloaded packages. By default none are kept.
+      - Directory in which downloaded packages are cached. By default they are not cached.
     type: path
   digest:
     description:
-      - Digest of the image to install or remove.
+      - Digest of the image to install or remove. Required if O(state) is V(installed) or V(absent).
     type: str
   staging:
     description:
-      - Directory of the copy to install.
+      - Directory of the copy to install. Required if O(state=installed).
     type: path
 """

@@ -13,12 +13,13 @@ class ModuleDocFragment:
 options:
   names:
     description:
-      - The MicroVMs to tell of; what the host does not have is left out. By default all of O(state_dir).
+      - Names of the MicroVMs to return. Names that do not exist on the host are ignored. Defaults to all MicroVMs
+        in O(state_dir).
     type: list
     elements: str
   state_dir:
     description:
-      - Directory with the MicroVMs' state directories. The same that role P(microvm.fleet.host#role) was given.
+      - Directory that contains the state directories of the MicroVMs, as prepared by role P(microvm.fleet.host#role).
     type: path
     default: /var/lib/microvms
 """

@@ -13,7 +13,7 @@ class ModuleDocFragment:
 options:
   networks:
     description:
-      - All networks of the host. One that is no longer declared is removed as soon as no MicroVM is on its bridge.
+      - All networks of the host. A network that is no longer listed is removed once no MicroVM uses its bridge.
     type: list
     elements: dict
     required: true
@@ -25,46 +25,46 @@ options:
         required: true
       address:
         description:
-          - IPv4 address of the host on the bridge, with prefix length.
+          - IPv4 address of the host on the bridge, with its prefix length.
         type: str
         required: true
       nat:
         description:
-          - Let guests reach what the host reaches, behind its address.
+          - Whether guests reach other networks through the host, by source NAT to the address of the host.
         type: bool
         default: false
       dhcp_server:
         description:
-          - Give addresses to guests. An empty mapping is a server with systemd-networkd's own pool.
+          - DHCP server that assigns addresses to guests. An empty mapping enables it with the default pool.
         type: dict
         suboptions:
           pool_offset:
             description:
-              - Where in the subnet the pool begins.
+              - Offset of the pool of addresses from the start of the subnet.
             type: int
           pool_size:
             description:
-              - How many addresses the pool has.
+              - Number of addresses in the pool.
             type: int
           dns:
             description:
-              - Name servers to tell guests.
+              - DNS servers to announce to guests.
             type: list
             elements: str
       leases:
         description:
-          - Addresses that belong to a guest's hardware address. Needs C(dhcp_server).
+          - Static DHCP leases. Require C(dhcp_server).
         type: list
         elements: dict
         suboptions:
           mac:
             description:
-              - Hardware address of the guest.
+              - MAC address of the guest's interface.
             type: str
             required: true
           address:
             description:
-              - Its address.
+              - IPv4 address to assign to the guest.
             type: str
             required: true
 """

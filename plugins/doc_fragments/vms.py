@@ -13,19 +13,20 @@ class ModuleDocFragment:
 options:
   vms:
     description:
-      - The MicroVMs of the host.
+      - MicroVMs of the host.
     type: list
     elements: dict
     required: true
     suboptions:
       name:
         description:
-          - 'Name of the MicroVM: of its unit, its state directory and, by default, of its guest.'
+          - Name of the MicroVM, of its unit and of its state directory. It is also the default host name of the
+            guest.
         type: str
         required: true
       hypervisor:
         description:
-          - Program that runs the MicroVM.
+          - Hypervisor that runs the MicroVM.
         type: str
         default: qemu
         choices:
@@ -39,10 +40,11 @@ options:
           - vfkit
       accel:
         description:
-          - How the guest's instructions are run.
-          - V(auto) is V(kvm) where an ordinary kernel really boots under the host's KVM, which is tried, else V(tcg),
-            which only QEMU has.
-          - V(tcg) only with V(qemu).
+          - How the guest's instructions are executed.
+          - V(kvm) uses the host's hardware virtualization. V(tcg) emulates the processor in software.
+          - V(auto) uses V(kvm) if a test boot shows that the host's KVM can run an ordinary kernel, and V(tcg)
+            otherwise.
+          - V(tcg) is supported only by V(qemu).
         type: str
         default: auto
         choices:
@@ -51,121 +53,121 @@ options:
           - tcg
       guest_system:
         description:
-          - Architecture of the guest, as Nix calls it. By default the host's.
-          - Another one than the host's is emulated, which needs O(ignore:cpu).
+          - Architecture of the guest, in Nix's notation. Defaults to the architecture of the host.
+          - A guest of a different architecture is emulated, which requires O(ignore:cpu).
         type: str
         choices:
           - x86_64-linux
           - aarch64-linux
       cpu:
         description:
-          - Model of the processor that QEMU gives the guest, such as V(max) or V(cortex-a57). By default the host's
-            own.
-          - Only with V(qemu).
+          - CPU model that QEMU presents to the guest, such as V(max) or V(cortex-a57). Defaults to the CPU of the
+            host.
+          - Supported only by V(qemu).
         type: str
       vcpu:
         description:
-          - Number of virtual processors.
+          - Number of virtual CPUs.
         type: int
         default: 1
       mem:
         description:
-          - 'Memory: MiB, or a number with V(M) or V(G).'
+          - Memory of the guest in MiB, or a number with the suffix V(M) or V(G).
         type: raw
         default: '512'
       hugepage_mem:
         description:
-          - Take the memory from the host's huge pages.
-          - Only with V(qemu), V(cloud-hypervisor), V(firecracker), V(crosvm), V(kvmtool), V(stratovirt).
+          - Whether to allocate the guest's memory from the host's huge pages.
+          - Supported only by V(qemu), V(cloud-hypervisor), V(firecracker), V(crosvm), V(kvmtool), V(stratovirt).
         type: bool
         default: false
       hotplug_mem:
         description:
-          - Memory that can be plugged in beside O(ignore:mem), by virtio-mem.
-          - Only with V(qemu), V(cloud-hypervisor).
+          - Memory that can be hot-plugged in addition to O(ignore:mem), by virtio-mem.
+          - Supported only by V(qemu), V(cloud-hypervisor).
         type: raw
         default: '0'
       hotplugged_mem:
         description:
-          - How much of O(ignore:hotplug_mem) is plugged in at the start. By default all of it.
-          - Only with V(qemu), V(cloud-hypervisor).
+          - Part of O(ignore:hotplug_mem) that is plugged in when the guest starts. Defaults to all of it.
+          - Supported only by V(qemu), V(cloud-hypervisor).
         type: raw
       balloon:
         description:
-          - A balloon that takes memory from the guest and gives it back.
-          - Only with V(qemu), V(cloud-hypervisor), V(firecracker), V(crosvm), V(kvmtool), V(stratovirt).
+          - Whether the guest has a balloon device, through which the host can reclaim memory from the guest.
+          - Supported only by V(qemu), V(cloud-hypervisor), V(firecracker), V(crosvm), V(kvmtool), V(stratovirt).
         type: bool
         default: false
       initial_balloon_mem:
         description:
-          - Memory that the balloon takes at the start. Needs O(ignore:balloon).
-          - Only with V(qemu), V(cloud-hypervisor), V(firecracker), V(crosvm).
+          - Memory that the balloon reclaims when the guest starts. Requires O(ignore:balloon).
+          - Supported only by V(qemu), V(cloud-hypervisor), V(firecracker), V(crosvm).
         type: raw
         default: '0'
       deflate_on_oom:
         description:
-          - The balloon gives memory back when the guest has none left.
-          - V(false) only with V(qemu), V(cloud-hypervisor), V(firecracker), V(kvmtool), V(stratovirt).
+          - Whether the balloon deflates when the guest runs out of memory.
+          - V(false) is supported only by V(qemu), V(cloud-hypervisor), V(firecracker), V(kvmtool), V(stratovirt).
         type: bool
         default: true
       user:
         description:
-          - Account that QEMU changes to after its start. The unit's own account, where it is not set.
-          - Only with V(qemu).
+          - User that QEMU switches to after its start. By default QEMU keeps running as the user of the unit.
+          - Supported only by V(qemu).
         type: str
       socket:
         description:
-          - 'Control socket of the hypervisor, below the state directory or absolute. V(null) is none: such a MicroVM
-            is only stopped from inside.'
+          - Path of the hypervisor's control socket, absolute or relative to the MicroVM's state directory.
+          - With V(null) there is no control socket, and the MicroVM can be shut down cleanly only from inside the
+            guest.
           - In the default, C({name}) stands for O(ignore:name).
         type: str
         default: '{name}.sock'
       pre_start:
         description:
-          - Shell commands that C(microvm-run) runs before the hypervisor.
+          - Shell commands that C(microvm-run) executes before it starts the hypervisor.
         type: str
         default: ''
       extra_args_script:
         description:
-          - Program that prints more arguments for the hypervisor, separated by blanks, at each start.
+          - Program that is run at each start and prints additional hypervisor arguments, separated by spaces.
         type: path
       pretty_procnames:
         description:
-          - The hypervisor's process is called C(microvm@NAME).
+          - Whether to name the hypervisor's process C(microvm@NAME).
         type: bool
         default: true
       image:
         description:
-          - 'Guest image: the name of one of the images that the host was given, or the absolute path of an image
-            directory.'
-          - Gives O(ignore:kernel), O(ignore:initrd_path) and O(ignore:store_disk) unless they are set.
+          - 'Guest image: the name of an image that is installed on the host, or the absolute path of an image directory.'
+          - Provides O(ignore:kernel), O(ignore:initrd_path) and O(ignore:store_disk) unless they are set.
         type: str
       kernel:
         description:
-          - File of the kernel to boot. Required without O(ignore:image).
-          - Firecracker boots an uncompressed C(vmlinux) only.
+          - Path of the kernel to boot. Required if O(ignore:image) is not set.
+          - Firecracker boots only an uncompressed C(vmlinux).
         type: path
       initrd_path:
         description:
-          - Initial RAM disk.
+          - Path of the initial RAM disk.
         type: path
       kernel_params:
         description:
-          - Parameters that are added to the kernel's command line, one for each element.
+          - Parameters to append to the kernel command line, one per element.
         type: list
         elements: str
       store_on_disk:
         description:
-          - The MicroVM has O(ignore:store_disk).
-          - By default it has, unless a guest without O(ignore:image) gets C(/nix/store) as a share.
+          - Whether to attach O(ignore:store_disk) to the MicroVM.
+          - Defaults to V(true), except for a guest without O(ignore:image) that mounts C(/nix/store) as a share.
         type: bool
       store_disk:
         description:
-          - Read-only root disk.
+          - Path of the read-only root disk.
         type: path
       store_disk_type:
         description:
-          - File system of O(ignore:store_disk). An image that the host was given says it itself.
+          - File system of O(ignore:store_disk). Images that are installed on the host override it with their own.
         type: str
         default: erofs
         choices:
@@ -173,78 +175,85 @@ options:
           - squashfs
       store_disk_erofs_flags:
         description:
-          - 'For guests that Nix builds: flags of mkfs.erofs. Recorded in the package, of which they are no part.'
+          - 'For guests built by Nix: flags of C(mkfs.erofs). They are recorded with the package and do not change
+            it.'
         type: list
         elements: str
       store_disk_squashfs_flags:
         description:
-          - 'For guests that Nix builds: flags of gensquashfs. Recorded in the package, of which they are no part.'
+          - 'For guests built by Nix: flags of C(gensquashfs). They are recorded with the package and do not change
+            it.'
         type: list
         elements: str
       writable_store_overlay:
         description:
-          - 'For guests that Nix builds: where the writable layer of their C(/nix/store) is.'
-          - 'Recorded in the package, of which it is no part: the volume or share there is.'
+          - 'For guests built by Nix: mount point of the writable layer of the guest''s C(/nix/store).'
+          - This option is recorded with the package and does not change it. Declare the volume or share that is
+            mounted there as well.
         type: path
       register_closure:
         description:
-          - 'For guests that Nix builds: tell the guest''s Nix of its store.'
-          - Recorded in the package, of which it is no part.
+          - 'For guests built by Nix: whether the paths of the guest''s store are registered in its Nix database.'
+          - This option is recorded with the package and does not change it.
         type: bool
       system_symlink:
         description:
-          - C(share/microvm/system) of the package leads to the guest's image. By default where O(ignore:image)
-            is set.
+          - Whether C(share/microvm/system) in the package is a symbolic link to the guest's image. Defaults to
+            V(true) if O(ignore:image) is set.
         type: bool
       optimize:
         description:
-          - Optimisations of the guest.
+          - Optimizations of the guest.
         type: dict
         suboptions:
           enable:
             description:
-              - 'For guests that Nix builds: leave out what MicroVMs seldom need.'
-              - Recorded in the package, of which it is no part.
+              - 'For guests built by Nix: whether to leave out software that MicroVMs rarely need.'
+              - This option is recorded with the package and does not change it.
             type: bool
             default: true
       machine_id:
         description:
-          - 'The guest''s machine id: 32 hexadecimal digits, or a UUID. By default a UUID of version 5 from O(ignore:name).'
-          - It is the machine's UUID (SMBIOS) too, where the hypervisor has one.
+          - 'Machine ID of the guest: 32 hexadecimal digits, or a UUID. Defaults to a version 5 UUID derived from
+            O(ignore:name).'
+          - Hypervisors that provide SMBIOS also use it as the system UUID.
         type: str
       register_with_machined:
         description:
-          - Register with systemd-machined, for machinectl(1).
-          - Only with V(qemu), V(cloud-hypervisor), V(firecracker), V(crosvm), V(kvmtool), V(stratovirt), V(alioth).
+          - Whether to register the MicroVM with systemd-machined, so that C(machinectl) lists it.
+          - Supported only by V(qemu), V(cloud-hypervisor), V(firecracker), V(crosvm), V(kvmtool), V(stratovirt),
+            V(alioth).
         type: bool
         default: false
       credential_files:
         description:
-          - 'Secrets for the guest''s systemd (systemd.system-credentials(7)): names, and the host''s files with
-            their contents.'
-          - The files are read at each start. Their contents are in no argument, unit, log or package.
-          - Only with V(qemu), V(cloud-hypervisor), V(firecracker), V(crosvm), V(kvmtool), V(stratovirt), V(alioth).
+          - 'System credentials for the guest''s systemd: a mapping from the name of each credential to the path
+            of the file on the host that contains it.'
+          - The files are read at each start. Their contents appear in no process argument, unit, log or package.
+          - Supported only by V(qemu), V(cloud-hypervisor), V(firecracker), V(crosvm), V(kvmtool), V(stratovirt),
+            V(alioth).
         type: dict
       vsock:
         description:
-          - The guest's vsock(7).
+          - Virtual socket (vsock) of the guest.
         type: dict
         suboptions:
           cid:
             description:
-              - Context identifier of the guest, 3 or more. No two MicroVMs of a host may have the same.
-              - Only with V(qemu), V(cloud-hypervisor), V(firecracker), V(crosvm), V(kvmtool), V(stratovirt), V(alioth).
+              - Context identifier (CID) of the guest, 3 or greater. It must be unique on the host.
+              - Supported only by V(qemu), V(cloud-hypervisor), V(firecracker), V(crosvm), V(kvmtool), V(stratovirt),
+                V(alioth).
             type: int
           ssh:
             description:
-              - SSH through the vsock.
+              - SSH over the vsock.
             type: dict
             suboptions:
               enable:
                 description:
-                  - The guest's SSH server is expected to answer at the vsock. Needs O(ignore:vsock.cid).
-                  - A guest with systemd 256 or newer and an SSH server does so by itself; the package is no other
-                    one.
+                  - Whether the guest's SSH server can be reached over the vsock. Requires O(ignore:vsock.cid).
+                  - A guest with systemd 256 or newer and an SSH server listens on the vsock without further configuration.
+                    This option is recorded and does not change the package.
                 type: bool
                 default: false
       interfaces:
@@ -255,15 +264,17 @@ options:
         suboptions:
           type:
             description:
-              - How the interface reaches the host's network.
-              - 'V(user) is the hypervisor''s own user-space network: no privileges, no way in but O(ignore:forward_ports).'
-              - V(tap) is a tap device that exists as long as the MicroVM runs.
-              - V(macvtap) is a device of its own on one of the host's interfaces.
-              - V(bridge) lets QEMU's setuid helper make a tap on a bridge; C(/etc/qemu/bridge.conf) must allow
-                it.
-              - V(user) only with V(qemu), V(kvmtool), V(vfkit). V(tap) only with V(qemu), V(cloud-hypervisor),
-                V(firecracker), V(crosvm), V(kvmtool), V(stratovirt), V(alioth). V(macvtap) only with V(qemu), V(cloud-hypervisor),
-                V(crosvm), V(kvmtool), V(stratovirt), V(alioth). V(bridge) only with V(qemu).
+              - How the interface is connected to the host's network.
+              - V(user) uses the user-space network of the hypervisor. It needs no privileges, and the guest can
+                be reached only through O(ignore:forward_ports).
+              - V(tap) creates a tap device that exists while the MicroVM runs.
+              - V(macvtap) creates a macvtap device on an interface of the host.
+              - V(bridge) lets QEMU's setuid helper create a tap device on a bridge. C(/etc/qemu/bridge.conf) must
+                allow the bridge.
+              - V(user) is supported only by V(qemu), V(kvmtool), V(vfkit). V(tap) is supported only by V(qemu),
+                V(cloud-hypervisor), V(firecracker), V(crosvm), V(kvmtool), V(stratovirt), V(alioth). V(macvtap)
+                is supported only by V(qemu), V(cloud-hypervisor), V(crosvm), V(kvmtool), V(stratovirt), V(alioth).
+                V(bridge) is supported only by V(qemu).
             type: str
             default: tap
             choices:
@@ -274,30 +285,30 @@ options:
           id:
             description:
               - Name of the interface on the host, at most 15 characters.
-              - By default derived from the MicroVM's name and the interface's position.
+              - Defaults to a name derived from O(ignore:name) and the position of the interface.
             type: str
           mac:
             description:
-              - Hardware address of the guest's interface.
-              - By default derived from the MicroVM's name and the interface's position.
+              - MAC address of the guest's interface.
+              - Defaults to an address derived from O(ignore:name) and the position of the interface.
             type: str
           bridge:
             description:
-              - Bridge that a tap becomes a port of. Role P(microvm.fleet.network#role) makes bridges. Required
-                for V(bridge).
+              - Bridge that the tap device is attached to. Role P(microvm.fleet.network#role) creates bridges. Required
+                for type V(bridge).
             type: str
           macvtap:
             description:
-              - Where an interface of type V(macvtap) is.
+              - Settings of interfaces of type V(macvtap).
             type: dict
             suboptions:
               link:
                 description:
-                  - Interface of the host that the macvtap is on. Required for V(macvtap).
+                  - Interface of the host that the macvtap device is attached to. Required for type V(macvtap).
                 type: str
               mode:
                 description:
-                  - Who the guest reaches besides the network, see ip-link(8). Required for V(macvtap).
+                  - Mode of the macvtap device, as described in ip-link(8). Required for type V(macvtap).
                 type: str
                 choices:
                   - private
@@ -307,26 +318,27 @@ options:
                   - source
           tap:
             description:
-              - More about V(tap) and V(macvtap).
+              - Settings of interfaces of type V(tap) and V(macvtap).
             type: dict
             suboptions:
               vhost:
                 description:
-                  - Leave the packets of the interface to the host's kernel (vhost-net).
-                  - Only with V(qemu), V(crosvm), V(kvmtool), V(stratovirt).
+                  - Whether the host's kernel processes the packets of the interface (vhost-net).
+                  - Supported only by V(qemu), V(crosvm), V(kvmtool), V(stratovirt).
                 type: bool
                 default: false
       forward_ports:
         description:
-          - Ports of user networks.
-          - Only with V(qemu).
+          - Port forwardings of interfaces of type V(user).
+          - Supported only by V(qemu).
         type: list
         elements: dict
         suboptions:
           from:
             description:
-              - V(host) leads the host's port to the guest.
-              - V(guest) leads a port of the guest's network to the host.
+              - Direction of the forwarding.
+              - V(host) forwards a port of the host to the guest. V(guest) forwards a port of the guest's network
+                to the host.
             type: str
             default: host
             choices:
@@ -334,7 +346,7 @@ options:
               - guest
           proto:
             description:
-              - Protocol of the port.
+              - Transport protocol.
             type: str
             default: tcp
             choices:
@@ -342,100 +354,101 @@ options:
               - udp
           host:
             description:
-              - The host's end.
+              - Address and port on the host.
             type: dict
             required: true
             suboptions:
               address:
                 description:
-                  - Address on the host. By default all of them.
+                  - IPv4 address on the host. Defaults to all addresses.
                 type: str
               port:
                 description:
-                  - Port on the host.
+                  - Port number on the host.
                 type: int
                 required: true
           guest:
             description:
-              - The guest's end.
+              - Address and port in the guest's network.
             type: dict
             required: true
             suboptions:
               address:
                 description:
-                  - Address in the guest's network. By default the guest's own. Required from V(guest).
+                  - IPv4 address in the guest's network. Defaults to the address of the guest. It must be set for
+                    ports that are forwarded from the guest.
                 type: str
               port:
                 description:
-                  - Port in the guest's network.
+                  - Port number in the guest's network.
                 type: int
                 required: true
       volumes:
         description:
-          - Disks that keep the guest's data.
+          - Disks for persistent data of the guest.
         type: list
         elements: dict
         suboptions:
           image:
             description:
-              - 'Disk image: an absolute path, or a path below the MicroVM''s state directory.'
-              - Its directory is created, for the MicroVM's user, if it does not exist.
+              - Path of the disk image, absolute or relative to the MicroVM's state directory.
+              - The directory of the image is created, owned by the MicroVM's user, if it does not exist.
             type: str
             required: true
           size:
             description:
-              - 'Size of an image that is created: MiB, or a number with V(M), V(G) or V(T).'
-              - 'An image that was created smaller grows, with its file system, before the next start. None shrinks:
-                that is refused.'
+              - Size of the image to create in MiB, or a number with the suffix V(M), V(G) or V(T).
+              - If the size is increased later, the image and its file system are grown before the next start. Decreasing
+                the size is refused.
             type: raw
           auto_create:
             description:
-              - Create and format the image at the first start. Needs O(ignore:size).
-              - An image that exists is never formatted.
+              - Whether to create and format the image at the first start. Requires O(ignore:volumes[].size).
+              - An existing image is never formatted.
             type: bool
             default: true
           fs_type:
             description:
               - File system of the image.
-              - Created images have V(ext2), V(ext3), V(ext4), V(xfs), V(btrfs) or V(vfat).
+              - Images can be created with V(ext2), V(ext3), V(ext4), V(xfs), V(btrfs) or V(vfat).
             type: str
             default: ext4
           label:
             description:
-              - Label of the file system of an image that is created.
+              - Label of the file system when the image is created.
             type: str
           mkfs_extra_args:
             description:
-              - More arguments of mkfs for an image that is created.
+              - Additional arguments of C(mkfs) when the image is created.
             type: list
             elements: str
           mount_point:
             description:
-              - Where a guest that is configured by O(ignore:guest) mounts the volume.
-              - On V(/), the volume keeps every change to the read-only root, which a tmpfs keeps until the guest
-                stops.
+              - Mount point of the volume in the guest. Requires O(ignore:guest.enable).
+              - A volume mounted at V(/) stores all changes to the read-only root file system. Without such a volume,
+                a tmpfs holds them and they are lost when the guest stops.
             type: str
           serial:
             description:
-              - Serial of the disk, by which the guest finds it. By default derived from O(ignore:image) where it
-                is needed.
-              - Only with V(qemu), V(cloud-hypervisor), V(crosvm), V(stratovirt), V(vfkit).
+              - Serial number by which the guest identifies the disk. Derived from O(ignore:volumes[].image) by
+                default if the guest needs one.
+              - Supported only by V(qemu), V(cloud-hypervisor), V(crosvm), V(stratovirt), V(vfkit).
             type: str
           direct:
             description:
-              - Bypass the host's page cache.
-              - V(true) only with V(qemu), V(cloud-hypervisor), V(crosvm), V(kvmtool), V(stratovirt).
+              - Whether to bypass the page cache of the host.
+              - V(true) is supported only by V(qemu), V(cloud-hypervisor), V(crosvm), V(kvmtool), V(stratovirt).
             type: bool
           read_only:
             description:
-              - Let the guest read only.
+              - Whether the guest has read-only access.
             type: bool
             default: false
           image_type:
             description:
-              - Format of the image. Only V(raw) images are created.
-              - V(qcow2) only with V(qemu), V(cloud-hypervisor), V(crosvm). V(vhd) only with V(qemu), V(cloud-hypervisor).
-                V(vhdx) only with V(qemu), V(cloud-hypervisor).
+              - Format of the image. Only V(raw) images can be created.
+              - V(qcow2) is supported only by V(qemu), V(cloud-hypervisor), V(crosvm). V(vhd) is supported only
+                by V(qemu), V(cloud-hypervisor). V(vhdx) is supported only by V(qemu), V(cloud-hypervisor).
             type: str
             default: raw
             choices:
@@ -445,30 +458,30 @@ options:
               - vhdx
       shares:
         description:
-          - Directories of the host.
+          - Directories of the host that are shared with the guest.
         type: list
         elements: dict
         suboptions:
           tag:
             description:
-              - Name under which the guest mounts the share.
+              - Tag by which the guest mounts the share.
             type: str
             required: true
           source:
             description:
-              - 'Directory of the host: an absolute path, or one below the MicroVM''s state directory.'
-              - An absolute one is created, for the MicroVM's user, if it does not exist.
+              - Path of the directory on the host, absolute or relative to the MicroVM's state directory.
+              - A directory with an absolute path is created, owned by the MicroVM's user, if it does not exist.
             type: path
             required: true
           mount_point:
             description:
-              - Where a guest that is configured by O(ignore:guest) mounts the share.
+              - Mount point of the share in the guest. Requires O(ignore:guest.enable).
             type: str
           proto:
             description:
-              - Protocol of the share.
-              - V(9p) only with V(qemu), V(crosvm), V(kvmtool). V(virtiofs) only with V(qemu), V(cloud-hypervisor),
-                V(crosvm), V(stratovirt), V(alioth), V(vfkit).
+              - Protocol by which the directory is shared.
+              - V(9p) is supported only by V(qemu), V(crosvm), V(kvmtool). V(virtiofs) is supported only by V(qemu),
+                V(cloud-hypervisor), V(crosvm), V(stratovirt), V(alioth), V(vfkit).
             type: str
             default: 9p
             choices:
@@ -476,14 +489,15 @@ options:
               - virtiofs
           socket:
             description:
-              - Socket between the hypervisor and virtiofsd, below the state directory or absolute.
+              - Path of the socket between the hypervisor and virtiofsd, absolute or relative to the MicroVM's state
+                directory.
               - In the default, C({name}) and C({tag}) stand for O(ignore:name) and O(ignore:shares[].tag).
             type: str
             default: '{name}-virtiofs-{tag}.sock'
           security_model:
             description:
-              - How 9p maps ownership and modes, see QEMU's C(-fsdev).
-              - Only with V(qemu).
+              - How 9p maps the ownership and modes of files, see QEMU's C(-fsdev).
+              - Supported only by V(qemu).
             type: str
             default: none
             choices:
@@ -494,14 +508,15 @@ options:
               - mapped-file
           read_only:
             description:
-              - Let the guest read only.
-              - Only with V(qemu), V(cloud-hypervisor), V(crosvm), V(stratovirt), V(alioth).
+              - Whether the guest has read-only access.
+              - Supported only by V(qemu), V(cloud-hypervisor), V(crosvm), V(stratovirt), V(alioth).
             type: bool
             default: false
           cache:
             description:
-              - How long the guest of a virtiofs share trusts what it has read, see virtiofsd's C(--cache).
-              - Only with V(qemu), V(cloud-hypervisor), V(firecracker), V(crosvm), V(kvmtool), V(stratovirt), V(alioth).
+              - Cache policy of a virtiofs share, see virtiofsd's C(--cache).
+              - Supported only by V(qemu), V(cloud-hypervisor), V(firecracker), V(crosvm), V(kvmtool), V(stratovirt),
+                V(alioth).
             type: str
             default: auto
             choices:
@@ -511,27 +526,29 @@ options:
               - never
           posix_acl:
             description:
-              - A virtiofs share has access control lists.
-              - V(false) only with V(qemu), V(cloud-hypervisor), V(firecracker), V(crosvm), V(kvmtool), V(stratovirt),
-                V(alioth).
+              - Whether a virtiofs share supports POSIX access control lists.
+              - V(false) is supported only by V(qemu), V(cloud-hypervisor), V(firecracker), V(crosvm), V(kvmtool),
+                V(stratovirt), V(alioth).
             type: bool
             default: true
           extra_args:
             description:
-              - More arguments of this share's virtiofsd.
-              - Only with V(qemu), V(cloud-hypervisor), V(firecracker), V(crosvm), V(kvmtool), V(stratovirt), V(alioth).
+              - Additional arguments of the virtiofsd that serves this share.
+              - Supported only by V(qemu), V(cloud-hypervisor), V(firecracker), V(crosvm), V(kvmtool), V(stratovirt),
+                V(alioth).
             type: list
             elements: str
       devices:
         description:
-          - Devices of the host that the guest gets.
+          - Devices of the host that are passed through to the guest.
         type: list
         elements: dict
         suboptions:
           bus:
             description:
-              - Kind of the device.
-              - V(pci) only with V(qemu), V(cloud-hypervisor), V(crosvm), V(kvmtool). V(usb) only with V(qemu).
+              - Bus of the device.
+              - V(pci) is supported only by V(qemu), V(cloud-hypervisor), V(crosvm), V(kvmtool). V(usb) is supported
+                only by V(qemu).
             type: str
             required: true
             choices:
@@ -539,45 +556,45 @@ options:
               - usb
           path:
             description:
-              - For V(pci), the address, such as V(0000:01:00.0).
-              - 'For V(usb), what tells the device, as QEMU''s C(usb-host) takes it: V(vendorid=0x1050,productid=0x0407).'
+              - For V(pci), the address of the device, such as V(0000:01:00.0).
+              - For V(usb), the properties that identify the device to QEMU's C(usb-host), such as V(vendorid=0x1050,productid=0x0407).
             type: str
             required: true
           qemu:
             description:
-              - What only QEMU has.
+              - Device options of QEMU.
             type: dict
             suboptions:
               id:
                 description:
-                  - QEMU's name of the device.
-                  - Only with V(qemu).
+                  - QEMU identifier of the device.
+                  - Supported only by V(qemu).
                 type: str
               bus:
                 description:
-                  - QEMU's bus for the device, such as a port of O(ignore:qemu.pcie_root_ports).
-                  - Only with V(qemu).
+                  - Bus that the device is attached to, such as a port in O(ignore:qemu.pcie_root_ports).
+                  - Supported only by V(qemu).
                 type: str
               device_extra_args:
                 description:
-                  - More properties of the device, as C(-device) takes them.
-                  - Only with V(qemu).
+                  - Additional properties of the device, in the syntax of C(-device).
+                  - Supported only by V(qemu).
                 type: str
       graphics:
         description:
-          - A display of the guest.
+          - Graphical display of the guest.
         type: dict
         suboptions:
           enable:
             description:
-              - Give the guest a display.
-              - Only with V(qemu), V(cloud-hypervisor), V(crosvm), V(vfkit).
+              - Whether the guest has a display.
+              - Supported only by V(qemu), V(cloud-hypervisor), V(crosvm), V(vfkit).
             type: bool
             default: false
           backend:
             description:
-              - Where QEMU shows the display.
-              - Only with V(qemu).
+              - How QEMU presents the display on the host.
+              - Supported only by V(qemu).
             type: str
             default: gtk
             choices:
@@ -586,119 +603,125 @@ options:
               - cocoa
           vulkan:
             description:
-              - How QEMU's guest gets Vulkan. By default not at all.
-              - Only with V(qemu).
+              - How QEMU provides Vulkan to the guest. By default the guest has no Vulkan.
+              - Supported only by V(qemu).
             type: str
             choices:
               - venus
               - drm_native_context
           hostmem:
             description:
-              - Memory that QEMU shares with the guest for Vulkan.
-              - Only with V(qemu).
+              - Size of the memory that QEMU shares with the guest for Vulkan.
+              - Supported only by V(qemu).
             type: str
             default: 256M
           socket:
             description:
-              - Socket between the hypervisor and crosvm's GPU device.
+              - Path of the socket between the hypervisor and crosvm's GPU device, absolute or relative to the MicroVM's
+                state directory.
               - In the default, C({name}) stands for O(ignore:name).
             type: str
             default: '{name}-gpu.sock'
           crosvm_package:
             description:
-              - crosvm whose GPU device Cloud Hypervisor and crosvm use; see O(ignore:crosvm.package).
+              - Location of the crosvm whose GPU device Cloud Hypervisor and crosvm use, in the same notation as
+                O(ignore:crosvm.package).
             type: str
       virtiofsd:
         description:
-          - The daemon of virtiofs shares.
+          - Settings of virtiofsd, the daemon that serves virtiofs shares.
         type: dict
         suboptions:
           inode_file_handles:
             description:
-              - 'Whether virtiofsd uses file handles in place of open files: V(never), V(prefer) or V(mandatory).
-                V(null) is virtiofsd''s own default.'
+              - 'Whether virtiofsd uses file handles instead of open file descriptors: V(never), V(prefer) or V(mandatory).
+                V(null) means the default of virtiofsd.'
             type: str
             default: prefer
           thread_pool_size:
             description:
-              - Threads of virtiofsd. V(nproc) is the number of the host's processors.
+              - Number of threads of virtiofsd. V(nproc) means the number of CPUs of the host.
             type: raw
             default: nproc
           group:
             description:
-              - Group that may connect to the sockets. V(null) is virtiofsd's own only.
-              - In the default, C({group}) stands for the MicroVM's own group, see O(ignore:isolation).
+              - Group that may connect to the sockets. V(null) means only the group of virtiofsd itself.
+              - In the default, C({group}) stands for the group of the MicroVM, see O(ignore:isolation).
             type: str
             default: '{group}'
           extra_args:
             description:
-              - More arguments of each virtiofsd.
+              - Additional arguments of every virtiofsd.
             type: list
             elements: str
           package:
             description:
-              - virtiofsd; see O(ignore:qemu.package).
+              - Location of virtiofsd, in the same notation as O(ignore:qemu.package).
             type: str
       bin_scripts:
         description:
-          - 'Shell commands by the name of a script of the package: appended to C(tap-up) and the like, or a script
-            of their own.'
-          - What C(microvm-run) shall do first is O(ignore:pre_start).
+          - Shell commands, keyed by the name of a script in the package. They are appended to an existing script
+            such as C(tap-up), or become a script of their own.
+          - Commands that C(microvm-run) executes before the hypervisor belong in O(ignore:pre_start).
         type: dict
       guest:
         description:
-          - Configuration of the guest without rebuilding its image.
+          - Configuration that is applied to the guest when it boots, without rebuilding its image.
         type: dict
         suboptions:
           enable:
             description:
-              - 'Configure the guest by systemd credentials: host name, machine id, network, keys, mounts.'
-              - By default where O(ignore:image) is set.
-              - V(true) only with V(qemu), V(cloud-hypervisor), V(firecracker), V(crosvm), V(kvmtool), V(stratovirt),
-                V(alioth).
+              - 'Whether to configure the guest through systemd credentials: host name, machine ID, network, SSH
+                keys and mounts.'
+              - Defaults to V(true) if O(ignore:image) is set.
+              - V(true) is supported only by V(qemu), V(cloud-hypervisor), V(firecracker), V(crosvm), V(kvmtool),
+                V(stratovirt), V(alioth).
             type: bool
           hostname:
             description:
-              - Host name of the guest. By default the MicroVM's name.
+              - Host name of the guest. Defaults to O(ignore:name).
             type: str
           authorized_keys:
             description:
-              - Public SSH keys that may log in as root, one line of authorized_keys(5) each.
+              - Public SSH keys that are allowed to log in as root. Each element is one line of C(authorized_keys).
             type: list
             elements: str
           networks:
             description:
-              - Configuration of the guest's interfaces. An interface without one uses DHCP.
+              - Network configuration of the guest's interfaces. Interfaces that are not listed use DHCP.
             type: list
             elements: dict
             suboptions:
               interface:
                 description:
-                  - O(ignore:interfaces[].id) of the interface. By default the one at the same position.
+                  - O(ignore:interfaces[].id) of the interface. Defaults to the interface at the same position in
+                    the list.
                 type: str
               addresses:
                 description:
-                  - Static addresses with prefix length.
+                  - Static addresses with their prefix lengths.
                 type: list
                 elements: str
               gateway:
                 description:
-                  - Router for everything else.
+                  - Default gateway.
                 type: str
               dns:
                 description:
-                  - Name servers.
+                  - DNS servers.
                 type: list
                 elements: str
               dhcp:
                 description:
-                  - Ask for an address by DHCP. By default where O(ignore:guest.networks[].addresses) is not set.
+                  - Whether to obtain an address by DHCP. Defaults to V(true) if O(ignore:guest.networks[].addresses)
+                    is empty.
                 type: bool
       isolation:
         description:
-          - V(per_vm) gives the MicroVM a user and a group of its own, so that no other one's process can open its
-            volumes, sockets, taps and devices.
-          - 'V(shared) is microvm.nix''s way: the user V(microvm) in the group V(kvm), as all who share it.'
+          - V(per_vm) runs the MicroVM as a user and a group of its own, so that the processes of other MicroVMs
+            cannot open its volumes, sockets, taps and devices.
+          - V(shared) runs it as user V(microvm) and group V(kvm), which all MicroVMs with this value have in common,
+            as microvm.nix does.
         type: str
         default: per_vm
         choices:
@@ -706,9 +729,10 @@ options:
           - shared
       profile:
         description:
-          - How narrow the unit's sandbox is.
-          - 'V(strict) leaves the hypervisor only what the declaration needs: its devices, system calls, address
-            families, paths. V(compat) is for what V(strict) breaks, such as O(ignore:pre_start) that does more.'
+          - Sandbox of the systemd unit.
+          - V(strict) restricts the hypervisor to the devices, system calls, address families and paths that the
+            declaration needs. V(compat) relaxes the sandbox for MicroVMs that do not work with V(strict), for example
+            because O(ignore:pre_start) needs more access.
         type: str
         default: strict
         choices:
@@ -716,105 +740,107 @@ options:
           - compat
       use_notify_sockets:
         description:
-          - The unit counts as started when the guest's systemd says so over the vsock, not when the hypervisor
-            runs.
-          - A guest that does not say so within O(ignore:startup_timeout) is stopped. Needs O(ignore:vsock.cid).
-          - Only with V(cloud-hypervisor), V(firecracker).
+          - Whether the unit becomes active only when the guest's systemd reports over the vsock that it is ready,
+            instead of when the hypervisor is running.
+          - A guest that does not report this within O(ignore:startup_timeout) is stopped. Requires O(ignore:vsock.cid).
+          - Supported only by V(cloud-hypervisor), V(firecracker).
         type: bool
         default: false
       qemu:
         description:
-          - QEMU.
-          - Only with V(qemu).
+          - Options of QEMU.
+          - Supported only by V(qemu).
         type: dict
         suboptions:
           machine:
             description:
-              - Type of the machine. By default V(microvm) on x86_64 and V(virt) on aarch64.
+              - Machine type. Defaults to V(microvm) on x86_64 and V(virt) on aarch64.
             type: str
           machine_opts:
             description:
-              - Options of the machine in place of ours, texts all of them. An empty mapping is none at all.
+              - Machine options that replace the default ones. All values are strings. An empty mapping sets no
+                option.
             type: dict
           extra_args:
             description:
-              - More arguments, each an element.
+              - Additional arguments of the hypervisor, one per element.
             type: list
             elements: str
           serial_console:
             description:
-              - The guest has a serial console, which is standard input and output.
+              - Whether the guest has a serial console, connected to standard input and output.
             type: bool
             default: true
           pcie_root_ports:
             description:
-              - Ports that devices can be put on.
+              - PCI Express root ports that devices can be attached to.
             type: list
             elements: dict
             suboptions:
               id:
                 description:
-                  - Name of the port, for O(ignore:devices[].qemu.bus).
+                  - Identifier of the port, to which O(ignore:devices[].qemu.bus) refers.
                 type: str
                 required: true
               bus:
                 description:
-                  - Bus that the port is on, such as V(pcie.0).
+                  - Bus that the port is attached to, such as V(pcie.0).
                 type: str
               chassis:
                 description:
-                  - Number of the chassis.
+                  - Chassis number of the port.
                 type: raw
               slot:
                 description:
-                  - Number of the slot.
+                  - Slot number of the port.
                 type: raw
               addr:
                 description:
-                  - Address on the bus.
+                  - Address of the port on the bus.
                 type: str
           package:
             description:
-              - 'Where C(qemu-system-ARCHITECTURE) is: a directory whose C(bin) has it, or the program''s own path,
-                in a directory called C(bin), C(sbin) or C(libexec), or its name.'
-              - By default it is looked for in C(PATH).
+              - 'Location of C(qemu-system-ARCHITECTURE): a directory that contains it in C(bin), the path of the
+                program in a directory called C(bin), C(sbin) or C(libexec), or its name.'
+              - By default it is searched in C(PATH).
             type: str
       cloud_hypervisor:
         description:
-          - Cloud Hypervisor.
-          - Only with V(cloud-hypervisor).
+          - Options of Cloud Hypervisor.
+          - Supported only by V(cloud-hypervisor).
         type: dict
         suboptions:
           platform_oem_strings:
             description:
-              - SMBIOS strings for the guest.
-              - 'They are arguments, which every user of the host can read: secrets are O(ignore:credential_files).'
+              - SMBIOS OEM strings for the guest.
+              - They are passed as process arguments, which every user of the host can read. Pass secrets through
+                O(ignore:credential_files) instead.
             type: list
             elements: str
           extra_args:
             description:
-              - More arguments, each an element.
+              - Additional arguments of the hypervisor, one per element.
             type: list
             elements: str
           package:
             description:
-              - 'Where C(cloud-hypervisor) is: a directory whose C(bin) has it, or the program''s own path, in a
-                directory called C(bin), C(sbin) or C(libexec), or its name.'
-              - By default it is looked for in C(PATH).
+              - 'Location of C(cloud-hypervisor): a directory that contains it in C(bin), the path of the program
+                in a directory called C(bin), C(sbin) or C(libexec), or its name.'
+              - By default it is searched in C(PATH).
             type: str
       firecracker:
         description:
-          - Firecracker.
-          - Only with V(firecracker).
+          - Options of Firecracker.
+          - Supported only by V(firecracker).
         type: dict
         suboptions:
           cpu:
             description:
-              - Custom CPU template, see Firecracker's documentation.
+              - Custom CPU template, as described in Firecracker's documentation.
             type: dict
           drive_io_engine:
             description:
-              - How Firecracker reads and writes disks. V(Async) is faster; Firecracker calls it a developer preview.
+              - I/O engine for disks. V(Async) is faster, but Firecracker still considers it a developer preview.
             type: str
             default: Async
             choices:
@@ -822,140 +848,144 @@ options:
               - Sync
           extra_args:
             description:
-              - More arguments, each an element.
+              - Additional arguments of the hypervisor, one per element.
             type: list
             elements: str
           extra_config:
             description:
-              - Merged over the configuration that we write, key by key.
+              - Configuration that is merged recursively into the generated configuration and takes precedence over
+                it.
             type: dict
           package:
             description:
-              - 'Where C(firecracker) is: a directory whose C(bin) has it, or the program''s own path, in a directory
-                called C(bin), C(sbin) or C(libexec), or its name.'
-              - By default it is looked for in C(PATH).
+              - 'Location of C(firecracker): a directory that contains it in C(bin), the path of the program in
+                a directory called C(bin), C(sbin) or C(libexec), or its name.'
+              - By default it is searched in C(PATH).
             type: str
       crosvm:
         description:
-          - crosvm.
-          - Only with V(crosvm).
+          - Options of crosvm.
+          - Supported only by V(crosvm).
         type: dict
         suboptions:
           pivot_root:
             description:
-              - Empty directory that crosvm's devices are confined to.
+              - Path of an empty directory that becomes the root directory of crosvm's device processes.
             type: path
           extra_args:
             description:
-              - More arguments, each an element.
+              - Additional arguments of the hypervisor, one per element.
             type: list
             elements: str
           package:
             description:
-              - 'Where C(crosvm) is: a directory whose C(bin) has it, or the program''s own path, in a directory
+              - 'Location of C(crosvm): a directory that contains it in C(bin), the path of the program in a directory
                 called C(bin), C(sbin) or C(libexec), or its name.'
-              - By default it is looked for in C(PATH).
+              - By default it is searched in C(PATH).
             type: str
       kvmtool:
         description:
-          - kvmtool.
-          - Only with V(kvmtool).
+          - Options of kvmtool.
+          - Supported only by V(kvmtool).
         type: dict
         suboptions:
           extra_args:
             description:
-              - More arguments, each an element.
+              - Additional arguments of the hypervisor, one per element.
             type: list
             elements: str
           package:
             description:
-              - 'Where C(lkvm) is: a directory whose C(bin) has it, or the program''s own path, in a directory called
-                C(bin), C(sbin) or C(libexec), or its name.'
-              - By default it is looked for in C(PATH).
+              - 'Location of C(lkvm): a directory that contains it in C(bin), the path of the program in a directory
+                called C(bin), C(sbin) or C(libexec), or its name.'
+              - By default it is searched in C(PATH).
             type: str
       stratovirt:
         description:
-          - StratoVirt.
-          - Only with V(stratovirt).
+          - Options of StratoVirt.
+          - Supported only by V(stratovirt).
         type: dict
         suboptions:
           extra_args:
             description:
-              - More arguments, each an element.
+              - Additional arguments of the hypervisor, one per element.
             type: list
             elements: str
           package:
             description:
-              - 'Where C(stratovirt) is: a directory whose C(bin) has it, or the program''s own path, in a directory
-                called C(bin), C(sbin) or C(libexec), or its name.'
-              - By default it is looked for in C(PATH).
+              - 'Location of C(stratovirt): a directory that contains it in C(bin), the path of the program in a
+                directory called C(bin), C(sbin) or C(libexec), or its name.'
+              - By default it is searched in C(PATH).
             type: str
       alioth:
         description:
-          - alioth.
-          - Only with V(alioth).
+          - Options of alioth.
+          - Supported only by V(alioth).
         type: dict
         suboptions:
           extra_args:
             description:
-              - More arguments, each an element.
+              - Additional arguments of the hypervisor, one per element.
             type: list
             elements: str
           package:
             description:
-              - 'Where C(alioth) is: a directory whose C(bin) has it, or the program''s own path, in a directory
+              - 'Location of C(alioth): a directory that contains it in C(bin), the path of the program in a directory
                 called C(bin), C(sbin) or C(libexec), or its name.'
-              - By default it is looked for in C(PATH).
+              - By default it is searched in C(PATH).
             type: str
       vfkit:
         description:
-          - 'vfkit, for hosts with macOS: only packages are made for it.'
-          - Only with V(vfkit).
+          - Options of vfkit. It runs on macOS, for which packages can be rendered but not run by this collection.
+          - Supported only by V(vfkit).
         type: dict
         suboptions:
           extra_args:
             description:
-              - More arguments, each an element.
+              - Additional arguments of the hypervisor, one per element.
             type: list
             elements: str
           log_level:
             description:
-              - 'How much vfkit says: V(debug), V(info) or V(error). V(null) is vfkit''s own default.'
+              - 'Log level of vfkit: V(debug), V(info) or V(error). V(null) means the default of vfkit.'
             type: str
             default: info
           rosetta:
             description:
-              - Programs for x86_64.
+              - Translation of x86_64 programs in the guest.
             type: dict
             suboptions:
               enable:
                 description:
-                  - Let the guest run x86_64 programs by Rosetta.
+                  - Whether the guest can run x86_64 programs by Rosetta.
                 type: bool
                 default: false
               install:
                 description:
-                  - Install Rosetta at the start where it is missing.
+                  - Whether to install Rosetta at the start if it is missing.
                 type: bool
                 default: false
               ignore_if_missing:
                 description:
-                  - Start without Rosetta where it is missing.
+                  - Whether to start without Rosetta if it is missing.
                 type: bool
                 default: false
           package:
             description:
-              - 'Where C(vfkit) is: a directory whose C(bin) has it, or the program''s own path, in a directory
+              - 'Location of C(vfkit): a directory that contains it in C(bin), the path of the program in a directory
                 called C(bin), C(sbin) or C(libexec), or its name.'
-              - By default it is looked for in C(PATH).
+              - By default it is searched in C(PATH).
             type: str
       state:
         description:
-          - V(started) installs, starts, restarts as O(ignore:restart_policy) says, and waits until the guest is
-            up.
-          - V(stopped) installs and stops. V(restarted) is V(started) with one restart in any case.
-          - 'V(present) installs and leaves the running MicroVM alone: a changed package waits for the next start.'
-          - V(absent) stops and removes everything but volumes.
+          - State of the MicroVM on the host.
+          - V(started) installs and starts the MicroVM, restarts it according to O(ignore:restart_policy), and waits
+            until the guest is up. V(restarted) does the same, but restarts a running MicroVM in any case.
+          - V(stopped) installs and stops the MicroVM.
+          - V(present) installs the MicroVM without starting or stopping it. A changed package takes effect at the
+            next start.
+          - V(absent) stops and removes the MicroVM. O(ignore:on_absent.volumes) determines what happens to its
+            volumes.
         type: str
         choices:
           - started
@@ -965,31 +995,31 @@ options:
           - absent
       autostart:
         description:
-          - Start the MicroVM with the host.
+          - Whether to start the MicroVM when the host boots.
         type: bool
         default: true
       autostart_order:
         description:
-          - 'Which MicroVMs the host starts first: those with the lower number, 0 to 99.'
+          - Position in the boot order, from 0 to 99. MicroVMs with a lower number are started first.
         type: int
         default: 50
       ready:
         description:
-          - When a start counts as done.
+          - How to determine that a started guest is up.
         type: dict
         suboptions:
           check:
             description:
-              - What tells that the guest is up.
-              - V(ssh) waits for the greeting of an SSH server, V(tcp) for a connection, V(hypervisor) for the hypervisor
-                to say that the guest runs, V(vsock) for the guest to accept a connection at its vsock, V(none)
-                for nothing but the unit.
-              - V(notify) waits for the unit, which waits for the guest's own word; see O(ignore:use_notify_sockets).
-              - V(auto) is V(ssh) where the guest has a static address and an authorized key, else V(hypervisor),
-                or V(none) for a hypervisor that cannot tell.
-              - V(vsock) only with V(qemu), V(cloud-hypervisor), V(firecracker), V(crosvm), V(kvmtool), V(stratovirt),
-                V(alioth). V(notify) only with V(cloud-hypervisor), V(firecracker). V(hypervisor) only with V(qemu),
-                V(stratovirt).
+              - Check that determines when the guest is up.
+              - V(ssh) waits for the banner of an SSH server, V(tcp) for a TCP connection, V(vsock) for a connection
+                to the guest's vsock, and V(hypervisor) for the hypervisor to report that the guest is running.
+              - V(notify) waits for the unit, which in turn waits for the guest to report that it is ready, see
+                O(ignore:use_notify_sockets). V(none) waits only for the unit to become active.
+              - V(auto) is V(ssh) if the guest has a static address and an authorized key. Otherwise it is V(hypervisor),
+                or V(none) for hypervisors that cannot report the status of the guest.
+              - V(vsock) is supported only by V(qemu), V(cloud-hypervisor), V(firecracker), V(crosvm), V(kvmtool),
+                V(stratovirt), V(alioth). V(notify) is supported only by V(cloud-hypervisor), V(firecracker). V(hypervisor)
+                is supported only by V(qemu), V(stratovirt).
             type: str
             default: auto
             choices:
@@ -1002,7 +1032,8 @@ options:
               - none
           address:
             description:
-              - Address that V(ssh) and V(tcp) connect to from the host. By default the guest's first static address.
+              - Address that V(ssh) and V(tcp) connect to from the host. Defaults to the first static address of
+                the guest.
             type: str
           port:
             description:
@@ -1011,20 +1042,20 @@ options:
             default: 22
           timeout:
             description:
-              - Seconds to wait at most.
+              - Maximum number of seconds to wait.
             type: int
             default: 300
       startup_timeout:
         description:
-          - Seconds that systemd gives the unit to start.
+          - Maximum number of seconds that the unit may take to start.
         type: int
         default: 150
       restart_policy:
         description:
-          - When a running MicroVM is restarted for a changed package, with O(ignore:state=started).
-          - V(if_changed) does it at once, V(never) leaves it to somebody else, V(window) does it only in O(ignore:restart_window).
-            Until then the restart is pending, and results say so.
-          - V(always) restarts with every run.
+          - When to restart a running MicroVM to apply a changed package if O(ignore:state=started).
+          - V(if_changed) restarts it at once. V(window) restarts it only during O(ignore:restart_window). V(never)
+            does not restart it. Until the restart takes place, it is reported as pending.
+          - V(always) restarts it in every run.
         type: str
         default: if_changed
         choices:
@@ -1034,29 +1065,29 @@ options:
           - window
       restart_window:
         description:
-          - 'Time of day in which V(window) restarts, in the host''s time zone: V(22:00-04:30).'
+          - Time of day during which V(window) restarts MicroVMs, in the time zone of the host, such as V(22:00-04:30).
         type: str
       rollback_on_failure:
         description:
-          - A MicroVM whose new package does not come up is started again with the package before, and the new one
-            is marked bad. The run fails all the same.
+          - Whether to start a MicroVM that does not come up with its new package again with the previous package.
+          - The new package is then marked bad, and the run fails nevertheless.
         type: bool
         default: false
       keep_generations:
         description:
-          - How many of the last packages are kept to roll back to, the current one included.
+          - Number of most recent packages, including the current one, to keep for rollbacks.
         type: int
         default: 3
       stop_timeout:
         description:
-          - Seconds that a guest has to end when it is asked to. Then the hypervisor is told to end, and ten seconds
-            later it is killed.
+          - Maximum number of seconds for the guest to shut down when it is stopped. After that, the hypervisor
+            is terminated, and killed ten seconds later.
         type: int
         default: 90
       on_reboot:
         description:
-          - 'What follows when the guest reboots: a start with the package that is then current, or nothing.'
-          - V(stop) only with V(qemu), V(firecracker), V(kvmtool), V(stratovirt).
+          - 'What to do when the guest reboots: start the MicroVM again with its current package, or leave it stopped.'
+          - V(stop) is supported only by V(qemu), V(firecracker), V(kvmtool), V(stratovirt).
         type: str
         default: restart
         choices:
@@ -1064,9 +1095,10 @@ options:
           - stop
       on_poweroff:
         description:
-          - What follows when the guest powers off by itself.
-          - Only QEMU tells a reboot from a poweroff; what the end of another hypervisor counts as stands in docs/hypervisors.md.
-          - V(restart) only with V(qemu), V(cloud-hypervisor), V(crosvm), V(alioth), V(vfkit).
+          - What to do when the guest powers off by itself.
+          - Only QEMU distinguishes a reboot from a poweroff. The documentation of the hypervisors describes how
+            the exit of other hypervisors is interpreted.
+          - V(restart) is supported only by V(qemu), V(cloud-hypervisor), V(crosvm), V(alioth), V(vfkit).
         type: str
         default: stop
         choices:
@@ -1074,7 +1106,7 @@ options:
           - stop
       on_crash:
         description:
-          - What follows when the hypervisor fails or is killed.
+          - What to do when the hypervisor fails or is killed.
         type: str
         default: restart
         choices:
@@ -1082,42 +1114,42 @@ options:
           - stop
       limits:
         description:
-          - What the MicroVM's processes get of the host.
+          - Resource limits of the MicroVM's processes on the host.
         type: dict
         suboptions:
           memory_max:
             description:
-              - Memory of the host that the MicroVM's processes get at most. V(0) is no limit.
-              - 'By default the guest''s memory and what a hypervisor needs beside it: 512 MiB and an eighth, and
-                1 GiB more where the guest''s instructions are translated (V(tcg)).'
+              - Maximum memory of the host that the MicroVM's processes may use. V(0) means no limit.
+              - Defaults to the memory of the guest plus one eighth of it plus 512 MiB for the hypervisor, plus
+                1 GiB if O(ignore:accel) is V(tcg).
             type: raw
           tasks_max:
             description:
-              - Threads and processes at most.
+              - Maximum number of threads and processes.
             type: int
             default: 1024
           cpu_quota:
             description:
-              - 'Processor time at most, in percent of one processor: V(200) are two. By default no limit.'
+              - Maximum CPU time in percent of one CPU, so that V(200) means two CPUs. By default there is no limit.
             type: int
           cpu_weight:
             description:
-              - Share of the processors when they are scarce, 1 to 10000. systemd's default is 100.
+              - Relative share of CPU time under contention, from 1 to 10000. The default of systemd is 100.
             type: int
           io_weight:
             description:
-              - Share of the disks when they are scarce, 1 to 10000. systemd's default is 100.
+              - Relative share of disk bandwidth under contention, from 1 to 10000. The default of systemd is 100.
             type: int
       on_absent:
         description:
-          - What a removal does.
+          - What to do with data when the MicroVM is removed.
         type: dict
         suboptions:
           volumes:
             description:
-              - What happens to the volumes that were created for the MicroVM when its O(ignore:state) is V(absent).
-              - V(keep) leaves them where they are. V(archive) moves them to C(/var/lib/microvm-fleet/archive).
-                V(delete) needs each of them named in O(ignore:on_absent.confirm).
+              - What to do with the volumes that were created for the MicroVM if O(ignore:state) is V(absent).
+              - V(keep) leaves them in place. V(archive) moves them to C(/var/lib/microvm-fleet/archive). V(delete)
+                deletes them and requires each of them to be listed in O(ignore:on_absent.confirm).
             type: str
             default: keep
             choices:
@@ -1126,12 +1158,12 @@ options:
               - delete
           confirm:
             description:
-              - The images, as they were declared, that may be deleted.
+              - Volumes that may be deleted, as written in O(ignore:volumes[].image).
             type: list
             elements: str
   state:
     description:
-      - State of every MicroVM that has no state of its own, see O(vms[].state).
+      - Default of O(vms[].state), for MicroVMs that do not set their own.
     type: str
     default: started
     choices:
@@ -1142,14 +1174,14 @@ options:
       - absent
   parallel:
     description:
-      - How many MicroVMs are started or stopped at the same time.
+      - Maximum number of MicroVMs that are started or stopped at the same time.
     type: int
     default: 4
   purge:
     description:
-      - What becomes of MicroVMs that this collection has installed in O(state_dir) and that are not in O(vms).
-      - V(report) only names them, as RV(undeclared). V(stop) stops them, and they no longer start with the host.
-        V(remove) removes them, but for their volumes.
+      - What to do with MicroVMs that this collection has installed in O(state_dir) and that are not listed in O(vms).
+      - V(report) only returns their names as RV(undeclared). V(stop) stops them and keeps them from starting when
+        the host boots. V(remove) removes them, but not their volumes.
     type: str
     default: report
     choices:
@@ -1158,17 +1190,18 @@ options:
       - remove
   preflight:
     description:
-      - Only look whether the declarations are right and the host can run them; change nothing, never be changed.
+      - Whether to only verify the declarations and the ability of the host to run them. Nothing is changed, and
+        the result is never C(changed).
     type: bool
     default: false
   bridges:
     description:
-      - Bridges that need not be there yet with O(preflight), since the same run will make them.
+      - Bridges that O(preflight) accepts although they do not exist yet, because the same run creates them later.
     type: list
     elements: str
   images:
     description:
-      - Images that the host was given, as role P(microvm.fleet.images#role) reports them.
+      - Images that are installed on the host, as reported by role P(microvm.fleet.images#role).
     type: list
     elements: dict
     suboptions:
@@ -1179,7 +1212,7 @@ options:
         required: true
       path:
         description:
-          - Directory of the image on the host. Not set while it is not known.
+          - Directory of the image on the host. Leave it unset while the directory is not yet known.
         type: path
       store_disk_type:
         description:
@@ -1191,7 +1224,7 @@ options:
           - squashfs
   state_dir:
     description:
-      - Directory with the MicroVMs' state directories. The same that role P(microvm.fleet.host#role) was given.
+      - Directory that contains the state directories of the MicroVMs, as prepared by role P(microvm.fleet.host#role).
     type: path
     default: /var/lib/microvms
 """

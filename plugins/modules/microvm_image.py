@@ -12,9 +12,9 @@ short_description: Build and install guest images
 version_added: 0.1.0
 description:
   - Builds a Debian guest image with mmdebstrap, or verifies and installs a copy of one.
-  - An image is named by the digest of all that was declared of it, so an unchanged declaration builds nothing.
-  - A run that is killed leaves a whole image or none. A directory without a manifest, or without one of its files,
-    is no image; it is replaced.
+  - An image is identified by the digest of its declaration, so that an unchanged declaration is not built again.
+  - An interrupted run never leaves a partial image that is considered complete. A directory that lacks its manifest, or
+    a file listed there, is replaced.
 author:
   - microvm.fleet contributors (@microvm)
 extends_documentation_fragment:
@@ -42,13 +42,13 @@ EXAMPLES = r"""
 
 RETURN = r"""
 actions:
-  description: What was done, or would be, step by step.
+  description: Steps that were carried out, or would be in check mode, in order.
   returned: success
   type: list
   elements: str
   sample: [build image 49ff6815245f546fb08486d2e3452b0a]
 digest:
-  description: Name of the image in a store.
+  description: Digest of the image, which is its name in the store.
   returned: success
   type: str
   sample: 49ff6815245f546fb08486d2e3452b0a

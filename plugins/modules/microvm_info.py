@@ -8,11 +8,12 @@ from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: microvm_info
-short_description: Tell what is known of the MicroVMs of a host
+short_description: Gather information about the MicroVMs of a host
 version_added: 0.1.0
 description:
-  - Tells of each MicroVM what was declared, what is installed, what runs, and whether a restart is pending.
-  - Reads links, records and units; asks no guest and no hypervisor, and changes nothing.
+  - Returns for each MicroVM its declaration, its installed packages, the state of its unit, and whether a restart is
+    pending.
+  - Reads only files and the state of systemd units on the host. It does not contact guests or hypervisors.
 author:
   - microvm.fleet contributors (@microvm)
 extends_documentation_fragment:
@@ -35,22 +36,22 @@ seealso:
 """
 
 EXAMPLES = r"""
-- name: Ask for all MicroVMs of the host
+- name: Gather information about all MicroVMs of the host
   microvm.fleet.microvm_info:
   register: microvms
 
-- name: Say which of them wait for a restart
+- name: Show the MicroVMs with a pending restart
   ansible.builtin.debug:
     msg: "{{ microvms.vms | selectattr('restart_pending') | map(attribute='name') | list }}"
 
-- name: Ask for one
+- name: Gather information about one MicroVM
   microvm.fleet.microvm_info:
     names: [web]
 """
 
 RETURN = r"""
 vms:
-  description: What is known of each MicroVM, sorted by name.
+  description: Information about each MicroVM, sorted by name.
   returned: always
   type: list
   elements: dict
@@ -61,123 +62,124 @@ vms:
       sample: web
     foreign:
       description:
-        - Whether it was not installed by this collection, which leaves it alone. Its generations are not known then.
+        - Whether the MicroVM was not installed by this collection, which then leaves it alone and does not know its
+          generations.
       type: bool
     state:
-      description: State of its unit, in systemd's words.
+      description: Active state of its unit, as reported by systemd.
       type: str
       sample: active
     sub_state:
-      description: The same in more detail.
+      description: Substate of its unit, as reported by systemd.
       type: str
       sample: running
     result:
-      description: How it ended the last time; V(success) also while it has not.
+      description: Result of its unit, as reported by systemd. V(success) unless the last run has failed.
       type: str
       sample: success
     autostart:
-      description: Whether it starts with the host.
+      description: Whether it is started when the host boots.
       type: bool
     restarts:
-      description: How often systemd has started it again since somebody started it.
+      description: Number of automatic restarts by systemd since the last manual start.
       type: int
       sample: 0
     process:
-      description: Number of the unit's main process; V(null) where there is none.
+      description: Process ID of the unit's main process, or V(null) if there is none.
       type: int
       sample: 4711
     memory:
-      description: Bytes of the host that its processes have; V(null) where nobody counts.
+      description: Memory of the host that its processes use in bytes, or V(null) if memory accounting is not available.
       type: int
       sample: 287309824
     active_since:
-      description: When it became active, in the host's time; V(null) while it is not.
+      description: Time at which it became active, in the time zone of the host, or V(null) if it is not active.
       type: str
       sample: Tue 2026-11-24 17:56:33 UTC
     current:
-      description: The package that the next start runs, by its name in the store, or its path where it is not there.
+      description: Package that the next start runs, by its name in the store, or by its path if it is elsewhere.
       type: str
       sample: 8036e47c17d40a1f21eb16074a649559-web
     booted:
-      description: The package that runs; V(null) while none does.
+      description: Package that is running, or V(null) if it is not running.
       type: str
       sample: 8036e47c17d40a1f21eb16074a649559-web
     old:
-      description: The package that was current before.
+      description: Package that was current before.
       type: str
       sample: 5b0f4b6f3c0e1d8e6f2a7c9b8d7e6f5a-web
     generation:
-      description: Number of the current package's generation.
+      description: Generation number of the current package.
       type: int
       sample: 7
     booted_generation:
-      description: Number of the generation that runs; V(null) while none does.
+      description: Generation number of the running package, or V(null) if it is not running.
       type: int
       sample: 7
     restart_pending:
-      description: Whether it runs another package than its next start would.
+      description: Whether it is running a different package than its next start would run.
       type: bool
     generations:
-      description: Packages that are kept, oldest first.
+      description: Packages that are kept for rollbacks, oldest first.
       type: list
       elements: dict
       contains:
         number:
-          description: Number of the generation. Numbers only grow.
+          description: Number of the generation. Numbers are never reused.
           type: int
           sample: 6
         package:
-          description: The package, as in RV(vms[].current).
+          description: Package of the generation, as in RV(vms[].current).
           type: str
           sample: 5b0f4b6f3c0e1d8e6f2a7c9b8d7e6f5a-web
         bad:
-          description: Whether it was rolled back from; it is not installed again.
+          description: Whether it was marked bad by a rollback. It is not installed again.
           type: bool
         current:
-          description: Whether the next start runs it.
+          description: Whether the next start runs this generation.
           type: bool
         booted:
-          description: Whether it runs.
+          description: Whether this generation is running.
           type: bool
         installed:
-          description: Whether the package is there.
+          description: Whether the package exists on the host.
           type: bool
     bad_generations:
-      description: Numbers of those that are marked bad.
+      description: Numbers of the generations that are marked bad.
       type: list
       elements: int
       sample: [6]
     unit:
-      description: The systemd unit that runs it.
+      description: Name of the systemd unit that runs it.
       type: str
       sample: microvm@web.service
     state_directory:
-      description: Its state directory.
+      description: Path of its state directory.
       type: str
       sample: /var/lib/microvms/web
     volumes:
-      description: Images that its starts make.
+      description: Volumes whose images are created when it starts.
       type: list
       elements: dict
       contains:
         image:
-          description: The image, as it was declared.
+          description: Image of the volume, as declared.
           type: str
           sample: data.img
         path:
-          description: Where it is.
+          description: Absolute path of the image.
           type: str
           sample: /var/lib/microvms/web/data.img
         size:
-          description: Its size in bytes, holes included; V(null) while it has not been made.
+          description: Apparent size of the image in bytes, or V(null) if it does not exist yet.
           type: int
           sample: 10737418240
     hypervisor:
-      description: The hypervisor of the current package, where that says it.
+      description: Hypervisor of the current package, if the package records it.
       type: str
       sample: qemu
     user:
-      description: The user that runs the hypervisor.
+      description: User that the hypervisor runs as.
       type: str
       sample: microvm
     addresses:
@@ -186,13 +188,13 @@ vms:
       elements: str
       sample: [10.66.1.11]
     vsock_cid:
-      description: Context identifier of the guest's vsock; V(null) where it has none.
+      description: Context identifier of the guest's vsock, or V(null) if it has none.
       type: int
       sample: 4242
     declaration:
       description:
-        - What was declared, as far as it determines the package, with all defaults. V(null) for a package that was not
-          rendered by this collection.
+        - Declaration of the current package, including default values but without host options. V(null) if the package
+          was not rendered by this collection.
       type: dict
 """
 

@@ -8,14 +8,14 @@ from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: microvm_network
-short_description: Make the networks of a host
+short_description: Manage the networks of a host
 version_added: 0.1.0
 description:
-  - Makes bridges by systemd-networkd, with an address, a DHCP server and static leases, and translates their addresses
-    by a table of nftables that is only for that.
-  - Looks at what is there, not only at files, so a run completes what an earlier one that was killed has begun, and
-    mends what somebody has taken away.
-  - An interface that the host has from elsewhere is never taken over.
+  - Creates bridges with systemd-networkd, with an address, a DHCP server and static leases, and configures NAT in an
+    nftables table of its own.
+  - Compares the declared networks with the actual state of the kernel as well as with configuration files, so that a
+    run completes an earlier interrupted run and repairs manual changes.
+  - An interface that was not created by this collection is never taken over.
 author:
   - microvm.fleet contributors (@microvm)
 extends_documentation_fragment:
@@ -34,7 +34,7 @@ seealso:
 """
 
 EXAMPLES = r"""
-- name: A bridge whose guests reach what the host reaches
+- name: Create a bridge with NAT and a DHCP server
   microvm.fleet.microvm_network:
     networks:
       - name: microvm0
@@ -47,20 +47,20 @@ EXAMPLES = r"""
           - mac: "02:00:00:00:00:01"
             address: 10.66.1.20
 
-- name: None at all
+- name: Remove all networks
   microvm.fleet.microvm_network:
     networks: []
 """
 
 RETURN = r"""
 actions:
-  description: What was done, or would be, step by step.
+  description: Steps that were carried out, or would be in check mode, in order.
   returned: success
   type: list
   elements: str
   sample: [write /etc/systemd/network/50-microvm-microvm0.netdev, read configuration of systemd-networkd.service]
 kept:
-  description: Networks that are no longer declared, and stay while MicroVMs are on their bridges.
+  description: Networks that are no longer declared but are kept, because MicroVMs are still attached to their bridges.
   returned: success
   type: list
   elements: str

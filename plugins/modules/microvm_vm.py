@@ -8,11 +8,11 @@ from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: microvm_vm
-short_description: Run one MicroVM
+short_description: Manage a MicroVM
 version_added: 0.1.0
 description:
   - Installs, starts, restarts, stops or removes one MicroVM.
-  - For several MicroVMs of a host use M(microvm.fleet.microvm_vms), which does the same in one call.
+  - To manage several MicroVMs of a host, use M(microvm.fleet.microvm_vms), which manages all of them in one call.
 author:
   - microvm.fleet contributors (@microvm)
 extends_documentation_fragment:
@@ -37,7 +37,7 @@ EXAMPLES = r"""
     kernel: /srv/rescue/vmlinuz
     initrd_path: /srv/rescue/initrd.img
 
-- name: Remove it, but for its volumes
+- name: Remove the MicroVM and keep its volumes
   microvm.fleet.microvm_vm:
     name: rescue
     state: absent
@@ -45,7 +45,7 @@ EXAMPLES = r"""
 
 RETURN = r"""
 vms:
-  description: One entry, as M(microvm.fleet.microvm_vms) returns it.
+  description: List with one entry for the MicroVM, as returned by M(microvm.fleet.microvm_vms).
   returned: always
   type: list
   elements: dict

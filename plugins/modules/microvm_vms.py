@@ -8,12 +8,13 @@ from __future__ import annotations
 
 DOCUMENTATION = r"""
 module: microvm_vms
-short_description: Run the MicroVMs of a host
+short_description: Manage the MicroVMs of a host
 version_added: 0.1.0
 description:
-  - Installs, starts, restarts, stops and removes MicroVMs, all of a host in one call.
+  - Installs, starts, restarts, stops and removes all MicroVMs of a host in one call.
   - The host must have been prepared by the role P(microvm.fleet.host#role).
-  - A MicroVM is changed when its runner package is, that is, when what was asked for is another thing than before.
+  - A MicroVM is reported as changed if its runner package changes, that is, if its declaration differs from the
+    installed one.
 author:
   - microvm.fleet contributors (@microvm)
 extends_documentation_fragment:
@@ -32,7 +33,7 @@ seealso:
 """
 
 EXAMPLES = r"""
-- name: Run a web server and a machine that keeps data
+- name: Run a web server and a MicroVM with a data volume
   microvm.fleet.microvm_vms:
     images:
       - name: base
@@ -60,7 +61,7 @@ EXAMPLES = r"""
 
 RETURN = r"""
 vms:
-  description: What came of each MicroVM, in the order of O(vms).
+  description: Result of each MicroVM, in the order of O(vms).
   returned: always
   type: list
   elements: dict
@@ -70,38 +71,38 @@ vms:
       type: str
       sample: web
     state:
-      description: The state that was asked for.
+      description: Requested state.
       type: str
       sample: started
     changed:
-      description: Whether anything was changed, or would be in check mode.
+      description: Whether the MicroVM was changed, or would be in check mode.
       type: bool
     actions:
-      description: What was done, or would be, step by step.
+      description: Steps that were carried out, or would be in check mode, in order.
       type: list
       elements: str
       sample: [systemctl restart microvm@web.service]
     package:
-      description: The package that the next start runs, by its name in the store.
+      description: Package that the next start runs, by its name in the store.
       type: str
       sample: 8036e47c17d40a1f21eb16074a649559-web
     previous_package:
-      description: The package that was that before this run.
+      description: Value of RV(vms[].package) before this run.
       type: str
     restart_pending:
-      description: Whether the MicroVM runs an older package than RV(vms[].package).
+      description: Whether the MicroVM is still running an older package than RV(vms[].package).
       type: bool
     generation:
-      description: Number of RV(vms[].package) among the MicroVM's generations.
+      description: Generation number of RV(vms[].package).
       type: int
       sample: 4
     consequence:
       description:
-        - What the guest notices of the run. V(nothing), V(live), V(start), V(stop), V(restart) or V(restart pending).
+        - Effect of the run on the guest. V(nothing), V(live), V(start), V(stop), V(restart) or V(restart pending).
       type: str
       sample: restart
     changes:
-      description: The options that differ from what runs or was installed.
+      description: Options that differ from the running or the installed package.
       type: list
       elements: dict
       contains:
@@ -110,45 +111,45 @@ vms:
           type: str
           sample: volumes[0].size
         cost:
-          description: What its change costs. V(live), V(restart), or V(recreate) for what only a new image has.
+          description: Cost of applying the change. V(live), V(restart), or V(recreate) if it needs a new volume image.
           type: str
           sample: restart
     refused_package:
-      description: The declared package, where it was rolled back from and marked bad, and so is not installed again.
+      description: Declared package, if it was not installed because an earlier rollback has marked it bad.
       type: str
     rolled_back:
-      description: Whether the package before runs again, since the declared one did not come up.
+      description: Whether the previous package was started again because the declared one did not come up.
       type: bool
     rollback_actions:
-      description: What was done to run the package before again, step by step.
+      description: Steps that were carried out to return to the previous package, in order.
       type: list
       elements: str
       sample: []
     address:
-      description: Address at which the guest answers, where it is known.
+      description: Address of the guest, if it is known.
       type: str
       sample: 10.66.1.11
     unit:
-      description: The systemd unit that runs the MicroVM.
+      description: Name of the systemd unit that runs the MicroVM.
       type: str
       sample: microvm@web.service
     ready_after:
-      description: Seconds that were waited until the guest was up.
+      description: Number of seconds until the guest was up.
       type: float
       sample: 9.3
     kept:
-      description: What a removal has left in the state directory.
+      description: Files that a removal has left in the state directory.
       type: list
       elements: str
       sample: [data.img]
     failed:
-      description: Whether this MicroVM did not reach its state.
+      description: Whether the MicroVM failed to reach the requested state.
       type: bool
     msg:
-      description: Why it did not.
+      description: Reason of the failure.
       type: str
 undeclared:
-  description: MicroVMs of O(state_dir) that this collection has installed and that are not in O(vms).
+  description: MicroVMs that this collection has installed in O(state_dir) and that are not listed in O(vms).
   returned: always
   type: list
   elements: str

@@ -116,7 +116,7 @@ def test_a_hypervisor_is_one_folder(tree: Path) -> None:
     assert "--huge-pages" in pages["command"]
     assert elsewhere["programs"] == ["/opt/toy/bin/toy-vmm"]
     assert refused["path"] == "balloon"
-    assert refused["message"].startswith("toy-vmm does not support this option; these do: qemu, ")
+    assert refused["message"].startswith("toy-vmm does not support this option; supported by: qemu, ")
     tests = "tests/unit/plugins/module_utils/_microvm/hypervisors/test_profiles.py"
     run(tree, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-n0", tests, "tests/unit/test_layers.py")
 
@@ -125,7 +125,10 @@ def test_an_option_is_a_line_a_claim_and_a_use(tree: Path) -> None:
     before, *_none = rendered(tree, {})
     insert(tree / CODE / "declaration/vms/options.py", "_MACHINE: Options = (\n", block("option"), 4)
     run(tree, "tools/generate.py")
-    assert rendered(tree, {"watchdog": True})[0]["message"] == "qemu does not support this option; no hypervisor does"
+    assert (
+        rendered(tree, {"watchdog": True})[0]["message"]
+        == "qemu does not support this option; no hypervisor supports it"
+    )
 
     qemu = tree / CODE / "hypervisors/qemu"
     insert(qemu / "profile.py", "        **ON_LINUX,\n", block("claim"), 8)
@@ -140,5 +143,5 @@ def test_an_option_is_a_line_a_claim_and_a_use(tree: Path) -> None:
     assert "-watchdog-action reset" in used["command"]
     assert (refused["path"], refused["message"]) == (
         "watchdog",
-        "firecracker does not support this option; these do: qemu",
+        "firecracker does not support this option; supported by: qemu",
     )

@@ -1,6 +1,6 @@
 # Copyright (c) 2026 microvm.fleet contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Pages of the documentation that are tables of what the code has as data."""
+"""Write the pages of the documentation that are tables of the code's data."""
 
 from __future__ import annotations
 
@@ -19,31 +19,33 @@ BEGIN, END = "<!-- deviations: written by `make generate` -->\n", "<!-- end of d
 OPTIONS_HEAD = """\
 # Options of a MicroVM
 
-Every option of microvm.nix's guest module, in snake_case with the same nesting, and what only a host needs. One table
-in the code is the source of this page, of the modules' documentation and of the [JSON Schema](microvm.schema.json).
+All options of a MicroVM: those of microvm.nix's guest module, in snake_case and with the same nesting, and the options
+of the host. One table in the code is the source of this page, of the modules' documentation and of the
+[JSON Schema](microvm.schema.json).
 
-*Honoured by* names the hypervisors where not all are meant; others refuse the option before anything is changed.
-*A change* costs a MicroVM that runs nothing (live), a restart, or has an effect only on what is made anew (recreate).
-Options of a group that is called after a hypervisor have no effect on others.
+*Honoured by* lists the hypervisors that support the option, unless all of them do. With other hypervisors, the option
+is refused before anything is changed. *Change* is the cost of a change for a running MicroVM: none (live), a restart,
+or a new volume image (recreate). Option groups that are named after a hypervisor have no effect on other hypervisors.
 """
 
 HYPERVISORS_HEAD = """\
 # Hypervisors
 
-What each can do, as the code knows it: what is not honoured is refused when a run is planned, with those that can.
+Capabilities of the supported hypervisors, generated from their profiles in the code. An option that the declared
+hypervisor does not support is refused before anything is changed, with a list of the hypervisors that support it.
 """
 
 
 def options(table: Options) -> str:
-    """docs/options.md."""
-    rows = ["| option | type | default | honoured by | a change | meaning |", "|---|---|---|---|---|---|"]
+    """Return docs/options.md."""
+    rows = ["| option | type | default | honoured by | change | meaning |", "|---|---|---|---|---|---|"]
     rows += [_row(path, option) for path, option in walk(table)]
     return WRITTEN + OPTIONS_HEAD + "\n" + "\n".join(rows) + "\n"
 
 
 def _row(path: str, option: Option) -> str:
     kind = f"{option.type} of {option.elements}" if option.elements else option.type
-    kind = f"{kind} of texts" if option.values else kind
+    kind = f"{kind} of strings" if option.values else kind
     default = "required" if option.required else _default(option.default)
     text = " ".join(plain(paragraph) for paragraph in option.paragraphs)
     choices = f" One of {', '.join(f'`{choice}`' for choice in option.choices)}." if option.choices else ""
@@ -52,7 +54,7 @@ def _row(path: str, option: Option) -> str:
 
 
 def _kind(kind: str) -> str:
-    return {"raw": "number or text", "dict": "mapping", "list of dict": "list of mappings"}.get(kind, kind)
+    return {"raw": "number or string", "dict": "mapping", "list of dict": "list of mappings"}.get(kind, kind)
 
 
 def _default(value: Any) -> str:
@@ -65,23 +67,23 @@ def _support(path: str) -> str:
 
 
 def plain(text: str) -> str:
-    """Ansible's markup as Markdown."""
+    """Return Ansible markup as Markdown."""
     text = re.sub(r"O\(ignore:([^)]*)\)", r"`\1`", text)
     text = re.sub(r"P\(([^)#]*)#role\)", r"`\1`", text)
     return re.sub(r"[VCO]\(([^)]*)\)", r"`\1`", text)
 
 
 def hypervisors() -> str:
-    """docs/hypervisors.md."""
+    """Return docs/hypervisors.md."""
     emulators = " and ".join(one.name for one in PROFILES.values() if one.emulates)
-    head = f"{HYPERVISORS_HEAD}Without KVM, and for other architectures than the host's, only {emulators} works.\n"
+    head = f"{HYPERVISORS_HEAD}Hosts without KVM, and guests of a foreign architecture, require {emulators}.\n"
     return WRITTEN + head + "\n" + "\n".join([*_life(), "", "## Options", "", *_matrix()]) + "\n"
 
 
 def _life() -> Iterator[str]:
     yield "## Life cycle"
     yield ""
-    yield "| hypervisor | hosts | stops by | guest is up when | guest powers off | guest reboots | credentials |"
+    yield "| hypervisor | hosts | shutdown | guest is up when | guest powers off | guest reboots | credentials |"
     yield "|---|---|---|---|---|---|---|"
     for one in PROFILES.values():
         channel = {"fw_cfg": "fw_cfg", "initrd": "appended to the initial RAM disk", None: "none"}[one.credentials]
@@ -99,7 +101,7 @@ def _matrix() -> Iterator[str]:
 
 
 def with_deviations(page: str, deviations: Sequence[Mapping[str, Any]]) -> str:
-    """docs/parity.md with the table of tests/parity/deviations.yml between its marks."""
+    """Return docs/parity.md with the table of tests/parity/deviations.yml between its marks."""
     rows = ["| deviation | why |", "|---|---|", *(f"| `{one['id']}` | {one['reason']} |" for one in deviations)]
     before, after = page.split(BEGIN)[0], page.split(END)[1]
     return before + BEGIN + "\n".join(rows) + "\n" + END + after

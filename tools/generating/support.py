@@ -47,4 +47,4 @@ def _described(option: Option, prefix: str) -> Option:
 
 def _sentence(value: str, names: tuple[str, ...]) -> str:
     listed = ", ".join(f"V({name})" for name in names)
-    return f"V({value}) only with {listed}." if value else f"Only with {listed}."
+    return f"V({value}) is supported only by {listed}." if value else f"Supported only by {listed}."

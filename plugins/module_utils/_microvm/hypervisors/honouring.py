@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Options that a hypervisor does not honour: closed by default, and refused with those that honour them."""
+"""Refuse options that a hypervisor does not honour, naming the hypervisors that honour them."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def refuse(options: Options, declaration: Mapping[str, Any], profiles: Mapping[s
         if not _is_honoured(setting, profile) and _is_switched_on(setting.path, declaration):
             value = setting.value
             subject = repr(value) if isinstance(value, (str, int)) and not isinstance(value, bool) else "this option"
-            others = these_do(honouring(setting.option, setting.path, value, profiles.values()))
+            others = supported_by(honouring(setting.option, setting.path, value, profiles.values()))
             raise DeclarationError(setting.place, f"{profile.name} does not support {subject}; {others}")
 
 
@@ -43,10 +43,10 @@ def honouring(option: Option, path: str, value: object, profiles: Iterable[Profi
     return tuple(profile.name for profile in profiles if _is_honoured(Setting(option, path, path, value), profile))
 
 
-def these_do(names: Iterable[str]) -> str:
-    """Return the part of a refusal that names those who can."""
+def supported_by(names: Iterable[str]) -> str:
+    """Return the part of a refusal that names the hypervisors which support the option."""
     listed = ", ".join(names)
-    return f"these do: {listed}" if listed else "no hypervisor does"
+    return f"supported by: {listed}" if listed else "no hypervisor supports it"
 
 
 def partly_honoured(options: Options, profiles: Iterable[Profile]) -> Dict[str, Dict[Optional[Value], Tuple[str, ...]]]:
@@ -108,7 +108,7 @@ def _is_switched_on(path: str, declaration: Mapping[str, Any]) -> bool:
 def _settings(
     options: Options, values: Mapping[str, Any], owner: str = HYPERVISOR, path: str = "", place: str = ""
 ) -> Iterator[Setting]:
-    """Yield what a hypervisor must honour, a list before its elements."""
+    """Yield the settings that a hypervisor must honour, a list before its elements."""
     for option in options:
         value, own = values[option.name], option.honoured_by or owner
         here, there = f"{path}{option.name}", f"{place}{option.name}"

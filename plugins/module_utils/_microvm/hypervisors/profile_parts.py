@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Parts that the profiles of several hypervisors have in common."""
+"""Parts that the profiles of several hypervisors share."""
 
 from __future__ import annotations
 
@@ -58,7 +58,13 @@ EXITS = "exits"
 BY_VSOCK = "a listener on vsock(7) that the guest's systemd notifies"
 NOTIFIES = "the guest's systemd notifies over the vsock, if `vsock.cid` is set"
 
-EXTRA_ARGS = Option("extra_args", "list", "More arguments, each an element.", elements="str", check=checks.argument)
+EXTRA_ARGS = Option(
+    "extra_args",
+    "list",
+    "Additional arguments of the hypervisor, one per element.",
+    elements="str",
+    check=checks.argument,
+)
 
 
 def package(program: str) -> Option:
@@ -67,9 +73,9 @@ def package(program: str) -> Option:
         "package",
         "str",
         (
-            f"Where C({program}) is: a directory whose C(bin) has it, or the program's own path, in a directory called "
-            "C(bin), C(sbin) or C(libexec), or its name.",
-            "By default it is looked for in C(PATH).",
+            f"Location of C({program}): a directory that contains it in C(bin), the path of the program in a "
+            "directory called C(bin), C(sbin) or C(libexec), or its name.",
+            "By default it is searched in C(PATH).",
         ),
         check=checks.package_path,
     )

@@ -14,7 +14,7 @@ from ..schema.errors import DeclarationError
 from .command import Command
 from .commands import HYPERVISORS
 from .facts import HostFacts
-from .honouring import refuse, these_do
+from .honouring import refuse, supported_by
 from .profile import Profile
 from .profiles import PROFILES
 
@@ -64,7 +64,7 @@ def _check_platform(declaration: Declaration, facts: HostFacts) -> None:
     own, host = profile(declaration), f"{facts.architecture}-{facts.system}"
     emulators = [one.name for one in PROFILES.values() if one.emulates]
     if host not in own.systems:
-        others = these_do(one.name for one in PROFILES.values() if host in one.systems)
+        others = supported_by(one.name for one in PROFILES.values() if host in one.systems)
         raise DeclarationError("hypervisor", f"{own.name} does not run on {host}; {others}")
     if facts.accel == "tcg" and not own.emulates:
         raise DeclarationError(
@@ -73,7 +73,7 @@ def _check_platform(declaration: Declaration, facts: HostFacts) -> None:
     if facts.guest(declaration) != facts.architecture and not own.emulates:
         raise DeclarationError(
             "guest_system",
-            f"{own.name} runs no other architecture than the host's; {these_do(emulators)}",
+            f"{own.name} runs no other architecture than the host's; {supported_by(emulators)}",
         )
 
 

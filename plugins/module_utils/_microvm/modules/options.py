@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""The options that the modules have beside a MicroVM's own."""
+"""Option tables of the modules."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ STATES = ("started", "stopped", "restarted", "present", "absent")
 _STATE_DIRECTORY = Option(
     "state_dir",
     "path",
-    "Directory with the MicroVMs' state directories. The same that role P(microvm.fleet.host#role) was given.",
+    "Directory that contains the state directories of the MicroVMs, as prepared by role P(microvm.fleet.host#role).",
     default=STATE_DIRECTORY,
     check=checks.plain_path,
 )
@@ -27,7 +27,7 @@ COMMON_OPTIONS: Options = (
     Option(
         "images",
         "list",
-        "Images that the host was given, as role P(microvm.fleet.images#role) reports them.",
+        "Images that are installed on the host, as reported by role P(microvm.fleet.images#role).",
         elements="dict",
         suboptions=HOST_IMAGE_OPTIONS,
     ),
@@ -40,7 +40,7 @@ VMS_MODULE_OPTIONS: Options = (
     Option(
         "vms",
         "list",
-        "The MicroVMs of the host.",
+        "MicroVMs of the host.",
         required=True,
         elements="dict",
         suboptions=VM_OPTIONS,
@@ -48,14 +48,14 @@ VMS_MODULE_OPTIONS: Options = (
     Option(
         "state",
         "str",
-        "State of every MicroVM that has no state of its own, see O(vms[].state).",
+        "Default of O(vms[].state), for MicroVMs that do not set their own.",
         default="started",
         choices=STATES,
     ),
     Option(
         "parallel",
         "int",
-        "How many MicroVMs are started or stopped at the same time.",
+        "Maximum number of MicroVMs that are started or stopped at the same time.",
         default=4,
         check=checks.positive,
     ),
@@ -63,9 +63,10 @@ VMS_MODULE_OPTIONS: Options = (
         "purge",
         "str",
         (
-            "What becomes of MicroVMs that this collection has installed in O(state_dir) and that are not in O(vms).",
-            "V(report) only names them, as RV(undeclared). V(stop) stops them, and they no longer start with the host. "
-            "V(remove) removes them, but for their volumes.",
+            "What to do with MicroVMs that this collection has installed in O(state_dir) and that are not listed in "
+            "O(vms).",
+            "V(report) only returns their names as RV(undeclared). V(stop) stops them and keeps them from starting "
+            "when the host boots. V(remove) removes them, but not their volumes.",
         ),
         default="report",
         choices=("report", "stop", "remove"),
@@ -73,13 +74,14 @@ VMS_MODULE_OPTIONS: Options = (
     Option(
         "preflight",
         "bool",
-        "Only look whether the declarations are right and the host can run them; change nothing, never be changed.",
+        "Whether to only verify the declarations and the ability of the host to run them. Nothing is changed, and the "
+        "result is never C(changed).",
         default=False,
     ),
     Option(
         "bridges",
         "list",
-        "Bridges that need not be there yet with O(preflight), since the same run will make them.",
+        "Bridges that O(preflight) accepts although they do not exist yet, because the same run creates them later.",
         elements="str",
         check=checks.interface_name,
     ),
@@ -89,7 +91,7 @@ NETWORK_MODULE_OPTIONS: Options = (
     Option(
         "networks",
         "list",
-        "All networks of the host. One that is no longer declared is removed as soon as no MicroVM is on its bridge.",
+        "All networks of the host. A network that is no longer listed is removed once no MicroVM uses its bridge.",
         required=True,
         elements="dict",
         suboptions=NETWORK_OPTIONS,
@@ -100,7 +102,8 @@ INFO_MODULE_OPTIONS: Options = (
     Option(
         "names",
         "list",
-        "The MicroVMs to tell of; what the host does not have is left out. By default all of O(state_dir).",
+        "Names of the MicroVMs to return. Names that do not exist on the host are ignored. Defaults to all MicroVMs in "
+        "O(state_dir).",
         elements="str",
         check=checks.name,
     ),
@@ -112,16 +115,21 @@ IMAGE_MODULE_OPTIONS: Options = (
         "state",
         "str",
         (
-            "V(built) builds the image on this host unless it is there; in check mode says whether it would.",
-            "V(installed) verifies a copy in O(staging) by the sums in its manifest and moves it into the store.",
-            "V(absent) removes O(digest) from the store, and what killed runs have left of it.",
+            "V(built) builds the image on this host unless O(store) already contains it.",
+            "V(installed) verifies a copy in O(staging) by the checksums in its manifest and moves it to O(store).",
+            "V(absent) removes the image with this O(digest) from O(store), including incomplete copies.",
         ),
         default="built",
         choices=("built", "installed", "absent"),
     ),
-    Option("image", "dict", "The image to build.", suboptions=IMAGE_OPTIONS),
-    Option("store", "path", "Directory that holds the images, one directory for each.", required=True),
-    Option("cache", "path", "Directory that keeps downloaded packages. By default none are kept."),
-    Option("digest", "str", "Digest of the image to install or remove.", check=checks.digest),
-    Option("staging", "path", "Directory of the copy to install."),
+    Option("image", "dict", "Image to build. Required if O(state=built).", suboptions=IMAGE_OPTIONS),
+    Option("store", "path", "Directory that contains the images, each in a directory of its own.", required=True),
+    Option("cache", "path", "Directory in which downloaded packages are cached. By default they are not cached."),
+    Option(
+        "digest",
+        "str",
+        "Digest of the image to install or remove. Required if O(state) is V(installed) or V(absent).",
+        check=checks.digest,
+    ),
+    Option("staging", "path", "Directory of the copy to install. Required if O(state=installed)."),
 )

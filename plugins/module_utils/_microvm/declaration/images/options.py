@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""The options of a guest image: of one that is built, and of one that a host was given."""
+"""Option tables of guest images: of those that are built, and of those that are installed on a host."""
 
 from __future__ import annotations
 
@@ -10,28 +10,31 @@ from ...schema import checks
 from ...schema.options import Option, Options
 
 _FILES: Options = (
-    Option("path", "str", "Where the file is in the guest.", required=True, check=checks.file_path),
+    Option("path", "str", "Absolute path of the file in the guest.", required=True, check=checks.file_path),
     Option(
-        "content", "str", "What stands in it. Not for secrets: every guest of the image can read it.", required=True
+        "content",
+        "str",
+        "Content of the file. Do not put secrets here, since every guest of the image can read it.",
+        required=True,
     ),
-    Option("mode", "str", "Permissions, as octal digits.", default="0644", check=checks.mode),
+    Option("mode", "str", "Permissions of the file in octal notation.", default="0644", check=checks.mode),
 )
 
 IMAGE_OPTIONS: Options = (
     Option(
         "name",
         "str",
-        "Name of the image, to which O(microvm.fleet.microvm_vm#module:image) refers.",
+        "Name of the image, by which O(microvm.fleet.microvm_vm#module:image) refers to it.",
         required=True,
         check=checks.name,
     ),
-    Option("suite", "str", "Release of Debian.", default="trixie", choices=("trixie", "bookworm")),
+    Option("suite", "str", "Debian release.", default="trixie", choices=("trixie", "bookworm")),
     Option(
         "mirrors",
         "list",
         (
-            "Package sources: URLs, or lines of sources.list(5).",
-            "By default those that mmdebstrap chooses for the suite.",
+            "Package sources: URLs, or lines in the format of sources.list(5).",
+            "Defaults to the sources that mmdebstrap chooses for O(ignore:suite).",
         ),
         elements="str",
         check=checks.mirror,
@@ -39,7 +42,7 @@ IMAGE_OPTIONS: Options = (
     Option(
         "packages",
         "list",
-        "Packages beside those that every guest has: systemd, networkd, resolved, an SSH server.",
+        "Packages to install in addition to those of every guest: systemd, networkd, resolved and an SSH server.",
         elements="str",
         check=checks.package,
     ),
@@ -47,17 +50,17 @@ IMAGE_OPTIONS: Options = (
         "kernel_package",
         "str",
         (
-            "Package of the kernel. By default Debian's generic one for the architecture.",
-            "The C(cloud) kernels are smaller, but know no 9p shares.",
+            "Package of the kernel. Defaults to Debian's generic kernel for the architecture.",
+            "The C(cloud) kernels are smaller, but do not support 9p shares.",
         ),
         check=checks.package,
         derived=True,
     ),
-    Option("files", "list", "Files to put into the guest.", elements="dict", suboptions=_FILES),
+    Option("files", "list", "Files to create in the guest.", elements="dict", suboptions=_FILES),
     Option(
         "commands",
         "list",
-        "Shell commands that are run in the guest's tree, after packages and files are there.",
+        "Shell commands to run in the guest's root file system after its packages and files have been installed.",
         elements="str",
     ),
     Option(
@@ -71,7 +74,7 @@ IMAGE_OPTIONS: Options = (
 
 HOST_IMAGE_OPTIONS: Options = (
     Option("name", "str", "Name by which O(ignore:image) refers to the image.", required=True, check=checks.name),
-    Option("path", "path", "Directory of the image on the host. Not set while it is not known."),
+    Option("path", "path", "Directory of the image on the host. Leave it unset while the directory is not yet known."),
     Option(
         "store_disk_type",
         "str",
@@ -80,4 +83,4 @@ HOST_IMAGE_OPTIONS: Options = (
         choices=("erofs", "squashfs"),
     ),
 )
-"""An image that a host was given, as MicroVMs refer to it."""
+"""Options of an image that is installed on a host, to which MicroVMs refer."""

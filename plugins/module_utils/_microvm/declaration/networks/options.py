@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""The options of a network of a host."""
+"""Option table of a network of a host."""
 
 from __future__ import annotations
 
@@ -10,14 +10,16 @@ from ...schema import checks
 from ...schema.options import Option, Options
 
 _DHCP_SERVER: Options = (
-    Option("pool_offset", "int", "Where in the subnet the pool begins.", check=checks.positive),
-    Option("pool_size", "int", "How many addresses the pool has.", check=checks.positive),
-    Option("dns", "list", "Name servers to tell guests.", elements="str", check=checks.ip_address),
+    Option(
+        "pool_offset", "int", "Offset of the pool of addresses from the start of the subnet.", check=checks.positive
+    ),
+    Option("pool_size", "int", "Number of addresses in the pool.", check=checks.positive),
+    Option("dns", "list", "DNS servers to announce to guests.", elements="str", check=checks.ip_address),
 )
 
 _LEASES: Options = (
-    Option("mac", "str", "Hardware address of the guest.", required=True, check=checks.mac_address),
-    Option("address", "str", "Its address.", required=True, check=checks.ip_address),
+    Option("mac", "str", "MAC address of the guest's interface.", required=True, check=checks.mac_address),
+    Option("address", "str", "IPv4 address to assign to the guest.", required=True, check=checks.ip_address),
 )
 
 NETWORK_OPTIONS: Options = (
@@ -25,22 +27,27 @@ NETWORK_OPTIONS: Options = (
     Option(
         "address",
         "str",
-        "IPv4 address of the host on the bridge, with prefix length.",
+        "IPv4 address of the host on the bridge, with its prefix length.",
         required=True,
         check=checks.interface_address,
     ),
-    Option("nat", "bool", "Let guests reach what the host reaches, behind its address.", default=False),
+    Option(
+        "nat",
+        "bool",
+        "Whether guests reach other networks through the host, by source NAT to the address of the host.",
+        default=False,
+    ),
     Option(
         "dhcp_server",
         "dict",
-        "Give addresses to guests. An empty mapping is a server with systemd-networkd's own pool.",
+        "DHCP server that assigns addresses to guests. An empty mapping enables it with the default pool.",
         suboptions=_DHCP_SERVER,
         on_demand=True,
     ),
     Option(
         "leases",
         "list",
-        "Addresses that belong to a guest's hardware address. Needs C(dhcp_server).",
+        "Static DHCP leases. Require C(dhcp_server).",
         elements="dict",
         suboptions=_LEASES,
     ),

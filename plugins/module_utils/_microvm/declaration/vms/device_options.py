@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""The options of what is attached to a MicroVM: interfaces, ports, disks, shares, devices."""
+"""Option tables of a MicroVM's interfaces, forwarded ports, volumes, shares and devices."""
 
 from __future__ import annotations
 
@@ -14,19 +14,21 @@ _MACVTAP: Options = (
     Option(
         "link",
         "str",
-        "Interface of the host that the macvtap is on. Required for V(macvtap).",
+        "Interface of the host that the macvtap device is attached to. Required for type V(macvtap).",
         check=checks.interface_name,
     ),
     Option(
         "mode",
         "str",
-        "Who the guest reaches besides the network, see ip-link(8). Required for V(macvtap).",
+        "Mode of the macvtap device, as described in ip-link(8). Required for type V(macvtap).",
         choices=("private", "vepa", "bridge", "passthru", "source"),
     ),
 )
 
 _TAP: Options = (
-    Option("vhost", "bool", "Leave the packets of the interface to the host's kernel (vhost-net).", default=False),
+    Option(
+        "vhost", "bool", "Whether the host's kernel processes the packets of the interface (vhost-net).", default=False
+    ),
 )
 
 INTERFACES: Options = (
@@ -34,11 +36,13 @@ INTERFACES: Options = (
         "type",
         "str",
         (
-            "How the interface reaches the host's network.",
-            "V(user) is the hypervisor's own user-space network: no privileges, no way in but O(ignore:forward_ports).",
-            "V(tap) is a tap device that exists as long as the MicroVM runs.",
-            "V(macvtap) is a device of its own on one of the host's interfaces.",
-            "V(bridge) lets QEMU's setuid helper make a tap on a bridge; C(/etc/qemu/bridge.conf) must allow it.",
+            "How the interface is connected to the host's network.",
+            "V(user) uses the user-space network of the hypervisor. It needs no privileges, and the guest can be "
+            "reached only through O(ignore:forward_ports).",
+            "V(tap) creates a tap device that exists while the MicroVM runs.",
+            "V(macvtap) creates a macvtap device on an interface of the host.",
+            "V(bridge) lets QEMU's setuid helper create a tap device on a bridge. C(/etc/qemu/bridge.conf) must allow "
+            "the bridge.",
         ),
         default="tap",
         choices=("user", "tap", "macvtap", "bridge"),
@@ -48,7 +52,7 @@ INTERFACES: Options = (
         "str",
         (
             "Name of the interface on the host, at most 15 characters.",
-            "By default derived from the MicroVM's name and the interface's position.",
+            "Defaults to a name derived from O(ignore:name) and the position of the interface.",
         ),
         check=checks.interface_id,
         derived=True,
@@ -57,8 +61,8 @@ INTERFACES: Options = (
         "mac",
         "str",
         (
-            "Hardware address of the guest's interface.",
-            "By default derived from the MicroVM's name and the interface's position.",
+            "MAC address of the guest's interface.",
+            "Defaults to an address derived from O(ignore:name) and the position of the interface.",
         ),
         check=checks.mac_address,
         derived=True,
@@ -66,28 +70,29 @@ INTERFACES: Options = (
     Option(
         "bridge",
         "str",
-        "Bridge that a tap becomes a port of. Role P(microvm.fleet.network#role) makes bridges. "
-        "Required for V(bridge).",
+        "Bridge that the tap device is attached to. Role P(microvm.fleet.network#role) creates bridges. "
+        "Required for type V(bridge).",
         check=checks.interface_name,
         honoured_by=PACKAGE,
     ),
-    Option("macvtap", "dict", "Where an interface of type V(macvtap) is.", suboptions=_MACVTAP, honoured_by=PACKAGE),
-    Option("tap", "dict", "More about V(tap) and V(macvtap).", suboptions=_TAP),
+    Option("macvtap", "dict", "Settings of interfaces of type V(macvtap).", suboptions=_MACVTAP, honoured_by=PACKAGE),
+    Option("tap", "dict", "Settings of interfaces of type V(tap) and V(macvtap).", suboptions=_TAP),
 )
 
 _HOST_END: Options = (
-    Option("address", "str", "Address on the host. By default all of them.", check=checks.ipv4_address),
-    Option("port", "int", "Port on the host.", required=True, check=checks.port),
+    Option("address", "str", "IPv4 address on the host. Defaults to all addresses.", check=checks.ipv4_address),
+    Option("port", "int", "Port number on the host.", required=True, check=checks.port),
 )
 
 _GUEST_END: Options = (
     Option(
         "address",
         "str",
-        "Address in the guest's network. By default the guest's own. Required from V(guest).",
+        "IPv4 address in the guest's network. Defaults to the address of the guest. It must be set "
+        "for ports that are forwarded from the guest.",
         check=checks.ipv4_address,
     ),
-    Option("port", "int", "Port in the guest's network.", required=True, check=checks.port),
+    Option("port", "int", "Port number in the guest's network.", required=True, check=checks.port),
 )
 
 FORWARD_PORTS: Options = (
@@ -95,15 +100,16 @@ FORWARD_PORTS: Options = (
         "from",
         "str",
         (
-            "V(host) leads the host's port to the guest.",
-            "V(guest) leads a port of the guest's network to the host.",
+            "Direction of the forwarding.",
+            "V(host) forwards a port of the host to the guest. V(guest) forwards a port of the guest's network to the "
+            "host.",
         ),
         default="host",
         choices=("host", "guest"),
     ),
-    Option("proto", "str", "Protocol of the port.", default="tcp", choices=("tcp", "udp")),
-    Option("host", "dict", "The host's end.", required=True, suboptions=_HOST_END),
-    Option("guest", "dict", "The guest's end.", required=True, suboptions=_GUEST_END),
+    Option("proto", "str", "Transport protocol.", default="tcp", choices=("tcp", "udp")),
+    Option("host", "dict", "Address and port on the host.", required=True, suboptions=_HOST_END),
+    Option("guest", "dict", "Address and port in the guest's network.", required=True, suboptions=_GUEST_END),
 )
 
 VOLUMES: Options = (
@@ -111,8 +117,8 @@ VOLUMES: Options = (
         "image",
         "str",
         (
-            "Disk image: an absolute path, or a path below the MicroVM's state directory.",
-            "Its directory is created, for the MicroVM's user, if it does not exist.",
+            "Path of the disk image, absolute or relative to the MicroVM's state directory.",
+            "The directory of the image is created, owned by the MicroVM's user, if it does not exist.",
         ),
         required=True,
         check=checks.state_path,
@@ -121,9 +127,9 @@ VOLUMES: Options = (
         "size",
         "raw",
         (
-            "Size of an image that is created: MiB, or a number with V(M), V(G) or V(T).",
-            "An image that was created smaller grows, with its file system, before the next start. None shrinks: that "
-            "is refused.",
+            "Size of the image to create in MiB, or a number with the suffix V(M), V(G) or V(T).",
+            "If the size is increased later, the image and its file system are grown before the next start. Decreasing "
+            "the size is refused.",
         ),
         check=checks.size_or_none,
         parsed=checks.mebibytes,
@@ -133,8 +139,8 @@ VOLUMES: Options = (
         "auto_create",
         "bool",
         (
-            "Create and format the image at the first start. Needs O(ignore:size).",
-            "An image that exists is never formatted.",
+            "Whether to create and format the image at the first start. Requires O(ignore:volumes[].size).",
+            "An existing image is never formatted.",
         ),
         default=True,
         honoured_by=PACKAGE,
@@ -144,7 +150,7 @@ VOLUMES: Options = (
         "str",
         (
             "File system of the image.",
-            "Created images have V(ext2), V(ext3), V(ext4), V(xfs), V(btrfs) or V(vfat).",
+            "Images can be created with V(ext2), V(ext3), V(ext4), V(xfs), V(btrfs) or V(vfat).",
         ),
         default="ext4",
         check=checks.file_system,
@@ -154,7 +160,7 @@ VOLUMES: Options = (
     Option(
         "label",
         "str",
-        "Label of the file system of an image that is created.",
+        "Label of the file system when the image is created.",
         check=checks.label,
         cost=RECREATE,
         honoured_by=PACKAGE,
@@ -162,7 +168,7 @@ VOLUMES: Options = (
     Option(
         "mkfs_extra_args",
         "list",
-        "More arguments of mkfs for an image that is created.",
+        "Additional arguments of C(mkfs) when the image is created.",
         elements="str",
         check=checks.argument,
         cost=RECREATE,
@@ -172,8 +178,9 @@ VOLUMES: Options = (
         "mount_point",
         "str",
         (
-            "Where a guest that is configured by O(ignore:guest) mounts the volume.",
-            "On V(/), the volume keeps every change to the read-only root, which a tmpfs keeps until the guest stops.",
+            "Mount point of the volume in the guest. Requires O(ignore:guest.enable).",
+            "A volume mounted at V(/) stores all changes to the read-only root file system. Without such a volume, a "
+            "tmpfs holds them and they are lost when the guest stops.",
         ),
         check=checks.absolute_path,
         honoured_by=GUEST,
@@ -181,28 +188,29 @@ VOLUMES: Options = (
     Option(
         "serial",
         "str",
-        "Serial of the disk, by which the guest finds it. By default derived from O(ignore:image) where it is needed.",
+        "Serial number by which the guest identifies the disk. Derived from O(ignore:volumes[].image) by default if "
+        "the guest needs one.",
         check=checks.serial,
     ),
-    Option("direct", "bool", "Bypass the host's page cache."),
-    Option("read_only", "bool", "Let the guest read only.", default=False),
+    Option("direct", "bool", "Whether to bypass the page cache of the host."),
+    Option("read_only", "bool", "Whether the guest has read-only access.", default=False),
     Option(
         "image_type",
         "str",
-        "Format of the image. Only V(raw) images are created.",
+        "Format of the image. Only V(raw) images can be created.",
         default="raw",
         choices=("raw", "qcow2", "vhd", "vhdx"),
     ),
 )
 
 SHARES: Options = (
-    Option("tag", "str", "Name under which the guest mounts the share.", required=True, check=checks.tag),
+    Option("tag", "str", "Tag by which the guest mounts the share.", required=True, check=checks.tag),
     Option(
         "source",
         "path",
         (
-            "Directory of the host: an absolute path, or one below the MicroVM's state directory.",
-            "An absolute one is created, for the MicroVM's user, if it does not exist.",
+            "Path of the directory on the host, absolute or relative to the MicroVM's state directory.",
+            "A directory with an absolute path is created, owned by the MicroVM's user, if it does not exist.",
         ),
         required=True,
         check=checks.state_path,
@@ -210,16 +218,17 @@ SHARES: Options = (
     Option(
         "mount_point",
         "str",
-        "Where a guest that is configured by O(ignore:guest) mounts the share.",
+        "Mount point of the share in the guest. Requires O(ignore:guest.enable).",
         check=checks.absolute_path,
         honoured_by=GUEST,
     ),
-    Option("proto", "str", "Protocol of the share.", default="9p", choices=("9p", "virtiofs")),
+    Option("proto", "str", "Protocol by which the directory is shared.", default="9p", choices=("9p", "virtiofs")),
     Option(
         "socket",
         "str",
         (
-            "Socket between the hypervisor and virtiofsd, below the state directory or absolute.",
+            "Path of the socket between the hypervisor and virtiofsd, absolute or relative to the MicroVM's state "
+            "directory.",
             "In the default, C({name}) and C({tag}) stand for O(ignore:name) and O(ignore:shares[].tag).",
         ),
         default="{name}-virtiofs-{tag}.sock",
@@ -229,36 +238,37 @@ SHARES: Options = (
     Option(
         "security_model",
         "str",
-        "How 9p maps ownership and modes, see QEMU's C(-fsdev).",
+        "How 9p maps the ownership and modes of files, see QEMU's C(-fsdev).",
         default="none",
         choices=("none", "passthrough", "mapped", "mapped-xattr", "mapped-file"),
     ),
-    Option("read_only", "bool", "Let the guest read only.", default=False),
+    Option("read_only", "bool", "Whether the guest has read-only access.", default=False),
     Option(
         "cache",
         "str",
-        "How long the guest of a virtiofs share trusts what it has read, see virtiofsd's C(--cache).",
+        "Cache policy of a virtiofs share, see virtiofsd's C(--cache).",
         default="auto",
         choices=("auto", "always", "metadata", "never"),
     ),
-    Option("posix_acl", "bool", "A virtiofs share has access control lists.", default=True),
+    Option("posix_acl", "bool", "Whether a virtiofs share supports POSIX access control lists.", default=True),
     Option(
         "extra_args",
         "list",
-        "More arguments of this share's virtiofsd.",
+        "Additional arguments of the virtiofsd that serves this share.",
         elements="str",
         check=checks.argument,
     ),
 )
 
 DEVICES: Options = (
-    Option("bus", "str", "Kind of the device.", required=True, choices=("pci", "usb")),
+    Option("bus", "str", "Bus of the device.", required=True, choices=("pci", "usb")),
     Option(
         "path",
         "str",
         (
-            "For V(pci), the address, such as V(0000:01:00.0).",
-            "For V(usb), what tells the device, as QEMU's C(usb-host) takes it: V(vendorid=0x1050,productid=0x0407).",
+            "For V(pci), the address of the device, such as V(0000:01:00.0).",
+            "For V(usb), the properties that identify the device to QEMU's C(usb-host), such as "
+            "V(vendorid=0x1050,productid=0x0407).",
         ),
         required=True,
         check=checks.argument,

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""The options that say what a host does with a MicroVM's package: states, restarts, stops, limits, removal."""
+"""Option table of how a host runs a MicroVM: states, restarts, stops, limits and removal."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ _READY: Options = (
         "check",
         "str",
         (
-            "What tells that the guest is up.",
-            "V(ssh) waits for the greeting of an SSH server, V(tcp) for a connection, V(hypervisor) for the hypervisor "
-            "to say that the guest runs, V(vsock) for the guest to accept a connection at its vsock, V(none) for "
-            "nothing but the unit.",
-            "V(notify) waits for the unit, which waits for the guest's own word; see O(ignore:use_notify_sockets).",
-            "V(auto) is V(ssh) where the guest has a static address and an authorized key, else V(hypervisor), or "
-            "V(none) for a hypervisor that cannot tell.",
+            "Check that determines when the guest is up.",
+            "V(ssh) waits for the banner of an SSH server, V(tcp) for a TCP connection, V(vsock) for a connection to "
+            "the guest's vsock, and V(hypervisor) for the hypervisor to report that the guest is running.",
+            "V(notify) waits for the unit, which in turn waits for the guest to report that it is ready, see "
+            "O(ignore:use_notify_sockets). V(none) waits only for the unit to become active.",
+            "V(auto) is V(ssh) if the guest has a static address and an authorized key. Otherwise it is "
+            "V(hypervisor), or V(none) for hypervisors that cannot report the status of the guest.",
         ),
         default="auto",
         choices=("auto", "ssh", "tcp", "vsock", "notify", "hypervisor", "none"),
@@ -31,14 +31,14 @@ _READY: Options = (
     Option(
         "address",
         "str",
-        "Address that V(ssh) and V(tcp) connect to from the host. By default the guest's first static address.",
+        "Address that V(ssh) and V(tcp) connect to from the host. Defaults to the first static address of the guest.",
         check=checks.ip_address,
         cost=LIVE,
     ),
     Option(
         "port", "int", "Port that V(ssh), V(tcp) and V(vsock) connect to.", default=22, check=checks.port, cost=LIVE
     ),
-    Option("timeout", "int", "Seconds to wait at most.", default=300, check=checks.positive, cost=LIVE),
+    Option("timeout", "int", "Maximum number of seconds to wait.", default=300, check=checks.positive, cost=LIVE),
 )
 
 _LIMITS: Options = (
@@ -46,33 +46,35 @@ _LIMITS: Options = (
         "memory_max",
         "raw",
         (
-            "Memory of the host that the MicroVM's processes get at most. V(0) is no limit.",
-            "By default the guest's memory and what a hypervisor needs beside it: 512 MiB and an eighth, and 1 GiB "
-            "more where the guest's instructions are translated (V(tcg)).",
+            "Maximum memory of the host that the MicroVM's processes may use. V(0) means no limit.",
+            "Defaults to the memory of the guest plus one eighth of it plus 512 MiB for the hypervisor, plus 1 GiB if "
+            "O(ignore:accel) is V(tcg).",
         ),
         check=checks.size_or_none,
         cost=LIVE,
         parsed=checks.mebibytes,
     ),
-    Option("tasks_max", "int", "Threads and processes at most.", default=1024, check=checks.positive, cost=LIVE),
+    Option(
+        "tasks_max", "int", "Maximum number of threads and processes.", default=1024, check=checks.positive, cost=LIVE
+    ),
     Option(
         "cpu_quota",
         "int",
-        "Processor time at most, in percent of one processor: V(200) are two. By default no limit.",
+        "Maximum CPU time in percent of one CPU, so that V(200) means two CPUs. By default there is no limit.",
         check=checks.positive,
         cost=LIVE,
     ),
     Option(
         "cpu_weight",
         "int",
-        "Share of the processors when they are scarce, 1 to 10000. systemd's default is 100.",
+        "Relative share of CPU time under contention, from 1 to 10000. The default of systemd is 100.",
         check=checks.weight,
         cost=LIVE,
     ),
     Option(
         "io_weight",
         "int",
-        "Share of the disks when they are scarce, 1 to 10000. systemd's default is 100.",
+        "Relative share of disk bandwidth under contention, from 1 to 10000. The default of systemd is 100.",
         check=checks.weight,
         cost=LIVE,
     ),
@@ -83,9 +85,9 @@ _ON_ABSENT: Options = (
         "volumes",
         "str",
         (
-            "What happens to the volumes that were created for the MicroVM when its O(ignore:state) is V(absent).",
-            f"V(keep) leaves them where they are. V(archive) moves them to C({ARCHIVE_DIRECTORY}). "
-            "V(delete) needs each of them named in O(ignore:on_absent.confirm).",
+            "What to do with the volumes that were created for the MicroVM if O(ignore:state) is V(absent).",
+            f"V(keep) leaves them in place. V(archive) moves them to C({ARCHIVE_DIRECTORY}). V(delete) deletes them "
+            "and requires each of them to be listed in O(ignore:on_absent.confirm).",
         ),
         default="keep",
         choices=("keep", "archive", "delete"),
@@ -94,28 +96,37 @@ _ON_ABSENT: Options = (
     Option(
         "confirm",
         "list",
-        "The images, as they were declared, that may be deleted.",
+        "Volumes that may be deleted, as written in O(ignore:volumes[].image).",
         elements="str",
         cost=LIVE,
     ),
 )
 
 _STARTING: Options = (
-    Option("autostart", "bool", "Start the MicroVM with the host.", default=True, cost=LIVE, honoured_by=HOST),
+    Option(
+        "autostart",
+        "bool",
+        "Whether to start the MicroVM when the host boots.",
+        default=True,
+        cost=LIVE,
+        honoured_by=HOST,
+    ),
     Option(
         "autostart_order",
         "int",
-        "Which MicroVMs the host starts first: those with the lower number, 0 to 99.",
+        "Position in the boot order, from 0 to 99. MicroVMs with a lower number are started first.",
         default=50,
         check=checks.order,
         cost=LIVE,
         honoured_by=HOST,
     ),
-    Option("ready", "dict", "When a start counts as done.", suboptions=_READY, cost=LIVE, honoured_by=HOST),
+    Option(
+        "ready", "dict", "How to determine that a started guest is up.", suboptions=_READY, cost=LIVE, honoured_by=HOST
+    ),
     Option(
         "startup_timeout",
         "int",
-        "Seconds that systemd gives the unit to start.",
+        "Maximum number of seconds that the unit may take to start.",
         default=150,
         check=checks.positive,
         cost=LIVE,
@@ -128,10 +139,10 @@ _RESTARTING: Options = (
         "restart_policy",
         "str",
         (
-            "When a running MicroVM is restarted for a changed package, with O(ignore:state=started).",
-            "V(if_changed) does it at once, V(never) leaves it to somebody else, V(window) does it only in "
-            "O(ignore:restart_window). Until then the restart is pending, and results say so.",
-            "V(always) restarts with every run.",
+            "When to restart a running MicroVM to apply a changed package if O(ignore:state=started).",
+            "V(if_changed) restarts it at once. V(window) restarts it only during O(ignore:restart_window). V(never) "
+            "does not restart it. Until the restart takes place, it is reported as pending.",
+            "V(always) restarts it in every run.",
         ),
         default="if_changed",
         choices=("never", "if_changed", "always", "window"),
@@ -141,7 +152,7 @@ _RESTARTING: Options = (
     Option(
         "restart_window",
         "str",
-        "Time of day in which V(window) restarts, in the host's time zone: V(22:00-04:30).",
+        "Time of day during which V(window) restarts MicroVMs, in the time zone of the host, such as V(22:00-04:30).",
         check=checks.time_window,
         cost=LIVE,
         honoured_by=HOST,
@@ -150,8 +161,8 @@ _RESTARTING: Options = (
         "rollback_on_failure",
         "bool",
         (
-            "A MicroVM whose new package does not come up is started again with the package before, and the new one is "
-            "marked bad. The run fails all the same.",
+            "Whether to start a MicroVM that does not come up with its new package again with the previous package.",
+            "The new package is then marked bad, and the run fails nevertheless.",
         ),
         default=False,
         cost=LIVE,
@@ -160,7 +171,7 @@ _RESTARTING: Options = (
     Option(
         "keep_generations",
         "int",
-        "How many of the last packages are kept to roll back to, the current one included.",
+        "Number of most recent packages, including the current one, to keep for rollbacks.",
         default=3,
         check=checks.positive,
         cost=LIVE,
@@ -173,8 +184,8 @@ _ENDING: Options = (
         "stop_timeout",
         "int",
         (
-            "Seconds that a guest has to end when it is asked to. Then the hypervisor is told to end, and ten seconds "
-            "later it is killed.",
+            "Maximum number of seconds for the guest to shut down when it is stopped. After that, the hypervisor is "
+            "terminated, and killed ten seconds later.",
         ),
         default=90,
         check=checks.positive,
@@ -184,7 +195,7 @@ _ENDING: Options = (
     Option(
         "on_reboot",
         "str",
-        "What follows when the guest reboots: a start with the package that is then current, or nothing.",
+        "What to do when the guest reboots: start the MicroVM again with its current package, or leave it stopped.",
         default="restart",
         choices=("restart", "stop"),
         cost=LIVE,
@@ -193,9 +204,9 @@ _ENDING: Options = (
         "on_poweroff",
         "str",
         (
-            "What follows when the guest powers off by itself.",
-            "Only QEMU tells a reboot from a poweroff; what the end of another hypervisor counts as stands in "
-            "docs/hypervisors.md.",
+            "What to do when the guest powers off by itself.",
+            "Only QEMU distinguishes a reboot from a poweroff. The documentation of the hypervisors describes how the "
+            "exit of other hypervisors is interpreted.",
         ),
         default="stop",
         choices=("restart", "stop"),
@@ -204,7 +215,7 @@ _ENDING: Options = (
     Option(
         "on_crash",
         "str",
-        "What follows when the hypervisor fails or is killed.",
+        "What to do when the hypervisor fails or is killed.",
         default="restart",
         choices=("restart", "stop"),
         cost=LIVE,
@@ -217,10 +228,14 @@ HOST_OPTIONS: Options = (
         "state",
         "str",
         (
-            "V(started) installs, starts, restarts as O(ignore:restart_policy) says, and waits until the guest is up.",
-            "V(stopped) installs and stops. V(restarted) is V(started) with one restart in any case.",
-            "V(present) installs and leaves the running MicroVM alone: a changed package waits for the next start.",
-            "V(absent) stops and removes everything but volumes.",
+            "State of the MicroVM on the host.",
+            "V(started) installs and starts the MicroVM, restarts it according to O(ignore:restart_policy), and waits "
+            "until the guest is up. V(restarted) does the same, but restarts a running MicroVM in any case.",
+            "V(stopped) installs and stops the MicroVM.",
+            "V(present) installs the MicroVM without starting or stopping it. A changed package takes effect at the "
+            "next start.",
+            "V(absent) stops and removes the MicroVM. O(ignore:on_absent.volumes) determines what happens to its "
+            "volumes.",
         ),
         choices=("started", "stopped", "restarted", "present", "absent"),
         cost=LIVE,
@@ -232,10 +247,17 @@ HOST_OPTIONS: Options = (
     Option(
         "limits",
         "dict",
-        "What the MicroVM's processes get of the host.",
+        "Resource limits of the MicroVM's processes on the host.",
         suboptions=_LIMITS,
         cost=LIVE,
         honoured_by=HOST,
     ),
-    Option("on_absent", "dict", "What a removal does.", suboptions=_ON_ABSENT, cost=LIVE, honoured_by=HOST),
+    Option(
+        "on_absent",
+        "dict",
+        "What to do with data when the MicroVM is removed.",
+        suboptions=_ON_ABSENT,
+        cost=LIVE,
+        honoured_by=HOST,
+    ),
 )

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Options of single hypervisors, and of the programs beside them."""
+"""Option tables of single hypervisors, graphics and virtiofsd."""
 
 from __future__ import annotations
 
@@ -17,28 +17,33 @@ def additions(group: str) -> Options:
 
 
 GRAPHICS: Options = (
-    Option("enable", "bool", "Give the guest a display.", default=False),
+    Option("enable", "bool", "Whether the guest has a display.", default=False),
     Option(
         "backend",
         "str",
-        "Where QEMU shows the display.",
+        "How QEMU presents the display on the host.",
         default="gtk",
         choices=("gtk", "headless", "cocoa"),
     ),
     Option(
         "vulkan",
         "str",
-        "How QEMU's guest gets Vulkan. By default not at all.",
+        "How QEMU provides Vulkan to the guest. By default the guest has no Vulkan.",
         choices=("venus", "drm_native_context"),
     ),
     Option(
-        "hostmem", "str", "Memory that QEMU shares with the guest for Vulkan.", default="256M", check=checks.byte_size
+        "hostmem",
+        "str",
+        "Size of the memory that QEMU shares with the guest for Vulkan.",
+        default="256M",
+        check=checks.byte_size,
     ),
     Option(
         "socket",
         "str",
         (
-            "Socket between the hypervisor and crosvm's GPU device.",
+            "Path of the socket between the hypervisor and crosvm's GPU device, absolute or relative to the MicroVM's "
+            "state directory.",
             "In the default, C({name}) stands for O(ignore:name).",
         ),
         default="{name}-gpu.sock",
@@ -52,8 +57,8 @@ VIRTIOFSD: Options = (
     Option(
         "inode_file_handles",
         "str",
-        "Whether virtiofsd uses file handles in place of open files: V(never), V(prefer) or V(mandatory). V(null) is "
-        "virtiofsd's own default.",
+        "Whether virtiofsd uses file handles instead of open file descriptors: V(never), V(prefer) or V(mandatory). "
+        "V(null) means the default of virtiofsd.",
         default="prefer",
         choices=("never", "prefer", "mandatory"),
         nullable=True,
@@ -61,7 +66,7 @@ VIRTIOFSD: Options = (
     Option(
         "thread_pool_size",
         "raw",
-        "Threads of virtiofsd. V(nproc) is the number of the host's processors.",
+        "Number of threads of virtiofsd. V(nproc) means the number of CPUs of the host.",
         default="nproc",
         check=checks.threads,
     ),
@@ -69,16 +74,21 @@ VIRTIOFSD: Options = (
         "group",
         "str",
         (
-            "Group that may connect to the sockets. V(null) is virtiofsd's own only.",
-            "In the default, C({group}) stands for the MicroVM's own group, see O(ignore:isolation).",
+            "Group that may connect to the sockets. V(null) means only the group of virtiofsd itself.",
+            "In the default, C({group}) stands for the group of the MicroVM, see O(ignore:isolation).",
         ),
         default="{group}",
         nullable=True,
         check=checks.account_or_own,
     ),
-    Option("extra_args", "list", "More arguments of each virtiofsd.", elements="str", check=checks.argument),
-    Option("package", "str", "virtiofsd; see O(ignore:qemu.package).", check=checks.package_path),
+    Option("extra_args", "list", "Additional arguments of every virtiofsd.", elements="str", check=checks.argument),
+    Option(
+        "package",
+        "str",
+        "Location of virtiofsd, in the same notation as O(ignore:qemu.package).",
+        check=checks.package_path,
+    ),
 )
 
 HYPERVISOR_OPTIONS: Options = tuple(profile.group for profile in PROFILES.values())
-"""A group for each hypervisor."""
+"""Option groups of single hypervisors."""

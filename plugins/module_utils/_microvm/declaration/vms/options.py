@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""The options of a MicroVM: microvm.nix's names in snake_case with the same nesting, and what only a host needs."""
+"""Option table of a MicroVM: microvm.nix's names in snake_case with the same nesting, and the options of a host."""
 
 from __future__ import annotations
 
@@ -19,8 +19,9 @@ _VSOCK_SSH: Options = (
         "enable",
         "bool",
         (
-            "The guest's SSH server is expected to answer at the vsock. Needs O(ignore:vsock.cid).",
-            "A guest with systemd 256 or newer and an SSH server does so by itself; the package is no other one.",
+            "Whether the guest's SSH server can be reached over the vsock. Requires O(ignore:vsock.cid).",
+            "A guest with systemd 256 or newer and an SSH server listens on the vsock without further configuration. "
+            "This option is recorded and does not change the package.",
         ),
         default=False,
     ),
@@ -30,10 +31,10 @@ _VSOCK: Options = (
     Option(
         "cid",
         "int",
-        "Context identifier of the guest, 3 or more. No two MicroVMs of a host may have the same.",
+        "Context identifier (CID) of the guest, 3 or greater. It must be unique on the host.",
         check=checks.context_identifier,
     ),
-    Option("ssh", "dict", "SSH through the vsock.", suboptions=_VSOCK_SSH, honoured_by=RECORD),
+    Option("ssh", "dict", "SSH over the vsock.", suboptions=_VSOCK_SSH, honoured_by=RECORD),
 )
 
 _OPTIMIZE: Options = (
@@ -41,8 +42,8 @@ _OPTIMIZE: Options = (
         "enable",
         "bool",
         (
-            "For guests that Nix builds: leave out what MicroVMs seldom need.",
-            "Recorded in the package, of which it is no part.",
+            "For guests built by Nix: whether to leave out software that MicroVMs rarely need.",
+            "This option is recorded with the package and does not change it.",
         ),
         default=True,
     ),
@@ -52,23 +53,23 @@ _NETWORKS: Options = (
     Option(
         "interface",
         "str",
-        "O(ignore:interfaces[].id) of the interface. By default the one at the same position.",
+        "O(ignore:interfaces[].id) of the interface. Defaults to the interface at the same position in the list.",
         check=checks.interface_name,
         derived=True,
     ),
     Option(
         "addresses",
         "list",
-        "Static addresses with prefix length.",
+        "Static addresses with their prefix lengths.",
         elements="str",
         check=checks.interface_address,
     ),
-    Option("gateway", "str", "Router for everything else.", check=checks.ip_address),
-    Option("dns", "list", "Name servers.", elements="str", check=checks.ip_address),
+    Option("gateway", "str", "Default gateway.", check=checks.ip_address),
+    Option("dns", "list", "DNS servers.", elements="str", check=checks.ip_address),
     Option(
         "dhcp",
         "bool",
-        "Ask for an address by DHCP. By default where O(ignore:guest.networks[].addresses) is not set.",
+        "Whether to obtain an address by DHCP. Defaults to V(true) if O(ignore:guest.networks[].addresses) is empty.",
         derived=True,
     ),
 )
@@ -78,8 +79,9 @@ _GUEST: Options = (
         "enable",
         "bool",
         (
-            "Configure the guest by systemd credentials: host name, machine id, network, keys, mounts.",
-            "By default where O(ignore:image) is set.",
+            "Whether to configure the guest through systemd credentials: host name, machine ID, network, SSH keys "
+            "and mounts.",
+            "Defaults to V(true) if O(ignore:image) is set.",
         ),
         derived=True,
         honoured_by=HYPERVISOR,
@@ -87,14 +89,14 @@ _GUEST: Options = (
     Option(
         "hostname",
         "str",
-        "Host name of the guest. By default the MicroVM's name.",
+        "Host name of the guest. Defaults to O(ignore:name).",
         check=checks.hostname,
         derived=True,
     ),
     Option(
         "authorized_keys",
         "list",
-        "Public SSH keys that may log in as root, one line of authorized_keys(5) each.",
+        "Public SSH keys that are allowed to log in as root. Each element is one line of C(authorized_keys).",
         elements="str",
         check=checks.authorized_key,
         no_log=False,
@@ -102,7 +104,7 @@ _GUEST: Options = (
     Option(
         "networks",
         "list",
-        "Configuration of the guest's interfaces. An interface without one uses DHCP.",
+        "Network configuration of the guest's interfaces. Interfaces that are not listed use DHCP.",
         elements="dict",
         suboptions=_NETWORKS,
     ),
@@ -112,7 +114,7 @@ _MACHINE: Options = (
     Option(
         "hypervisor",
         "str",
-        "Program that runs the MicroVM.",
+        "Hypervisor that runs the MicroVM.",
         default=next(iter(PROFILES)),
         choices=tuple(PROFILES),
         honoured_by=PACKAGE,
@@ -121,9 +123,10 @@ _MACHINE: Options = (
         "accel",
         "str",
         (
-            "How the guest's instructions are run.",
-            "V(auto) is V(kvm) where an ordinary kernel really boots under the host's KVM, which is tried, "
-            "else V(tcg), which only QEMU has.",
+            "How the guest's instructions are executed.",
+            "V(kvm) uses the host's hardware virtualization. V(tcg) emulates the processor in software.",
+            "V(auto) uses V(kvm) if a test boot shows that the host's KVM can run an ordinary kernel, and V(tcg) "
+            "otherwise.",
         ),
         default="auto",
         choices=("auto", "kvm", "tcg"),
@@ -132,31 +135,31 @@ _MACHINE: Options = (
         "guest_system",
         "str",
         (
-            "Architecture of the guest, as Nix calls it. By default the host's.",
-            "Another one than the host's is emulated, which needs O(ignore:cpu).",
+            "Architecture of the guest, in Nix's notation. Defaults to the architecture of the host.",
+            "A guest of a different architecture is emulated, which requires O(ignore:cpu).",
         ),
         choices=SYSTEMS,
     ),
     Option(
         "cpu",
         "str",
-        "Model of the processor that QEMU gives the guest, such as V(max) or V(cortex-a57). By default the host's own.",
+        "CPU model that QEMU presents to the guest, such as V(max) or V(cortex-a57). Defaults to the CPU of the host.",
         check=checks.cpu_model,
     ),
-    Option("vcpu", "int", "Number of virtual processors.", default=1, check=checks.positive),
+    Option("vcpu", "int", "Number of virtual CPUs.", default=1, check=checks.positive),
     Option(
         "mem",
         "raw",
-        "Memory: MiB, or a number with V(M) or V(G).",
+        "Memory of the guest in MiB, or a number with the suffix V(M) or V(G).",
         default="512",
         check=checks.size,
         parsed=checks.mebibytes,
     ),
-    Option("hugepage_mem", "bool", "Take the memory from the host's huge pages.", default=False),
+    Option("hugepage_mem", "bool", "Whether to allocate the guest's memory from the host's huge pages.", default=False),
     Option(
         "hotplug_mem",
         "raw",
-        "Memory that can be plugged in beside O(ignore:mem), by virtio-mem.",
+        "Memory that can be hot-plugged in addition to O(ignore:mem), by virtio-mem.",
         default="0",
         check=checks.size_or_none,
         parsed=checks.mebibytes,
@@ -164,34 +167,40 @@ _MACHINE: Options = (
     Option(
         "hotplugged_mem",
         "raw",
-        "How much of O(ignore:hotplug_mem) is plugged in at the start. By default all of it.",
+        "Part of O(ignore:hotplug_mem) that is plugged in when the guest starts. Defaults to all of it.",
         check=checks.size_or_none,
         parsed=checks.mebibytes,
         derived=True,
     ),
-    Option("balloon", "bool", "A balloon that takes memory from the guest and gives it back.", default=False),
+    Option(
+        "balloon",
+        "bool",
+        "Whether the guest has a balloon device, through which the host can reclaim memory from the guest.",
+        default=False,
+    ),
     Option(
         "initial_balloon_mem",
         "raw",
-        "Memory that the balloon takes at the start. Needs O(ignore:balloon).",
+        "Memory that the balloon reclaims when the guest starts. Requires O(ignore:balloon).",
         default="0",
         check=checks.size_or_none,
         cost=LIVE,
         parsed=checks.mebibytes,
     ),
-    Option("deflate_on_oom", "bool", "The balloon gives memory back when the guest has none left.", default=True),
+    Option("deflate_on_oom", "bool", "Whether the balloon deflates when the guest runs out of memory.", default=True),
     Option(
         "user",
         "str",
-        "Account that QEMU changes to after its start. The unit's own account, where it is not set.",
+        "User that QEMU switches to after its start. By default QEMU keeps running as the user of the unit.",
         check=checks.account,
     ),
     Option(
         "socket",
         "str",
         (
-            "Control socket of the hypervisor, below the state directory or absolute. V(null) is none: such a MicroVM "
-            "is only stopped from inside.",
+            "Path of the hypervisor's control socket, absolute or relative to the MicroVM's state directory.",
+            "With V(null) there is no control socket, and the MicroVM can be shut down cleanly only from inside the "
+            "guest.",
             "In the default, C({name}) stands for O(ignore:name).",
         ),
         default="{name}.sock",
@@ -201,21 +210,21 @@ _MACHINE: Options = (
     Option(
         "pre_start",
         "str",
-        "Shell commands that C(microvm-run) runs before the hypervisor.",
+        "Shell commands that C(microvm-run) executes before it starts the hypervisor.",
         default="",
         honoured_by=PACKAGE,
     ),
     Option(
         "extra_args_script",
         "path",
-        "Program that prints more arguments for the hypervisor, separated by blanks, at each start.",
+        "Program that is run at each start and prints additional hypervisor arguments, separated by spaces.",
         check=checks.absolute_path,
         honoured_by=PACKAGE,
     ),
     Option(
         "pretty_procnames",
         "bool",
-        "The hypervisor's process is called C(microvm@NAME).",
+        "Whether to name the hypervisor's process C(microvm@NAME).",
         default=True,
         honoured_by=PACKAGE,
     ),
@@ -226,9 +235,9 @@ _SYSTEM: Options = (
         "image",
         "str",
         (
-            "Guest image: the name of one of the images that the host was given, or the absolute path of an image "
+            "Guest image: the name of an image that is installed on the host, or the absolute path of an image "
             "directory.",
-            "Gives O(ignore:kernel), O(ignore:initrd_path) and O(ignore:store_disk) unless they are set.",
+            "Provides O(ignore:kernel), O(ignore:initrd_path) and O(ignore:store_disk) unless they are set.",
         ),
         honoured_by=PACKAGE,
     ),
@@ -236,18 +245,18 @@ _SYSTEM: Options = (
         "kernel",
         "path",
         (
-            "File of the kernel to boot. Required without O(ignore:image).",
-            "Firecracker boots an uncompressed C(vmlinux) only.",
+            "Path of the kernel to boot. Required if O(ignore:image) is not set.",
+            "Firecracker boots only an uncompressed C(vmlinux).",
         ),
         check=checks.absolute_path,
-        # But for MicroVMs that are removed, which nobody asks for it.
+        # MicroVMs that are being removed need none.
         derived=True,
     ),
-    Option("initrd_path", "path", "Initial RAM disk.", check=checks.absolute_path),
+    Option("initrd_path", "path", "Path of the initial RAM disk.", check=checks.absolute_path),
     Option(
         "kernel_params",
         "list",
-        "Parameters that are added to the kernel's command line, one for each element.",
+        "Parameters to append to the kernel command line, one per element.",
         elements="str",
         check=checks.kernel_parameter,
     ),
@@ -255,17 +264,17 @@ _SYSTEM: Options = (
         "store_on_disk",
         "bool",
         (
-            "The MicroVM has O(ignore:store_disk).",
-            "By default it has, unless a guest without O(ignore:image) gets C(/nix/store) as a share.",
+            "Whether to attach O(ignore:store_disk) to the MicroVM.",
+            "Defaults to V(true), except for a guest without O(ignore:image) that mounts C(/nix/store) as a share.",
         ),
         derived=True,
         honoured_by=PACKAGE,
     ),
-    Option("store_disk", "path", "Read-only root disk.", check=checks.absolute_path),
+    Option("store_disk", "path", "Path of the read-only root disk.", check=checks.absolute_path),
     Option(
         "store_disk_type",
         "str",
-        "File system of O(ignore:store_disk). An image that the host was given says it itself.",
+        "File system of O(ignore:store_disk). Images that are installed on the host override it with their own.",
         default="erofs",
         choices=("erofs", "squashfs"),
         honoured_by=GUEST,
@@ -273,14 +282,14 @@ _SYSTEM: Options = (
     Option(
         "store_disk_erofs_flags",
         "list",
-        "For guests that Nix builds: flags of mkfs.erofs. Recorded in the package, of which they are no part.",
+        "For guests built by Nix: flags of C(mkfs.erofs). They are recorded with the package and do not change it.",
         elements="str",
         honoured_by=RECORD,
     ),
     Option(
         "store_disk_squashfs_flags",
         "list",
-        "For guests that Nix builds: flags of gensquashfs. Recorded in the package, of which they are no part.",
+        "For guests built by Nix: flags of C(gensquashfs). They are recorded with the package and do not change it.",
         elements="str",
         honoured_by=RECORD,
     ),
@@ -288,8 +297,9 @@ _SYSTEM: Options = (
         "writable_store_overlay",
         "path",
         (
-            "For guests that Nix builds: where the writable layer of their C(/nix/store) is.",
-            "Recorded in the package, of which it is no part: the volume or share there is.",
+            "For guests built by Nix: mount point of the writable layer of the guest's C(/nix/store).",
+            "This option is recorded with the package and does not change it. Declare the volume or share that is "
+            "mounted there as well.",
         ),
         check=checks.absolute_path,
         honoured_by=RECORD,
@@ -298,39 +308,45 @@ _SYSTEM: Options = (
         "register_closure",
         "bool",
         (
-            "For guests that Nix builds: tell the guest's Nix of its store.",
-            "Recorded in the package, of which it is no part.",
+            "For guests built by Nix: whether the paths of the guest's store are registered in its Nix database.",
+            "This option is recorded with the package and does not change it.",
         ),
         honoured_by=RECORD,
     ),
     Option(
         "system_symlink",
         "bool",
-        "C(share/microvm/system) of the package leads to the guest's image. By default where O(ignore:image) is set.",
+        "Whether C(share/microvm/system) in the package is a symbolic link to the guest's image. Defaults to V(true) "
+        "if O(ignore:image) is set.",
         derived=True,
         honoured_by=PACKAGE,
     ),
-    Option("optimize", "dict", "Optimisations of the guest.", suboptions=_OPTIMIZE, honoured_by=RECORD),
+    Option("optimize", "dict", "Optimizations of the guest.", suboptions=_OPTIMIZE, honoured_by=RECORD),
     Option(
         "machine_id",
         "str",
         (
-            "The guest's machine id: 32 hexadecimal digits, or a UUID. By default a UUID of version 5 from "
+            "Machine ID of the guest: 32 hexadecimal digits, or a UUID. Defaults to a version 5 UUID derived from "
             "O(ignore:name).",
-            "It is the machine's UUID (SMBIOS) too, where the hypervisor has one.",
+            "Hypervisors that provide SMBIOS also use it as the system UUID.",
         ),
         check=checks.machine_id,
         derived=True,
         honoured_by=GUEST,
     ),
-    Option("register_with_machined", "bool", "Register with systemd-machined, for machinectl(1).", default=False),
+    Option(
+        "register_with_machined",
+        "bool",
+        "Whether to register the MicroVM with systemd-machined, so that C(machinectl) lists it.",
+        default=False,
+    ),
     Option(
         "credential_files",
         "dict",
         (
-            "Secrets for the guest's systemd (systemd.system-credentials(7)): names, and the host's files with their "
-            "contents.",
-            "The files are read at each start. Their contents are in no argument, unit, log or package.",
+            "System credentials for the guest's systemd: a mapping from the name of each credential to the path of "
+            "the file on the host that contains it.",
+            "The files are read at each start. Their contents appear in no process argument, unit, log or package.",
         ),
         values="str",
         check=checks.credential_files,
@@ -339,21 +355,41 @@ _SYSTEM: Options = (
 )
 
 _ATTACHED: Options = (
-    Option("vsock", "dict", "The guest's vsock(7).", suboptions=_VSOCK),
+    Option("vsock", "dict", "Virtual socket (vsock) of the guest.", suboptions=_VSOCK),
     Option("interfaces", "list", "Network interfaces.", elements="dict", suboptions=INTERFACES),
-    Option("forward_ports", "list", "Ports of user networks.", elements="dict", suboptions=FORWARD_PORTS),
-    Option("volumes", "list", "Disks that keep the guest's data.", elements="dict", suboptions=VOLUMES),
-    Option("shares", "list", "Directories of the host.", elements="dict", suboptions=SHARES),
-    Option("devices", "list", "Devices of the host that the guest gets.", elements="dict", suboptions=DEVICES),
-    Option("graphics", "dict", "A display of the guest.", suboptions=GRAPHICS),
-    Option("virtiofsd", "dict", "The daemon of virtiofs shares.", suboptions=VIRTIOFSD, honoured_by=PACKAGE),
+    Option(
+        "forward_ports",
+        "list",
+        "Port forwardings of interfaces of type V(user).",
+        elements="dict",
+        suboptions=FORWARD_PORTS,
+    ),
+    Option("volumes", "list", "Disks for persistent data of the guest.", elements="dict", suboptions=VOLUMES),
+    Option(
+        "shares", "list", "Directories of the host that are shared with the guest.", elements="dict", suboptions=SHARES
+    ),
+    Option(
+        "devices",
+        "list",
+        "Devices of the host that are passed through to the guest.",
+        elements="dict",
+        suboptions=DEVICES,
+    ),
+    Option("graphics", "dict", "Graphical display of the guest.", suboptions=GRAPHICS),
+    Option(
+        "virtiofsd",
+        "dict",
+        "Settings of virtiofsd, the daemon that serves virtiofs shares.",
+        suboptions=VIRTIOFSD,
+        honoured_by=PACKAGE,
+    ),
     Option(
         "bin_scripts",
         "dict",
         (
-            "Shell commands by the name of a script of the package: appended to C(tap-up) and the like, or a script of "
-            "their own.",
-            "What C(microvm-run) shall do first is O(ignore:pre_start).",
+            "Shell commands, keyed by the name of a script in the package. They are appended to an existing script "
+            "such as C(tap-up), or become a script of their own.",
+            "Commands that C(microvm-run) executes before the hypervisor belong in O(ignore:pre_start).",
         ),
         values="str",
         check=checks.bin_scripts,
@@ -362,7 +398,7 @@ _ATTACHED: Options = (
     Option(
         "guest",
         "dict",
-        "Configuration of the guest without rebuilding its image.",
+        "Configuration that is applied to the guest when it boots, without rebuilding its image.",
         suboptions=_GUEST,
         honoured_by=GUEST,
     ),
@@ -373,9 +409,10 @@ _UNIT: Options = (
         "isolation",
         "str",
         (
-            "V(per_vm) gives the MicroVM a user and a group of its own, so that no other one's process can open its "
-            "volumes, sockets, taps and devices.",
-            "V(shared) is microvm.nix's way: the user V(microvm) in the group V(kvm), as all who share it.",
+            "V(per_vm) runs the MicroVM as a user and a group of its own, so that the processes of other MicroVMs "
+            "cannot open its volumes, sockets, taps and devices.",
+            "V(shared) runs it as user V(microvm) and group V(kvm), which all MicroVMs with this value have in common, "
+            "as microvm.nix does.",
         ),
         default="per_vm",
         choices=("per_vm", "shared"),
@@ -385,9 +422,10 @@ _UNIT: Options = (
         "profile",
         "str",
         (
-            "How narrow the unit's sandbox is.",
-            "V(strict) leaves the hypervisor only what the declaration needs: its devices, system calls, address "
-            "families, paths. V(compat) is for what V(strict) breaks, such as O(ignore:pre_start) that does more.",
+            "Sandbox of the systemd unit.",
+            "V(strict) restricts the hypervisor to the devices, system calls, address families and paths that the "
+            "declaration needs. V(compat) relaxes the sandbox for MicroVMs that do not work with V(strict), for "
+            "example because O(ignore:pre_start) needs more access.",
         ),
         default="strict",
         choices=("strict", "compat"),
@@ -397,8 +435,10 @@ _UNIT: Options = (
         "use_notify_sockets",
         "bool",
         (
-            "The unit counts as started when the guest's systemd says so over the vsock, not when the hypervisor runs.",
-            "A guest that does not say so within O(ignore:startup_timeout) is stopped. Needs O(ignore:vsock.cid).",
+            "Whether the unit becomes active only when the guest's systemd reports over the vsock that it is ready, "
+            "instead of when the hypervisor is running.",
+            "A guest that does not report this within O(ignore:startup_timeout) is stopped. Requires "
+            "O(ignore:vsock.cid).",
         ),
         default=False,
     ),
@@ -408,7 +448,7 @@ PACKAGE_OPTIONS: Options = (
     Option(
         "name",
         "str",
-        "Name of the MicroVM: of its unit, its state directory and, by default, of its guest.",
+        "Name of the MicroVM, of its unit and of its state directory. It is also the default host name of the guest.",
         required=True,
         check=checks.name,
         honoured_by=PACKAGE,

@@ -12,7 +12,7 @@ from ..profile_parts import BY_VSOCK, EXITS, EXTRA_ARGS, LINUX, ON_LINUX, group,
 PROFILE = Profile(
     name="alioth",
     order=70,
-    group=group("alioth", "alioth.", EXTRA_ARGS, package("alioth")),
+    group=group("alioth", "Options of alioth.", EXTRA_ARGS, package("alioth")),
     honours={
         **ON_LINUX,
         "on_poweroff": ("restart", "stop"),
@@ -24,8 +24,8 @@ PROFILE = Profile(
     vcpus=255,
     serials=False,
     credentials="fw_cfg",
-    stop="Only from inside.",
+    stop="Only from inside the guest.",
     ready=BY_VSOCK,
     on_poweroff=EXITS,
-    on_reboot="exits with our `reboot=k`, reboots in place where the guest reboots by ACPI",
+    on_reboot="exits with `reboot=k`, which is the default here; reboots in place if the guest reboots by ACPI",
 )

@@ -13,13 +13,14 @@ from ..profile_parts import EXITS, EXTRA_ARGS, LINUX, NOTIFIES, ON_LINUX, group,
 
 _GROUP = group(
     "cloud_hypervisor",
-    "Cloud Hypervisor.",
+    "Options of Cloud Hypervisor.",
     Option(
         "platform_oem_strings",
         "list",
         (
-            "SMBIOS strings for the guest.",
-            "They are arguments, which every user of the host can read: secrets are O(ignore:credential_files).",
+            "SMBIOS OEM strings for the guest.",
+            "They are passed as process arguments, which every user of the host can read. Pass secrets through "
+            "O(ignore:credential_files) instead.",
         ),
         elements="str",
         check=checks.oem_string,
@@ -57,7 +58,7 @@ PROFILE = Profile(
     vcpus=254,
     serials=True,
     credentials="initrd",
-    stop="`vm.power-button` over the API's socket; the guest needs the module `button`.",
+    stop="`vm.power-button` over the API socket; the guest needs the module `button`.",
     ready=NOTIFIES,
     on_poweroff=EXITS,
     on_reboot="reboots in place",

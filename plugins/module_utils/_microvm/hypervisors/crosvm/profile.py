@@ -13,8 +13,13 @@ from ..profile_parts import BY_VSOCK, EXITS, EXTRA_ARGS, LINUX, ON_LINUX, group,
 
 _GROUP = group(
     "crosvm",
-    "crosvm.",
-    Option("pivot_root", "path", "Empty directory that crosvm's devices are confined to.", check=checks.absolute_path),
+    "Options of crosvm.",
+    Option(
+        "pivot_root",
+        "path",
+        "Path of an empty directory that becomes the root directory of crosvm's device processes.",
+        check=checks.absolute_path,
+    ),
     EXTRA_ARGS,
     package("crosvm"),
 )
@@ -23,7 +28,8 @@ _GRAPHICS: Options = (
     Option(
         "crosvm_package",
         "str",
-        "crosvm whose GPU device Cloud Hypervisor and crosvm use; see O(ignore:crosvm.package).",
+        "Location of the crosvm whose GPU device Cloud Hypervisor and crosvm use, in the same notation as "
+        "O(ignore:crosvm.package).",
         check=checks.package_path,
         honoured_by=PACKAGE,
     ),

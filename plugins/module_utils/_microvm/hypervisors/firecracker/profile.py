@@ -12,17 +12,21 @@ from ..profile_parts import EXITS, EXTRA_ARGS, LINUX, NOTIFIES, ON_LINUX, group,
 
 _GROUP = group(
     "firecracker",
-    "Firecracker.",
-    Option("cpu", "dict", "Custom CPU template, see Firecracker's documentation."),
+    "Options of Firecracker.",
+    Option("cpu", "dict", "Custom CPU template, as described in Firecracker's documentation."),
     Option(
         "drive_io_engine",
         "str",
-        "How Firecracker reads and writes disks. V(Async) is faster; Firecracker calls it a developer preview.",
+        "I/O engine for disks. V(Async) is faster, but Firecracker still considers it a developer preview.",
         default="Async",
         choices=("Async", "Sync"),
     ),
     EXTRA_ARGS,
-    Option("extra_config", "dict", "Merged over the configuration that we write, key by key."),
+    Option(
+        "extra_config",
+        "dict",
+        "Configuration that is merged recursively into the generated configuration and takes precedence over it.",
+    ),
     package("firecracker"),
 )
 
@@ -47,10 +51,10 @@ PROFILE = Profile(
     vcpus=32,
     serials=False,
     credentials="initrd",
-    stop="On x86_64, Ctrl-Alt-Del over the API's socket, at which the guest reboots; it needs i8042 and atkbd. On "
-    "aarch64 only from inside.",
+    stop="On x86_64, Ctrl-Alt-Del over the API socket, which makes the guest reboot; the guest needs i8042 and atkbd. "
+    "On aarch64 only from inside the guest.",
     ready=NOTIFIES,
-    on_poweroff="stays on x86_64 (reboot instead), exits on aarch64",
+    on_poweroff="keeps running on x86_64 (reboot instead), exits on aarch64",
     on_reboot=EXITS,
     clean_end="reboot",
 )

@@ -12,7 +12,7 @@ from ..profile_parts import BY_VSOCK, EXITS, EXTRA_ARGS, LINUX, ON_LINUX, group,
 PROFILE = Profile(
     name="kvmtool",
     order=50,
-    group=group("kvmtool", "kvmtool.", EXTRA_ARGS, package("lkvm")),
+    group=group("kvmtool", "Options of kvmtool.", EXTRA_ARGS, package("lkvm")),
     honours={
         **ON_LINUX,
         "hugepage_mem": ANY,
@@ -31,7 +31,7 @@ PROFILE = Profile(
     vcpus=255,
     serials=False,
     credentials="initrd",
-    stop="Only from inside, by reboot.",
+    stop="Only from inside the guest, by reboot.",
     ready=BY_VSOCK,
     on_poweroff="hangs (reboot instead)",
     on_reboot=EXITS,

@@ -12,55 +12,68 @@ from ..profile import ANY, Profile
 from ..profile_parts import BY_VSOCK, EXITS, EXTRA_ARGS, LINUX, ON_LINUX, group, package
 
 _IDENTIFIER = checks.pattern(
-    r"[A-Za-z0-9][A-Za-z0-9_.-]*", "is not a name of QEMU's: use letters, digits, '.', '_' and '-'"
+    r"[A-Za-z0-9][A-Za-z0-9_.-]*", "is not a QEMU identifier: use letters, digits, '.', '_' and '-'"
 )
 
 _PCIE_ROOT_PORTS: Options = (
-    Option("id", "str", "Name of the port, for O(ignore:devices[].qemu.bus).", required=True, check=_IDENTIFIER),
-    Option("bus", "str", "Bus that the port is on, such as V(pcie.0).", check=_IDENTIFIER),
-    Option("chassis", "raw", "Number of the chassis.", check=checks.number),
-    Option("slot", "raw", "Number of the slot.", check=checks.number),
-    Option("addr", "str", "Address on the bus.", check=_IDENTIFIER),
+    Option(
+        "id",
+        "str",
+        "Identifier of the port, to which O(ignore:devices[].qemu.bus) refers.",
+        required=True,
+        check=_IDENTIFIER,
+    ),
+    Option("bus", "str", "Bus that the port is attached to, such as V(pcie.0).", check=_IDENTIFIER),
+    Option("chassis", "raw", "Chassis number of the port.", check=checks.number),
+    Option("slot", "raw", "Slot number of the port.", check=checks.number),
+    Option("addr", "str", "Address of the port on the bus.", check=_IDENTIFIER),
 )
 
 _GROUP = group(
     "qemu",
-    "QEMU.",
+    "Options of QEMU.",
     Option(
         "machine",
         "str",
-        "Type of the machine. By default V(microvm) on x86_64 and V(virt) on aarch64.",
+        "Machine type. Defaults to V(microvm) on x86_64 and V(virt) on aarch64.",
         check=_IDENTIFIER,
     ),
     Option(
         "machine_opts",
         "dict",
-        "Options of the machine in place of ours, texts all of them. An empty mapping is none at all.",
+        "Machine options that replace the default ones. All values are strings. An empty mapping sets no option.",
         values="str",
         nullable=True,
     ),
     EXTRA_ARGS,
     Option(
-        "serial_console", "bool", "The guest has a serial console, which is standard input and output.", default=True
+        "serial_console",
+        "bool",
+        "Whether the guest has a serial console, connected to standard input and output.",
+        default=True,
     ),
     Option(
-        "pcie_root_ports", "list", "Ports that devices can be put on.", elements="dict", suboptions=_PCIE_ROOT_PORTS
+        "pcie_root_ports",
+        "list",
+        "PCI Express root ports that devices can be attached to.",
+        elements="dict",
+        suboptions=_PCIE_ROOT_PORTS,
     ),
     package("qemu-system-ARCHITECTURE"),
 )
 
 _DEVICE: Options = (
-    Option("id", "str", "QEMU's name of the device.", check=_IDENTIFIER),
+    Option("id", "str", "QEMU identifier of the device.", check=_IDENTIFIER),
     Option(
         "bus",
         "str",
-        "QEMU's bus for the device, such as a port of O(ignore:qemu.pcie_root_ports).",
+        "Bus that the device is attached to, such as a port in O(ignore:qemu.pcie_root_ports).",
         check=_IDENTIFIER,
     ),
     Option(
         "device_extra_args",
         "str",
-        "More properties of the device, as C(-device) takes them.",
+        "Additional properties of the device, in the syntax of C(-device).",
         check=checks.argument,
     ),
 )
@@ -69,7 +82,7 @@ PROFILE = Profile(
     name="qemu",
     order=10,
     group=_GROUP,
-    additions={"devices[]": (Option("qemu", "dict", "What only QEMU has.", suboptions=_DEVICE),)},
+    additions={"devices[]": (Option("qemu", "dict", "Device options of QEMU.", suboptions=_DEVICE),)},
     honours={
         **ON_LINUX,
         "accel": ("auto", "kvm", "tcg"),
@@ -114,8 +127,8 @@ PROFILE = Profile(
     serials=True,
     credentials="fw_cfg",
     stop="ACPI power button over QMP; the guest needs the module `button`. On aarch64 without UEFI it needs "
-    "`gpio_keys` and `evdev`, which Debian's cloud kernel has not: stop such guests from inside.",
-    ready="QMP says that the guest runs; " + BY_VSOCK,
+    "`gpio_keys` and `evdev`, which Debian's cloud kernel lacks: shut such guests down from inside.",
+    ready="QMP reports that the guest is running; " + BY_VSOCK,
     on_poweroff=EXITS,
     on_reboot=EXITS,
     needs_internet_sockets=False,

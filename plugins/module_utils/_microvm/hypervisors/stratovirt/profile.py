@@ -12,7 +12,7 @@ from ..profile_parts import BY_VSOCK, EXITS, EXTRA_ARGS, LINUX, ON_LINUX, group,
 PROFILE = Profile(
     name="stratovirt",
     order=60,
-    group=group("stratovirt", "StratoVirt.", EXTRA_ARGS, package("stratovirt")),
+    group=group("stratovirt", "Options of StratoVirt.", EXTRA_ARGS, package("stratovirt")),
     honours={
         **ON_LINUX,
         "hugepage_mem": ANY,
@@ -33,9 +33,9 @@ PROFILE = Profile(
     vcpus=254,
     serials=True,
     credentials="initrd",
-    stop="Only from inside, by reboot.",
-    ready="QMP says that the guest runs; " + BY_VSOCK,
-    on_poweroff="stays (reboot instead)",
+    stop="Only from inside the guest, by reboot.",
+    ready="QMP reports that the guest is running; " + BY_VSOCK,
+    on_poweroff="keeps running (reboot instead)",
     on_reboot=EXITS,
     clean_end="reboot",
 )

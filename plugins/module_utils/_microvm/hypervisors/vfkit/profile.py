@@ -11,24 +11,24 @@ from ..profile import ANY, Profile
 from ..profile_parts import BASICS, EXITS, EXTRA_ARGS, group, package
 
 _ROSETTA: Options = (
-    Option("enable", "bool", "Let the guest run x86_64 programs by Rosetta.", default=False),
-    Option("install", "bool", "Install Rosetta at the start where it is missing.", default=False),
-    Option("ignore_if_missing", "bool", "Start without Rosetta where it is missing.", default=False),
+    Option("enable", "bool", "Whether the guest can run x86_64 programs by Rosetta.", default=False),
+    Option("install", "bool", "Whether to install Rosetta at the start if it is missing.", default=False),
+    Option("ignore_if_missing", "bool", "Whether to start without Rosetta if it is missing.", default=False),
 )
 
 _GROUP = group(
     "vfkit",
-    "vfkit, for hosts with macOS: only packages are made for it.",
+    "Options of vfkit. It runs on macOS, for which packages can be rendered but not run by this collection.",
     EXTRA_ARGS,
     Option(
         "log_level",
         "str",
-        "How much vfkit says: V(debug), V(info) or V(error). V(null) is vfkit's own default.",
+        "Log level of vfkit: V(debug), V(info) or V(error). V(null) means the default of vfkit.",
         default="info",
         choices=("debug", "info", "error"),
         nullable=True,
     ),
-    Option("rosetta", "dict", "Programs for x86_64.", suboptions=_ROSETTA),
+    Option("rosetta", "dict", "Translation of x86_64 programs in the guest.", suboptions=_ROSETTA),
     package("vfkit"),
 )
 
@@ -49,9 +49,9 @@ PROFILE = Profile(
     vcpus=255,
     serials=True,
     credentials=None,
-    stop="`Stop` over the REST API's socket.",
-    ready="the REST API's `/vm/state`",
+    stop="`Stop` over the socket of the REST API.",
+    ready="`/vm/state` of the REST API reports it",
     on_poweroff=EXITS,
-    on_reboot="as the guest asks",
+    on_reboot="as the guest requests",
     needs_virtiofsd=False,
 )

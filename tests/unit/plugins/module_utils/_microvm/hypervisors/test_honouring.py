@@ -61,7 +61,7 @@ def test_an_option_that_nobody_claims_is_refused_by_all(monkeypatch: pytest.Monk
     plant(monkeypatch, (*VM_OPTIONS, WATCHDOG))
     error = refusal(hypervisor, watchdog=True)
     assert error is not None and error.path == "watchdog"
-    assert error.message == f"{hypervisor} does not support this option; no hypervisor does"
+    assert error.message == f"{hypervisor} does not support this option; no hypervisor supports it"
     assert refusal(hypervisor, watchdog=False) is None
 
 
@@ -101,7 +101,7 @@ def test_those_that_can_are_named() -> None:
     assert error is not None
     assert (error.path, error.message) == (
         "hotplug_mem",
-        "alioth does not support 64; these do: qemu, cloud-hypervisor",
+        "alioth does not support 64; supported by: qemu, cloud-hypervisor",
     )
     error = refusal("firecracker", volumes=[{"image": "a", "size": 1}, {"image": "b", "size": 1, "serial": "s"}])
     assert error is not None and error.path == "volumes[1].serial"
