@@ -111,7 +111,7 @@ HELPERS = (
     "microvm-pci-devices",
     VIRTIOFSD,
     "microvm-set-booted",
-    "microvm-turn",
+    "microvm-boot-queue",
 )
 """Template units that come and go with ``microvm@``."""
 

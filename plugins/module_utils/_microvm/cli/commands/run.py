@@ -19,7 +19,7 @@ from ...operations.lifecycle import require
 from ..host import places, require_root
 from .guests import become
 
-TURN = "microvm-turn"
+BOOT_QUEUE = "microvm-boot-queue"
 """The helper that is for starts of the host alone."""
 
 
@@ -51,7 +51,7 @@ def run_foreground(asked: Namespace) -> int:
 
 def transient_unit(name: str, settings: List[Setting], where: Places) -> List[str]:
     """Return the options of systemd-run(1): the service's own settings, with the helpers up for as long as it is."""
-    helpers = " ".join(f"{helper}@{name}.service" for helper in HELPERS if helper != TURN)
+    helpers = " ".join(f"{helper}@{name}.service" for helper in HELPERS if helper != BOOT_QUEUE)
     properties = [
         f"Requires={helpers}",
         f"After={helpers}",
