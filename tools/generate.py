@@ -36,6 +36,7 @@ from _microvm.modules.options import (
     IMAGE_MODULE_OPTIONS,
     INFO_MODULE_OPTIONS,
     NETWORK_MODULE_OPTIONS,
+    PACKAGE_LOCK_MODULE_OPTIONS,
     VM_MODULE_OPTIONS,
     VMS_MODULE_OPTIONS,
 )
@@ -98,6 +99,7 @@ def generated() -> dict[Path, str]:
         fragments / "vms.py": fragment("all MicroVMs of a host", with_support(VMS_MODULE_OPTIONS)),
         fragments / "network.py": fragment("the networks of a host", NETWORK_MODULE_OPTIONS),
         fragments / "info.py": fragment("what is known of MicroVMs", INFO_MODULE_OPTIONS),
+        fragments / "package_lock.py": fragment("waiting for the package manager", PACKAGE_LOCK_MODULE_OPTIONS),
         fragments / "image.py": fragment("a guest image", IMAGE_MODULE_OPTIONS),
         **{
             path: text

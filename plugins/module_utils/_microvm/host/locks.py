@@ -27,7 +27,7 @@ LOCK_FILE = "all.lock"
 PATIENCE = 900.0
 """Seconds to wait for another run; a MicroVM that is stopped or started takes its time."""
 
-_FLOCK = "hhqqi4x"
+FLOCK = "hhqqi4x"
 """``struct flock`` (fcntl(2)): type, whence, start, length, process."""
 
 
@@ -73,7 +73,7 @@ def _wait(descriptor: int, name: str, deadline: float) -> None:
 def _lock(descriptor: int, name: str) -> bool:
     """Take a lock if it is free; returns whether that has succeeded."""
     try:
-        fcntl.fcntl(descriptor, fcntl.F_OFD_SETLK, struct.pack(_FLOCK, fcntl.F_WRLCK, os.SEEK_SET, _offset(name), 1, 0))
+        fcntl.fcntl(descriptor, fcntl.F_OFD_SETLK, struct.pack(FLOCK, fcntl.F_WRLCK, os.SEEK_SET, _offset(name), 1, 0))
     except (BlockingIOError, PermissionError):
         return False
     return True

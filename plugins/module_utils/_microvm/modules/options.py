@@ -133,3 +133,13 @@ IMAGE_MODULE_OPTIONS: Options = (
     ),
     Option("staging", "path", "Directory of the copy to install. Required if O(state=installed)."),
 )
+
+PACKAGE_LOCK_MODULE_OPTIONS: Options = (
+    Option(
+        "timeout",
+        "int",
+        "How many seconds to wait at most for other processes that change the host's packages.",
+        default=600,
+        check=checks.positive,
+    ),
+)

@@ -13,6 +13,7 @@ from typing import Any, get_args, get_type_hints
 import pytest
 import yaml
 from ansible_collections.microvm.fleet.plugins.module_utils._microvm.modules.images import BuiltImageResult
+from ansible_collections.microvm.fleet.plugins.module_utils._microvm.modules.package_lock import PackageLockResult
 from ansible_collections.microvm.fleet.plugins.module_utils._microvm.operations.info import InformationResult
 from ansible_collections.microvm.fleet.plugins.module_utils._microvm.operations.networks import NetworksResult
 from ansible_collections.microvm.fleet.plugins.module_utils._microvm.operations.report import VmsResult
@@ -22,6 +23,7 @@ RESULTS: dict[str, Any] = {
     "microvm_image": BuiltImageResult,
     "microvm_info": InformationResult,
     "microvm_network": NetworksResult,
+    "microvm_package_lock": PackageLockResult,
     "microvm_vm": VmsResult,
     "microvm_vms": VmsResult,
 }
