@@ -58,7 +58,7 @@ actions:
   returned: success
   type: list
   elements: str
-  sample: [write /etc/systemd/network/50-microvm-microvm0.netdev, read configuration of systemd-networkd.service]
+  sample: [write /etc/systemd/network/50-microvm-microvm0.netdev, reload configuration of systemd-networkd.service]
 kept:
   description: Networks that are no longer declared but are kept, because MicroVMs are still attached to their bridges.
   returned: success

@@ -52,7 +52,7 @@ def _parse(text: str, file: str) -> object:
             import yaml
         except ImportError:
             raise SourceError(
-                f"{file} is not JSON ({not_json}), and PyYAML, which reads YAML, is missing here"
+                f"{file} is not JSON ({not_json}), and PyYAML, which is required for YAML, is not installed"
             ) from None
 
     class Loader(yaml.SafeLoader):

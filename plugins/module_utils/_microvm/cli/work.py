@@ -98,7 +98,7 @@ def render(
     """``microvm render``; returns the exit status. Raises SourceError."""
     found = results(read(file), platform, name, hypervisor)
     if name is not None and not found:
-        raise SourceError(f"{file} has no MicroVM {name!r}")
+        raise SourceError(f"{file} does not declare a MicroVM {name!r}")
     if as_json:
         say(json.dumps(_as_json(found), indent=2, sort_keys=True))
     else:
@@ -127,7 +127,7 @@ def validate(files: Sequence[str], platform: str) -> int:
             continue
         wrong = _complain(file, found)
         status = 1 if wrong else status
-        say(f"{file}: {len(found)} MicroVMs, {wrong or 'none'} wrong")
+        say(f"{file}: {len(found)} MicroVMs, {wrong or 'none'} invalid")
     return status
 
 
@@ -163,10 +163,12 @@ def write(one: Package, directory: str) -> None:
     """Write a package, aside first. Raises SourceError where it cannot be, or something else is in its place."""
     directory = os.path.abspath(directory)
     if "," in directory:
-        raise SourceError(f"{directory}: a comma in a package's path means something else to hypervisors; name another")
+        raise SourceError(
+            f"{directory}: hypervisors do not accept a comma in a package's path; choose another directory"
+        )
     try:
         if os.path.lexists(directory) and not _is_replaceable(directory):
-            raise SourceError(f"{directory} is there, and is no runner package; name another directory or remove it")
+            raise SourceError(f"{directory} exists and is not a runner package; choose another directory or remove it")
         os.makedirs(os.path.dirname(directory), exist_ok=True)
         aside = tempfile.mkdtemp(prefix=f".{os.path.basename(directory)}.", dir=os.path.dirname(directory))
         try:

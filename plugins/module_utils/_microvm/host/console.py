@@ -121,10 +121,10 @@ def _open_fifo(path: str, name: str) -> int:
     try:
         fifo = os.open(path, os.O_WRONLY | os.O_NONBLOCK | os.O_NOFOLLOW)
     except PermissionError:
-        raise HostError(f"the console of {name} is closed to this user; attach it as root") from None
+        raise HostError(f"this user may not open the console of {name}; run the command as root") from None
     except OSError:
-        raise HostError(f"{name} has no console: it does not run; see: microvm info {name}") from None
+        raise HostError(f"{name} has no console because it is not running; see: microvm info {name}") from None
     if not stat.S_ISFIFO(os.fstat(fifo).st_mode):
         os.close(fifo)
-        raise HostError(f"{path} is no FIFO; restart the MicroVM")
+        raise HostError(f"{path} is not a FIFO; restart the MicroVM")
     return fifo

@@ -97,13 +97,13 @@ def verify(directory: str, digest: str) -> None:
     """Compare a copy of an image with its manifest. Raises HostError."""
     manifest = read_manifest(directory)
     if manifest is None:
-        raise HostError(f"{directory} holds no image: there is no {MANIFEST}; copy the image again")
+        raise HostError(f"{directory} contains no image because {MANIFEST} is missing; copy the image again")
     if manifest.digest != digest:
-        raise HostError(f"{directory} holds the image {manifest.digest}, not {digest}; copy the right one")
+        raise HostError(f"{directory} contains the image {manifest.digest}, not {digest}; copy the right one")
     present = sums(directory)
     for name, expected in manifest.files.items():
         if present.get(name) != expected:
-            raise HostError(f"{directory}/{name} is not what the image's manifest says; copy the image again")
+            raise HostError(f"{directory}/{name} does not match the image's manifest; copy the image again")
 
 
 def sums(directory: str) -> Dict[str, FileSum]:

@@ -66,7 +66,7 @@ def _wait(descriptor: int, name: str, deadline: float) -> None:
     while not _lock(descriptor, name):
         if time.monotonic() > deadline:
             subject = name[1:] if name.startswith("@") else f"MicroVM {name!r}"
-            raise HostError(f"another run is at work on {subject}; try again when it is through")
+            raise HostError(f"another run is working on {subject}; try again when it has finished")
         time.sleep(0.2)
 
 

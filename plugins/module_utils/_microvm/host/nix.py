@@ -52,7 +52,7 @@ def _nix(words: Sequence[str]) -> str:
         done = subprocess.run([*_NIX, *words], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, check=False)
     except FileNotFoundError:
         raise HostError(
-            "nix is not installed on this host; install it, or build elsewhere and give the package by --package"
+            "nix is not installed on this host; install it, or build elsewhere and pass the package by --package"
         ) from None
     if done.returncode != 0:
         raise HostError(f"`nix build {words[0]}` failed, see above")

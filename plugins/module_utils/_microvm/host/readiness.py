@@ -49,7 +49,7 @@ Predicate = Callable[[Readiness], Optional[str]]
 def hypervisor_runs(ready: Readiness) -> Optional[str]:
     """The hypervisor says that its guest runs."""
     status = qmp.status(ready.control_socket)
-    return None if status == "running" else f"the hypervisor says that the guest is {status}"
+    return None if status == "running" else f"the hypervisor reports that the guest is {status}"
 
 
 def port_accepts(ready: Readiness) -> Optional[str]:
@@ -115,7 +115,7 @@ def settle(timeouts: Mapping[str, float]) -> Dict[str, HostError]:
     while waiting:
         time.sleep(SETTLE_SECONDS)
         if _is_abandoned():
-            raise Abandoned("nobody waits for the outcome any more")
+            raise Abandoned("the run was abandoned because nobody reads its output any more")
         states, waited = systemd.show(waiting), time.monotonic() - begin
         problems = {unit: _unsettled(unit, states[unit], waited, timeouts[unit]) for unit in waiting}
         errors.update({unit: systemd.explain(unit, problem) for unit, problem in problems.items() if problem})
@@ -126,7 +126,7 @@ def settle(timeouts: Mapping[str, float]) -> Dict[str, HostError]:
 def _unsettled(name: str, unit: systemd.Unit, waited: float, timeout: float) -> Optional[str]:
     """Return why a unit need not be waited for any longer, though it is not up."""
     if not unit.running:
-        return f"{name} ended before its guest was up ({unit.result})"
+        return f"{name} stopped before its guest was up ({unit.result})"
     if unit.active_state != "active" and waited > timeout:
         return f"{name} is not up after {timeout:.0f} s (ready.timeout), {_inactivity(unit)}"
     return None
@@ -146,9 +146,9 @@ def wait(ready: Readiness, begun: bool = True) -> float:
         unit = systemd.show([ready.unit])[ready.unit]
         if _is_abandoned():
             # Ended at once: it holds locks that the next run waits for.
-            raise Abandoned("nobody waits for the outcome any more")
+            raise Abandoned("the run was abandoned because nobody reads its output any more")
         if not unit.running:
-            raise systemd.explain(ready.unit, f"{ready.unit} ended before its guest was up ({unit.result})")
+            raise systemd.explain(ready.unit, f"{ready.unit} stopped before its guest was up ({unit.result})")
         if waited > ready.timeout:
             raise systemd.explain(
                 ready.unit,

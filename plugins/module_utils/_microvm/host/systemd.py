@@ -124,7 +124,7 @@ def journal(name: str, lines: int = 12) -> str:
 
 def explain(name: str, problem: str) -> HostError:
     """A problem of a unit together with its last words."""
-    words: List[str] = [problem, f"Its journal ends with:\n{journal(name)}", f"More: journalctl --unit {name}"]
+    words: List[str] = [problem, f"Last lines of its journal:\n{journal(name)}", f"More: journalctl --unit {name}"]
     return HostError("\n".join(words))
 
 

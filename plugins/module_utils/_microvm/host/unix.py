@@ -21,7 +21,7 @@ def connect(path: str, timeout: float) -> socket.socket:
         try:
             # No link, which could lead to another's: these directories are their users'.
             if not stat.S_ISSOCK(os.stat(os.path.basename(path), dir_fd=directory, follow_symlinks=False).st_mode):
-                raise ConnectionError(f"{path} is no socket")
+                raise ConnectionError(f"{path} is not a socket")
             connection.connect(f"/proc/self/fd/{directory}/{os.path.basename(path)}")
         finally:
             os.close(directory)

@@ -38,5 +38,7 @@ def initrd_with_credentials(declaration: Declaration, descriptor: int, by_serial
     if not names:
         return Initrd(path)
     if path is None:
-        raise DeclarationError("initrd_path", f"{declaration['hypervisor']} passes credentials in it; set it")
+        raise DeclarationError(
+            "initrd_path", f"is required because {declaration['hypervisor']} passes credentials in it; set it"
+        )
     return Initrd(f"/proc/self/fd/{descriptor}", names, descriptor)

@@ -68,19 +68,21 @@ def _check_platform(declaration: Declaration, facts: HostFacts) -> None:
         raise DeclarationError("hypervisor", f"{own.name} does not run on {host}; {others}")
     if facts.accel == "tcg" and not own.emulates:
         raise DeclarationError(
-            "hypervisor", f"{own.name} needs KVM, which this host has not; these do not: {', '.join(emulators)}"
+            "hypervisor", f"{own.name} requires KVM, which this host lacks; use one of: {', '.join(emulators)}"
         )
     if facts.guest(declaration) != facts.architecture and not own.emulates:
         raise DeclarationError(
             "guest_system",
-            f"{own.name} runs no other architecture than the host's; {supported_by(emulators)}",
+            f"{own.name} cannot emulate another architecture than the host's; {supported_by(emulators)}",
         )
 
 
 def _check_processors(declaration: Declaration) -> None:
     own = profile(declaration)
     if declaration["vcpu"] > own.vcpus:
-        raise DeclarationError("vcpu", f"{declaration['vcpu']} are more than {own.name}'s {own.vcpus}; declare fewer")
+        raise DeclarationError(
+            "vcpu", f"{declaration['vcpu']} virtual CPUs exceed the limit of {own.vcpus} of {own.name}; set fewer"
+        )
 
 
 def _join(path: str, key: str) -> str:

@@ -17,7 +17,7 @@ def run_network() -> None:
     outcome = module.attempt(lambda parameters, check_mode: reconcile_networks(parameters["networks"], check_mode))
     for network in outcome["kept"]:
         module.warn(
-            f"network {network} is no longer declared, and stays while MicroVMs are on its bridge; "
+            f"network {network} is no longer declared but was kept because MicroVMs use its bridge; "
             "stop them and run this again"
         )
     module.exit_json(**outcome)

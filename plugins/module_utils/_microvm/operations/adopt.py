@@ -43,7 +43,7 @@ def adopt(name: str, directory: str, places: Places, flake: Optional[str] = None
     external = replace(_external(name, directory, places), flake=flake or "")
     owner = external.installed.account
     if not owner.is_own and not accounts.exists(owner.user):
-        raise HostError(f"there is no user {owner.user}; prepare the host by the role microvm.fleet.host first")
+        raise HostError(f"the user {owner.user} does not exist; run the role microvm.fleet.host first")
     with contextlib.nullcontext() if check else locked([name]):
         plan = plan_adoption(observe_name(places, name, owner), external, defaults(HOST_OPTIONS)["keep_generations"])
         if not check:
@@ -56,7 +56,7 @@ def _external(name: str, directory: str, places: Places) -> External:
     """Look at a package of any origin. Raises HostError for a directory that is none."""
     path = os.path.realpath(directory)
     if not os.access(os.path.join(path, RUN_SCRIPT), os.X_OK):
-        raise HostError(f"{directory} is no runner package: it has no executable {RUN_SCRIPT}")
+        raise HostError(f"{directory} is not a runner package because it lacks the executable {RUN_SCRIPT}")
     if path.startswith(nix.STORE):
         external = External(name, installed(places, path))
         _refuse_another(name, places.declaration(path))
@@ -70,7 +70,7 @@ def _external(name: str, directory: str, places: Places) -> External:
 
 def _refuse_another(name: str, declaration: Optional[PackagedVm]) -> None:
     if declaration is not None and declaration["name"] != name:
-        raise HostError(f"the package is that of the MicroVM {declaration['name']!r}, and not of {name!r}")
+        raise HostError(f"the package belongs to the MicroVM {declaration['name']!r}, not to {name!r}")
 
 
 def _declaration(package: Package) -> Optional[PackagedVm]:
@@ -94,7 +94,7 @@ def _file(path: str) -> File:
     if stat.S_ISLNK(mode):
         return File(os.readlink(path).encode(), is_link=True)
     if not stat.S_ISREG(mode):
-        raise HostError(f"{path} is neither a file nor a link; a package has nothing else")
+        raise HostError(f"{path} is neither a regular file nor a symbolic link; a package contains nothing else")
     with open(path, "rb") as file:
         return File(file.read(), executable=bool(mode & stat.S_IXUSR))
 

@@ -145,7 +145,7 @@ def _inform(name: str, places: Places, unit: systemd.Unit) -> Information:
 def check_access(directory: str) -> None:
     """Raises HostError where whoever asks may not look into a state directory."""
     if os.path.isdir(directory) and not os.access(directory, os.R_OK | os.X_OK):
-        raise HostError(f"{directory} is closed to this user; ask as root")
+        raise HostError(f"this user may not read {directory}; run the command as root")
 
 
 def _of_unit(unit: systemd.Unit) -> UnitInformation:

@@ -127,7 +127,7 @@ def _check_host(request: Request, placed: preflight.Placed) -> None:
 
 def _check_kvm(declaration: Declaration, path: str) -> None:
     if declaration["accel"] == "kvm" and not os.path.exists("/dev/kvm"):
-        raise DeclarationError(f"{path}.accel", "this host has no /dev/kvm; say auto or tcg, or load its module")
+        raise DeclarationError(f"{path}.accel", "this host has no /dev/kvm; set auto or tcg, or load the module kvm")
 
 
 def _facts(declaration: Declaration, accel: str) -> HostFacts:

@@ -111,9 +111,11 @@ def _consequences(plan: Plan) -> str:
     """Return the lines on what the change costs, and on what will be done."""
     lines = [f"changes: {change}" for change in plan.changes]
     if plan.recreate:
-        lines.append(f"note: what exists keeps its {', '.join(plan.recreate)}; only what is made anew has the new one")
+        lines.append(
+            f"note: existing volumes keep their {', '.join(plan.recreate)}; only new volume images get the new value"
+        )
     if plan.refused:
-        lines.append(f"note: {plan.refused} was rolled back from and marked bad; it is not installed again")
+        lines.append(f"note: {plan.refused} is marked bad after a rollback; it is not installed again")
     return "".join(f"{line}\n" for line in (*lines, *(f"step: {step}" for step in plan.steps)))
 
 

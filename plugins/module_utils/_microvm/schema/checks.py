@@ -33,7 +33,7 @@ def size_or_none(value: object) -> Optional[str]:
 
 def size(value: object) -> Optional[str]:
     """Check a size of 1 MiB or more."""
-    return size_or_none(value) or (None if mebibytes(value) else f"{value!r} is nothing; write 1 or more")
+    return size_or_none(value) or (None if mebibytes(value) else f"{value!r} is too small; write 1 or more")
 
 
 def pattern(expression: str, explanation: str) -> Callable[[object], Optional[str]]:
@@ -80,19 +80,19 @@ label = pattern(
     r"[^\x00-\x1f]{1,255}", "is not a label: write at most 255 characters, none of them a control character"
 )
 argument = pattern(r"[^\x00-\x1f]+", "is not an argument: write at least one character, and no control characters")
-account = pattern(r"[a-z_][a-z0-9_-]{0,30}\$?|[0-9]+", "is not the name or number of an account")
-account_or_own = pattern(r"\{group\}|[a-z_][a-z0-9_-]{0,30}\$?|[0-9]+", "is not the name or number of an account")
+account = pattern(r"[a-z_][a-z0-9_-]{0,30}\$?|[0-9]+", "is not the name or numeric ID of an account")
+account_or_own = pattern(r"\{group\}|[a-z_][a-z0-9_-]{0,30}\$?|[0-9]+", "is not the name or numeric ID of an account")
 cpu_model = pattern(r"[A-Za-z0-9][A-Za-z0-9_.,+=-]*", "is not a model of a processor, such as max or Haswell")
-number = pattern(r"(0x)?[0-9a-fA-F]+", "is not a number")
+number = pattern(r"(0x)?[0-9a-fA-F]+", "is not a number: write digits, or 0x and hexadecimal digits")
 threads = pattern(r"[0-9]+|`?nproc`?", "is not a number of threads: write a whole number, or nproc")
 byte_size = pattern(r"[1-9][0-9]*[kKMGT]?", "is not a size: write a number with M or G (256M)")
-file_system = pattern(r"[a-z0-9][a-z0-9_.-]*", "is not the name of a file system")
+file_system = pattern(r"[a-z0-9][a-z0-9_.-]*", "is not the name of a file system, such as ext4")
 package_path = pattern(
     r"[^\x00-\x1f/-][^\x00-\x1f/]*|(/[^\x00-\x1f/]+)+/?", "is neither an absolute path nor the name of a program"
 )
 oem_string = pattern(
     r"(?!.*oem_strings)[^\x00-\x1f,\[\]\"]+",
-    "is not one string: write what stands between the commas of oem_strings=[], without brackets and quotes",
+    "is not a single OEM string: write one string per element, without commas, brackets and quotes",
 )
 pci_address = pattern(
     r"[0-9a-fA-F]{4}:[0-9a-fA-F]{2}:[0-9a-fA-F]{2}\.[0-7]", "is not the address of a PCI device, such as 0000:01:00.0"
@@ -104,12 +104,12 @@ plain_path = pattern(
 )
 state_path = pattern(
     r"(?!-)(?!(.*/)?\.\.(/|$))[^\x00-\x1f]+",
-    "is not a path: write an absolute one, or one below the MicroVM's state directory, without '..', "
+    "is not a path: write an absolute path, or one relative to the MicroVM's state directory, without '..', "
     "control characters or a leading '-'",
 )
 kernel_parameter = pattern(
     r'([^\s"\x00-\x1f]|"[^"\x00-\x1f]*")+',
-    'is not one kernel parameter: write KEY, KEY=VALUE or KEY="VALUE WITH BLANKS"',
+    'is not a single kernel parameter: write KEY, KEY=VALUE or KEY="VALUE WITH SPACES"',
 )
 authorized_key = pattern(
     r"([^\x00-\x1f]+ )?(ssh|ecdsa|sk-ssh|sk-ecdsa)-[a-z0-9@.-]+ [A-Za-z0-9+/=]+( [^\x00-\x1f]*)?",
@@ -119,7 +119,7 @@ authorized_key = pattern(
 
 mode = pattern(r"0[0-7]{3,4}", "is not a mode: write octal digits in quotes and with a leading 0, such as '0644'")
 file_path = pattern(
-    r"(/(?!\.{1,2}(/|$))[^/\x00-\x1f]+)+", "is not the path of a file: write an absolute one without '.' and '..'"
+    r"(/(?!\.{1,2}(/|$))[^/\x00-\x1f]+)+", "is not the path of a file: write an absolute path without '.' and '..'"
 )
 digest = pattern(r"[0-9a-f]{32}", "is not a digest: it has 32 hexadecimal digits")
 SOCKET_BYTES = 107
@@ -130,7 +130,7 @@ def socket_path(value: object) -> Optional[str]:
     """Check a path below the state directory, or absolute, that the kernel takes for a socket."""
     length = len(str(value).encode())
     if length > SOCKET_BYTES:
-        return f"is {length} bytes, and a socket's path has {SOCKET_BYTES} at most; write a shorter one"
+        return f"has {length} bytes, but the path of a socket has at most {SOCKET_BYTES}; use a shorter path"
     return state_path(value)
 
 
@@ -149,7 +149,7 @@ def context_identifier(value: int) -> Optional[str]:
     """Check a guest's address in vsock(7): 0 to 2 are taken, and the largest number means any."""
     if 3 <= value < 0xFFFFFFFF:
         return None
-    return f"{value} is no guest's context identifier; write 3 to 4294967294"
+    return f"{value} is not a context identifier of a guest; write 3 to 4294967294"
 
 
 CREDENTIAL = re.compile(r"[A-Za-z0-9_@:][A-Za-z0-9_.@:-]*")
@@ -168,7 +168,9 @@ def bin_scripts(entry: Tuple[str, str]) -> Optional[str]:
     """Check the name of a script; its content is the user's."""
     name, _text = entry
     if name == "microvm-run":
-        return "ends by becoming the hypervisor; write what it shall do before as pre_start"
+        return (
+            "cannot be extended because it ends by executing the hypervisor; use pre_start for commands that run before"
+        )
     return (
         None if SCRIPT.fullmatch(name) else f"{name!r} is not the name of a script: use letters, digits, '.', '_', '-'"
     )
@@ -215,8 +217,8 @@ def weight(value: int) -> Optional[str]:
 
 def order(value: int) -> Optional[str]:
     """Check a place in an order."""
-    return None if 0 <= value <= 99 else f"{value!r} is not a place; write 0 to 99"
+    return None if 0 <= value <= 99 else f"{value!r} is not a position; write 0 to 99"
 
 
 _HOUR = r"([01][0-9]|2[0-3]):[0-5][0-9]"
-time_window = pattern(f"{_HOUR}-{_HOUR}", "is not a time of day; write its begin and its end as 22:00-04:30")
+time_window = pattern(f"{_HOUR}-{_HOUR}", "is not a time window; write its start and its end, such as 22:00-04:30")

@@ -17,8 +17,8 @@ from .errors import DeclarationError
 from .options import Option, Options
 
 ELSEWHERE = {
-    "balloon_mem": "this is an option of an older microvm.nix; write `balloon: true`, and `initial_balloon_mem` where "
-    "the balloon shall take memory from the start",
+    "balloon_mem": "this option has been removed from microvm.nix; set `balloon: true`, and `initial_balloon_mem` to "
+    "reclaim memory when the guest starts",
 }
 """Options that users may know from elsewhere, and what to write instead."""
 
@@ -57,7 +57,7 @@ def _unknown(key: str, known: List[str]) -> str:
     if key in ELSEWHERE:
         return ELSEWHERE[key]
     close = difflib.get_close_matches(key, known, n=1)
-    hint = f"did you mean {close[0]!r}?" if close else f"known here are: {', '.join(sorted(known))}"
+    hint = f"did you mean {close[0]!r}?" if close else f"valid options are: {', '.join(sorted(known))}"
     return f"unknown option; {hint}"
 
 
@@ -114,7 +114,7 @@ def _plain(value: object, path: str, depth: int = 0) -> None:
     if isinstance(value, Mapping):
         for key, element in value.items():
             if not isinstance(key, str):
-                raise DeclarationError(path, f"has the key {key!r}, which must be a text; put it in quotes")
+                raise DeclarationError(path, f"has the key {key!r}, which must be a string; put it in quotes")
             _plain(element, f"{path}.{key}", depth + 1)
     elif isinstance(value, (list, tuple)):
         for index, element in enumerate(value):
@@ -124,14 +124,14 @@ def _plain(value: object, path: str, depth: int = 0) -> None:
     elif value is not None and not isinstance(value, (bool, int, float)):
         raise DeclarationError(path, f"must be plain data, not {_describe(value)}; put it in quotes")
     elif isinstance(value, float) and value - value != 0:
-        raise DeclarationError(path, f"{value} is no number; write one")
+        raise DeclarationError(path, f"{value} is not a finite number; write a finite one")
 
 
 def _free_mapping(option: Option, value: Mapping[object, object], path: str) -> Dict[str, object]:
     _plain(value, path)
     for key, element in value.items():
         if option.values == "str" and not isinstance(element, str):
-            raise DeclarationError(f"{path}.{key}", f"must be a text, not {_describe(element)}; put it in quotes")
+            raise DeclarationError(f"{path}.{key}", f"must be a string, not {_describe(element)}; put it in quotes")
     return {str(key): element for key, element in value.items()}
 
 
@@ -147,7 +147,9 @@ def _string(value: object, path: str) -> str:
         try:
             value.encode()
         except UnicodeEncodeError:
-            raise DeclarationError(path, "has half a character, which no file can have; write it anew") from None
+            raise DeclarationError(
+                path, "contains a lone surrogate, which UTF-8 cannot encode; correct the string"
+            ) from None
         return str(value)
     if isinstance(value, (int, float)) and not isinstance(value, bool):
         return str(value)
@@ -157,7 +159,7 @@ def _string(value: object, path: str) -> str:
 def _raw(value: object, path: str) -> object:
     # A number or a text; the option's check tells which.
     if isinstance(value, (Mapping, list, tuple)):
-        raise DeclarationError(path, f"must be one value, not {_describe(value)}")
+        raise DeclarationError(path, f"must be a single value, not {_describe(value)}")
     return value
 
 
@@ -198,6 +200,6 @@ _SCALARS: Dict[str, Callable[[object, str], object]] = {
 
 
 def _describe(value: object) -> str:
-    kinds = {dict: "a mapping", list: "a list", str: "the text", bool: "the boolean", type(None): "nothing"}
+    kinds = {dict: "a mapping", list: "a list", str: "the string", bool: "the boolean", type(None): "nothing"}
     kind = kinds.get(type(value), f"a value of type {type(value).__name__}")
     return f"{kind} {value!r}" if isinstance(value, (str, bool, int, float)) else kind

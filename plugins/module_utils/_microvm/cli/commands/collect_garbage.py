@@ -24,7 +24,7 @@ def collect_garbage(asked: Namespace) -> int:
         if entry.error is not None:
             complain(f"microvm: {entry.path}: {entry.error}")
     total = f"{collected.freed} bytes ({bytes_in_words(collected.freed)})"
-    say(f"{len(collected.entries)} found, {total} {'to free' if asked.check else 'freed'}")
+    say(f"unused entries: {len(collected.entries)}, {total} {'to free' if asked.check else 'freed'}")
     if collected.busy:
-        say(f"left alone, since another run is at work on it: {', '.join(collected.busy)}; images too")
+        say(f"left in place because another run is working on them: {', '.join(collected.busy)}, and all images")
     return 1 if any(entry.error is not None for entry in collected.entries) else 0

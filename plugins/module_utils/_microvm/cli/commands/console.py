@@ -37,7 +37,7 @@ def console(asked: Namespace) -> int:
         complain(f"Console of {asked.name}; Ctrl-] detaches.")
         with raw(keyboard):
             Attachment(guest, keyboard, screen, None).run()
-        complain(f"{asked.name} has ended" if guest.has_ended else f"detached from {asked.name}, which goes on")
+        complain(f"{asked.name} has stopped" if guest.has_ended else f"detached from {asked.name}, which keeps running")
     finally:
         guest.close()
     return 0

@@ -37,7 +37,7 @@ def generations(asked: Namespace) -> int:
         rows = [[str(one["number"]), one["package"], ", ".join(_marks(one))] for one in kept]
         say(table(("NUMBER", "PACKAGE", ""), rows))
     else:
-        say(f"{asked.name} was not installed by this collection; no generations of it are known")
+        say(f"{asked.name} was not installed by this collection, so its generations are not known")
     return 0
 
 
@@ -46,7 +46,7 @@ def _marks(generation: GenerationInformation) -> List[str]:
         "current": generation["current"],
         "booted": generation["booted"],
         "bad": generation["bad"],
-        "gone": not generation["installed"],
+        "missing": not generation["installed"],
     }
     return [word for word, is_so in marks.items() if is_so]
 

@@ -66,12 +66,12 @@ def _vsock(found: Information, where: Places) -> str:
     socket = where.store.read(found["booted"] or found["current"] or "", VSOCK_SOCKET_FILE).strip()
     if not socket and found["vsock_cid"] is None:
         raise HostError(
-            f"nobody knows an address of {found['name']}: it has neither a static one (guest.networks[].addresses, "
-            "ready.address) nor a vsock (vsock.cid)"
+            f"the address of {found['name']} is not known; declare a static address (guest.networks[].addresses, "
+            "ready.address) or a vsock (vsock.cid)"
         )
     if not any(os.path.exists(path) for path in SSH_PROXY):
         raise HostError(
-            f"{found['name']} is reached by its vsock alone, for which ssh needs systemd-ssh-proxy, of systemd 256; "
+            f"{found['name']} can be reached only by its vsock, for which ssh needs systemd-ssh-proxy (systemd 256); "
             "declare a static address, or use: microvm console"
         )
     return f"vsock-mux/{where.state(found['name'], socket)}" if socket else f"vsock/{found['vsock_cid']}"
@@ -84,11 +84,11 @@ def balloon(asked: Namespace) -> int:
     require(asked.name, where)
     script = where.state(asked.name, BALLOON_SCRIPT)
     if not asked.size.lstrip("-").isdigit():
-        raise HostError(f"{asked.size!r} is no size: write a number of MiB")
+        raise HostError(f"{asked.size!r} is not a size; write a number of MiB")
     if not systemd.show([unit_name(asked.name)])[unit_name(asked.name)].running:
-        raise HostError(f"{asked.name} does not run; the declaration's initial_balloon_mem is for its start")
+        raise HostError(f"{asked.name} is not running; declare initial_balloon_mem for its next start")
     if not os.path.exists(script):
         raise HostError(f"{asked.name} has no balloon; declare `balloon: true` and restart it")
     text = set_balloon(asked.name, asked.size, where).strip()
-    say(text or f"{asked.name}: the balloon takes {asked.size} MiB")
+    say(text or f"{asked.name}: the balloon holds {asked.size} MiB")
     return 0

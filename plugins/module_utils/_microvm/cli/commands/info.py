@@ -31,7 +31,7 @@ def _lines(one: Information) -> Iterator[str]:
     for title, fact in _facts(one).items():
         yield f"{title + ':':16}{fact}"
     if one["foreign"]:
-        yield "It was not installed by this collection, which leaves it alone."
+        yield "This MicroVM was not installed by this collection, which leaves it alone."
     if one["restart_pending"]:
         yield f"A restart is pending: microvm restart {one['name']}"
 

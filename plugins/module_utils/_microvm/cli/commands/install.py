@@ -34,14 +34,14 @@ def create(asked: Namespace) -> int:
     require_root(asked)
     where = places(asked)
     if is_installed(asked.name, where):
-        raise HostError(f"{asked.name} is there already; see: microvm update --help")
+        raise HostError(f"{asked.name} is already installed; see: microvm update --help")
     if asked.file is not None:
         source = read(asked.file)
         request = _request(asked, source, _chosen(source, [asked.name], asked.file), "present")
         return tell(reconcile(request), asked.check, asked.diff)
     _adopt(asked.name, asked.flake, asked, where)
     if not asked.check:
-        say(f"{asked.name}: start it by: microvm start {asked.name}")
+        say(f"{asked.name}: start it with: microvm start {asked.name}")
     return 0
 
 
@@ -69,7 +69,7 @@ def update(asked: Namespace) -> int:
         chosen = [{**declaration, **wanted} for declaration in chosen]
         return tell(reconcile(_request(asked, source, chosen, "present")), asked.check, asked.diff)
     if asked.package is not None and len(asked.names) > 1:
-        raise HostError("a package is that of one MicroVM; update them one by one")
+        raise HostError("a package belongs to one MicroVM; update one MicroVM at a time")
     return each(asked.names, lambda name: _update(name, asked, where))
 
 
@@ -78,8 +78,8 @@ def _update(name: str, asked: Namespace, where: Places) -> None:
     flake = asked.flake or (None if asked.package else read_flake(name, where))
     if flake is None and asked.package is None:
         raise HostError(
-            "it was not built from a flake; give its declaration by --file or its package by --package, or run the "
-            "playbook that has it"
+            "it was not built from a flake; pass its declaration by --file or its package by --package, or run the "
+            "playbook that declares it"
         )
     _adopt(name, flake, asked, where)
     running = lifecycle.is_running(name)
@@ -101,7 +101,7 @@ def apply(asked: Namespace) -> int:
     outcome = reconcile(_request(asked, source, chosen, "started"))
     status = tell(outcome, asked.check, asked.diff)
     if outcome["undeclared"] and not asked.names:
-        say(f"on the host, but not in {asked.file}: {', '.join(outcome['undeclared'])}")
+        say(f"installed on the host but not declared in {asked.file}: {', '.join(outcome['undeclared'])}")
     return status
 
 
@@ -117,7 +117,7 @@ def _chosen(source: Source, names: Sequence[str], file: str) -> List[Raw]:
 def _all(source: Source, file: str) -> List[Raw]:
     for place, vm in source.vms:
         if not isinstance(vm, Mapping):
-            raise SourceError(f"{file}: {place}: is no mapping with the options of a MicroVM")
+            raise SourceError(f"{file}: {place}: must be a mapping of the options of a MicroVM")
     return [vm for _place, vm in source.vms if isinstance(vm, Mapping)]
 
 

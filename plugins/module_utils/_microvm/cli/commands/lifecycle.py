@@ -33,7 +33,7 @@ def _begin(asked: Namespace, how: Begin) -> int:
 
     def work(name: str) -> None:
         waited = how(name, where, not asked.no_wait)
-        say(f"{name}: {asked.command} is asked for" if waited is None else f"{name}: is up, after {waited:.1f} s")
+        say(f"{name}: {asked.command} requested" if waited is None else f"{name}: is up after {waited:.1f} s")
 
     return each(asked.names, work)
 
@@ -45,6 +45,6 @@ def stop(asked: Namespace) -> int:
 
     def work(name: str) -> None:
         lifecycle.stop(name, where, not asked.no_wait)
-        say(f"{name}: stop is asked for" if asked.no_wait else f"{name}: is down")
+        say(f"{name}: stop requested" if asked.no_wait else f"{name}: is down")
 
     return each(asked.names, work)

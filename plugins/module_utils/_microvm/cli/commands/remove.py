@@ -41,7 +41,9 @@ def _removed(asked: Namespace, check: bool) -> VmsResult:
 def _confirm(asked: Namespace, foreseen: VmsResult) -> None:
     """Raises HostError unless a person says yes."""
     if not sys.stdin.isatty():
-        raise HostError("there is nobody to ask whether to remove; say --yes, or --check to see what would be done")
+        raise HostError(
+            "cannot ask for confirmation without a terminal; pass --yes, or --check to see what would be done"
+        )
     tell(foreseen, True)
     sys.stdout.write(f"Remove {', '.join(asked.names)}? [y/N] ")
     sys.stdout.flush()

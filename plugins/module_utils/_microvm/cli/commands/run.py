@@ -44,7 +44,7 @@ def run_foreground(asked: Namespace) -> int:
     require(asked.name, where)
     unit = unit_name(asked.name)
     if systemd.show([unit])[unit].running:
-        raise HostError(f"{asked.name} runs already, as {unit}; see its console: microvm console {asked.name}")
+        raise HostError(f"{asked.name} is already running as {unit}; see its console: microvm console {asked.name}")
     words = transient_unit(asked.name, service_settings(unit, asked.name), where)
     become(["systemd-run", *words, "--", where.state(asked.name, CURRENT_LINK, "bin/microvm-run")])
 

@@ -30,11 +30,15 @@ def _parse(raw: object, path: str) -> Network:
     # In one way of writing: 10.0.0.1/255.255.255.0 is 10.0.0.1/24.
     network["address"] = str(ipaddress.ip_interface(network["address"]))
     if network["name"].startswith(TAP_PREFIX):
-        raise DeclarationError(f"{path}.name", f"{TAP_PREFIX!r} begins the names of taps; choose another name")
+        raise DeclarationError(f"{path}.name", f"the prefix {TAP_PREFIX!r} is reserved for taps; choose another name")
     if ipaddress.ip_interface(network["address"]).version != 4:
-        raise DeclarationError(f"{path}.address", f"{network['address']} is not IPv4, and no other is served yet")
+        raise DeclarationError(
+            f"{path}.address", f"{network['address']} is not an IPv4 address; only IPv4 is supported"
+        )
     if network["leases"] and network["dhcp_server"] is None:
-        raise DeclarationError(f"{path}.leases", "nobody gives these addresses; declare dhcp_server too, if only as {}")
+        raise DeclarationError(
+            f"{path}.leases", "leases require a DHCP server; set dhcp_server as well, at least to {}"
+        )
     _check_address(network, path)
     if network["dhcp_server"] is not None:
         _check_pool(network["dhcp_server"], subnet(network), path)
@@ -45,10 +49,13 @@ def _parse(raw: object, path: str) -> Network:
 def _check_address(network: Network, path: str) -> None:
     address = ipaddress.IPv4Interface(network["address"])
     if address.network.num_addresses < 4:
-        raise DeclarationError(f"{path}.address", f"the subnet {address.network} has no room for guests")
+        raise DeclarationError(
+            f"{path}.address", f"the subnet {address.network} has no addresses for guests; use a larger subnet"
+        )
     if address.ip in (address.network.network_address, address.network.broadcast_address):
         raise DeclarationError(
-            f"{path}.address", f"{address.ip} is no host's address in {address.network}; use one between its ends"
+            f"{path}.address",
+            f"{address.ip} is the network or broadcast address of {address.network}; use another address of the subnet",
         )
 
 
@@ -59,7 +66,7 @@ def _check_pool(server: DhcpServer, addresses: ipaddress.IPv4Network, path: str)
         key = "pool_size" if server["pool_size"] else "pool_offset"
         raise DeclarationError(
             f"{path}.dhcp_server.{key}",
-            f"the pool ends outside of {addresses}, which has {addresses.num_addresses} addresses",
+            f"the pool exceeds {addresses}, which has {addresses.num_addresses} addresses; use a smaller pool",
         )
 
 
@@ -73,16 +80,23 @@ def _check_leases(network: Network, path: str) -> None:
     for index, lease in enumerate(network["leases"]):
         place = f"{path}.leases[{index}]"
         if ipaddress.ip_address(lease["address"]) not in subnet(network):
-            raise DeclarationError(f"{place}.address", f"{lease['address']} is not in the subnet {subnet(network)}")
+            raise DeclarationError(
+                f"{place}.address",
+                f"{lease['address']} is not in the subnet {subnet(network)}; use an address of the subnet",
+            )
         for key in ("mac", "address"):
             first = seen.setdefault(lease[key].lower(), index)
             if first != index:
-                raise DeclarationError(f"{place}.{key}", f"{lease[key]} is already that of {path}.leases[{first}]")
+                raise DeclarationError(
+                    f"{place}.{key}", f"{lease[key]} is already used by {path}.leases[{first}]; use another one"
+                )
 
 
 def refuse_clash(network: Network, other: Network, path: str) -> None:
     """Raise DeclarationError, with a path below ``path``, where two networks of a host cannot be together."""
     if network["name"] == other["name"]:
-        raise DeclarationError(f"{path}.name", f"another network is called {network['name']!r}; name each once")
+        raise DeclarationError(f"{path}.name", f"another network is also called {network['name']!r}; use unique names")
     if subnet(network).overlaps(subnet(other)):
-        raise DeclarationError(f"{path}.address", f"its subnet overlaps with that of network {other['name']!r}")
+        raise DeclarationError(
+            f"{path}.address", f"its subnet overlaps with the subnet of network {other['name']!r}; use another subnet"
+        )

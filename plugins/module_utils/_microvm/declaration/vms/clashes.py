@@ -55,5 +55,5 @@ def clashes(
             owner = f"{name(index)}.{place}"
             other = owners.setdefault((what, value), owner)
             if other != owner:
-                message = f"the {what} {value!r} is already that of {other}; no two MicroVMs of a host may share it"
+                message = f"the {what} {value!r} is already used by {other}; it must be unique on a host"
                 yield index, DeclarationError(place, message)

@@ -45,23 +45,25 @@ def _check_interface(interface: Interface, path: str) -> None:
         raise DeclarationError(f"{path}.id", problem)
     if interface["bridge"] and kind not in ("tap", "bridge"):
         raise DeclarationError(
-            f"{path}.bridge", "is for interfaces of type tap or bridge; remove it or change the type"
+            f"{path}.bridge", "is supported only by interfaces of type tap or bridge; remove it or change the type"
         )
     if kind == "bridge" and not interface["bridge"]:
-        raise DeclarationError(f"{path}.bridge", "is required for an interface of type bridge")
+        raise DeclarationError(f"{path}.bridge", "is required for an interface of type bridge; set it")
     for key in ("link", "mode"):
         if kind == "macvtap" and not interface["macvtap"][key]:
-            raise DeclarationError(f"{path}.macvtap.{key}", "is required for an interface of type macvtap")
+            raise DeclarationError(f"{path}.macvtap.{key}", "is required for an interface of type macvtap; set it")
         if kind != "macvtap" and interface["macvtap"][key]:
-            raise DeclarationError(f"{path}.macvtap.{key}", "is for interfaces of type macvtap; remove it")
+            raise DeclarationError(
+                f"{path}.macvtap.{key}", "is supported only by interfaces of type macvtap; remove it"
+            )
     if interface["tap"]["vhost"] and kind not in ("tap", "macvtap"):
-        raise DeclarationError(f"{path}.tap.vhost", "is for interfaces of type tap or macvtap; remove it")
+        raise DeclarationError(f"{path}.tap.vhost", "is supported only by interfaces of type tap or macvtap; remove it")
 
 
 def _check_ports(declaration: Vm, prefix: str) -> None:
     users = [interface for interface in declaration["interfaces"] if interface["type"] == "user"]
     if declaration["forward_ports"] and not users:
-        raise DeclarationError(f"{prefix}forward_ports", "needs an interface of type user; declare one")
+        raise DeclarationError(f"{prefix}forward_ports", "requires an interface of type user; declare one")
     seen: Dict[str, str] = {}
     for index, port in enumerate(declaration["forward_ports"]):
         path = f"{prefix}forward_ports[{index}]"
@@ -75,11 +77,13 @@ def _check_ports(declaration: Vm, prefix: str) -> None:
 
 def _check_guest_port(port: ForwardPort, path: str) -> None:
     if port["proto"] != "tcp":
-        raise DeclarationError(f"{path}.proto", "the user network leads only tcp from the guest to the host")
+        raise DeclarationError(
+            f"{path}.proto", "only tcp can be forwarded from the guest to the host; set `proto: tcp`"
+        )
     for end in ("guest", "host"):
         if not port[end]["address"]:
             raise DeclarationError(
-                f"{path}.{end}.address", "is required for a port that leads from the guest to the host"
+                f"{path}.{end}.address", "is required for a port that is forwarded from the guest to the host; set it"
             )
 
 
@@ -90,13 +94,11 @@ def complete_volumes(declaration: Vm, prefix: str) -> None:
     for index, volume in enumerate(declaration["volumes"]):
         path = f"{prefix}volumes[{index}]"
         if posixpath.normpath(volume["image"]) in reserved or volume["image"].endswith(".partial"):
-            raise DeclarationError(
-                f"{path}.image", f"{volume['image']!r} is a name that we need ourselves; use another"
-            )
+            raise DeclarationError(f"{path}.image", f"{volume['image']!r} is a reserved name; choose a different one")
         if volume["auto_create"]:
             _check_created(volume, path)
         if volume["mount_point"] == "/" and volume["read_only"]:
-            raise DeclarationError(f"{path}.read_only", "the volume under / keeps the guest's changes; remove this")
+            raise DeclarationError(f"{path}.read_only", "the volume mounted at / must be writable; remove this option")
         _refuse_repetition(seen, path, volume, ("image", "serial", "mount_point"))
 
 
@@ -106,16 +108,17 @@ def _check_created(volume: Volume, path: str) -> None:
         raise DeclarationError(f"{path}.size", "is required to create the image; set it or `auto_create: false`")
     if volume["image_type"] != "raw":
         raise DeclarationError(
-            f"{path}.image_type", f"{volume['image_type']} images are not created; set `auto_create: false`"
+            f"{path}.image_type",
+            f"{volume['image_type']} images cannot be created; provide the image and set `auto_create: false`",
         )
     if kind not in LABEL_LENGTHS:
         known = ", ".join(LABEL_LENGTHS)
         raise DeclarationError(
-            f"{path}.fs_type", f"{kind!r} is not created, only {known}; use one of them or set `auto_create: false`"
+            f"{path}.fs_type", f"{kind!r} cannot be created, only {known}; use one of them or set `auto_create: false`"
         )
     if volume["label"] is not None and len(volume["label"].encode()) > LABEL_LENGTHS[kind]:
         raise DeclarationError(
-            f"{path}.label", f"{kind} takes at most {LABEL_LENGTHS[kind]} bytes; write a shorter one"
+            f"{path}.label", f"{kind} labels have at most {LABEL_LENGTHS[kind]} bytes; use a shorter label"
         )
 
 
@@ -133,7 +136,7 @@ def complete_shares(declaration: Vm, prefix: str) -> None:
         share["source"] = share["source"].rstrip("/") or "/"
         if len(share["tag"].encode()) > TAG_LENGTHS[share["proto"]]:
             most = TAG_LENGTHS[share["proto"]]
-            raise DeclarationError(f"{path}.tag", f"{share['proto']} takes at most {most} bytes; write a shorter one")
+            raise DeclarationError(f"{path}.tag", f"{share['proto']} tags have at most {most} bytes; use a shorter tag")
         if share["proto"] == "virtiofs":
             _complete_virtiofs(declaration, share, path)
         else:
@@ -147,12 +150,12 @@ def _complete_virtiofs(declaration: Vm, share: Share, path: str) -> None:
     if share["socket"] == _SOCKET:
         share["socket"] = _SOCKET.format(name=declaration["name"], tag=share["tag"])
     if share["socket"] is None:
-        raise DeclarationError(f"{path}.socket", "is required for a virtiofs share; remove the key for the default")
+        raise DeclarationError(f"{path}.socket", "is required for a virtiofs share; remove the key to use the default")
     problem = socket_path(share["socket"])
     if problem:
         raise DeclarationError(f"{path}.socket", problem)
     if share["security_model"] != "none":
-        raise DeclarationError(f"{path}.security_model", "is for 9p shares; remove it")
+        raise DeclarationError(f"{path}.security_model", "is supported only by 9p shares; remove it")
     arguments = declaration["virtiofsd"]["extra_args"] + share["extra_args"]
     if share["posix_acl"] and any(one.startswith(("--translate-uid", "--translate-gid")) for one in arguments):
         raise DeclarationError(
@@ -166,7 +169,9 @@ def _refuse_virtiofs_only(share: Share, path: str) -> None:
     standard = defaults(SHARES)
     for key in ("cache", "posix_acl", "extra_args"):
         if share[key] not in ([], standard[key]):
-            raise DeclarationError(f"{path}.{key}", "is for virtiofs shares; remove it, or set `proto: virtiofs`")
+            raise DeclarationError(
+                f"{path}.{key}", "is supported only by virtiofs shares; remove it, or set `proto: virtiofs`"
+            )
     share["socket"] = None
 
 
@@ -182,7 +187,7 @@ def check_devices(declaration: Vm, prefix: str) -> None:
             device["path"] = device["path"].lower()
         _refuse_repetition(seen, path, device, ("path",))
     if declaration["vsock"]["ssh"]["enable"] and declaration["vsock"]["cid"] is None:
-        raise DeclarationError(f"{prefix}vsock.cid", "is required for vsock.ssh; set it, 3 or more")
+        raise DeclarationError(f"{prefix}vsock.cid", "is required for vsock.ssh; set it to 3 or greater")
 
 
 def _refuse_repetition(seen: Dict[str, str], path: str, entry: Mapping[str, object], keys: Sequence[str]) -> None:
@@ -194,4 +199,4 @@ def _refuse_repetition(seen: Dict[str, str], path: str, entry: Mapping[str, obje
 def _refuse_second(seen: Dict[str, str], path: str, name: str, value: str, owner: Optional[str] = None) -> None:
     other = seen.setdefault(name, owner or path)
     if other != (owner or path):
-        raise DeclarationError(path, f"{value!r} is already that of {other}; use another one")
+        raise DeclarationError(path, f"{value!r} is already used by {other}; choose a different value")

@@ -77,15 +77,16 @@ def _complete_memory(declaration: Declaration, prefix: str) -> None:
         _refuse_odd(declaration["mem"], f"{prefix}mem")
     if declaration["hotplugged_mem"] > declaration["hotplug_mem"]:
         raise DeclarationError(
-            f"{prefix}hotplugged_mem", f"is more than the {declaration['hotplug_mem']} MiB of hotplug_mem; set that too"
+            f"{prefix}hotplugged_mem",
+            f"is more than the {declaration['hotplug_mem']} MiB of hotplug_mem; increase hotplug_mem",
         )
     if declaration["initial_balloon_mem"] and not declaration["balloon"]:
         raise DeclarationError(
-            f"{prefix}initial_balloon_mem", "there is no balloon; set `balloon: true`, or remove this"
+            f"{prefix}initial_balloon_mem", "requires a balloon; set `balloon: true` or remove this option"
         )
     if declaration["initial_balloon_mem"] >= declaration["mem"]:
         raise DeclarationError(
-            f"{prefix}initial_balloon_mem", f"leaves nothing of the {declaration['mem']} MiB of mem; write less"
+            f"{prefix}initial_balloon_mem", f"would take all {declaration['mem']} MiB of mem; set a smaller size"
         )
 
 
@@ -95,7 +96,7 @@ def _unless_given(value: Optional[_T], derived: _T) -> _T:
 
 def _refuse_odd(size: int, path: str) -> None:
     if size % 2:
-        raise DeclarationError(path, f"{size} MiB are not a number of pages of 2 MiB; round it")
+        raise DeclarationError(path, f"{size} MiB is not a multiple of 2 MiB; round it")
 
 
 def _machine_id(declaration: Declaration) -> str:
@@ -126,9 +127,11 @@ def _networks(declaration: Declaration, path: str) -> List[GuestNetwork]:
             network["interface"] = _unless_given(network["interface"], interfaces[index])
         if network["interface"] not in interfaces:
             known = ", ".join(interfaces) or "none is declared"
-            raise DeclarationError(f"{path}[{index}].interface", f"names no interface of this MicroVM ({known})")
+            raise DeclarationError(
+                f"{path}[{index}].interface", f"is not an interface of this MicroVM; its interfaces are: {known}"
+            )
         if network["interface"] in networks:
-            raise DeclarationError(f"{path}[{index}].interface", "is configured twice; join the two entries")
+            raise DeclarationError(f"{path}[{index}].interface", "is configured twice; merge the two entries")
         networks[network["interface"]] = _complete_network(network)
     return [networks.get(interface) or _by_dhcp(interface) for interface in interfaces]
 
@@ -178,7 +181,7 @@ def _named(name: str, images: Sequence[HostImage], prefix: str) -> HostImage:
             return image
     names = ", ".join(sorted(image["name"] for image in images)) or "none"
     raise DeclarationError(
-        f"{prefix}image", f"there is no image {name!r} (declared: {names}); declare it or give an absolute path"
+        f"{prefix}image", f"there is no image {name!r} (declared: {names}); declare it or set an absolute path"
     )
 
 
@@ -196,20 +199,25 @@ def _complete_ready(declaration: Declaration, prefix: str) -> None:
         greets = ready["address"] and guest["authorized_keys"]
         ready["check"] = "ssh" if greets else "hypervisor" if can_tell else "none"
     if ready["check"] == "vsock" and declaration["vsock"]["cid"] is None:
-        raise DeclarationError(f"{prefix}vsock.cid", "is required for the check vsock; set it, 3 or more")
+        raise DeclarationError(f"{prefix}vsock.cid", "is required for `ready.check: vsock`; set it to 3 or greater")
     if ready["check"] == "notify" and not declaration["use_notify_sockets"]:
-        raise DeclarationError(f"{prefix}use_notify_sockets", "is required for the check notify; set it to true")
+        raise DeclarationError(f"{prefix}use_notify_sockets", "is required for `ready.check: notify`; set it to true")
     if ready["check"] in ("ssh", "tcp") and ready["address"] is None:
         raise DeclarationError(
-            f"{prefix}ready.address", f"is required for the check {ready['check']}, since no static address is known"
+            f"{prefix}ready.address",
+            f"is required for `ready.check: {ready['check']}` because the guest has no static address; set it",
         )
 
 
 def _check_host_options(declaration: Declaration, prefix: str) -> None:
     if declaration["restart_policy"] == "window" and declaration["restart_window"] is None:
-        raise DeclarationError(f"{prefix}restart_window", "is required for the policy window; write it as 22:00-04:30")
+        raise DeclarationError(
+            f"{prefix}restart_window", "is required for `restart_policy: window`; write it as 22:00-04:30"
+        )
     window = declaration["restart_window"]
     if window is not None and window[:5] == window[6:]:
-        raise DeclarationError(f"{prefix}restart_window", f"{window!r} is no time at all; write another end")
+        raise DeclarationError(
+            f"{prefix}restart_window", f"{window!r} is empty because it ends when it starts; write a different end"
+        )
     if declaration["use_notify_sockets"] and declaration["vsock"]["cid"] is None:
-        raise DeclarationError(f"{prefix}vsock.cid", "is required for use_notify_sockets; set it, 3 or more")
+        raise DeclarationError(f"{prefix}vsock.cid", "is required for use_notify_sockets; set it to 3 or greater")

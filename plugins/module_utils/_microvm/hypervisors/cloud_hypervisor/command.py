@@ -100,7 +100,9 @@ HYPERVISOR = CloudHypervisor()
 
 def _single(values: List[str], option: str) -> Optional[str]:
     if len(values) > 1:
-        raise DeclarationError(EXTRA_ARGS, f"{option} stands there {len(values)} times, and is taken once; join them")
+        raise DeclarationError(
+            EXTRA_ARGS, f"{option} occurs {len(values)} times but is accepted once; merge the occurrences"
+        )
     return values[0] if values else None
 
 
@@ -123,7 +125,7 @@ def _pairs(texts: Iterable[str], option: str) -> List[Tuple[str, str]]:
     names = [name for name, _value_ in pairs]
     repeated = sorted({name for name in names if names.count(name) > 1})
     if repeated:
-        raise DeclarationError(EXTRA_ARGS, f"{option} {repeated[0]}= stands there more than once; write it once")
+        raise DeclarationError(EXTRA_ARGS, f"{option} {repeated[0]}= occurs more than once; write it once")
     return pairs
 
 
@@ -136,7 +138,7 @@ def _many(option: str, values: Iterable[str]) -> List[str]:
 def _processors(declaration: Declaration, given: Mapping[str, List[str]]) -> Tuple[str, str]:
     pairs = _pairs(given["--cpus"], "--cpus")
     if any(key == "boot" for key, _value_ in pairs):
-        raise DeclarationError(EXTRA_ARGS, "--cpus boot= is the option vcpu; set that instead")
+        raise DeclarationError(EXTRA_ARGS, "--cpus boot= conflicts with the option vcpu; set vcpu instead")
     return "--cpus", ",".join([f"boot={declaration['vcpu']}"] + [f"{key}={value}" for key, value in pairs])
 
 
@@ -170,7 +172,8 @@ def _platform(declaration: Declaration, facts: HostFacts, given: List[str], noti
     pairs = _pairs(given, "--platform")
     if any(key == "oem_strings" for key, _value_ in pairs):
         raise DeclarationError(
-            EXTRA_ARGS, "--platform oem_strings= is the option cloud_hypervisor.platform_oem_strings; set that instead"
+            EXTRA_ARGS,
+            "--platform oem_strings= conflicts with cloud_hypervisor.platform_oem_strings; set that option instead",
         )
     strings = list(declaration["cloud_hypervisor"]["platform_oem_strings"])
     strings += [f"io.systemd.credential:vmm.notify_socket={notify.credential}"] if notify else []
@@ -191,9 +194,11 @@ def _vsock(declaration: Declaration, given: List[str]) -> Dict[str, str]:
     if not pairs and cid is None:
         return {}
     if "cid" in pairs and cid is not None:
-        raise DeclarationError(EXTRA_ARGS, f"--vsock cid={pairs['cid']} and vsock.cid are the same; set only vsock.cid")
+        raise DeclarationError(EXTRA_ARGS, f"--vsock cid={pairs['cid']} conflicts with vsock.cid; set only vsock.cid")
     if "cid" not in pairs and cid is None:
-        raise DeclarationError("vsock.cid", "is required for --vsock in cloud_hypervisor.extra_args; set it, 3 or more")
+        raise DeclarationError(
+            "vsock.cid", "is required for --vsock in cloud_hypervisor.extra_args; set it to 3 or greater"
+        )
     return {"cid": str(cid if cid is not None else pairs["cid"]), "socket": VSOCK_SOCKET, **pairs}
 
 

@@ -133,7 +133,7 @@ def _shares(declaration: Declaration) -> List[str]:
             refuse_characters(share[key], ":", f"shares[{index}].{key}", PROFILE.name)
         if share["read_only"]:
             raise DeclarationError(
-                f"shares[{index}].read_only", "crosvm's 9p has no read-only shares; set `proto: virtiofs`"
+                f"shares[{index}].read_only", "crosvm does not support read-only 9p shares; set `proto: virtiofs`"
             )
         arguments += ["--shared-dir", f"{share['source']}:{share['tag']}:type=p9"]
     if any(share["proto"] == "virtiofs" for share in declaration["shares"]):

@@ -78,9 +78,9 @@ HYPERVISOR = Firecracker()
 
 def _check(declaration: Declaration, facts: HostFacts) -> None:
     if declaration["hugepage_mem"] and not facts.has(PROFILE.name, 1, 7):
-        raise DeclarationError("hugepage_mem", "needs firecracker 1.7; this host's is older")
+        raise DeclarationError("hugepage_mem", "requires firecracker 1.7 or newer; update it on this host")
     if declaration["firecracker"]["cpu"] and not facts.has(PROFILE.name, 1, 13):
-        raise DeclarationError("firecracker.cpu", "needs firecracker 1.13; this host's is older")
+        raise DeclarationError("firecracker.cpu", "requires firecracker 1.13 or newer; update it on this host")
 
 
 def _configuration(

@@ -80,7 +80,8 @@ def _kernel_command_line(declaration: Declaration) -> str:
     text = " ".join(["console=ttyS0", "reboot=k", "panic=1", *kernel_parameters(declaration, by_serial=False)])
     if len(text) + ADDED_LENGTH > COMMAND_LINE_LENGTH:
         raise DeclarationError(
-            "kernel_params", f"are {len(text)} characters, and kvmtool takes {COMMAND_LINE_LENGTH - ADDED_LENGTH}"
+            "kernel_params",
+            f"have {len(text)} characters, kvmtool accepts {COMMAND_LINE_LENGTH - ADDED_LENGTH}; shorten them",
         )
     return text
 
@@ -92,7 +93,7 @@ def _disks(declaration: Declaration) -> List[str]:
         disks.append(",".join([volume["image"], *flags]))
     if len(disks) > MOST_DISKS:
         raise DeclarationError(
-            "volumes", f"with the root disk, kvmtool has place for {MOST_DISKS} disks; declare fewer"
+            "volumes", f"kvmtool supports at most {MOST_DISKS} disks, including the root disk; declare fewer"
         )
     return [argument for disk in disks for argument in ("-d", disk)]
 
@@ -108,7 +109,7 @@ def _interfaces(declaration: Declaration) -> List[Text]:
     users = [index for index, one in enumerate(declaration["interfaces"]) if one["type"] == "user"]
     if len(users) > 1:
         raise DeclarationError(
-            f"interfaces[{users[1]}].type", "kvmtool has one interface of type user; remove this one"
+            f"interfaces[{users[1]}].type", "kvmtool supports only one interface of type user; remove this one"
         )
     if not declaration["interfaces"]:
         # Else there is a user network that nobody has declared.

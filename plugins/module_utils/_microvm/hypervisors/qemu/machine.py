@@ -121,32 +121,38 @@ class Machine:
         if declaration["hotplug_mem"] and self.type == MICROVM:
             raise DeclarationError(
                 "hotplug_mem",
-                f"{NAME}'s machine microvm has no place for it; set `qemu.machine` to q35, or use cloud-hypervisor",
+                f"{NAME}'s machine microvm does not support it; set `qemu.machine` to q35, or use cloud-hypervisor",
             )
         if self.has_pci and self._pci_devices() > PCI_SLOTS:
             raise DeclarationError(
                 "volumes",
-                f"{self._pci_devices()} devices in all are more than the {PCI_SLOTS} that {NAME}'s machine has place "
-                "for; declare fewer",
+                f"{self._pci_devices()} devices exceed the {PCI_SLOTS} PCI slots of {NAME}'s machine; declare fewer",
             )
         if self.architecture != self.facts.architecture and not declaration["cpu"]:
             raise DeclarationError(
-                "cpu", f"is required to emulate {self.architecture} on {self.facts.architecture}; max is every feature"
+                "cpu",
+                f"is required to emulate {self.architecture} on {self.facts.architecture}; set it, for example to max",
             )
         self._check_system()
         for index, interface in enumerate(declaration["interfaces"]):
             if not interface["id"][0].isalpha():
-                raise DeclarationError(f"interfaces[{index}].id", f"{NAME} wants a letter first; use another name")
+                raise DeclarationError(
+                    f"interfaces[{index}].id", f"must begin with a letter for {NAME}; use another name"
+                )
         if declaration["accel"] == "kvm" and self.accel == "tcg":
-            raise DeclarationError("accel", f"KVM of {self.facts.architecture} runs no {self.architecture}; say auto")
+            raise DeclarationError(
+                "accel", f"KVM on {self.facts.architecture} cannot run {self.architecture}; set it to auto"
+            )
         for name in declaration["credential_files"]:
             if len(name) > CREDENTIAL_NAME_LENGTH:
                 raise DeclarationError(
                     f"credential_files.{name}",
-                    f"{NAME} takes names of at most {CREDENTIAL_NAME_LENGTH} characters; use a shorter one",
+                    f"{NAME} accepts names of at most {CREDENTIAL_NAME_LENGTH} characters; use a shorter name",
                 )
         if declaration["graphics"]["vulkan"] and declaration["graphics"]["backend"] == "cocoa":
-            raise DeclarationError("graphics.vulkan", "the backend cocoa has no Vulkan; remove one of the two")
+            raise DeclarationError(
+                "graphics.vulkan", "is not supported by the backend cocoa; remove one of the two options"
+            )
 
     def _check_system(self) -> None:
         """Refuse what QEMU has on Linux only."""
@@ -161,7 +167,7 @@ class Machine:
         found += ["register_with_machined"] if declaration["register_with_machined"] else []
         found += ["accel"] if declaration["accel"] == "kvm" else []
         if found:
-            raise DeclarationError(found[0], "needs a host with Linux; remove it, or run this MicroVM on one")
+            raise DeclarationError(found[0], "requires a Linux host; remove it, or run this MicroVM on a Linux host")
 
 
 def program(declaration: Declaration, facts: HostFacts) -> str:

@@ -87,7 +87,7 @@ def _check_devices(declaration: Declaration, facts: HostFacts) -> None:
     total, most = sum(map(bool, others)) + sum(lists.values()), MOST_DEVICES[facts.architecture]
     if total > most:
         longest = max(lists, key=lambda key: lists[key])
-        raise DeclarationError(longest, f"{total} devices in all are more than stratovirt's {most}; declare fewer")
+        raise DeclarationError(longest, f"{total} devices exceed the limit of {most} of stratovirt; declare fewer")
 
 
 def _machine(declaration: Declaration, facts: HostFacts) -> str:

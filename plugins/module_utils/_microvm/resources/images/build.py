@@ -69,7 +69,7 @@ def check_build_host(declaration: ImageDeclaration) -> None:
     if missing:
         raise HostError(f"the build host lacks {', '.join(missing)}; install these Debian packages")
     if os.geteuid() != 0:
-        raise HostError("a guest image is built by root; set `become: true` for the build host")
+        raise HostError("building a guest image requires root; set `become: true` for the build host")
 
 
 def _build(declaration: ImageDeclaration, image: str, work: str, cache: Optional[str]) -> Manifest:

@@ -53,7 +53,7 @@ def _decompress(path: str) -> bytes:
         return lzma.decompress(content)
     if path.endswith(".ko"):
         return content
-    raise HostError(f"{path} is compressed in a way that is not known here")
+    raise HostError(f"the compression of {path} is not supported")
 
 
 def _pack(work: str, output: str) -> None:

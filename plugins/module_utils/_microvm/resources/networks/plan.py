@@ -26,13 +26,13 @@ class Action(BaseAction):
     DELETE_BRIDGE = "delete bridge"
     WRITE = "write"
     REMOVE = "remove"
-    RELOAD_SYSTEMD = "read unit file of"
+    RELOAD_SYSTEMD = "systemctl daemon-reload for"
     ENABLE = "systemctl enable"
     START_NETWORKD = "systemctl start"
-    RELOAD_NETWORKD = "read configuration of"
+    RELOAD_NETWORKD = "reload configuration of"
     RECONFIGURE = "configure bridge"
     FORWARD = "apply"
-    LOAD_RULES = "load rules of"
+    LOAD_RULES = "load nftables rules of"
 
 
 @dataclass(frozen=True)
@@ -81,7 +81,7 @@ def _refuse_foreign(observed: Observed, name: str, path: str) -> None:
     if name in observed.links and not (ours and observed.links[name].is_bridge):
         raise DeclarationError(
             path,
-            f"the host has an interface {name!r} that this collection has not made; "
+            f"the host has an interface {name!r} that this collection has not created; "
             "choose another name, or remove the interface",
         )
 

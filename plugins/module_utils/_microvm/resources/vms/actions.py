@@ -31,7 +31,7 @@ class Action(BaseAction):
     DISABLE = "systemctl disable", Phase.TOGETHER
     STOP = "systemctl stop", Phase.PARALLEL, Cost.RESTART
     CREATE_STATE = "create state directory"
-    OWN_STATE = "give the state directory to"
+    OWN_STATE = "change the owner of the state directory to"
     CREATE_DIRECTORY = "create directory"
     RECORD_FLAKE = "record the flake"
     FORGET_FLAKE = "forget the flake of"
@@ -41,7 +41,7 @@ class Action(BaseAction):
     WRITE_UNIT_SETTINGS = "write unit settings"
     REMOVE_UNIT_SETTINGS = "remove unit settings"
     # After the links: a fallback that is killed between the two is tried once more, not for ever.
-    MARK_FAILED = "mark bad, since it did not come up,"
+    MARK_FAILED = "mark bad after a failed start:"
     ENABLE = "systemctl enable", Phase.TOGETHER
     READ_UNIT_SETTINGS = "systemctl daemon-reload for", Phase.TOGETHER
     CHANGE_LIVE = "change live", Phase.PARALLEL, Cost.LIVE
@@ -55,8 +55,8 @@ class Action(BaseAction):
     REMOVE_ENVIRONMENT = "remove settings"
     REMOVE_PACKAGE = "remove package"
     REMOVE_ACCOUNT = "remove user"
-    KEEP_RECORD = "record what is kept of"
-    FORGET = "forget"
+    KEEP_RECORD = "record kept volumes of"
+    FORGET = "delete the record of"
 
 
 Steps = Tuple[Step[Action], ...]
@@ -140,7 +140,7 @@ def refuse_elsewhere(observed: Observed, path: str) -> None:
     if record is not None and record.state_directory not in ("", observed.state_directory):
         raise DeclarationError(
             f"{path}.name" if path else "name",
-            f"{observed.name!r} is in {record.state_directory} on this host, not in {observed.state_directory}; "
+            f"{observed.name!r} is installed in {record.state_directory}, not in {observed.state_directory}; "
             f"set `state_dir: {record.state_directory}`, or remove it there first",
         )
 

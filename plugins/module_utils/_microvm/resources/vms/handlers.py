@@ -46,7 +46,7 @@ def _begin(job: Job, begin: Callable[[], None]) -> None:
         raise
     except HostError as error:
         if job.falls_back and _fall_back(job):
-            raise HostError(f"{error}; the package before runs again") from error
+            raise HostError(f"{error}; the previous package is running again") from error
         raise
 
 

@@ -160,7 +160,7 @@ def _image(name: str, volume: str, places: Places) -> str:
     inside, directory = os.path.realpath(places.state(name)), os.path.realpath(os.path.dirname(path))
     is_inside = os.path.isabs(volume) or os.path.commonpath([inside, directory]) == inside
     if not is_inside or not stat.S_ISREG(os.lstat(path).st_mode):
-        raise HostError(f"{path} is no file of its own (a link?), so it is left as it is; remove it by hand")
+        raise HostError(f"{path} is not a regular file of this MicroVM and was left in place; remove it manually")
     return path
 
 

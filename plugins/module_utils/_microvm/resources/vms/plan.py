@@ -38,8 +38,8 @@ def plan(observed: Observed, wanted: Wanted, path: str, clock: Clock = Clock()) 
     if observed.foreign is not None:
         raise DeclarationError(
             f"{path}.name",
-            f"a MicroVM {observed.name!r} that was not installed by this collection is on the host "
-            f"(current -> {observed.foreign}); choose another name, or remove that one first",
+            f"the host has a MicroVM {observed.name!r} that was not installed by this collection "
+            f"(current -> {observed.foreign}); choose another name, or remove that MicroVM first",
         )
     if wanted.package is None:
         raise ValueError("a removal is planned by plan_removal")
@@ -88,8 +88,8 @@ def _stopped_first(observed: Observed, run: Steps, path: str) -> Steps:
     if observed.unit.running and not any(step.action in (Action.STOP, Action.RESTART) for step in run):
         raise DeclarationError(
             f"{path}.isolation" if path else "isolation",
-            "changes the user of a MicroVM that runs, which takes a restart in the same run; let restart_policy allow "
-            "it, or stop the MicroVM first",
+            "changes the user of a running MicroVM, which requires a restart in the same run; allow it by "
+            "restart_policy, or stop the MicroVM first",
         )
     starts = any(step.action in (Action.START, Action.RESTART) for step in run)
     return (Step(Action.STOP, unit), *((Step(Action.START, unit),) if starts else ()))
@@ -123,7 +123,7 @@ def _refuse_shrinking(observed: Observed, wanted: Wanted, path: str) -> None:
         if volume["auto_create"] and old and new and new < old:
             raise DeclarationError(
                 f"{path}.volumes[{index}].size" if path else f"volumes[{index}].size",
-                f"{volume['image']} has {old} MiB, and no volume shrinks; write {old} or more, or another image",
+                f"{volume['image']} has {old} MiB, and volumes cannot shrink; set {old} or more, or another image",
             )
 
 

@@ -65,20 +65,24 @@ def plan_adoption(observed: Observed, external: External, keep_generations: int)
 def _refuse(observed: Observed, external: External) -> None:
     place, record, account = f"{observed.state_directory}/{observed.name}", observed.record, external.installed.account
     if observed.foreign is not None:
-        raise HostError(f"{place} is another's MicroVM (current -> {observed.foreign}); choose another name")
+        raise HostError(
+            f"{place} was not installed by this collection (current -> {observed.foreign}); choose another name"
+        )
     if record is not None and record.state_directory != observed.state_directory:
         directory = record.state_directory
-        raise HostError(f"{observed.name} is in {directory}; give --state-dir {directory}, or remove it there first")
+        raise HostError(
+            f"{observed.name} is installed in {directory}; pass --state-dir {directory}, or remove it there first"
+        )
     if record is not None and record.is_bad(external.package) and observed.current != external.package:
         generation = record.generation(external.package)
         raise HostError(
-            f"{observed.name}: this package is marked bad; if it is not, mark it good first: "
+            f"{observed.name}: this package is marked bad; to install it anyway, mark it good first: "
             f"microvm generations {observed.name} --good {generation.number if generation else ''}"
         )
     if observed.exists and observed.group != account.group:
         raise HostError(
-            f"{place} is there, of the group {observed.group}, while the package runs as {account.user}; remove the "
-            "MicroVM first, or take a package of the same isolation"
+            f"{place} belongs to the group {observed.group}, but the package runs as {account.user}; remove the "
+            "MicroVM first, or use a package with the same isolation"
         )
 
 

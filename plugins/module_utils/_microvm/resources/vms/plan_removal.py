@@ -42,7 +42,7 @@ def plan_removal(observed: Observed, removal: Removal = Removal(), path: str = "
         raise DeclarationError(
             f"{prefix}name",
             f"the MicroVM {observed.name!r} was not installed by this collection (current -> {observed.foreign}); "
-            "remove it in the way in which it was installed",
+            "remove it with the tool that installed it",
         )
     refuse_elsewhere(observed, path)
     volumes = observed.volumes
@@ -70,10 +70,12 @@ def _of_kept(observed: Observed, volumes: Tuple[str, ...], has_data: bool) -> Op
 def _refuse_unnamed(volumes: Sequence[str], confirmed: Sequence[str], path: str) -> None:
     missing = [image for image in volumes if image not in confirmed]
     if missing:
-        raise DeclarationError(path, f"does not name {', '.join(missing)}; name every volume that may be deleted")
+        raise DeclarationError(path, f"does not list {', '.join(missing)}; list every volume that may be deleted")
     unknown = [image for image in confirmed if image not in volumes]
     if unknown and volumes:
-        raise DeclarationError(path, f"{', '.join(unknown)} is no volume of this MicroVM ({', '.join(volumes)})")
+        raise DeclarationError(
+            path, f"{', '.join(unknown)} is not a volume of this MicroVM; its volumes are: {', '.join(volumes)}"
+        )
 
 
 def _volume_steps(what: str, volumes: Sequence[str]) -> Iterator[Step[Action]]:

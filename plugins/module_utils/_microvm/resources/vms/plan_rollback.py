@@ -33,7 +33,7 @@ def plan_rollback(observed: Observed, packages: Packages, number: Optional[int],
     _refuse(record, target, packages, current)
     if packages[target.package].account.group != observed.group:
         raise HostError(
-            f"{record.name}: generation {target.number} runs under another user (isolation); declare that instead"
+            f"{record.name}: generation {target.number} runs as another user (isolation); change the declaration"
         )
     # A way forward says nothing of the generation that is left.
     is_back = present is not None and target.number < present.number
@@ -86,14 +86,14 @@ def _mark(action: Action, generation: Generation) -> Step[Action]:
 
 def _refuse(record: Record, target: Generation, packages: Packages, current: Optional[str]) -> None:
     if target.package == current:
-        raise HostError(f"{record.name}: generation {target.number} is the current one already")
+        raise HostError(f"{record.name}: generation {target.number} is already current")
     if target.bad:
         raise HostError(
-            f"{record.name}: generation {target.number} is marked bad; if it is not, mark it good first: "
+            f"{record.name}: generation {target.number} is marked bad; to return to it anyway, mark it good first: "
             f"microvm generations {record.name} --good {target.number}"
         )
     if target.package not in packages:
-        raise HostError(f"{record.name}: the package {target.package} of generation {target.number} is gone")
+        raise HostError(f"{record.name}: the package {target.package} of generation {target.number} no longer exists")
 
 
 def _is_half_done(observed: Observed, record: Record) -> bool:
@@ -107,8 +107,8 @@ def recorded(observed: Observed) -> Record:
     if observed.record is None:
         if observed.foreign or observed.current:
             raise HostError(
-                f"{observed.name} was not installed by this collection, and no generations of it are known; "
-                "go back in the way in which it was installed"
+                f"{observed.name} was not installed by this collection, so its generations are not known; "
+                "roll it back with the tool that installed it"
             )
         raise HostError(f"there is no MicroVM {observed.name!r} on this host; see: microvm list")
     return observed.record
@@ -119,7 +119,7 @@ def numbered(record: Record, number: int) -> Generation:
     generation = record.numbered(number)
     if generation is None:
         numbers = ", ".join(str(one.number) for one in record.generations) or "none"
-        raise HostError(f"{record.name} has no generation {number}; there are: {numbers}")
+        raise HostError(f"{record.name} has no generation {number}; its generations are: {numbers}")
     return generation
 
 

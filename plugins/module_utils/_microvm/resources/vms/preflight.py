@@ -29,15 +29,15 @@ Placed = Sequence[Tuple[str, Declaration]]
 def check_host(placed: Placed) -> None:
     """Refuse a host without systemd, rights or memory, which no role mends. Raises HostError or DeclarationError."""
     if not systemd.is_init():
-        raise HostError("systemd does not run this host, and MicroVMs are units of systemd; boot the host with it")
+        raise HostError("systemd does not run this host, but MicroVMs are systemd units; boot the host with systemd")
     if os.geteuid() != 0:
-        raise HostError("this needs root on the host; set `become: true`")
+        raise HostError("root privileges are required on the host; set `become: true`")
     taps = [path for path, declaration in placed for _tap in _taps(declaration)]
     if taps and not _has_capability(CAP_NET_ADMIN):
         raise DeclarationError(
             f"{taps[0]}.interfaces",
-            "root may not change the network of this host (no CAP_NET_ADMIN), so taps cannot be "
-            "made; give the host that capability or use interfaces of type user",
+            "taps cannot be created because root lacks CAP_NET_ADMIN on this host; grant that "
+            "capability or use interfaces of type user",
         )
     _check_memory(placed)
 
@@ -54,13 +54,13 @@ def _unserved(declaration: Declaration) -> Iterator[Tuple[str, str]]:
         if interface["type"] == "bridge":
             yield (
                 f"interfaces[{index}].type",
-                "the helper that makes it needs privileges that no unit of ours has; write `type: tap`, which is put "
-                "on the bridge all the same",
+                "the setuid bridge helper needs privileges that the MicroVM's unit lacks; set `type: tap`, which is "
+                "attached to the bridge as well",
             )
     if declaration["user"]:
-        yield "user", "the unit runs the hypervisor as the MicroVM's own user from the start; remove it"
+        yield "user", "the unit already runs the hypervisor as the MicroVM's own user; remove this option"
     if declaration["graphics"]["enable"]:
-        yield "graphics.enable", "a unit of the host has no display; run such a package in your session instead"
+        yield "graphics.enable", "a systemd unit has no display; run such a package in a desktop session instead"
 
 
 def check_files(placed: Placed, state_directory: str, awaited: Callable[[str], bool]) -> None:
@@ -68,7 +68,9 @@ def check_files(placed: Placed, state_directory: str, awaited: Callable[[str], b
     for path, declaration in placed:
         for key, file in _files(declaration, os.path.join(state_directory, declaration["name"])):
             if not os.path.exists(file) and not awaited(file):
-                raise DeclarationError(f"{path}.{key}", f"{file} does not exist on this host; correct or provide it")
+                raise DeclarationError(
+                    f"{path}.{key}", f"{file} does not exist on this host; correct the path or provide the file"
+                )
 
 
 def check_installed(placed: Placed, programs: Mapping[str, Sequence[str]]) -> None:
@@ -87,7 +89,7 @@ def check_installed(placed: Placed, programs: Mapping[str, Sequence[str]]) -> No
             if shutil.which(program, path=search_path()) is None:
                 raise DeclarationError(
                     f"{path}.hypervisor",
-                    f"{program}, which it runs, is not installed; run the role microvm.fleet.host first, or install it",
+                    f"its program {program} is not installed; run the role microvm.fleet.host first, or install it",
                 )
         if list(_taps(declaration)) and not os.path.exists("/dev/net/tun"):
             raise DeclarationError(f"{path}.interfaces", "this host's kernel has no /dev/net/tun; load the module tun")
@@ -102,8 +104,8 @@ def check_volumes(placed: Placed) -> None:
             if is_missing and os.path.isdir(directory) and not _may_write(account(declaration), directory):
                 raise DeclarationError(
                     f"{path}.volumes[{index}].image",
-                    f"the user {account(declaration).user!r}, who makes the image, may not write to {directory}; "
-                    "name a directory that is not there yet, or give that user this one (chown)",
+                    f"the user {account(declaration).user!r}, which creates the image, cannot write to {directory}; "
+                    "use a directory that does not exist yet, or change its owner (chown)",
                 )
 
 
@@ -165,7 +167,7 @@ def _check_memory(placed: Placed) -> None:
             together = "" if needed == declaration["mem"] else f" with those before it ({needed} MiB in all)"
             raise DeclarationError(
                 f"{path}.mem",
-                f"{declaration['mem']} MiB{together} are more than the {available} MiB of this host; "
+                f"{declaration['mem']} MiB{together} exceed the {available} MiB of this host; "
                 "declare less, or run it elsewhere",
             )
 

@@ -181,5 +181,5 @@ def test_microvms_of_a_file_are_chosen_by_name() -> None:
     assert install._chosen(source, ["db", "db"], "f") == [{"name": "db"}]
     with pytest.raises(SourceError, match="f does not declare x; it has: web, db"):
         install._chosen(source, ["x"], "f")
-    with pytest.raises(SourceError, match=r"f: \[2\]: is no mapping"):
+    with pytest.raises(SourceError, match=r"f: \[2\]: must be a mapping"):
         install._all(source, "f")

@@ -53,7 +53,7 @@ def guest(directory: Path) -> int:
 
 
 def test_what_is_no_console_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(HostError, match="does not run"):
+    with pytest.raises(HostError, match="is not running"):
         Console("web", str(tmp_path))
     (tmp_path / "web").mkdir()
     (tmp_path / "secret").write_text("")
@@ -62,7 +62,7 @@ def test_what_is_no_console_is_refused(tmp_path: Path) -> None:
         Console("web", str(tmp_path))
     (tmp_path / "web" / "console.in").unlink()
     (tmp_path / "web" / "console.in").write_text("")
-    with pytest.raises(HostError, match="is no FIFO"):
+    with pytest.raises(HostError, match="is not a FIFO"):
         Console("web", str(tmp_path))
 
 

@@ -78,7 +78,7 @@ def test_what_is_no_microvm_is_named_in_the_message(tmp_path: Path) -> None:
     lock = ["@image 12"]
     with (
         locked(lock, str(tmp_path)),
-        pytest.raises(HostError, match="at work on image 12;"),
+        pytest.raises(HostError, match="working on image 12;"),
         locked(lock, str(tmp_path), patience=0),
     ):
         pass

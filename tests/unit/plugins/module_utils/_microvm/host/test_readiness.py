@@ -82,7 +82,7 @@ def test_a_run_that_nobody_listens_to_any_more_ends(monkeypatch: pytest.MonkeyPa
     if not is_read:
         os.close(reader)
     try:
-        with pytest.raises(HostError, match="not up after 1 s" if is_read else "nobody waits"):
+        with pytest.raises(HostError, match="not up after 1 s" if is_read else "nobody reads"):
             readiness.wait(ready("tcp"))
     finally:
         os.close(writer)

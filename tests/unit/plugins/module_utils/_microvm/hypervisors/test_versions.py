@@ -112,7 +112,7 @@ def test_firecracker() -> None:
     assert json.loads(old.files["firecracker.json"]) == configuration
     assert json.loads(new.files["firecracker.json"]) == {**configuration, "entropy": {}}
     for options, version in (({"hugepage_mem": True}, (1, 6)), ({"firecracker": {"cpu": {"a": 1}}}, (1, 12))):
-        with pytest.raises(DeclarationError, match="older"):
+        with pytest.raises(DeclarationError, match="or newer"):
             built("firecracker", version, **options)
         assert built("firecracker", (1, 16), **options)
 

@@ -218,13 +218,13 @@ def test_the_command_shows_the_steps_and_what_went_wrong(
     status, shown, errors = run("--check")
     assert (status, errors) == (0, "")
     assert [line.rpartition(" (")[0] for line in shown[:-1]] == GARBAGE
-    assert shown[-1].startswith("5 found, ") and shown[-1].endswith(" to free")
+    assert shown[-1].startswith("unused entries: 5, ") and shown[-1].endswith(" to free")
     assert run() == (0, [*shown[:-1], shown[-1].replace("to free", "freed")], "")
     (host.directory / "packages" / "0-web").mkdir()
     monkeypatch.setattr(PackageStore, "remove", lambda _store, _name: os.rmdir("/nonexistent"))
     status, shown, errors = run()
     assert status == 1 and "packages/0-web: " in errors and "No such file" in errors
-    assert shown[-1].startswith("1 found, 0 bytes")
+    assert shown[-1].startswith("unused entries: 1, 0 bytes")
 
 
 def test_every_action_is_carried_out(host: Host) -> None:

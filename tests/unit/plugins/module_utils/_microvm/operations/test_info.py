@@ -84,7 +84,7 @@ def test_records_of_other_state_directories_are_left_out(places: Places) -> None
 def test_external_packages_are_read_whole(places: Places, tmp_path: Path) -> None:
     directory = tmp_path / "package"
     directory.mkdir()
-    with pytest.raises(HostError, match="no executable bin/microvm-run"):
+    with pytest.raises(HostError, match="lacks the executable bin/microvm-run"):
         _external("web", str(directory), places)
     (directory / "bin").mkdir()
     run = directory / "bin" / "microvm-run"
@@ -101,7 +101,7 @@ def test_external_packages_are_read_whole(places: Places, tmp_path: Path) -> Non
         != _external("db", str(directory), places).package
     )
     os.mkfifo(directory / "fifo")
-    with pytest.raises(HostError, match="neither a file nor a link"):
+    with pytest.raises(HostError, match="neither a regular file nor a symbolic link"):
         _external("web", str(directory), places)
 
 

@@ -166,13 +166,13 @@ def test_a_package_that_does_not_come_up_is_rolled_back_from(host: FakeHost, don
     before, new = current(host), vm(mem=600, rollback_on_failure=True)
     fail(host, new)
     (one,) = run(new)["vms"]
-    assert one["failed"] and one["rolled_back"] and "the package before runs again" in one["msg"]
+    assert one["failed"] and one["rolled_back"] and "the previous package is running again" in one["msg"]
     assert current(host) == before and host.units["microvm@web.service"].running
     assert one["rollback_actions"] == [
         f"link old {one['package']}",
         f"link current {before}",
         "write unit settings microvm@web.service",
-        "mark bad, since it did not come up, generation 2",
+        "mark bad after a failed start: generation 2",
         "systemctl daemon-reload for microvm@web.service",
         "systemctl restart microvm@web.service",
     ]

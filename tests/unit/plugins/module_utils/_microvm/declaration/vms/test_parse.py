@@ -57,15 +57,19 @@ REFUSED = {
     "network without an interface": (
         small(guest={"networks": [{"addresses": ["10.0.0.2/24"]}]}),
         "vms[0].guest.networks[0].interface",
-        "names no interface",
+        "is not an interface",
     ),
     "two keys in one": (small(guest={"authorized_keys": [f"{KEY}\n{KEY}"]}), "vms[0].guest.authorized_keys[0]", ".pub"),
-    "parameter with a blank": (small(kernel_params=["a b"]), "vms[0].kernel_params[0]", "not one kernel parameter"),
+    "parameter with a blank": (
+        small(kernel_params=["a b"]),
+        "vms[0].kernel_params[0]",
+        "not a single kernel parameter",
+    ),
     "readiness without an address": (small(ready={"check": "tcp"}), "vms[0].ready.address", "is required"),
     "share declared twice": (
         small(shares=[{"tag": "a", "source": "/a"}, {"tag": "a", "source": "/b"}]),
         "vms[0].shares[1].tag",
-        "already that of",
+        "already used by",
     ),
 }
 

@@ -202,9 +202,9 @@ def test_a_run_that_is_killed_at_any_step_is_completed_by_the_next(before: str, 
 @pytest.mark.parametrize(
     ("damage", "step"),
     [
-        ({"links": {}}, "read configuration of systemd-networkd.service"),
+        ({"links": {}}, "reload configuration of systemd-networkd.service"),
         ({"links": {"microvm0": Link(True)}}, "configure bridge microvm0"),
-        ({"rules": None}, f"load rules of {NETWORK_UNIT}"),
+        ({"rules": None}, f"load nftables rules of {NETWORK_UNIT}"),
         ({"forwarding": False}, "apply /etc/sysctl.d/50-microvm-fleet.conf"),
     ],
 )
@@ -231,7 +231,7 @@ def test_a_bridge_with_microvms_on_it_stays() -> None:
     planned = plan(replace(host.observed, links=links), parse_networks([BRIDGE]), "networks")
     assert planned.kept == {"other": ("mv-web",)}
     assert not planned.changed, "its files or its rules go before it"
-    with pytest.raises(DeclarationError, match="overlaps with that of network 'other'") as refusal:
+    with pytest.raises(DeclarationError, match="overlaps with the subnet of network 'other'") as refusal:
         plan(replace(host.observed, links=links), parse_networks([{**OTHER, "name": "another"}]), "networks")
     assert refusal.value.path == "networks[0].address"
     assert actions(host.observed, [BRIDGE])[0] == "delete bridge other"

@@ -105,7 +105,7 @@ CASES: dict[str, tuple[Observed, str, list[str]]] = {
     "a state directory of another account": (
         replace(RUNNING, group="kvm"),
         "started",
-        ["give the state directory to microvm-small"],
+        ["change the owner of the state directory to microvm-small"],
     ),
 }
 
@@ -136,7 +136,7 @@ REMOVALS: dict[str, tuple[Observed, Removal, list[str]]] = {
             "remove small/small.sock",
             "remove settings small",
             f"remove package {NEW}",
-            "record what is kept of small",
+            "record kept volumes of small",
         ],
     ),
     "without data": (
@@ -150,7 +150,7 @@ REMOVALS: dict[str, tuple[Observed, Removal, list[str]]] = {
             "remove settings small",
             f"remove package {NEW}",
             "remove user microvm-small",
-            "forget small",
+            "delete the record of small",
         ],
     ),
     "with a volume that may be deleted": (
@@ -165,7 +165,7 @@ REMOVALS: dict[str, tuple[Observed, Removal, list[str]]] = {
             "remove settings small",
             f"remove package {NEW}",
             "remove user microvm-small",
-            "forget small",
+            "delete the record of small",
         ],
     ),
     "with somebody else's file beside a volume that is archived": (
@@ -179,7 +179,7 @@ REMOVALS: dict[str, tuple[Observed, Removal, list[str]]] = {
             f"systemctl daemon-reload for {UNIT}",
             "archive volume data.img",
             f"remove package {NEW}",
-            "record what is kept of small",
+            "record kept volumes of small",
         ],
     ),
     "of what is not there": (Observed("small"), Removal(), []),
@@ -217,7 +217,7 @@ def test_what_was_kept_can_still_go_by_name() -> None:
         "delete volume data.img",
         "remove state directory small",
         "remove user microvm-small",
-        "forget small",
+        "delete the record of small",
     ]
 
 
@@ -234,7 +234,7 @@ def test_who_changes_its_user_is_stopped_under_the_old_one() -> None:
     actions = [step.action.name for step in planned.steps]
     assert actions.index("STOP") < actions.index("OWN_STATE") < actions.index("LINK_CURRENT")
     assert (actions[-1], planned.consequence) == ("START", "restart")
-    with pytest.raises(DeclarationError, match="takes a restart") as refusal:
+    with pytest.raises(DeclarationError, match="requires a restart") as refusal:
         changed(RUNNING, isolation="shared", restart_policy="never")
     assert refusal.value.path == "vms[0].isolation"
 
@@ -328,7 +328,7 @@ def test_no_volume_shrinks() -> None:
     with pytest.raises(DeclarationError) as refusal:
         changed(before, volumes=[{**volume, "size": 99}])
     assert refusal.value.path == "vms[0].volumes[0].size"
-    assert "write 100 or more" in refusal.value.message
+    assert "set 100 or more" in refusal.value.message
     assert changed(before, volumes=[{**volume, "size": 101}]).consequence == "restart"
 
 

@@ -128,10 +128,10 @@ def test_marking_is_a_plan_of_one_step_or_none() -> None:
 @pytest.mark.parametrize(
     ("observed", "installed", "number", "message"),
     [
-        (OBSERVED, ALL, 9, "has no generation 9; there are: 1, 2, 3, 4"),
-        (OBSERVED, ALL, 4, "generation 4 is the current one already"),
+        (OBSERVED, ALL, 9, "has no generation 9; its generations are: 1, 2, 3, 4"),
+        (OBSERVED, ALL, 4, "generation 4 is already current"),
         (OBSERVED, ALL, 2, "generation 2 is marked bad; .*generations web --good 2"),
-        (OBSERVED, packages("d"), 3, "the package c of generation 3 is gone"),
+        (OBSERVED, packages("d"), 3, "the package c of generation 3 no longer exists"),
         (OBSERVED, packages("d"), None, "no older generation"),
         (replace(OBSERVED, current="a"), ALL, None, "no older generation"),
         (Observed("web"), {}, None, "there is no MicroVM 'web'"),

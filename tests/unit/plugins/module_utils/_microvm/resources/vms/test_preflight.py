@@ -42,7 +42,7 @@ def test_a_host_that_can(host: Callable[[str, Any], None]) -> None:
 
 @pytest.mark.parametrize(
     ("thing", "value", "words"),
-    [("systemd", False, "systemd does not run this host"), ("user", 1000, "needs root")],
+    [("systemd", False, "systemd does not run this host"), ("user", 1000, "root privileges are required")],
 )
 def test_a_host_that_cannot(host: Callable[[str, Any], None], thing: str, value: Any, words: str) -> None:
     host(thing, value)
