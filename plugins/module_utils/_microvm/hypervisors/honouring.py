@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any, Dict, Iterable, Iterator, List, Mapping, Optional, Tuple
 
 from ..schema.errors import DeclarationError
-from ..schema.options import HYPERVISOR, Option, Options, honoured_by, walk
+from ..schema.options import HYPERVISOR, NAMESAKE, Option, Options, honoured_by, walk
 from .profile import Profile, Value
 
 SWITCHES = {"graphics.": "graphics.enable", "deflate_on_oom": "balloon"}
@@ -110,6 +110,8 @@ def _settings(
 ) -> Iterator[Setting]:
     """Yield the settings that a hypervisor must honour, a list before its elements."""
     for option in options:
+        if option.honoured_by == NAMESAKE:
+            continue
         value, own = values[option.name], option.honoured_by or owner
         here, there = f"{path}{option.name}", f"{place}{option.name}"
         is_list = option.type == "list"
