@@ -32,8 +32,8 @@ class HostFacts:
 
     def has(self, program: str, *version: int) -> bool:
         """Return whether a program is of this version or newer."""
-        known = self.versions.get(program)
-        return known is None or known >= version
+        installed = self.versions.get(program)
+        return installed is None or installed >= version
 
     def guest(self, declaration: Declaration) -> str:
         """Return the guest's architecture."""

@@ -25,6 +25,6 @@ def fw_cfg(
         file = (Variable.PACKAGE, f"/share/microvm/credentials/{name}")
         arguments += [option, join(f"name={CREDENTIAL_PREFIX}{name},{key}=", *file)]
     for name, path in sorted(declaration["credential_files"].items()):
-        given = CredentialFile(name, escape(path))
-        arguments += [option, join(f"name={CREDENTIAL_PREFIX}{name},{key}=", given)]
+        file_of_host = CredentialFile(name, escape(path))
+        arguments += [option, join(f"name={CREDENTIAL_PREFIX}{name},{key}=", file_of_host)]
     return arguments

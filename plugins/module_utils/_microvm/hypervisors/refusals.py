@@ -37,7 +37,7 @@ def _values(declaration: Mapping[str, Any], path: str) -> Iterator[Tuple[str, Op
 
 def refuse_characters(text: str, characters: str, key: str, name: str) -> None:
     """Raise DeclarationError for what a hypervisor's way of writing options cannot express."""
-    found = sorted({character for character in text if character in characters})
-    if found:
-        listed = " and ".join(repr(character) for character in found)
-        raise DeclarationError(key, f"{name} cannot be passed a value that contains {listed}; use another name")
+    refused = sorted({character for character in text if character in characters})
+    if refused:
+        listed = " and ".join(repr(character) for character in refused)
+        raise DeclarationError(key, f"{name} cannot be told a value with {listed}; use another name")

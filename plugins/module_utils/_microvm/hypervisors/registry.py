@@ -62,9 +62,9 @@ def _check(declaration: Declaration, facts: HostFacts) -> None:
 
 def _check_platform(declaration: Declaration, facts: HostFacts) -> None:
     own, host = profile(declaration), f"{facts.architecture}-{facts.system}"
-    emulators = [one.name for one in PROFILES.values() if one.emulates]
+    emulators = [profile.name for profile in PROFILES.values() if profile.emulates]
     if host not in own.systems:
-        others = supported_by(one.name for one in PROFILES.values() if host in one.systems)
+        others = supported_by(profile.name for profile in PROFILES.values() if host in profile.systems)
         raise DeclarationError("hypervisor", f"{own.name} does not run on {host}; {others}")
     if facts.accel == "tcg" and not own.emulates:
         raise DeclarationError(

@@ -52,29 +52,27 @@ class CloudHypervisor(Hypervisor):
         if not facts.has(PROFILE.name, OLDEST):
             raise DeclarationError("hypervisor", f"this host's cloud-hypervisor is too old; install {OLDEST} or newer")
         refuse_in(declaration, NAMED, '"[]', PROFILE.name)
-        given, others = extract(declaration["cloud_hypervisor"]["extra_args"], OURS, EXTRA_ARGS)
-        vsock = _vsock(declaration, given["--vsock"])
+        extra, others = extract(declaration["cloud_hypervisor"]["extra_args"], OURS, EXTRA_ARGS)
+        vsock = _vsock(declaration, extra["--vsock"])
         notify = Notify(vsock["socket"]) if vsock else None
         macvtaps = macvtap_descriptors(declaration, declaration["vcpu"])
         initrd = initrd_with_credentials(declaration, next_descriptor(macvtaps))
-        serial = _single(given["--serial"], "--serial") or "tty"
+        serial = _single(extra["--serial"], "--serial") or "tty"
         arguments = [
-            *(self.program(declaration, facts), *_processors(declaration, given)),
+            *(self.program(declaration, facts), *_processors(declaration, extra["--cpus"])),
             *("--watchdog", "--kernel", declaration["kernel"]),
             *(("--initramfs", initrd.path) if initrd.path else ()),
             *("--cmdline", _kernel_command_line(declaration, facts, serial), "--seccomp", "true"),
             *("--memory", _keys(_memory(declaration))),
-            *("--platform", _platform(declaration, facts, given["--platform"], notify)),
-            *("--console", _single(given["--console"], "--console") or "null", "--serial", serial),
+            *("--platform", _platform(declaration, facts, extra["--platform"], notify)),
+            *("--console", _single(extra["--console"], "--console") or "null", "--serial", serial),
             *(("--vsock", _keys(vsock)) if vsock else ()),
             *_many("--disk", _disks(declaration, facts)),
-            *_many(
-                "--fs", (_keys({"socket": share["socket"], "tag": share["tag"]}) for share in declaration["shares"])
-            ),
+            *_many("--fs", _shares(declaration)),
             *(("--api-socket", declaration["socket"]) if declaration["socket"] else ()),
             *_balloon(declaration),
-            *_many("--net", (_net(declaration, one, macvtaps) for one in declaration["interfaces"])),
-            *_many("--device", (f"path=/sys/bus/pci/devices/{one['path']}" for one in declaration["devices"])),
+            *_many("--net", (_net(declaration, interface, macvtaps) for interface in declaration["interfaces"])),
+            *_many("--device", (f"path=/sys/bus/pci/devices/{device['path']}" for device in declaration["devices"])),
         ]
         graphics = declaration["graphics"]
         arguments += ["--gpu", _keys({"socket": graphics["socket"]})] if graphics["enable"] else []
@@ -113,9 +111,9 @@ def _value(text: str) -> str:
 
 def _keys(values: Mapping[str, object], raw: Iterable[str] = ()) -> str:
     """Return ``key=value`` in the order of the keys; ``raw`` are keys whose values are written already."""
-    known = set(raw)
+    written = set(raw)
     return ",".join(
-        f"{key}={value if key in known else _value(str(value))}" for key, value in values.items() if value is not None
+        f"{key}={value if key in written else _value(str(value))}" for key, value in values.items() if value is not None
     )
 
 
@@ -135,8 +133,8 @@ def _many(option: str, values: Iterable[str]) -> List[str]:
     return [option, *listed] if listed else []
 
 
-def _processors(declaration: Declaration, given: Mapping[str, List[str]]) -> Tuple[str, str]:
-    pairs = _pairs(given["--cpus"], "--cpus")
+def _processors(declaration: Declaration, extra: List[str]) -> Tuple[str, str]:
+    pairs = _pairs(extra, "--cpus")
     if any(key == "boot" for key, _value_ in pairs):
         raise DeclarationError(EXTRA_ARGS, "--cpus boot= conflicts with the option vcpu; set vcpu instead")
     return "--cpus", ",".join([f"boot={declaration['vcpu']}"] + [f"{key}={value}" for key, value in pairs])
@@ -168,8 +166,8 @@ def _memory(declaration: Declaration) -> Dict[str, str]:
     return options
 
 
-def _platform(declaration: Declaration, facts: HostFacts, given: List[str], notify: Optional[Notify]) -> str:
-    pairs = _pairs(given, "--platform")
+def _platform(declaration: Declaration, facts: HostFacts, extra: List[str], notify: Optional[Notify]) -> str:
+    pairs = _pairs(extra, "--platform")
     if any(key == "oem_strings" for key, _value_ in pairs):
         raise DeclarationError(
             EXTRA_ARGS,
@@ -187,9 +185,9 @@ def _platform(declaration: Declaration, facts: HostFacts, given: List[str], noti
     return _keys(options, raw=options)
 
 
-def _vsock(declaration: Declaration, given: List[str]) -> Dict[str, str]:
+def _vsock(declaration: Declaration, extra: List[str]) -> Dict[str, str]:
     """Return the keys of the vsock: the user's, our identifier and our socket; empty where there is none."""
-    pairs = {name: value.strip('"') for name, value in split_keys(_single(given, "--vsock") or "")}
+    pairs = {name: value.strip('"') for name, value in split_keys(_single(extra, "--vsock") or "")}
     cid = declaration["vsock"]["cid"]
     if not pairs and cid is None:
         return {}
@@ -222,6 +220,10 @@ def _disks(declaration: Declaration, facts: HostFacts) -> List[str]:
     return [
         _keys({**disk, "num_queues": queues, "image_type": disk["image_type"] if typed else None}) for disk in disks
     ]
+
+
+def _shares(declaration: Declaration) -> List[str]:
+    return [_keys({"socket": share["socket"], "tag": share["tag"]}) for share in declaration["shares"]]
 
 
 def _net(declaration: Declaration, interface: Interface, macvtaps: Descriptors) -> str:

@@ -97,8 +97,8 @@ def _configuration(
         "drives": _drives(declaration),
         "machine-config": _machine(declaration, facts),
         "network-interfaces": [
-            {"iface_id": one["id"], "host_dev_name": one["id"], "guest_mac": one["mac"]}
-            for one in declaration["interfaces"]
+            {"iface_id": interface["id"], "host_dev_name": interface["id"], "guest_mac": interface["mac"]}
+            for interface in declaration["interfaces"]
         ],
         "vsock": {"guest_cid": declaration["vsock"]["cid"], "uds_path": notify.socket} if notify else None,
         # Without it a guest has no source of random numbers but the processor.
@@ -128,7 +128,8 @@ def _drives(declaration: Declaration) -> List[Configuration]:
     drives = []
     if declaration["store_disk"]:
         drives.append(_drive("store", declaration["store_disk"], True, declaration))
-    drives += [_drive(one["image"], one["image"], one["read_only"], declaration) for one in declaration["volumes"]]
+    for volume in declaration["volumes"]:
+        drives.append(_drive(volume["image"], volume["image"], volume["read_only"], declaration))
     return drives
 
 

@@ -106,7 +106,7 @@ def _shares(declaration: Declaration) -> List[str]:
 
 
 def _interfaces(declaration: Declaration) -> List[Text]:
-    users = [index for index, one in enumerate(declaration["interfaces"]) if one["type"] == "user"]
+    users = [index for index, interface in enumerate(declaration["interfaces"]) if interface["type"] == "user"]
     if len(users) > 1:
         raise DeclarationError(
             f"interfaces[{users[1]}].type", "kvmtool supports only one interface of type user; remove this one"

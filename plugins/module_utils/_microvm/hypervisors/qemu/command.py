@@ -17,7 +17,17 @@ from ..fw_cfg import fw_cfg
 from ..hypervisor import Hypervisor
 from ..requests import QmpRequest, Shutdown, qmp_balloon
 from ..words import Text, join, words
-from .devices import balloon, display, interface, passthrough, root_ports, share, store_disk, user_network, volumes
+from .devices import (
+    balloon,
+    display,
+    network_device,
+    passthrough,
+    root_ports,
+    share_device,
+    store_disk,
+    user_network,
+    volumes,
+)
 from .machine import Machine, escape, kernel, machine, memory, program, sandbox
 from .probe import probe
 from .profile import PROFILE
@@ -56,11 +66,11 @@ class Qemu(Hypervisor):
             *volumes(target),
             *memory(target),
         ]
-        for index, one in enumerate(declaration["shares"]):
-            arguments += share(target, index, one)
+        for index, share in enumerate(declaration["shares"]):
+            arguments += share_device(target, index, share)
         descriptors = macvtap_descriptors(declaration, declaration["vcpu"])
         for link in declaration["interfaces"]:
-            arguments += interface(target, link, user_network(declaration, link), descriptors)
+            arguments += network_device(target, link, user_network(declaration, link), descriptors)
         if declaration["vsock"]["cid"] is not None:
             arguments += ["-device", f"vhost-vsock-{target.bus},guest-cid={declaration['vsock']['cid']}"]
         arguments += passthrough(target)

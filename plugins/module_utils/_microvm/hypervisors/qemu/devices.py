@@ -61,26 +61,26 @@ def _file(image: str) -> str:
     return image if image.startswith("/") or ":" not in image else f"./{image}"
 
 
-def share(target: Machine, index: int, one: Share) -> List[str]:
+def share_device(target: Machine, index: int, share: Share) -> List[str]:
     """Return a directory of the host: QEMU's own 9p server, or a virtiofsd behind a socket."""
     identity = f"fs{index}"
-    if one["proto"] == "virtiofs":
+    if share["proto"] == "virtiofs":
         return [
-            *("-chardev", f"socket,id={identity},path={escape(one['socket'] or '')}"),
-            *("-device", f"vhost-user-fs-{target.bus},chardev={identity},tag={escape(one['tag'])}"),
+            *("-chardev", f"socket,id={identity},path={escape(share['socket'] or '')}"),
+            *("-device", f"vhost-user-fs-{target.bus},chardev={identity},tag={escape(share['tag'])}"),
         ]
     options = [
-        f"local,id={identity},path={escape(one['source'])},security_model={one['security_model']}",
-        f"readonly={'true' if one['read_only'] else 'false'}",
+        f"local,id={identity},path={escape(share['source'])},security_model={share['security_model']}",
+        f"readonly={'true' if share['read_only'] else 'false'}",
     ]
-    device = f"virtio-9p-{target.bus},fsdev={identity},mount_tag={escape(one['tag'])}"
+    device = f"virtio-9p-{target.bus},fsdev={identity},mount_tag={escape(share['tag'])}"
     return ["-fsdev", ",".join(options), "-device", device]
 
 
-def user_network(declaration: Declaration, one: Interface) -> List[str]:
+def user_network(declaration: Declaration, interface: Interface) -> List[str]:
     """Return the ports of a user network; the first network has them, since only one can have a port of the host."""
     first = next((other for other in declaration["interfaces"] if other["type"] == "user"), None)
-    return [_port(port) for port in declaration["forward_ports"]] if one is first else []
+    return [_port(port) for port in declaration["forward_ports"]] if interface is first else []
 
 
 def _port(port: ForwardPort) -> str:
@@ -90,9 +90,9 @@ def _port(port: ForwardPort) -> str:
     return f"hostfwd={port['proto']}:{host['address'] or ''}:{host['port']}-{guest['address'] or ''}:{guest['port']}"
 
 
-def interface(target: Machine, one: Interface, ports: Sequence[str], descriptors: Descriptors) -> List[str]:
+def network_device(target: Machine, interface: Interface, ports: Sequence[str], descriptors: Descriptors) -> List[str]:
     """Return a network interface: its end on the host, and the guest's device."""
-    identity, vcpu = one["id"], target.declaration["vcpu"]
+    identity, vcpu = interface["id"], target.declaration["vcpu"]
     own = [str(descriptor) for descriptor in descriptors.get(identity, [])]
     backends = {
         "user": ["user", f"id={identity}", *ports],
@@ -100,16 +100,16 @@ def interface(target: Machine, one: Interface, ports: Sequence[str], descriptors
         "macvtap": ["tap", f"id={identity}", f"fd={own[0]}" if len(own) == 1 else f"fds={':'.join(own)}"]
         if own
         else [],
-        "bridge": ["bridge", f"id={identity}", f"br={one['bridge']}"],
+        "bridge": ["bridge", f"id={identity}", f"br={interface['bridge']}"],
     }
-    backend = backends[one["type"]]
-    backend += ["vhost=on"] if one["tap"]["vhost"] else []
-    backend += [f"queues={vcpu}"] if one["type"] == "tap" and vcpu > 1 else []
-    device = f"virtio-net-{target.bus},netdev={identity},mac={one['mac']}"
+    backend = backends[interface["type"]]
+    backend += ["vhost=on"] if interface["tap"]["vhost"] else []
+    backend += [f"queues={vcpu}"] if interface["type"] == "tap" and vcpu > 1 else []
+    device = f"virtio-net-{target.bus},netdev={identity},mac={interface['mac']}"
     if target.has_pci:
         device += ",romfile="
         # One vector for each queue in either direction, one for changes, one for control (QEMU's manual).
-        device += f",mq=on,vectors={2 * vcpu + 2}" if vcpu > 1 and one["type"] in ("tap", "macvtap") else ""
+        device += f",mq=on,vectors={2 * vcpu + 2}" if vcpu > 1 and interface["type"] in ("tap", "macvtap") else ""
     return ["-netdev", ",".join(backend), "-device", device]
 
 
@@ -141,8 +141,8 @@ def root_ports(declaration: Declaration) -> List[str]:
     """Return the ports of PCI Express, before the devices that are put on them."""
     arguments: List[str] = []
     for port in declaration["qemu"]["pcie_root_ports"]:
-        given = [f"{key}={port[key]}" for key in ("bus", "chassis", "slot", "addr") if port[key] is not None]
-        arguments += ["-device", ",".join(["pcie-root-port", f"id={port['id']}", *given])]
+        options = [f"{key}={port[key]}" for key in ("bus", "chassis", "slot", "addr") if port[key] is not None]
+        arguments += ["-device", ",".join(["pcie-root-port", f"id={port['id']}", *options])]
     return arguments
 
 
@@ -155,7 +155,7 @@ def passthrough(target: Machine) -> List[str]:
             if device["bus"] == "pci"
             else f"usb-host,{device['path']}"
         )
-        given = [f"{key}={device['qemu'][key]}" for key in ("id", "bus") if device["qemu"][key]]
-        given += [device["qemu"]["device_extra_args"]] if device["qemu"]["device_extra_args"] else []
-        arguments += ["-device", ",".join([name, *given])]
+        options = [f"{key}={device['qemu'][key]}" for key in ("id", "bus") if device["qemu"][key]]
+        options += [device["qemu"]["device_extra_args"]] if device["qemu"]["device_extra_args"] else []
+        arguments += ["-device", ",".join([name, *options])]
     return arguments

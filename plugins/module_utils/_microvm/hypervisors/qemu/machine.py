@@ -101,7 +101,7 @@ class Machine:
         declaration = self.declaration
         others: List[object] = [declaration["hotplug_mem"], self.uses_usb or declaration["graphics"]["enable"]]
         others += [declaration["graphics"]["enable"], *declaration["qemu"]["pcie_root_ports"]]
-        devices = [one for one in declaration["devices"] if one["bus"] == "pci" and not one["qemu"]["bus"]]
+        devices = [device for device in declaration["devices"] if device["bus"] == "pci" and not device["qemu"]["bus"]]
         return self._mmio_devices() + sum(map(bool, others)) + len(devices) + len(declaration["shares"])
 
     @property
@@ -159,15 +159,15 @@ class Machine:
         declaration = self.declaration
         if self.facts.system == "linux":
             return
-        found = [f"interfaces[{i}].type" for i, one in enumerate(declaration["interfaces"]) if one["type"] != "user"]
-        found += [f"shares[{i}].proto" for i, one in enumerate(declaration["shares"]) if one["proto"] == "virtiofs"]
-        found += [f"devices[{i}].bus" for i, one in enumerate(declaration["devices"]) if one["bus"] == "pci"]
-        found += ["hugepage_mem"] if declaration["hugepage_mem"] else []
-        found += ["vsock.cid"] if declaration["vsock"]["cid"] is not None else []
-        found += ["register_with_machined"] if declaration["register_with_machined"] else []
-        found += ["accel"] if declaration["accel"] == "kvm" else []
-        if found:
-            raise DeclarationError(found[0], "requires a Linux host; remove it, or run this MicroVM on a Linux host")
+        paths = [f"interfaces[{i}].type" for i, tap in enumerate(declaration["interfaces"]) if tap["type"] != "user"]
+        paths += [f"shares[{i}].proto" for i, share in enumerate(declaration["shares"]) if share["proto"] == "virtiofs"]
+        paths += [f"devices[{i}].bus" for i, device in enumerate(declaration["devices"]) if device["bus"] == "pci"]
+        paths += ["hugepage_mem"] if declaration["hugepage_mem"] else []
+        paths += ["vsock.cid"] if declaration["vsock"]["cid"] is not None else []
+        paths += ["register_with_machined"] if declaration["register_with_machined"] else []
+        paths += ["accel"] if declaration["accel"] == "kvm" else []
+        if paths:
+            raise DeclarationError(paths[0], "needs a host with Linux; remove it, or run this MicroVM on one")
 
 
 def program(declaration: Declaration, facts: HostFacts) -> str:

@@ -51,8 +51,8 @@ class Vfkit(Hypervisor):
             *_devices("virtio-gpu", "virtio-input,keyboard", "virtio-input,pointing")[: 6 if shows else 0],
             *(() if shows else _devices("virtio-serial,stdio")),
             *_devices(*_disks(declaration)),
-            *_devices(*(f"virtio-fs,sharedDir={one['source']},mountTag={one['tag']}" for one in declaration["shares"])),
-            *_devices(*(f"virtio-net,nat,mac={one['mac']}" for one in declaration["interfaces"])),
+            *_devices(*_shares(declaration)),
+            *_devices(*(f"virtio-net,nat,mac={interface['mac']}" for interface in declaration["interfaces"])),
             *_devices(*_rosetta(options["rosetta"])),
         ]
         socket = declaration["socket"]
@@ -94,6 +94,10 @@ def _disk(volume: Volume) -> str:
     read_only = ",readonly" if volume["read_only"] else ""
     serial = f",deviceId={volume['serial']}" if volume["serial"] else ""
     return f"virtio-blk,path={volume['image']}{read_only}{serial}"
+
+
+def _shares(declaration: Declaration) -> List[str]:
+    return [f"virtio-fs,sharedDir={share['source']},mountTag={share['tag']}" for share in declaration["shares"]]
 
 
 def _rosetta(rosetta: VfkitRosetta) -> List[str]:
