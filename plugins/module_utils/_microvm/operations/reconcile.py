@@ -11,7 +11,7 @@ import os
 import platform
 import time
 from dataclasses import dataclass, replace
-from typing import Any, Dict, List, Mapping, Optional, Sequence
+from typing import Dict, List, Mapping, Optional, Sequence
 
 from ..declaration.names import STATE_DIRECTORY, unit_name
 from ..declaration.types import HostImage, PackagedVm
@@ -45,7 +45,7 @@ from .report import VmsResult, diff, result
 class Request:
     """Request to bring a host into a declared state."""
 
-    vms: Sequence[Mapping[str, Any]]
+    vms: Sequence[Mapping[str, object]]
     images: Sequence[HostImage] = ()
     state: str = "started"
     """State of the MicroVMs that have none of their own."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 from argparse import Namespace
-from typing import Any, Dict, List, Mapping, Optional, Sequence
+from typing import Dict, List, Mapping, Optional, Sequence
 
 from ...declaration.names import GARBAGE_ROOTS
 from ...host import nix
@@ -26,7 +26,7 @@ from ..output import say
 from ..source import VARIABLE, Source, SourceError, read
 from .results import show, tell
 
-Raw = Mapping[str, Any]
+Raw = Mapping[str, object]
 
 
 def create(asked: Namespace) -> int:
