@@ -40,4 +40,4 @@ def refuse_characters(text: str, characters: str, key: str, name: str) -> None:
     refused = sorted({character for character in text if character in characters})
     if refused:
         listed = " and ".join(repr(character) for character in refused)
-        raise DeclarationError(key, f"{name} cannot be told a value with {listed}; use another name")
+        raise DeclarationError(key, f"{name} cannot be passed a value that contains {listed}; use another name")

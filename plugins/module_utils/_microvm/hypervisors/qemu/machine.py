@@ -167,7 +167,7 @@ class Machine:
         paths += ["register_with_machined"] if declaration["register_with_machined"] else []
         paths += ["accel"] if declaration["accel"] == "kvm" else []
         if paths:
-            raise DeclarationError(paths[0], "needs a host with Linux; remove it, or run this MicroVM on one")
+            raise DeclarationError(paths[0], "requires a Linux host; remove it, or run this MicroVM on a Linux host")
 
 
 def program(declaration: Declaration, facts: HostFacts) -> str:
