@@ -51,12 +51,12 @@ def payload(directory: Path, module: str, parameters: dict[str, Any]) -> str:
     run("rm -rf ~/.ansible/tmp")
     ansible(directory, "-m", f"microvm.fleet.{module}", "-a", json.dumps(parameters))
     packed = run("ls ~/.ansible/tmp/*/AnsiballZ_*.py").split()[0]
-    kept = f"/root/{module}.py"
+    stored = f"/root/{module}.py"
     run(
-        f"mv {packed} {kept}; rm -rf /root/debug_dir /root/{module}; python3 {kept} explode; "
+        f"mv {packed} {stored}; rm -rf /root/debug_dir /root/{module}; python3 {stored} explode; "
         f"mv /root/debug_dir /root/{module}"
     )
-    return f"cd /root; rm -f debug_dir; ln -s {module} debug_dir; python3 {kept} execute"
+    return f"cd /root; rm -f debug_dir; ln -s {module} debug_dir; python3 {stored} execute"
 
 
 def timed(command: str, module: str, parameters: dict[str, Any]) -> tuple[float, dict[str, Any]]:
@@ -84,7 +84,7 @@ def scale() -> dict[str, float]:
         directory = Path(work)
         prepare(directory)
         many = payload(directory, "microvm_vms", {"vms": []})
-        one = payload(directory, "microvm_vm", {**declaration(0), "state": "present"})
+        single = payload(directory, "microvm_vm", {**declaration(0), "state": "present"})
         done, no_change = 0, {}
         for count in COUNTS:
             parameters = {"vms": [declaration(index) for index in range(count)]}
@@ -104,7 +104,7 @@ def scale() -> dict[str, float]:
             figures[f"no change, {count} MicroVMs, s"] = round(no_change[count], 2)
         each = (no_change[COUNTS[-1]] - no_change[COUNTS[-2]]) / (COUNTS[-1] - COUNTS[-2])
         figures["no change, each further MicroVM, ms"] = round(1000 * each, 2)
-        loop = sum(timed(one, "microvm_vm", declaration(index))[0] for index in range(LOOP)) / LOOP
+        loop = sum(timed(single, "microvm_vm", declaration(index))[0] for index in range(LOOP)) / LOOP
         figures["loop of the singular module over 100 / one call for 100"] = round(100 * loop / no_change[100], 1)
     output([TESTBED, "down", f"--name={BED}"])
     return figures

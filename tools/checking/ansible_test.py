@@ -67,11 +67,11 @@ def runs(interpreter: Path) -> bool:
 
 def search_path() -> str:
     """PATH with the environment of this process first, then all Pythons that run, and none that does not."""
-    given = [Path(part) for part in os.environ.get("PATH", os.defpath).split(os.pathsep) if part]
-    sound = [directory for directory in given if not _has_broken_python(directory)]
+    searched = [Path(part) for part in os.environ.get("PATH", os.defpath).split(os.pathsep) if part]
+    sound = [directory for directory in searched if not _has_broken_python(directory)]
     managers = sorted(Path(os.environ.get("PYENV_ROOT", Path.home() / ".pyenv"), "versions").glob("*/bin"))
-    found = (_directory_of(version, [*sound, *managers]) for version in PYTHONS)
-    directories = [Path(sys.executable).parent, *(path for path in found if path and path not in sound), *sound]
+    versions = (_directory_of(version, [*sound, *managers]) for version in PYTHONS)
+    directories = [Path(sys.executable).parent, *(path for path in versions if path and path not in sound), *sound]
     return os.pathsep.join(map(str, directories))
 
 

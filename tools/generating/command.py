@@ -41,10 +41,10 @@ def subcommands() -> Iterator[Subcommand]:
     """In the parser's order."""
     (choices,) = (action for action in parser()._actions if isinstance(action, argparse._SubParsersAction))
     titles = {action.dest: action.help or "" for action in choices._choices_actions}
-    for name, one in choices.choices.items():
-        options = tuple(action for action in one._actions if action.option_strings)
-        operands = tuple(action for action in one._actions if not action.option_strings)
-        yield Subcommand(name, titles[name], str(one.description), options, operands)
+    for name, subparser in choices.choices.items():
+        options = tuple(action for action in subparser._actions if action.option_strings)
+        operands = tuple(action for action in subparser._actions if not action.option_strings)
+        yield Subcommand(name, titles[name], str(subparser.description), options, operands)
 
 
 def _value(action: argparse.Action) -> str:
@@ -84,8 +84,8 @@ PLACES = {
 def manual() -> str:
     """``microvm(1)``, for man(7)."""
     text = MANUAL_HEAD + f".SH DESCRIPTION\n{roff(DESCRIPTION)}\n.SH COMMANDS\n"
-    for one in subcommands():
-        text += "".join(_section(one))
+    for subcommand in subcommands():
+        text += "".join(_section(subcommand))
     text += ".SH SHORT FORMS\nAs in the handbook of microvm.nix.\n" + "".join(_entries(SHORT_FORMS))
     text += ".SH FILES\n" + "".join(_entries(PLACES))
     status = {"0": "done", "1": "something is wrong", "2": "wrong usage; of list: a restart is pending"}
@@ -95,13 +95,13 @@ def manual() -> str:
     return text + ".SH SEE ALSO\n.BR systemctl (1),\n.BR journalctl (1),\n.BR ssh (1)\n"
 
 
-def _section(one: Subcommand) -> Iterator[str]:
-    words = [_operand(action) for action in one.operands]
-    yield f'.SS "{roff(" ".join((one.name, "[OPTION…]", *words)))}"\n{roff(one.description)}\n'
-    for action in one.operands:
+def _section(subcommand: Subcommand) -> Iterator[str]:
+    words = [_operand(action) for action in subcommand.operands]
+    yield f'.SS "{roff(" ".join((subcommand.name, "[OPTION…]", *words)))}"\n{roff(subcommand.description)}\n'
+    for action in subcommand.operands:
         if action.help:
             yield f".TP\n.I {roff(_value(action))}\n{roff(_help(action))}\n"
-    for action in one.options:
+    for action in subcommand.options:
         if action.dest != "help":
             value = f" {_value(action)}" if _value(action) else ""
             yield f".TP\n.B {roff(', '.join(action.option_strings) + value)}\n{roff(_help(action))}\n"
@@ -139,9 +139,9 @@ def completion() -> str:
     It is the functions of ``completion.bash``, and one from the parser, which sets variables of theirs.
     """
     parsers = list(subcommands())
-    commands = " ".join((*(one.name for one in parsers), "--help"))
+    commands = " ".join((*(subcommand.name for subcommand in parsers), "--help"))
     operands = [f"'') options='{commands}'", *map(_operands, parsers), "-u | -r | -s) operands=vms"]
-    values = [line for one in parsers for line in _values(one)]
+    values = [line for subcommand in parsers for line in _values(subcommand)]
     offers = (
         "_microvm_offers() { # command or nothing, word before the current one; sets options, operands, directory\n"
     )
@@ -153,19 +153,19 @@ def _case(subject: str, branches: list[str]) -> str:
     return f"    case {subject} in\n" + "".join(f"        {branch} ;;\n" for branch in branches) + "    esac\n"
 
 
-def _operands(one: Subcommand) -> str:
+def _operands(subcommand: Subcommand) -> str:
     """Return the branch for what may follow a command."""
-    options = " ".join(text for action in one.options for text in action.option_strings if text.startswith("--"))
+    options = " ".join(text for action in subcommand.options for text in action.option_strings if text.startswith("--"))
     kinds = {VM: "vms", **dict.fromkeys(FILES, "files")}
-    operands = next((kinds[str(action.metavar)] for action in one.operands if action.metavar in kinds), "")
-    return f"{one.name}) options='{options}' operands={operands}"
+    operands = next((kinds[str(action.metavar)] for action in subcommand.operands if action.metavar in kinds), "")
+    return f"{subcommand.name}) options='{options}' operands={operands}"
 
 
-def _values(one: Subcommand) -> Iterator[str]:
+def _values(subcommand: Subcommand) -> Iterator[str]:
     """Yield a branch for each option that takes a value."""
-    for action in one.options:
+    for action in subcommand.options:
         if _value(action):
-            pattern = " | ".join(f"{one.name}:{text}" for text in action.option_strings)
+            pattern = " | ".join(f"{subcommand.name}:{text}" for text in action.option_strings)
             choices = " ".join(map(str, action.choices or ()))
             operands = "files" if action.metavar in FILES else "none"
             yield f"{pattern}) options='{choices}' operands={operands}"

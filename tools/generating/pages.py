@@ -75,7 +75,7 @@ def plain(text: str) -> str:
 
 def hypervisors() -> str:
     """Return docs/hypervisors.md."""
-    emulators = " and ".join(one.name for one in PROFILES.values() if one.emulates)
+    emulators = " and ".join(profile.name for profile in PROFILES.values() if profile.emulates)
     head = f"{HYPERVISORS_HEAD}Hosts without KVM, and guests of a foreign architecture, require {emulators}.\n"
     return WRITTEN + head + "\n" + "\n".join([*_life(), "", "## Options", "", *_matrix()]) + "\n"
 
@@ -85,9 +85,17 @@ def _life() -> Iterator[str]:
     yield ""
     yield "| hypervisor | hosts | shutdown | guest is up when | guest powers off | guest reboots | credentials |"
     yield "|---|---|---|---|---|---|---|"
-    for one in PROFILES.values():
-        channel = {"fw_cfg": "fw_cfg", "initrd": "appended to the initial RAM disk", None: "none"}[one.credentials]
-        cells = (one.name, ", ".join(one.systems), one.stop, one.ready, one.on_poweroff, one.on_reboot, channel)
+    for profile in PROFILES.values():
+        channel = {"fw_cfg": "fw_cfg", "initrd": "appended to the initial RAM disk", None: "none"}[profile.credentials]
+        cells = (
+            profile.name,
+            ", ".join(profile.systems),
+            profile.stop,
+            profile.ready,
+            profile.on_poweroff,
+            profile.on_reboot,
+            channel,
+        )
         yield "| " + " | ".join(cells) + " |"
 
 
@@ -102,6 +110,10 @@ def _matrix() -> Iterator[str]:
 
 def with_deviations(page: str, deviations: Sequence[Mapping[str, Any]]) -> str:
     """Return docs/parity.md with the table of tests/parity/deviations.yml between its marks."""
-    rows = ["| deviation | why |", "|---|---|", *(f"| `{one['id']}` | {one['reason']} |" for one in deviations)]
+    rows = [
+        "| deviation | why |",
+        "|---|---|",
+        *(f"| `{deviation['id']}` | {deviation['reason']} |" for deviation in deviations),
+    ]
     before, after = page.split(BEGIN)[0], page.split(END)[1]
     return before + BEGIN + "\n".join(rows) + "\n" + END + after

@@ -72,10 +72,12 @@ def folders(code: Path) -> list[str]:
 
 def profile(folder: str) -> Profile:
     """Return the profile of the hypervisor in a folder."""
-    found: Profile = importlib.import_module(f"_microvm.hypervisors.{folder}.profile").PROFILE
-    if found.name.replace("-", "_") != folder or found.group.name != folder:
-        raise ValueError(f"the hypervisor {found.name!r} with the options {found.group.name!r} is in folder {folder!r}")
-    return found
+    loaded: Profile = importlib.import_module(f"_microvm.hypervisors.{folder}.profile").PROFILE
+    if loaded.name.replace("-", "_") != folder or loaded.group.name != folder:
+        raise ValueError(
+            f"the hypervisor {loaded.name!r} with the options {loaded.group.name!r} is in folder {folder!r}"
+        )
+    return loaded
 
 
 def registries(root: Path) -> dict[Path, str]:
@@ -107,9 +109,11 @@ def _listed(names: Sequence[str]) -> str:
 def role_variables(profiles: Sequence[Profile]) -> str:
     """Return the variables of role ``host``: the default hypervisor, and the packages that each needs."""
     text = VARIABLES.format(default=profiles[0].name)
-    for family in sorted({family for one in profiles for family in one.packages}):
+    for family in sorted({family for profile in profiles for family in profile.packages}):
         text += f"  {family}:\n"
-        text += "".join(f"    {one.name}: [{', '.join(one.packages.get(family, ()))}]\n" for one in profiles)
+        text += "".join(
+            f"    {profile.name}: [{', '.join(profile.packages.get(family, ()))}]\n" for profile in profiles
+        )
     return text
 
 

@@ -15,15 +15,17 @@ from ..host.places import Places
 from .output import complain
 
 
-def places(asked: Namespace) -> Places:
+def places(arguments: Namespace) -> Places:
     """Return the places of this host."""
-    return Places(os.path.abspath(asked.state_dir))
+    return Places(os.path.abspath(arguments.state_dir))
 
 
-def require_root(asked: Namespace) -> None:
+def require_root(arguments: Namespace) -> None:
     """Raises HostError for anybody else."""
     if os.geteuid() != 0:
-        raise HostError(f"{asked.command} changes the host, so it must be run as root: sudo microvm {asked.command} …")
+        raise HostError(
+            f"{arguments.command} changes the host, so it must be run as root: sudo microvm {arguments.command} …"
+        )
 
 
 def each(names: Sequence[str], work: Callable[[str], None]) -> int:

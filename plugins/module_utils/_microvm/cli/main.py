@@ -20,15 +20,15 @@ from .source import SourceError
 
 def main(arguments: Optional[List[str]] = None) -> int:
     """Do what is asked; returns the exit status."""
-    asked = parser().parse_args(translate(sys.argv[1:] if arguments is None else arguments))
+    parsed = parser().parse_args(translate(sys.argv[1:] if arguments is None else arguments))
     # What is read here must be readable for hypervisors, whatever root's umask is.
     os.umask(0o022)
     from ..host.commands import HostError
 
     try:
         # What is asked decides what must be read: each command is quick that needs little.
-        module, _colon, function = asked.run.partition(":")
-        return int(getattr(importlib.import_module(f".commands.{module}", __package__), function)(asked))
+        module, _colon, function = parsed.run.partition(":")
+        return int(getattr(importlib.import_module(f".commands.{module}", __package__), function)(parsed))
     except (SourceError, HostError, DeclarationError) as error:
         complain(f"microvm: {error}")
     except BrokenPipeError:

@@ -25,19 +25,19 @@ def translate(words: Sequence[str]) -> List[str]:
         pairs, rest = getopt.getopt(list(words), _FORMS)
     except getopt.GetoptError:
         return list(words)
-    given = dict(pairs)
-    actions = [action for action in _ACTIONS if action in given]
+    values = dict(pairs)
+    actions = [action for action in _ACTIONS if action in values]
     if len(actions) != 1:
         return list(words)
-    return _command(actions[0], given, rest)
+    return _command(actions[0], values, rest)
 
 
-def _command(action: str, given: Dict[str, str], rest: List[str]) -> List[str]:
+def _command(action: str, values: Dict[str, str], rest: List[str]) -> List[str]:
     if action == "-c":
-        return ["create", given["-c"], "--flake", given.get("-f", DEFAULT_FLAKE), *rest]
+        return ["create", values["-c"], "--flake", values.get("-f", DEFAULT_FLAKE), *rest]
     if action == "-u":
-        restart = "-R" in given or "-R" in rest
+        restart = "-R" in values or "-R" in rest
         return ["update", *(["--restart"] if restart else []), "--", *(name for name in rest if name != "-R")]
     if action == "-l":
         return ["list", *rest]
-    return [{"-r": "run", "-s": "ssh"}[action], given[action], *rest]
+    return [{"-r": "run", "-s": "ssh"}[action], values[action], *rest]

@@ -74,8 +74,8 @@ def _source(data: object, file: str) -> Source:
         for name, value in ((VARIABLE, vms), (IMAGES, images)):
             if not isinstance(value, list):
                 raise SourceError(f"{file}: {name} must be a list")
-        known = [_image(one) for one in images if isinstance(one, Mapping) and one.get("name")]
-        return Source(_placed(vms, VARIABLE), tuple(known))
+        placed = [_image(image) for image in images if isinstance(image, Mapping) and image.get("name")]
+        return Source(_placed(vms, VARIABLE), tuple(placed))
     if isinstance(data, Mapping) and data:
         return Source((("", data),))
     raise SourceError(f"{file}: write a declaration, a list of them, or a mapping with {VARIABLE}")

@@ -32,7 +32,7 @@ def _end(_signal: int, _frame: Optional[FrameType]) -> None:
 def raw(descriptor: int) -> Iterator[None]:
     """Switch a terminal to raw, and back."""
     before = termios.tcgetattr(descriptor)
-    handlers = {one: signal.signal(one, _end) for one in _ENDS}
+    handlers = {number: signal.signal(number, _end) for number in _ENDS}
     try:
         tty.setraw(descriptor)
         yield
@@ -40,8 +40,8 @@ def raw(descriptor: int) -> Iterator[None]:
         pass
     finally:
         termios.tcsetattr(descriptor, termios.TCSADRAIN, before)
-        for one, handler in handlers.items():
-            signal.signal(one, handler)
+        for number, handler in handlers.items():
+            signal.signal(number, handler)
         # What the guest left half written, or in a colour, is over.
         sys.stdout.write("\033[0m\r\n")
         sys.stdout.flush()

@@ -58,12 +58,12 @@ def results(
     source: Source, platform: str, name: Optional[str] = None, hypervisor: Optional[str] = None
 ) -> List[Result]:
     """Every MicroVM of a file, or the one that is asked for, rendered or refused."""
-    found = [_parse(place, vm, source, hypervisor) for place, vm in source.vms]
-    parsed = [result for result in found if result.declaration is not None]
+    rendered = [_parse(place, vm, source, hypervisor) for place, vm in source.vms]
+    parsed = [result for result in rendered if result.declaration is not None]
     declarations = [result.declaration for result in parsed if result.declaration is not None]
     for index, error in clashes(declarations, lambda index: parsed[index].place or "."):
         parsed[index].error = parsed[index].error or error
-    chosen = [result for result in found if name in (None, result.name)]
+    chosen = [result for result in rendered if name in (None, result.name)]
     for result in chosen:
         _render(result, platform)
     return chosen
@@ -85,9 +85,9 @@ def _render(result: Result, platform: str) -> None:
     if result.error or result.declaration is None or result.declaration["state"] == "absent":
         return
     try:
-        known = facts(platform, result.declaration["accel"])
-        result.command = command(result.declaration, known)
-        result.package = package(result.declaration, result.command, known)
+        host_facts = facts(platform, result.declaration["accel"])
+        result.command = command(result.declaration, host_facts)
+        result.package = package(result.declaration, result.command, host_facts)
     except DeclarationError as error:
         result.error = error
 
@@ -96,20 +96,20 @@ def render(
     file: str, name: Optional[str], hypervisor: Optional[str], platform: str, output: Optional[str], as_json: bool
 ) -> int:
     """``microvm render``; returns the exit status. Raises SourceError."""
-    found = results(read(file), platform, name, hypervisor)
-    if name is not None and not found:
+    rendered = results(read(file), platform, name, hypervisor)
+    if name is not None and not rendered:
         raise SourceError(f"{file} does not declare a MicroVM {name!r}")
     if as_json:
-        say(json.dumps(_as_json(found), indent=2, sort_keys=True))
+        say(json.dumps(_as_json(rendered), indent=2, sort_keys=True))
     else:
-        _complain(file, found)
-    refused = any(result.error for result in found)
+        _complain(file, rendered)
+    refused = any(result.error for result in rendered)
     if output is not None and not refused:
-        packages = [result.package for result in found if result.package]
-        for one in packages:
-            write(one, output if len(found) == 1 else os.path.join(output, one.name))
+        packages = [result.package for result in rendered if result.package]
+        for rendered_package in packages:
+            write(rendered_package, output if len(rendered) == 1 else os.path.join(output, rendered_package.name))
     if output is None and not as_json:
-        for result in found:
+        for result in rendered:
             if result.command:
                 say(f"# {result.name}\n{command_line(result.command.argv)}")
     return 1 if refused else 0
@@ -120,29 +120,29 @@ def validate(files: Sequence[str], platform: str) -> int:
     status = 0
     for file in files:
         try:
-            found = results(read(file), platform)
+            rendered = results(read(file), platform)
         except SourceError as error:
             complain(str(error))
             status = 1
             continue
-        wrong = _complain(file, found)
+        wrong = _complain(file, rendered)
         status = 1 if wrong else status
-        say(f"{file}: {len(found)} MicroVMs, {wrong or 'none'} invalid")
+        say(f"{file}: {len(rendered)} MicroVMs, {wrong or 'none'} invalid")
     return status
 
 
-def _complain(file: str, found: Sequence[Result]) -> int:
+def _complain(file: str, rendered: Sequence[Result]) -> int:
     """Says what is wrong, and of how many."""
-    wrong = [result for result in found if result.error]
+    wrong = [result for result in rendered if result.error]
     for result in wrong:
         place = ".".join(part for part in (result.place, result.error.path if result.error else "") if part)
         complain(f"{file}: {place}: {result.error.message if result.error else ''}")
     return len(wrong)
 
 
-def _as_json(found: Sequence[Result]) -> Dict[str, RenderOutput]:
+def _as_json(rendered: Sequence[Result]) -> Dict[str, RenderOutput]:
     answer: Dict[str, RenderOutput] = {}
-    for result in found:
+    for result in rendered:
         # Of two MicroVMs with one name, the refusal is what counts.
         if result.name not in answer or answer[result.name]["refused"] is None:
             answer[result.name] = _one_as_json(result)
@@ -159,7 +159,7 @@ def _one_as_json(result: Result) -> RenderOutput:
     }
 
 
-def write(one: Package, directory: str) -> None:
+def write(content: Package, directory: str) -> None:
     """Write a package, aside first. Raises SourceError where it cannot be, or something else is in its place."""
     directory = os.path.abspath(directory)
     if "," in directory:
@@ -172,7 +172,7 @@ def write(one: Package, directory: str) -> None:
         os.makedirs(os.path.dirname(directory), exist_ok=True)
         aside = tempfile.mkdtemp(prefix=f".{os.path.basename(directory)}.", dir=os.path.dirname(directory))
         try:
-            _write(one, os.path.join(aside, "new"))
+            _write(content, os.path.join(aside, "new"))
             if os.path.lexists(directory):
                 os.rename(directory, os.path.join(aside, "old"))
             os.rename(os.path.join(aside, "new"), directory)
@@ -182,8 +182,8 @@ def write(one: Package, directory: str) -> None:
         raise SourceError(f"{directory} cannot be written: {error.strerror}") from None
 
 
-def _write(one: Package, directory: str) -> None:
-    for name, file in one.files.items():
+def _write(content: Package, directory: str) -> None:
+    for name, file in content.files.items():
         path = os.path.join(directory, name)
         os.makedirs(os.path.dirname(path), exist_ok=True)
         if file.is_link:

@@ -42,13 +42,13 @@ def accelerator(kernel: str, check_mode: bool) -> str:
     if program is None or (check_mode and not os.path.exists(kernel)):
         return "kvm"
     key = f"{program} {kernel} {_changed(kernel)} {_changed(program)}"
-    known: Dict[str, str] = json.loads(files.read_text(CACHE) or "{}")
-    if key not in known:
-        known[key] = "kvm" if _boots(command) else "tcg"
+    cached: Dict[str, str] = json.loads(files.read_text(CACHE) or "{}")
+    if key not in cached:
+        cached[key] = "kvm" if _boots(command) else "tcg"
         if not check_mode:
             os.makedirs(RUN_DIRECTORY, exist_ok=True)
-            files.replace_file(CACHE, json.dumps(known).encode())
-    return known[key]
+            files.replace_file(CACHE, json.dumps(cached).encode())
+    return cached[key]
 
 
 def _changed(path: str) -> float:

@@ -55,9 +55,9 @@ def parse_manifest(text: str) -> Optional[Manifest]:
     """Return the manifest in a file's content; ``None`` for content that is no manifest."""
     try:
         values = json.loads(text)
-        sums = {name: FileSum(**one) for name, one in values["files"].items()}
-        known = {key: value for key, value in values.items() if key in Manifest.__dataclass_fields__}
-        return Manifest(**{**known, "files": sums})
+        sums = {name: FileSum(**facts) for name, facts in values["files"].items()}
+        fields = {key: value for key, value in values.items() if key in Manifest.__dataclass_fields__}
+        return Manifest(**{**fields, "files": sums})
     except (AttributeError, KeyError, TypeError, ValueError):
         return None
 
@@ -122,6 +122,8 @@ def _sum(path: str) -> FileSum:
 
 def _has_files(directory: str, manifest: Manifest) -> bool:
     try:
-        return all(os.path.getsize(os.path.join(directory, name)) == one.size for name, one in manifest.files.items())
+        return all(
+            os.path.getsize(os.path.join(directory, name)) == facts.size for name, facts in manifest.files.items()
+        )
     except OSError:
         return False

@@ -139,9 +139,9 @@ def wait(ready: Readiness, begun: bool = True) -> float:
     """
     begin = time.monotonic()
     while True:
-        seen = probe(ready) if begun or ready.check != "none" else None
+        problem = probe(ready) if begun or ready.check != "none" else None
         waited = time.monotonic() - begin
-        if seen is None:
+        if problem is None:
             return waited
         unit = systemd.show([ready.unit])[ready.unit]
         if _is_abandoned():
@@ -153,7 +153,7 @@ def wait(ready: Readiness, begun: bool = True) -> float:
             raise systemd.explain(
                 ready.unit,
                 f"the guest of {ready.unit} is not up after {ready.timeout:.0f} s (ready.timeout); "
-                f"checked {ready.check}, last seen: {seen}",
+                f"checked {ready.check}, last seen: {problem}",
             )
         time.sleep(POLL_SECONDS)
 

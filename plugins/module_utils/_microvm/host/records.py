@@ -51,19 +51,19 @@ class Record:
 
     def generation(self, package: str) -> Optional[Generation]:
         """The last one with a package."""
-        return next((one for one in reversed(self.generations) if one.package == package), None)
+        return next((generation for generation in reversed(self.generations) if generation.package == package), None)
 
     def is_bad(self, package: str) -> bool:
         """Return whether a package was rolled back from."""
-        return any(one.bad for one in self.generations if one.package == package)
+        return any(generation.bad for generation in self.generations if generation.package == package)
 
     def numbered(self, number: int) -> Optional[Generation]:
         """Return a generation by its number; ``None`` where there is none."""
-        return next((one for one in self.generations if one.number == number), None)
+        return next((generation for generation in self.generations if generation.number == number), None)
 
     def kept(self, count: int, used: Iterable[str]) -> Dict[str, None]:
         """Packages of the last ``count`` generations, of as many good ones, and ``used`` ones; in no order."""
-        newest = list({one.package: one.bad for one in reversed(self.generations)}.items())
+        newest = list({generation.package: generation.bad for generation in reversed(self.generations)}.items())
         good = [package for package, bad in newest if not bad][:count]
         return dict.fromkeys([*good, *(package for package, _bad in newest[:count]), *used])
 
@@ -72,21 +72,24 @@ class Record:
 
         A package must be known as bad for as long as it could be wanted again, also where it is gone.
         """
-        kept = (one for one in self.generations if one.bad or one.package in packages)
-        return replace(self, generations=tuple(kept))
+        remaining = (generation for generation in self.generations if generation.bad or generation.package in packages)
+        return replace(self, generations=tuple(remaining))
 
     def with_generation(self, package: str) -> Record:
         """Return the record with one more generation, in place of an earlier one of the same package."""
         if self.generations and self.generations[-1].package == package:
             # Of a run that was killed before it came to the link.
             return self
-        number = max((one.number for one in self.generations), default=0) + 1
-        others = (one for one in self.generations if one.package != package)
-        return replace(self, generations=(*others, Generation(number, package)))
+        number = max((generation.number for generation in self.generations), default=0) + 1
+        older = (generation for generation in self.generations if generation.package != package)
+        return replace(self, generations=(*older, Generation(number, package)))
 
     def marked(self, package: str, bad: bool) -> Record:
         """Return the record with all generations of a package marked bad, or good again."""
-        generations = (replace(one, bad=bad) if one.package == package else one for one in self.generations)
+        generations = (
+            replace(generation, bad=bad) if generation.package == package else generation
+            for generation in self.generations
+        )
         return replace(self, generations=tuple(generations))
 
 
@@ -124,7 +127,7 @@ class Records:
 
 
 def _parse(values: Dict[str, Any]) -> Record:
-    known = {key: value for key, value in values.items() if key in Record.__dataclass_fields__}
-    generations = tuple(Generation(**generation) for generation in known.pop("generations", ()))
-    lists = {key: tuple(value) for key, value in known.items() if isinstance(value, list)}
-    return Record(**{**known, **lists, "generations": generations})
+    fields = {key: value for key, value in values.items() if key in Record.__dataclass_fields__}
+    generations = tuple(Generation(**generation) for generation in fields.pop("generations", ()))
+    lists = {key: tuple(value) for key, value in fields.items() if isinstance(value, list)}
+    return Record(**{**fields, **lists, "generations": generations})

@@ -78,8 +78,8 @@ def parse_show(output: str) -> Dict[str, Unit]:
     for block in output.split("\n\n"):
         values = dict(line.partition("=")[::2] for line in block.splitlines() if "=" in line)
         if "Id" in values:
-            known = {field: values[key] for key, field in _PROPERTIES.items() if key in values}
-            units[values["Id"]] = Unit(**known, stale=values.get("NeedDaemonReload") == "yes")
+            fields = {field: values[key] for key, field in _PROPERTIES.items() if key in values}
+            units[values["Id"]] = Unit(**fields, stale=values.get("NeedDaemonReload") == "yes")
     return units
 
 

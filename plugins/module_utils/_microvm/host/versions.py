@@ -32,5 +32,5 @@ def installed_version(program: str) -> Optional[Tuple[int, ...]]:
 
 def parse_version(text: str) -> Optional[Tuple[int, ...]]:
     """The first thing that looks like a version."""
-    found = _VERSION.search(text)
-    return tuple(int(part) for part in found.group(1).split(".")) if found else None
+    match = _VERSION.search(text)
+    return tuple(int(part) for part in match.group(1).split(".")) if match else None

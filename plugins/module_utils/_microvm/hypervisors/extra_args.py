@@ -19,12 +19,12 @@ def extract(arguments: Sequence[str], options: Sequence[str], key: str) -> Tuple
     Raises DeclarationError for an option that has no value; ``key`` is where the arguments are declared.
     """
     values: Dict[str, List[str]] = {option: [] for option in options}
-    others: List[str] = []
+    remaining: List[str] = []
     index = 0
     while index < len(arguments):
         name, equals, value = arguments[index].partition("=")
         if name not in values:
-            others.append(arguments[index])
+            remaining.append(arguments[index])
         elif equals:
             values[name].append(value)
         else:
@@ -33,7 +33,7 @@ def extract(arguments: Sequence[str], options: Sequence[str], key: str) -> Tuple
                 raise DeclarationError(key, f"{name} has no value; write it as the next element, or {name}=VALUE")
             values[name].append(arguments[index])
         index += 1
-    return values, others
+    return values, remaining
 
 
 def split_keys(text: str) -> List[Tuple[str, str]]:

@@ -34,8 +34,8 @@ def refuse(options: Options, declaration: Mapping[str, Any], profiles: Mapping[s
         if not _is_honoured(setting, profile) and _is_switched_on(setting.path, declaration):
             value = setting.value
             subject = repr(value) if isinstance(value, (str, int)) and not isinstance(value, bool) else "this option"
-            others = supported_by(honouring(setting.option, setting.path, value, profiles.values()))
-            raise DeclarationError(setting.place, f"{profile.name} does not support {subject}; {others}")
+            alternatives = supported_by(honouring(setting.option, setting.path, value, profiles.values()))
+            raise DeclarationError(setting.place, f"{profile.name} does not support {subject}; {alternatives}")
 
 
 def honouring(option: Option, path: str, value: object, profiles: Iterable[Profile]) -> Tuple[str, ...]:
@@ -76,8 +76,8 @@ def _support(option: Option, path: str, profiles: List[Profile]) -> Dict[Optiona
     }
     if option.default is False:
         return {None: partly[True]} if partly else {}
-    others = {value for value in by_value if value != option.default}
-    is_alike = len(others) > 1 and set(partly) == others and len(set(partly.values())) == 1
+    alternatives = {value for value in by_value if value != option.default}
+    is_alike = len(alternatives) > 1 and set(partly) == alternatives and len(set(partly.values())) == 1
     return {None: next(iter(partly.values()))} if is_alike else partly
 
 
@@ -113,12 +113,12 @@ def _settings(
         if option.honoured_by == NAMESAKE:
             continue
         value, own = values[option.name], option.honoured_by or owner
-        here, there = f"{path}{option.name}", f"{place}{option.name}"
+        full_path, full_place = f"{path}{option.name}", f"{place}{option.name}"
         is_list = option.type == "list"
         if own == HYPERVISOR and (is_list or not option.suboptions):
-            yield Setting(option, here, there, value)
+            yield Setting(option, full_path, full_place, value)
         if option.suboptions and is_list:
             for index, element in enumerate(value):
-                yield from _settings(option.suboptions, element, own, f"{here}[].", f"{there}[{index}].")
+                yield from _settings(option.suboptions, element, own, f"{full_path}[].", f"{full_place}[{index}].")
         elif option.suboptions and value:
-            yield from _settings(option.suboptions, value, own, f"{here}.", f"{there}.")
+            yield from _settings(option.suboptions, value, own, f"{full_path}.", f"{full_place}.")

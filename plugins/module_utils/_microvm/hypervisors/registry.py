@@ -64,8 +64,8 @@ def _check_platform(declaration: Declaration, facts: HostFacts) -> None:
     own, host = profile(declaration), f"{facts.architecture}-{facts.system}"
     emulators = [profile.name for profile in PROFILES.values() if profile.emulates]
     if host not in own.systems:
-        others = supported_by(profile.name for profile in PROFILES.values() if host in profile.systems)
-        raise DeclarationError("hypervisor", f"{own.name} does not run on {host}; {others}")
+        alternatives = supported_by(profile.name for profile in PROFILES.values() if host in profile.systems)
+        raise DeclarationError("hypervisor", f"{own.name} does not run on {host}; {alternatives}")
     if facts.accel == "tcg" and not own.emulates:
         raise DeclarationError(
             "hypervisor", f"{own.name} requires KVM, which this host lacks; use one of: {', '.join(emulators)}"

@@ -39,7 +39,7 @@ def _run(options: Options) -> None:
     """Reconcile and say what came of it."""
     module = FleetModule(options, lambda parameters: parse(request(parameters, False)))
     outcome = module.attempt(_reconcile)
-    failures = [f"{one['name']}: {one['msg']}" for one in outcome["vms"] if one["failed"]]
+    failures = [f"{vm['name']}: {vm['msg']}" for vm in outcome["vms"] if vm["failed"]]
     if failures:
         module.fail_json(msg="\n\n".join(failures), **outcome)
     module.exit_json(**outcome)
@@ -57,6 +57,6 @@ def request(parameters: Parameters, check_mode: bool) -> Request:
         own = {key: parameters[key] for key in ("vms", "state", "parallel", "preflight", "purge")}
         own["bridges"] = parameters["bridges"] or ()
         return Request(**own, **common)
-    others = {option.name for option in COMMON_OPTIONS}
-    vm = {key: value for key, value in parameters.items() if key not in others}
+    shared = {option.name for option in COMMON_OPTIONS}
+    vm = {key: value for key, value in parameters.items() if key not in shared}
     return Request(vms=[vm], path="", **common)

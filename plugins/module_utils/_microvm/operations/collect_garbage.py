@@ -89,14 +89,14 @@ def _carry_out(jobs: List[GarbageJob]) -> Dict[str, Optional[str]]:
 
 def size(path: str) -> int:
     """Return the bytes that a directory takes on the disk; files with several names count once."""
-    seen: Set[Tuple[int, int]] = set()
+    inodes: Set[Tuple[int, int]] = set()
     total = 0
     for directory, _directories, names_of_files in os.walk(path):
         for name in names_of_files:
             # Another run may be removing its files, if this one only looks.
             with contextlib.suppress(FileNotFoundError):
                 status = os.lstat(os.path.join(directory, name))
-                if (status.st_dev, status.st_ino) not in seen:
-                    seen.add((status.st_dev, status.st_ino))
+                if (status.st_dev, status.st_ino) not in inodes:
+                    inodes.add((status.st_dev, status.st_ino))
                     total += status.st_blocks * 512
     return total

@@ -93,26 +93,32 @@ class InformationResult(TypedDict):
 def names(places: Places) -> List[str]:
     """MicroVMs of the state directory: those that are recorded, and whatever else has a ``current`` there."""
     records = (places.records.read(name) for name in places.records.names())
-    ours = [one.name for one in records if one and one.generations and one.state_directory == places.state_directory]
+    ours = [
+        record.name
+        for record in records
+        if record and record.generations and record.state_directory == places.state_directory
+    ]
     return sorted({*ours, *_with_current(places)})
 
 
 def _with_current(places: Places) -> List[str]:
     try:
-        found = [entry.name for entry in os.scandir(places.state_directory) if entry.is_dir(follow_symlinks=False)]
+        directories = [
+            entry.name for entry in os.scandir(places.state_directory) if entry.is_dir(follow_symlinks=False)
+        ]
     except FileNotFoundError:
         return []
-    return [name for name in found if files.link_target(places.state(name, CURRENT_LINK)) is not None]
+    return [name for name in directories if files.link_target(places.state(name, CURRENT_LINK)) is not None]
 
 
-def inform(places: Places, asked: Optional[Sequence[str]] = None) -> List[Information]:
+def inform(places: Places, wanted: Optional[Sequence[str]] = None) -> List[Information]:
     """Return an entry for each MicroVM, sorted by name; ``wanted`` are the names of interest, all by default.
 
     What the host does not have is left out. Raises HostError where whoever asks may not look.
     """
-    found = [name for name in names(places) if asked is None or name in asked]
-    units = systemd.show([unit_name(name) for name in found])
-    return [_inform(name, places, units[unit_name(name)]) for name in found]
+    selected = [name for name in names(places) if wanted is None or name in wanted]
+    units = systemd.show([unit_name(name) for name in selected])
+    return [_inform(name, places, units[unit_name(name)]) for name in selected]
 
 
 def _inform(name: str, places: Places, unit: systemd.Unit) -> Information:
@@ -169,23 +175,23 @@ def _number(text: str) -> Optional[int]:
 def _of_generations(
     record: Optional[Record], places: Places, current: Optional[str], booted: Optional[str]
 ) -> GenerationsInformation:
-    kept = record.generations if record else ()
-    numbers = {one.package: one.number for one in kept}
+    generations = record.generations if record else ()
+    numbers = {generation.package: generation.number for generation in generations}
     return {
         "generation": numbers.get(current or ""),
         "booted_generation": numbers.get(booted or ""),
         "generations": [
             {
-                "number": one.number,
-                "package": one.package,
-                "bad": one.bad,
-                "current": one.package == current,
-                "booted": one.package == booted,
-                "installed": os.path.isdir(places.store.path(one.package)),
+                "number": generation.number,
+                "package": generation.package,
+                "bad": generation.bad,
+                "current": generation.package == current,
+                "booted": generation.package == booted,
+                "installed": os.path.isdir(places.store.path(generation.package)),
             }
-            for one in kept
+            for generation in generations
         ],
-        "bad_generations": [one.number for one in kept if one.bad],
+        "bad_generations": [generation.number for generation in generations if generation.bad],
     }
 
 
@@ -206,4 +212,4 @@ def addresses(declaration: PackagedVm) -> List[str]:
     """The guest's static ones that the host can reach."""
     guest = zip(declaration["interfaces"], declaration["guest"]["networks"])
     networks = (network for interface, network in guest if interface["type"] != "user")
-    return [str(ipaddress.ip_interface(one).ip) for network in networks for one in network["addresses"]]
+    return [str(ipaddress.ip_interface(address).ip) for network in networks for address in network["addresses"]]

@@ -78,8 +78,8 @@ def _wait_for_addresses(networks: Sequence[Network]) -> None:
         if not missing:
             return
         if time.monotonic() > deadline:
-            seen = "; ".join(f"{network['name']} {_description(links.get(network['name']))}" for network in missing)
-            raise systemd.explain(NETWORKD, f"bridges are not up after {WAIT_SECONDS} s: {seen}")
+            states = "; ".join(f"{network['name']} {_description(links.get(network['name']))}" for network in missing)
+            raise systemd.explain(NETWORKD, f"bridges are not up after {WAIT_SECONDS} s: {states}")
         time.sleep(0.2)
 
 
@@ -90,5 +90,5 @@ def _description(link: Optional[Link]) -> str:
 def _diff(observed: Observed, planned: Plan) -> List[Diff]:
     """Return every file that changes, and the other steps."""
     of_files = differences(planned.targets(Action.WRITE, Action.REMOVE), observed.files, planned.files)
-    others = [step for step in planned.steps if step.action not in (Action.WRITE, Action.REMOVE)]
-    return [*of_files, *([difference("steps", "", "".join(f"{step}\n" for step in others))] if others else [])]
+    remaining = [step for step in planned.steps if step.action not in (Action.WRITE, Action.REMOVE)]
+    return [*of_files, *([difference("steps", "", "".join(f"{step}\n" for step in remaining))] if remaining else [])]

@@ -83,15 +83,15 @@ def reconcile(request: Request) -> VmsResult:
     """
     places = Places(request.state_dir)
     declarations = parse(request, recorded_beside(places, [str(vm.get("name")) for vm in request.vms]))
-    placed = [(request.place(index), one) for index, one in enumerate(declarations) if one["state"] != "absent"]
+    placed = [(request.place(index), vm) for index, vm in enumerate(declarations) if vm["state"] != "absent"]
     _check_host(request, placed)
     if request.preflight:
         return {"changed": False, "vms": [], "undeclared": [], "diff": []}
     packages = {path: _render(request, path, declaration) for path, declaration in placed}
     if not request.check_mode:
         preflight.check_installed(placed, {path: package.programs for path, package in packages.items()})
-    wanted = [_want(one, packages.get(request.place(index))) for index, one in enumerate(declarations)]
-    names = [one.name for one in wanted]
+    wanted = [_want(vm, packages.get(request.place(index))) for index, vm in enumerate(declarations)]
+    names = [vm.name for vm in wanted]
     undeclared = _undeclared(request, names, places)
     if request.check_mode:
         return _reconcile(request, wanted, undeclared, places)
@@ -105,11 +105,17 @@ def _undeclared(request: Request, names: Sequence[str], places: Places) -> List[
     if not request.path:
         return []
     records = (places.records.read(name) for name in places.records.names() if name not in names)
-    return [one.name for one in records if one and one.generations and one.state_directory == request.state_dir]
+    return [
+        record.name
+        for record in records
+        if record and record.generations and record.state_directory == request.state_dir
+    ]
 
 
 def _check_host(request: Request, placed: preflight.Placed) -> None:
-    preflight.check_host([(path, one) for path, one in placed if one["state"] in ("started", "restarted")])
+    preflight.check_host(
+        [(path, declaration) for path, declaration in placed if declaration["state"] in ("started", "restarted")]
+    )
     preflight.check_units(placed)
     for path, declaration in placed:
         _check_kvm(declaration, path)
@@ -160,17 +166,17 @@ def _reconcile(request: Request, wanted: Sequence[Wanted], undeclared: Sequence[
     purged = [_purge(name, request.purge) for name in undeclared] if request.purge != "report" else []
     observed = observe(places, [*wanted, *purged])
     clock = _clock()
-    plans = [_plan(request, index, observed[one.name], one, clock) for index, one in enumerate(wanted)]
+    plans = [_plan(request, index, observed[vm.name], vm, clock) for index, vm in enumerate(wanted)]
     plan_purge = plan_stop if request.purge == "stop" else plan_removal
-    plans += [plan_purge(observed[one.name]) for one in purged]
-    jobs = [_job(plan, one, places) for plan, one in zip(plans, [*wanted, *purged])]
+    plans += [plan_purge(observed[vm.name]) for vm in purged]
+    jobs = [_job(plan, vm, places) for plan, vm in zip(plans, [*wanted, *purged])]
     pairs = list(zip(jobs, [*wanted, *purged]))
     # Before the packages that it shows may go.
-    diffs = [diff(job.plan, observed[job.name], one, places) for job, one in pairs if job.plan.changed]
+    diffs = [diff(job.plan, observed[job.name], vm, places) for job, vm in pairs if job.plan.changed]
     errors = {} if request.check_mode else _carry_out(jobs, request.parallel)
     return {
         "changed": any(plan.changed for plan in plans),
-        "vms": [result(job, one, errors.get(job.name)) for job, one in pairs],
+        "vms": [result(job, vm, errors.get(job.name)) for job, vm in pairs],
         "undeclared": list(undeclared),
         "diff": diffs,
     }
@@ -239,5 +245,5 @@ def _purge(name: str, how: str) -> Wanted:
 
 
 def _clock() -> Clock:
-    now = time.localtime()
-    return Clock(now.tm_hour * 60 + now.tm_min)
+    local = time.localtime()
+    return Clock(local.tm_hour * 60 + local.tm_min)

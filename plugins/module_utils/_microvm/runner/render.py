@@ -114,8 +114,8 @@ def _interface_scripts(declaration: Declaration, built: Command) -> Dict[str, st
 
 def _share(declaration: Declaration, built: Command) -> Dict[str, File]:
     macvtaps = [
-        f"{one['id']} {one['mac']} {one['macvtap']['link']} {one['macvtap']['mode']}"
-        for one in _interfaces(declaration, "macvtap")
+        f"{interface['id']} {interface['mac']} {interface['macvtap']['link']} {interface['macvtap']['mode']}"
+        for interface in _interfaces(declaration, "macvtap")
     ]
     texts: Dict[str, Optional[str]] = {
         "hypervisor": f"{declaration['hypervisor']}\n",

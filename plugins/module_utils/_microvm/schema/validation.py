@@ -37,10 +37,10 @@ def validate(options: Options, raw: object, path: str) -> Validated:
     """
     if not isinstance(raw, Mapping):
         raise DeclarationError(path, f"must be a mapping of options, not {_describe(raw)}")
-    known = {option.name: option for option in options}
+    by_name = {option.name: option for option in options}
     for key in raw:
-        if key not in known:
-            raise DeclarationError(f"{path}.{key}" if path else str(key), _unknown(str(key), list(known)))
+        if key not in by_name:
+            raise DeclarationError(f"{path}.{key}" if path else str(key), _unknown(str(key), list(by_name)))
     return {
         option.name: None
         if option.nullable and option.name in raw and raw[option.name] in (None, "")
@@ -53,11 +53,11 @@ def _join(path: str, key: str) -> str:
     return f"{path}.{key}" if path else key
 
 
-def _unknown(key: str, known: List[str]) -> str:
+def _unknown(key: str, names: List[str]) -> str:
     if key in ELSEWHERE:
         return ELSEWHERE[key]
-    close = difflib.get_close_matches(key, known, n=1)
-    hint = f"did you mean {close[0]!r}?" if close else f"valid options are: {', '.join(sorted(known))}"
+    close = difflib.get_close_matches(key, names, n=1)
+    hint = f"did you mean {close[0]!r}?" if close else f"valid options are: {', '.join(sorted(names))}"
     return f"unknown option; {hint}"
 
 

@@ -15,16 +15,16 @@ from ..output import complain, say
 from ..table import bytes_in_words
 
 
-def collect_garbage(asked: Namespace) -> int:
+def collect_garbage(arguments: Namespace) -> int:
     """Run ``microvm gc``; returns the exit status."""
-    require_root(asked)
-    collected = collect(places(asked), asked.check, ImageStore())
+    require_root(arguments)
+    collected = collect(places(arguments), arguments.check, ImageStore())
     for entry in collected.entries:
         say(f"{entry.step} ({bytes_in_words(entry.size)})")
         if entry.error is not None:
             complain(f"microvm: {entry.path}: {entry.error}")
     total = f"{collected.freed} bytes ({bytes_in_words(collected.freed)})"
-    say(f"unused entries: {len(collected.entries)}, {total} {'to free' if asked.check else 'freed'}")
+    say(f"unused entries: {len(collected.entries)}, {total} {'to free' if arguments.check else 'freed'}")
     if collected.busy:
         say(f"left in place because another run is working on them: {', '.join(collected.busy)}, and all images")
     return 1 if any(entry.error is not None for entry in collected.entries) else 0

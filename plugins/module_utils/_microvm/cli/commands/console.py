@@ -25,19 +25,23 @@ BLOCK = 4096
 """Bytes that are taken from the keyboard at once."""
 
 
-def console(asked: Namespace) -> int:
+def console(arguments: Namespace) -> int:
     """``microvm console``."""
-    require(asked.name, places(asked))
-    guest = Console(asked.name)
+    require(arguments.name, places(arguments))
+    guest = Console(arguments.name)
     keyboard, screen = sys.stdin.fileno(), sys.stdout.fileno()
     try:
         if not os.isatty(keyboard):
-            Attachment(guest, keyboard, screen, asked.linger).run()
+            Attachment(guest, keyboard, screen, arguments.linger).run()
             return 0
-        complain(f"Console of {asked.name}; Ctrl-] detaches.")
+        complain(f"Console of {arguments.name}; Ctrl-] detaches.")
         with raw(keyboard):
             Attachment(guest, keyboard, screen, None).run()
-        complain(f"{asked.name} has stopped" if guest.has_ended else f"detached from {asked.name}, which keeps running")
+        complain(
+            f"{arguments.name} has stopped"
+            if guest.has_ended
+            else f"detached from {arguments.name}, which keeps running"
+        )
     finally:
         guest.close()
     return 0
@@ -63,11 +67,11 @@ class Attachment:
 
     def _listen(self) -> bool:
         """Return whether the guest has said anything."""
-        said = self._guest.log.read()
-        if said:
-            _write(self._target, said)
+        output = self._guest.log.read()
+        if output:
+            _write(self._target, output)
             self._last = time.monotonic()
-        return bool(said)
+        return bool(output)
 
     def _is_done(self, heard: bool) -> bool:
         if heard:

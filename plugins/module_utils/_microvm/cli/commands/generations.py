@@ -23,21 +23,23 @@ from ..table import table
 from .results import show
 
 
-def generations(asked: Namespace) -> int:
+def generations(arguments: Namespace) -> int:
     """``microvm generations``."""
-    if asked.good is not None or asked.bad is not None:
-        return _mark(asked)
-    found = inform(places(asked), [asked.name])
-    if not found:
-        raise HostError(f"there is no MicroVM {asked.name!r} in {asked.state_dir}; see: microvm list")
-    kept = found[0]["generations"]
-    if asked.json:
-        say(json.dumps(kept, indent=2, sort_keys=True))
-    elif kept:
-        rows = [[str(one["number"]), one["package"], ", ".join(_marks(one))] for one in kept]
+    if arguments.good is not None or arguments.bad is not None:
+        return _mark(arguments)
+    vms = inform(places(arguments), [arguments.name])
+    if not vms:
+        raise HostError(f"there is no MicroVM {arguments.name!r} in {arguments.state_dir}; see: microvm list")
+    listed = vms[0]["generations"]
+    if arguments.json:
+        say(json.dumps(listed, indent=2, sort_keys=True))
+    elif listed:
+        rows = [
+            [str(generation["number"]), generation["package"], ", ".join(_marks(generation))] for generation in listed
+        ]
         say(table(("NUMBER", "PACKAGE", ""), rows))
     else:
-        say(f"{asked.name} was not installed by this collection, so its generations are not known")
+        say(f"{arguments.name} was not installed by this collection, so its generations are not known")
     return 0
 
 
@@ -51,23 +53,23 @@ def _marks(generation: GenerationInformation) -> List[str]:
     return [word for word, is_so in marks.items() if is_so]
 
 
-def _mark(asked: Namespace) -> int:
-    require_root(asked)
-    is_bad = asked.bad is not None
-    number, word = (asked.bad, "bad") if is_bad else (asked.good, "good")
-    plan = mark(asked.name, number, is_bad, asked.check, places(asked))
-    show(plan, f"changed: generation {number} is {word}", asked.check)
+def _mark(arguments: Namespace) -> int:
+    require_root(arguments)
+    is_bad = arguments.bad is not None
+    number, word = (arguments.bad, "bad") if is_bad else (arguments.good, "good")
+    plan = mark(arguments.name, number, is_bad, arguments.check, places(arguments))
+    show(plan, f"changed: generation {number} is {word}", arguments.check)
     return 0
 
 
-def rollback(asked: Namespace) -> int:
+def rollback(arguments: Namespace) -> int:
     """``microvm rollback``."""
-    require_root(asked)
-    where = places(asked)
-    plan = roll_back(asked.name, asked.number, asked.keep, asked.check, not asked.no_wait, where)
-    show(plan, f"rolled back to generation {plan.generation}", asked.check, _diff(plan, asked, where))
+    require_root(arguments)
+    where = places(arguments)
+    plan = roll_back(arguments.name, arguments.number, arguments.keep, arguments.check, not arguments.no_wait, where)
+    show(plan, f"rolled back to generation {plan.generation}", arguments.check, _diff(plan, arguments, where))
     return 0
 
 
-def _diff(plan: Plan, asked: Namespace, where: Places) -> Optional[Diff]:
-    return package_diff(plan, where) if asked.diff else None
+def _diff(plan: Plan, arguments: Namespace, where: Places) -> Optional[Diff]:
+    return package_diff(plan, where) if arguments.diff else None

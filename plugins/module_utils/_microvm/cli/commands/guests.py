@@ -35,60 +35,60 @@ def become(argv: List[str]) -> NoReturn:
         raise HostError(f"{argv[0]} is not installed on this host") from None
 
 
-def logs(asked: Namespace) -> int:
+def logs(arguments: Namespace) -> int:
     """``microvm logs``."""
-    require(asked.name, places(asked))
-    words = [word for unit in unit_names(asked.name) for word in ("--unit", unit)]
-    words += ["--follow"] if asked.follow else []
-    words += ["--lines", str(asked.lines)] if asked.lines is not None else []
+    require(arguments.name, places(arguments))
+    words = [word for unit in unit_names(arguments.name) for word in ("--unit", unit)]
+    words += ["--follow"] if arguments.follow else []
+    words += ["--lines", str(arguments.lines)] if arguments.lines is not None else []
     become(["journalctl", *words])
 
 
-def ssh(asked: Namespace) -> int:
+def ssh(arguments: Namespace) -> int:
     """``microvm ssh``."""
-    where = places(asked)
-    require(asked.name, where)
-    found = inform(where, [asked.name])[0]
-    destination = _address(found, where) or _vsock(found, where)
-    options = ["-o", "StrictHostKeyChecking=accept-new", "-o", f"HostKeyAlias={asked.name}", "-l", asked.login]
+    where = places(arguments)
+    require(arguments.name, where)
+    vm = inform(where, [arguments.name])[0]
+    destination = _address(vm, where) or _vsock(vm, where)
+    options = ["-o", "StrictHostKeyChecking=accept-new", "-o", f"HostKeyAlias={arguments.name}", "-l", arguments.login]
     # Who is not root has a file of its own, in the usual place.
     options += ["-o", f"UserKnownHostsFile={KNOWN_HOSTS}"] if os.geteuid() == 0 else []
-    become(["ssh", *options, destination, *asked.words])
+    become(["ssh", *options, destination, *arguments.words])
 
 
-def _address(found: Information, where: Places) -> Optional[str]:
-    record = where.records.read(found["name"])
+def _address(vm: Information, where: Places) -> Optional[str]:
+    record = where.records.read(vm["name"])
     ready = record.ready if record else None
-    return (ready["address"] if ready else None) or next(iter(found["addresses"]), None)
+    return (ready["address"] if ready else None) or next(iter(vm["addresses"]), None)
 
 
-def _vsock(found: Information, where: Places) -> str:
-    socket = where.store.read(found["booted"] or found["current"] or "", VSOCK_SOCKET_FILE).strip()
-    if not socket and found["vsock_cid"] is None:
+def _vsock(vm: Information, where: Places) -> str:
+    socket = where.store.read(vm["booted"] or vm["current"] or "", VSOCK_SOCKET_FILE).strip()
+    if not socket and vm["vsock_cid"] is None:
         raise HostError(
-            f"the address of {found['name']} is not known; declare a static address (guest.networks[].addresses, "
+            f"the address of {vm['name']} is not known; declare a static address (guest.networks[].addresses, "
             "ready.address) or a vsock (vsock.cid)"
         )
     if not any(os.path.exists(path) for path in SSH_PROXY):
         raise HostError(
-            f"{found['name']} can be reached only by its vsock, for which ssh needs systemd-ssh-proxy (systemd 256); "
+            f"{vm['name']} can be reached only by its vsock, for which ssh needs systemd-ssh-proxy (systemd 256); "
             "declare a static address, or use: microvm console"
         )
-    return f"vsock-mux/{where.state(found['name'], socket)}" if socket else f"vsock/{found['vsock_cid']}"
+    return f"vsock-mux/{where.state(vm['name'], socket)}" if socket else f"vsock/{vm['vsock_cid']}"
 
 
-def balloon(asked: Namespace) -> int:
+def balloon(arguments: Namespace) -> int:
     """``microvm balloon``."""
-    require_root(asked)
-    where = places(asked)
-    require(asked.name, where)
-    script = where.state(asked.name, BALLOON_SCRIPT)
-    if not asked.size.lstrip("-").isdigit():
-        raise HostError(f"{asked.size!r} is not a size; write a number of MiB")
-    if not systemd.show([unit_name(asked.name)])[unit_name(asked.name)].running:
-        raise HostError(f"{asked.name} is not running; declare initial_balloon_mem for its next start")
+    require_root(arguments)
+    where = places(arguments)
+    require(arguments.name, where)
+    script = where.state(arguments.name, BALLOON_SCRIPT)
+    if not arguments.size.lstrip("-").isdigit():
+        raise HostError(f"{arguments.size!r} is not a size; write a number of MiB")
+    if not systemd.show([unit_name(arguments.name)])[unit_name(arguments.name)].running:
+        raise HostError(f"{arguments.name} is not running; declare initial_balloon_mem for its next start")
     if not os.path.exists(script):
-        raise HostError(f"{asked.name} has no balloon; declare `balloon: true` and restart it")
-    text = set_balloon(asked.name, asked.size, where).strip()
-    say(text or f"{asked.name}: the balloon holds {asked.size} MiB")
+        raise HostError(f"{arguments.name} has no balloon; declare `balloon: true` and restart it")
+    text = set_balloon(arguments.name, arguments.size, where).strip()
+    say(text or f"{arguments.name}: the balloon holds {arguments.size} MiB")
     return 0

@@ -18,45 +18,46 @@ from ..table import bytes_in_words
 from .list import since, text
 
 
-def info(asked: Namespace) -> int:
+def info(arguments: Namespace) -> int:
     """``microvm info``."""
-    found = inform(places(asked), [asked.name])
-    if not found:
-        raise HostError(f"there is no MicroVM {asked.name!r} in {asked.state_dir}; see: microvm list")
-    say(json.dumps(found[0], indent=2, sort_keys=True) if asked.json else "\n".join(_lines(found[0])))
+    vms = inform(places(arguments), [arguments.name])
+    if not vms:
+        raise HostError(f"there is no MicroVM {arguments.name!r} in {arguments.state_dir}; see: microvm list")
+    say(json.dumps(vms[0], indent=2, sort_keys=True) if arguments.json else "\n".join(_lines(vms[0])))
     return 0
 
 
-def _lines(one: Information) -> Iterator[str]:
-    for title, fact in _facts(one).items():
+def _lines(vm: Information) -> Iterator[str]:
+    for title, fact in _facts(vm).items():
         yield f"{title + ':':16}{fact}"
-    if one["foreign"]:
+    if vm["foreign"]:
         yield "This MicroVM was not installed by this collection, which leaves it alone."
-    if one["restart_pending"]:
-        yield f"A restart is pending: microvm restart {one['name']}"
+    if vm["restart_pending"]:
+        yield f"A restart is pending: microvm restart {vm['name']}"
 
 
-def _facts(one: Information) -> Mapping[str, str]:
-    state = f"{one['state']} ({one['sub_state']})"
+def _facts(vm: Information) -> Mapping[str, str]:
+    state = f"{vm['state']} ({vm['sub_state']})"
     return {
-        "name": one["name"],
-        "state": state if one["result"] == "success" else f"{state}, {one['result']}",
-        "since": since(one["active_since"]),
-        "autostart": "yes" if one["autostart"] else "no",
-        "restarts": str(one["restarts"]),
-        "process": text(one["process"]),
-        "memory": bytes_in_words(one["memory"]),
-        "generation": text(one["generation"]),
-        "current": text(one["current"]),
-        "booted": text(one["booted"]),
-        "old": text(one["old"]),
-        "generations": " ".join(f"{kept['number']}{'(bad)' if kept['bad'] else ''}" for kept in one["generations"])
+        "name": vm["name"],
+        "state": state if vm["result"] == "success" else f"{state}, {vm['result']}",
+        "since": since(vm["active_since"]),
+        "autostart": "yes" if vm["autostart"] else "no",
+        "restarts": str(vm["restarts"]),
+        "process": text(vm["process"]),
+        "memory": bytes_in_words(vm["memory"]),
+        "generation": text(vm["generation"]),
+        "current": text(vm["current"]),
+        "booted": text(vm["booted"]),
+        "old": text(vm["old"]),
+        "generations": " ".join(
+            f"{generation['number']}{'(bad)' if generation['bad'] else ''}" for generation in vm["generations"]
+        )
         or "-",
-        "hypervisor": text(one["hypervisor"]),
-        "user": one["user"],
-        "addresses": " ".join(one["addresses"]) or "-",
-        "vsock": text(one["vsock_cid"]),
-        "volumes": " ".join(f"{volume['image']} ({bytes_in_words(volume['size'])})" for volume in one["volumes"])
-        or "-",
-        "directory": one["state_directory"],
+        "hypervisor": text(vm["hypervisor"]),
+        "user": vm["user"],
+        "addresses": " ".join(vm["addresses"]) or "-",
+        "vsock": text(vm["vsock_cid"]),
+        "volumes": " ".join(f"{volume['image']} ({bytes_in_words(volume['size'])})" for volume in vm["volumes"]) or "-",
+        "directory": vm["state_directory"],
     }

@@ -29,79 +29,83 @@ from .results import show, tell
 Raw = Mapping[str, object]
 
 
-def create(asked: Namespace) -> int:
+def create(arguments: Namespace) -> int:
     """``microvm create``."""
-    require_root(asked)
-    where = places(asked)
-    if is_installed(asked.name, where):
-        raise HostError(f"{asked.name} is already installed; see: microvm update --help")
-    if asked.file is not None:
-        source = read(asked.file)
-        request = _request(asked, source, _chosen(source, [asked.name], asked.file), "present")
-        return tell(reconcile(request), asked.check, asked.diff)
-    _adopt(asked.name, asked.flake, asked, where)
-    if not asked.check:
-        say(f"{asked.name}: start it with: microvm start {asked.name}")
+    require_root(arguments)
+    where = places(arguments)
+    if is_installed(arguments.name, where):
+        raise HostError(f"{arguments.name} is already installed; see: microvm update --help")
+    if arguments.file is not None:
+        source = read(arguments.file)
+        request = _request(arguments, source, _chosen(source, [arguments.name], arguments.file), "present")
+        return tell(reconcile(request), arguments.check, arguments.diff)
+    _adopt(arguments.name, arguments.flake, arguments, where)
+    if not arguments.check:
+        say(f"{arguments.name}: start it with: microvm start {arguments.name}")
     return 0
 
 
-def _adopt(name: str, flake: Optional[str], asked: Namespace, where: Places) -> None:
+def _adopt(name: str, flake: Optional[str], arguments: Namespace, where: Places) -> None:
     """Install an external package, or with ``--check`` only show what that would mean."""
-    plan = adopt(name, _package(name, flake, asked), where, flake, asked.check)
-    show(plan, "installed", asked.check, package_diff(plan, where) if asked.diff else None)
+    plan = adopt(name, _package(name, flake, arguments), where, flake, arguments.check)
+    show(plan, "installed", arguments.check, package_diff(plan, where) if arguments.diff else None)
 
 
-def _package(name: str, flake: Optional[str], asked: Namespace) -> str:
+def _package(name: str, flake: Optional[str], arguments: Namespace) -> str:
     if flake is None:
-        return str(asked.package)
-    return nix.build_unrooted(flake, name) if asked.check else nix.build(flake, name, os.path.join(GARBAGE_ROOTS, name))
+        return str(arguments.package)
+    return (
+        nix.build_unrooted(flake, name)
+        if arguments.check
+        else nix.build(flake, name, os.path.join(GARBAGE_ROOTS, name))
+    )
 
 
-def update(asked: Namespace) -> int:
+def update(arguments: Namespace) -> int:
     """``microvm update``."""
-    require_root(asked)
-    where = places(asked)
-    if asked.file is not None:
-        source = read(asked.file)
-        chosen = _chosen(source, asked.names, asked.file)
+    require_root(arguments)
+    where = places(arguments)
+    if arguments.file is not None:
+        source = read(arguments.file)
+        chosen = _chosen(source, arguments.names, arguments.file)
         # Who asks for a restart now need not wait for a window.
-        wanted = {"state": "started", "restart_policy": "if_changed"} if asked.restart else {"state": "present"}
+        wanted = {"state": "started", "restart_policy": "if_changed"} if arguments.restart else {"state": "present"}
         chosen = [{**declaration, **wanted} for declaration in chosen]
-        return tell(reconcile(_request(asked, source, chosen, "present")), asked.check, asked.diff)
-    if asked.package is not None and len(asked.names) > 1:
+        return tell(reconcile(_request(arguments, source, chosen, "present")), arguments.check, arguments.diff)
+    if arguments.package is not None and len(arguments.names) > 1:
         raise HostError("a package belongs to one MicroVM; update one MicroVM at a time")
-    return each(asked.names, lambda name: _update(name, asked, where))
+    return each(arguments.names, lambda name: _update(name, arguments, where))
 
 
-def _update(name: str, asked: Namespace, where: Places) -> None:
+def _update(name: str, arguments: Namespace, where: Places) -> None:
     lifecycle.require(name, where)
-    flake = asked.flake or (None if asked.package else read_flake(name, where))
-    if flake is None and asked.package is None:
+    flake = arguments.flake or (None if arguments.package else read_flake(name, where))
+    if flake is None and arguments.package is None:
         raise HostError(
             "it was not built from a flake; pass its declaration by --file or its package by --package, or run the "
             "playbook that declares it"
         )
-    _adopt(name, flake, asked, where)
+    _adopt(name, flake, arguments, where)
     running = lifecycle.is_running(name)
-    if asked.check or (running and lifecycle.is_current(name, where)):
+    if arguments.check or (running and lifecycle.is_current(name, where)):
         return
-    if asked.restart:
+    if arguments.restart:
         lifecycle.restart(name, where)
         say(f"{name}: is up")
     elif running:
         say(f"{name}: a restart is pending: microvm restart {name}")
 
 
-def apply(asked: Namespace) -> int:
+def apply(arguments: Namespace) -> int:
     """``microvm apply``."""
-    if not asked.check:
-        require_root(asked)
-    source = read(asked.file)
-    chosen = _chosen(source, asked.names, asked.file) if asked.names else _all(source, asked.file)
-    outcome = reconcile(_request(asked, source, chosen, "started"))
-    status = tell(outcome, asked.check, asked.diff)
-    if outcome["undeclared"] and not asked.names:
-        say(f"installed on the host but not declared in {asked.file}: {', '.join(outcome['undeclared'])}")
+    if not arguments.check:
+        require_root(arguments)
+    source = read(arguments.file)
+    chosen = _chosen(source, arguments.names, arguments.file) if arguments.names else _all(source, arguments.file)
+    outcome = reconcile(_request(arguments, source, chosen, "started"))
+    status = tell(outcome, arguments.check, arguments.diff)
+    if outcome["undeclared"] and not arguments.names:
+        say(f"installed on the host but not declared in {arguments.file}: {', '.join(outcome['undeclared'])}")
     return status
 
 
@@ -121,13 +125,13 @@ def _all(source: Source, file: str) -> List[Raw]:
     return [vm for _place, vm in source.vms if isinstance(vm, Mapping)]
 
 
-def _request(asked: Namespace, source: Source, vms: Sequence[Raw], state: str) -> Request:
+def _request(arguments: Namespace, source: Source, vms: Sequence[Raw], state: str) -> Request:
     return Request(
         vms=vms,
         images=installed_images(source.images, ImageStore()),
         state=state,
-        state_dir=places(asked).state_directory,
-        parallel=getattr(asked, "parallel", 1),
-        check_mode=getattr(asked, "check", False),
+        state_dir=places(arguments).state_directory,
+        parallel=getattr(arguments, "parallel", 1),
+        check_mode=getattr(arguments, "check", False),
         path=VARIABLE,
     )

@@ -17,34 +17,34 @@ from ..output import say
 Begin = Callable[[str, Places, bool], Optional[float]]
 
 
-def start(asked: Namespace) -> int:
+def start(arguments: Namespace) -> int:
     """``microvm start``."""
-    return _begin(asked, lifecycle.start)
+    return _begin(arguments, lifecycle.start)
 
 
-def restart(asked: Namespace) -> int:
+def restart(arguments: Namespace) -> int:
     """``microvm restart``."""
-    return _begin(asked, lifecycle.restart)
+    return _begin(arguments, lifecycle.restart)
 
 
-def _begin(asked: Namespace, how: Begin) -> int:
-    require_root(asked)
-    where = places(asked)
+def _begin(arguments: Namespace, how: Begin) -> int:
+    require_root(arguments)
+    where = places(arguments)
 
     def work(name: str) -> None:
-        waited = how(name, where, not asked.no_wait)
-        say(f"{name}: {asked.command} requested" if waited is None else f"{name}: is up after {waited:.1f} s")
+        waited = how(name, where, not arguments.no_wait)
+        say(f"{name}: {arguments.command} requested" if waited is None else f"{name}: is up after {waited:.1f} s")
 
-    return each(asked.names, work)
+    return each(arguments.names, work)
 
 
-def stop(asked: Namespace) -> int:
+def stop(arguments: Namespace) -> int:
     """``microvm stop``."""
-    require_root(asked)
-    where = places(asked)
+    require_root(arguments)
+    where = places(arguments)
 
     def work(name: str) -> None:
-        lifecycle.stop(name, where, not asked.no_wait)
-        say(f"{name}: stop requested" if asked.no_wait else f"{name}: is down")
+        lifecycle.stop(name, where, not arguments.no_wait)
+        say(f"{name}: stop requested" if arguments.no_wait else f"{name}: is down")
 
-    return each(asked.names, work)
+    return each(arguments.names, work)

@@ -24,31 +24,31 @@ SHOWN_DIGITS = 8
 """Digits of a digest that are shown."""
 
 
-def list_vms(asked: Namespace) -> int:
+def list_vms(arguments: Namespace) -> int:
     """``microvm list``."""
-    found = inform(places(asked))
-    if asked.json:
-        say(json.dumps(found, indent=2, sort_keys=True))
-    elif found:
-        paint = [_colour(one) for one in found] if colours() else ()
-        say(table(HEAD, [row(one) for one in found], paint))
+    vms = inform(places(arguments))
+    if arguments.json:
+        say(json.dumps(vms, indent=2, sort_keys=True))
+    elif vms:
+        paint = [_colour(vm) for vm in vms] if colours() else ()
+        say(table(HEAD, [row(vm) for vm in vms], paint))
     else:
-        say(f"there are no MicroVMs in {asked.state_dir}")
-    return PENDING if any(one["restart_pending"] for one in found) else 0
+        say(f"there are no MicroVMs in {arguments.state_dir}")
+    return PENDING if any(vm["restart_pending"] for vm in vms) else 0
 
 
-def row(one: Information) -> List[str]:
+def row(vm: Information) -> List[str]:
     """Cells of one MicroVM."""
     return [
-        one["name"],
-        one["state"] + (" (foreign)" if one["foreign"] else ""),
-        text(one["generation"]),
-        short(one["current"]),
-        short(one["booted"]),
-        "yes" if one["restart_pending"] else "no",
-        str(one["restarts"]),
-        bytes_in_words(one["memory"]),
-        since(one["active_since"]),
+        vm["name"],
+        vm["state"] + (" (foreign)" if vm["foreign"] else ""),
+        text(vm["generation"]),
+        short(vm["current"]),
+        short(vm["booted"]),
+        "yes" if vm["restart_pending"] else "no",
+        str(vm["restarts"]),
+        bytes_in_words(vm["memory"]),
+        since(vm["active_since"]),
     ]
 
 
@@ -66,9 +66,9 @@ def text(value: object) -> str:
     return "-" if value in (None, "", []) else str(value)
 
 
-def _colour(one: Information) -> Optional[str]:
-    if one["state"] == "failed":
+def _colour(vm: Information) -> Optional[str]:
+    if vm["state"] == "failed":
         return RED
-    if one["restart_pending"] or one["state"] in ("activating", "deactivating"):
+    if vm["restart_pending"] or vm["state"] in ("activating", "deactivating"):
         return YELLOW
-    return GREEN if one["state"] == "active" else None
+    return GREEN if vm["state"] == "active" else None

@@ -17,35 +17,35 @@ from ..host import places, require_root
 from .results import tell
 
 
-def remove(asked: Namespace) -> int:
+def remove(arguments: Namespace) -> int:
     """``microvm remove``."""
-    require_root(asked)
-    known = names(places(asked))
-    missing = [name for name in asked.names if name not in known]
+    require_root(arguments)
+    installed = names(places(arguments))
+    missing = [name for name in arguments.names if name not in installed]
     if missing:
-        raise HostError(f"there is no MicroVM {', '.join(missing)} in {asked.state_dir}; see: microvm list")
-    foreseen = _removed(asked, True)
-    if asked.check:
-        return tell(foreseen, True)
-    if not asked.yes:
-        _confirm(asked, foreseen)
-    return tell(_removed(asked, False), False)
+        raise HostError(f"there is no MicroVM {', '.join(missing)} in {arguments.state_dir}; see: microvm list")
+    predicted = _removed(arguments, True)
+    if arguments.check:
+        return tell(predicted, True)
+    if not arguments.yes:
+        _confirm(arguments, predicted)
+    return tell(_removed(arguments, False), False)
 
 
-def _removed(asked: Namespace, check: bool) -> VmsResult:
-    on_absent = {"volumes": asked.volumes, "confirm": asked.confirm or []}
-    vms = [{"name": name, "state": "absent", "on_absent": on_absent} for name in dict.fromkeys(asked.names)]
-    return reconcile(Request(vms=vms, state_dir=places(asked).state_directory, check_mode=check, path="vms"))
+def _removed(arguments: Namespace, check: bool) -> VmsResult:
+    on_absent = {"volumes": arguments.volumes, "confirm": arguments.confirm or []}
+    vms = [{"name": name, "state": "absent", "on_absent": on_absent} for name in dict.fromkeys(arguments.names)]
+    return reconcile(Request(vms=vms, state_dir=places(arguments).state_directory, check_mode=check, path="vms"))
 
 
-def _confirm(asked: Namespace, foreseen: VmsResult) -> None:
+def _confirm(arguments: Namespace, predicted: VmsResult) -> None:
     """Raises HostError unless a person says yes."""
     if not sys.stdin.isatty():
         raise HostError(
             "cannot ask for confirmation without a terminal; pass --yes, or --check to see what would be done"
         )
-    tell(foreseen, True)
-    sys.stdout.write(f"Remove {', '.join(asked.names)}? [y/N] ")
+    tell(predicted, True)
+    sys.stdout.write(f"Remove {', '.join(arguments.names)}? [y/N] ")
     sys.stdout.flush()
     if sys.stdin.readline().strip().lower() not in ("y", "yes"):
         raise HostError("nothing was removed")

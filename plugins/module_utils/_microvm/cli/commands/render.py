@@ -11,11 +11,13 @@ from argparse import Namespace
 from ..work import render, validate
 
 
-def render_file(asked: Namespace) -> int:
+def render_file(arguments: Namespace) -> int:
     """``microvm render``."""
-    return render(asked.file, asked.name, asked.hypervisor, asked.platform, asked.output, asked.json)
+    return render(
+        arguments.file, arguments.name, arguments.hypervisor, arguments.platform, arguments.output, arguments.json
+    )
 
 
-def validate_files(asked: Namespace) -> int:
+def validate_files(arguments: Namespace) -> int:
     """``microvm validate``."""
-    return validate(asked.files, asked.platform)
+    return validate(arguments.files, arguments.platform)

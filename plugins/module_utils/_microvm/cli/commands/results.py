@@ -21,11 +21,11 @@ def tell(outcome: VmsResult, check: bool, diff: bool = False) -> int:
         for difference in outcome["diff"]:
             say("".join(_diff(difference)).rstrip("\n"))
     status = 0
-    for one in outcome["vms"]:
-        for line in _lines(one, check):
+    for vm in outcome["vms"]:
+        for line in _lines(vm, check):
             say(line)
-        if one["failed"]:
-            complain(f"microvm: {one['name']}: {one['msg']}")
+        if vm["failed"]:
+            complain(f"microvm: {vm['name']}: {vm['msg']}")
             status = 1
     return status
 
@@ -42,31 +42,31 @@ def show(plan: Plan, what: str, check: bool, diff: Optional[Diff] = None) -> Non
         say(f"  {step}")
 
 
-def _diff(one: Diff) -> Iterator[str]:
-    before, after = (text.splitlines(keepends=True) for text in (one["before"], one["after"]))
-    return unified_diff(before, after, one["before_header"], one["after_header"])
+def _diff(difference: Diff) -> Iterator[str]:
+    before, after = (text.splitlines(keepends=True) for text in (difference["before"], difference["after"]))
+    return unified_diff(before, after, difference["before_header"], difference["after_header"])
 
 
-def _lines(one: VmResult, check: bool) -> Iterator[str]:
-    generation = f", generation {one['generation']}" if one["generation"] else ""
-    ready = f", up after {one['ready_after']} s" if one["changed"] and one["ready_after"] is not None else ""
-    yield f"{one['name']}: {_word(one, check)}{generation}{ready}"
-    for action in one["actions"]:
+def _lines(vm: VmResult, check: bool) -> Iterator[str]:
+    generation = f", generation {vm['generation']}" if vm["generation"] else ""
+    ready = f", up after {vm['ready_after']} s" if vm["changed"] and vm["ready_after"] is not None else ""
+    yield f"{vm['name']}: {_word(vm, check)}{generation}{ready}"
+    for action in vm["actions"]:
         yield f"  {action}"
-    if one["changed"]:
-        yield f"  for the guest: {one['consequence']}"
-    if one["restart_pending"]:
-        yield f"  a restart is pending: microvm restart {one['name']}"
-    if one["refused_package"]:
-        yield f"  {one['refused_package']} is marked bad and not installed; see: microvm generations {one['name']}"
-    if one["kept"]:
-        yield f"  kept: {', '.join(one['kept'])}"
+    if vm["changed"]:
+        yield f"  for the guest: {vm['consequence']}"
+    if vm["restart_pending"]:
+        yield f"  a restart is pending: microvm restart {vm['name']}"
+    if vm["refused_package"]:
+        yield f"  {vm['refused_package']} is marked bad and not installed; see: microvm generations {vm['name']}"
+    if vm["kept"]:
+        yield f"  kept: {', '.join(vm['kept'])}"
 
 
-def _word(one: VmResult, check: bool) -> str:
-    if one["failed"]:
-        return "rolled back" if one["rolled_back"] else "failed"
-    if not one["changed"]:
+def _word(vm: VmResult, check: bool) -> str:
+    if vm["failed"]:
+        return "rolled back" if vm["rolled_back"] else "failed"
+    if not vm["changed"]:
         return "unchanged"
     return "would be changed" if check else "changed"
 

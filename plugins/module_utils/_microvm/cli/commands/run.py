@@ -37,16 +37,18 @@ LIFECYCLE = (
 All others, the sandbox, limits and devices among them, hold in the foreground too."""
 
 
-def run_foreground(asked: Namespace) -> int:
+def run_foreground(arguments: Namespace) -> int:
     """``microvm run``."""
-    require_root(asked)
-    where = places(asked)
-    require(asked.name, where)
-    unit = unit_name(asked.name)
+    require_root(arguments)
+    where = places(arguments)
+    require(arguments.name, where)
+    unit = unit_name(arguments.name)
     if systemd.show([unit])[unit].running:
-        raise HostError(f"{asked.name} is already running as {unit}; see its console: microvm console {asked.name}")
-    words = transient_unit(asked.name, service_settings(unit, asked.name), where)
-    become(["systemd-run", *words, "--", where.state(asked.name, CURRENT_LINK, "bin/microvm-run")])
+        raise HostError(
+            f"{arguments.name} is already running as {unit}; see its console: microvm console {arguments.name}"
+        )
+    words = transient_unit(arguments.name, service_settings(unit, arguments.name), where)
+    become(["systemd-run", *words, "--", where.state(arguments.name, CURRENT_LINK, "bin/microvm-run")])
 
 
 def transient_unit(name: str, settings: List[Setting], where: Places) -> List[str]:

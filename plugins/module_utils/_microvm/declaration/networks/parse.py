@@ -76,7 +76,7 @@ def subnet(network: Network) -> ipaddress.IPv4Network:
 
 
 def _check_leases(network: Network, path: str) -> None:
-    seen: Dict[str, int] = {}
+    first_uses: Dict[str, int] = {}
     for index, lease in enumerate(network["leases"]):
         place = f"{path}.leases[{index}]"
         if ipaddress.ip_address(lease["address"]) not in subnet(network):
@@ -85,7 +85,7 @@ def _check_leases(network: Network, path: str) -> None:
                 f"{lease['address']} is not in the subnet {subnet(network)}; use an address of the subnet",
             )
         for key in ("mac", "address"):
-            first = seen.setdefault(lease[key].lower(), index)
+            first = first_uses.setdefault(lease[key].lower(), index)
             if first != index:
                 raise DeclarationError(
                     f"{place}.{key}", f"{lease[key]} is already used by {path}.leases[{first}]; use another one"

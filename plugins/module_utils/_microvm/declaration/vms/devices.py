@@ -28,13 +28,13 @@ TAG_LENGTHS = {"9p": 31, "virtiofs": 36}
 
 def complete_interfaces(declaration: Vm, prefix: str) -> None:
     """Derive names and addresses; refuse what does not fit a type. Raises DeclarationError, as all of this file."""
-    seen: Dict[str, str] = {}
+    owners: Dict[str, str] = {}
     for index, interface in enumerate(declaration["interfaces"]):
         path = f"{prefix}interfaces[{index}]"
         interface["id"] = interface["id"] or identity.tap_name(declaration["name"], index)
         interface["mac"] = (interface["mac"] or identity.mac_address(declaration["name"], index)).lower()
         _check_interface(interface, path)
-        _refuse_repetition(seen, path, interface, ("id", "mac"))
+        _refuse_repetition(owners, path, interface, ("id", "mac"))
     _check_ports(declaration, prefix)
 
 
@@ -64,7 +64,7 @@ def _check_ports(declaration: Vm, prefix: str) -> None:
     users = [interface for interface in declaration["interfaces"] if interface["type"] == "user"]
     if declaration["forward_ports"] and not users:
         raise DeclarationError(f"{prefix}forward_ports", "requires an interface of type user; declare one")
-    seen: Dict[str, str] = {}
+    owners: Dict[str, str] = {}
     for index, port in enumerate(declaration["forward_ports"]):
         path = f"{prefix}forward_ports[{index}]"
         if port["from"] == "guest":
@@ -72,7 +72,7 @@ def _check_ports(declaration: Vm, prefix: str) -> None:
         # Each end is called as the side that it is on.
         end = port[port["from"]]
         name = f"{port['from']} {port['proto']} {end['address'] or '*'}:{end['port']}"
-        _refuse_second(seen, f"{path}.{port['from']}.port", name, str(end["port"]))
+        _refuse_second(owners, f"{path}.{port['from']}.port", name, str(end["port"]))
 
 
 def _check_guest_port(port: ForwardPort, path: str) -> None:
@@ -89,7 +89,7 @@ def _check_guest_port(port: ForwardPort, path: str) -> None:
 
 def complete_volumes(declaration: Vm, prefix: str) -> None:
     """Refuse names that are taken, and what mkfs would refuse."""
-    seen: Dict[str, str] = {}
+    owners: Dict[str, str] = {}
     reserved = (*OWN_ENTRIES, declaration["socket"], declaration["graphics"]["socket"])
     for index, volume in enumerate(declaration["volumes"]):
         path = f"{prefix}volumes[{index}]"
@@ -99,7 +99,7 @@ def complete_volumes(declaration: Vm, prefix: str) -> None:
             _check_created(volume, path)
         if volume["mount_point"] == "/" and volume["read_only"]:
             raise DeclarationError(f"{path}.read_only", "the volume mounted at / must be writable; remove this option")
-        _refuse_repetition(seen, path, volume, ("image", "serial", "mount_point"))
+        _refuse_repetition(owners, path, volume, ("image", "serial", "mount_point"))
 
 
 def _check_created(volume: Volume, path: str) -> None:
@@ -112,9 +112,9 @@ def _check_created(volume: Volume, path: str) -> None:
             f"{volume['image_type']} images cannot be created; provide the image and set `auto_create: false`",
         )
     if kind not in LABEL_LENGTHS:
-        known = ", ".join(LABEL_LENGTHS)
+        kinds = ", ".join(LABEL_LENGTHS)
         raise DeclarationError(
-            f"{path}.fs_type", f"{kind!r} cannot be created, only {known}; use one of them or set `auto_create: false`"
+            f"{path}.fs_type", f"{kind!r} cannot be created, only {kinds}; use one of them or set `auto_create: false`"
         )
     if volume["label"] is not None and len(volume["label"].encode()) > LABEL_LENGTHS[kind]:
         raise DeclarationError(
@@ -128,9 +128,9 @@ _OWN_GROUP = defaults(VIRTIOFSD)["group"]
 
 def complete_shares(declaration: Vm, prefix: str) -> None:
     """Name the sockets; refuse what one protocol has and the other has not."""
-    seen: Dict[str, str] = {}
+    owners: Dict[str, str] = {}
     if declaration["socket"]:
-        seen[f"socket {declaration['socket']}"] = "the hypervisor's control socket"
+        owners[f"socket {declaration['socket']}"] = "the hypervisor's control socket"
     for index, share in enumerate(declaration["shares"]):
         path = f"{prefix}shares[{index}]"
         share["source"] = share["source"].rstrip("/") or "/"
@@ -141,7 +141,7 @@ def complete_shares(declaration: Vm, prefix: str) -> None:
             _complete_virtiofs(declaration, share, path)
         else:
             _refuse_virtiofs_only(share, path)
-        _refuse_repetition(seen, path, share, ("tag", "mount_point", "socket"))
+        _refuse_repetition(owners, path, share, ("tag", "mount_point", "socket"))
 
 
 def _complete_virtiofs(declaration: Vm, share: Share, path: str) -> None:
@@ -157,7 +157,9 @@ def _complete_virtiofs(declaration: Vm, share: Share, path: str) -> None:
     if share["security_model"] != "none":
         raise DeclarationError(f"{path}.security_model", "is supported only by 9p shares; remove it")
     arguments = declaration["virtiofsd"]["extra_args"] + share["extra_args"]
-    if share["posix_acl"] and any(one.startswith(("--translate-uid", "--translate-gid")) for one in arguments):
+    if share["posix_acl"] and any(
+        argument.startswith(("--translate-uid", "--translate-gid")) for argument in arguments
+    ):
         raise DeclarationError(
             f"{path}.posix_acl",
             "virtiofsd cannot translate identities (--translate-uid, --translate-gid in extra_args) of a share with "
@@ -177,7 +179,7 @@ def _refuse_virtiofs_only(share: Share, path: str) -> None:
 
 def check_devices(declaration: Vm, prefix: str) -> None:
     """Check addresses, and what one kind of device has and the other has not."""
-    seen: Dict[str, str] = {}
+    owners: Dict[str, str] = {}
     for index, device in enumerate(declaration["devices"]):
         path = f"{prefix}devices[{index}]"
         if device["bus"] == "pci":
@@ -185,18 +187,18 @@ def check_devices(declaration: Vm, prefix: str) -> None:
             if problem:
                 raise DeclarationError(f"{path}.path", problem)
             device["path"] = device["path"].lower()
-        _refuse_repetition(seen, path, device, ("path",))
+        _refuse_repetition(owners, path, device, ("path",))
     if declaration["vsock"]["ssh"]["enable"] and declaration["vsock"]["cid"] is None:
         raise DeclarationError(f"{prefix}vsock.cid", "is required for vsock.ssh; set it to 3 or greater")
 
 
-def _refuse_repetition(seen: Dict[str, str], path: str, entry: Mapping[str, object], keys: Sequence[str]) -> None:
+def _refuse_repetition(owners: Dict[str, str], path: str, entry: Mapping[str, object], keys: Sequence[str]) -> None:
     for key in keys:
         if entry[key] is not None:
-            _refuse_second(seen, f"{path}.{key}", f"{key} {entry[key]}", str(entry[key]), path)
+            _refuse_second(owners, f"{path}.{key}", f"{key} {entry[key]}", str(entry[key]), path)
 
 
-def _refuse_second(seen: Dict[str, str], path: str, name: str, value: str, owner: Optional[str] = None) -> None:
-    other = seen.setdefault(name, owner or path)
+def _refuse_second(owners: Dict[str, str], path: str, name: str, value: str, owner: Optional[str] = None) -> None:
+    other = owners.setdefault(name, owner or path)
     if other != (owner or path):
         raise DeclarationError(path, f"{value!r} is already used by {other}; choose a different value")

@@ -100,8 +100,8 @@ def _refuse_odd(size: int, path: str) -> None:
 
 
 def _machine_id(declaration: Declaration) -> str:
-    given = declaration["machine_id"]
-    return given.replace("-", "").lower() if given else identity.machine_id(declaration["name"])
+    declared = declaration["machine_id"]
+    return declared.replace("-", "").lower() if declared else identity.machine_id(declaration["name"])
 
 
 def _fill_in(template: str, declaration: Declaration) -> str:
@@ -126,9 +126,9 @@ def _networks(declaration: Declaration, path: str) -> List[GuestNetwork]:
         if index < len(interfaces):
             network["interface"] = _unless_given(network["interface"], interfaces[index])
         if network["interface"] not in interfaces:
-            known = ", ".join(interfaces) or "none is declared"
+            names = ", ".join(interfaces) or "none is declared"
             raise DeclarationError(
-                f"{path}[{index}].interface", f"is not an interface of this MicroVM; its interfaces are: {known}"
+                f"{path}[{index}].interface", f"is not an interface of this MicroVM; its interfaces are: {names}"
             )
         if network["interface"] in networks:
             raise DeclarationError(f"{path}[{index}].interface", "is configured twice; merge the two entries")

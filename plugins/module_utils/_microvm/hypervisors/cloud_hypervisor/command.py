@@ -52,7 +52,7 @@ class CloudHypervisor(Hypervisor):
         if not facts.has(PROFILE.name, OLDEST):
             raise DeclarationError("hypervisor", f"this host's cloud-hypervisor is too old; install {OLDEST} or newer")
         refuse_in(declaration, NAMED, '"[]', PROFILE.name)
-        extra, others = extract(declaration["cloud_hypervisor"]["extra_args"], OURS, EXTRA_ARGS)
+        extra, more = extract(declaration["cloud_hypervisor"]["extra_args"], OURS, EXTRA_ARGS)
         vsock = _vsock(declaration, extra["--vsock"])
         notify = Notify(vsock["socket"]) if vsock else None
         macvtaps = macvtap_descriptors(declaration, declaration["vcpu"])
@@ -78,7 +78,7 @@ class CloudHypervisor(Hypervisor):
         arguments += ["--gpu", _keys({"socket": graphics["socket"]})] if graphics["enable"] else []
         stale = [declaration["socket"], vsock["socket"] if vsock else None]
         return Command(
-            argv=words(*arguments, *others),
+            argv=words(*arguments, *more),
             shutdown=_shutdown(declaration),
             balloon=_balloon_request(declaration),
             live_options=("--balloon",),

@@ -99,10 +99,10 @@ class Machine:
 
     def _pci_devices(self) -> int:
         declaration = self.declaration
-        others: List[object] = [declaration["hotplug_mem"], self.uses_usb or declaration["graphics"]["enable"]]
-        others += [declaration["graphics"]["enable"], *declaration["qemu"]["pcie_root_ports"]]
+        single: List[object] = [declaration["hotplug_mem"], self.uses_usb or declaration["graphics"]["enable"]]
+        single += [declaration["graphics"]["enable"], *declaration["qemu"]["pcie_root_ports"]]
         devices = [device for device in declaration["devices"] if device["bus"] == "pci" and not device["qemu"]["bus"]]
-        return self._mmio_devices() + sum(map(bool, others)) + len(devices) + len(declaration["shares"])
+        return self._mmio_devices() + sum(map(bool, single)) + len(devices) + len(declaration["shares"])
 
     @property
     def bus(self) -> str:

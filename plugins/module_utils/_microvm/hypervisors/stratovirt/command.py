@@ -82,9 +82,9 @@ HYPERVISOR = Stratovirt()
 
 
 def _check_devices(declaration: Declaration, facts: HostFacts) -> None:
-    others = [True, declaration["store_disk"], declaration["balloon"], declaration["vsock"]["cid"]]
+    single = [True, declaration["store_disk"], declaration["balloon"], declaration["vsock"]["cid"]]
     lists = {key: len(declaration[key]) for key in ("volumes", "interfaces", "shares")}
-    total, most = sum(map(bool, others)) + sum(lists.values()), MOST_DEVICES[facts.architecture]
+    total, most = sum(map(bool, single)) + sum(lists.values()), MOST_DEVICES[facts.architecture]
     if total > most:
         longest = max(lists, key=lambda key: lists[key])
         raise DeclarationError(longest, f"{total} devices exceed the limit of {most} of stratovirt; declare fewer")

@@ -40,14 +40,14 @@ def plan(stores: Stores) -> Plan:
     Of busy MicroVMs nothing goes. While there is one, no image goes, and no root: what it will refer to is not known.
     """
     used = stores.linked | stores.recorded
-    kept = {package for package, name in stores.packages.items() if package in used or name in stores.busy}
+    used_packages = {package for package, name in stores.packages.items() if package in used or name in stores.busy}
     steps = [
-        *_steps(Action.REMOVE_PACKAGE, set(stores.packages) - kept),
+        *_steps(Action.REMOVE_PACKAGE, set(stores.packages) - used_packages),
         *_steps(Action.REMOVE_PACKAGE_LEFTOVER, _free_leftovers(stores)),
         *_steps(Action.REMOVE_IMAGE_LEFTOVER, set(stores.image_leftovers) - stores.young),
     ]
     if not stores.busy:
-        needed = _images_of([*kept, *used], stores)
+        needed = _images_of([*used_packages, *used], stores)
         steps += _steps(Action.REMOVE_IMAGE, set(stores.images) - needed - stores.young)
         steps += _steps(Action.REMOVE_ROOT, [root for root, package in stores.roots.items() if package not in used])
     return Plan(in_order(steps))

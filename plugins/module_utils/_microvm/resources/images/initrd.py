@@ -41,12 +41,12 @@ INIT = f"#!/bin/sh{sources.INIT}"
 def closure(dependencies: Dict[str, List[str]], wanted: Sequence[str]) -> List[str]:
     """Paths of modules and all that they need, sorted. ``dependencies`` is a parsed modules.dep."""
     by_name = {module_name(path): path for path in dependencies}
-    found: List[str] = []
+    modules: List[str] = []
     for name in wanted:
         path = by_name.get(name)
         if path is not None:
-            found += [path, *dependencies[path]]
-    return sorted(set(found))
+            modules += [path, *dependencies[path]]
+    return sorted(set(modules))
 
 
 def parse_dependencies(text: str) -> Dict[str, List[str]]:

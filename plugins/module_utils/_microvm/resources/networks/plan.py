@@ -57,15 +57,15 @@ class Plan:
 
 def plan(observed: Observed, networks: Sequence[Network], path: str = "networks") -> Plan:
     """Return the plan. Raises DeclarationError, with a path below ``path``, for a clash with what the host has."""
-    kept = {network["name"]: network for network in recorded(observed.files) if _stays(observed, network, networks)}
+    staying = {network["name"]: network for network in recorded(observed.files) if _stays(observed, network, networks)}
     for index, network in enumerate(networks):
         place = f"{path}[{index}]"
         _refuse_foreign(observed, network["name"], f"{place}.name")
-        for other in kept.values():
+        for other in staying.values():
             refuse_clash(network, other, place)
-    files = configuration([*networks, *kept.values()])
+    files = configuration([*networks, *staying.values()])
     steps = (*_files(observed, files), *_networkd(observed, files, networks), *_rules(observed, files))
-    ports = {name: observed.links[name].ports for name in kept}
+    ports = {name: observed.links[name].ports for name in staying}
     return Plan(in_order(steps), files, ports)
 
 

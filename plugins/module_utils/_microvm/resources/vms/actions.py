@@ -171,7 +171,7 @@ def unit_steps(observed: Observed, drop_ins: Mapping[str, str], is_reloaded: boo
         yield Step(Action.READ_UNIT_SETTINGS, unit_name(observed.name))
 
 
-def unused_packages(observed: Observed, kept: Iterable[str]) -> Sequence[Step[Action]]:
+def unused_packages(observed: Observed, used: Iterable[str]) -> Sequence[Step[Action]]:
     """Return the steps that remove all packages of a MicroVM but some."""
-    names = set(kept)
+    names = set(used)
     return [Step(Action.REMOVE_PACKAGE, package) for package in observed.packages if package not in names]

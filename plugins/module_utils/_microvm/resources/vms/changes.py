@@ -39,9 +39,9 @@ def changes(before: Optional[PackagedVm], after: PackagedVm) -> Tuple[Change, ..
     return () if before is None else tuple(_differences(PACKAGE_OPTIONS, before, normal(after), ""))
 
 
-def is_live(found: Tuple[Change, ...]) -> bool:
+def is_live(differences: Tuple[Change, ...]) -> bool:
     """Return whether all of them, and there are some, can be told a MicroVM that runs."""
-    return bool(found) and all(change.cost == LIVE for change in found)
+    return bool(differences) and all(change.cost == LIVE for change in differences)
 
 
 def _differences(
@@ -57,7 +57,7 @@ def _inside(option: Option, old: object, new: object, path: str) -> Iterator[Cha
     if option.suboptions and isinstance(old, Mapping) and isinstance(new, Mapping):
         yield from _differences(option.suboptions, old, new, f"{path}.")
     elif option.suboptions and isinstance(old, list) and isinstance(new, list) and len(old) == len(new):
-        for index, (one, other) in enumerate(zip(old, new)):
-            yield from _differences(option.suboptions, one, other, f"{path}[{index}].")
+        for index, (element, other) in enumerate(zip(old, new)):
+            yield from _differences(option.suboptions, element, other, f"{path}[{index}].")
     else:
         yield Change(path, RESTART if option.suboptions else option.cost)

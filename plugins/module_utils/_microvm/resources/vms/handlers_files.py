@@ -117,8 +117,8 @@ def _is_left(entry: os.DirEntry[str]) -> bool:
 def remove_empty_directory(job: Job, directory: str) -> None:
     """Remove a directory that was made for the MicroVM; what somebody has put there stays, and what another one has."""
     records = job.places.records
-    others = (records.read(other) for other in records.names() if other != job.name)
-    if any(record is not None and directory in record.directories for record in others):
+    records_of_others = (records.read(other) for other in records.names() if other != job.name)
+    if any(record is not None and directory in record.directories for record in records_of_others):
         return
     try:
         os.rmdir(directory)

@@ -24,8 +24,8 @@ from .state import LINKS, Installed, Observed, Wanted
 
 def observe(places: Places, wanted: Sequence[Wanted]) -> Dict[str, Observed]:
     """Return the MicroVMs of a run by name."""
-    directories = {one.name: external_directories(one.declaration) if one.package else () for one in wanted}
-    return observe_names(places, directories, {one.name: one.account for one in wanted})
+    directories = {vm.name: external_directories(vm.declaration) if vm.package else () for vm in wanted}
+    return observe_names(places, directories, {vm.name: vm.account for vm in wanted})
 
 
 def observe_name(places: Places, name: str, owner: Account = SHARED) -> Observed:
@@ -78,7 +78,9 @@ def _observe(
         declared=declared,
         booted_declared=declared if booted in (None, current) else places.declaration(booted),
         booted_command_line=places.store.read(booted, COMMAND_LINE_FILE) if booted else "",
-        volumes=tuple(one for one in record.volumes if os.path.exists(places.state(name, one))) if record else (),
+        volumes=tuple(volume for volume in record.volumes if os.path.exists(places.state(name, volume)))
+        if record
+        else (),
         full_directories=tuple(path for path in record.directories if files.has_entries(path)) if record else (),
         state_directory=places.state_directory,
         missing_directories=tuple(path for path in directories if not os.path.isdir(path)),
@@ -115,13 +117,13 @@ def installed(places: Places, package: str) -> Installed:
 def installed_generations(places: Places, record: Optional[Record]) -> Dict[str, Installed]:
     """Return the packages of a record's generations that are there, by name."""
     packages = {generation.package for generation in record.generations} if record else set()
-    return {one: installed(places, one) for one in packages if os.path.isdir(places.store.path(one))}
+    return {package: installed(places, package) for package in packages if os.path.isdir(places.store.path(package))}
 
 
 def recorded_beside(places: Places, names: Sequence[str]) -> List[PackagedVm]:
     """Return the declarations of the MicroVMs on the host that are none of ``names``, as their packages record them."""
-    others = (name for name in places.store.contents() if name not in names)
-    targets = (files.link_target(places.state(name, CURRENT_LINK)) for name in others)
+    undeclared = (name for name in places.store.contents() if name not in names)
+    targets = (files.link_target(places.state(name, CURRENT_LINK)) for name in undeclared)
     declarations = (places.declaration(places.store.owns(target)) for target in targets if target)
     return [declaration for declaration in declarations if declaration is not None]
 

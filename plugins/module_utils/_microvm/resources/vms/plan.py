@@ -44,11 +44,11 @@ def plan(observed: Observed, wanted: Wanted, path: str, clock: Clock = Clock()) 
     if wanted.package is None:
         raise ValueError("a removal is planned by plan_removal")
     refuse_elsewhere(observed, path)
-    found = changes(observed.booted_declared or observed.declared, wanted.declaration)
+    differences = changes(observed.booted_declared or observed.declared, wanted.declaration)
     _refuse_shrinking(observed, wanted, path)
     target = _target(observed, wanted, wanted.package.directory_name)
     record = _record(observed, wanted, target)
-    run = tuple(_run(observed, wanted, target, found, clock))
+    run = tuple(_run(observed, wanted, target, differences, clock))
     # One that runs what it is to run has the right user; only the directory's group is not what it was.
     if target.changes_user and observed.is_up and observed.booted != target.package:
         run = _stopped_first(observed, run, path)
@@ -57,16 +57,16 @@ def plan(observed: Observed, wanted: Wanted, path: str, clock: Clock = Clock()) 
     if is_pending and target.refused is None:
         target = replace(target, drop_ins=settings.with_memory_of(target.drop_ins, observed.drop_ins))
     booted = None if ends_old else observed.booted
-    kept = _kept_packages(observed, wanted, record, (target.package, booted))
-    record = record.only(kept)
+    used = _kept_packages(observed, wanted, record, (target.package, booted))
+    record = record.only(used)
     return Plan(
         name=observed.name,
-        steps=ordered([*_install(observed, wanted, target, record), *run, *unused_packages(observed, kept)]),
+        steps=ordered([*_install(observed, wanted, target, record), *run, *unused_packages(observed, used)]),
         package=target.package,
         previous=observed.current,
         restart_pending=is_pending,
         record=record,
-        changes=found,
+        changes=differences,
         refused=target.refused,
         drop_ins=target.drop_ins,
         environment=wanted.environment or "",
@@ -152,7 +152,9 @@ def _kept_packages(
 ) -> Dict[str, None]:
     """Packages that a link will refer to, and those of the last generations. ``linked`` are current and booted."""
     old = observed.old if observed.current == linked[0] else observed.current
-    return record.kept(wanted.declaration["keep_generations"], [one for one in (*linked, old) if one is not None])
+    return record.kept(
+        wanted.declaration["keep_generations"], [package for package in (*linked, old) if package is not None]
+    )
 
 
 def _install(observed: Observed, wanted: Wanted, target: _Target, record: Record) -> Iterator[Step[Action]]:
@@ -184,7 +186,7 @@ def _provide(observed: Observed, wanted: Wanted, target: _Target) -> Iterator[St
 
 
 def _run(
-    observed: Observed, wanted: Wanted, target: _Target, found: Tuple[Change, ...], clock: Clock
+    observed: Observed, wanted: Wanted, target: _Target, differences: Tuple[Change, ...], clock: Clock
 ) -> Iterator[Step[Action]]:
     unit, running = unit_name(observed.name), observed.unit.running
     if wanted.state == "stopped":
@@ -197,9 +199,9 @@ def _run(
     elif wanted.state == "restarted" or wanted.declaration["restart_policy"] == "always":
         yield Step(Action.RESTART, unit)
     elif observed.booted != target.package and target.refused is None:
-        if is_live(found) and wanted.package is not None and _differs_live(observed, wanted.package):
-            yield Step(Action.CHANGE_LIVE, ", ".join(change.path for change in found))
-        elif _is_time(wanted, clock) and _matters(observed, wanted, found):
+        if is_live(differences) and wanted.package is not None and _differs_live(observed, wanted.package):
+            yield Step(Action.CHANGE_LIVE, ", ".join(change.path for change in differences))
+        elif _is_time(wanted, clock) and _matters(observed, wanted, differences):
             yield Step(Action.RESTART, unit)
 
 
@@ -218,9 +220,9 @@ def _is_time(wanted: Wanted, clock: Clock) -> bool:
     return bool(policy == "if_changed" or (policy == "window" and window is not None and clock.is_within(window)))
 
 
-def _matters(observed: Observed, wanted: Wanted, found: Tuple[Change, ...]) -> bool:
+def _matters(observed: Observed, wanted: Wanted, differences: Tuple[Change, ...]) -> bool:
     """Return whether a guest is worth a restart: for its declaration or its command line, not for newer scripts around
     the same."""
     if observed.booted_declared is None or wanted.package is None:
         return True
-    return bool(found) or wanted.package.files[COMMAND_LINE_FILE].content.decode() != observed.booted_command_line
+    return bool(differences) or wanted.package.files[COMMAND_LINE_FILE].content.decode() != observed.booted_command_line

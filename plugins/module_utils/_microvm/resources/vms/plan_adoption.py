@@ -40,13 +40,13 @@ class External:
 def plan_adoption(observed: Observed, external: External, keep_generations: int) -> Plan:
     """Plan that ``current`` leads to the package; it is not started. Raises HostError for what cannot be."""
     _refuse(observed, external)
-    record, kept = _record(observed, external, keep_generations)
+    record, used = _record(observed, external, keep_generations)
     drop_ins = settings.drop_ins(external.installed.drop_ins, record.unit_settings)
     steps = [
         *_provide(observed, external, record),
         *link_steps(observed, external.package),
         *unit_steps(observed, drop_ins),
-        *unused_packages(observed, kept),
+        *unused_packages(observed, used),
     ]
     return Plan(
         name=observed.name,
@@ -110,5 +110,5 @@ def _record(observed: Observed, external: External, keep_generations: int) -> Tu
     if observed.current != external.package or record.generation(external.package) is None:
         record = record.with_generation(external.package)
     used = (external.package, observed.current, observed.booted, observed.old)
-    kept = record.kept(keep_generations, [package for package in used if package])
-    return record.only(kept), tuple(kept)
+    remaining = record.kept(keep_generations, [package for package in used if package])
+    return record.only(remaining), tuple(remaining)

@@ -48,15 +48,15 @@ def plan_removal(observed: Observed, removal: Removal = Removal(), path: str = "
     volumes = observed.volumes
     if removal.volumes == "delete":
         _refuse_unnamed(volumes, removal.confirm, f"{prefix}on_absent.confirm")
-    gone = volumes if removal.volumes != "keep" else ()
+    removed = volumes if removal.volumes != "keep" else ()
     # Of one in a subdirectory, that one stays.
-    leaving = {volume for volume in gone if volume in observed.entries}
-    kept = tuple(entry for entry in observed.entries if not _is_ours(entry, observed) and entry not in leaving)
-    left = tuple(volume for volume in volumes if volume not in gone)
-    record = _of_kept(observed, left, bool(kept or left or observed.full_directories))
-    clearing = _clear(observed, kept, leaving, record)
-    steps = (*_stop(observed), *_volume_steps(removal.volumes, gone), *clearing)
-    return Plan(observed.name, ordered(steps), None, observed.current, record=record, kept=kept)
+    leaving = {volume for volume in removed if volume in observed.entries}
+    remaining = tuple(entry for entry in observed.entries if not _is_ours(entry, observed) and entry not in leaving)
+    remaining_volumes = tuple(volume for volume in volumes if volume not in removed)
+    record = _of_kept(observed, remaining_volumes, bool(remaining or remaining_volumes or observed.full_directories))
+    clearing = _clear(observed, remaining, leaving, record)
+    steps = (*_stop(observed), *_volume_steps(removal.volumes, removed), *clearing)
+    return Plan(observed.name, ordered(steps), None, observed.current, record=record, kept=remaining)
 
 
 def _of_kept(observed: Observed, volumes: Tuple[str, ...], has_data: bool) -> Optional[Record]:
@@ -95,13 +95,13 @@ def _stop(observed: Observed) -> Iterator[Step[Action]]:
 
 
 def _clear(
-    observed: Observed, kept: Sequence[str], leaving: Iterable[str], remembered: Optional[Record]
+    observed: Observed, remaining: Sequence[str], leaving: Iterable[str], remembered: Optional[Record]
 ) -> Iterator[Step[Action]]:
     name, record = observed.name, observed.record
     for entry in observed.entries:
-        if entry not in kept and entry not in leaving:
+        if entry not in remaining and entry not in leaving:
             yield Step(Action.REMOVE_ENTRY, f"{name}/{entry}")
-    if observed.exists and not kept:
+    if observed.exists and not remaining:
         yield Step(Action.REMOVE_STATE, name)
     for directory in reversed(record.directories if record else ()):
         if directory not in observed.full_directories:

@@ -118,7 +118,7 @@ def numbered(record: Record, number: int) -> Generation:
     """Return a generation by its number. Raises HostError for a number that none has."""
     generation = record.numbered(number)
     if generation is None:
-        numbers = ", ".join(str(one.number) for one in record.generations) or "none"
+        numbers = ", ".join(str(generation.number) for generation in record.generations) or "none"
         raise HostError(f"{record.name} has no generation {number}; its generations are: {numbers}")
     return generation
 

@@ -60,11 +60,11 @@ def with_memory_of(texts: Mapping[str, str], running: Mapping[str, str]) -> Dict
     """The drop-ins of a package that waits for its start, for a unit that runs an older one: a limit is in force as
     soon as systemd has read it, so it is not below what the guest was given."""
     main = unit_name("")
-    kept = dict(texts)
+    current = dict(texts)
     before, after = (_memory(drop_ins.get(main, "")) for drop_ins in (running, texts))
     if before is not None and after is not None and before > after:
-        kept[main] += f"MemoryMax={before:.0f}M\n" if before != float("inf") else "MemoryMax=infinity\n"
-    return kept
+        current[main] += f"MemoryMax={before:.0f}M\n" if before != float("inf") else "MemoryMax=infinity\n"
+    return current
 
 
 def _memory(text: str) -> Optional[float]:

@@ -87,13 +87,13 @@ def _readable_part(part: Part) -> str:
 
 def lines(argv: Sequence[Word]) -> List[List[Word]]:
     """Return the arguments, with a new line before each option."""
-    found: List[List[Word]] = []
+    script: List[List[Word]] = []
     for word in argv:
         option = bool(word.parts) and isinstance(word.parts[0], str) and word.parts[0].startswith("-")
-        if option or not found:
-            found.append([])
-        found[-1].append(word)
-    return found
+        if option or not script:
+            script.append([])
+        script[-1].append(word)
+    return script
 
 
 def command(argv: Sequence[Word], indent: str = "    ") -> str:
