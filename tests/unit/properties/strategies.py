@@ -7,9 +7,10 @@ from __future__ import annotations
 
 from typing import Any
 
+from ansible_collections.microvm.fleet.plugins.module_utils._microvm.hypervisors.profiles import PROFILES
 from hypothesis import strategies as st
 
-HYPERVISORS = ("qemu", "cloud-hypervisor", "firecracker", "crosvm", "kvmtool", "stratovirt", "alioth", "vfkit")
+HYPERVISORS = tuple(PROFILES)
 ODD = "ab1.-_ '\"$`\\!*?[](){}<>|&;#~=,:%@^äß"
 
 odd = st.text(ODD, min_size=1, max_size=12)

@@ -22,10 +22,10 @@ from ...examples import parse
 FACTS = HostFacts(accel="tcg")
 
 
-def want(raw: dict[str, Any], state: str = "started") -> Wanted:
+def want(raw: dict[str, Any], state: str = "started", facts: HostFacts = FACTS) -> Wanted:
     """A declaration as the planner takes it."""
     declaration = parse(raw)[0]
-    package = render(declaration, FACTS)
+    package = render(declaration, facts)
     return Wanted(
         declaration,
         state,

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 from ansible_collections.microvm.fleet.plugins.module_utils._microvm.host.records import Generation, Record
 from ansible_collections.microvm.fleet.plugins.module_utils._microvm.host.systemd import Unit
+from ansible_collections.microvm.fleet.plugins.module_utils._microvm.hypervisors.facts import HostFacts
 from ansible_collections.microvm.fleet.plugins.module_utils._microvm.resources.vms.actions import Plan
 from ansible_collections.microvm.fleet.plugins.module_utils._microvm.resources.vms.plan import Clock, plan
 from ansible_collections.microvm.fleet.plugins.module_utils._microvm.resources.vms.plan_removal import (
@@ -309,16 +310,28 @@ def test_newer_scripts_around_the_same_restart_nothing() -> None:
     assert plan(replace(before, booted_command_line="other"), WANTED, "vms[0]").consequence == "restart"
 
 
-def test_a_balloon_is_changed_while_the_guest_runs() -> None:
-    first = want({**SMALL, "balloon": True})
+@pytest.mark.parametrize("hypervisor", ["qemu", "cloud-hypervisor", "firecracker", "crosvm"])
+def test_a_balloon_is_changed_while_the_guest_runs(hypervisor: str) -> None:
+    raw = {**SMALL, "hypervisor": hypervisor, "balloon": True}
+    first = want(raw, facts=HostFacts())
     before = carried_out(FRESH, first, plan(FRESH, first, ""))
-    second = want({**SMALL, "balloon": True, "initial_balloon_mem": 64})
+    second = want({**raw, "initial_balloon_mem": 64}, facts=HostFacts())
     planned = plan(before, second, "")
     assert planned.consequence == "live"
     assert "change live initial_balloon_mem" in [str(step) for step in planned.steps]
     after = carried_out(before, second, planned)
     assert not plan(after, second, "").changed
     assert not plan(after, second, "").restart_pending
+
+
+@pytest.mark.parametrize("hypervisor", ["cloud-hypervisor", "crosvm"])
+def test_another_argument_beside_the_balloon_s_size_takes_a_restart(hypervisor: str) -> None:
+    raw = {**SMALL, "hypervisor": hypervisor, "balloon": True}
+    first = want(raw, facts=HostFacts())
+    before = carried_out(FRESH, first, plan(FRESH, first, ""))
+    before = replace(before, booted_command_line=before.booted_command_line + "--other\n")
+    second = want({**raw, "initial_balloon_mem": 64}, facts=HostFacts())
+    assert plan(before, second, "").consequence == "restart"
 
 
 def test_no_volume_shrinks() -> None:
