@@ -110,18 +110,18 @@ def _control(commands: Commands) -> None:
     subparser = _on_host(
         commands,
         "start",
-        "lifecycle:start",
+        "lifecycle:start_vms",
         "start MicroVMs",
         "Waits until their guests are up according to the option `ready`, or until their units are active if it is "
         "not declared.",
     )
     _names(subparser)
     _no_wait(subparser)
-    subparser = _on_host(commands, "stop", "lifecycle:stop", "shut guests down and wait until they have stopped")
+    subparser = _on_host(commands, "stop", "lifecycle:stop_vms", "shut guests down and wait until they have stopped")
     _names(subparser)
     _no_wait(subparser)
     subparser = _on_host(
-        commands, "restart", "lifecycle:restart", "stop and start MicroVMs", "They then run their current packages."
+        commands, "restart", "lifecycle:restart_vms", "stop and start MicroVMs", "They then run their current packages."
     )
     _names(subparser)
     _no_wait(subparser)
@@ -174,7 +174,7 @@ def _create(commands: Commands) -> None:
     subparser = _on_host(
         commands,
         "create",
-        "install:create",
+        "install:create_vm",
         "install a new MicroVM",
         "The MicroVM is not started, unless its declaration sets a state.",
     )
@@ -281,7 +281,7 @@ def _removal(commands: Commands) -> None:
     subparser = _on_host(
         commands,
         "remove",
-        "remove:remove",
+        "remove:remove_vms",
         "remove MicroVMs, but not their volumes",
         "Removes everything that was installed for the MicroVM, and nothing else.",
     )

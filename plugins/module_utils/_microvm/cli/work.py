@@ -18,7 +18,7 @@ from ..declaration.vms.parse import Declaration, parse_vm
 from ..hypervisors.command import Command
 from ..hypervisors.registry import command
 from ..runner.package import DECLARATION_FILE, Package
-from ..runner.render import package
+from ..runner.render import runner_package
 from ..runner.scripts.shell import command_line, readable
 from ..schema.errors import DeclarationError
 from .output import complain, say
@@ -87,12 +87,12 @@ def _render(result: Result, platform: str) -> None:
     try:
         host_facts = facts(platform, result.declaration["accel"])
         result.command = command(result.declaration, host_facts)
-        result.package = package(result.declaration, result.command, host_facts)
+        result.package = runner_package(result.declaration, result.command, host_facts)
     except DeclarationError as error:
         result.error = error
 
 
-def render(
+def render_vms(
     file: str, name: Optional[str], hypervisor: Optional[str], platform: str, output: Optional[str], as_json: bool
 ) -> int:
     """``microvm render``; returns the exit status. Raises SourceError."""
@@ -107,7 +107,9 @@ def render(
     if output is not None and not refused:
         packages = [result.package for result in rendered if result.package]
         for rendered_package in packages:
-            write(rendered_package, output if len(rendered) == 1 else os.path.join(output, rendered_package.name))
+            write_package(
+                rendered_package, output if len(rendered) == 1 else os.path.join(output, rendered_package.name)
+            )
     if output is None and not as_json:
         for result in rendered:
             if result.command:
@@ -115,7 +117,7 @@ def render(
     return 1 if refused else 0
 
 
-def validate(files: Sequence[str], platform: str) -> int:
+def validate_vms(files: Sequence[str], platform: str) -> int:
     """``microvm validate``; returns the exit status."""
     status = 0
     for file in files:
@@ -159,7 +161,7 @@ def _one_as_json(result: Result) -> RenderOutput:
     }
 
 
-def write(content: Package, directory: str) -> None:
+def write_package(content: Package, directory: str) -> None:
     """Write a package, aside first. Raises SourceError where it cannot be, or something else is in its place."""
     directory = os.path.abspath(directory)
     if "," in directory:

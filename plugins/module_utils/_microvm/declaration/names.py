@@ -9,19 +9,19 @@ from __future__ import annotations
 from typing import Tuple
 
 RUN_DIRECTORY = "/run/microvm-fleet"
-"""What is forgotten when the host restarts: locks, what the accelerator was found to be."""
+"""Directory of locks and of the cached accelerator check; it is empty after each boot of the host."""
 
 STATE_DIRECTORY = "/var/lib/microvms"
-"""One directory for each MicroVM: its links, volumes and sockets (microvm.nix's ``stateDir``)."""
+"""Parent of the MicroVMs' state directories with links, volumes and sockets (microvm.nix's ``stateDir``)."""
 
 FLEET_DIRECTORY = "/var/lib/microvm-fleet"
-"""What the collection itself keeps on a host: the stores below."""
+"""Directory of the collection's own data on a host, such as its stores."""
 
 CONFIGURATION_DIRECTORY = "/etc/microvm-fleet"
-"""What the units of the collection itself read."""
+"""Directory of files that the collection's units read."""
 
 BOOT_SETTINGS = CONFIGURATION_DIRECTORY + "/boot.env"
-"""How many MicroVMs start at once with the host."""
+"""File with the number of MicroVMs that start at once when the host boots."""
 
 PACKAGE_STORE = FLEET_DIRECTORY + "/packages"
 """Runner packages, one directory for each, named ``DIGEST-NAME``."""
@@ -36,19 +36,19 @@ SYSTEMS = ("x86_64-linux", "aarch64-linux")
 """Guests, as Nix calls their architecture and system."""
 
 USER = "microvm"
-"""The account of every hypervisor that has none of its own, and of microvm.nix."""
+"""User of MicroVMs without a user of their own, as in microvm.nix."""
 
 GROUP = "kvm"
-"""The group of that account; it owns ``/dev/kvm`` and ``/dev/vhost-*`` on every distribution."""
+"""Group of that user, which owns ``/dev/kvm`` and ``/dev/vhost-*`` on every distribution."""
 
 SCRIPT_DIRECTORY = "/usr/local/lib/microvm-fleet"
 """Scripts that the units run."""
 
 RECORD_DIRECTORY = FLEET_DIRECTORY + "/vms"
-"""What the host was made to give each MicroVM, one file for each: ``NAME.json``."""
+"""Directory of the records of what each MicroVM owns on the host, in ``NAME.json``."""
 
 ARCHIVE_DIRECTORY = FLEET_DIRECTORY + "/archive"
-"""Volumes of MicroVMs that are gone."""
+"""Directory of archived volumes of removed MicroVMs."""
 
 KNOWN_HOSTS = FLEET_DIRECTORY + "/known_hosts"
 """Host keys of guests, by their MicroVMs' names (ssh(1))."""
@@ -57,10 +57,10 @@ GARBAGE_ROOTS = FLEET_DIRECTORY + "/gcroots"
 """Links that keep packages from Nix's garbage collection, by MicroVM."""
 
 SETTINGS_DIRECTORY = CONFIGURATION_DIRECTORY + "/vms"
-"""What the units' scripts are told of a MicroVM, one environment file for each: ``NAME.env``."""
+"""Directory of the environment files of the units' scripts, ``NAME.env`` for each MicroVM."""
 
 CONSOLE_DIRECTORY = "/run/microvms"
-"""One directory for each MicroVM that runs: ``console.log``, the end of what the guest said, and ``console.in``."""
+"""Parent of the running MicroVMs' console directories: ``console.log``, the latest output, and ``console.in``."""
 
 TARGET = "microvms.target"
 """Pulls in every MicroVM that starts with the host."""
@@ -71,34 +71,34 @@ NETWORK_UNIT = "microvm-fleet-network.service"
 """Loads the rules of the networks with every start of the host."""
 
 CURRENT_LINK = "current"
-"""In a state directory: the package that the next start runs."""
+"""Link in a state directory to the package that the next start runs."""
 
 BOOTED_LINK = "booted"
-"""In a state directory: the package that the running MicroVM was started from."""
+"""Link in a state directory to the package that the running MicroVM was started from."""
 
 PROCESS_FILE = "microvm.pid"
-"""In a state directory: number and start time of the hypervisor's process, for ``microvm-shutdown``."""
+"""File in a state directory with the PID and start time of the hypervisor, for ``microvm-shutdown``."""
 
 EVENTS_PIPE = "microvm.events"
-"""In a state directory: what QEMU is told and tells, in two FIFOs ``.in`` and ``.out``."""
+"""Prefix of two FIFOs in a state directory, ``.in`` for commands to QEMU and ``.out`` for its events."""
 
 EVENTS_FIFOS = (f"{EVENTS_PIPE}.in", f"{EVENTS_PIPE}.out")
 
 ENDED_FILE = "microvm.ended"
-"""In a state directory: QEMU's word for the reason of its end, for ``microvm-start``."""
+"""File in a state directory with the reason that QEMU gives for its exit, for ``microvm-start``."""
 
 OLD_LINK = "old"
-"""In a state directory: the package that ``current`` pointed to before."""
+"""Link in a state directory to the package that ``current`` pointed to before."""
 
 FLAKE_FILE = "flake"
-"""In a state directory: the flake that a MicroVM of Nix is built from."""
+"""File in a state directory with the flake that a MicroVM of Nix is built from."""
 
 OWN_ENTRIES = (CURRENT_LINK, BOOTED_LINK, OLD_LINK, PROCESS_FILE, *EVENTS_FIFOS, ENDED_FILE, FLAKE_FILE)
-"""What we make in a state directory, besides sockets; no volume has such a name."""
+"""Entries of a state directory that the collection creates, besides sockets; no volume may have such a name."""
 
 
 def unit_name(name: str) -> str:
-    """The service of the MicroVM ``name``, as microvm.nix calls it."""
+    """Return the name of a MicroVM's service, as in microvm.nix."""
     return f"microvm@{name}.service"
 
 
@@ -117,5 +117,5 @@ HELPERS = (
 
 
 def unit_names(name: str) -> Tuple[str, ...]:
-    """All units of the MicroVM ``name``, its service first."""
+    """Return the names of all units of a MicroVM, its service first."""
     return (unit_name(name), *(f"{helper}@{name}.service" for helper in HELPERS))

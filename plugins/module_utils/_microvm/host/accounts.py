@@ -30,14 +30,14 @@ def numbers(account: Account) -> Tuple[int, int]:
     return pwd.getpwnam(account.user).pw_uid, grp.getgrnam(account.group).gr_gid
 
 
-def create(homes: Mapping[str, str]) -> None:
+def create_users(homes: Mapping[str, str]) -> None:
     """Make system users, each with a group of its own; ``homes`` are their state directories."""
     lines = [f'u {user} - "MicroVM" "{home}" {NO_SHELL}' for user, home in sorted(homes.items())]
     if lines:
         run(["systemd-sysusers", "--inline", *lines])
 
 
-def remove(user: str) -> None:
+def remove_user(user: str) -> None:
     """Take a user and its group away; one that is not there is no error."""
     if exists(user):
         try:

@@ -116,7 +116,7 @@ def owner(path: str) -> Optional[str]:
         return None
 
 
-def group(path: str) -> Optional[str]:
+def group_name(path: str) -> Optional[str]:
     """Name of the group that has a file; ``None`` where it or the group is not there."""
     try:
         return grp.getgrgid(os.stat(path).st_gid).gr_name

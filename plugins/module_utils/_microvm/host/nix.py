@@ -22,7 +22,7 @@ _NIX = ("nix", "--extra-experimental-features", "nix-command flakes", "build")
 _NEXT = ".next"
 
 
-def build(flake: str, name: str, roots: str) -> str:
+def build_rooted(flake: str, name: str, roots: str) -> str:
     """Path of the runner that a flake has for a MicroVM; a link in ``roots`` keeps it. What Nix says is shown.
 
     Raises HostError.

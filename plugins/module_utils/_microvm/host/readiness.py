@@ -139,7 +139,7 @@ def wait(ready: Readiness, begun: bool = True) -> float:
     """
     begin = time.monotonic()
     while True:
-        problem = probe(ready) if begun or ready.check != "none" else None
+        problem = check_readiness(ready) if begun or ready.check != "none" else None
         waited = time.monotonic() - begin
         if problem is None:
             return waited
@@ -166,7 +166,7 @@ def _is_abandoned() -> bool:
     return bool(stdout.poll(0))
 
 
-def probe(ready: Readiness) -> Optional[str]:
+def check_readiness(ready: Readiness) -> Optional[str]:
     """Function that returns ``None`` when the guest is up, else what was seen."""
     try:
         return PREDICATES[ready.check](ready)

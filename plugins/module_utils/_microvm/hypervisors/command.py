@@ -21,11 +21,11 @@ class Command:
     shutdown: Optional[Shutdown] = None
     balloon: Optional[Balloon] = None
     sets_balloon: bool = False
-    """Whether the balloon gets its first size by a request when the hypervisor runs, since no argument can give it."""
+    """True if the balloon gets its first size by a request when the hypervisor runs, since no argument can give it."""
     live_options: Tuple[str, ...] = ()
     """Options of the command line whose values a MicroVM that runs can be given without a restart."""
     multi_queue: bool = False
-    """Whether taps have several queues: a hypervisor opens a tap only if it was made with the same flags."""
+    """True if taps have several queues: a hypervisor opens a tap only if it was made with the same flags."""
     macvtaps: Tuple[Tuple[str, int], ...] = ()
     """Interfaces and file descriptors that they must be open at."""
     stale: Tuple[str, ...] = ()
@@ -33,7 +33,7 @@ class Command:
     files: Mapping[str, str] = field(default_factory=dict)
     """Files of the package by their name below ``share/microvm``."""
     events: bool = False
-    """Whether the hypervisor takes commands and reports events, such as the reason of its end, over the two FIFOs of
+    """True if the hypervisor takes commands and reports events, such as the reason of its end, over the two FIFOs of
     ``EVENTS_PIPE`` (QMP)."""
     sidecar: Tuple[Word, ...] = ()
     """Command line of a program that runs beside the hypervisor, and makes ``sidecar_socket`` before it starts."""
@@ -44,7 +44,7 @@ class Command:
     initrd_descriptor: int = 0
     """File descriptor that the initial RAM disk with credentials is open at."""
     needs_home: bool = False
-    """Whether the hypervisor keeps its control socket in its home, which is the state directory then."""
+    """True if the hypervisor keeps its control socket in its home, which is the state directory then."""
     terminal: Tuple[str, ...] = ()
     """Command that gives the hypervisor a terminal where standard input is none."""
     programs: Tuple[str, ...] = ()

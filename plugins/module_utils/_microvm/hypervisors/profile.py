@@ -41,7 +41,7 @@ class Profile:
     vcpus: int
     """Number of virtual processors that its machine has place for."""
     serials: bool
-    """Whether guests can find disks by their serial."""
+    """True if guests can find disks by their serial."""
     credentials: Optional[str]
     """Channel of systemd credentials: ``fw_cfg`` (read from files) or ``initrd`` (appended to it in memory)."""
     stop: str
@@ -58,11 +58,11 @@ class Profile:
     additions: Mapping[str, Options] = field(default_factory=dict)
     """Options that it adds to groups which all hypervisors have, by the group's path."""
     needs_virtiofsd: bool = True
-    """Whether virtiofs shares are served by virtiofsd, not by the hypervisor itself."""
+    """True if virtiofs shares are served by virtiofsd, not by the hypervisor itself."""
     asks_virtiofsd_for_tag: bool = False
-    """Whether the tag of a virtiofs share is an argument of virtiofsd, not of the hypervisor."""
+    """True if the tag of a virtiofs share is an argument of virtiofsd, not of the hypervisor."""
     needs_internet_sockets: bool = True
-    """Whether an Internet socket is opened to configure a tap, not the tap's own file."""
+    """True if an Internet socket is opened to configure a tap, not the tap's own file."""
 
     def claims(self, path: str, value: Value) -> bool:
         """Return whether the profile names a value of the option with this path."""

@@ -58,7 +58,7 @@ def collect(places: Places, check: bool, images: ImageStore, locks: str = LOCK_D
         if not check:
             stores = replace(stores, busy=busy | _newcomers(stores, owners))
         jobs = [GarbageJob(step, places.store, images) for step in plan(stores).steps]
-        entries = [Entry(job.step, job.path, size(job.path)) for job in jobs]
+        entries = [Entry(job.step, job.path, disk_usage(job.path)) for job in jobs]
         errors = {} if check else _carry_out(jobs)
     return Collected(
         tuple(replace(entry, error=errors.get(entry.path)) for entry in entries), tuple(sorted(stores.busy))
@@ -87,7 +87,7 @@ def _carry_out(jobs: List[GarbageJob]) -> Dict[str, Optional[str]]:
     return {job.path: outcomes[job.name].error for job in jobs}
 
 
-def size(path: str) -> int:
+def disk_usage(path: str) -> int:
     """Return the bytes that a directory takes on the disk; files with several names count once."""
     inodes: Set[Tuple[int, int]] = set()
     total = 0

@@ -43,12 +43,12 @@ def is_current(name: str, places: Places) -> bool:
     return booted == current
 
 
-def start(name: str, places: Places, wait: bool = True) -> Optional[float]:
+def start_vm(name: str, places: Places, wait: bool = True) -> Optional[float]:
     """Start a MicroVM. Returns the seconds until its guest was up; ``None`` without ``wait``. Raises HostError."""
     return _begin(name, places, plan_start, wait)
 
 
-def restart(name: str, places: Places, wait: bool = True) -> Optional[float]:
+def restart_vm(name: str, places: Places, wait: bool = True) -> Optional[float]:
     """Stop a MicroVM and start it with the package that is current by then; see start."""
     return _begin(name, places, plan_restart, wait)
 
@@ -64,7 +64,7 @@ def _begin(name: str, places: Places, planned: Callable[[Observed], Plan], wait:
         return job.ready_after
 
 
-def stop(name: str, places: Places, wait: bool = True) -> None:
+def stop_vm(name: str, places: Places, wait: bool = True) -> None:
     """Stop a MicroVM with all helpers. Raises HostError."""
     require(name, places)
     with locked([name]):

@@ -32,7 +32,7 @@ from ..resources.vms.handlers_job import Job
 from ..resources.vms.observe import observe, recorded_beside
 from ..resources.vms.plan import Clock, plan
 from ..resources.vms.plan_removal import Removal, plan_removal, plan_stop
-from ..resources.vms.settings import environment, unit_settings
+from ..resources.vms.settings import environment, host_unit_settings
 from ..resources.vms.state import Observed, Wanted
 from ..runner.package import Package
 from ..runner.render import render
@@ -157,7 +157,7 @@ def _want(declaration: Declaration, package: Optional[Package]) -> Wanted:
         declaration,
         declaration["state"] or "started",
         package,
-        unit_settings(declaration),
+        host_unit_settings(declaration),
         environment(declaration),
     )
 
@@ -208,10 +208,10 @@ def _carry_out(jobs: Sequence[Job], parallel: int) -> Dict[str, str]:
     outcomes = execute(jobs, HANDLERS, parallel)
     errors = {name: outcome.error for name, outcome in outcomes.items() if outcome.error is not None}
     waiting = [job for job in jobs if job.readiness is not None and job.ready_after is None and job.name not in errors]
-    return {**errors, **settle([job for job in waiting if job.settles_later]), **_await(waiting, parallel)}
+    return {**errors, **settle_jobs([job for job in waiting if job.settles_later]), **_await(waiting, parallel)}
 
 
-def settle(jobs: Sequence[Job]) -> Dict[str, str]:
+def settle_jobs(jobs: Sequence[Job]) -> Dict[str, str]:
     """Wait until the units of MicroVMs have shown that they stay. Returns errors by the names of MicroVMs."""
     units = {unit_name(job.name): job for job in jobs}
     begin = time.monotonic()

@@ -22,7 +22,7 @@ DIGEST_LENGTH = 32
 
 @dataclass(frozen=True)
 class File:
-    """One file of a package, or a symbolic link, whose target is its content."""
+    """File of a package, or a symbolic link, whose target is its content."""
 
     content: bytes
     executable: bool = False

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""From a declaration to a runner package, in microvm.nix's layout."""
+"""Render a declaration to a runner package, in microvm.nix's layout."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from ..hypervisors.registry import command, profile, program
 from ..schema.compaction import compact
 from .package import SHARE, File, Package
 from .scripts import control, interfaces, machined, pci, run, shell, virtiofsd
-from .units import UNIT_FILES, drop_ins
+from .units import UNIT_FILES, packaged_drop_ins
 
 OWN_SCRIPT = "#!/usr/bin/env bash\nset -euo pipefail\n"
 """Begins a script that is the user's own."""
@@ -32,12 +32,12 @@ def render(declaration: Declaration, facts: HostFacts, path: str = "") -> Packag
 
     Raises DeclarationError, with a path below ``path``, for what the hypervisor cannot do.
     """
-    return package(declaration, command(declaration, facts, path), facts)
+    return runner_package(declaration, command(declaration, facts, path), facts)
 
 
-def package(declaration: Declaration, built: Command, facts: HostFacts) -> Package:
+def runner_package(declaration: Declaration, built: Command, facts: HostFacts) -> Package:
     """Return the package around a command line that the hypervisor has made for the declaration."""
-    texts = drop_ins(declaration, facts) if facts.system == "linux" else {}
+    texts = packaged_drop_ins(declaration, facts) if facts.system == "linux" else {}
     units = {f"{UNIT_FILES}/{template}.conf": File(text.encode()) for template, text in texts.items()}
     files = {**_scripts(declaration, built), **_share(declaration, built), **units}
     return Package(
@@ -121,7 +121,7 @@ def _share(declaration: Declaration, built: Command) -> Dict[str, File]:
         "hypervisor": f"{declaration['hypervisor']}\n",
         "tap-flags": _lines(_tap_flags(built)),
         "command-line": shell.command_line(built.argv),
-        "declaration.json": json.dumps(recorded(declaration), indent=2, sort_keys=True) + "\n",
+        "declaration.json": json.dumps(recorded_declaration(declaration), indent=2, sort_keys=True) + "\n",
         "tap-interfaces": _lines(tap["id"] for tap in _interfaces(declaration, "tap")),
         "macvtap-interfaces": _lines(macvtaps),
         "pci-devices": _lines(_devices(declaration, "pci")),
@@ -148,8 +148,8 @@ def _system(declaration: Declaration) -> Dict[str, File]:
     return {f"{SHARE}/system": File(directory.encode(), is_link=True)}
 
 
-def recorded(declaration: Declaration) -> Dict[str, object]:
-    """What of a declaration determines its package, as far as it is not the default."""
+def recorded_declaration(declaration: Declaration) -> Dict[str, object]:
+    """Return the part of a declaration that determines its package, without default values."""
     return compact(PACKAGE_OPTIONS, declaration)
 
 

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""What the units of a MicroVM may do: drop-ins of the host's template units (systemd.exec(5), systemd.unit(5)).
+"""Sandbox of a MicroVM's units: drop-ins of the host's template units (systemd.exec(5), systemd.unit(5)).
 
 They follow from the declaration alone, so they are part of the package, ``share/microvm/systemd/TEMPLATE.conf``: an
 older package that is activated again brings its sandbox along.
@@ -44,7 +44,7 @@ SystemCallFilter=@system-service seccomp
 SystemCallFilter=~@privileged @resources
 UMask=0077
 """
-"""Beside what the template has, whatever the declaration. Without PrivateUsers: of a process in another user namespace
+"""Settings added to the template for every declaration. Without PrivateUsers: of a process in another user namespace
 the script that stops it would see nothing. Hypervisors confine themselves further by seccomp(2), which @system-service
 has only since systemd 254."""
 
@@ -64,7 +64,7 @@ def unit_settings_of(read: Callable[[str], str]) -> UnitSettings:
     return {template: content for template, content in contents.items() if content}
 
 
-def drop_ins(declaration: Declaration, facts: HostFacts) -> UnitSettings:
+def packaged_drop_ins(declaration: Declaration, facts: HostFacts) -> UnitSettings:
     """Return the drop-ins that the package of a declaration brings along."""
     texts = {unit_name(""): _hypervisor(declaration, facts)}
     if any(share["proto"] == "virtiofs" for share in declaration["shares"]):
@@ -78,7 +78,7 @@ def unit_escape(path: str) -> str:
 
 
 def writable_paths(declaration: Declaration) -> Tuple[str, ...]:
-    """What the MicroVM's process writes outside of its state directory: paths of files and directories."""
+    """Return what the MicroVM's process writes outside of its state directory: paths of files and directories."""
     volumes = [volume["image"] for volume in declaration["volumes"] if not volume["read_only"]]
     # An image that is yet to be made needs a directory to be made in.
     volumes = [posixpath.dirname(image) for image in volumes if image.startswith("/")]

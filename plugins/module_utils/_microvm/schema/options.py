@@ -27,17 +27,17 @@ RECREATE = "recreate"
 """Cost of a change that only a new image has: an image that exists stays as it is."""
 
 HYPERVISOR = "hypervisor"
-"""Those hypervisors honour the option whose profiles name it; the others refuse it."""
+"""Honoured by the hypervisors whose profiles name the option; the others refuse it."""
 NAMESAKE = "namesake"
-"""The hypervisor that the group is called after honours it; it has no effect on others."""
+"""Honoured by the hypervisor that the group is named after; it has no effect on others."""
 PACKAGE = "package"
-"""Scripts and units honour the option, whatever the hypervisor, as for all that follow."""
+"""Honoured by scripts and units, whatever the hypervisor; the same is true of the following values."""
 GUEST = "guest"
-"""The guest honours it."""
+"""Honoured by the guest."""
 HOST = "host"
-"""The host honours it."""
+"""Honoured by the host."""
 RECORD = "record"
-"""Nobody does: it is recorded only."""
+"""Honoured by nobody: the option is only recorded."""
 
 
 @dataclass(frozen=True)

@@ -29,7 +29,7 @@ from ansible_collections.microvm.fleet.plugins.module_utils._microvm.hypervisors
     Part,
     Variable,
 )
-from ansible_collections.microvm.fleet.plugins.module_utils._microvm.runner.render import package
+from ansible_collections.microvm.fleet.plugins.module_utils._microvm.runner.render import runner_package
 
 ROOT = Path(sys.argv[1])
 sys.path.insert(0, str(ROOT / "tests" / "unit"))
@@ -116,7 +116,7 @@ def prepared(case: dict[str, Any], work: Path) -> tuple[Declaration, list[str]]:
         path = work / volume["image"]
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(b"\0" * 1024 * 1024)
-    for name, file in package(vm, built, facts(case, vm)).files.items():
+    for name, file in runner_package(vm, built, facts(case, vm)).files.items():
         if name in ("bin/tap-up", "bin/tap-down"):
             (work / os.path.basename(name)).write_text(as_root(file.content.decode()))
     return vm, argv

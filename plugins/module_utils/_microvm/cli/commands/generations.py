@@ -20,7 +20,7 @@ from ...resources.vms.actions import Plan
 from ..host import places, require_root
 from ..output import say
 from ..table import table
-from .results import show
+from .results import print_plan
 
 
 def generations(arguments: Namespace) -> int:
@@ -58,7 +58,7 @@ def _mark(arguments: Namespace) -> int:
     is_bad = arguments.bad is not None
     number, word = (arguments.bad, "bad") if is_bad else (arguments.good, "good")
     plan = mark(arguments.name, number, is_bad, arguments.check, places(arguments))
-    show(plan, f"changed: generation {number} is {word}", arguments.check)
+    print_plan(plan, f"changed: generation {number} is {word}", arguments.check)
     return 0
 
 
@@ -67,7 +67,7 @@ def rollback(arguments: Namespace) -> int:
     require_root(arguments)
     where = places(arguments)
     plan = roll_back(arguments.name, arguments.number, arguments.keep, arguments.check, not arguments.no_wait, where)
-    show(plan, f"rolled back to generation {plan.generation}", arguments.check, _diff(plan, arguments, where))
+    print_plan(plan, f"rolled back to generation {plan.generation}", arguments.check, _diff(plan, arguments, where))
     return 0
 
 

@@ -24,12 +24,12 @@ from ...resources.vms.observe import read_flake
 from ..host import each, places, require_root
 from ..output import say
 from ..source import VARIABLE, Source, SourceError, read
-from .results import show, tell
+from .results import print_outcome, print_plan
 
 Raw = Mapping[str, object]
 
 
-def create(arguments: Namespace) -> int:
+def create_vm(arguments: Namespace) -> int:
     """``microvm create``."""
     require_root(arguments)
     where = places(arguments)
@@ -38,7 +38,7 @@ def create(arguments: Namespace) -> int:
     if arguments.file is not None:
         source = read(arguments.file)
         request = _request(arguments, source, _chosen(source, [arguments.name], arguments.file), "present")
-        return tell(reconcile(request), arguments.check, arguments.diff)
+        return print_outcome(reconcile(request), arguments.check, arguments.diff)
     _adopt(arguments.name, arguments.flake, arguments, where)
     if not arguments.check:
         say(f"{arguments.name}: start it with: microvm start {arguments.name}")
@@ -48,7 +48,7 @@ def create(arguments: Namespace) -> int:
 def _adopt(name: str, flake: Optional[str], arguments: Namespace, where: Places) -> None:
     """Install an external package, or with ``--check`` only show what that would mean."""
     plan = adopt(name, _package(name, flake, arguments), where, flake, arguments.check)
-    show(plan, "installed", arguments.check, package_diff(plan, where) if arguments.diff else None)
+    print_plan(plan, "installed", arguments.check, package_diff(plan, where) if arguments.diff else None)
 
 
 def _package(name: str, flake: Optional[str], arguments: Namespace) -> str:
@@ -57,7 +57,7 @@ def _package(name: str, flake: Optional[str], arguments: Namespace) -> str:
     return (
         nix.build_unrooted(flake, name)
         if arguments.check
-        else nix.build(flake, name, os.path.join(GARBAGE_ROOTS, name))
+        else nix.build_rooted(flake, name, os.path.join(GARBAGE_ROOTS, name))
     )
 
 
@@ -71,7 +71,7 @@ def update(arguments: Namespace) -> int:
         # Who asks for a restart now need not wait for a window.
         wanted = {"state": "started", "restart_policy": "if_changed"} if arguments.restart else {"state": "present"}
         chosen = [{**declaration, **wanted} for declaration in chosen]
-        return tell(reconcile(_request(arguments, source, chosen, "present")), arguments.check, arguments.diff)
+        return print_outcome(reconcile(_request(arguments, source, chosen, "present")), arguments.check, arguments.diff)
     if arguments.package is not None and len(arguments.names) > 1:
         raise HostError("a package belongs to one MicroVM; update one MicroVM at a time")
     return each(arguments.names, lambda name: _update(name, arguments, where))
@@ -90,7 +90,7 @@ def _update(name: str, arguments: Namespace, where: Places) -> None:
     if arguments.check or (running and lifecycle.is_current(name, where)):
         return
     if arguments.restart:
-        lifecycle.restart(name, where)
+        lifecycle.restart_vm(name, where)
         say(f"{name}: is up")
     elif running:
         say(f"{name}: a restart is pending: microvm restart {name}")
@@ -103,7 +103,7 @@ def apply(arguments: Namespace) -> int:
     source = read(arguments.file)
     chosen = _chosen(source, arguments.names, arguments.file) if arguments.names else _all(source, arguments.file)
     outcome = reconcile(_request(arguments, source, chosen, "started"))
-    status = tell(outcome, arguments.check, arguments.diff)
+    status = print_outcome(outcome, arguments.check, arguments.diff)
     if outcome["undeclared"] and not arguments.names:
         say(f"installed on the host but not declared in {arguments.file}: {', '.join(outcome['undeclared'])}")
     return status

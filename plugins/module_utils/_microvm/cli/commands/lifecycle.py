@@ -17,14 +17,14 @@ from ..output import say
 Begin = Callable[[str, Places, bool], Optional[float]]
 
 
-def start(arguments: Namespace) -> int:
+def start_vms(arguments: Namespace) -> int:
     """``microvm start``."""
-    return _begin(arguments, lifecycle.start)
+    return _begin(arguments, lifecycle.start_vm)
 
 
-def restart(arguments: Namespace) -> int:
+def restart_vms(arguments: Namespace) -> int:
     """``microvm restart``."""
-    return _begin(arguments, lifecycle.restart)
+    return _begin(arguments, lifecycle.restart_vm)
 
 
 def _begin(arguments: Namespace, how: Begin) -> int:
@@ -38,13 +38,13 @@ def _begin(arguments: Namespace, how: Begin) -> int:
     return each(arguments.names, work)
 
 
-def stop(arguments: Namespace) -> int:
+def stop_vms(arguments: Namespace) -> int:
     """``microvm stop``."""
     require_root(arguments)
     where = places(arguments)
 
     def work(name: str) -> None:
-        lifecycle.stop(name, where, not arguments.no_wait)
+        lifecycle.stop_vm(name, where, not arguments.no_wait)
         say(f"{name}: stop requested" if arguments.no_wait else f"{name}: is down")
 
     return each(arguments.names, work)

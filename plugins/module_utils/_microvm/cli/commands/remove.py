@@ -14,10 +14,10 @@ from ...operations.info import names
 from ...operations.reconcile import Request, reconcile
 from ...operations.report import VmsResult
 from ..host import places, require_root
-from .results import tell
+from .results import print_outcome
 
 
-def remove(arguments: Namespace) -> int:
+def remove_vms(arguments: Namespace) -> int:
     """``microvm remove``."""
     require_root(arguments)
     installed = names(places(arguments))
@@ -26,10 +26,10 @@ def remove(arguments: Namespace) -> int:
         raise HostError(f"there is no MicroVM {', '.join(missing)} in {arguments.state_dir}; see: microvm list")
     predicted = _removed(arguments, True)
     if arguments.check:
-        return tell(predicted, True)
+        return print_outcome(predicted, True)
     if not arguments.yes:
         _confirm(arguments, predicted)
-    return tell(_removed(arguments, False), False)
+    return print_outcome(_removed(arguments, False), False)
 
 
 def _removed(arguments: Namespace, check: bool) -> VmsResult:
@@ -44,7 +44,7 @@ def _confirm(arguments: Namespace, predicted: VmsResult) -> None:
         raise HostError(
             "cannot ask for confirmation without a terminal; pass --yes, or --check to see what would be done"
         )
-    tell(predicted, True)
+    print_outcome(predicted, True)
     sys.stdout.write(f"Remove {', '.join(arguments.names)}? [y/N] ")
     sys.stdout.flush()
     if sys.stdin.readline().strip().lower() not in ("y", "yes"):

@@ -8,16 +8,16 @@ from __future__ import annotations
 
 from argparse import Namespace
 
-from ..work import render, validate
+from ..work import render_vms, validate_vms
 
 
 def render_file(arguments: Namespace) -> int:
     """``microvm render``."""
-    return render(
+    return render_vms(
         arguments.file, arguments.name, arguments.hypervisor, arguments.platform, arguments.output, arguments.json
     )
 
 
 def validate_files(arguments: Namespace) -> int:
     """``microvm validate``."""
-    return validate(arguments.files, arguments.platform)
+    return validate_vms(arguments.files, arguments.platform)

@@ -15,7 +15,7 @@ from ...resources.vms.actions import Plan
 from ..output import complain, say
 
 
-def tell(outcome: VmsResult, check: bool, diff: bool = False) -> int:
+def print_outcome(outcome: VmsResult, check: bool, diff: bool = False) -> int:
     """Say what was done, or with ``check`` would be, of each MicroVM; returns the exit status."""
     if diff:
         for difference in outcome["diff"]:
@@ -30,7 +30,7 @@ def tell(outcome: VmsResult, check: bool, diff: bool = False) -> int:
     return status
 
 
-def show(plan: Plan, what: str, check: bool, diff: Optional[Diff] = None) -> None:
+def print_plan(plan: Plan, what: str, check: bool, diff: Optional[Diff] = None) -> None:
     """Say what was done with a MicroVM, or with ``check`` would be, and its steps; ``what`` is a participle."""
     if diff is not None and plan.changed:
         say("".join(_diff(diff)).rstrip("\n"))

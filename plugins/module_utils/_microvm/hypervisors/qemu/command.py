@@ -18,7 +18,7 @@ from ..hypervisor import Hypervisor
 from ..requests import QmpRequest, Shutdown, qmp_balloon
 from ..words import Text, join, words
 from .devices import (
-    balloon,
+    balloon_device,
     display,
     network_device,
     passthrough,
@@ -28,8 +28,8 @@ from .devices import (
     user_network,
     volumes,
 )
-from .machine import Machine, escape, kernel, machine, memory, program, sandbox
-from .probe import probe
+from .machine import Machine, escape, kernel, machine, memory, qemu_program, sandbox
+from .probe import kvm_probe
 from .profile import PROFILE
 
 # The control socket serves one client only, whereas whoever waits for the end must have heard all that was said.
@@ -43,11 +43,11 @@ class Qemu(Hypervisor):
 
     def program(self, declaration: Declaration, facts: HostFacts) -> str:
         """See Hypervisor.program."""
-        return program(declaration, facts)
+        return qemu_program(declaration, facts)
 
     def probe(self, architecture: str, kernel: str) -> Tuple[str, ...]:
         """See Hypervisor.probe."""
-        return probe(architecture, kernel)
+        return kvm_probe(architecture, kernel)
 
     def command(self, declaration: Declaration, facts: HostFacts) -> Command:
         """See Hypervisor.command."""
@@ -62,7 +62,7 @@ class Qemu(Hypervisor):
             *sandbox(target),
             *_control_socket(declaration),
             *_EVENTS,
-            *balloon(target),
+            *balloon_device(target),
             *volumes(target),
             *memory(target),
         ]

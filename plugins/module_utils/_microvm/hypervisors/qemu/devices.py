@@ -113,7 +113,7 @@ def network_device(target: Machine, interface: Interface, ports: Sequence[str], 
     return ["-netdev", ",".join(backend), "-device", device]
 
 
-def balloon(target: Machine) -> List[str]:
+def balloon_device(target: Machine) -> List[str]:
     """Return the balloon, which also reports to the host the pages that the guest has freed."""
     if not target.declaration["balloon"]:
         return []

@@ -170,7 +170,7 @@ class Machine:
             raise DeclarationError(paths[0], "requires a Linux host; remove it, or run this MicroVM on a Linux host")
 
 
-def program(declaration: Declaration, facts: HostFacts) -> str:
+def qemu_program(declaration: Declaration, facts: HostFacts) -> str:
     """Return QEMU's program for the guest's architecture."""
     return program_path(declaration["qemu"]["package"], f"qemu-system-{facts.guest(declaration)}")
 
@@ -179,7 +179,7 @@ def machine(target: Machine) -> List[Text]:
     """Return everything before the kernel."""
     declaration = target.declaration
     maximum = f",maxmem={declaration['mem'] + declaration['hotplug_mem']}M" if declaration["hotplug_mem"] else ""
-    name = program(declaration, target.facts)
+    name = qemu_program(declaration, target.facts)
     return [
         *(name, "-name", escape(declaration["name"]), "-M", _machine_options(target)),
         *("-m", f"{declaration['mem']}M{maximum}", "-smp", str(declaration["vcpu"]), "-cpu", _cpu(target)),

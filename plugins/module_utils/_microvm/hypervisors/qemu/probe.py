@@ -15,7 +15,7 @@ MACHINES = {
 """Machine and console by architecture."""
 
 
-def probe(architecture: str, kernel: str) -> Tuple[str, ...]:
+def kvm_probe(architecture: str, kernel: str) -> Tuple[str, ...]:
     """Return the command that boots a kernel without a root disk, so that it prints its first lines and ends."""
     machine, console = MACHINES.get(architecture, MACHINES["x86_64"])
     return (

@@ -113,7 +113,7 @@ def configuration(networks: Sequence[Network]) -> Dict[str, str]:
     return dict(sorted(texts.items()))
 
 
-def recorded(files: Mapping[str, str]) -> List[Network]:
+def recorded_networks(files: Mapping[str, str]) -> List[Network]:
     """The networks that files were made of."""
     return list(json.loads(files[RECORD])) if RECORD in files else []
 

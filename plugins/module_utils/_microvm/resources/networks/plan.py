@@ -14,7 +14,16 @@ from ...declaration.networks.parse import refuse_clash
 from ...declaration.types import Network
 from ...schema.errors import DeclarationError
 from ..steps import BaseAction, Step, in_order
-from .configuration import NETWORKD_DIRECTORY, RULES, SYSCTLS, UNIT, bridge_of, configuration, recorded, rules_digest
+from .configuration import (
+    NETWORKD_DIRECTORY,
+    RULES,
+    SYSCTLS,
+    UNIT,
+    bridge_of,
+    configuration,
+    recorded_networks,
+    rules_digest,
+)
 from .state import NETWORKD, Observed, has_address
 
 
@@ -57,7 +66,9 @@ class Plan:
 
 def plan(observed: Observed, networks: Sequence[Network], path: str = "networks") -> Plan:
     """Return the plan. Raises DeclarationError, with a path below ``path``, for a clash with what the host has."""
-    staying = {network["name"]: network for network in recorded(observed.files) if _stays(observed, network, networks)}
+    staying = {
+        network["name"]: network for network in recorded_networks(observed.files) if _stays(observed, network, networks)
+    }
     for index, network in enumerate(networks):
         place = f"{path}[{index}]"
         _refuse_foreign(observed, network["name"], f"{place}.name")

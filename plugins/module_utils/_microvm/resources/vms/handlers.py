@@ -105,7 +105,7 @@ def _record_flake(job: Job, flake: str) -> None:
 
 
 def _create_accounts(pairs: Pairs) -> None:
-    accounts.create({user: job.places.state(job.name) for job, user in pairs})
+    accounts.create_users({user: job.places.state(job.name) for job, user in pairs})
 
 
 def _units(pairs: Pairs) -> List[str]:
@@ -125,7 +125,7 @@ _SINGLE: Dict[Action, Handler[Job]] = {
     Action.FORGET_FLAKE: lambda job, name: files.remove(job.places.state(name, FLAKE_FILE)),
     Action.LINK_OLD: lambda job, package: handlers_files.link(job, OLD_LINK, package),
     Action.LINK_CURRENT: lambda job, package: handlers_files.link(job, CURRENT_LINK, package),
-    Action.WRITE_ENVIRONMENT: lambda job, name: handlers_files.write(
+    Action.WRITE_ENVIRONMENT: lambda job, name: handlers_files.write_settings(
         job.places.environment(name), job.plan.environment
     ),
     Action.WRITE_UNIT_SETTINGS: handlers_files.write_unit_settings,
@@ -142,7 +142,7 @@ _SINGLE: Dict[Action, Handler[Job]] = {
     Action.REMOVE_DIRECTORY: handlers_files.remove_empty_directory,
     Action.REMOVE_ENVIRONMENT: lambda job, name: files.remove(job.places.environment(name)),
     Action.REMOVE_PACKAGE: lambda job, package: job.places.store.remove(package),
-    Action.REMOVE_ACCOUNT: lambda _job, user: accounts.remove(user),
+    Action.REMOVE_ACCOUNT: lambda _job, user: accounts.remove_user(user),
     Action.FORGET: lambda job, name: job.places.records.remove(name),
 }
 

@@ -33,7 +33,7 @@ def link(job: Job, entry: str, package: str) -> None:
     files.replace_link(job.places.state(job.name, entry), job.places.store.path(package))
 
 
-def write(path: str, content: str) -> None:
+def write_settings(path: str, content: str) -> None:
     """Write a file, in a directory that need not be there yet."""
     os.makedirs(os.path.dirname(path), exist_ok=True)
     files.replace_file(path, content.encode())
@@ -42,7 +42,7 @@ def write(path: str, content: str) -> None:
 def write_unit_settings(job: Job, unit: str) -> None:
     """Write the drop-in of one of the units. systemd has to read it later."""
     template = _template(unit, job.name)
-    write(job.places.drop_in(template, job.name), job.plan.drop_ins[template])
+    write_settings(job.places.drop_in(template, job.name), job.plan.drop_ins[template])
 
 
 def remove_unit_settings(job: Job, unit: str) -> None:

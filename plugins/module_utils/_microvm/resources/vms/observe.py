@@ -65,7 +65,7 @@ def _observe(
         entries=tuple(sorted(entries)),
         sockets=tuple(sorted(sockets)),
         exists=os.path.isdir(directory),
-        group=files.group(directory),
+        group=files.group_name(directory),
         current=current,
         booted=booted,
         old=ours[OLD_LINK],

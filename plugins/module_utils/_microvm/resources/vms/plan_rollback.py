@@ -25,7 +25,7 @@ def plan_rollback(observed: Observed, packages: Packages, number: Optional[int],
 
     The generation that is left is marked bad, unless ``keep``. Raises HostError for what cannot be.
     """
-    record, current = recorded(observed), observed.current
+    record, current = require_record(observed), observed.current
     present = record.generation(current) if current else None
     if present is not None and number in (None, present.number) and _is_half_done(observed, record):
         return _plan(observed, record, packages, present.package, [])
@@ -58,7 +58,7 @@ def plan_fallback(observed: Observed, failed: Plan, packages: Packages) -> Optio
 
 def plan_marking(observed: Observed, number: int, bad: bool) -> Plan:
     """Plan that a generation is marked bad, or good again. Raises HostError for one that is not there."""
-    record = recorded(observed)
+    record = require_record(observed)
     generation = numbered(record, number)
     steps = [] if generation.bad == bad else [_mark(Action.MARK_BAD if bad else Action.MARK_GOOD, generation)]
     marked = record.marked(generation.package, bad)
@@ -102,7 +102,7 @@ def _is_half_done(observed: Observed, record: Record) -> bool:
     return observed.unit.running and observed.booted != observed.current and booted is not None and booted.bad
 
 
-def recorded(observed: Observed) -> Record:
+def require_record(observed: Observed) -> Record:
     """Return the record of a MicroVM. Raises HostError for one that is not there, or not ours."""
     if observed.record is None:
         if observed.foreign or observed.current:

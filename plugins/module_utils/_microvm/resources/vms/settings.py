@@ -15,7 +15,7 @@ LADDER_SECONDS = 30
 """Seconds that the last rungs of a stop take after ``stop_timeout``: SIGTERM, ten seconds, SIGKILL."""
 
 
-def unit_settings(declaration: Declaration) -> str:
+def host_unit_settings(declaration: Declaration) -> str:
     """Lines of the drop-in's section ``[Service]`` that follow from the host's options."""
     lines = [
         f"TimeoutStartSec={declaration['startup_timeout']}",

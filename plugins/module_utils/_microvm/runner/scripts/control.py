@@ -12,7 +12,7 @@ from typing import Tuple
 from ...declaration.names import PROCESS_FILE
 from ...hypervisors.requests import Balloon, CommandRequest, HttpRequest, QmpRequest, Request, Shutdown
 from . import sources
-from .shell import HOME, command, header, quoted, socat_escape
+from .shell import HOME, header, quoted, shell_command, socat_escape
 
 
 def microvm_shutdown(name: str, shutdown: Shutdown) -> str:
@@ -54,7 +54,7 @@ def _call(request: Request) -> str:
     if isinstance(request, HttpRequest):
         line = shlex.quote(f"{request.method} {request.path}")
         return f"http_request {_address(request.socket)} {line} {quoted(request.body)}"
-    return command(request.argv, " " * 8)
+    return shell_command(request.argv, " " * 8)
 
 
 def _address(socket: str) -> str:

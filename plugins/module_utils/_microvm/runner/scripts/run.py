@@ -15,7 +15,7 @@ from ...declaration.vms.parse import Declaration
 from ...hypervisors.command import Command
 from ...hypervisors.words import CredentialFile, TapDevice, Variable, Word
 from . import sources
-from .shell import HOME, call, command, definitions, header, quoted, socat_escape
+from .shell import HOME, call, definitions, header, quoted, shell_command, socat_escape
 
 _LABEL_OPTIONS = {"vfat": "-n"}
 _QUIET = ("ext2", "ext3", "ext4", "xfs", "btrfs")
@@ -70,7 +70,7 @@ def _sockets(built: Command) -> str:
         script += sources.NOTIFY_RELAY + "\n" + call("relay_notifications", socat_escape(listener))
     if built.sidecar:
         start = f"start_sidecar {shlex.quote(built.sidecar_socket)}"
-        script += f"{sources.SIDECAR}\n{start} \\\n    {command(built.sidecar)}\n"
+        script += f"{sources.SIDECAR}\n{start} \\\n    {shell_command(built.sidecar)}\n"
     return ("\n" + call("rm", "-f", "--", *stale) if stale else "") + script
 
 
@@ -102,7 +102,7 @@ def _macvtaps(built: Command) -> str:
 def _become(declaration: Declaration, built: Command) -> str:
     script = ""
     name = f"-a {shlex.quote('microvm@' + declaration['name'])} " if declaration["pretty_procnames"] else ""
-    argv = command(built.argv)
+    argv = shell_command(built.argv)
     if declaration["extra_args_script"]:
         script += sources.EXTRA_ARGUMENTS + "\n" + call("read_extra_arguments", declaration["extra_args_script"])
         # bash before 4.4 calls an empty list unset.

@@ -96,7 +96,7 @@ def lines(argv: Sequence[Word]) -> List[List[Word]]:
     return script
 
 
-def command(argv: Sequence[Word], indent: str = "    ") -> str:
+def shell_command(argv: Sequence[Word], indent: str = "    ") -> str:
     """Return a command over several lines, each option on its own."""
     return f" \\\n{indent}".join(" ".join(quoted(word) for word in line) for line in lines(argv))
 

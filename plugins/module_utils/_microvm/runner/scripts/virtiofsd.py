@@ -15,7 +15,7 @@ from ...hypervisors.programs import program_path
 from ...hypervisors.registry import profile
 from ...hypervisors.words import Text, Variable, Word, join, words
 from . import sources
-from .shell import call, command, definitions, header
+from .shell import call, definitions, header, shell_command
 
 
 def daemons(declaration: Declaration) -> List[Share]:
@@ -53,5 +53,5 @@ def virtiofsd_run(declaration: Declaration) -> str:
     script += definitions([word for argv in commands.values() for word in argv]) + sources.VIRTIOFSD
     script += "\nend_together\n"
     for socket, argv in commands.items():
-        script += f"serve {shlex.quote(socket)} \\\n    {command(argv)} &\n"
+        script += f"serve {shlex.quote(socket)} \\\n    {shell_command(argv)} &\n"
     return script + "\n" + call("await_end", *commands)

@@ -14,7 +14,7 @@ import pytest
 from ansible_collections.microvm.fleet.plugins.module_utils._microvm.cli import table
 from ansible_collections.microvm.fleet.plugins.module_utils._microvm.cli.commands import console, install
 from ansible_collections.microvm.fleet.plugins.module_utils._microvm.cli.commands import list as see
-from ansible_collections.microvm.fleet.plugins.module_utils._microvm.cli.commands.results import tell
+from ansible_collections.microvm.fleet.plugins.module_utils._microvm.cli.commands.results import print_outcome
 from ansible_collections.microvm.fleet.plugins.module_utils._microvm.cli.main import main
 from ansible_collections.microvm.fleet.plugins.module_utils._microvm.cli.parser import parser
 from ansible_collections.microvm.fleet.plugins.module_utils._microvm.cli.short_forms import translate
@@ -158,12 +158,12 @@ def outcome(**values: Any) -> VmsResult:
 
 
 def test_results_read_well(capsys: pytest.CaptureFixture[str]) -> None:
-    assert tell(outcome(), False) == 0
-    assert tell(outcome(ready_after=None), True) == 0
-    assert tell(outcome(changed=False, actions=[]), True) == 0
+    assert print_outcome(outcome(), False) == 0
+    assert print_outcome(outcome(ready_after=None), True) == 0
+    assert print_outcome(outcome(changed=False, actions=[]), True) == 0
     failed = outcome(failed=True, rolled_back=True, msg="no kernel", restart_pending=True, kept=["data.img"])
     failed["diff"] = [{"before_header": "a", "after_header": "b", "before": "x\n", "after": "y\n"}]
-    assert tell(failed, False, diff=True) == 1
+    assert print_outcome(failed, False, diff=True) == 1
     said = capsys.readouterr()
     assert said.err == "microvm: web: no kernel\n"
     assert said.out.splitlines() == [

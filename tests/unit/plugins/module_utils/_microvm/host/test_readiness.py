@@ -17,7 +17,7 @@ from pathlib import Path
 import pytest
 from ansible_collections.microvm.fleet.plugins.module_utils._microvm.host import readiness, systemd
 from ansible_collections.microvm.fleet.plugins.module_utils._microvm.host.commands import HostError
-from ansible_collections.microvm.fleet.plugins.module_utils._microvm.host.readiness import Readiness, probe
+from ansible_collections.microvm.fleet.plugins.module_utils._microvm.host.readiness import Readiness, check_readiness
 
 
 def ready(check: str, port: int = 1, control_socket: str = "/nonexistent") -> Readiness:
@@ -48,13 +48,13 @@ def test_ports(greeting: bytes, check: str, is_ready: bool) -> None:
         socket.create_server(("127.0.0.1", 0)) as server,
         serving(server, lambda connection: connection.sendall(greeting)),
     ):
-        seen = probe(ready(check, server.getsockname()[1]))
+        seen = check_readiness(ready(check, server.getsockname()[1]))
     assert (seen is None) == is_ready
 
 
 def test_nobody_listens() -> None:
-    assert "refused" in str(probe(ready("ssh")))
-    assert "No such file" in str(probe(ready("hypervisor")))
+    assert "refused" in str(check_readiness(ready("ssh")))
+    assert "No such file" in str(check_readiness(ready("hypervisor")))
 
 
 @pytest.mark.parametrize(("status", "is_ready"), [("running", True), ("internal-error", False)])
@@ -69,7 +69,7 @@ def test_hypervisor(tmp_path: Path, status: str, is_ready: bool) -> None:
         server.bind(str(tmp_path / "s"))
         server.listen()
         with serving(server, answer):
-            seen = probe(ready("hypervisor", control_socket=str(tmp_path / "s")))
+            seen = check_readiness(ready("hypervisor", control_socket=str(tmp_path / "s")))
     assert (seen is None) == is_ready
 
 
@@ -105,6 +105,6 @@ def test_a_vsock_behind_a_unix_socket(tmp_path: Path, answer: bytes, is_ready: b
         server.listen()
         wanted = replace(ready("vsock", 22, str(tmp_path / "x.sock")), vsock_socket=str(tmp_path / "vsock-socket"))
         with serving(server, serve):
-            seen = probe(wanted)
+            seen = check_readiness(wanted)
     assert asked == [b"CONNECT 22\n"]
     assert (seen is None) == is_ready

@@ -194,13 +194,13 @@ def test_many_microvms_need_few_descriptors(host: Host, monkeypatch: pytest.Monk
     for number in range(300):
         (host.directory / "packages" / f"7-vm{number}").mkdir()
     before, most = len(os.listdir("/proc/self/fd")), []
-    size = operation.size
+    size = operation.disk_usage
 
     def counting(path: str) -> int:
         most.append(len(os.listdir("/proc/self/fd")))
         return size(path)
 
-    monkeypatch.setattr(operation, "size", counting)
+    monkeypatch.setattr(operation, "disk_usage", counting)
     assert len(host.collect().entries) == 300 + len(GARBAGE)
     assert max(most) <= before + 1
 

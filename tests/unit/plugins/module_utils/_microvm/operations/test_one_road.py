@@ -19,7 +19,11 @@ import pytest
 from ansible_collections.microvm.fleet.plugins.module_utils._microvm.host import systemd
 from ansible_collections.microvm.fleet.plugins.module_utils._microvm.host.commands import HostError
 from ansible_collections.microvm.fleet.plugins.module_utils._microvm.operations.adopt import adopt
-from ansible_collections.microvm.fleet.plugins.module_utils._microvm.operations.lifecycle import restart, start, stop
+from ansible_collections.microvm.fleet.plugins.module_utils._microvm.operations.lifecycle import (
+    restart_vm,
+    start_vm,
+    stop_vm,
+)
 from ansible_collections.microvm.fleet.plugins.module_utils._microvm.operations.reconcile import Request, reconcile
 from ansible_collections.microvm.fleet.plugins.module_utils._microvm.operations.report import VmsResult
 from ansible_collections.microvm.fleet.plugins.module_utils._microvm.operations.rollback import mark, roll_back
@@ -248,21 +252,21 @@ def test_an_adopted_package_replaces_a_declared_one_and_its_settings(
 def test_start_stop_and_restart_are_plans_too(host: FakeHost, done: list[str]) -> None:
     run(vm(state="present"))
     done.clear()
-    assert start("web", host.places) is not None
-    assert start("web", host.places, wait=False) is None
-    restart("web", host.places)
-    stop("web", host.places)
+    assert start_vm("web", host.places) is not None
+    assert start_vm("web", host.places, wait=False) is None
+    restart_vm("web", host.places)
+    stop_vm("web", host.places)
     assert done == [f"systemctl {verb} microvm@web.service" for verb in ("start", "restart", "stop")]
     assert not os.path.exists(host.places.state("web", "booted"))
     with pytest.raises(HostError, match="there is no MicroVM"):
-        start("other", host.places)
+        start_vm("other", host.places)
 
 
 def test_a_start_reads_settings_that_systemd_has_not_read(host: FakeHost, done: list[str]) -> None:
     run(vm(state="present"))
     host.read_settings.clear()
     done.clear()
-    start("web", host.places)
+    start_vm("web", host.places)
     assert done == ["systemctl daemon-reload for microvm@web.service", "systemctl start microvm@web.service"]
 
 

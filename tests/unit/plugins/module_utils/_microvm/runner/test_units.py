@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 from ansible_collections.microvm.fleet.plugins.module_utils._microvm.hypervisors.facts import HostFacts
-from ansible_collections.microvm.fleet.plugins.module_utils._microvm.runner.units import drop_ins, unit_escape
+from ansible_collections.microvm.fleet.plugins.module_utils._microvm.runner.units import packaged_drop_ins, unit_escape
 
 from ..examples import SMALL, parse
 
@@ -18,7 +18,7 @@ TAP: dict[str, Any] = {"interfaces": [{"bridge": "br0"}]}
 
 
 def lines(template: str = MAIN, accel: str = "kvm", **options: Any) -> list[str]:
-    return drop_ins(parse({**SMALL, **options})[0], HostFacts(accel=accel))[template].splitlines()
+    return packaged_drop_ins(parse({**SMALL, **options})[0], HostFacts(accel=accel))[template].splitlines()
 
 
 def devices(**options: Any) -> list[str]:

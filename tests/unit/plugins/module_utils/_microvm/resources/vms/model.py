@@ -30,7 +30,7 @@ def want(raw: dict[str, Any], state: str = "started", facts: HostFacts = FACTS) 
         declaration,
         state,
         package,
-        settings.unit_settings(declaration),
+        settings.host_unit_settings(declaration),
         settings.environment(declaration),
     )
 

@@ -11,7 +11,7 @@ import pytest
 from ansible_collections.microvm.fleet.plugins.module_utils._microvm.resources.vms.settings import (
     drop_ins,
     environment,
-    unit_settings,
+    host_unit_settings,
     with_memory_of,
 )
 
@@ -19,7 +19,7 @@ from ...examples import SMALL, parse
 
 
 def settings(**options: Any) -> list[str]:
-    return unit_settings(parse({**SMALL, **options})[0]).splitlines()
+    return host_unit_settings(parse({**SMALL, **options})[0]).splitlines()
 
 
 @pytest.mark.parametrize(
