@@ -1,6 +1,6 @@
 # Copyright (c) 2026 microvm.fleet contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""How the module's time grows with the number of MicroVMs of a host: seconds on the host, without Ansible's way to it.
+"""Measure how the module's time grows with the number of MicroVMs of a host: seconds on the host, without Ansible.
 
 The MicroVMs are real units with real packages; their hypervisor is a fake that sleeps, since 500 guests would take
 more memory than such a machine has.

@@ -24,7 +24,7 @@ def mount(bed: Bed) -> None:
 
 
 def is_populated(group: Path) -> bool:
-    """Whether any process is in ``group`` or below it."""
+    """Return whether any process is in ``group`` or below it."""
     try:
         return "populated 1" in (group / "cgroup.events").read_text(encoding="ascii")
     except (FileNotFoundError, OSError):

@@ -13,7 +13,7 @@ from pathlib import Path
 
 
 class BedError(Exception):
-    """Something that the user can understand and act upon; its text is shown without a traceback."""
+    """Error that the user can understand and act upon; its message is shown without a traceback."""
 
 
 def run(*command: str | Path, stdin: str | None = None) -> str:

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""One host: its own files over the base tree, its start and its end."""
+"""Host of a bed: its own files over the base tree, its start and its end."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ DEVICES = {"/dev/kvm": "0660 root kvm", "/dev/vhost-net": "0660 root kvm", "/dev
 
 
 def is_running(host: Host) -> bool:
-    """Whether the container's supervisor and its systemd both live."""
+    """Return whether the container's supervisor and its systemd are both alive."""
     return all(cgroup.is_populated(host.cgroup / part) for part in ("supervisor", "payload"))
 
 

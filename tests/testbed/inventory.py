@@ -16,7 +16,7 @@ GROUP = "microvm_hosts"
 
 
 def variables(bed: Bed) -> dict[str, str | bool]:
-    """What Ansible must know to reach every host of the bed."""
+    """Return the variables by which Ansible reaches the hosts of a bed."""
     return {
         "ansible_user": "root",
         "ansible_ssh_private_key_file": str(keys.private(bed)),

@@ -51,7 +51,7 @@ def _wait(descriptor: int, directory: Path) -> None:
 
 
 def _is_current(descriptor: int, directory: Path) -> bool:
-    """Whether the locked file is still the one in ``directory``."""
+    """Return whether the locked file is still the one in ``directory``."""
     try:
         return os.path.samestat(os.fstat(descriptor), os.stat(directory / "lock"))
     except FileNotFoundError:

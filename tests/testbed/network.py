@@ -53,7 +53,7 @@ def create(bed: Bed) -> None:
 
 
 def _is_complete(bed: Bed) -> bool:
-    """Whether the last step of making the network was done."""
+    """Return whether the last step of creating the network was done."""
     if not _is_mounted(bed):
         return False
     try:

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Where everything of a bed lies. Names alone lead to it, so that whatever a killed run left can be found again."""
+"""Paths of everything in a bed, derived from names alone, so that the leftovers of a killed run can be found."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ STATE = Path("/run/microvm-fleet-testbed")
 """Locks, keys, namespaces: one directory for each bed."""
 
 DATA = Path("/var/lib/microvm-fleet-testbed")
-"""What hosts write: on a real disk, not in memory."""
+"""Directory of the data that hosts write, on a real disk instead of in memory."""
 
 CACHE = Path("/var/cache/microvm-fleet/testbed")
 """Root trees and package repositories, shared by all beds."""
@@ -56,7 +56,7 @@ class Bed:
 
     @property
     def cgroup_mount(self) -> Path:
-        """Where the version 2 hierarchy of control groups is mounted for this bed."""
+        """Path at which the version 2 hierarchy of control groups is mounted for this bed."""
         return self.state / "cgroup2"
 
     @property
@@ -81,19 +81,19 @@ class Bed:
 
 @dataclass(frozen=True)
 class Host:
-    """One host of a bed."""
+    """Host of a bed."""
 
     bed: Bed
     number: int
 
     @property
     def name(self) -> str:
-        """Its host name."""
+        """Host name."""
         return f"host{self.number}"
 
     @property
     def address(self) -> str:
-        """Its IPv4 address in the bed's network."""
+        """IPv4 address in the network of the bed."""
         return f"{NETWORK}.{self.number + 10}"
 
     @property

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""What the machine must have before hosts can run on it, and which package brings what is missing."""
+"""Requirements of the machine that hosts run on, and the packages that provide them."""
 
 from __future__ import annotations
 

@@ -35,7 +35,7 @@ BASE_PACKAGES = (
     "systemd-sysv",
     "udev",
 )
-"""What a plain Debian server has when Ansible first meets it. Nothing here that a role should install."""
+"""Packages of a plain Debian server before Ansible runs, without any that a role should install."""
 
 HOST_PACKAGES = (
     "curl",
@@ -51,10 +51,10 @@ HOST_PACKAGES = (
     "squashfs-tools",
     "strace",
 )
-"""What hosts can install: all that the roles ask for, and ``strace`` and ``curl`` for tests."""
+"""Packages that hosts can install: those that the roles install, and ``strace`` and ``curl`` for tests."""
 
 SUITE_PACKAGES = {"trixie": ("virtiofsd",)}
-"""What only some suites have: Debian 12's virtiofsd is the one that QEMU itself once had."""
+"""Packages that only some suites have: Debian 12's virtiofsd is the former one of QEMU."""
 
 PREPARE = Path(__file__).with_name("prepare-tree")
 
@@ -67,12 +67,12 @@ class Tree:
 
     @property
     def directory(self) -> Path:
-        """Where the finished tree lies."""
+        """Path of the finished tree."""
         return CACHE / f"{self.suite}-{self.digest}"
 
     @property
     def host_packages(self) -> tuple[str, ...]:
-        """What hosts of this suite can install."""
+        """Return the packages that hosts of this suite can install."""
         return (*HOST_PACKAGES, *SUITE_PACKAGES.get(self.suite, ()))
 
     @property

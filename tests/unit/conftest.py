@@ -14,7 +14,7 @@ NAMESPACE = ROOT / ".tree" / "ansible_collections" / "microvm"
 
 
 def is_importable() -> bool:
-    """Whether a tree is there already: ansible-test makes its own."""
+    """Return whether a tree already exists: ansible-test makes its own."""
     try:
         return importlib.util.find_spec("ansible_collections.microvm.fleet") is not None
     except ModuleNotFoundError:

@@ -26,10 +26,10 @@ LAYERS = (
     "modules",
     "cli",
 )
-"""Each imports from itself and from those before it."""
+"""Layers, each of which imports from itself and from those before it."""
 PURE = LAYERS[:5]
 EFFECTS = {"ansible", "asyncio", "io", "os", "pathlib", "shutil", "socket", "subprocess", "tempfile", "urllib"}
-"""What a pure layer leaves alone."""
+"""Modules that a pure layer does not import."""
 WITHOUT_EFFECTS = {"os.path"}
 
 
@@ -39,7 +39,7 @@ def sources(directory: Path) -> list[Path]:
 
 
 def name(path: Path) -> str:
-    """How a test case is called."""
+    """Return the name of a test case."""
     return str(path.relative_to(ROOT))
 
 
@@ -83,7 +83,7 @@ def violations(source: str, package: tuple[str, ...], module: str = "module") ->
 
 
 def is_harmless(imported: tuple[str, ...]) -> bool:
-    """Whether an import is a part without effects of a module with effects."""
+    """Return whether an import is a part without effects of a module with effects."""
     return ".".join(imported[:2]) in WITHOUT_EFFECTS
 
 
@@ -106,7 +106,7 @@ EFFECTFUL = ("observe*", "handlers*", "executor", "build*", "preflight")
 """Files of ``resources/`` that look at a host or change it; every other file there plans, and has no effects."""
 
 WORDS_OF_HOSTS = {"Unit", "Record", "Generation", "HostError"}
-"""What planners may import of a layer with effects: the words in which it reports what is there."""
+"""Names that planners may import from a layer with effects: types in which it reports what it observes."""
 
 
 def planners() -> list[Path]:
@@ -124,7 +124,7 @@ def test_planners_have_no_effects(path: Path) -> None:
 
 
 def is_effect(imported: tuple[str, ...]) -> bool:
-    """Whether an import is of a module with effects."""
+    """Return whether an import is of a module with effects."""
     return imported[0] in EFFECTS and not is_harmless(imported)
 
 

@@ -30,7 +30,7 @@ NAMES = (
 LITERAL = re.compile("|".join(rf"{re.escape(name)}(?![\w-])" for name in NAMES))
 
 FOR_PEOPLE = ("*.md", "docs/*", "changelogs/*", "demo/*", "plugins/modules/*")
-"""What people read and type: pages, the demo, examples of what modules return."""
+"""Files that people read and type from: pages, the demo, samples of what modules return."""
 
 LITERAL_BY_DESIGN = ("extensions/molecule/*",)
 """Scenarios, which look at hosts as operators do, so that a name that changes is seen."""

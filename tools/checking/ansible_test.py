@@ -1,6 +1,6 @@
 # Copyright (c) 2026 microvm.fleet contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What ansible-test needs: the collection in a real tree, interpreters that run, and a pip for its environments."""
+"""Provide what ansible-test needs: the collection in a real tree, working interpreters and a pip."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from pathlib import Path
 from .runner import ROOT
 
 PYTHONS = ("3.9", "3.10", "3.11", "3.12", "3.13")
-"""Those of managed hosts."""
+"""Versions of Python on managed hosts."""
 
 GET_PIP = '''"""Stands in for get-pip.py: installs pip by the wheel next to this file."""
 import os
@@ -59,7 +59,7 @@ def collection_copy() -> Iterator[Path]:
 
 
 def runs(interpreter: Path) -> bool:
-    """Whether it is there and starts: a pyenv shim of a version that isn't selected does not."""
+    """Return whether a Python exists and starts; a pyenv shim of a version that is not selected does not."""
     if not os.access(interpreter, os.X_OK):
         return False
     return subprocess.run([interpreter, "-c", ""], capture_output=True, check=False).returncode == 0

@@ -22,9 +22,9 @@ VENV = ROOT / ".venv" / "bin"
 LOGS = ROOT / ".logs"
 
 LEFT_OUT = re.compile(r"^(?:SKIPPED (?:\[\d+\] )?|WARNING: (?=Skipping|Excluding))(.*)")
-"""How pytest and ansible-test say what they did not do."""
+"""Patterns by which pytest and ansible-test report what they skipped."""
 SHOWN_LINES = 100
-"""So much of a failed step's output is shown, when it has not been shown before."""
+"""Number of lines shown of a failed step's output that has not been shown before."""
 
 
 @dataclass(frozen=True)
@@ -42,7 +42,7 @@ class Step:
 
 @dataclass(frozen=True)
 class Result:
-    """What became of a step."""
+    """Result of a step."""
 
     stage: str
     step: Step

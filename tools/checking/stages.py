@@ -1,6 +1,6 @@
 # Copyright (c) 2026 microvm.fleet contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What is checked. The order is that of ``make test``: what is quick comes first."""
+"""Stages of checks, in the order of ``make test``: quick ones first."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def types(_stack: ExitStack) -> list[Step]:
 
 
 def unit(_stack: ExitStack) -> list[Step]:
-    """What needs no host."""
+    """Run the tests that need no host."""
     return [Step("pytest", (PYTHON, "-m", "pytest", "-q", "-m", "not testbed"))]
 
 
@@ -68,7 +68,7 @@ def sanity(stack: ExitStack) -> list[Step]:
 
 
 def integration(stack: ExitStack) -> list[Step]:
-    """On real kernel objects, and the test bed itself."""
+    """Run the tests on real kernel objects, and those of the test bed itself."""
     directory, environment = ansible_test(stack)
     command = ("ansible-test", "integration", "--local", "--color", "no", "--allow-root", "--allow-destructive")
     bed = (PYTHON, "-m", "pytest", "-m", "testbed", "tests/testbed/tests")
@@ -97,7 +97,7 @@ STAGES: dict[str, Stage] = {
 
 
 def ansible_test(stack: ExitStack) -> tuple[Path, dict[str, str]]:
-    """Where ansible-test runs, and with which environment."""
+    """Return where ansible-test runs, and with which environment."""
     provide_pip()
     return stack.enter_context(collection_copy()), {"PATH": search_path(), "PIP_QUIET": "1"}
 
@@ -115,10 +115,10 @@ def _is_shell_script(path: Path) -> bool:
 
 
 def lacking(program: str, path: str | None = None) -> str:
-    """Why a step that needs a program (in PATH, or in ``path``) can't run; empty if it can."""
+    """Return why a step that needs a program (in PATH, or in ``path``) cannot run; empty if it can."""
     return "" if shutil.which(program, path=path) else f"{program} is not installed"
 
 
 def lacking_root() -> str:
-    """Why a step that needs root can't run; empty if it can."""
+    """Return why a step that needs root cannot run; empty if it can."""
     return "" if os.geteuid() == 0 else "needs root"

@@ -15,7 +15,7 @@ from _microvm.declaration.names import FLEET_DIRECTORY, STATE_DIRECTORY, UNIT_DI
 from .sources import body
 
 FILES = ("FILE", "DIR", "DIRECTORY")
-"""What operands and options are called that are completed with files."""
+"""Names of operands and options that are completed with files."""
 
 SHORT_FORMS = {
     "-l": "microvm list",
@@ -28,7 +28,7 @@ SHORT_FORMS = {
 
 @dataclass(frozen=True)
 class Subcommand:
-    """One command of the parser."""
+    """Command of the parser."""
 
     name: str
     title: str
@@ -38,7 +38,7 @@ class Subcommand:
 
 
 def subcommands() -> Iterator[Subcommand]:
-    """In the parser's order."""
+    """Return the commands in the parser's order."""
     (choices,) = (action for action in parser()._actions if isinstance(action, argparse._SubParsersAction))
     titles = {action.dest: action.help or "" for action in choices._choices_actions}
     for name, subparser in choices.choices.items():
@@ -48,7 +48,7 @@ def subcommands() -> Iterator[Subcommand]:
 
 
 def _value(action: argparse.Action) -> str:
-    """What stands for the value of an option or operand; empty where it takes none."""
+    """Return the placeholder of an option's or operand's value; empty if it takes none."""
     if action.nargs == 0:
         return ""
     if action.choices:

@@ -35,17 +35,17 @@ def command(*words: str, status: int = 0) -> str:
 
 
 def up() -> None:
-    """One host running."""
+    """Bed with a running host."""
     command("up", "1", "--name", BED.name)
 
 
 def down() -> None:
-    """Nothing running."""
+    """Bed without a running host."""
     command("down", "--name", BED.name)
 
 
 def on_host(line: str) -> str:
-    """What the shell prints for ``line`` on the host."""
+    """Return what the shell prints for ``line`` on the host."""
     return command("ssh", "--name", BED.name, "host1", line)
 
 
@@ -110,7 +110,6 @@ def test_a_host_is_a_debian_server(suite: str) -> None:
 
 
 def test_beds_stand_side_by_side() -> None:
-    """Same address, different hosts."""
     up()
     command("up", "1", "--name", "lifecycle-2")
     try:
@@ -159,7 +158,6 @@ def test_connections_that_are_kept_open_go() -> None:
 
 @pytest.mark.parametrize("part", ["supervisor", "payload"])
 def test_a_killed_host_is_made_anew(part: str) -> None:
-    """`up` sees that a host is not whole."""
     up()
     on_host("touch /root/marker")
     (HOST.cgroup / part / "cgroup.kill").write_text("1", encoding="ascii")

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""What the bed writes, and what it refuses, without any host."""
+"""Tests of what the bed writes and refuses, without any host."""
 
 from __future__ import annotations
 
@@ -29,7 +29,6 @@ def test_hosts_have_names_and_addresses_by_number() -> None:
 
 @pytest.mark.parametrize("name", ["", "Big", "1st", "-x", "a/b", "..", "a b", "a" * 21, "a\n"])
 def test_a_bed_name_that_is_no_host_name_is_refused(name: str) -> None:
-    """It becomes part of paths, of a machine name and of a control group."""
     with pytest.raises(BedError, match="bed name"):
         Bed(name)
 
@@ -55,7 +54,6 @@ def test_inventory_is_complete() -> None:
 
 
 def test_ssh_understands_its_configuration(tmp_path: Path) -> None:
-    """By name and by address the same host; any other machine is left alone, so that a host can be a jump host."""
     file = tmp_path / "config"
     file.write_text(ssh.config(BED, [BED.host(1)]), encoding="ascii")
     seen = {name: _effective(file, name) for name in ("host1", "198.18.0.11", "10.0.0.1")}
@@ -78,14 +76,12 @@ def test_devices_become_nodes_of_the_hosts_own() -> None:
 
 
 def test_every_needed_package_is_listed() -> None:
-    """What the check asks for is what packages.txt has installed."""
     lines = Path(requirements.__file__).with_name("packages.txt").read_text(encoding="ascii").splitlines()
     listed = {line for line in lines if line and not line.startswith("#")}
     assert listed == {*requirements.PACKAGE_OF_PROGRAM.values(), *requirements.PACKAGE_OF_FILE.values()}
 
 
 def test_missing_programs_are_named_by_package(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """One message for all."""
     monkeypatch.setenv("PATH", str(tmp_path))
     monkeypatch.setattr(os, "geteuid", lambda: 0)
     with pytest.raises(BedError, match=r"apt-get install apt apt-utils .*mmdebstrap .*systemd-container"):
@@ -93,7 +89,6 @@ def test_missing_programs_are_named_by_package(monkeypatch: pytest.MonkeyPatch, 
 
 
 def test_a_tree_is_named_by_all_that_determines_it(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Another suite or another package is another tree."""
     before = {trees.Tree(suite).directory.name for suite in trees.SUITES}
     assert before == {trees.Tree(suite).directory.name for suite in trees.SUITES}
     monkeypatch.setattr(trees, "HOST_PACKAGES", (*trees.HOST_PACKAGES, "more"))
@@ -106,7 +101,6 @@ def test_hosts_do_not_begin_with_what_roles_install() -> None:
 
 
 def test_a_lock_survives_the_removal_of_its_directory(tmp_path: Path) -> None:
-    """Who gets the lock has the one that later comers see."""
     directory = tmp_path / "bed"
     with lock.exclusive(directory):
         (directory / "lock").unlink()

@@ -26,7 +26,7 @@ def test_the_manual_is_shown_without_warnings(program: str) -> None:
 
 
 def complete(directory: Path, *words: str) -> list[str]:
-    """What bash offers for the last word."""
+    """Return what bash offers for the last word."""
     quoted = " ".join(f"'{word}'" for word in words)
     script = (
         f"source {COMPLETION}; COMP_WORDS=({quoted}); COMP_CWORD={len(words) - 1}; _microvm; "

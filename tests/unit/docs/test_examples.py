@@ -1,6 +1,6 @@
 # Copyright (c) 2026 microvm.fleet contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What the documentation shows is accepted as it stands."""
+"""Tests that the documentation's examples are accepted as they stand."""
 
 from __future__ import annotations
 

@@ -74,7 +74,7 @@ def declaration(case: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def split(text: str) -> list[str]:
-    """At commas, but for those in brackets or quotes, and for QEMU's double ones."""
+    """Split at commas, except for those in brackets or quotes, and for QEMU's double ones."""
     parts, depth, quoted, current = [""], 0, False, text.replace(",,", "\0")
     for character in current:
         quoted ^= character == '"'
@@ -87,7 +87,7 @@ def split(text: str) -> list[str]:
 
 
 def value(text: str) -> Value:
-    """One value as a mapping; several equal keys (``hostfwd=``) stay apart."""
+    """Return a value as a mapping; several equal keys (``hostfwd=``) stay apart."""
     meaning: Value = {}
     for index, part in enumerate(split(text)):
         key, equals, inner = part.partition("=")
@@ -126,7 +126,7 @@ def meaning(argv: Sequence[str]) -> Meaning:
 
 
 def differences(expected: Meaning, ours: Meaning) -> Iterator[str]:
-    """What is missing (``-``), new (``+``) or changed (``~``), one line each."""
+    """Return what is missing (``-``), new (``+``) or changed (``~``), one line each."""
     for option in sorted({*expected, *ours}):
         wanted, rest = list(expected.get(option, [])), list(ours.get(option, []))
         if option in ORDERED:

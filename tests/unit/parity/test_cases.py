@@ -1,7 +1,7 @@
 # Copyright (c) 2026 microvm.fleet contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""What microvm.nix makes of 507 declarations, and what we make of them: every difference is listed and explained."""
+"""Compare the output of microvm.nix for 507 declarations with ours: every difference is listed and explained."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ OURS_ONLY = (
 
 
 def rendered(case: Mapping[str, Any]) -> Result:
-    """What we make of a case."""
+    """Render a case."""
     return results(Source((("", declaration(case)),)), case["system"])[0]
 
 
@@ -91,7 +91,7 @@ def found(name: str) -> tuple[str, ...]:
 
 
 def covers(deviation: Mapping[str, Any], name: str, line: str) -> bool:
-    """Whether a deviation explains a difference of a case."""
+    """Return whether a deviation explains a difference of a case."""
     here = any(fnmatch(name, pattern) for pattern in deviation["cases"])
     return here and any(re.fullmatch(expression, line) for expression in deviation["differences"])
 

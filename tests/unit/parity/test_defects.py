@@ -32,7 +32,7 @@ VOLUME = {"image": "data.img", "size": 16}
 
 
 def make(hypervisor: str, platform: str = "x86_64-linux", **options: Any) -> Result:
-    """What is made of a declaration."""
+    """Render a declaration."""
     files = {"kernel": "/kernel", "initrd_path": "/initrd", "store_disk": "/store"}
     raw = {"name": "vm", "hypervisor": hypervisor, **files, **options}
     return results(Source((("", raw),)), platform)[0]

@@ -1,7 +1,7 @@
 # Copyright (c) 2026 microvm.fleet contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Whatever refers to what: nothing that is used is garbage, and what is garbage is so once."""
+"""Properties of garbage: nothing that is used is garbage, whatever refers to it, and garbage is removed once."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 # Copyright (c) 2026 microvm.fleet contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""What is true of the package of any declaration that is accepted."""
+"""Properties of the package of any accepted declaration."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ VARIABLES = {"package": "/the package", "tsc_parameter": " tsc_early_khz=1", "PW
 
 
 def render(raw: dict[str, Any]) -> Result:
-    """What is made of a declaration, on a host that its hypervisor runs on."""
+    """Render a declaration for a host that its hypervisor runs on."""
     platform = "aarch64-darwin" if raw["hypervisor"] == "vfkit" else "x86_64-linux"
     return results(Source((("", raw),)), platform)[0]
 
@@ -91,7 +91,7 @@ def test_arguments_survive_the_shell(raw: dict[str, Any]) -> None:
 
 
 def expanded(word: Any) -> str:
-    """What the shell should make of a word."""
+    """Return what the shell should make of a word."""
     parts = []
     for part in word.parts:
         if isinstance(part, str):
@@ -102,7 +102,7 @@ def expanded(word: Any) -> str:
 
 
 def known(part: Any) -> str:
-    """What the shell should make of a part that is no text."""
+    """Return what the shell should make of a part that is not a string."""
     if isinstance(part, CredentialFile):
         return part.path
     return VARIABLES[part.value] if hasattr(part, "value") else f"/dev/tap{part.interface}"

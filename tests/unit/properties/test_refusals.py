@@ -1,7 +1,7 @@
 # Copyright (c) 2026 microvm.fleet contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Whatever stands in a file: it is accepted, or refused with a path and words, and never with anything else."""
+"""Properties of input: it is accepted, or refused with a path and a message, and never fails otherwise."""
 
 from __future__ import annotations
 

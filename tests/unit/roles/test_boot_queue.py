@@ -38,7 +38,7 @@ KILL_AT = """set -T
 trap 'if [ "$LINENO" = "$KILL_LINE" ] && [ ! -e "$RUNTIME_DIRECTORY/sent" ]; then
     : > "$RUNTIME_DIRECTORY/sent"; kill -TERM $$; fi' DEBUG
 """
-"""For BASH_ENV: SIGTERM comes before a line of the script is carried out for the first time."""
+"""Script for BASH_ENV that sends SIGTERM before a line of the script is carried out for the first time."""
 
 LEAVES = "leaving the boot queue: MicroVM {}\n"
 
@@ -153,7 +153,6 @@ def test_the_job_is_gone_before_any_sigterm(queue: Queue) -> None:
 
 @pytest.mark.parametrize("job", ["17", ""])
 def test_sigterm_comes_while_it_looks_at_its_job(queue: Queue, job: str) -> None:
-    """Whatever it then sees: the job that is about to go, or none."""
     os.unlink(queue.directory / "job")
     os.mkfifo(queue.directory / "job")
     os.mkfifo(queue.directory / "looks")
@@ -195,7 +194,6 @@ def lines() -> list[int]:
 
 @pytest.mark.parametrize("job", ["17", ""])
 def test_sigterm_before_whatever_line_leaves_no_entry_and_no_failure(tmp_path: Path, job: str) -> None:
-    """Through to the end in both ways: the MicroVM starts, and its job is gone."""
     (tmp_path / "environment").write_text(KILL_AT)
     queues, processes = {}, {}
     for line in lines():

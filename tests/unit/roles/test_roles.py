@@ -1,6 +1,6 @@
 # Copyright (c) 2026 microvm.fleet contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""What roles, modules and the test bed must agree on."""
+"""Tests of what roles, modules and the test bed must agree on."""
 
 from __future__ import annotations
 

@@ -47,7 +47,7 @@ IMPOSSIBLE = {
 
 
 def reason_to_skip(vm: Declaration) -> str | None:
-    """Why this machine cannot start a MicroVM, or None."""
+    """Return why this machine cannot start a MicroVM, or None."""
     for key, why in IMPOSSIBLE.items():
         value = vm[key]["cid"] if key == "vsock" else vm[key]
         if value and not (key == "vsock" and os.path.exists("/dev/vhost-vsock")):
@@ -77,7 +77,7 @@ def virtiofsd() -> list[str] | None:
 
 
 def facts(case: dict[str, Any], vm: Declaration) -> HostFacts:
-    """Of a host without KVM, with the QEMU of this machine."""
+    """Return the facts of a host without KVM, with the QEMU of this machine."""
     architecture = case["system"].partition("-")[0]
     found = HostFacts(architecture, "tcg", "linux")
     version = installed_version(f"qemu-system-{found.guest(vm)}")
@@ -190,7 +190,7 @@ def daemon(path: str, work: Path) -> Iterator[None]:
 
 
 def ask(process: subprocess.Popen[bytes], path: str) -> str:
-    """What QEMU says of its guest. Raises AssertionError with what it has printed."""
+    """Return what QEMU reports about its guest. Raises AssertionError with what it has printed."""
     end = time.monotonic() + SECONDS
     while time.monotonic() < end:
         if process.poll() is not None:

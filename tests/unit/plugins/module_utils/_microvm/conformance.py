@@ -1,7 +1,7 @@
 # Copyright (c) 2026 microvm.fleet contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Whether values are what their types say, while a test runs."""
+"""Check while a test runs that values conform to their types."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 # Copyright (c) 2026 microvm.fleet contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""What can be asked: short forms, names, who answers; and what answers look like."""
+"""Tests of the command's short forms, names, functions and output."""
 
 from __future__ import annotations
 

@@ -24,7 +24,6 @@ def test_the_log_begins_with_its_last_lines(tmp_path: Path) -> None:
 
 
 def test_the_log_is_followed(tmp_path: Path) -> None:
-    """When it grows, when it is cut, when it is moved away, and when it comes late."""
     path = tmp_path / "console.log"
     log = Log(str(path))
     assert log.read() == b""

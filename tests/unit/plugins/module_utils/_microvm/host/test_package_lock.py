@@ -30,7 +30,7 @@ sys.stdin.read()
 
 
 class Other:
-    """Another process that holds locks until it is ended."""
+    """Process that holds locks until it is ended."""
 
     def __init__(self, *paths: str) -> None:
         self.argv = [sys.executable, "-c", HOLD, *paths]

@@ -26,7 +26,7 @@ def ready(check: str, port: int = 1, control_socket: str = "/nonexistent") -> Re
 
 @contextmanager
 def serving(server: socket.socket, answer: Callable[[socket.socket], None]) -> Iterator[None]:
-    """One client of the server gets the answer."""
+    """Serve the answer to one client."""
 
     def accept() -> None:
         connection, _address = server.accept()

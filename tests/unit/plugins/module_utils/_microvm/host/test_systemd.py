@@ -1,7 +1,7 @@
 # Copyright (c) 2026 microvm.fleet contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""What systemctl prints."""
+"""Tests of parsing what systemctl prints."""
 
 from __future__ import annotations
 

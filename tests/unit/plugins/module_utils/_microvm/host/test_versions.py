@@ -1,7 +1,7 @@
 # Copyright (c) 2026 microvm.fleet contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""What programs say of their version."""
+"""Tests of parsing the versions that programs print."""
 
 from __future__ import annotations
 

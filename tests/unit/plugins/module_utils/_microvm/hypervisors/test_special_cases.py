@@ -1,7 +1,7 @@
 # Copyright (c) 2026 microvm.fleet contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""What is easily forgotten of single hypervisors."""
+"""Tests of special cases of single hypervisors."""
 
 from __future__ import annotations
 

@@ -76,7 +76,7 @@ class Host:
         return collect(self.places, check, self.images, str(self.directory / "locks"))
 
     def left(self) -> dict[str, list[str]]:
-        """What lies in the stores."""
+        """Return what remains in the stores."""
         return {name: sorted(os.listdir(self.directory / name)) for name in ("packages", "images", "roots")}
 
 
@@ -91,7 +91,7 @@ GARBAGE = [
 
 @pytest.fixture
 def host(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Host]:
-    """Such a host."""
+    """Host with used and unused packages and images."""
     made = Host(tmp_path)
 
     def observe_here(places: Places, images: ImageStore, names: Iterable[str], busy: frozenset[str]) -> Stores:

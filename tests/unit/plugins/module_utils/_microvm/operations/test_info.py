@@ -1,7 +1,7 @@
 # Copyright (c) 2026 microvm.fleet contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""What is known of MicroVMs, and packages that are given."""
+"""Tests of information about MicroVMs, and of external packages."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def places(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Places:
 
 
 def link(places: Places, name: str, entry: str, target: str) -> None:
-    """One of a state directory's links."""
+    """Create a link in a state directory."""
     os.makedirs(places.state(name), exist_ok=True)
     os.symlink(target, places.state(name, entry))
 

@@ -272,7 +272,7 @@ def test_a_start_reads_settings_that_systemd_has_not_read(host: FakeHost, done: 
 
 @pytest.fixture
 def few_descriptors() -> Iterator[None]:
-    """No more than 64 open files beyond those that are open."""
+    """Limit open files to 64 more than are open."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (len(os.listdir("/proc/self/fd")) + 64, hard))
     yield

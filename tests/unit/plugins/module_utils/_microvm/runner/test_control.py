@@ -1,7 +1,7 @@
 # Copyright (c) 2026 microvm.fleet contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""What hypervisors with an HTTP API are asked. They need KVM, so a server of the standard library stands for them."""
+"""Tests of requests to hypervisors with an HTTP API. They need KVM, so a fake server replaces them."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
     do_PUT = do_PATCH = answer
 
     def log_message(self, *_arguments: Any) -> None:
-        """Nothing."""
+        """Keep silent."""
 
 
 @pytest.fixture(name="server")

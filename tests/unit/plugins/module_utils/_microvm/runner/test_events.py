@@ -1,8 +1,8 @@
 # Copyright (c) 2026 microvm.fleet contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""How QEMU's word for the reason of its end gets into a file, and how long a guest is asked to end. QEMU is played by a
-few lines of bash, which read and write its monitor as it does."""
+"""Tests of the file with the reason of QEMU's exit, and of how long a guest is asked to shut down. A few lines of bash
+stand for QEMU; they read and write its monitor as it does."""
 
 from __future__ import annotations
 

@@ -181,7 +181,7 @@ def test_programs_that_a_host_must_have(options: dict[str, Any], expected: tuple
 
 
 def start(declaration: Declaration, directory: Path, programs: Path) -> str:
-    """One start of ``microvm-run`` with a stand-in for QEMU that does nothing; what it says."""
+    """Start ``microvm-run`` with a fake QEMU that does nothing; returns its output."""
     package = install(render(declaration, TCG), directory / f"package-{declaration['volumes'][0]['size']}")
     environment = {"PATH": f"{programs}:/usr/sbin:/usr/bin:/sbin:/bin", "LC_ALL": "C.UTF-8"}
     result = subprocess.run(

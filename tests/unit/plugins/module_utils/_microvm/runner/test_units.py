@@ -1,7 +1,7 @@
 # Copyright (c) 2026 microvm.fleet contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""What a package says of its units: devices, paths and families by need, and no more."""
+"""Tests of the units' sandbox in a package: only the devices, paths and address families that are needed."""
 
 from __future__ import annotations
 

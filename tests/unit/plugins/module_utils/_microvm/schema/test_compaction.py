@@ -1,7 +1,7 @@
 # Copyright (c) 2026 microvm.fleet contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""What packages record, and that it can be read back."""
+"""Tests of what packages record, and that it can be read back."""
 
 from __future__ import annotations
 

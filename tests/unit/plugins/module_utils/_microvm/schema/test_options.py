@@ -1,7 +1,7 @@
 # Copyright (c) 2026 microvm.fleet contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""One table makes the argument spec and the documentation."""
+"""Tests that a table makes the argument spec and the documentation."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 # Copyright (c) 2026 microvm.fleet contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""What a guest is told, and by which name."""
+"""Tests of the credentials that configure a guest."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 # Copyright (c) 2026 microvm.fleet contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""What users write becomes a complete declaration, or one error that names the key."""
+"""Tests that input becomes a complete declaration, or an error that names the key."""
 
 from __future__ import annotations
 

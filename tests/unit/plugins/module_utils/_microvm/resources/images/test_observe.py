@@ -1,7 +1,7 @@
 # Copyright (c) 2026 microvm.fleet contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""What is seen of the images of a host."""
+"""Tests of the observation of a host's images."""
 
 from __future__ import annotations
 

@@ -101,7 +101,7 @@ def actions(observed: Observed, networks: list[dict[str, Any]]) -> list[str]:
 
 
 class Host:
-    """As much of a host as plans are about; ``read`` is what systemd-networkd, systemd and nftables have read."""
+    """Model of the part of a host that plans change; ``read`` is what the daemons have read."""
 
     def __init__(self, observed: Observed) -> None:
         self.observed = observed
@@ -156,7 +156,7 @@ class Host:
                 links[str(bridge_of(path))] = Link(True, tuple(address[:1]))
 
     def is_as(self, networks: list[dict[str, Any]]) -> bool:
-        """Whether everything is as declared, and everybody has read what is written."""
+        """Return whether everything is as declared, and all programs have read what is written."""
         declared = parse_networks(networks)
         files = configuration(declared)
         seen = {path: text for path, text in self.read.items() if path.startswith((NETWORKD_DIRECTORY, UNIT))}

@@ -36,7 +36,7 @@ def want(raw: dict[str, Any], state: str = "started", facts: HostFacts = FACTS) 
 
 
 def carried_out(before: Observed, wanted: Wanted, planned: Plan) -> Observed:
-    """What is observed when the steps of a plan have been carried out."""
+    """Return what is observed when the steps of a plan have been carried out."""
     after = before
     for step in planned.steps:
         after = _one(after, wanted, planned, step.action, step.target)

@@ -39,7 +39,6 @@ def test_what_another_microvm_has_just_made_is_left_as_it_is(tmp_path: Path) -> 
 
 
 def test_no_link_is_followed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Somebody who may write to the parent is quicker."""
     victim = tmp_path / "victim"
     victim.mkdir(0o700)
 

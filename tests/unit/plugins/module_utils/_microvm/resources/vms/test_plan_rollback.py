@@ -1,7 +1,7 @@
 # Copyright (c) 2026 microvm.fleet contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Which generation a rollback goes to, and what it refuses."""
+"""Tests of the generation that a rollback selects, and of its refusals."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 # Copyright (c) 2026 microvm.fleet contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""What a host lacks is said at once, before anything is changed."""
+"""Tests that what a host lacks is reported before anything is changed."""
 
 from __future__ import annotations
 

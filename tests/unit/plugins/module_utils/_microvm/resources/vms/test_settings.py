@@ -1,7 +1,7 @@
 # Copyright (c) 2026 microvm.fleet contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""What the host tells the units of a MicroVM."""
+"""Tests of the host's settings for a MicroVM's units."""
 
 from __future__ import annotations
 
