@@ -6,7 +6,6 @@
 
 from __future__ import annotations
 
-import contextlib
 from typing import List, TypedDict
 
 from ..host.commands import HostError
@@ -37,14 +36,21 @@ def reconcile_image(wanted: Wanted, store: ImageStore, check_mode: bool, locks: 
 
     A host that cannot build an image which has to be built is refused before anything is changed, in check mode too.
     """
-    lock = f"@image {wanted.digest}"
-    with contextlib.nullcontext() if check_mode else locked([lock], locks, PATIENCE):
-        planned = plan(observe(store, wanted.digest), wanted)
-        if planned.builds and wanted.declaration is not None:
-            check_build_host(wanted.declaration)
-        if not check_mode:
+    planned = _plan(wanted, store)
+    if planned.steps and not check_mode:
+        # An image that is as it is wanted needs no lock, and so nobody who may take one.
+        with locked([f"@image {wanted.digest}"], locks, PATIENCE):
+            # Another run may have built it meanwhile.
+            planned = _plan(wanted, store)
             _carry_out(ImageJob(wanted, store, planned))
     return _result(planned)
+
+
+def _plan(wanted: Wanted, store: ImageStore) -> Plan:
+    planned = plan(observe(store, wanted.digest), wanted)
+    if planned.builds and wanted.declaration is not None:
+        check_build_host(wanted.declaration)
+    return planned
 
 
 def _carry_out(job: ImageJob) -> None:

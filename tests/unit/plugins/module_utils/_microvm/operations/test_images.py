@@ -166,3 +166,11 @@ def test_two_runs_of_one_image_wait_for_each_other(tmp_path: Path, monkeypatch: 
         with pytest.raises(HostError, match=f"working on image {DIGEST}"):
             reconcile(tmp_path, State.BUILT)
         assert reconcile(tmp_path, State.BUILT, check_mode=True)["changed"]
+
+
+def test_an_image_that_is_there_needs_no_lock(tmp_path: Path) -> None:
+    prepare(tmp_path, "an image")
+    # Nobody can make a directory there.
+    (tmp_path / "locks").write_text("")
+    assert not reconcile(tmp_path, State.BUILT)["changed"]
+    assert not reconcile(tmp_path, State.INSTALLED)["changed"]
