@@ -47,7 +47,8 @@ def plan_removal(observed: Observed, removal: Removal = Removal(), path: str = "
     refuse_elsewhere(observed, path)
     volumes = observed.volumes
     if removal.volumes == "delete":
-        _refuse_unnamed(volumes, removal.confirm, f"{prefix}on_absent.confirm")
+        recorded = observed.record.volumes if observed.record else ()
+        _refuse_unnamed(volumes, recorded, removal.confirm, f"{prefix}on_absent.confirm")
     removed = volumes if removal.volumes != "keep" else ()
     # Of one in a subdirectory, that one stays.
     leaving = {volume for volume in removed if volume in observed.entries}
@@ -67,11 +68,12 @@ def _of_kept(observed: Observed, volumes: Tuple[str, ...], has_data: bool) -> Op
     return Record(observed.name, state, user=observed.record.user, directories=directories, volumes=volumes)
 
 
-def _refuse_unnamed(volumes: Sequence[str], confirmed: Sequence[str], path: str) -> None:
+def _refuse_unnamed(volumes: Sequence[str], recorded: Sequence[str], confirmed: Sequence[str], path: str) -> None:
+    """Refuse to delete volumes that are not named. A recorded one that is gone may be: a killed run has deleted it."""
     missing = [image for image in volumes if image not in confirmed]
     if missing:
         raise DeclarationError(path, f"does not list {', '.join(missing)}; list every volume that may be deleted")
-    unknown = [image for image in confirmed if image not in volumes]
+    unknown = [image for image in confirmed if image not in (*volumes, *recorded)]
     if unknown and volumes:
         raise DeclarationError(
             path, f"{', '.join(unknown)} is not a volume of this MicroVM; its volumes are: {', '.join(volumes)}"

@@ -201,6 +201,13 @@ def test_no_volume_is_deleted_that_is_not_named(confirm: tuple[str, ...]) -> Non
     assert "data.img" in refusal.value.message
 
 
+def test_a_deletion_that_was_killed_is_completed() -> None:
+    record = Record("small", "/s", volumes=("data.img", "more.img"))
+    observed = replace(RUNNING, record=record, entries=("more.img",), volumes=("more.img",))
+    planned = plan_removal(observed, Removal("delete", ("data.img", "more.img")))
+    assert "delete volume more.img" in [str(step) for step in planned.steps]
+
+
 def test_a_volume_elsewhere_keeps_its_user() -> None:
     planned = plan_removal(replace(RUNNING, volumes=("/srv/data.img",)))
     assert "remove user microvm-small" not in [str(step) for step in planned.steps]
