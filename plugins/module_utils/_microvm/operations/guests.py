@@ -29,10 +29,13 @@ def readiness_of(declaration: Declaration, places: Places) -> Readiness:
     )
 
 
-def recorded_readiness(name: str, places: Places) -> Readiness:
-    """Return the predicate of a MicroVM that is on the host, as far as it is recorded."""
+def recorded_readiness(name: str, places: Places, package: Optional[str] = None) -> Readiness:
+    """Return the predicate of a MicroVM that is on the host, as far as it is recorded.
+
+    ``package`` is the one that it will run; by default the current one.
+    """
     record = places.records.read(name)
-    declaration = places.declaration(files.link_target(places.state(name, CURRENT_LINK)))
+    declaration = places.declaration(package or files.link_target(places.state(name, CURRENT_LINK)))
     ready = (record.ready if record else None) or UNIT_ALONE
     socket = declaration["socket"] if declaration else None
     return _readiness(name, ready, socket, declaration["vsock"]["cid"] if declaration else None, places)

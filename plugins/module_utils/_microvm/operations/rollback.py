@@ -38,5 +38,5 @@ def _change(name: str, planned: Callable[[Observed], Plan], check: bool, places:
     with contextlib.nullcontext() if check else locked([name]):
         plan = planned(observe_name(places, name))
         if not check:
-            carry_out(Job(plan, places, recorded_readiness(name, places) if wait else None))
+            carry_out(Job(plan, places, recorded_readiness(name, places, plan.package) if wait else None))
     return plan

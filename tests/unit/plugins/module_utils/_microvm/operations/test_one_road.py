@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from ansible_collections.microvm.fleet.plugins.module_utils._microvm.host import systemd
+from ansible_collections.microvm.fleet.plugins.module_utils._microvm.host import readiness, systemd
 from ansible_collections.microvm.fleet.plugins.module_utils._microvm.host.commands import HostError
 from ansible_collections.microvm.fleet.plugins.module_utils._microvm.operations.adopt import adopt
 from ansible_collections.microvm.fleet.plugins.module_utils._microvm.operations.lifecycle import (
@@ -202,6 +202,20 @@ def test_a_rollback_does_what_its_check_has_shown(host: FakeHost, done: list[str
     actual = roll_back("web", None, False, False, True, host.places)
     assert [str(step) for step in shown.steps] == [str(step) for step in actual.steps] == done
     assert shown.generation == 1 and "write unit settings microvm@web.service" in done
+
+
+def test_a_rollback_waits_as_the_older_package_says(host: FakeHost, monkeypatch: pytest.MonkeyPatch) -> None:
+    run(vm(socket="older.sock"))
+    run(vm(socket="newer.sock"))
+    sockets: list[str] = []
+
+    def wait(ready: readiness.Readiness, begun: bool = True) -> float:
+        sockets.append(ready.control_socket)
+        return 0.0
+
+    monkeypatch.setattr(readiness, "wait", wait)
+    roll_back("web", None, False, False, True, host.places)
+    assert sockets == [host.places.state("web", "older.sock")]
 
 
 def test_marking_does_what_its_check_has_shown(host: FakeHost, done: list[str]) -> None:
