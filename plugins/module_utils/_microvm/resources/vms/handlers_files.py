@@ -46,8 +46,12 @@ def write_unit_settings(job: Job, unit: str) -> None:
 
 
 def remove_unit_settings(job: Job, unit: str) -> None:
-    """Remove all that the MicroVM has of one of its units. systemd has to read that later."""
-    files.remove(os.path.dirname(job.places.drop_in(_template(unit, job.name), job.name)))
+    """Remove the drop-in of one of the units; those of operators stay. systemd has to read that later."""
+    drop_in = job.places.drop_in(_template(unit, job.name), job.name)
+    # A killed run may have left the half-made file too.
+    for file in (f"{drop_in}.partial", drop_in):
+        files.remove(file)
+    remove_if_empty(os.path.dirname(drop_in))
 
 
 def _template(unit: str, name: str) -> str:
@@ -120,6 +124,11 @@ def remove_empty_directory(job: Job, directory: str) -> None:
     records_of_others = (records.read(other) for other in records.names() if other != job.name)
     if any(record is not None and directory in record.directories for record in records_of_others):
         return
+    remove_if_empty(directory)
+
+
+def remove_if_empty(directory: str) -> None:
+    """Remove a directory; one that has something in it, or is not there, is no error."""
     try:
         os.rmdir(directory)
     except OSError as error:

@@ -218,6 +218,19 @@ def test_a_rollback_waits_as_the_older_package_says(host: FakeHost, monkeypatch:
     assert sockets == [host.places.state("web", "older.sock")]
 
 
+def test_drop_ins_of_operators_stay(host: FakeHost) -> None:
+    run(vm())
+    own = Path(host.places.drop_in("microvm@.service", "web"))
+    other = own.with_name("override.conf")
+    other.write_text("[Service]\nNice=5\n")
+    run(vm(state="absent"))
+    assert other.exists() and not own.exists()
+    other.unlink()
+    run(vm())
+    run(vm(state="absent"))
+    assert not own.parent.exists()
+
+
 def test_marking_does_what_its_check_has_shown(host: FakeHost, done: list[str]) -> None:
     run(vm())
     done.clear()
