@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 """Writes what repeats the tables, the parser and the scripts: documentation fragments of modules, argument specs and
 defaults of roles, types, pages, the JSON Schema, man page and completion of the command, shell scripts as Python
-strings, and the script of hosts that has the functions of packages.
+strings, and the units and scripts of hosts likewise.
 
 ``python tools/generate.py`` writes, ``python tools/generate.py --check`` only says what is out of date.
 """
@@ -10,6 +10,7 @@ strings, and the script of hosts that has the functions of packages.
 from __future__ import annotations
 
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import yaml
@@ -29,10 +30,12 @@ if __name__ == "__main__" and "--check" not in sys.argv:
     # What is imported below may already use types that the tables are about to have.
     write_types()
 
+from _microvm.declaration.host_setup.options import HOST_SETUP_OPTIONS
 from _microvm.declaration.images.options import IMAGE_OPTIONS
 from _microvm.declaration.networks.options import NETWORK_OPTIONS
 from _microvm.declaration.vms.options import VM_OPTIONS
 from _microvm.modules.options import (
+    HOST_MODULE_OPTIONS,
     IMAGE_MODULE_OPTIONS,
     INFO_MODULE_OPTIONS,
     NETWORK_MODULE_OPTIONS,
@@ -43,10 +46,9 @@ from _microvm.modules.options import (
 from _microvm.schema.options import Option, Options, documentation
 from generating import command, pages
 from generating.headers import HEADER, LICENCE
-from generating.host_script import microvm_package
 from generating.roles import role_files
 from generating.schema import schema
-from generating.sources import sources
+from generating.sources import mapping, sources
 from generating.support import with_support
 from generating.yaml_text import to_yaml
 
@@ -79,9 +81,11 @@ def generated() -> dict[Path, str]:
         "microvm_networks", "list", "The bridges of the host.", elements="dict", suboptions=NETWORK_OPTIONS
     )
     fragments, roles = ROOT / "plugins" / "doc_fragments", ROOT / "roles"
-    tables: dict[str, Options] = {"host": (), "vms": (vms,), "images": (images,), "network": (networks,)}
+    host = tuple(replace(option, name=f"microvm_{option.name}") for option in HOST_SETUP_OPTIONS)
+    tables: dict[str, Options] = {"host": host, "vms": (vms,), "images": (images,), "network": (networks,)}
     docs = ROOT / "docs"
     code = ROOT / "plugins" / "module_utils" / "_microvm"
+    host_setup = code / "resources" / "host_setup"
     package_scripts, image_scripts = code / "runner" / "scripts", code / "resources" / "images" / "scripts"
     deviations = yaml.safe_load((ROOT / "tests" / "parity" / "deviations.yml").read_text())
     return {
@@ -92,11 +96,14 @@ def generated() -> dict[Path, str]:
         docs / "microvm.schema.json": schema(VM_OPTIONS),
         package_scripts / "sources.py": LICENCE + sources(package_scripts, "Shell functions of packages' scripts"),
         image_scripts / "sources.py": LICENCE + sources(image_scripts, "Scripts that build and start guest images"),
-        roles / "host" / "files" / "microvm-package": microvm_package(package_scripts),
-        roles / "host" / "files" / "microvm.bash-completion": command.completion(),
+        host_setup / "units" / "sources.py": LICENCE + mapping(host_setup / "units", "Units of MicroVMs"),
+        host_setup / "scripts" / "sources.py": LICENCE + mapping(host_setup / "scripts", "Scripts that units run"),
+        host_setup / "command" / "sources.py": LICENCE + command.sources(),
+        host_setup / "command" / "microvm.bash": command.completion(),
         docs / "microvm.1": command.manual(),
         fragments / "vm.py": fragment("one MicroVM", with_support(VM_MODULE_OPTIONS)),
         fragments / "vms.py": fragment("all MicroVMs of a host", with_support(VMS_MODULE_OPTIONS)),
+        fragments / "host.py": fragment("the setup of a host", HOST_MODULE_OPTIONS),
         fragments / "network.py": fragment("the networks of a host", NETWORK_MODULE_OPTIONS),
         fragments / "info.py": fragment("what is known of MicroVMs", INFO_MODULE_OPTIONS),
         fragments / "package_lock.py": fragment("waiting for the package manager", PACKAGE_LOCK_MODULE_OPTIONS),

@@ -35,7 +35,7 @@ FOR_PEOPLE = ("*.md", "docs/*", "changelogs/*", "demo/*", "plugins/modules/*")
 LITERAL_BY_DESIGN = ("extensions/molecule/*",)
 """Scenarios, which look at hosts as operators do, so that a name that changes is seen."""
 
-TO_BE_MOVED = ("roles/host/*", "tests/testbed/tests/*")
+TO_BE_MOVED = ("tests/testbed/tests/*",)
 """Files whose code and tests become a module's."""
 
 

@@ -101,7 +101,8 @@ def test_a_hypervisor_is_one_folder(tree: Path) -> None:
     assert "| `toy_vmm.extra_args` |" in (tree / "docs/options.md").read_text()
     assert "toy_vmm:" in (tree / "plugins/doc_fragments/vms.py").read_text()
     assert "toy-vmm: [toy-vmm]" in (tree / "roles/host/vars/main/hypervisors.yml").read_text()
-    assert "alioth vfkit toy-vmm" in (tree / "roles/host/files/microvm.bash-completion").read_text()
+    completion = tree / "plugins/module_utils/_microvm/resources/host_setup/command/microvm.bash"
+    assert "alioth vfkit toy-vmm" in completion.read_text()
 
     toy: dict[str, Any] = {"hypervisor": "toy-vmm"}
     plain, pages, elsewhere, refused = rendered(

@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import argparse
+import textwrap
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,7 +13,7 @@ from pathlib import Path
 from _microvm.cli.parser import DEFAULT_FLAKE, DESCRIPTION, VM, parser
 from _microvm.declaration.names import FLEET_DIRECTORY, STATE_DIRECTORY, UNIT_DIRECTORY
 
-from .sources import body
+from .sources import body, constant
 
 FILES = ("FILE", "DIR", "DIRECTORY")
 """Names of operands and options that are completed with files."""
@@ -83,7 +84,7 @@ PLACES = {
 
 def manual() -> str:
     """``microvm(1)``, for man(7)."""
-    text = MANUAL_HEAD + f".SH DESCRIPTION\n{roff(DESCRIPTION)}\n.SH COMMANDS\n"
+    text = MANUAL_HEAD + f".SH DESCRIPTION\n{paragraph(DESCRIPTION)}\n.SH COMMANDS\n"
     for subcommand in subcommands():
         text += "".join(_section(subcommand))
     text += ".SH SHORT FORMS\nAs in the handbook of microvm.nix.\n" + "".join(_entries(SHORT_FORMS))
@@ -97,14 +98,14 @@ def manual() -> str:
 
 def _section(subcommand: Subcommand) -> Iterator[str]:
     words = [_operand(action) for action in subcommand.operands]
-    yield f'.SS "{roff(" ".join((subcommand.name, "[OPTION…]", *words)))}"\n{roff(subcommand.description)}\n'
+    yield f'.SS "{roff(" ".join((subcommand.name, "[OPTION…]", *words)))}"\n{paragraph(subcommand.description)}\n'
     for action in subcommand.operands:
         if action.help:
-            yield f".TP\n.I {roff(_value(action))}\n{roff(_help(action))}\n"
+            yield f".TP\n.I {roff(_value(action))}\n{paragraph(_help(action))}\n"
     for action in subcommand.options:
         if action.dest != "help":
             value = f" {_value(action)}" if _value(action) else ""
-            yield f".TP\n.B {roff(', '.join(action.option_strings) + value)}\n{roff(_help(action))}\n"
+            yield f".TP\n.B {roff(', '.join(action.option_strings) + value)}\n{paragraph(_help(action))}\n"
 
 
 def _operand(action: argparse.Action) -> str:
@@ -115,7 +116,12 @@ def _operand(action: argparse.Action) -> str:
 
 def _entries(entries: dict[str, str]) -> Iterator[str]:
     for term, text in entries.items():
-        yield f".TP\n.B {roff(term)}\n{roff(text)}\n"
+        yield f".TP\n.B {roff(term)}\n{paragraph(text)}\n"
+
+
+def paragraph(text: str) -> str:
+    """Return text in lines that are not too long."""
+    return "\n".join(roff(line) for line in textwrap.wrap(text, 110, break_long_words=False, break_on_hyphens=False))
 
 
 def roff(text: str) -> str:
@@ -169,3 +175,17 @@ def _values(subcommand: Subcommand) -> Iterator[str]:
             choices = " ".join(map(str, action.choices or ()))
             operands = "files" if action.metavar in FILES else "none"
             yield f"{pattern}) options='{choices}' operands={operands}"
+
+
+SOURCES_HEAD = '''\
+# Written by `make generate` from the parser.
+
+"""Manual page and completion of the command, as strings."""
+
+from __future__ import annotations
+'''
+
+
+def sources() -> str:
+    """Return the Python module that has the manual page and the completion, without its licence."""
+    return SOURCES_HEAD + constant("manual", manual()) + constant("completion", completion())

@@ -1,8 +1,8 @@
 # Copyright (c) 2026 microvm.fleet contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""``scripts/sources.py``: shell scripts as Python strings, since Ansible sends modules as Python only.
+"""``sources.py``: shell scripts and units as Python strings, since Ansible sends modules as Python only.
 
-The leading block of comments of a script (licence, directives of shellcheck) stays behind.
+The leading block of comments of a file (licence, directives of shellcheck) stays behind.
 """
 
 from __future__ import annotations
@@ -20,18 +20,44 @@ HEAD = '''\
 from __future__ import annotations
 '''
 
+MAPPING_HEAD = '''\
+# Written by `make generate` from the files of this directory.
+
+"""{subject}, by name; the files beside this one are the source."""
+
+from __future__ import annotations
+
+from typing import Dict
+
+FILES: Dict[str, str] = {{
+'''
+
 SHELL_SOURCES = (".bash", ".sh")
 """Suffixes of scripts, of bash and of POSIX shells."""
+
+UNIT_SOURCES = (".service", ".target")
+"""Suffixes of systemd's units."""
 
 
 def sources(directory: Path, subject: str) -> str:
     """Return the Python module of the scripts that lie in ``directory``, without its licence."""
     scripts = sorted(path for path in directory.iterdir() if path.suffix in SHELL_SOURCES)
-    return HEAD.format(subject=subject) + "".join(_constant(path.stem, body(path)) for path in scripts)
+    return HEAD.format(subject=subject) + "".join(constant(path.stem, body(path)) for path in scripts)
+
+
+def mapping(directory: Path, subject: str) -> str:
+    """Return the Python module of the units, or of the scripts, that lie in ``directory``, without its licence.
+
+    Units are called as their files are, scripts without their suffix.
+    """
+    paths = sorted(path for path in directory.iterdir() if path.suffix in SHELL_SOURCES + UNIT_SOURCES)
+    names = [path.name if path.suffix in UNIT_SOURCES else path.stem for path in paths]
+    entries = (f'    "{name}": {_literal(name, body(path))},\n' for name, path in zip(names, paths, strict=True))
+    return MAPPING_HEAD.format(subject=subject) + "".join(entries) + "}\n"
 
 
 def body(path: Path) -> str:
-    """Return a script without its leading comments; it begins with a blank line."""
+    """Return a file without its leading comments; it begins with a blank line."""
     text = path.read_text()
     comments = LEADING_COMMENTS.match(text)
     if comments is None:
@@ -39,8 +65,13 @@ def body(path: Path) -> str:
     return text[comments.end() :]
 
 
-def _constant(name: str, script: str) -> str:
-    if '"""' in script or not script.endswith("\n"):
+def constant(name: str, content: str) -> str:
+    """Return the assignment of a string of whole lines to the constant called ``name``."""
+    return f"\n{name.upper().replace('-', '_')} = {_literal(name, content)}\n"
+
+
+def _literal(name: str, content: str) -> str:
+    if '"""' in content or not content.endswith("\n"):
         raise ValueError(f"{name} cannot be written as a raw string")
-    prefix = "r" if "\\" in script else ""
-    return f'\n{name.upper().replace("-", "_")} = {prefix}"""{script}"""\n'
+    prefix = "r" if "\\" in content else ""
+    return f'{prefix}"""{content}"""'

@@ -1,6 +1,8 @@
 # Copyright (c) 2026 microvm.fleet contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Packs the command ``microvm`` into one file that any Python runs. Usage: pack.py TARGET
+"""Packs the command ``microvm`` into one file that any Python runs, and prints its path. Usage: pack.py [TARGET]
+
+Without a target, the file is in a temporary directory of its own.
 
 PyYAML, which reads the declarations, goes along, without its compiled part. The same sources give the same bytes,
 whatever the time zone and the modes of the files here.
@@ -10,6 +12,7 @@ from __future__ import annotations
 
 import io
 import sys
+import tempfile
 import zipfile
 from pathlib import Path
 
@@ -45,4 +48,6 @@ def pack(target: Path) -> None:
 
 
 if __name__ == "__main__":
-    pack(Path(sys.argv[1]))
+    target = Path(sys.argv[1]) if len(sys.argv) > 1 else Path(tempfile.mkdtemp(prefix="microvm-")) / "microvm"
+    pack(target)
+    print(target)

@@ -12,7 +12,8 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[3]
-COMPLETION = ROOT / "roles" / "host" / "files" / "microvm.bash-completion"
+HOST_SETUP = ROOT / "plugins" / "module_utils" / "_microvm" / "resources" / "host_setup"
+COMPLETION = HOST_SETUP / "command" / "microvm.bash"
 MANUAL = ROOT / "docs" / "microvm.1"
 
 

@@ -44,21 +44,7 @@ def test_paths_and_accounts_are_those_of_the_modules() -> None:
     assert load("vms/defaults/main.yml")["microvm_state_dir"] == names.STATE_DIRECTORY
     assert load("host/defaults/main.yml")["microvm_state_dir"] == names.STATE_DIRECTORY
     assert load("images/defaults/main.yml")["microvm_image_store"] == names.IMAGE_STORE
-    for path in (names.PACKAGE_STORE, names.RUN_DIRECTORY):
-        assert f"'{path}'" in (ROOT / "roles/host/tasks/remove.yml").read_text()
-    directories = f"loop: [{names.FLEET_DIRECTORY}, {names.CONFIGURATION_DIRECTORY}]\n"
-    assert directories in (ROOT / "roles/host/tasks/remove.yml").read_text()
-    unit = (ROOT / "roles/host/templates/microvm@.service.j2").read_text()
-    assert f"User={names.USER}\nGroup={names.GROUP}\n" in unit
-    assert f"WantedBy={names.TARGET}" in unit
-    assert f"EnvironmentFile=-{names.SETTINGS_DIRECTORY}/%i.env\n" in unit
-    assert f"/{names.CONSOLE_DIRECTORY.rpartition('/')[2]}/%i\n" in unit.replace("=", "/")
-    variables = load("host/vars/main/main.yml")
-    assert variables["__microvm_host_scripts"] == names.SCRIPT_DIRECTORY
-    for path in (names.BOOT_SETTINGS, names.CONSOLE_DIRECTORY):
-        assert f"'{path}'" in (ROOT / "roles/host/tasks/remove.yml").read_text()
-    units = ("microvm@.service", *(f"{helper}@.service" for helper in names.HELPERS), names.TARGET)
-    assert set(load("host/vars/main/main.yml")["__microvm_units"]) == set(units)
+    assert f"dest: {names.COMMAND}\n" in (ROOT / "roles/host/tasks/command.yml").read_text()
 
 
 def test_images_are_handed_over_with_the_keys_that_modules_read() -> None:

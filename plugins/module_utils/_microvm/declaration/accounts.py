@@ -28,6 +28,19 @@ class Account:
 
 SHARED = Account(USER, GROUP)
 
+ROOT = Account("root", "root")
+
+NO_SHELL = "/usr/sbin/nologin"
+
+
+@dataclass(frozen=True)
+class User:
+    """A user of the host as passwd(5) has it."""
+
+    group: str
+    home: str
+    shell: str = NO_SHELL
+
 
 def account(declaration: PackagedVm) -> Account:
     """Return the account of a MicroVM's hypervisor."""

@@ -23,6 +23,9 @@ CONFIGURATION_DIRECTORY = "/etc/microvm-fleet"
 BOOT_SETTINGS = CONFIGURATION_DIRECTORY + "/boot.env"
 """File with the number of MicroVMs that start at once when the host boots."""
 
+BOOT_QUEUE_DIRECTORY = RUN_DIRECTORY + "/boot"
+"""Entries and slots of the boot queue."""
+
 PACKAGE_STORE = FLEET_DIRECTORY + "/packages"
 """Runner packages, one directory for each, named ``DIGEST-NAME``."""
 
@@ -34,6 +37,24 @@ IMAGE_CACHE = "/var/cache/microvm-fleet"
 
 SYSTEMS = ("x86_64-linux", "aarch64-linux")
 """Guests, as Nix calls their architecture and system."""
+
+COMMAND = "/usr/local/bin/microvm"
+"""The command, packed into one file."""
+
+MANUAL_PAGE = "/usr/local/share/man/man1/microvm.1"
+"""Manual page of the command."""
+
+COMPLETION = "/usr/local/share/bash-completion/completions/microvm"
+"""Completion of the command in bash."""
+
+MODULES_LOAD = "/etc/modules-load.d/microvm-fleet.conf"
+"""Kernel modules that are loaded with every start of the host (modules-load.d(5))."""
+
+LIMITS = "/etc/security/limits.d/90-microvm-fleet.conf"
+"""Memory that hypervisors may lock (limits.conf(5))."""
+
+KSM_SETTINGS = "/etc/tmpfiles.d/microvm-fleet-ksm.conf"
+"""Switches merging of equal pages on with every start of the host (tmpfiles.d(5))."""
 
 USER = "microvm"
 """User of MicroVMs without a user of their own, as in microvm.nix."""

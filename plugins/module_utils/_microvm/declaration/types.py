@@ -386,6 +386,15 @@ class Network(TypedDict):
     leases: List[Lease]
 
 
+class HostSetup(TypedDict):
+    """Settings of a host that is prepared for MicroVMs."""
+
+    state_dir: str
+    ksm: bool
+    boot_parallel: int
+    boot_settle: int
+
+
 class ImageFile(TypedDict):
     """Element of ``files``."""
 

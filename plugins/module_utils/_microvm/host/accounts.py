@@ -8,12 +8,10 @@ from __future__ import annotations
 
 import grp
 import pwd
-from typing import Mapping, Tuple
+from typing import List, Mapping, Optional, Tuple
 
-from ..declaration.accounts import Account
+from ..declaration.accounts import NO_SHELL, Account, User
 from .commands import HostError, run
-
-NO_SHELL = "/usr/sbin/nologin"
 
 
 def exists(user: str) -> bool:
@@ -23,6 +21,59 @@ def exists(user: str) -> bool:
     except KeyError:
         return False
     return True
+
+
+def look_up(user: str) -> Optional[User]:
+    """Return a user; ``None`` where there is none of the name."""
+    try:
+        entry = pwd.getpwnam(user)
+    except KeyError:
+        return None
+    return User(group_by_number(entry.pw_gid), entry.pw_dir, entry.pw_shell)
+
+
+def group_exists(group: str) -> bool:
+    """Return whether there is a group of the name."""
+    try:
+        grp.getgrnam(group)
+    except KeyError:
+        return False
+    return True
+
+
+def group_by_number(number: int) -> str:
+    """Return the name of a group, or its number where it has none."""
+    try:
+        return grp.getgrgid(number).gr_name
+    except KeyError:
+        return str(number)
+
+
+def user_by_number(number: int) -> str:
+    """Return the name of a user, or its number where it has none."""
+    try:
+        return pwd.getpwuid(number).pw_name
+    except KeyError:
+        return str(number)
+
+
+def create_group(group: str) -> None:
+    """Make a system group."""
+    run(["groupadd", "--system", group])
+
+
+def create_user(name: str, user: User) -> None:
+    """Make a system user, in a group that exists."""
+    run(["useradd", "--system", "--no-create-home", *_properties(user), name])
+
+
+def change_user(name: str, user: User) -> None:
+    """Give a user another group, home and shell."""
+    run(["usermod", *_properties(user), name])
+
+
+def _properties(user: User) -> List[str]:
+    return ["--gid", user.group, "--home", user.home, "--shell", user.shell]
 
 
 def numbers(account: Account) -> Tuple[int, int]:

@@ -13,6 +13,9 @@ import pwd
 import shutil
 from typing import Optional
 
+from ..declaration.accounts import Account
+from .accounts import group_by_number, numbers, user_by_number
+
 
 def read_text(path: str) -> Optional[str]:
     """Content of a text file; ``None`` where there is none."""
@@ -30,21 +33,23 @@ def write_new(path: str, content: bytes, mode: int) -> None:
         os.fchmod(file.fileno(), mode)
 
 
-def write_synced(path: str, content: bytes, mode: int) -> None:
+def write_synced(path: str, content: bytes, mode: int, owner: Optional[Account] = None) -> None:
     """Write a new file, on the disk when this returns. Raises FileExistsError where something is in its place."""
     # Whoever else may write in the directory has not put a link there.
     with open(path, "xb") as file:
         file.write(content)
+        if owner is not None:
+            os.fchown(file.fileno(), *numbers(owner))
         os.fchmod(file.fileno(), mode)
         file.flush()
         os.fsync(file.fileno())
 
 
-def replace_file(path: str, content: bytes, mode: int = 0o644) -> None:
-    """The file at ``path`` has the old or the new content at any time."""
+def replace_file(path: str, content: bytes, mode: int = 0o644, owner: Optional[Account] = None) -> None:
+    """Replace a file, which has the old or the new content at any time. It is the process's own without ``owner``."""
     aside = f"{path}.partial"
     remove(aside)
-    write_synced(aside, content, mode)
+    write_synced(aside, content, mode, owner)
     os.replace(aside, path)
     sync_directory(os.path.dirname(path))
 
@@ -106,6 +111,17 @@ def link_target(path: str) -> Optional[str]:
         return os.readlink(path)
     except OSError:
         return None
+
+
+def owner_and_group(path: str) -> Account:
+    """Return the user and the group that have a file. Raises OSError where there is none."""
+    status = os.stat(path)
+    return Account(user_by_number(status.st_uid), group_by_number(status.st_gid))
+
+
+def change_owner(path: str, account: Account) -> None:
+    """Give a file, or a directory, to a user and a group."""
+    os.chown(path, *numbers(account))
 
 
 def owner(path: str) -> Optional[str]:

@@ -83,6 +83,17 @@ def parse_show(output: str) -> Dict[str, Unit]:
     return units
 
 
+def is_stale(pattern: str) -> bool:
+    """Return whether files of any unit that systemd has loaded, of those that match, have changed since."""
+    return "yes" in run(["systemctl", "show", "--property=NeedDaemonReload", "--value", "--", pattern]).split()
+
+
+def active_units(pattern: str) -> List[str]:
+    """Return the names of the active units that match."""
+    shown = parse_show(run(["systemctl", "show", "--property=Id,ActiveState", "--", pattern]))
+    return [name for name, unit in shown.items() if unit.running]
+
+
 def daemon_reload() -> None:
     """Read unit files again."""
     run(["systemctl", "daemon-reload"])
@@ -112,6 +123,11 @@ def stop(names: Sequence[str], wait: bool = True) -> None:
         return
     run(["systemctl", "stop", "--", *names], timeout=None)
     _reset_failed(*names)
+
+
+def forget_failures(pattern: str) -> None:
+    """Forget that units that match have failed, so that systemd can forget them too."""
+    run(["systemctl", "reset-failed", "--", pattern])
 
 
 def journal(name: str, lines: int = 12) -> str:

@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+from ..declaration.host_setup.options import HOST_SETUP_OPTIONS
 from ..declaration.images.options import HOST_IMAGE_OPTIONS, IMAGE_OPTIONS
 from ..declaration.names import STATE_DIRECTORY
 from ..declaration.networks.options import NETWORK_OPTIONS
@@ -108,6 +109,20 @@ INFO_MODULE_OPTIONS: Options = (
         check=checks.name,
     ),
     _STATE_DIRECTORY,
+)
+
+HOST_MODULE_OPTIONS: Options = HOST_SETUP_OPTIONS + (
+    Option(
+        "state",
+        "str",
+        (
+            "V(present) prepares the host for MicroVMs.",
+            "V(absent) takes away what that has made, and all packages and records of MicroVMs. Volumes stay, and the "
+            "user C(microvm) as long as files in O(state_dir) are its. Remove MicroVMs, images and networks first.",
+        ),
+        default="present",
+        choices=("present", "absent"),
+    ),
 )
 
 IMAGE_MODULE_OPTIONS: Options = (

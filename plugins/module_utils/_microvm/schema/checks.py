@@ -145,6 +145,11 @@ def positive(value: int) -> Optional[str]:
     return None if value >= 1 else f"{value} is too small; write 1 or more"
 
 
+def not_negative(value: int) -> Optional[str]:
+    """Refuse a number below zero."""
+    return None if value >= 0 else f"{value} is too small; write 0 or more"
+
+
 def context_identifier(value: int) -> Optional[str]:
     """Check a guest's address in vsock(7): 0 to 2 are taken, and the largest number means any."""
     if 3 <= value < 0xFFFFFFFF:

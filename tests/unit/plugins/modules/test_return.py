@@ -14,12 +14,14 @@ import pytest
 import yaml
 from ansible_collections.microvm.fleet.plugins.module_utils._microvm.modules.images import BuiltImageResult
 from ansible_collections.microvm.fleet.plugins.module_utils._microvm.modules.package_lock import PackageLockResult
+from ansible_collections.microvm.fleet.plugins.module_utils._microvm.operations.host_setup import HostResult
 from ansible_collections.microvm.fleet.plugins.module_utils._microvm.operations.info import InformationResult
 from ansible_collections.microvm.fleet.plugins.module_utils._microvm.operations.networks import NetworksResult
 from ansible_collections.microvm.fleet.plugins.module_utils._microvm.operations.report import VmsResult
 
 MODULES = "ansible_collections.microvm.fleet.plugins.modules"
 RESULTS: dict[str, Any] = {
+    "microvm_host": HostResult,
     "microvm_image": BuiltImageResult,
     "microvm_info": InformationResult,
     "microvm_network": NetworksResult,

@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
 # Copyright (c) 2026 microvm.fleet contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
 # The boot queue: while the host starts, MicroVMs start by BOOT_ORDER and name, and no more than BOOT_PARALLEL of them are

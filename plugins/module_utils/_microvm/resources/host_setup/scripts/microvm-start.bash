@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
 # Copyright (c) 2026 microvm.fleet contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
 # Runs a MicroVM's hypervisor in its state directory, has its console, and tells systemd by an exit status what shall
@@ -18,7 +19,7 @@ readonly LOG_SIZE=512K
 readonly SHARES_TIMEOUT=20
 
 name=$1
-runtime=/run/microvms/$name
+runtime=@CONSOLE_DIRECTORY@/$name
 declare -A policies=(
     [reboot]=${ON_REBOOT:-restart} [poweroff]=${ON_POWEROFF:-stop} [crash]=${ON_CRASH:-restart}
 )
@@ -73,7 +74,7 @@ end_without_shares() {
     cause=shares
     signalled=yes
     local limit=${STOP_TIMEOUT:-90}
-    STOP_TIMEOUT=$((limit < SHARES_TIMEOUT ? limit : SHARES_TIMEOUT)) /usr/local/lib/microvm-fleet/microvm-stop "$name" &
+    STOP_TIMEOUT=$((limit < SHARES_TIMEOUT ? limit : SHARES_TIMEOUT)) @SCRIPT_DIRECTORY@/microvm-stop "$name" &
     stopper=$!
 }
 

@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
 # Copyright (c) 2026 microvm.fleet contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
 # Ends a MicroVM, in its state directory: asks the guest, then ends the hypervisor, then kills it. Each step is said, the
@@ -11,7 +12,7 @@ set -uo pipefail
 readonly TERM_TIMEOUT=10
 
 name=$1
-runtime=/run/microvms/$name
+runtime=@CONSOLE_DIRECTORY@/$name
 limit=${STOP_TIMEOUT:-90}
 begin=$SECONDS
 export STOP_TIMEOUT=$limit

@@ -16,12 +16,12 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-import jinja2
 import pytest
+from ansible_collections.microvm.fleet.plugins.module_utils._microvm.declaration import names
+from ansible_collections.microvm.fleet.plugins.module_utils._microvm.resources.host_setup.files import unit_files
+from ansible_collections.microvm.fleet.plugins.module_utils._microvm.resources.host_setup.scripts import sources
 
-ROLE = Path(__file__).resolve().parents[3] / "roles" / "host"
-SCRIPT = ROLE / "files" / "microvm-boot-queue"
-TEMPLATE = ROLE / "templates" / "microvm-boot-queue@.service.j2"
+SCRIPT = Path(sources.__file__).with_name("microvm-boot-queue.bash")
 
 SYSTEMCTL = """#!/bin/sh
 case $1 in
@@ -215,7 +215,6 @@ def test_sigterm_before_whatever_line_leaves_no_entry_and_no_failure(tmp_path: P
 
 def test_the_unit_takes_no_stop_for_a_failure() -> None:
     """SIGTERM goes to the script alone, and may end it before it has set its trap."""
-    unit = jinja2.Template(TEMPLATE.read_text()).render().splitlines()
-    assert {"Type=oneshot", "KillMode=mixed", "SuccessExitStatus=SIGTERM", "RuntimeDirectory=microvm-fleet/boot"} <= {
-        *unit
-    }
+    unit = unit_files(names.STATE_DIRECTORY)["microvm-boot-queue@.service"].splitlines()
+    directory = names.BOOT_QUEUE_DIRECTORY.replace("/run/", "RuntimeDirectory=")
+    assert {"Type=oneshot", "KillMode=mixed", "SuccessExitStatus=SIGTERM", directory} <= set(unit)

@@ -1,0 +1,18 @@
+# Copyright (c) 2026 microvm.fleet contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Parses the setup of a host."""
+
+from __future__ import annotations
+
+from typing import Mapping, cast
+
+from ...schema.validation import validate
+from ..types import HostSetup
+from .options import HOST_SETUP_OPTIONS
+
+
+def parse_host_setup(raw: Mapping[str, object], path: str = "") -> HostSetup:
+    """Return complete settings. Raises DeclarationError with the path of what is wrong."""
+    return cast(HostSetup, validate(HOST_SETUP_OPTIONS, raw, path))

@@ -1,0 +1,88 @@
+# Copyright (c) 2026 microvm.fleet contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Prepares a host for MicroVMs, or takes away what that has made."""
+
+from __future__ import annotations
+
+import contextlib
+from typing import List, Mapping, TypedDict
+
+from ..declaration.accounts import ROOT
+from ..declaration.host_setup.parse import parse_host_setup
+from ..declaration.names import RUN_DIRECTORY
+from ..host import files
+from ..host.commands import HostError
+from ..host.locks import locked
+from ..resources.diffs import Diff, difference
+from ..resources.executor import execute
+from ..resources.host_setup.handlers import HANDLERS, HostJob
+from ..resources.host_setup.observe import observe
+from ..resources.host_setup.plan import Action, Plan, plan
+from ..resources.host_setup.state import Entry, Observed, prepared, unprepared
+
+LOCK = "@host"
+"""Name of the lock; no MicroVM has such a name."""
+
+
+class HostResult(TypedDict):
+    """What is returned for a host."""
+
+    changed: bool
+    actions: List[str]
+    missing: List[str]
+    kept: List[str]
+    diff: List[Diff]
+
+
+def set_up_host(raw: Mapping[str, object], present: bool, check_mode: bool) -> HostResult:
+    """Bring the setup of the host into its state.
+
+    Raises DeclarationError, before anything has changed, and HostError.
+    """
+    setup = parse_host_setup(raw)
+    wanted = prepared(setup) if present else unprepared(setup)
+    with contextlib.nullcontext() if check_mode else locked([LOCK]):
+        observed = observe(wanted)
+        planned = plan(observed, wanted)
+        job = HostJob(planned)
+        if not check_mode:
+            _carry_out(job)
+            if not present:
+                # Nothing but the lock is left in it.
+                files.remove(RUN_DIRECTORY)
+    return {
+        "changed": planned.changed,
+        "actions": [str(step) for step in planned.steps],
+        "missing": [*planned.missing, *job.unloaded],
+        "kept": list(planned.kept),
+        "diff": _diff(observed, planned),
+    }
+
+
+def _carry_out(job: HostJob) -> None:
+    error = execute([job], HANDLERS)[job.name].error
+    if error is not None:
+        raise HostError(error)
+
+
+def _diff(observed: Observed, planned: Plan) -> List[Diff]:
+    """Return every file that is written, with its owner and mode, and the other steps."""
+    of_files = [_of_file(path, observed.files, planned) for path in planned.targets(Action.WRITE)]
+    others = [step for step in planned.steps if step.action is not Action.WRITE]
+    return [*of_files, *([difference("steps", "", "".join(f"{step}\n" for step in others))] if others else [])]
+
+
+def _of_file(path: str, before: Mapping[str, Entry], planned: Plan) -> Diff:
+    old, new = before.get(path), planned.wanted.files[path]
+    return {
+        "before_header": path if old is None else f"{path} ({_attributes(old)})",
+        "after_header": f"{path} ({_attributes(Entry(ROOT, new.mode))})",
+        "before": "" if old is None else old.content,
+        "after": new.content,
+    }
+
+
+def _attributes(entry: Entry) -> str:
+    return f"{entry.owner.user}:{entry.owner.group} {entry.mode:04o}"

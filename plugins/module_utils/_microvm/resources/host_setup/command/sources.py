@@ -1,0 +1,426 @@
+# Copyright (c) 2026 microvm.fleet contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+# Written by `make generate` from the parser.
+
+"""Manual page and completion of the command, as strings."""
+
+from __future__ import annotations
+
+MANUAL = r""".\" Copyright (c) 2026 microvm.fleet contributors
+.\" SPDX-License-Identifier: GPL-3.0-or-later
+.\" Written by `make generate` from the parser.
+.TH MICROVM 1 "" "microvm.fleet" "User Commands"
+.SH NAME
+microvm \- MicroVMs on plain Linux hosts
+.SH SYNOPSIS
+.B microvm
+.I COMMAND
+.RI [ OPTION \&...]
+.SH DESCRIPTION
+Inspect, install and control the MicroVMs of a host.
+.SH COMMANDS
+.SS "list [OPTION\&...]"
+List the MicroVMs of the host. The column PENDING shows whether a MicroVM runs a different package than its
+next start would; the exit status is then 2. Colours are used on a terminal unless NO_COLOR is set.
+.TP
+.B \-\-state\-dir DIR
+state directory of the MicroVMs (default: /var/lib/microvms)
+.TP
+.B \-\-json
+print all information as a JSON list
+.SS "info [OPTION\&...] NAME"
+Show all information about a MicroVM.
+.TP
+.B \-\-state\-dir DIR
+state directory of the MicroVMs (default: /var/lib/microvms)
+.TP
+.B \-\-json
+print JSON
+.SS "logs [OPTION\&...] NAME"
+Show the journal of a MicroVM and its helper units. It includes the console of the guest, except for lines
+that the rate limit of the journal drops.
+.TP
+.B \-\-state\-dir DIR
+state directory of the MicroVMs (default: /var/lib/microvms)
+.TP
+.B \-f, \-\-follow
+follow the journal
+.TP
+.B \-n, \-\-lines N
+show only the last N lines
+.SS "start [OPTION\&...] NAME\&..."
+Start MicroVMs. Waits until their guests are up according to the option `ready`, or until their units are
+active if it is not declared.
+.TP
+.B \-\-state\-dir DIR
+state directory of the MicroVMs (default: /var/lib/microvms)
+.TP
+.B \-\-no\-wait
+do not wait for the result
+.SS "stop [OPTION\&...] NAME\&..."
+Shut guests down and wait until they have stopped.
+.TP
+.B \-\-state\-dir DIR
+state directory of the MicroVMs (default: /var/lib/microvms)
+.TP
+.B \-\-no\-wait
+do not wait for the result
+.SS "restart [OPTION\&...] NAME\&..."
+Stop and start MicroVMs. They then run their current packages.
+.TP
+.B \-\-state\-dir DIR
+state directory of the MicroVMs (default: /var/lib/microvms)
+.TP
+.B \-\-no\-wait
+do not wait for the result
+.SS "create [OPTION\&...] NEW_NAME"
+Install a new MicroVM. The MicroVM is not started, unless its declaration sets a state.
+.TP
+.B \-\-state\-dir DIR
+state directory of the MicroVMs (default: /var/lib/microvms)
+.TP
+.B \-\-file FILE
+YAML or JSON file with a declaration, a list of them, or a mapping with microvm_vms; \- is standard input
+.TP
+.B \-\-package DIRECTORY
+directory with bin/microvm\-run; it is copied, unless it is in /nix/store
+.TP
+.B \-f, \-\-flake FLAKE
+build nixosConfigurations.NAME with Nix (default of the short form \-c: git+file:///etc/nixos)
+.TP
+.B \-\-check
+only show what would be done
+.TP
+.B \-\-diff
+show differences of declarations, command lines and steps
+.SS "update [OPTION\&...] NAME\&..."
+Install new packages of MicroVMs. Uses the flakes that they were built from, unless another source is passed.
+A running MicroVM keeps its package until it is restarted.
+.TP
+.B \-\-state\-dir DIR
+state directory of the MicroVMs (default: /var/lib/microvms)
+.TP
+.B \-R, \-\-restart
+restart changed MicroVMs and start stopped ones
+.TP
+.B \-\-file FILE
+YAML or JSON file with a declaration, a list of them, or a mapping with microvm_vms; \- is standard input
+.TP
+.B \-\-package DIRECTORY
+directory with bin/microvm\-run; it is copied, unless it is in /nix/store
+.TP
+.B \-f, \-\-flake FLAKE
+build nixosConfigurations.NAME with Nix (default of the short form \-c: git+file:///etc/nixos)
+.TP
+.B \-\-check
+only show what would be done
+.TP
+.B \-\-diff
+show differences of declarations, command lines and steps
+.SS "apply [OPTION\&...] FILE [NAME\&...]"
+Bring MicroVMs to their declared state. Installs, starts, restarts, stops and removes MicroVMs like the module
+microvm_vms and prints the steps. Declarations may refer to images in the file's microvm_images that have a
+path, and to images that are installed on the host. The exit status is 1 if a MicroVM does not reach its
+state.
+.TP
+.I FILE
+YAML or JSON file with a declaration, a list of them, or a mapping with microvm_vms; \- is standard input
+.TP
+.I NAME
+apply only these MicroVMs
+.TP
+.B \-\-state\-dir DIR
+state directory of the MicroVMs (default: /var/lib/microvms)
+.TP
+.B \-\-diff
+show differences of declarations, command lines and steps
+.TP
+.B \-\-parallel N
+maximum number to start or stop at a time (default: 4)
+.TP
+.B \-\-check
+only show what would be done
+.SS "generations [OPTION\&...] NAME"
+List the generations of a MicroVM, or mark one of them. A generation that is marked bad is neither installed
+again nor selected by a rollback.
+.TP
+.B \-\-state\-dir DIR
+state directory of the MicroVMs (default: /var/lib/microvms)
+.TP
+.B \-\-good N
+mark generation N good
+.TP
+.B \-\-bad N
+mark generation N bad
+.TP
+.B \-\-check
+only show what would be done
+.TP
+.B \-\-json
+print JSON
+.SS "rollback [OPTION\&...] NAME [N]"
+Return to an older generation. Selects the newest older generation that is not marked bad, unless a number is
+passed. Restarts a running MicroVM and waits until its guest is up. The generation that was current is marked
+bad, so that the next run of Ansible does not install it again.
+.TP
+.I N
+number of the generation; see: microvm generations
+.TP
+.B \-\-state\-dir DIR
+state directory of the MicroVMs (default: /var/lib/microvms)
+.TP
+.B \-\-keep
+do not mark the current generation bad
+.TP
+.B \-\-check
+only show what would be done
+.TP
+.B \-\-diff
+show differences of declarations, command lines and steps
+.TP
+.B \-\-no\-wait
+do not wait for the result
+.SS "console [OPTION\&...] NAME"
+Attach to the serial console of a running MicroVM. Ctrl\-] detaches and leaves the MicroVM running. If standard
+input is not a terminal, it is copied to the guest, and the command exits after the console has been silent
+for a while.
+.TP
+.B \-\-state\-dir DIR
+state directory of the MicroVMs (default: /var/lib/microvms)
+.TP
+.B \-\-linger SECONDS
+length of that silence (default: 1.0)
+.SS "ssh [OPTION\&...] NAME [COMMAND\&...]"
+Log in to a guest or run a command in it. Connects to the static address of the guest, or else to its vsock.
+The host key of the guest is recorded under the name of the MicroVM at the first connection and must not
+change afterwards.
+.TP
+.B \-\-state\-dir DIR
+state directory of the MicroVMs (default: /var/lib/microvms)
+.TP
+.B \-l, \-\-login USER
+user to log in as (default: root)
+.SS "balloon [OPTION\&...] NAME MIB"
+Set the size of the memory balloon of a running guest.
+.TP
+.I MIB
+size of the balloon; for hypervisors that accept only changes, the change, which may be negative
+.TP
+.B \-\-state\-dir DIR
+state directory of the MicroVMs (default: /var/lib/microvms)
+.SS "run [OPTION\&...] NAME"
+Run a MicroVM in the foreground. Runs as the MicroVM's user and with its interfaces, until the guest stops or
+Ctrl\-] is pressed three times within a second. Refused while the MicroVM runs as a service.
+.TP
+.B \-\-state\-dir DIR
+state directory of the MicroVMs (default: /var/lib/microvms)
+.SS "remove [OPTION\&...] NAME\&..."
+Remove MicroVMs, but not their volumes. Removes everything that was installed for the MicroVM, and nothing
+else.
+.TP
+.B \-\-state\-dir DIR
+state directory of the MicroVMs (default: /var/lib/microvms)
+.TP
+.B \-\-volumes {keep,archive,delete}
+keep volumes in place, move them to /var/lib/microvm\-fleet/archive, or delete them (default: keep)
+.TP
+.B \-\-confirm IMAGE
+image of a volume that may be deleted; may be repeated
+.TP
+.B \-y, \-\-yes
+do not ask for confirmation
+.TP
+.B \-\-check
+only show what would be done
+.SS "gc [OPTION\&...]"
+Remove packages and images that are no longer used. Packages are used by links and by generations, images by
+packages. Images that are less than an hour old are kept, and so is everything of a MicroVM that another run
+is working on.
+.TP
+.B \-\-state\-dir DIR
+state directory of the MicroVMs (default: /var/lib/microvms)
+.TP
+.B \-\-check
+only show what would be done
+.SS "render [OPTION\&...] FILE"
+Render runner packages without a host. Prints the command line of each MicroVM, unless \-\-json or \-\-output is
+passed. The exit status is 1 if a MicroVM is refused.
+.TP
+.I FILE
+YAML or JSON file with a declaration, a list of them, or a mapping with microvm_vms; \- is standard input
+.TP
+.B \-\-name NAME
+render only this MicroVM
+.TP
+.B \-\-hypervisor {qemu,cloud\-hypervisor,firecracker,crosvm,kvmtool,stratovirt,alioth,vfkit}
+hypervisor to use instead of the declared one
+.TP
+.B \-\-output DIR
+write the package to DIR, or to DIR/NAME for each of several MicroVMs
+.TP
+.B \-\-json
+print command lines, files, digests and refusals as JSON
+.TP
+.B \-\-platform {x86_64\-linux,aarch64\-linux,aarch64\-darwin}
+platform of the host (default: this host)
+.SS "validate [OPTION\&...] FILE\&..."
+Verify declarations. Prints the errors of each file. The exit status is 1 if there are any.
+.TP
+.I FILE
+YAML or JSON file with a declaration, a list of them, or a mapping with microvm_vms; \- is standard input
+.TP
+.B \-\-platform {x86_64\-linux,aarch64\-linux,aarch64\-darwin}
+platform of the host (default: this host)
+.SH SHORT FORMS
+As in the handbook of microvm.nix.
+.TP
+.B \-l
+microvm list
+.TP
+.B \-c NAME [\-f FLAKE]
+microvm create NAME \-\-flake FLAKE; by default git+file:///etc/nixos
+.TP
+.B \-u [\-R] NAME\&...
+microvm update [\-\-restart] NAME\&...
+.TP
+.B \-r NAME
+microvm run NAME
+.TP
+.B \-s NAME
+microvm ssh NAME
+.SH FILES
+.TP
+.B /var/lib/microvms/NAME
+state of a MicroVM: the links current, booted and old, its volumes
+.TP
+.B /var/lib/microvm\-fleet/packages
+packages, by digest and name
+.TP
+.B /var/lib/microvm\-fleet/vms/NAME.json
+what a MicroVM was given, and its generations
+.TP
+.B /var/lib/microvm\-fleet/known_hosts
+keys of guests that root has logged in to
+.TP
+.B /etc/systemd/system/microvm@.service
+the unit that runs a MicroVM
+.SH EXIT STATUS
+.TP
+.B 0
+done
+.TP
+.B 1
+something is wrong
+.TP
+.B 2
+wrong usage; of list: a restart is pending
+.SH ENVIRONMENT
+.TP
+.B NO_COLOR
+if it is set and not empty, nothing is coloured
+.SH SEE ALSO
+.BR systemctl (1),
+.BR journalctl (1),
+.BR ssh (1)
+"""
+
+COMPLETION = """# Copyright (c) 2026 microvm.fleet contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+# shellcheck shell=bash
+# Written by `make generate` from the parser. For bash; in zsh after `autoload -U bashcompinit && bashcompinit`.
+
+_microvm_offers() { # command or nothing, word before the current one; sets options, operands, directory
+    directory=/var/lib/microvms
+    case $1 in
+        '') options='list info logs start stop restart create update apply generations rollback console ssh balloon run remove gc render validate --help' ;;
+        list) options='--help --state-dir --json' operands= ;;
+        info) options='--help --state-dir --json' operands=vms ;;
+        logs) options='--help --state-dir --follow --lines' operands=vms ;;
+        start) options='--help --state-dir --no-wait' operands=vms ;;
+        stop) options='--help --state-dir --no-wait' operands=vms ;;
+        restart) options='--help --state-dir --no-wait' operands=vms ;;
+        create) options='--help --state-dir --file --package --flake --check --diff' operands= ;;
+        update) options='--help --state-dir --restart --file --package --flake --check --diff' operands=vms ;;
+        apply) options='--help --state-dir --diff --parallel --check' operands=files ;;
+        generations) options='--help --state-dir --good --bad --check --json' operands=vms ;;
+        rollback) options='--help --state-dir --keep --check --diff --no-wait' operands=vms ;;
+        console) options='--help --state-dir --linger' operands=vms ;;
+        ssh) options='--help --state-dir --login' operands=vms ;;
+        balloon) options='--help --state-dir' operands=vms ;;
+        run) options='--help --state-dir' operands=vms ;;
+        remove) options='--help --state-dir --volumes --confirm --yes --check' operands=vms ;;
+        gc) options='--help --state-dir --check' operands= ;;
+        render) options='--help --name --hypervisor --output --json --platform' operands=files ;;
+        validate) options='--help --platform' operands=files ;;
+        -u | -r | -s) operands=vms ;;
+    esac
+    case $1:$2 in
+        list:--state-dir) options='' operands=files ;;
+        info:--state-dir) options='' operands=files ;;
+        logs:--state-dir) options='' operands=files ;;
+        logs:-n | logs:--lines) options='' operands=none ;;
+        start:--state-dir) options='' operands=files ;;
+        stop:--state-dir) options='' operands=files ;;
+        restart:--state-dir) options='' operands=files ;;
+        create:--state-dir) options='' operands=files ;;
+        create:--file) options='' operands=files ;;
+        create:--package) options='' operands=files ;;
+        create:-f | create:--flake) options='' operands=none ;;
+        update:--state-dir) options='' operands=files ;;
+        update:--file) options='' operands=files ;;
+        update:--package) options='' operands=files ;;
+        update:-f | update:--flake) options='' operands=none ;;
+        apply:--state-dir) options='' operands=files ;;
+        apply:--parallel) options='' operands=none ;;
+        generations:--state-dir) options='' operands=files ;;
+        generations:--good) options='' operands=none ;;
+        generations:--bad) options='' operands=none ;;
+        rollback:--state-dir) options='' operands=files ;;
+        console:--state-dir) options='' operands=files ;;
+        console:--linger) options='' operands=none ;;
+        ssh:--state-dir) options='' operands=files ;;
+        ssh:-l | ssh:--login) options='' operands=none ;;
+        balloon:--state-dir) options='' operands=files ;;
+        run:--state-dir) options='' operands=files ;;
+        remove:--state-dir) options='' operands=files ;;
+        remove:--volumes) options='keep archive delete' operands=none ;;
+        remove:--confirm) options='' operands=none ;;
+        gc:--state-dir) options='' operands=files ;;
+        render:--name) options='' operands=none ;;
+        render:--hypervisor) options='qemu cloud-hypervisor firecracker crosvm kvmtool stratovirt alioth vfkit' operands=none ;;
+        render:--output) options='' operands=files ;;
+        render:--platform) options='x86_64-linux aarch64-linux aarch64-darwin' operands=none ;;
+        validate:--platform) options='x86_64-linux aarch64-linux aarch64-darwin' operands=none ;;
+    esac
+}
+
+_microvm_vms() { # state directory, unless the line names another; prints the MicroVMs in it
+    local directory=$1 index path
+    for ((index = 1; index < ${#COMP_WORDS[@]} - 1; index++)); do
+        if [ "${COMP_WORDS[index]}" = --state-dir ]; then directory=${COMP_WORDS[index + 1]}; fi
+    done
+    for path in "$directory"/*/; do
+        if [ -d "$path" ]; then path=${path%/} && echo "${path##*/}"; fi
+    done
+}
+
+_microvm() { # calls _microvm_offers, which is written from the parser
+    local current=${COMP_WORDS[COMP_CWORD]} previous=${COMP_WORDS[COMP_CWORD - 1]} command=${COMP_WORDS[1]}
+    local options='' operands='' directory='' line
+    COMPREPLY=()
+    if [ "$COMP_CWORD" -eq 1 ]; then command=; fi
+    _microvm_offers "$command" "$previous"
+    case $current:$operands in
+        -*) ;;
+        *:vms) options=$(_microvm_vms "$directory") ;;
+        *:files)
+            while IFS= read -r line; do COMPREPLY+=("$line"); done < <(compgen -f -- "$current")
+            return
+            ;;
+    esac
+    while IFS= read -r line; do COMPREPLY+=("$line"); done < <(compgen -W "$options" -- "$current")
+}
+
+complete -o filenames -F _microvm microvm
+"""

@@ -1,0 +1,107 @@
+# Copyright (c) 2026 microvm.fleet contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Content of every file of a prepared host. Pure.
+
+Units and scripts are files of the folders ``units`` and ``scripts``, where ``@NAME@`` stands for a value.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import Dict, Mapping, Tuple
+
+from ...declaration import names
+from ...declaration.types import HostSetup
+from .command.sources import COMPLETION, MANUAL
+from .package_script import package_script
+from .scripts import sources as scripts
+from .units import sources as units
+
+HEADER = "# Written by microvm.fleet; changes here are lost.\n"
+_SHEBANG = "#!/usr/bin/env bash\n"
+_PLACEHOLDER = re.compile(r"@([A-Z_]+)@")
+
+
+@dataclass(frozen=True)
+class File:
+    """A file of root's."""
+
+    content: str
+    mode: int = 0o644
+
+
+@dataclass(frozen=True)
+class KernelModule:
+    """A module of the kernel, or what is built in instead."""
+
+    name: str
+    device: str
+    """Device that exists where the module can be used."""
+    purpose: str
+    """Feature that needs the module."""
+
+
+KERNEL_MODULES: Tuple[KernelModule, ...] = (
+    KernelModule("tun", "/dev/net/tun", "interfaces of type tap"),
+    KernelModule("vhost_net", "/dev/vhost-net", "vhost for tap interfaces"),
+    KernelModule("vhost_vsock", "/dev/vhost-vsock", "vsock"),
+)
+
+KSM = "/sys/kernel/mm/ksm/run"
+"""Merging of equal pages: 0 stopped, 1 running, 2 stopped and all pages separate again."""
+
+
+def files(setup: HostSetup) -> Dict[str, File]:
+    """Return every file by its path."""
+    contents = {
+        **{f"{names.UNIT_DIRECTORY}/{name}": File(content) for name, content in unit_files(setup["state_dir"]).items()},
+        **{f"{names.SCRIPT_DIRECTORY}/{name}": File(content, 0o755) for name, content in script_files().items()},
+        names.BOOT_SETTINGS: File(
+            f"{HEADER}BOOT_PARALLEL={setup['boot_parallel']}\nBOOT_SETTLE={setup['boot_settle']}\n"
+        ),
+        names.MODULES_LOAD: File(HEADER + "".join(f"{module.name}\n" for module in KERNEL_MODULES)),
+        names.LIMITS: File(f"{HEADER}{names.USER} hard memlock infinity\n{names.USER} soft memlock infinity\n"),
+        names.MANUAL_PAGE: File(MANUAL),
+        names.COMPLETION: File(COMPLETION),
+    }
+    if setup["ksm"]:
+        contents[names.KSM_SETTINGS] = File(f"{HEADER}w {KSM} - - - - 1\n")
+    return dict(sorted(contents.items()))
+
+
+def unit_files(state_directory: str) -> Dict[str, str]:
+    """Return the units by name."""
+    values = _values(state_directory)
+    return {name: HEADER + _filled(content, values) for name, content in units.FILES.items()}
+
+
+def script_files() -> Dict[str, str]:
+    """Return the scripts that units run, by name."""
+    contents = {**scripts.FILES, "microvm-package": package_script()}
+    values = _values("")
+    return {name: _SHEBANG + HEADER + _filled(content, values) for name, content in sorted(contents.items())}
+
+
+def _values(state_directory: str) -> Mapping[str, str]:
+    return {
+        "STATE_DIRECTORY": state_directory,
+        "SCRIPT_DIRECTORY": names.SCRIPT_DIRECTORY,
+        "SETTINGS_DIRECTORY": names.SETTINGS_DIRECTORY,
+        "BOOT_SETTINGS": names.BOOT_SETTINGS,
+        "CONSOLE_DIRECTORY": names.CONSOLE_DIRECTORY,
+        # systemd puts these into /run (RuntimeDirectory= of systemd.exec(5)).
+        "CONSOLE_DIRECTORY_BELOW_RUN": names.CONSOLE_DIRECTORY[len("/run/") :],
+        "BOOT_QUEUE_BELOW_RUN": names.BOOT_QUEUE_DIRECTORY[len("/run/") :],
+        "USER": names.USER,
+        "GROUP": names.GROUP,
+        "TARGET": names.TARGET,
+        "HELPERS": " ".join(f"{helper}@%i.service" for helper in names.HELPERS),
+    }
+
+
+def _filled(content: str, values: Mapping[str, str]) -> str:
+    """Return a content with its placeholders replaced. Raises KeyError for one that has no value."""
+    return _PLACEHOLDER.sub(lambda match: values[match.group(1)], content)

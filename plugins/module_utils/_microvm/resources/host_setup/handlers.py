@@ -1,0 +1,119 @@
+# Copyright (c) 2026 microvm.fleet contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Carries out the steps of a host's setup."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass, field
+from typing import List, Tuple
+
+from ...declaration.accounts import ROOT, User
+from ...host import accounts, files, systemd
+from ...host.commands import HostError, run
+from ..executor import Handlers
+from ..steps import Step
+from .files import KernelModule
+from .plan import Action, Plan
+from .state import Directory
+
+
+@dataclass(frozen=True)
+class HostJob:
+    """The plan of a host's setup, for the executor."""
+
+    plan: Plan
+    root: str = ""
+    """Directory in which the host's files lie, instead of ``/``."""
+    name: str = "host"
+    unloaded: List[str] = field(default_factory=list)
+    """Features that the host has not, since a kernel module could not be loaded."""
+
+    @property
+    def steps(self) -> Tuple[Step[Action], ...]:
+        """Steps of the plan."""
+        return self.plan.steps
+
+
+def _user(job: HostJob) -> User:
+    if job.plan.wanted.user is None:
+        raise LookupError("the plan wants no user")
+    return job.plan.wanted.user
+
+
+def _make_directory(job: HostJob, path: str) -> None:
+    directory = _directory(job, path)
+    os.makedirs(job.root + path, exist_ok=True)
+    if directory.owner is not None:
+        _change_directory(job, path)
+
+
+def _change_directory(job: HostJob, path: str) -> None:
+    directory = _directory(job, path)
+    files.change_owner(job.root + path, directory.owner or ROOT)
+    os.chmod(job.root + path, directory.mode)
+
+
+def _directory(job: HostJob, path: str) -> Directory:
+    return next(directory for directory in job.plan.wanted.directories if directory.path == path)
+
+
+def _write(job: HostJob, path: str) -> None:
+    file = job.plan.wanted.files[path]
+    os.makedirs(os.path.dirname(job.root + path), exist_ok=True)
+    files.replace_file(job.root + path, file.content.encode(), file.mode, owner=ROOT)
+
+
+def _remove(job: HostJob, path: str) -> None:
+    files.remove(job.root + path)
+
+
+def _remove_directory(job: HostJob, path: str) -> None:
+    os.rmdir(job.root + path)
+
+
+def _load_module(job: HostJob, name: str) -> None:
+    """Load a module. What hosts forbid in ways that nobody can see before is only reported."""
+    try:
+        run(["modprobe", name])
+    except HostError as error:
+        job.unloaded.append(
+            f"kernel module {name} could not be loaded; {_module(job, name).purpose} will not work: {error}"
+        )
+
+
+def _module(job: HostJob, name: str) -> KernelModule:
+    return next(module for module in job.plan.wanted.modules if module.name == name)
+
+
+def _set_ksm(job: HostJob, path: str, value: str) -> None:
+    with open(job.root + path, "w", encoding="ascii") as file:
+        file.write(f"{value}\n")
+
+
+HANDLERS: Handlers[HostJob, Action] = Handlers(
+    Action,
+    {
+        Action.DISABLE: lambda _job, target: systemd.enable([target], False),
+        Action.STOP: lambda _job, target: systemd.stop([target]),
+        Action.SWITCH_KSM_OFF: lambda job, target: _set_ksm(job, target, "2"),
+        Action.MAKE_GROUP: lambda _job, target: accounts.create_group(target),
+        Action.MAKE_USER: lambda job, target: accounts.create_user(target, _user(job)),
+        Action.CHANGE_USER: lambda job, target: accounts.change_user(target, _user(job)),
+        Action.MAKE_DIRECTORY: _make_directory,
+        Action.CHANGE_DIRECTORY: _change_directory,
+        Action.WRITE: _write,
+        Action.REMOVE: _remove,
+        Action.REMOVE_DIRECTORY: _remove_directory,
+        Action.ENABLE: lambda _job, target: systemd.enable([target], True),
+        Action.RELOAD_SYSTEMD: lambda _job, _target: systemd.daemon_reload(),
+        Action.FORGET_FAILURES: lambda _job, target: systemd.forget_failures(target),
+        Action.REMOVE_OBSOLETE: _remove,
+        Action.LOAD_MODULE: _load_module,
+        Action.SWITCH_KSM_ON: lambda job, target: _set_ksm(job, target, "1"),
+        Action.START: lambda _job, target: systemd.start(target),
+        Action.REMOVE_USER: lambda _job, target: accounts.remove_user(target),
+    },
+)

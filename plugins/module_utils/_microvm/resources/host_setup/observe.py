@@ -1,0 +1,98 @@
+# Copyright (c) 2026 microvm.fleet contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Looks at the setup of a host.
+
+``root`` is a directory in which the host's files lie, instead of ``/``: tests use one.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+from typing import Callable, Dict, Iterable, Optional, Tuple, TypeVar
+
+from ...declaration import names
+from ...host import accounts, files, systemd
+from ...host.commands import HostError, run
+from .files import KSM, KernelModule
+from .state import OBSOLETE, Entry, Observed, Wanted
+
+Value = TypeVar("Value")
+
+_SLICES = "system-microvm*.slice"
+"""systemd keeps the slices of template units, even those that are empty."""
+
+
+def observe(wanted: Wanted, root: str = "") -> Observed:
+    """Return the state of all that the wanted setup is about."""
+    units = systemd.show([names.TARGET])
+    user = accounts.look_up(names.USER)
+    leaves = wanted.user is None
+    unusable = [module for module in wanted.modules if not os.path.exists(root + module.device)]
+    return Observed(
+        files=_found(wanted.files, lambda path: _file(root + path)),
+        directories=_found((directory.path for directory in wanted.directories), lambda path: _entry(root + path)),
+        present=frozenset(path for path in (*wanted.removed, *OBSOLETE) if os.path.lexists(root + path)),
+        entries=_found(wanted.removed_when_empty, lambda path: _listing(root, path)),
+        has_group=accounts.group_exists(names.GROUP),
+        user=user,
+        user_has_files=leaves and user is not None and _has_files(names.USER, root + wanted.state_directory),
+        usable_modules=frozenset(module.name for module in wanted.modules if module not in unusable),
+        loadable_modules=frozenset(module.name for module in unusable if _is_loadable(module)),
+        ksm=_ksm(root),
+        target=units[names.TARGET],
+        stale=systemd.is_stale("microvm*"),
+        slices=tuple(systemd.active_units(_SLICES)) if leaves else (),
+    )
+
+
+def _found(keys: Iterable[str], look: Callable[[str], Optional[Value]]) -> Dict[str, Value]:
+    """Return what looking at each path gives, but for nothing."""
+    values = ((key, look(key)) for key in keys)
+    return {key: value for key, value in values if value is not None}
+
+
+def _entry(path: str) -> Optional[Entry]:
+    try:
+        status = os.stat(path)
+    except OSError:
+        return None
+    return Entry(files.owner_and_group(path), stat.S_IMODE(status.st_mode))
+
+
+def _file(path: str) -> Optional[Entry]:
+    entry = _entry(path)
+    if entry is None or not os.path.isfile(path):
+        return None
+    with open(path, encoding="utf-8", errors="replace", newline="") as file:
+        return Entry(entry.owner, entry.mode, file.read())
+
+
+def _listing(root: str, path: str) -> Optional[Tuple[str, ...]]:
+    try:
+        return tuple(f"{path}/{name}" for name in sorted(os.listdir(root + path)))
+    except OSError:
+        return None
+
+
+def _has_files(user: str, directory: str) -> bool:
+    """Return whether anything below a directory is a user's."""
+    if not os.path.isdir(directory):
+        return False
+    return run(["find", directory, "-user", user, "-print", "-quit"], timeout=None) != ""
+
+
+def _is_loadable(module: KernelModule) -> bool:
+    """Return whether the kernel's modules have one, and nobody has forbidden it (``install`` of modprobe.d(5))."""
+    try:
+        lines = run(["modprobe", "--show-depends", module.name]).splitlines()
+    except HostError:
+        return False
+    return bool(lines) and not any(line.startswith("install ") for line in lines)
+
+
+def _ksm(root: str) -> Optional[str]:
+    content = files.read_text(root + KSM)
+    return None if content is None else content.strip()

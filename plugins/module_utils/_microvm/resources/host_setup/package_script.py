@@ -1,0 +1,42 @@
+# Copyright (c) 2026 microvm.fleet contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""The script of hosts that runs a package's scripts, or does the same for a package that has none. Pure.
+
+It has the very functions that packages have, so there is one way to make a tap.
+"""
+
+from __future__ import annotations
+
+from ...declaration.names import BOOTED_LINK, CONSOLE_DIRECTORY, CURRENT_LINK, GROUP, USER
+from ...runner.scripts import sources
+from ...runner.scripts.shell import assignments
+
+_HEADER = """
+# What the units of a MicroVM do beside its hypervisor, in its state directory, for any runner package: the package's
+# own script if it has one, else the same by its lists, as packages of microvm.nix had them before they had scripts.
+# Usage: microvm-package ACTION NAME
+
+set -euo pipefail
+
+"""
+
+_FUNCTIONS = (
+    sources.MAKE_TAP,
+    sources.REMOVE_TAP,
+    sources.MAKE_MACVTAP,
+    sources.REMOVE_MACVTAP,
+    sources.TAKE_PCI_DEVICE,
+    sources.GIVE_PCI_DEVICE_BACK,
+    sources.VIRTIOFSD,
+    sources.PACKAGE_ACTIONS,
+)
+
+
+def package_script() -> str:
+    """Return the script ``microvm-package``, without its first line."""
+    names = assignments(
+        user=USER, group=GROUP, current=CURRENT_LINK, booted=BOOTED_LINK, console_directory=CONSOLE_DIRECTORY
+    )
+    return f'{_HEADER}{names}{"".join(_FUNCTIONS)}\nrun_action "$1" "$2"\n'

@@ -1,0 +1,186 @@
+# Copyright (c) 2026 microvm.fleet contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Plans the setup of a host: from the observed and the wanted one to steps. Pure."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Iterator, List, Optional, Tuple
+
+from ...declaration import names
+from ...declaration.accounts import ROOT
+from ..steps import BaseAction, Step, in_order
+from .files import KSM, File
+from .state import OBSOLETE, OBSOLETE_UNITS, SHARED_DIRECTORIES, Directory, Entry, Observed, Wanted
+
+UNITS = "the units of MicroVMs"
+
+
+class Action(BaseAction):
+    """Actions on the setup of a host, in the order in which they are carried out."""
+
+    DISABLE = "systemctl disable"
+    STOP = "systemctl stop"
+    # Before its settings are removed: they tell the next run that it was switched on here.
+    SWITCH_KSM_OFF = "separate merged pages by"
+    MAKE_GROUP = "make group"
+    MAKE_USER = "make user"
+    CHANGE_USER = "change group, home and shell of user"
+    MAKE_DIRECTORY = "make directory"
+    CHANGE_DIRECTORY = "change owner and mode of directory"
+    WRITE = "write"
+    REMOVE = "remove"
+    ENABLE = "systemctl enable"
+    RELOAD_SYSTEMD = "systemctl daemon-reload for"
+    # No loaded unit refers to them any more.
+    FORGET_FAILURES = "systemctl reset-failed"
+    REMOVE_OBSOLETE = "remove obsolete"
+    REMOVE_DIRECTORY = "remove directory"
+    LOAD_MODULE = "load kernel module"
+    SWITCH_KSM_ON = "merge equal pages by"
+    START = "systemctl start"
+    REMOVE_USER = "remove user"
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Steps for the setup of a host."""
+
+    steps: Tuple[Step[Action], ...]
+    wanted: Wanted
+    missing: Tuple[str, ...] = ()
+    """Features that the host's kernel has not, in words."""
+    kept: Tuple[str, ...] = ()
+    """Directories that stay, and the user, with the reason of each."""
+
+    @property
+    def changed(self) -> bool:
+        """Whether there is anything to do."""
+        return bool(self.steps)
+
+    def targets(self, *actions: Action) -> Tuple[str, ...]:
+        """Return the targets of the steps of some actions."""
+        return tuple(step.target for step in self.steps if step.action in actions)
+
+
+def plan(observed: Observed, wanted: Wanted) -> Plan:
+    """Return the plan that makes the observed setup the wanted one."""
+    emptied, kept = _directories_without(observed, wanted)
+    steps: List[Step[Action]] = [
+        *_accounts(observed, wanted),
+        *(step for directory in wanted.directories for step in _directory(observed, directory)),
+        *_files(observed, wanted),
+        *_obsolete(observed, wanted),
+        *(Step(Action.REMOVE_DIRECTORY, path) for path in emptied),
+        *_modules(observed, wanted),
+        *_ksm(observed, wanted),
+    ]
+    steps += _systemd(observed, wanted, [step.target for step in steps if step.action in (Action.WRITE, Action.REMOVE)])
+    return Plan(in_order(steps), wanted, tuple(_missing(observed, wanted)), (*kept, *_kept_user(observed, wanted)))
+
+
+def _accounts(observed: Observed, wanted: Wanted) -> Iterator[Step[Action]]:
+    if wanted.user is None:
+        if observed.user is not None and not observed.user_has_files:
+            yield Step(Action.REMOVE_USER, names.USER)
+        return
+    if not observed.has_group:
+        yield Step(Action.MAKE_GROUP, names.GROUP)
+    if observed.user is None:
+        yield Step(Action.MAKE_USER, names.USER)
+    elif observed.user != wanted.user:
+        yield Step(Action.CHANGE_USER, names.USER)
+
+
+def _kept_user(observed: Observed, wanted: Wanted) -> Iterator[str]:
+    if wanted.user is None and observed.user is not None and observed.user_has_files:
+        yield f"user {names.USER}: it owns files in {wanted.state_directory}"
+
+
+def _directory(observed: Observed, directory: Directory) -> Iterator[Step[Action]]:
+    entry = observed.directories.get(directory.path)
+    if entry is None:
+        yield Step(Action.MAKE_DIRECTORY, directory.path)
+    elif directory.owner is not None and (entry.owner, entry.mode) != (directory.owner, directory.mode):
+        yield Step(Action.CHANGE_DIRECTORY, directory.path)
+
+
+def _files(observed: Observed, wanted: Wanted) -> Iterator[Step[Action]]:
+    for path, file in wanted.files.items():
+        if not _is_as(observed.files.get(path), file):
+            yield Step(Action.WRITE, path)
+    for path in wanted.removed:
+        if path in observed.present:
+            yield Step(Action.REMOVE, path)
+
+
+def _obsolete(observed: Observed, wanted: Wanted) -> Iterator[Step[Action]]:
+    for unit in OBSOLETE_UNITS:
+        if f"{names.UNIT_DIRECTORY}/{unit}" in observed.present:
+            yield Step(Action.FORGET_FAILURES, unit.replace("@.", "@*."))
+    for path in OBSOLETE:
+        if path in observed.present and path not in wanted.removed:
+            yield Step(Action.REMOVE_OBSOLETE, path)
+
+
+def _is_as(entry: Optional[Entry], file: File) -> bool:
+    return entry == Entry(ROOT, file.mode, file.content)
+
+
+def _directories_without(observed: Observed, wanted: Wanted) -> Tuple[List[str], List[str]]:
+    """Return the directories that are removed, since all that is in them is removed, and those of ours that stay."""
+    removed = set(observed.present)
+    emptied, kept = [], []
+    for path in wanted.removed_when_empty:
+        if set(observed.entries.get(path, [path])) <= removed:
+            removed.add(path)
+            emptied.append(path)
+        elif path in observed.entries and path not in SHARED_DIRECTORIES:
+            kept.append(f"{path}: it contains files that this collection did not create")
+    return emptied, kept
+
+
+def _systemd(observed: Observed, wanted: Wanted, changed: List[str]) -> Iterator[Step[Action]]:
+    """Yield the steps on units, given the files that change."""
+    reads_again = observed.stale or any(path.startswith(f"{names.UNIT_DIRECTORY}/") for path in changed)
+    if wanted.starts:
+        if not observed.target.enabled:
+            yield Step(Action.ENABLE, names.TARGET)
+            reads_again = True
+        if not observed.target.running:
+            yield Step(Action.START, names.TARGET)
+            # A run that was killed may have written it, and systemd has not looked for new units since.
+            reads_again = True
+    else:
+        if observed.target.enabled:
+            yield Step(Action.DISABLE, names.TARGET)
+        running = [names.TARGET] if observed.target.running else []
+        yield from (Step(Action.STOP, unit) for unit in (*running, *observed.slices))
+    if reads_again:
+        yield Step(Action.RELOAD_SYSTEMD, UNITS)
+
+
+def _modules(observed: Observed, wanted: Wanted) -> Iterator[Step[Action]]:
+    for module in wanted.modules:
+        if module.name not in observed.usable_modules and module.name in observed.loadable_modules:
+            yield Step(Action.LOAD_MODULE, module.name)
+
+
+def _ksm(observed: Observed, wanted: Wanted) -> Iterator[Step[Action]]:
+    if observed.ksm is None:
+        return
+    if wanted.ksm and observed.ksm != "1":
+        yield Step(Action.SWITCH_KSM_ON, KSM)
+    # Without settings that are ours, the kernel's is somebody else's.
+    if not wanted.ksm and names.KSM_SETTINGS in observed.present and observed.ksm != "2":
+        yield Step(Action.SWITCH_KSM_OFF, KSM)
+
+
+def _missing(observed: Observed, wanted: Wanted) -> Iterator[str]:
+    for module in wanted.modules:
+        if module.name not in observed.usable_modules | observed.loadable_modules:
+            yield f"kernel module {module.name} is missing; {module.purpose} will not work"
+    if wanted.ksm and observed.ksm is None:
+        yield "the kernel does not support merging of equal pages (KSM)"

@@ -1,0 +1,386 @@
+# Copyright (c) 2026 microvm.fleet contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+# Written by `make generate` from the files of this directory.
+
+"""Scripts that units run, by name; the files beside this one are the source."""
+
+from __future__ import annotations
+
+from typing import Dict
+
+FILES: Dict[str, str] = {
+    "microvm-boot-queue": """
+# The boot queue: while the host starts, MicroVMs start by BOOT_ORDER and name, and no more than BOOT_PARALLEL of them are
+# within their first BOOT_SETTLE seconds. Nothing supervises the queue: an entry counts as long as its process has it
+# locked. RUNTIME_DIRECTORY is the queue's, as systemd sets it. Usage: microvm-boot-queue NAME
+
+set -euo pipefail
+
+name=$1
+directory=$RUNTIME_DIRECTORY
+parallel=${BOOT_PARALLEL:-4}
+settle=${BOOT_SETTLE:-10}
+printf -v entry '%s/queue/%06d-%s' "$directory" "$((10#${BOOT_ORDER:-50}))" "$name"
+
+# systemd sends SIGTERM when a MicroVM that waits is stopped, and then neither the entry nor a failed unit may stay. Both
+# traps remove the entry: SIGTERM may come when the other one has just begun.
+leave() {
+    rm -f -- "$entry"
+}
+trap leave EXIT
+trap 'leave; exit 0' TERM
+
+host_starts() {
+    case $(systemctl is-system-running || true) in
+        initializing | starting) return 0 ;;
+        *) return 1 ;;
+    esac
+}
+
+# Seconds of a clock that nobody sets.
+uptime_seconds() {
+    local seconds _idle
+    read -r seconds _idle < /proc/uptime
+    echo "${seconds%.*}"
+}
+
+# Under the lock, so that nobody sees an entry that is not locked yet.
+register() {
+    exec {own}> "$entry"
+    flock --exclusive "$own"
+}
+
+# The first entry whose process is there; others are removed.
+first_is_own() {
+    local each descriptor
+    for each in "$directory"/queue/*; do
+        if [ "$each" = "$entry" ]; then return 0; fi
+        exec {descriptor}< "$each" || continue
+        if ! flock --nonblock "$descriptor"; then
+            exec {descriptor}<&-
+            return 1
+        fi
+        rm -f -- "$each"
+        exec {descriptor}<&-
+    done
+    return 1
+}
+
+# All units come at once, but not at the same moment: the order holds among those that came within a second.
+is_complete() {
+    local now each joined
+    now=$(uptime_seconds)
+    for each in "$directory"/queue/*; do
+        joined=
+        read -r joined 2>/dev/null < "$each" || true
+        if [ $((now - ${joined:-0})) -lt 2 ]; then return 1; fi
+    done
+}
+
+take_slot() {
+    local number now taken
+    now=$(uptime_seconds)
+    for ((number = 1; number <= parallel; number++)); do
+        taken=
+        if [ -e "$directory/slots/$number" ]; then read -r taken < "$directory/slots/$number" || true; fi
+        if [ -z "$taken" ] || [ $((now - taken)) -ge "$settle" ]; then
+            echo "$now" > "$directory/slots/$number"
+            return 0
+        fi
+    done
+    return 1
+}
+
+# Whether the MicroVM is still to start. Whoever cancels its job, or a helper that failed, sends no signal.
+is_wanted() {
+    case $(systemctl show --property=Job --value "microvm@$name.service") in
+        '' | 0) return 1 ;;
+    esac
+}
+
+if [ "$parallel" -eq 0 ] || ! host_starts; then exit 0; fi
+mkdir -p "$directory/queue" "$directory/slots"
+exec {lock}> "$directory/lock"
+flock --exclusive "$lock"
+register
+uptime_seconds >&"$own"
+flock --unlock "$lock"
+while true; do
+    flock --exclusive "$lock"
+    if first_is_own && is_complete; then
+        if ! is_wanted; then exit 0; fi
+        if take_slot; then break; fi
+    fi
+    flock --unlock "$lock"
+    # bash runs its traps only when a program in the foreground has ended. The locks are not for the sleep to hold.
+    sleep 0.5 {own}>&- {lock}>&- &
+    wait "$!"
+done
+echo "leaving the boot queue: MicroVM $name"
+""",
+    "microvm-start": """
+# Runs a MicroVM's hypervisor in its state directory, has its console, and tells systemd by an exit status what shall
+# follow its end. Usage: microvm-start NAME
+#   0    it stays down
+#   133  it shall start again, as of systemd-nspawn (RestartForceExitStatus=)
+#   134  it has crashed and stays down (RestartPreventExitStatus=)
+#   any other: it has crashed and shall start again, as often as the unit's start limit allows (Restart=on-failure)
+
+set -uo pipefail
+
+readonly RESTART=133 CRASHED_FOR_GOOD=134
+# Of a console's log, which has at most two such files.
+readonly LOG_SIZE=512K
+# A guest does not get to the end of its shutdown without its shares, but its other file systems are unmounted by then.
+readonly SHARES_TIMEOUT=20
+
+name=$1
+runtime=@CONSOLE_DIRECTORY@/$name
+declare -A policies=(
+    [reboot]=${ON_REBOOT:-restart} [poweroff]=${ON_POWEROFF:-stop} [crash]=${ON_CRASH:-restart}
+)
+# What had the hypervisor end, if it was not the guest.
+cause=
+stopper=
+signalled=
+
+# What the hypervisor prints goes to the journal, line by line, and into a file, as it is. It never waits for a reader.
+# The guest does not choose the priority of its lines (`<0>` is shown to all who are logged in), and theirs is not that of
+# the host's own words: journald limits each priority by itself, so that a flood does not take them along.
+relay() {
+    exec systemd-cat --identifier="microvm@$name" --priority=debug --level-prefix=false tee -p >(keep_log)
+}
+
+keep_log() {
+    local log=$runtime/console.log
+    # Unbuffered: a prompt has no line break.
+    while stdbuf -o0 head -c "$LOG_SIZE" > "$log" 2>/dev/null && [ -s "$log" ]; do mv -f "$log" "$log.old"; done
+    exec cat > /dev/null
+}
+
+# Its standard input is a FIFO that is open for writing here too, so that it never ends.
+start() {
+    rm -f -- microvm.ended "$runtime/stopping"
+    mkfifo -m 0600 "$runtime/console.in" || exit 1
+    exec {output}> >(relay)
+    relay=$!
+    current/bin/microvm-run <> "$runtime/console.in" >&"$output" {output}>&- &
+    hypervisor=$!
+    exec {output}>&-
+    echo "$hypervisor $(start_time "$hypervisor")" > "$runtime/hypervisor.pid.partial"
+    mv -f "$runtime/hypervisor.pid.partial" "$runtime/hypervisor.pid"
+}
+
+start_time() { # process
+    local stat fields
+    stat=$(cat "/proc/$1/stat" 2>/dev/null) || return 0
+    read -ra fields <<< "${stat##*) }"
+    echo "${fields[19]}"
+}
+
+forward() { # cause
+    cause=$1
+    signalled=yes
+    kill -TERM "$hypervisor" 2>/dev/null
+}
+
+# The guest's files are gone: it is asked to end as long as it can answer at all.
+# shellcheck disable=SC2317 # a trap calls it
+end_without_shares() {
+    cause=shares
+    signalled=yes
+    local limit=${STOP_TIMEOUT:-90}
+    STOP_TIMEOUT=$((limit < SHARES_TIMEOUT ? limit : SHARES_TIMEOUT)) @SCRIPT_DIRECTORY@/microvm-stop "$name" &
+    stopper=$!
+}
+
+await_end() {
+    status=0
+    while true; do
+        signalled=
+        # bash would say again that it was killed.
+        wait "$hypervisor" 2>/dev/null
+        status=$?
+        # A signal ends the waiting, not the hypervisor.
+        if [ -z "$signalled" ]; then break; fi
+    done
+}
+
+# How the guest has ended: stop (the host wanted it), reboot, poweroff or crash.
+judge() {
+    local reason
+    if [ "$cause" = shares ]; then
+        echo crash
+    elif [ "$cause" = stop ] || [ -e "$runtime/stopping" ]; then
+        echo stop
+    elif [ "$status" -ne 0 ]; then
+        echo crash
+    else
+        reason=$(last_event)
+        case $reason in
+            guest-reset | subsystem-reset) echo reboot ;;
+            guest-panic | host-error) echo crash ;;
+            '') echo "${CLEAN_END:-poweroff}" ;;
+            *) echo poweroff ;;
+        esac
+    fi
+}
+
+# QEMU's word for the reason of its end, which a process beside it writes down.
+last_event() {
+    local tenths=0
+    if [ ! -e microvm.ended ]; then return; fi
+    while [ ! -s microvm.ended ] && [ "$tenths" -lt 10 ]; do
+        sleep 0.1
+        tenths=$((tenths + 1))
+    done
+    tail -n 1 microvm.ended
+}
+
+describe() { # how
+    case $1 in
+        stop) echo "has been stopped" ;;
+        reboot) echo "has rebooted" ;;
+        poweroff) echo "has powered off" ;;
+        crash) if [ "$cause" = shares ]; then echo "has lost its shares"; else echo "has crashed (status $status)"; fi ;;
+    esac
+}
+
+# All output has arrived when the relay has ended; what else microvm-run has begun may hold it open.
+end_helpers() {
+    local tenths=0
+    while kill -0 "$relay" 2>/dev/null && [ "$tenths" -lt 10 ]; do
+        sleep 0.1
+        tenths=$((tenths + 1))
+    done
+    if [ -n "$stopper" ]; then wait "$stopper"; fi
+}
+
+end_as() { # how
+    local policy=${policies[$1]:-stop}
+    if [ "$1" = stop ]; then
+        # Where microvm-stop did it, its word is the last.
+        if [ ! -e "$runtime/stopping" ]; then echo "MicroVM $name $(describe "$1")"; fi
+        exit 0
+    elif [ "$policy" = restart ]; then
+        echo "MicroVM $name $(describe "$1") and is started again"
+        if [ "$1" != crash ]; then exit "$RESTART"; fi
+        # What has a meaning of its own is not the hypervisor's to say: 133 and 134 are also SIGTRAP and SIGABRT.
+        case $status in 0 | "$RESTART" | "$CRASHED_FOR_GOOD") exit 1 ;; *) exit "$status" ;; esac
+    else
+        echo "MicroVM $name $(describe "$1") and stays down"
+        if [ "$1" = crash ]; then exit "$CRASHED_FOR_GOOD"; else exit 0; fi
+    fi
+}
+
+trap 'cause=stop' TERM INT
+start
+trap 'forward stop' TERM INT
+trap end_without_shares USR1
+# One that came meanwhile.
+if [ -n "$cause" ]; then forward "$cause"; fi
+await_end
+trap '' TERM INT
+# A hypervisor may have seen it first.
+trap 'cause=shares' USR1
+end_helpers
+trap '' USR1
+end_as "$(judge)"
+""",
+    "microvm-stop": """
+# Ends a MicroVM, in its state directory: asks the guest, then ends the hypervisor, then kills it. Each step is said, the
+# last line says which one it was. Usage: microvm-stop NAME
+
+set -uo pipefail
+
+# How long a hypervisor may take to end when it is told to.
+readonly TERM_TIMEOUT=10
+
+name=$1
+runtime=@CONSOLE_DIRECTORY@/$name
+limit=${STOP_TIMEOUT:-90}
+begin=$SECONDS
+export STOP_TIMEOUT=$limit
+
+say() {
+    echo "MicroVM $name: $1"
+}
+
+# The number of a process that has ended may be another's; its start time is not.
+is_running() { # process, start time
+    local stat fields
+    stat=$(cat "/proc/$1/stat" 2>/dev/null) || return 1
+    read -ra fields <<< "${stat##*) }"
+    [ "${fields[19]}" = "${2:-${fields[19]}}" ] && [ "${fields[0]}" != Z ]
+}
+
+# The process by the package's own record if that is of this start, else what microvm-start has made.
+find_hypervisor() {
+    local file
+    for file in microvm.pid "$runtime/hypervisor.pid"; do
+        if read -r process started 2>/dev/null < "$file" && is_running "$process" "$started"; then return 0; fi
+    done 2>/dev/null
+    return 1
+}
+
+await_end() { # seconds
+    local fifths=$((5 * $1))
+    while is_running "$process" "$started"; do
+        if [ "$fifths" -le 0 ]; then return 1; fi
+        sleep 0.2
+        fifths=$((fifths - 1))
+    done
+}
+
+remaining() {
+    local left=$((limit - (SECONDS - begin)))
+    echo $((left > 0 ? left : 0))
+}
+
+# The package's script may wait for the end, or not.
+ask_guest() {
+    local status=0
+    if [ ! -x booted/bin/microvm-shutdown ]; then
+        say "its package has no way to ask the guest to power off"
+        return 1
+    fi
+    say "asking the guest to power off, for up to $limit s"
+    timeout --kill-after=2 "$limit" booted/bin/microvm-shutdown < /dev/null || status=$?
+    if [ "$status" -ne 0 ] && [ "$status" -ne 124 ] && is_running "$process" "$started"; then
+        say "the guest could not be asked, or has not ended (status $status)"
+        return 1
+    fi
+    if await_end "$(remaining)"; then return 0; fi
+    say "the guest has not ended within $limit s"
+    return 1
+}
+
+end_hypervisor() {
+    say "sending SIGTERM to the hypervisor"
+    kill -TERM "$process" 2>/dev/null
+    await_end "$TERM_TIMEOUT"
+}
+
+kill_hypervisor() {
+    say "the hypervisor has not ended within $TERM_TIMEOUT s; sending SIGKILL"
+    kill -KILL "$process" 2>/dev/null
+    await_end "$TERM_TIMEOUT"
+}
+
+process='' started=''
+if ! find_hypervisor; then exit 0; fi
+# microvm-start takes the end for what it is.
+: > "$runtime/stopping"
+if ask_guest; then
+    say "stopped by the guest after $((SECONDS - begin)) s"
+elif end_hypervisor; then
+    say "stopped by SIGTERM after $((SECONDS - begin)) s"
+elif kill_hypervisor; then
+    say "stopped by SIGKILL after $((SECONDS - begin)) s"
+else
+    say "the hypervisor's process $process does not end"
+    exit 1
+fi
+""",
+}

@@ -1,0 +1,148 @@
+# Copyright (c) 2026 microvm.fleet contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""A host's setup as it is and as it shall be. Pure."""
+
+from __future__ import annotations
+
+import posixpath
+from dataclasses import dataclass, field
+from typing import FrozenSet, Mapping, Optional, Tuple
+
+from ...declaration import names
+from ...declaration.accounts import ROOT, Account, User
+from ...declaration.types import HostSetup
+from ...host.systemd import Unit
+from .files import KERNEL_MODULES, File, KernelModule, files
+
+OBSOLETE_UNITS = ("microvm-turn@.service",)
+"""Template units of earlier versions."""
+
+OBSOLETE = (*(f"{names.UNIT_DIRECTORY}/{unit}" for unit in OBSOLETE_UNITS), f"{names.SCRIPT_DIRECTORY}/microvm-turn")
+"""Files of earlier versions."""
+
+
+SHARED_DIRECTORIES = (
+    posixpath.dirname(names.MANUAL_PAGE),
+    posixpath.dirname(names.COMPLETION),
+    posixpath.dirname(posixpath.dirname(names.COMPLETION)),
+)
+"""Directories that others have files in too; those inside before those outside."""
+
+
+@dataclass(frozen=True)
+class Directory:
+    """A directory of the setup."""
+
+    path: str
+    owner: Optional[Account] = ROOT
+    """``None`` for a directory that only has to exist."""
+    mode: int = 0o755
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """The setup as it shall be."""
+
+    files: Mapping[str, File] = field(default_factory=dict)
+    directories: Tuple[Directory, ...] = ()
+    removed: Tuple[str, ...] = ()
+    """Files and trees of this collection that shall not exist. Those of earlier versions go in any case, and last."""
+    removed_when_empty: Tuple[str, ...] = ()
+    """Directories that shall not exist unless something else is in them; those inside before those outside."""
+    user: Optional[User] = None
+    """``None`` where the user shall not exist, unless files are its."""
+    state_directory: str = names.STATE_DIRECTORY
+    modules: Tuple[KernelModule, ...] = ()
+    ksm: bool = False
+    starts: bool = False
+    """Whether MicroVMs start with the host."""
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A file, or a directory, of the host."""
+
+    owner: Account
+    mode: int
+    content: str = ""
+
+
+@dataclass(frozen=True)
+class Observed:
+    """The setup as the host has it."""
+
+    files: Mapping[str, Entry] = field(default_factory=dict)
+    """Of those that are wanted."""
+    directories: Mapping[str, Entry] = field(default_factory=dict)
+    """Of those that are wanted."""
+    present: FrozenSet[str] = frozenset()
+    """Paths that exist, of those that shall not: files of earlier versions too."""
+    entries: Mapping[str, Tuple[str, ...]] = field(default_factory=dict)
+    """Paths in each directory that is removed when it is empty, and exists."""
+    has_group: bool = False
+    user: Optional[User] = None
+    user_has_files: bool = False
+    """Whether files below the state directory are the user's; only looked for where the user shall not exist."""
+    usable_modules: FrozenSet[str] = frozenset()
+    loadable_modules: FrozenSet[str] = frozenset()
+    """Names of kernel modules that can be loaded, of those that are not usable."""
+    ksm: Optional[str] = None
+    """Content of ``/sys/kernel/mm/ksm/run``; ``None`` for a kernel without it."""
+    target: Unit = field(default_factory=Unit)
+    """Target that pulls in the MicroVMs."""
+    stale: bool = False
+    """Whether units of MicroVMs have changed since systemd has read them."""
+    slices: Tuple[str, ...] = ()
+    """Slices of units of MicroVMs; only looked for where the setup shall not exist."""
+
+
+def prepared(setup: HostSetup) -> Wanted:
+    """Return the setup of a host that is prepared for MicroVMs."""
+    state_directory = setup["state_dir"]
+    return Wanted(
+        files=files(setup),
+        directories=(
+            # Only root makes entries: their links decide what root runs, and people are in the group for /dev/kvm.
+            Directory(state_directory, Account(ROOT.user, names.GROUP)),
+            Directory(names.SCRIPT_DIRECTORY),
+            Directory(names.CONFIGURATION_DIRECTORY),
+            Directory(posixpath.dirname(names.MANUAL_PAGE), owner=None),
+            Directory(posixpath.dirname(names.COMPLETION), owner=None),
+        ),
+        removed=() if setup["ksm"] else (names.KSM_SETTINGS,),
+        user=User(names.GROUP, state_directory),
+        state_directory=state_directory,
+        modules=KERNEL_MODULES,
+        ksm=setup["ksm"],
+        starts=True,
+    )
+
+
+def unprepared(setup: HostSetup) -> Wanted:
+    """Return the setup of a host that keeps nothing of this collection but volumes."""
+    return Wanted(
+        removed=(
+            *files({**setup, "ksm": True}),
+            *OBSOLETE,
+            names.COMMAND,
+            names.PACKAGE_STORE,
+            names.RECORD_DIRECTORY,
+            names.KNOWN_HOSTS,
+            names.GARBAGE_ROOTS,
+            names.CONSOLE_DIRECTORY,
+            names.BOOT_QUEUE_DIRECTORY,
+            f"{names.RUN_DIRECTORY}/accelerator.json",
+        ),
+        removed_when_empty=(
+            names.SCRIPT_DIRECTORY,
+            names.SETTINGS_DIRECTORY,
+            names.CONFIGURATION_DIRECTORY,
+            names.IMAGE_STORE,
+            names.ARCHIVE_DIRECTORY,
+            names.FLEET_DIRECTORY,
+            *SHARED_DIRECTORIES,
+        ),
+        state_directory=setup["state_dir"],
+    )

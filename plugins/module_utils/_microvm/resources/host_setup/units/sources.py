@@ -1,0 +1,242 @@
+# Copyright (c) 2026 microvm.fleet contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+# Written by `make generate` from the files of this directory.
+
+"""Units of MicroVMs, by name; the files beside this one are the source."""
+
+from __future__ import annotations
+
+from typing import Dict
+
+FILES: Dict[str, str] = {
+    "microvm-boot-queue@.service": """
+[Unit]
+Description=Boot queue of MicroVM '%i'
+Before=microvm@%i.service
+PartOf=microvm@%i.service
+# The limit of microvm@ counts, which brings this unit with it.
+StartLimitIntervalSec=0
+ConditionPathExists=@STATE_DIRECTORY@/%i/current/bin/microvm-run
+
+[Service]
+Type=oneshot
+EnvironmentFile=-@BOOT_SETTINGS@
+EnvironmentFile=-@SETTINGS_DIRECTORY@/%i.env
+ExecStart=@SCRIPT_DIRECTORY@/microvm-boot-queue %i
+RuntimeDirectory=@BOOT_QUEUE_BELOW_RUN@
+RuntimeDirectoryPreserve=yes
+TimeoutStartSec=infinity
+# Stopping a MicroVM that waits is no failure: SIGTERM goes to the script, which removes its entry and exits with 0; one
+# that SIGTERM ends before it has set its trap has no entry yet.
+KillMode=mixed
+SuccessExitStatus=SIGTERM
+SyslogIdentifier=microvm-boot-queue@%i
+""",
+    "microvm-macvtap-interfaces@.service": """
+[Unit]
+Description=Setup MicroVM '%i' MACVTAP interfaces
+After=network.target microvm-set-booted@%i.service
+Before=microvm@%i.service
+PartOf=microvm@%i.service
+# The limit of microvm@ counts, which brings this unit with it.
+StartLimitIntervalSec=0
+# Also when the MicroVM has ended by itself.
+StopWhenUnneeded=yes
+ConditionPathExists=|@STATE_DIRECTORY@/%i/current/bin/macvtap-up
+ConditionPathExists=|@STATE_DIRECTORY@/%i/current/share/microvm/macvtap-interfaces
+
+[Service]
+Type=oneshot
+RemainAfterExit=yes
+WorkingDirectory=@STATE_DIRECTORY@/%i
+ExecStart=@SCRIPT_DIRECTORY@/microvm-package macvtap-up %i
+ExecStop=@SCRIPT_DIRECTORY@/microvm-package macvtap-down %i
+SyslogIdentifier=microvm-macvtap-interfaces@%i
+""",
+    "microvm-pci-devices@.service": """
+[Unit]
+Description=Setup MicroVM '%i' devices for passthrough
+After=microvm-set-booted@%i.service
+Before=microvm@%i.service
+PartOf=microvm@%i.service
+# The limit of microvm@ counts, which brings this unit with it.
+StartLimitIntervalSec=0
+# Also when the MicroVM has ended by itself.
+StopWhenUnneeded=yes
+ConditionPathExists=|@STATE_DIRECTORY@/%i/current/bin/pci-setup
+ConditionPathExists=|@STATE_DIRECTORY@/%i/current/share/microvm/pci-devices
+
+[Service]
+Type=oneshot
+RemainAfterExit=yes
+WorkingDirectory=@STATE_DIRECTORY@/%i
+ExecStart=@SCRIPT_DIRECTORY@/microvm-package pci-setup %i
+ExecStop=@SCRIPT_DIRECTORY@/microvm-package pci-teardown %i
+SyslogIdentifier=microvm-pci-devices@%i
+""",
+    "microvm-set-booted@.service": """
+[Unit]
+Description=Save MicroVM '%i' booted configuration
+Before=microvm@%i.service
+PartOf=microvm@%i.service
+# The limit of microvm@ counts, which brings this unit with it.
+StartLimitIntervalSec=0
+# Also when the MicroVM has ended by itself.
+StopWhenUnneeded=yes
+
+[Service]
+Type=oneshot
+RemainAfterExit=yes
+# As root: the links decide what root runs, so no hypervisor may change them.
+WorkingDirectory=@STATE_DIRECTORY@/%i
+ExecStart=/bin/sh -euc 'ln -sfT -- "$$(readlink current)" booted.partial; mv -T -- booted.partial booted'
+ExecStop=/bin/rm -f booted
+SyslogIdentifier=microvm-set-booted@%i
+""",
+    "microvm-tap-interfaces@.service": """
+[Unit]
+Description=Setup MicroVM '%i' TAP interfaces
+After=network.target microvm-set-booted@%i.service
+Before=microvm@%i.service
+PartOf=microvm@%i.service
+# The limit of microvm@ counts, which brings this unit with it.
+StartLimitIntervalSec=0
+# Also when the MicroVM has ended by itself.
+StopWhenUnneeded=yes
+ConditionPathExists=|@STATE_DIRECTORY@/%i/current/bin/tap-up
+ConditionPathExists=|@STATE_DIRECTORY@/%i/current/share/microvm/tap-interfaces
+
+[Service]
+Type=oneshot
+RemainAfterExit=yes
+WorkingDirectory=@STATE_DIRECTORY@/%i
+ExecStart=@SCRIPT_DIRECTORY@/microvm-package tap-up %i
+ExecStop=@SCRIPT_DIRECTORY@/microvm-package tap-down %i
+SyslogIdentifier=microvm-tap-interfaces@%i
+""",
+    "microvm-virtiofsd@.service": """
+[Unit]
+Description=VirtioFS daemons for MicroVM '%i'
+After=local-fs.target microvm-set-booted@%i.service
+Before=microvm@%i.service
+PartOf=microvm@%i.service
+# The limit of microvm@ counts, which brings this unit with it.
+StartLimitIntervalSec=0
+# Also when the MicroVM has ended by itself.
+StopWhenUnneeded=yes
+ConditionPathExists=|@STATE_DIRECTORY@/%i/current/bin/virtiofsd-run
+ConditionPathExists=|@STATE_DIRECTORY@/%i/current/share/microvm/virtiofs
+
+[Service]
+Type=notify
+NotifyAccess=all
+WorkingDirectory=@STATE_DIRECTORY@/%i
+ExecStart=@SCRIPT_DIRECTORY@/microvm-package virtiofsd-run %i
+ExecStopPost=+@SCRIPT_DIRECTORY@/microvm-package virtiofsd-ended %i
+KillMode=mixed
+TimeoutSec=30
+LimitNOFILE=1048576
+SyslogIdentifier=microvm-virtiofsd@%i
+PrivateTmp=yes
+# A guest talks to it and it runs as root, to give files any owner: it sees no network, writes only to what it shares and
+# opens no devices. Sources outside of the state directory are added for each MicroVM (ReadWritePaths=).
+NoNewPrivileges=yes
+# For its own sandbox (CAP_SYS_ADMIN), for files of any owner, and to reopen them by handles. It insists on CAP_SETPCAP, CAP_MKNOD.
+CapabilityBoundingSet=CAP_SYS_ADMIN CAP_CHOWN CAP_DAC_OVERRIDE CAP_DAC_READ_SEARCH CAP_FOWNER CAP_FSETID CAP_SETFCAP
+CapabilityBoundingSet=CAP_SETGID CAP_SETUID CAP_SETPCAP CAP_MKNOD
+ProtectSystem=strict
+ProtectHome=read-only
+ReadWritePaths=@STATE_DIRECTORY@/%i
+PrivateNetwork=yes
+IPAddressDeny=any
+DevicePolicy=closed
+PrivateIPC=yes
+ProtectKernelTunables=yes
+ProtectKernelModules=yes
+ProtectKernelLogs=yes
+ProtectControlGroups=yes
+ProtectClock=yes
+ProtectHostname=yes
+ProtectProc=invisible
+RestrictNamespaces=mnt pid net
+RestrictAddressFamilies=AF_UNIX
+RestrictRealtime=yes
+LockPersonality=yes
+MemoryDenyWriteExecute=yes
+SystemCallArchitectures=native
+SystemCallFilter=@system-service @mount
+SystemCallErrorNumber=EPERM
+UMask=0077
+""",
+    "microvm@.service": """
+[Unit]
+Description=MicroVM '%i'
+Requires=@HELPERS@
+After=network.target systemd-modules-load.service
+After=@HELPERS@
+ConditionPathExists=@STATE_DIRECTORY@/%i/current/bin/microvm-run
+# A crash loop ends, and shows. A guest that reboots counts too.
+StartLimitIntervalSec=300
+StartLimitBurst=5
+
+[Service]
+Type=exec
+User=@USER@
+Group=@GROUP@
+WorkingDirectory=@STATE_DIRECTORY@/%i
+# With the console of the MicroVM.
+RuntimeDirectory=@CONSOLE_DIRECTORY_BELOW_RUN@/%i
+RuntimeDirectoryMode=0700
+# Settings of this MicroVM, see the script.
+EnvironmentFile=-@SETTINGS_DIRECTORY@/%i.env
+ExecStart=@SCRIPT_DIRECTORY@/microvm-start %i
+ExecStartPost=+@SCRIPT_DIRECTORY@/microvm-package microvm-register %i
+ExecStop=@SCRIPT_DIRECTORY@/microvm-stop %i
+ExecStopPost=+@SCRIPT_DIRECTORY@/microvm-package microvm-unregister %i
+# microvm-start says by its status whether the MicroVM shall start again.
+Restart=on-failure
+SuccessExitStatus=133
+RestartForceExitStatus=133
+RestartPreventExitStatus=134
+# Always the same: with helpers that are restarted too (PartOf=), systemd forgets its count, and RestartSteps= has no effect.
+RestartSec=2s
+TimeoutStartSec=150
+# More than microvm-stop takes, with the default of STOP_TIMEOUT.
+TimeoutStopSec=150
+KillMode=mixed
+LimitNOFILE=1048576
+LimitMEMLOCK=infinity
+SyslogIdentifier=microvm@%i
+# A guest's console is the guest's: what floods it is dropped, and said.
+LogRateLimitIntervalSec=30s
+LogRateLimitBurst=1000
+NoNewPrivileges=yes
+CapabilityBoundingSet=
+ProtectSystem=strict
+ReadWritePaths=@STATE_DIRECTORY@/%i
+PrivateTmp=yes
+ProtectKernelTunables=yes
+ProtectKernelModules=yes
+ProtectKernelLogs=yes
+ProtectControlGroups=yes
+ProtectClock=yes
+DeviceAllow=/dev/kvm rw
+DeviceAllow=/dev/net/tun rw
+DeviceAllow=/dev/vhost-net rw
+DeviceAllow=/dev/vhost-vsock rw
+LockPersonality=yes
+RestrictSUIDSGID=yes
+RestrictRealtime=yes
+
+[Install]
+WantedBy=@TARGET@
+""",
+    "microvms.target": """
+[Unit]
+Description=MicroVMs
+
+[Install]
+WantedBy=multi-user.target
+""",
+}

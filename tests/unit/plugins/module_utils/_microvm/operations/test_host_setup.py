@@ -1,0 +1,114 @@
+# Copyright (c) 2026 microvm.fleet contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Setup of a host as the module asks for it: what check mode shows is what is done, and is shown with its files."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+
+import pytest
+from ansible_collections.microvm.fleet.plugins.module_utils._microvm.declaration import names
+from ansible_collections.microvm.fleet.plugins.module_utils._microvm.host.commands import HostError
+from ansible_collections.microvm.fleet.plugins.module_utils._microvm.operations import host_setup
+from ansible_collections.microvm.fleet.plugins.module_utils._microvm.resources.executor import Handlers
+from ansible_collections.microvm.fleet.plugins.module_utils._microvm.resources.host_setup.handlers import (
+    HANDLERS,
+    HostJob,
+)
+from ansible_collections.microvm.fleet.plugins.module_utils._microvm.resources.host_setup.observe import observe
+from ansible_collections.microvm.fleet.plugins.module_utils._microvm.resources.host_setup.plan import Action
+from ansible_collections.microvm.fleet.plugins.module_utils._microvm.schema.errors import DeclarationError
+
+from ..resources.host_setup.host import Host
+
+UNIT = f"{names.UNIT_DIRECTORY}/{names.unit_name('')}"
+
+
+class Workshop:
+    """A fake host, and a log of what its handlers have done."""
+
+    def __init__(self, root: Path) -> None:
+        self.host = Host(root)
+        self.log: list[str] = []
+        self.failing: Action | None = None
+
+    def handlers(self) -> Handlers[HostJob, Action]:
+        """The table of handlers, each with a line in the log."""
+        return Handlers(Action, {action: self._logged(action) for action in Action})
+
+    def _logged(self, action: Action) -> Callable[[HostJob, str], None]:
+        def handle(job: HostJob, target: str) -> None:
+            if action is self.failing:
+                raise HostError("it is broken")
+            HANDLERS.single[action](job, target)
+            self.log.append(f"{action.words} {target}")
+
+        return handle
+
+
+@pytest.fixture
+def workshop(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Workshop:
+    """A fake host instead of this one."""
+
+    @contextlib.contextmanager
+    def locked(_names: Sequence[str]) -> Iterator[None]:
+        fake.log.append("lock")
+        yield
+
+    fake = Workshop(tmp_path)
+    fake.host.install(monkeypatch)
+    monkeypatch.setattr(host_setup, "HANDLERS", fake.handlers())
+    monkeypatch.setattr(host_setup, "observe", lambda wanted: observe(wanted, str(tmp_path)))
+    monkeypatch.setattr(host_setup, "HostJob", lambda plan: HostJob(plan, str(tmp_path)))
+    monkeypatch.setattr(host_setup, "RUN_DIRECTORY", str(tmp_path / "run"))
+    monkeypatch.setattr(host_setup, "locked", locked)
+    return fake
+
+
+@pytest.mark.parametrize("present", [True, False])
+def test_a_run_does_the_steps_that_check_mode_shows(workshop: Workshop, present: bool) -> None:
+    if not present:
+        host_setup.set_up_host({"ksm": True}, present=True, check_mode=False)
+        workshop.log.clear()
+    shown = host_setup.set_up_host({}, present, check_mode=True)
+    assert workshop.log == []
+    assert host_setup.set_up_host({}, present, check_mode=False) == shown
+    assert workshop.log == ["lock", *shown["actions"]]
+    assert shown["changed"]
+    assert not host_setup.set_up_host({}, present, check_mode=False)["changed"]
+
+
+def test_the_diff_has_files_with_their_owners_and_the_other_steps(workshop: Workshop) -> None:
+    host_setup.set_up_host({}, present=True, check_mode=False)
+    workshop.host.path(UNIT).chmod(0o600)
+    workshop.host.write(names.BOOT_SETTINGS, "BOOT_PARALLEL=1\n")
+    settings, unit, steps = sorted(
+        host_setup.set_up_host({}, present=True, check_mode=True)["diff"], key=lambda entry: entry["after_header"]
+    )[0:3]
+    assert settings["before"] == "BOOT_PARALLEL=1\n" and "BOOT_PARALLEL=4\n" in settings["after"]
+    assert unit["before_header"] == f"{UNIT} (root:root 0600)" and unit["after_header"] == f"{UNIT} (root:root 0644)"
+    assert unit["before"] == unit["after"]
+    assert steps["after"] == "systemctl daemon-reload for the units of MicroVMs\n"
+
+
+def test_an_error_ends_the_run_and_the_next_completes_it(workshop: Workshop) -> None:
+    workshop.failing = Action.ENABLE
+    with pytest.raises(HostError, match="it is broken"):
+        host_setup.set_up_host({}, present=True, check_mode=False)
+    assert not workshop.host.active
+    workshop.failing = None
+    host_setup.set_up_host({}, present=True, check_mode=False)
+    assert workshop.host.active
+
+
+@pytest.mark.parametrize(
+    ("options", "path"),
+    [({"boot_parallel": -1}, "boot_parallel"), ({"state_dir": "relative"}, "state_dir"), ({"merge": True}, "merge")],
+)
+def test_wrong_settings_are_refused_with_their_path(options: dict[str, object], path: str) -> None:
+    with pytest.raises(DeclarationError) as refusal:
+        host_setup.set_up_host(options, present=True, check_mode=True)
+    assert refusal.value.path == path

@@ -1,0 +1,251 @@
+# Copyright (c) 2026 microvm.fleet contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""The setup of a host: steps for each state, and that every interrupted run is completed by the next one."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from ansible_collections.microvm.fleet.plugins.module_utils._microvm.declaration import names
+from ansible_collections.microvm.fleet.plugins.module_utils._microvm.declaration.accounts import ROOT, Account, User
+from ansible_collections.microvm.fleet.plugins.module_utils._microvm.resources.host_setup.files import (
+    KERNEL_MODULES,
+    KSM,
+)
+from ansible_collections.microvm.fleet.plugins.module_utils._microvm.resources.host_setup.state import (
+    OBSOLETE,
+    Wanted,
+    prepared,
+    unprepared,
+)
+
+from .host import TARGET_FILE, Host, setup
+
+PREPARED = prepared(setup())
+UNIT = f"{names.UNIT_DIRECTORY}/{names.unit_name('')}"
+RELOAD = "systemctl daemon-reload for the units of MicroVMs"
+
+
+@pytest.fixture
+def host(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Host:
+    """A host that has nothing yet."""
+    fresh = Host(tmp_path)
+    fresh.install(monkeypatch)
+    return fresh
+
+
+def actions(host: Host, wanted: Wanted) -> list[str]:
+    """The steps of a plan, as they read."""
+    return [str(step) for step in host.plan(wanted).steps]
+
+
+def test_a_fresh_host_is_prepared(host: Host) -> None:
+    steps = actions(host, PREPARED)
+    assert steps[:3] == ["make group kvm", "make user microvm", f"make directory {names.STATE_DIRECTORY}"]
+    assert f"write {UNIT}" in steps
+    assert steps[-6:] == [
+        f"systemctl enable {names.TARGET}",
+        RELOAD,
+        *(f"load kernel module {module.name}" for module in KERNEL_MODULES),
+        f"systemctl start {names.TARGET}",
+    ]
+    host.carry_out(PREPARED)
+    assert host.users == {"microvm": User("kvm", names.STATE_DIRECTORY)}
+    assert host.owners[names.STATE_DIRECTORY] == Account("root", "kvm")
+    assert host.path(f"{names.SCRIPT_DIRECTORY}/microvm-start").stat().st_mode & 0o777 == 0o755
+    assert host.read == host.units() and host.active and host.enabled
+
+
+def test_a_prepared_host_has_nothing_to_do(host: Host) -> None:
+    host.carry_out(PREPARED)
+    assert actions(host, PREPARED) == []
+
+
+WANTED: dict[str, Wanted] = {
+    "not prepared": unprepared(setup(ksm=True)),
+    "prepared": PREPARED,
+    "merging pages": prepared(setup(ksm=True)),
+    "elsewhere": prepared(setup(state_dir="/srv/microvms", boot_parallel=1)),
+}
+
+
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        ("not prepared", "merging pages"),
+        ("prepared", "elsewhere"),
+        ("merging pages", "prepared"),
+        ("merging pages", "not prepared"),
+        ("elsewhere", "not prepared"),
+    ],
+)
+def test_a_run_that_is_killed_at_any_step_is_completed_by_the_next(
+    before: str, after: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fresh(name: str) -> Host:
+        host = Host(tmp_path / name)
+        host.install(monkeypatch)
+        host.carry_out(WANTED[before])
+        return host
+
+    complete = fresh("complete")
+    total = len(complete.carry_out(WANTED[after]).steps)
+    for steps in range(total):
+        host = fresh(str(steps))
+        host.carry_out(WANTED[after], steps)
+        host.carry_out(WANTED[after])
+        assert actions(host, WANTED[after]) == [], f"killed after {steps} of {total} steps"
+        assert host.listing() == complete.listing()
+        assert (host.enabled, host.active, host.users) == (complete.enabled, complete.active, complete.users)
+        assert host.read == host.units(), f"systemd has not read its units, killed after {steps} of {total} steps"
+        assert host.content(KSM) == complete.content(KSM)
+
+
+def _lose_unit(host: Host) -> None:
+    host.path(UNIT).unlink()
+
+
+def _edit_unit(host: Host) -> None:
+    host.write(UNIT, "[Unit]\n")
+
+
+def _open_script(host: Host) -> None:
+    host.path(f"{names.SCRIPT_DIRECTORY}/microvm-stop").chmod(0o777)
+
+
+def _give_script_away(host: Host) -> None:
+    host.owners[f"{names.SCRIPT_DIRECTORY}/microvm-stop"] = Account("microvm", "kvm")
+
+
+def _open_directory(host: Host) -> None:
+    host.path(names.STATE_DIRECTORY).chmod(0o775)
+
+
+def _move_user(host: Host) -> None:
+    host.users["microvm"] = User("kvm", "/home/microvm", "/bin/sh")
+
+
+def _stop_target(host: Host) -> None:
+    host.active = False
+
+
+def _disable_target(host: Host) -> None:
+    host.enabled = False
+
+
+def _leave_files_unread(host: Host) -> None:
+    host.read = {**host.read, names.TARGET: ""}
+
+
+def _restore_old_files(host: Host) -> None:
+    for path in OBSOLETE:
+        host.write(path, "")
+
+
+def _unload_module(host: Host) -> None:
+    host.path(KERNEL_MODULES[0].device).unlink()
+
+
+@pytest.mark.parametrize(
+    ("damage", "steps"),
+    [
+        (_lose_unit, [f"write {UNIT}", RELOAD]),
+        (_edit_unit, [f"write {UNIT}", RELOAD]),
+        (_open_script, [f"write {names.SCRIPT_DIRECTORY}/microvm-stop"]),
+        (_give_script_away, [f"write {names.SCRIPT_DIRECTORY}/microvm-stop"]),
+        (_open_directory, [f"change owner and mode of directory {names.STATE_DIRECTORY}"]),
+        (_move_user, ["change group, home and shell of user microvm"]),
+        (_stop_target, [RELOAD, f"systemctl start {names.TARGET}"]),
+        (_disable_target, [f"systemctl enable {names.TARGET}", RELOAD]),
+        (_leave_files_unread, [RELOAD]),
+        (
+            _restore_old_files,
+            ["systemctl reset-failed microvm-turn@*.service", *(f"remove obsolete {path}" for path in OBSOLETE)],
+        ),
+        (_unload_module, ["load kernel module tun"]),
+    ],
+)
+def test_what_somebody_has_changed_is_mended(host: Host, damage: Callable[[Host], None], steps: list[str]) -> None:
+    host.carry_out(PREPARED)
+    damage(host)
+    assert actions(host, PREPARED) == steps
+    host.owners.clear()
+    host.owners[names.STATE_DIRECTORY] = Account("root", "kvm")
+    host.carry_out(PREPARED)
+    assert actions(host, PREPARED) == []
+
+
+def test_merging_of_pages_is_switched_with_its_settings(host: Host) -> None:
+    merging = prepared(setup(ksm=True))
+    host.carry_out(merging)
+    assert host.content(KSM) == "1\n"
+    assert host.content(names.KSM_SETTINGS).endswith(f"w {KSM} - - - - 1\n")
+    assert actions(host, PREPARED) == [f"separate merged pages by {KSM}", f"remove {names.KSM_SETTINGS}"]
+    host.carry_out(PREPARED)
+    assert host.content(KSM) == "2\n"
+
+
+def test_merging_of_pages_that_somebody_else_has_switched_on_stays(host: Host) -> None:
+    host.write(KSM, "1\n")
+    host.carry_out(PREPARED)
+    assert host.content(KSM) == "1\n"
+    assert actions(host, prepared(setup(ksm=True))) == [f"write {names.KSM_SETTINGS}"]
+
+
+def test_a_kernel_without_the_features_is_reported(host: Host) -> None:
+    host.loadable = {"tun"}
+    host.path(KSM).unlink()
+    planned = host.plan(prepared(setup(ksm=True)))
+    assert planned.missing == (
+        "kernel module vhost_net is missing; vhost for tap interfaces will not work",
+        "kernel module vhost_vsock is missing; vsock will not work",
+        "the kernel does not support merging of equal pages (KSM)",
+    )
+    assert "load kernel module tun" in [str(step) for step in planned.steps]
+
+
+def test_a_kernel_module_that_cannot_be_loaded_is_reported_and_the_rest_is_done(host: Host) -> None:
+    host.refused = {"vhost_net"}
+    job = host.carry_out(PREPARED)
+    assert job.unloaded == [
+        "kernel module vhost_net could not be loaded; vhost for tap interfaces will not work: Operation not permitted"
+    ]
+    assert host.active
+
+
+def test_everything_but_volumes_is_taken_away(host: Host) -> None:
+    host.carry_out(prepared(setup(ksm=True)))
+    _restore_old_files(host)
+    host.slices = ["system-microvm.slice"]
+    for path in (names.COMMAND, f"{names.PACKAGE_STORE}/abc-web/bin/microvm-run", f"{names.RECORD_DIRECTORY}/web.json"):
+        host.write(path, "")
+    volume = f"{names.STATE_DIRECTORY}/web/root.img"
+    host.write(volume, "")
+    host.carry_out(unprepared(setup()))
+    assert host.listing() == [volume]
+    assert (host.enabled, host.active, host.slices, host.users) == (False, False, [], {})
+    assert not host.path(names.FLEET_DIRECTORY).exists() and not host.path(names.CONFIGURATION_DIRECTORY).exists()
+    assert actions(host, unprepared(setup())) == []
+
+
+def test_what_is_somebody_elses_stays(host: Host) -> None:
+    host.carry_out(PREPARED)
+    host.files_of_user = True
+    others = [f"{names.SCRIPT_DIRECTORY}/own-script", f"{names.FLEET_DIRECTORY}/archive/web/root.img"]
+    for path in others:
+        host.write(path, "")
+    kept = [reason.partition(":")[0] for reason in host.plan(unprepared(setup())).kept]
+    assert kept == [names.SCRIPT_DIRECTORY, names.ARCHIVE_DIRECTORY, names.FLEET_DIRECTORY, "user microvm"]
+    host.carry_out(unprepared(setup()))
+    assert host.listing() == sorted(others)
+    assert host.users == {"microvm": User("kvm", names.STATE_DIRECTORY)}
+
+
+def test_files_of_the_host_are_whose_they_were(host: Host) -> None:
+    host.carry_out(PREPARED)
+    assert set(host.owners) == {names.STATE_DIRECTORY, names.SCRIPT_DIRECTORY, names.CONFIGURATION_DIRECTORY}
+    assert host.owners[names.SCRIPT_DIRECTORY] == ROOT
+    assert host.path(TARGET_FILE).stat().st_mode & 0o777 == 0o644
