@@ -1,6 +1,6 @@
 # Copyright (c) 2026 microvm.fleet contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Commands of the benchmarks: what fails says why."""
+"""Commands of the benchmarks; a failure contains its reason."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from typing import Any
 ROOT = Path(__file__).resolve().parent.parent
 TESTBED = str(ROOT / "tests/testbed/testbed")
 SHOWN_LINES = 20
-"""Lines of a failed command's output that are shown."""
+"""Number of lines of a failed command's output that are shown."""
 
 ENVIRONMENT = {
     **os.environ,
@@ -29,7 +29,7 @@ class Failure(Exception):
 
 
 def output(argv: list[str], text: str | None = None, environment: Mapping[str, str] = ENVIRONMENT) -> str:
-    """Run a command. Returns its standard output. Raises Failure with its last words, or with a module's message."""
+    """Run a command. Returns its standard output. Raises Failure with its last output, or a module's message."""
     done = subprocess.run(argv, capture_output=True, text=True, input=text, cwd=ROOT, env=environment, check=False)
     if done.returncode == 0:
         return done.stdout

@@ -1,6 +1,6 @@
 # Copyright (c) 2026 microvm.fleet contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Seconds of processor time for 1,000 packages, of every hypervisor in turn: from declarations to digests."""
+"""Processor time for 1,000 packages of all hypervisors on Linux in turn, from declarations to digests."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ ON_LINUX = [name for name, profile in PROFILES.items() if "x86_64-linux" in prof
 
 
 def declaration(index: int) -> dict[str, Any]:
-    """A MicroVM such as there are many of: an image, a volume, a tap with a static address, a key."""
+    """Return a typical declaration: an image, a volume, a tap with a static address, a key."""
     return {
         "name": f"vm{index}",
         "hypervisor": ON_LINUX[index % len(ON_LINUX)],
@@ -39,7 +39,7 @@ def declaration(index: int) -> dict[str, Any]:
 
 
 def rendering() -> float:
-    """Seconds of one core."""
+    """Return the seconds of one core."""
     raw = [declaration(index) for index in range(COUNT)]
     begin = time.process_time()
     for parsed in parse_vms(raw):

@@ -1,6 +1,6 @@
 # Copyright (c) 2026 microvm.fleet contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Measures on the demo's hosts and prints a table and JSON. Ratios count: machines are noisy."""
+"""Measure on the demo's hosts and print a table and JSON. Compare ratios rather than seconds: machines are noisy."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def run(*command: str) -> str:
 
 
 def guest_start() -> float:
-    """Seconds from a restart of one MicroVM to its SSH server's greeting, while the host's other one idles."""
+    """Return the seconds from a restart of a MicroVM to the banner of its SSH server, while another one idles."""
     run("systemctl", "restart", unit_name("data1"))
     begin = time.monotonic()
     run(
@@ -48,18 +48,18 @@ def guest_start() -> float:
 
 
 def sizes() -> dict[str, int]:
-    """Bytes of the image that the MicroVM uses."""
+    """Return the sizes of the files of the image that the MicroVM uses, in bytes."""
     link = run("readlink", "-e", f"{STATE_DIRECTORY}/data1/{CURRENT_LINK}").strip()
     command_line = run("cat", f"{link}/share/microvm/command-line")
     directory = re.search(r"-kernel (\S+)/kernel", command_line)
     if directory is None:
-        raise RuntimeError(f"{link} runs no image of ours")
+        raise RuntimeError(f"{link} runs no image of this collection")
     names = ("root.erofs", "kernel", "initrd")
     return {name: int(run("stat", "--format=%s", f"{directory[1]}/{name}")) for name in names}
 
 
 def main() -> int:
-    """Have the demo's hosts as the demo leaves them, and measure."""
+    """Run the demo, then measure on its hosts."""
     subprocess.run([ROOT / "demo/run"], check=True)
     print("\nMeasuring, about ten minutes\n", flush=True)
     no_change, ping = [], []
@@ -70,7 +70,7 @@ def main() -> int:
         "site.yml without a change, 2 hosts with 2 MicroVMs, s": round(statistics.median(no_change), 1),
         "playbook that gathers facts and pings, s": round(statistics.median(ping), 1),
         "ratio": round(statistics.median(no_change) / statistics.median(ping), 2),
-        "guest: restart to SSH greeting, s": round(guest_start(), 1),
+        "guest: restart to SSH banner, s": round(guest_start(), 1),
         "1,000 packages rendered, s of one core": round(rendering(), 2),
         **{f"size of {name}, MB": round(size / 1e6, 1) for name, size in sizes().items()},
         **scale(),

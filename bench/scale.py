@@ -19,7 +19,7 @@ from commands import ENVIRONMENT, TESTBED, Failure, on_host, output
 BED = "bench"
 COUNTS = (1, 10, 100, 500)
 LOOP = 20
-"""Calls of the singular module that are timed; a loop over more takes proportionally longer."""
+"""Number of calls of the singular module that are timed; a loop over more takes proportionally longer."""
 FAKE = """\
 #!/bin/sh
 if [ "$1" = --version ]; then echo QEMU emulator version 10.0.0; else exec sleep infinity; fi
@@ -47,7 +47,7 @@ def declaration(index: int) -> dict[str, Any]:
 
 
 def payload(directory: Path, module: str, parameters: dict[str, Any]) -> str:
-    """Have Ansible bring a module to the host, unpack it there, and say where."""
+    """Have Ansible copy a module to the host and unpack it there. Returns the command that runs it."""
     run("rm -rf ~/.ansible/tmp")
     ansible(directory, "-m", f"microvm.fleet.{module}", "-a", json.dumps(parameters))
     packed = run("ls ~/.ansible/tmp/*/AnsiballZ_*.py").split()[0]
@@ -60,7 +60,7 @@ def payload(directory: Path, module: str, parameters: dict[str, Any]) -> str:
 
 
 def timed(command: str, module: str, parameters: dict[str, Any]) -> tuple[float, dict[str, Any]]:
-    """Seconds of one run of an unpacked module, and what it says."""
+    """Return the seconds of one run of an unpacked module, and its result."""
     arguments = json.loads(run(f"cat /root/{module}/args"))
     values = {key: value for key, value in arguments["ANSIBLE_MODULE_ARGS"].items() if key.startswith("_ansible")}
     arguments["ANSIBLE_MODULE_ARGS"] = {**values, **parameters}
@@ -71,14 +71,14 @@ def timed(command: str, module: str, parameters: dict[str, Any]) -> tuple[float,
 
 
 def prepare(directory: Path) -> None:
-    """A host with the units and a hypervisor that sleeps."""
+    """Boot a host with the units and a hypervisor that sleeps."""
     output([TESTBED, "up", f"--name={BED}", "1"])
     run("cat > /usr/local/bin/qemu-system-x86_64; chmod 755 /usr/local/bin/qemu-system-x86_64", FAKE)
     ansible(directory, "-m", "include_role", "-a", "name=microvm.fleet.host")
 
 
 def scale() -> dict[str, float]:
-    """The figures."""
+    """Return the figures by name."""
     figures: dict[str, float] = {}
     with tempfile.TemporaryDirectory() as work:
         directory = Path(work)
