@@ -88,7 +88,7 @@ def is_harmless(imported: tuple[str, ...]) -> bool:
 
 
 @pytest.mark.parametrize("path", [path for path in sources(CODE) if path.parent != CODE], ids=name)
-def test_imports(path: Path) -> None:
+def test_modules_import_only_earlier_layers(path: Path) -> None:
     assert violations(path.read_text(), path.parent.relative_to(CODE).parts, path.stem) == []
 
 
@@ -152,7 +152,7 @@ def test_all_code_is_in_a_layer() -> None:
         ("from ansible.module_utils.basic import AnsibleModule", ("hypervisors",)),
     ],
 )
-def test_a_bad_import_is_seen(source: str, package: tuple[str, ...]) -> None:
+def test_a_bad_import_is_reported(source: str, package: tuple[str, ...]) -> None:
     assert len(violations(source, package)) == 1
 
 
@@ -169,10 +169,10 @@ def test_a_bad_import_is_seen(source: str, package: tuple[str, ...]) -> None:
         ("import posixpath, hashlib", ("runner",)),
     ],
 )
-def test_a_good_import_is_let_through(source: str, package: tuple[str, ...]) -> None:
+def test_a_good_import_is_accepted(source: str, package: tuple[str, ...]) -> None:
     assert violations(source, package) == []
 
 
 @pytest.mark.parametrize("path", sorted((ROOT / "plugins").rglob("__init__.py")), ids=name)
-def test_packages_are_empty(path: Path) -> None:
+def test_init_files_are_empty(path: Path) -> None:
     assert path.read_text() == ""

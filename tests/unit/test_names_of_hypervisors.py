@@ -78,7 +78,7 @@ def test_no_code_knows_the_name_of_a_hypervisor(path: Path) -> None:
     assert [(line, word) for line, word in named if (where, word) not in ALLOWED] == []
 
 
-def test_what_is_allowed_is_needed() -> None:
+def test_exceptions_are_still_used() -> None:
     for where, word in ALLOWED:
         assert word in (CODE / where).read_text()
 
@@ -95,7 +95,7 @@ def test_what_is_allowed_is_needed() -> None:
         "def crosvm_tag(): pass",
     ],
 )
-def test_a_name_is_seen(source: str) -> None:
+def test_a_hypervisors_name_is_reported(source: str) -> None:
     assert [word for _line, word in words(ast.parse(source)) if PATTERN.search(word)] != []
 
 

@@ -73,10 +73,10 @@ def complaints(tmp_path_factory: pytest.TempPathFactory) -> dict[str, list[str]]
     return {name: re.findall(rf"\b{name}\.py:\d+: error: (.*)", output) for name in sources}
 
 
-def test_right_keys_pass(complaints: dict[str, list[str]]) -> None:
+def test_correct_keys_are_accepted(complaints: dict[str, list[str]]) -> None:
     assert complaints["right"] == []
 
 
 @pytest.mark.parametrize("index", range(len(WRONG)), ids=list(WRONG))
-def test_a_planted_error_is_found(complaints: dict[str, list[str]], index: int) -> None:
+def test_a_planted_error_is_reported(complaints: dict[str, list[str]], index: int) -> None:
     assert len(complaints[f"wrong_{index}"]) == 1

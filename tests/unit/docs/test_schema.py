@@ -21,7 +21,7 @@ VALIDATOR = jsonschema.Draft202012Validator(json.loads((ROOT / "docs" / "microvm
 
 
 @pytest.mark.parametrize("name", CASES)
-def test_what_is_accepted_fits_the_schema(name: str) -> None:
+def test_accepted_declarations_conform_to_the_schema(name: str) -> None:
     if not rendered(CASES[name]).error:
         VALIDATOR.validate(declaration(CASES[name]))
 
@@ -37,11 +37,11 @@ def test_what_is_accepted_fits_the_schema(name: str) -> None:
         {"name": "a", "qemu": {"machine_opts": {"rtc": True}}},
     ],
 )
-def test_mistakes_do_not_fit(vm: dict[str, Any]) -> None:
+def test_mistakes_violate_the_schema(vm: dict[str, Any]) -> None:
     assert not VALIDATOR.is_valid(vm) and not VALIDATOR.is_valid([vm]) and not VALIDATOR.is_valid({"microvm_vms": [vm]})
 
 
-def test_the_examples_fit() -> None:
+def test_examples_conform_to_the_schema() -> None:
     files = [
         path
         for path in (ROOT / "docs" / "examples").rglob("*.yml")

@@ -111,7 +111,7 @@ def test_every_deviation_is_needed(deviation: Mapping[str, Any]) -> None:
         assert any(re.fullmatch(expression, line) for _name, line in all_lines), f"nothing is {expression} any more"
 
 
-def test_deviations_are_told_to_users() -> None:
+def test_deviations_are_documented() -> None:
     page = (DATA.parents[1] / "docs" / "parity.md").read_text()
     assert [one["id"] for one in DEVIATIONS if f"`{one['id']}`" not in page] == []
     assert all(one["reason"].strip() for one in DEVIATIONS)

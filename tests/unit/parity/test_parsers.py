@@ -34,7 +34,7 @@ COMPLAINT = re.compile(
 
 
 @pytest.mark.parametrize("hypervisor", PROGRAMS)
-def test_its_parser_takes_every_case(hypervisor: str, tmp_path: Path) -> None:
+def test_every_command_line_is_accepted_by_the_hypervisors_parser(hypervisor: str, tmp_path: Path) -> None:
     if shutil.which(PROGRAMS[hypervisor]) is None:
         pytest.skip(f"{PROGRAMS[hypervisor]} is not installed, so its parser is not asked")
     for case in CASES.values():

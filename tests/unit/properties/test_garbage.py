@@ -35,7 +35,7 @@ STORES = st.builds(
 
 
 @given(STORES)
-def test_what_is_referred_to_stays(stores: Stores) -> None:
+def test_used_packages_and_images_are_kept(stores: Stores) -> None:
     planned = plan(stores)
     used = stores.linked | stores.recorded
     packages = {*planned.targets(Action.REMOVE_PACKAGE)}

@@ -61,7 +61,7 @@ states = st.sampled_from(["started", "stopped", "present"])
 
 @settings(max_examples=200, deadline=None)
 @given(st.lists(st.tuples(declarations, states), min_size=1, max_size=5))
-def test_one_run_is_enough(edits: list[tuple[dict[str, Any], str]]) -> None:
+def test_a_second_run_changes_nothing(edits: list[tuple[dict[str, Any], str]]) -> None:
     observed = Observed("vm", state_directory="/s", has_account=False)
     for raw, state in edits:
         wanted = want(raw, state)
@@ -88,7 +88,7 @@ def test_one_run_is_enough(edits: list[tuple[dict[str, Any], str]]) -> None:
 
 @settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(st.lists(st.tuples(declarations, states), min_size=1, max_size=4))
-def test_the_model_of_a_host_is_what_the_executor_makes(edits: list[tuple[dict[str, Any], str]]) -> None:
+def test_the_model_of_a_host_agrees_with_the_executor(edits: list[tuple[dict[str, Any], str]]) -> None:
     """The properties above hold for the model, and the model for the real handlers, on a fake of ``host/``."""
     with tempfile.TemporaryDirectory() as directory, pytest.MonkeyPatch.context() as patch:
         fake = install(FakeHost(Path(directory)), patch)

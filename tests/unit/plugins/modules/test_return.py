@@ -91,6 +91,6 @@ def test_entries_are_documented_key_by_key(module: str) -> None:
         ({"changed": {}, "vms": {"sample": [{"name": "web"}]}, "undeclared": {}, "diff": {}}, ["sample of vms"]),
     ],
 )
-def test_a_missing_key_is_seen(documentation: dict[str, Any], places: list[str]) -> None:
+def test_a_missing_key_is_reported(documentation: dict[str, Any], places: list[str]) -> None:
     seen = list(differences(documentation, VmsResult, ""))
     assert [place.partition(":")[0] for place in seen] == places

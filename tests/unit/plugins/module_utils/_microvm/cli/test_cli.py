@@ -24,7 +24,7 @@ def write(path: Path, data: Any) -> str:
     return str(path)
 
 
-def test_json_has_what_was_made_and_what_was_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_json_lists_packages_and_refusals(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     file = write(tmp_path / "f.json", {"microvm_vms": [ONE, BAD]})
     assert main(["render", file, "--json", "--platform", "x86_64-linux"]) == 1
     answer = json.loads(capsys.readouterr().out)
@@ -35,7 +35,7 @@ def test_json_has_what_was_made_and_what_was_refused(tmp_path: Path, capsys: pyt
     assert answer["bad"]["refused"]["path"] == "interfaces[0].type" and answer["bad"]["argv"] == []
 
 
-def test_several_forms_of_files(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_several_forms_of_files_are_accepted(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     for data in (ONE, [ONE], {"microvm_vms": [ONE], "other": 1}):
         assert main(["render", write(tmp_path / "f", data), "--json"]) == 0
         assert list(json.loads(capsys.readouterr().out)) == ["one"]
@@ -44,13 +44,15 @@ def test_several_forms_of_files(tmp_path: Path, capsys: pytest.CaptureFixture[st
     assert "-kernel /k" in capsys.readouterr().out
 
 
-def test_standard_input(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+def test_declarations_are_read_from_standard_input(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     monkeypatch.setattr("sys.stdin", io.StringIO(json.dumps(ONE)))
     assert main(["validate", "-"]) == 0
 
 
 @pytest.mark.parametrize("text", ["", "3", "[", "{}", "microvm_vms: 3", "a: !other x", "a: 9999-99-99", "\0"])
-def test_files_without_declarations(text: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_files_without_declarations_are_refused(text: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "f").write_text(text)
     assert main(["render", str(tmp_path / "f")]) == 1
     assert capsys.readouterr().err.startswith("microvm: ")
@@ -58,7 +60,9 @@ def test_files_without_declarations(text: str, tmp_path: Path, capsys: pytest.Ca
 
 
 @pytest.mark.parametrize("element", [3, None, [], {}, {"kernel": "/k"}, {"name": 7}, {"name": "a", "kernel": 1}])
-def test_elements_that_are_no_declarations(element: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_elements_that_are_no_declarations_are_refused(
+    element: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     assert main(["render", write(tmp_path / "f", [element, ONE]), "--json"]) == 1
     answer = json.loads(capsys.readouterr().out)
     assert answer.pop("one")["refused"] is None
@@ -75,7 +79,7 @@ def test_clashes_are_found_across_the_file(tmp_path: Path, capsys: pytest.Captur
     assert "[1].interfaces[0].id" in capsys.readouterr().err
 
 
-def test_another_hypervisor_and_platform(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_hypervisor_and_platform_can_be_chosen(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     file = write(tmp_path / "f", {"name": "one", "kernel": "/k"})
     assert main(["render", file, "--hypervisor", "vfkit", "--platform", "aarch64-darwin", "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["one"]["argv"][0] == "vfkit"
@@ -97,7 +101,7 @@ def test_packages_are_written_aside_and_replaced(tmp_path: Path) -> None:
     assert sorted(path.name for path in (tmp_path / "all").iterdir()) == ["one", "two"]
 
 
-def test_what_is_no_package_is_not_replaced(tmp_path: Path) -> None:
+def test_a_directory_that_is_no_package_is_not_replaced(tmp_path: Path) -> None:
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine" / "thesis").touch()
     assert main(["render", write(tmp_path / "f", ONE), "--output", str(tmp_path / "mine")]) == 1
@@ -109,7 +113,7 @@ def test_nothing_is_written_where_something_is_refused(tmp_path: Path) -> None:
     assert not (tmp_path / "all").exists()
 
 
-def test_one_name_is_one_microvm_s(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_two_microvms_of_one_name_are_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     file = write(tmp_path / "f", [{"name": "a", "kernel": "/k"}, {"name": "a", "kernel": "/other"}])
     assert main(["render", file, "--json"]) == 1
     assert json.loads(capsys.readouterr().out)["a"]["refused"]["path"] == "name"
@@ -117,7 +121,7 @@ def test_one_name_is_one_microvm_s(tmp_path: Path, capsys: pytest.CaptureFixture
 
 
 @pytest.mark.parametrize("place", ["prefix", "link"])
-def test_what_only_looks_like_a_package_stays(place: str, tmp_path: Path) -> None:
+def test_a_directory_that_only_resembles_a_package_is_kept(place: str, tmp_path: Path) -> None:
     file = write(tmp_path / "f", ONE)
     target = tmp_path / place
     if place == "link":
@@ -133,7 +137,7 @@ def test_what_only_looks_like_a_package_stays(place: str, tmp_path: Path) -> Non
 
 
 @pytest.mark.parametrize("place", ["/proc/x", "", "/dev/null", "a,b"])
-def test_places_that_cannot_be_written(place: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_unwritable_places_are_reported(place: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     assert main(["render", write(tmp_path / "f", ONE), "--output", place]) == 1
 
@@ -149,18 +153,18 @@ def test_places_that_cannot_be_written(place: str, tmp_path: Path, monkeypatch: 
         'pre_start: "\\ud800"',
     ],
 )
-def test_what_json_has_not(text: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_values_that_json_lacks_are_refused(text: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "f").write_text(f"name: a\nkernel: /k\nhypervisor: firecracker\n{text}\n")
     assert main(["render", str(tmp_path / "f"), "--json"]) == 1
     assert json.loads(capsys.readouterr().out)["a"]["refused"]["path"]
 
 
-def test_depths_and_lengths(tmp_path: Path) -> None:
+def test_excessive_depths_and_lengths_are_refused(tmp_path: Path) -> None:
     for text in ("[" * 100_000, '{"name": ' + "9" * 5000 + "}"):
         (tmp_path / "f").write_text(text)
         assert main(["render", str(tmp_path / "f"), "--json"]) == 1
 
 
-def test_files_of_ansible(tmp_path: Path) -> None:
+def test_tags_of_ansible_are_accepted(tmp_path: Path) -> None:
     (tmp_path / "f").write_text("other: !vault |\n  $ANSIBLE_VAULT\nmicrovm_vms: [{name: a, kernel: !unsafe /k}]\n")
     assert main(["validate", str(tmp_path / "f")]) == 0

@@ -48,7 +48,7 @@ def test_short_forms_are_the_handbook_s(short: str, long: str) -> None:
 
 
 @pytest.mark.parametrize("words", ["", "list", "--help", "-h", "-x", "-R", "-c a -r web", "-f x", "ssh web -l"])
-def test_other_words_stay(words: str) -> None:
+def test_other_arguments_are_not_translated(words: str) -> None:
     assert translate(words.split()) == words.split()
 
 
@@ -59,7 +59,7 @@ def commands() -> dict[str, argparse.ArgumentParser]:
 
 
 @pytest.mark.parametrize("name", commands())
-def test_every_command_has_help_and_somebody_who_does_it(name: str) -> None:
+def test_every_command_has_help_and_a_function(name: str) -> None:
     one = commands()[name]
     assert one.description and one.description[0].isupper()
     assert all(action.help for action in one._actions if action.option_strings)
@@ -74,7 +74,9 @@ def test_names_do_not_leave_the_state_directory(name: str, capsys: pytest.Captur
     assert "is not a name" in capsys.readouterr().err
 
 
-def test_an_empty_host_and_an_unknown_microvm(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_an_empty_host_and_an_unknown_microvm_have_no_information(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     assert main(["list", "--state-dir", str(tmp_path)]) == 0
     assert main(["list", "--json", "--state-dir", str(tmp_path)]) == 0
     assert capsys.readouterr().out == f"there are no MicroVMs in {tmp_path}\n[]\n"
@@ -83,7 +85,9 @@ def test_an_empty_host_and_an_unknown_microvm(tmp_path: Path, capsys: pytest.Cap
         assert "there is no MicroVM 'web'" in capsys.readouterr().err
 
 
-def test_changes_need_root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+def test_commands_that_change_the_host_require_root(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     monkeypatch.setattr("os.geteuid", lambda: 1000)
     for words in ("start web", "stop web", "rollback web", "remove web", "gc", "create web --package /p", "run web"):
         assert main([*words.split(), "--state-dir", str(tmp_path)]) == 1
@@ -130,7 +134,7 @@ def test_colours_are_for_terminals(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.parametrize(
     ("count", "words"), [(None, "-"), (0, "0 B"), (512, "512 B"), (1536, "1.5 KiB"), (10 << 30, "10 GiB")]
 )
-def test_bytes_in_words(count: int | None, words: str) -> None:
+def test_bytes_are_shown_in_units(count: int | None, words: str) -> None:
     assert table.bytes_in_words(count) == words
 
 
@@ -157,7 +161,7 @@ def outcome(**values: Any) -> VmsResult:
     return {"changed": True, "vms": [result(**values)], "undeclared": [], "diff": []}
 
 
-def test_results_read_well(capsys: pytest.CaptureFixture[str]) -> None:
+def test_results_are_printed_with_their_steps(capsys: pytest.CaptureFixture[str]) -> None:
     assert print_outcome(outcome(), False) == 0
     assert print_outcome(outcome(ready_after=None), True) == 0
     assert print_outcome(outcome(changed=False, actions=[]), True) == 0

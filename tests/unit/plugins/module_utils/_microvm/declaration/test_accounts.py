@@ -21,12 +21,12 @@ def test_systemd_sysusers_takes_it(name: str) -> None:
     assert re.fullmatch(r"[a-z_][a-z0-9_-]{0,30}", account_name(name))
 
 
-def test_no_two_have_the_same() -> None:
+def test_account_names_are_unique() -> None:
     assert len({account_name(name) for name in NAMES}) == len(NAMES)
     assert account_name("web") == "microvm-web"
 
 
-def test_isolation() -> None:
+def test_microvms_have_a_user_of_their_own_unless_they_share_one() -> None:
     own = account(parse({**SMALL, "name": "web"})[0])
     assert (own.user, own.group, own.is_own) == ("microvm-web", "microvm-web", True)
     assert account(parse({**SMALL, "isolation": "shared"})[0]) == SHARED

@@ -59,5 +59,5 @@ def test_a_parsed_image_is_of_its_type(more: dict[str, Any]) -> None:
 @pytest.mark.parametrize(
     ("key", "value"), [("vcpu", "1"), ("vcpu", None), ("vcpu", True), ("hypervisor", "xen"), ("interfaces", [{}])]
 )
-def test_a_value_of_another_type_is_seen(key: str, value: Any) -> None:
+def test_a_value_of_another_type_is_reported(key: str, value: Any) -> None:
     assert len(list(violations({**parse(SMALL)[0], key: value}, Vm))) == 1

@@ -51,7 +51,7 @@ def guest(directory: Path) -> int:
     return os.open(directory / "web" / "console.in", os.O_RDONLY | os.O_NONBLOCK)
 
 
-def test_what_is_no_console_is_refused(tmp_path: Path) -> None:
+def test_a_microvm_without_a_console_is_refused(tmp_path: Path) -> None:
     with pytest.raises(HostError, match="is not running"):
         Console("web", str(tmp_path))
     (tmp_path / "web").mkdir()
@@ -65,7 +65,7 @@ def test_what_is_no_console_is_refused(tmp_path: Path) -> None:
         Console("web", str(tmp_path))
 
 
-def test_the_end_of_the_guest_is_seen(tmp_path: Path) -> None:
+def test_the_end_of_the_guest_is_noticed(tmp_path: Path) -> None:
     listening = guest(tmp_path)
     console = Console("web", str(tmp_path))
     ended_at_once = console.has_ended
@@ -80,7 +80,9 @@ def test_the_end_of_the_guest_is_seen(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(("linger", "typed"), [(None, b"hello\x1dnot this"), (0.1, b"hello")])
-def test_both_ways_until_detached_or_silent(tmp_path: Path, linger: float | None, typed: bytes) -> None:
+def test_a_console_copies_both_ways_until_detached_or_silent(
+    tmp_path: Path, linger: float | None, typed: bytes
+) -> None:
     listening = guest(tmp_path)
     (keyboard, keys), (seen, screen) = os.pipe(), os.pipe()
     console = Console("web", str(tmp_path))

@@ -58,7 +58,7 @@ def test_many_locks_need_one_descriptor(tmp_path: Path) -> None:
         assert len(os.listdir("/proc/self/fd")) == before + 1
 
 
-def test_what_is_free_is_locked_and_the_rest_is_reported(tmp_path: Path) -> None:
+def test_free_locks_are_taken_and_busy_ones_reported(tmp_path: Path) -> None:
     with locked(["b"], str(tmp_path)), locked_where_free(["a", "b", "c"], str(tmp_path)) as busy:
         assert busy == {"b"}
         with pytest.raises(HostError, match="'a'"), locked(["a"], str(tmp_path), patience=0):
@@ -74,7 +74,7 @@ def test_free_locks_need_one_descriptor(tmp_path: Path) -> None:
         assert len(os.listdir("/proc/self/fd")) == before + 1
 
 
-def test_what_is_no_microvm_is_named_in_the_message(tmp_path: Path) -> None:
+def test_the_error_names_locks_of_other_subjects(tmp_path: Path) -> None:
     lock = ["@image 12"]
     with (
         locked(lock, str(tmp_path)),

@@ -43,7 +43,7 @@ def serving(server: socket.socket, answer: Callable[[socket.socket], None]) -> I
     ("greeting", "check", "is_ready"),
     [(b"SSH-2.0-x\r\n", "ssh", True), (b"HTTP/1.1 400\r\n", "ssh", False), (b"", "ssh", False), (b"", "tcp", True)],
 )
-def test_ports(greeting: bytes, check: str, is_ready: bool) -> None:
+def test_a_guest_is_ready_when_its_port_answers(greeting: bytes, check: str, is_ready: bool) -> None:
     with (
         socket.create_server(("127.0.0.1", 0)) as server,
         serving(server, lambda connection: connection.sendall(greeting)),
@@ -52,13 +52,13 @@ def test_ports(greeting: bytes, check: str, is_ready: bool) -> None:
     assert (seen is None) == is_ready
 
 
-def test_nobody_listens() -> None:
+def test_a_closed_port_is_reported() -> None:
     assert "refused" in str(check_readiness(ready("ssh")))
     assert "No such file" in str(check_readiness(ready("hypervisor")))
 
 
 @pytest.mark.parametrize(("status", "is_ready"), [("running", True), ("internal-error", False)])
-def test_hypervisor(tmp_path: Path, status: str, is_ready: bool) -> None:
+def test_a_guest_is_ready_when_qmp_reports_that_it_runs(tmp_path: Path, status: str, is_ready: bool) -> None:
     def answer(connection: socket.socket) -> None:
         connection.sendall(b'{"QMP": {}}\n')
         connection.recv(4096)
@@ -91,7 +91,7 @@ def test_a_run_that_nobody_listens_to_any_more_ends(monkeypatch: pytest.MonkeyPa
 
 
 @pytest.mark.parametrize(("answer", "is_ready"), [(b"OK 1073741824\n", True), (b"", False)])
-def test_a_vsock_behind_a_unix_socket(tmp_path: Path, answer: bytes, is_ready: bool) -> None:
+def test_a_vsock_behind_a_unix_socket_is_connected(tmp_path: Path, answer: bytes, is_ready: bool) -> None:
     """A server stands in for Firecracker, which answers where the guest listens, and hangs up where it does not."""
     (tmp_path / "vsock-socket").write_text("x.vsock\n")
     asked = []

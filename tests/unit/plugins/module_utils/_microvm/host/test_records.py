@@ -13,7 +13,7 @@ from ansible_collections.microvm.fleet.plugins.module_utils._microvm.host.record
 RECORD = Record("web", "/s", (Generation(1, "a"), Generation(4, "b", bad=True)), "microvm-web", ("/d",), ("v.img",))
 
 
-def test_what_is_written_is_read(tmp_path: Path) -> None:
+def test_records_are_read_as_they_were_written(tmp_path: Path) -> None:
     records = Records(str(tmp_path / "vms"))
     assert records.names() == []
     assert records.read("web") is None
@@ -24,12 +24,12 @@ def test_what_is_written_is_read(tmp_path: Path) -> None:
     assert records.names() == []
 
 
-def test_what_another_collection_has_written_is_no_trouble(tmp_path: Path) -> None:
+def test_unknown_fields_of_a_record_are_ignored(tmp_path: Path) -> None:
     (tmp_path / "web.json").write_text(json.dumps({"name": "web", "state_directory": "/s", "later": 1}))
     assert Records(str(tmp_path)).read("web") == Record("web", "/s")
 
 
-def test_generations() -> None:
+def test_generations_can_be_marked_and_repeated() -> None:
     assert RECORD.is_bad("b")
     assert not RECORD.is_bad("a")
     assert not RECORD.marked("b", False).is_bad("b")

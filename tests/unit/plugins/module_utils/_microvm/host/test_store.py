@@ -27,7 +27,7 @@ def content(directory: Path) -> dict[str, tuple[bytes, int]]:
 EXPECTED = {"bin/run": (b"#!/bin/sh\n", 0o755), "share/a/b": (b"text\n", 0o644), "share/c": (b"", 0o644)}
 
 
-def test_install_list_remove(tmp_path: Path) -> None:
+def test_packages_are_installed_listed_and_removed(tmp_path: Path) -> None:
     store = PackageStore(str(tmp_path / "packages"))
     assert store.contents() == {}
     store.install(PACKAGE)

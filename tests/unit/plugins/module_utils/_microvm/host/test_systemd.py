@@ -24,7 +24,7 @@ Result=success
 """
 
 
-def test_blocks_of_units() -> None:
+def test_units_are_parsed_block_by_block() -> None:
     units = parse_show(OUTPUT)
     assert units == {
         "microvm@web.service": Unit("loaded", "active", "running", "enabled", "success"),

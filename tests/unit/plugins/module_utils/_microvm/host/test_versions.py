@@ -25,7 +25,7 @@ from ansible_collections.microvm.fleet.plugins.module_utils._microvm.host.versio
         ("unknown", None),
     ],
 )
-def test_versions_are_found_in_what_programs_print(text: str, version: tuple[int, ...] | None) -> None:
+def test_versions_are_parsed_from_the_output_of_programs(text: str, version: tuple[int, ...] | None) -> None:
     assert parse_version(text) == version
 
 

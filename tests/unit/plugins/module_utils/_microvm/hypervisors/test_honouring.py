@@ -96,7 +96,7 @@ def test_an_option_that_the_host_honours_is_refused_by_nobody(monkeypatch: pytes
     assert [name for name in PROFILES if refusal(name, watchdog=True)] == []
 
 
-def test_those_that_can_are_named() -> None:
+def test_refusals_list_the_hypervisors_that_support_the_option() -> None:
     error = refusal("alioth", hotplug_mem=64)
     assert error is not None
     assert (error.path, error.message) == (
@@ -111,7 +111,7 @@ def test_options_of_another_hypervisor_have_no_effect_and_are_not_refused() -> N
     assert refusal("cloud-hypervisor", qemu={"machine": "q35"}, firecracker={"cpu": {"a": 1}}) is None
 
 
-def test_what_is_switched_off_needs_nobody() -> None:
+def test_options_that_are_switched_off_are_not_refused() -> None:
     assert refusal("alioth", graphics={"backend": "headless"}) is None
     assert refusal("crosvm", deflate_on_oom=False) is None
     error = refusal("crosvm", deflate_on_oom=False, balloon=True)

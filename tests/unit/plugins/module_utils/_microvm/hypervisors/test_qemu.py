@@ -48,7 +48,7 @@ def test_guests_can_be_powered_off() -> None:
     assert "-no-reboot" in arguments()
 
 
-def test_memory_and_processors() -> None:
+def test_memory_and_processors_become_arguments_of_qemu() -> None:
     argv = arguments(mem="1G", vcpu=2)
     assert values(argv, "-m") == ["1024M"]
     assert values(argv, "-smp") == ["2"]
@@ -59,7 +59,7 @@ def test_two_gibibytes_avoid_the_firmware_that_hangs() -> None:
     assert "-bios" not in arguments(mem=2047)
 
 
-def test_kernel_command_line() -> None:
+def test_the_kernel_command_line_has_the_declared_parameters() -> None:
     append = values(arguments(kernel_params=["quiet", 'x="a b"'], initrd_path="/i"), "-append")[0]
     assert append.split()[:4] == ["earlyprintk=ttyS0", "console=ttyS0", "reboot=t", "panic=-1"]
     assert append.endswith('quiet x="a b"')
@@ -73,7 +73,7 @@ def test_root_disk_has_a_serial_only_where_our_initrd_looks_for_it() -> None:
     assert any("read-only=on" in drive for drive in values(ours, "-drive"))
 
 
-def test_volumes() -> None:
+def test_volumes_become_drives_of_qemu() -> None:
     volumes = [
         {"image": "a,b.img", "size": 1, "serial": "s1"},
         {"image": "/srv/c", "auto_create": False, "direct": True, "read_only": True},
@@ -87,13 +87,13 @@ def test_volumes() -> None:
     assert "virtio-blk-device,drive=vdb" in argv
 
 
-def test_shares() -> None:
+def test_shares_become_file_systems_of_qemu() -> None:
     argv = arguments(shares=[{"tag": "t", "source": "/a,b", "read_only": True}])
     assert values(argv, "-fsdev") == ["local,id=fs0,path=/a,,b,security_model=none,readonly=true"]
     assert "virtio-9p-pci,fsdev=fs0,mount_tag=t" in argv
 
 
-def test_interfaces() -> None:
+def test_interfaces_become_netdevs_of_qemu() -> None:
     argv = arguments(interfaces=[{"id": "t0", "mac": "02:00:00:00:00:01"}, {"type": "user", "id": "u0"}])
     assert values(argv, "-netdev") == ["tap,id=t0,ifname=t0,script=no,downscript=no", "user,id=u0"]
     assert "virtio-net-device,netdev=t0,mac=02:00:00:00:00:01" in argv
@@ -115,7 +115,7 @@ def test_credentials_are_files_of_the_package() -> None:
     assert not any("AAAAC3" in str(word) for word in argv), "what stands in a credential is never an argument"
 
 
-def test_what_the_hypervisor_cannot_do_is_refused_with_its_path() -> None:
+def test_unsupported_options_are_refused_with_their_path() -> None:
     with pytest.raises(DeclarationError) as refusal:
         registry.check(parse(SMALL)[0], HostFacts(architecture="s390x"), "vms[3]")
     assert refusal.value.path == "vms[3].hypervisor"

@@ -39,7 +39,7 @@ def test_machine_options_of_the_user_have_an_accelerator(options: dict[str, str]
     assert "accel=tcg" in line("qemu", qemu={"machine_opts": {"accel": "tcg"}})
 
 
-def test_qemu_may_start_what_was_asked_for() -> None:
+def test_qemu_may_start_programs_that_its_arguments_need() -> None:
     assert "spawn=deny" in line("qemu", graphics={"enable": True})
     assert "spawn=deny" not in line("qemu", graphics={"enable": True, "vulkan": "venus"})
     own = line("qemu", qemu={"extra_args": ["-sandbox", "on"]})
@@ -68,12 +68,12 @@ def test_vfkit_has_no_escapes() -> None:
 
 
 @pytest.mark.parametrize("image", ["a[b", "a]b", 'a"b'])
-def test_what_cloud_hypervisor_cannot_be_told(image: str) -> None:
+def test_values_that_cloud_hypervisor_cannot_parse_are_refused(image: str) -> None:
     assert refused("cloud-hypervisor", volumes=[{"image": image, "size": 1}]) == "volumes[0].image"
 
 
 @pytest.mark.parametrize("text", ["a,b", "x]y", "[x", 'a"b'])
-def test_oem_strings_are_single_ones(text: str) -> None:
+def test_oem_strings_with_separators_are_refused(text: str) -> None:
     path = refused("cloud-hypervisor", cloud_hypervisor={"platform_oem_strings": [text]})
     assert path == "cloud_hypervisor.platform_oem_strings[0]"
 
@@ -102,11 +102,11 @@ def test_a_key_of_an_option_stands_there_once() -> None:
         ({"accel": "kvm"}, "accel"),
     ],
 )
-def test_what_qemu_has_on_linux_only(options: dict[str, Any], path: str) -> None:
+def test_options_that_qemu_has_only_on_linux_are_refused_on_macos(options: dict[str, Any], path: str) -> None:
     assert refused("qemu", MAC, **options) == path
 
 
-def test_qemu_on_a_mac() -> None:
+def test_qemu_uses_hvf_on_macos() -> None:
     assert "accel=hvf:tcg" in line("qemu", MAC) and "accel=tcg" in line("qemu", MAC, accel="tcg")
     assert "-M microvm,accel=tcg" in line("qemu", MAC, guest_system="x86_64-linux", cpu="max")
 
@@ -119,7 +119,7 @@ def test_stratovirt_has_place_for_eleven() -> None:
     assert line("stratovirt", HostFacts("aarch64"), volumes=volumes, balloon=True, vsock={"cid": 3})
 
 
-def test_names_of_interfaces() -> None:
+def test_names_of_taps_are_limited() -> None:
     assert "id=a-very-long-user-net" in line("qemu", interfaces=[{"type": "user", "id": "a-very-long-user-net"}])
     assert refused("qemu", interfaces=[{"type": "tap", "id": "a-very-long-tap-name"}]) == "interfaces[0].id"
     assert refused("qemu", interfaces=[{"type": "tap", "id": "0tap"}]) == "interfaces[0].id"
@@ -140,7 +140,7 @@ def test_sockets_have_short_paths() -> None:
     ("options", "path"),
     [({"mem": 63, "hugepage_mem": True}, "mem"), ({"hotplug_mem": 3, "qemu": {"machine": "q35"}}, "hotplug_mem")],
 )
-def test_pages_are_whole(options: dict[str, Any], path: str) -> None:
+def test_sizes_must_be_multiples_of_huge_pages(options: dict[str, Any], path: str) -> None:
     assert refused("qemu", **options) == path
 
 

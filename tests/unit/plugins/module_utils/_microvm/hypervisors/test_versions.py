@@ -52,7 +52,7 @@ QEMU = (
 @pytest.mark.parametrize(
     ("version", "user"), [((7, 2, 22), "-runas u"), ((11, 1, 3), "-run-with user=u"), (None, "-run-with user=u")]
 )
-def test_qemu(version: tuple[int, ...] | None, user: str) -> None:
+def test_qemu_gets_the_options_of_its_version(version: tuple[int, ...] | None, user: str) -> None:
     assert line("qemu", version, user="u") == QEMU.format(user=user)
 
 
@@ -69,7 +69,7 @@ CLOUD_HYPERVISOR = (
     ("version", "uuid", "raw"),
     [((36, 0), "uuid", ""), ((52, 0), "uuid", ",image_type=raw"), ((53, 0), "system_uuid", ",image_type=raw")],
 )
-def test_cloud_hypervisor(version: tuple[int, ...], uuid: str, raw: str) -> None:
+def test_cloud_hypervisor_gets_the_options_of_its_version(version: tuple[int, ...], uuid: str, raw: str) -> None:
     assert line("cloud-hypervisor", version, volumes=[VOLUME]) == CLOUD_HYPERVISOR.format(uuid=uuid, raw=raw)
 
 
@@ -78,7 +78,7 @@ def test_cloud_hypervisor_that_reads_options_otherwise_is_refused() -> None:
         line("cloud-hypervisor", (35, 0))
 
 
-def test_firecracker() -> None:
+def test_firecracker_gets_the_options_of_its_version() -> None:
     old, new = built("firecracker", (1, 3, 0), volumes=[VOLUME]), built("firecracker", (1, 16, 1), volumes=[VOLUME])
     command = "firecracker --config-file $package/share/microvm/firecracker.json --api-sock vm.sock"
     assert " ".join(readable(word) for word in old.argv) == command

@@ -127,7 +127,7 @@ def test_sizes_are_those_on_the_disk(host: Host) -> None:
     assert host.collect(check=True).freed == shown.freed
 
 
-def test_what_another_run_is_at_work_on_stays(host: Host) -> None:
+def test_microvms_that_another_run_is_working_on_are_kept(host: Host) -> None:
     before = host.left()
     with locked(["web"], str(host.directory / "locks")):
         collected = host.collect()
@@ -154,7 +154,7 @@ def test_a_microvm_that_is_installed_meanwhile_stays(host: Host, monkeypatch: py
     assert "3-web" not in host.left()["packages"]
 
 
-def test_what_cannot_be_removed_keeps_nothing_else(host: Host, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_entry_that_cannot_be_removed_does_not_keep_others(host: Host, monkeypatch: pytest.MonkeyPatch) -> None:
     remove = PackageStore.remove
 
     def fail(store: PackageStore, name: str) -> None:
@@ -205,7 +205,7 @@ def test_many_microvms_need_few_descriptors(host: Host, monkeypatch: pytest.Monk
     assert max(most) <= before + 1
 
 
-def test_the_command_shows_the_steps_and_what_went_wrong(
+def test_the_command_shows_steps_and_errors(
     host: Host, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     def run(*words: str) -> tuple[int, list[str], str]:

@@ -46,7 +46,7 @@ def link(places: Places, name: str, entry: str, target: str) -> None:
     os.symlink(target, places.state(name, entry))
 
 
-def test_everything_of_a_microvm_of_ours(places: Places) -> None:
+def test_all_information_about_an_installed_microvm_is_returned(places: Places) -> None:
     package = want(FULL).package
     assert package is not None
     places.store.install(package)
@@ -67,7 +67,7 @@ def test_everything_of_a_microvm_of_ours(places: Places) -> None:
     assert inform(places, ["other"]) == [] and inform(places, ["web"]) == [one]
 
 
-def test_what_is_another_s(places: Places) -> None:
+def test_foreign_microvms_are_reported_as_foreign(places: Places) -> None:
     link(places, "nix", "current", "/nix/store/x")
     (places_of_other,) = inform(places)
     assert places_of_other["foreign"] and places_of_other["current"] == "/nix/store/x"

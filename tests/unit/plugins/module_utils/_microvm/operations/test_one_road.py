@@ -93,7 +93,7 @@ SEQUENCES: dict[str, list[Vm]] = {
 
 
 @pytest.mark.parametrize("sequence", SEQUENCES.values(), ids=SEQUENCES.keys())
-def test_a_run_does_what_its_check_has_shown_in_the_same_order(
+def test_a_run_carries_out_the_steps_of_check_mode_in_order(
     host: FakeHost, done: list[str], sequence: list[Vm]
 ) -> None:
     for wanted in sequence:
@@ -123,7 +123,7 @@ def test_the_steps_of_two_microvms_are_each_as_shown(host: FakeHost, done: list[
     assert stops < starts
 
 
-def test_a_removal_leaves_nothing_but_what_is_not_ours(host: FakeHost) -> None:
+def test_a_removal_leaves_only_foreign_files(host: FakeHost) -> None:
     run(vm(volumes=[{"image": "data.img", "size": 10}]))
     state = Path(host.places.state("web"))
     (state / "data.img").write_bytes(b"data")
@@ -137,9 +137,7 @@ def test_a_removal_leaves_nothing_but_what_is_not_ours(host: FakeHost) -> None:
     assert (host.root / "archive" / "web" / "data.img.1").read_bytes() == b"data"
 
 
-def test_the_error_of_one_microvm_keeps_no_other_from_its_state(
-    host: FakeHost, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_an_error_of_a_microvm_does_not_affect_others(host: FakeHost, monkeypatch: pytest.MonkeyPatch) -> None:
     store = type(host.places.store)
     original = store.install
 
@@ -193,7 +191,7 @@ def test_a_package_whose_fallback_fails_too_is_not_rolled_back(host: FakeHost) -
     assert one["failed"] and not one["rolled_back"] and one["rollback_actions"] == []
 
 
-def test_a_rollback_does_what_its_check_has_shown(host: FakeHost, done: list[str]) -> None:
+def test_a_rollback_carries_out_the_steps_of_check_mode(host: FakeHost, done: list[str]) -> None:
     run(vm())
     run(vm(mem=600, limits={"memory_max": "4G"}))
     done.clear()
@@ -231,7 +229,7 @@ def test_drop_ins_of_operators_stay(host: FakeHost) -> None:
     assert not own.parent.exists()
 
 
-def test_marking_does_what_its_check_has_shown(host: FakeHost, done: list[str]) -> None:
+def test_marking_carries_out_the_steps_of_check_mode(host: FakeHost, done: list[str]) -> None:
     run(vm())
     done.clear()
     shown = mark("web", 1, True, True, host.places)
@@ -252,7 +250,7 @@ def package(tmp_path: Path) -> str:
     return str(tmp_path / "package")
 
 
-def test_an_adoption_does_what_its_check_has_shown(host: FakeHost, done: list[str], package: str) -> None:
+def test_an_adoption_carries_out_the_steps_of_check_mode(host: FakeHost, done: list[str], package: str) -> None:
     shown = adopt("hand", package, host.places, check=True)
     assert done == [] and not os.path.exists(host.places.state("hand"))
     actual = adopt("hand", package, host.places)

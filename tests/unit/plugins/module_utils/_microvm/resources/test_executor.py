@@ -94,7 +94,7 @@ def test_steps_are_carried_out_action_by_action_over_all_jobs() -> None:
     assert workshop.log == ["a: prepare it", "b: prepare it", "register a b", "a: start it", "b: stop it"]
 
 
-def test_what_is_shown_is_what_is_done_in_the_same_order() -> None:
+def test_steps_are_carried_out_in_the_order_shown() -> None:
     shown = in_order([Step(action, "it") for action in reversed(Action)])
     outcomes = execute([Toy("a", shown)], Workshop().handlers)
     assert [step.action for step in shown] == list(Action)
@@ -102,7 +102,7 @@ def test_what_is_shown_is_what_is_done_in_the_same_order() -> None:
     assert in_order([]) == ()
 
 
-def test_the_error_of_one_job_leaves_out_only_its_own_rest() -> None:
+def test_an_error_of_a_job_skips_only_its_remaining_steps() -> None:
     workshop = Workshop(failing={"a: paint"})
     jobs = [toy(name, Action.PREPARE, Action.PAINT, Action.START, Action.CLEAN) for name in "ab"]
     outcomes = execute(jobs, workshop.handlers)

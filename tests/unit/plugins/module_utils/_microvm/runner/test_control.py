@@ -75,7 +75,7 @@ def balloon(hypervisor: str, directory: Path, *arguments: str) -> subprocess.Com
         ("firecracker", ("PATCH", "/balloon", {"amount_mib": 128})),
     ],
 )
-def test_a_balloon_is_told_its_size(hypervisor: str, asked: Any, server: Server, tmp_path: Path) -> None:
+def test_a_balloon_gets_its_size(hypervisor: str, asked: Any, server: Server, tmp_path: Path) -> None:
     assert balloon(hypervisor, tmp_path, "0128").returncode == 0
     assert server.asked == [asked]
     server.status = 400
@@ -84,7 +84,7 @@ def test_a_balloon_is_told_its_size(hypervisor: str, asked: Any, server: Server,
 
 
 @pytest.mark.parametrize("size", ["512", "-1", "1G", "", "$(touch x)"])
-def test_sizes_that_are_none(size: str, server: Server, tmp_path: Path) -> None:
+def test_invalid_balloon_sizes_are_refused(size: str, server: Server, tmp_path: Path) -> None:
     assert balloon("firecracker", tmp_path, size).returncode == 2
     assert server.asked == [] and not (tmp_path / "x").exists()
 

@@ -49,7 +49,7 @@ def test_the_reason_is_written_down(reason: str, tmp_path: Path) -> None:
     assert (tmp_path / "microvm.ended").read_text() == f"{reason}\n"
 
 
-def test_what_a_start_before_has_left_is_not_believed(tmp_path: Path) -> None:
+def test_leftovers_of_an_earlier_start_are_ignored(tmp_path: Path) -> None:
     run(tmp_path, "guest-reset")
     assert run(tmp_path, "", status=1).returncode == 1
     assert (tmp_path / "microvm.ended").read_text() == ""
@@ -66,7 +66,7 @@ def test_a_hypervisor_that_never_came_leaves_no_process(tmp_path: Path) -> None:
     assert done.returncode == 127
 
 
-def test_the_host_says_how_long_a_guest_is_asked(tmp_path: Path) -> None:
+def test_the_stop_timeout_is_that_of_the_host(tmp_path: Path) -> None:
     with subprocess.Popen(["sleep", "60"]) as process:
         (tmp_path / "microvm.pid").write_text(f"{process.pid} \n")
         environment = {"PATH": "/usr/bin:/bin", "STOP_TIMEOUT": "1"}

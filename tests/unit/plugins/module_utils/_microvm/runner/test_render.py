@@ -65,13 +65,13 @@ def test_without_taps_there_are_no_scripts_for_them() -> None:
     assert not [path for path in package(interfaces=[], guest={}).files if "tap-up" in path or "interfaces" in path]
 
 
-def test_the_declaration_is_recorded_without_what_only_the_host_uses() -> None:
+def test_the_declaration_is_recorded_without_host_options() -> None:
     recorded = json.loads(text(package(), "share/microvm/declaration.json"))
     assert recorded["guest"]["hostname"] == "web"
     assert not {"state", "autostart", "ready"} & set(recorded)
 
 
-def test_digest_tells_packages_apart_and_nothing_else() -> None:
+def test_digests_differ_only_if_packages_differ() -> None:
     shuffled = dict(reversed(FULL.items()))
     assert render(parse(shuffled)[0], TCG).digest == package().digest
     assert package(autostart=False, ready={"timeout": 5}).digest == package().digest
@@ -141,7 +141,7 @@ def test_the_command_line_for_people_has_a_line_for_each_option() -> None:
     assert any("$tsc_parameter" in line for line in lines)
 
 
-def test_paths_that_the_process_writes_outside_of_its_state_directory() -> None:
+def test_paths_that_the_process_writes_are_listed() -> None:
     declaration = parse(
         {
             **SMALL,
@@ -153,7 +153,7 @@ def test_paths_that_the_process_writes_outside_of_its_state_directory() -> None:
     assert writable_paths(declaration) == ("/run/vm", "/srv/a", "/srv/images")
 
 
-def test_tap_scripts_name_what_they_touch() -> None:
+def test_tap_scripts_list_their_interfaces() -> None:
     taps = [{"id": "tap9", "bridge": "br0"}, {"id": "tap10"}]
     up, down = (text(package(interfaces=taps, vcpu=2), f"bin/{name}").splitlines() for name in ("tap-up", "tap-down"))
     assert up[-2:] == [
@@ -176,7 +176,7 @@ def test_tap_scripts_name_what_they_touch() -> None:
         ),
     ],
 )
-def test_programs_that_a_host_must_have(options: dict[str, Any], expected: tuple[str, ...]) -> None:
+def test_a_package_lists_the_programs_that_it_needs(options: dict[str, Any], expected: tuple[str, ...]) -> None:
     assert render(parse({**SMALL, **options})[0], HostFacts()).programs == expected
 
 

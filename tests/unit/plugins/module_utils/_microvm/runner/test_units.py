@@ -46,11 +46,11 @@ CASES: dict[str, tuple[dict[str, Any], list[str]]] = {
 
 
 @pytest.mark.parametrize(("options", "expected"), CASES.values(), ids=CASES.keys())
-def test_devices_by_need(options: dict[str, Any], expected: list[str]) -> None:
+def test_only_needed_devices_are_allowed(options: dict[str, Any], expected: list[str]) -> None:
     assert devices(**options) == expected
 
 
-def test_who_runs_it() -> None:
+def test_the_unit_runs_as_the_microvms_user() -> None:
     own = lines(**TAP)
     assert own[:4] == ["[Service]", "User=microvm-small", "Group=microvm-small", "SupplementaryGroups=kvm"]
     assert not [line for line in lines(accel="tcg") if line.startswith("SupplementaryGroups")]
@@ -74,18 +74,20 @@ def test_a_compatible_sandbox_is_the_template_s() -> None:
         ({"vsock": {"cid": 5}}, "AF_UNIX AF_VSOCK", True),
     ],
 )
-def test_address_families(options: dict[str, Any], families: str, closed: bool) -> None:
+def test_address_families_are_restricted_to_the_needed_ones(
+    options: dict[str, Any], families: str, closed: bool
+) -> None:
     assert f"RestrictAddressFamilies={families}" in lines(**options)
     assert ("IPAddressDeny=any" in lines(**options)) == closed
 
 
-def test_a_translator_may_run_what_it_writes() -> None:
+def test_an_emulator_may_execute_memory_that_it_writes() -> None:
     assert "MemoryDenyWriteExecute=yes" in lines(accel="kvm")
     assert "MemoryDenyWriteExecute=yes" not in lines(accel="tcg")
 
 
 @pytest.mark.parametrize(("image", "home"), [("a.img", "yes"), ("/srv/a.img", "yes"), ("/home/x/a.img", "read-only")])
-def test_homes_are_seen_where_they_are_used(image: str, home: str) -> None:
+def test_home_directories_are_visible_only_where_they_are_used(image: str, home: str) -> None:
     assert f"ProtectHome={home}" in lines(volumes=[{"image": image, "size": 1}])
 
 
@@ -94,7 +96,7 @@ def test_secrets_are_copies_of_root_s_files() -> None:
     assert "LoadCredential=token:/etc/100%%/token" in found
 
 
-def test_paths_outside_of_the_state_directory() -> None:
+def test_paths_outside_of_the_state_directory_are_writable() -> None:
     shares = [
         {"tag": "a", "source": "/srv/a b", "proto": "virtiofs"},
         {"tag": "b", "source": "own", "proto": "virtiofs"},
@@ -105,7 +107,7 @@ def test_paths_outside_of_the_state_directory() -> None:
 
 
 @pytest.mark.parametrize(("accel", "memory"), [("kvm", 1412), ("tcg", 2436)])
-def test_memory_for_the_guest_and_what_is_beside_it(accel: str, memory: int) -> None:
+def test_memory_limit_includes_the_hypervisors_overhead(accel: str, memory: int) -> None:
     assert f"MemoryMax={memory}M" in lines(accel=accel, mem=800)
 
 
@@ -115,6 +117,6 @@ def test_a_unit_waits_for_its_guest_only_where_that_is_asked_for() -> None:
     assert {"Type=notify", "NotifyAccess=all"} <= set(lines(**vm, use_notify_sockets=True))
 
 
-def test_what_a_clean_end_counts_as() -> None:
+def test_the_meaning_of_a_clean_exit_depends_on_the_hypervisor() -> None:
     assert "Environment=CLEAN_END=poweroff" in lines()
     assert "Environment=CLEAN_END=reboot" in lines(hypervisor="firecracker")

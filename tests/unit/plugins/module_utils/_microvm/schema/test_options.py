@@ -24,7 +24,7 @@ def tables(options: Options) -> Iterator[Options]:
             yield from tables(option.suboptions)
 
 
-def test_documentation_and_argument_spec_say_the_same() -> None:
+def test_documentation_and_argument_spec_agree() -> None:
     def without_text(options: dict[str, Any]) -> dict[str, Any]:
         renamed = {}
         for name, option in options.items():

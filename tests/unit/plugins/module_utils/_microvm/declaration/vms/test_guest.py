@@ -10,7 +10,7 @@ from ansible_collections.microvm.fleet.plugins.module_utils._microvm.declaration
 from ...examples import FULL, KEY, SMALL, parse
 
 
-def test_credentials_of_a_configured_guest() -> None:
+def test_a_configured_guest_gets_its_credentials() -> None:
     declaration = parse(FULL)[0]
     credentials = guest.credentials(declaration, by_serial=True)
     assert credentials["system.hostname"] == "web"
@@ -32,7 +32,7 @@ def test_credentials_of_a_configured_guest() -> None:
     ]
 
 
-def test_names_fit_the_channel() -> None:
+def test_credential_names_fit_fw_cfg() -> None:
     """fw_cfg names have 55 characters at most, 27 of them are the prefix."""
     many = {**FULL, "interfaces": [{}] * 20, "guest": {}}
     assert all(len(name) <= 28 for name in guest.credentials(parse(many)[0], by_serial=True))
@@ -43,12 +43,12 @@ def test_an_interface_without_configuration_asks_by_dhcp() -> None:
     assert "DHCP=yes" in guest.credentials(declaration, by_serial=True)["network.network.10-if0"]
 
 
-def test_a_guest_that_is_not_ours_is_told_nothing() -> None:
+def test_a_foreign_guest_gets_no_credentials() -> None:
     assert guest.credentials(parse(SMALL)[0], by_serial=True) == {}
     assert guest.kernel_parameters(parse(SMALL)[0], by_serial=True) == []
 
 
-def test_read_only_and_odd_mount_points() -> None:
+def test_read_only_and_unusual_mount_points_are_configured() -> None:
     declaration = parse(
         {
             **FULL,

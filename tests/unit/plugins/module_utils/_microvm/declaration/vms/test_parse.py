@@ -114,7 +114,7 @@ CLASHES = {
 
 
 @pytest.mark.parametrize(("raw", "path"), CLASHES.values(), ids=CLASHES.keys())
-def test_two_microvms_cannot_share_what_is_one_s_own(raw: list[dict[str, Any]], path: str) -> None:
+def test_identities_cannot_be_shared_by_two_microvms(raw: list[dict[str, Any]], path: str) -> None:
     with pytest.raises(DeclarationError) as refusal:
         parse(*raw)
     assert refusal.value.path == path
@@ -125,7 +125,7 @@ def test_images_below_the_state_directory_are_each_microvm_s_own() -> None:
     assert len(parse(small(volumes=volumes), small(name="b", volumes=volumes))) == 2
 
 
-def test_a_complete_declaration() -> None:
+def test_a_complete_declaration_is_parsed() -> None:
     web = parse(FULL)[0]
     assert web["mem"] == 1024
     assert (web["kernel"], web["initrd_path"], web["store_disk"]) == (
@@ -148,11 +148,11 @@ def test_defaults_of_the_smallest_declaration() -> None:
     assert declaration["ready"]["check"] == "hypervisor"
 
 
-def test_what_is_removed_needs_only_a_name() -> None:
+def test_a_removal_needs_only_a_name() -> None:
     assert parse({"name": "gone", "state": "absent"})[0]["kernel"] is None
 
 
-def test_text_that_templates_made_is_converted() -> None:
+def test_strings_from_templates_are_converted() -> None:
     declaration = parse(small(vcpu="2", autostart="no", mem="768"))[0]
     assert (declaration["vcpu"], declaration["autostart"], declaration["mem"]) == (2, False, 768)
 
@@ -205,7 +205,7 @@ def test_addresses_of_user_networks_are_out_of_reach_and_cannot_clash() -> None:
     assert one["ready"]["check"] == "hypervisor"
 
 
-def test_what_another_microvm_on_the_host_has_is_refused() -> None:
+def test_identities_of_installed_microvms_are_refused() -> None:
     installed = parse({"name": "other", "kernel": "/k", "interfaces": [{"id": "tap0"}]})
     with pytest.raises(DeclarationError, match="'other', which is on the host") as refusal:
         parse_vms([small(interfaces=[{"id": "tap0"}])], installed=installed)

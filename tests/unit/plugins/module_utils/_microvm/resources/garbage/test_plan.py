@@ -23,7 +23,7 @@ STORES = Stores(
 )
 
 
-def test_what_nothing_refers_to_goes() -> None:
+def test_unused_packages_and_images_are_removed() -> None:
     assert [str(step) for step in plan(STORES).steps] == [
         "remove package 1-web",
         "remove package 4-db",
@@ -34,7 +34,7 @@ def test_what_nothing_refers_to_goes() -> None:
     ]
 
 
-def test_nothing_of_what_another_run_is_at_goes() -> None:
+def test_packages_that_another_run_is_working_on_are_kept() -> None:
     steps = plan(replace(STORES, busy=frozenset({"web"}))).steps
     assert [str(step) for step in steps] == ["remove package 4-db", "remove leftover of an image .partial-x"]
 

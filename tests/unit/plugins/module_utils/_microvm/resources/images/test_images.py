@@ -53,7 +53,7 @@ def test_bad_input_is_refused_with_its_path(option: dict[str, Any], path: str) -
     assert refusal.value.path == path
 
 
-def test_the_command_that_makes_the_tree() -> None:
+def test_mmdebstrap_gets_suite_packages_and_mirrors() -> None:
     declaration = parse_image(
         {**IMAGE, "packages": ["nginx-light"], "mirrors": ["https://mirror.example/debian"]}, "x86_64"
     )

@@ -19,7 +19,7 @@ from ansible_collections.microvm.fleet.plugins.module_utils._microvm.resources.i
 from ...image_copies import DIGEST, write_image
 
 
-def test_an_image_is_seen_with_its_leftovers(tmp_path: Path) -> None:
+def test_an_image_is_observed_with_its_leftovers(tmp_path: Path) -> None:
     store = ImageStore(str(tmp_path))
     assert observe(store, DIGEST) == Observed()
     image = write_image(tmp_path / DIGEST)

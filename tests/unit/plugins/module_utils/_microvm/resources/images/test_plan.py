@@ -37,7 +37,7 @@ LEFTOVERS = Observed(partial=".partial-1", staging=".staging-1")
         (State.ABSENT, LEFTOVERS, ["remove leftover .partial-1", "remove leftover .staging-1"]),
     ],
 )
-def test_steps(state: State, observed: Observed, steps: list[str]) -> None:
+def test_each_state_has_these_steps(state: State, observed: Observed, steps: list[str]) -> None:
     planned = plan(observed, Wanted("1", state))
     assert [str(step) for step in planned.steps] == steps
     assert planned.builds == ("build image 1" in steps)

@@ -65,7 +65,7 @@ def test_bad_input_is_refused_with_its_path(networks: list[dict[str, Any]], path
     assert refusal.value.path == path
 
 
-def test_configuration() -> None:
+def test_networks_become_files_of_networkd_and_rules_of_nftables() -> None:
     files = configuration(parse_networks([SERVER]))
     assert all(is_ours(path) for path in files)
     network = files[f"{NETWORKD_DIRECTORY}/50-microvm-microvm0.network"].splitlines()
@@ -75,7 +75,7 @@ def test_configuration() -> None:
     assert 'iifname "microvm0" ip saddr != 10.66.1.0/24 drop' in files[RULES]
 
 
-def test_without_translation_nothing_goes_in_or_out() -> None:
+def test_without_nat_nothing_goes_in_or_out() -> None:
     files = configuration(parse_networks([BRIDGE]))
     assert {bridge_of(path) for path in files} == {None, "microvm0"}
     assert SYSCTLS not in files
@@ -85,7 +85,7 @@ def test_without_translation_nothing_goes_in_or_out() -> None:
     assert "DHCPServer=no" in files[f"{NETWORKD_DIRECTORY}/50-microvm-microvm0.network"]
 
 
-def test_rules_are_told_apart_by_what_nft_prints_of_them() -> None:
+def test_rules_are_compared_by_the_output_of_nft() -> None:
     one, two = (
         configuration(parse_networks(list(networks)))[RULES] for networks in ([NAT], [NAT, {**OTHER, "nat": True}])
     )
@@ -208,7 +208,7 @@ def test_a_run_that_is_killed_at_any_step_is_completed_by_the_next(before: str, 
         ({"forwarding": False}, "apply /etc/sysctl.d/50-microvm-fleet.conf"),
     ],
 )
-def test_what_somebody_has_taken_away_is_mended(damage: dict[str, Any], step: str) -> None:
+def test_manual_removals_are_repaired(damage: dict[str, Any], step: str) -> None:
     assert actions(replace(host_with([NAT]).observed, **damage), [NAT]) == [step]
 
 

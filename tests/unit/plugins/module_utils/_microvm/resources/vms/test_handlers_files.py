@@ -16,7 +16,7 @@ from ansible_collections.microvm.fleet.plugins.module_utils._microvm.resources.v
 OWNER = (os.getuid(), os.getgid())
 
 
-def test_what_a_killed_run_left_is_replaced(tmp_path: Path) -> None:
+def test_leftovers_of_a_killed_run_are_replaced(tmp_path: Path) -> None:
     (tmp_path / "share.partial").mkdir(0o700)
     create_directory(str(tmp_path / "share"), OWNER, 0o775)
     assert (tmp_path / "share").stat().st_mode & 0o777 == 0o775
@@ -32,7 +32,7 @@ def test_somebody_else_s_directory_is_not_taken(tmp_path: Path) -> None:
     assert not (tmp_path / "share").exists()
 
 
-def test_what_another_microvm_has_just_made_is_left_as_it_is(tmp_path: Path) -> None:
+def test_a_directory_that_another_microvm_has_just_created_is_kept(tmp_path: Path) -> None:
     (tmp_path / "share").mkdir(0o711)
     create_directory(str(tmp_path / "share"), OWNER, 0o775)
     assert (tmp_path / "share").stat().st_mode & 0o777 == 0o711

@@ -112,7 +112,7 @@ CASES: dict[str, tuple[Observed, str, list[str]]] = {
 
 
 @pytest.mark.parametrize(("observed", "state", "steps"), CASES.values(), ids=CASES.keys())
-def test_steps(observed: Observed, state: str, steps: list[str]) -> None:
+def test_each_state_has_these_steps(observed: Observed, state: str, steps: list[str]) -> None:
     assert [str(step) for step in plan(observed, replace(WANTED, state=state), "vms[0]").steps] == steps
 
 
@@ -188,7 +188,7 @@ REMOVALS: dict[str, tuple[Observed, Removal, list[str]]] = {
 
 
 @pytest.mark.parametrize(("observed", "removal", "steps"), REMOVALS.values(), ids=REMOVALS.keys())
-def test_removals(observed: Observed, removal: Removal, steps: list[str]) -> None:
+def test_removals_have_these_steps(observed: Observed, removal: Removal, steps: list[str]) -> None:
     assert [str(step) for step in plan_removal(observed, removal).steps] == steps
 
 
@@ -214,7 +214,7 @@ def test_a_volume_elsewhere_keeps_its_user() -> None:
     assert planned.record == Record("small", "/s", user="microvm-small", volumes=("/srv/data.img",))
 
 
-def test_what_was_kept_can_still_go_by_name() -> None:
+def test_volumes_kept_by_a_removal_can_be_deleted_later() -> None:
     kept = Record("small", "/s", user="microvm-small", volumes=("data.img",))
     observed = Observed(
         "small", exists=True, entries=("data.img",), volumes=("data.img",), record=kept, state_directory="/s"
@@ -237,7 +237,7 @@ def test_another_state_directory_is_refused(removes: bool) -> None:
     assert refusal.value.path == "vms[1].name"
 
 
-def test_who_changes_its_user_is_stopped_under_the_old_one() -> None:
+def test_a_microvm_that_changes_its_user_is_stopped_first() -> None:
     planned = changed(RUNNING, isolation="shared")
     actions = [step.action.name for step in planned.steps]
     assert actions.index("STOP") < actions.index("OWN_STATE") < actions.index("LINK_CURRENT")
@@ -247,7 +247,7 @@ def test_who_changes_its_user_is_stopped_under_the_old_one() -> None:
     assert refusal.value.path == "vms[0].isolation"
 
 
-def test_what_waits_does_not_take_memory_from_what_runs() -> None:
+def test_a_pending_package_does_not_reduce_the_memory_of_the_running_one() -> None:
     large = want({**SMALL, "mem": 4096})
     before = carried_out(FRESH, large, plan(FRESH, large, ""))
     waiting = want({**SMALL, "restart_policy": "never"})
@@ -270,7 +270,7 @@ def test_volumes_are_kept_and_named() -> None:
     assert plan_removal(observed).kept == ("data.img",)
 
 
-def test_what_is_no_longer_declared_can_be_stopped() -> None:
+def test_undeclared_microvms_can_be_stopped() -> None:
     assert [str(step) for step in plan_stop(RUNNING).steps] == [
         f"systemctl disable {UNIT}",
         f"systemctl stop {UNIT}",
@@ -279,7 +279,7 @@ def test_what_is_no_longer_declared_can_be_stopped() -> None:
     assert not plan_stop(replace(RUNNING, unit=Unit(), booted=None)).changed
 
 
-def test_a_pending_restart_is_told() -> None:
+def test_a_pending_restart_is_reported() -> None:
     assert plan(OUTDATED, replace(WANTED, state="present"), "vms[0]").restart_pending
     assert not plan(OUTDATED, WANTED, "vms[0]").restart_pending
 
@@ -299,7 +299,7 @@ def changed(observed: Observed, minute: int = 0, **options: Any) -> Plan:
 
 
 @pytest.mark.parametrize(("options", "minute", "restarts"), POLICIES.values(), ids=POLICIES.keys())
-def test_when_a_change_restarts(options: dict[str, Any], minute: int, restarts: bool) -> None:
+def test_a_change_restarts_according_to_the_policy(options: dict[str, Any], minute: int, restarts: bool) -> None:
     planned = changed(RUNNING, minute, mem=777, **options)
     assert (planned.consequence == "restart", planned.restart_pending) == (restarts, not restarts)
     assert [str(change) for change in planned.changes] == ["mem (restart)"]
@@ -352,7 +352,7 @@ def test_no_volume_shrinks() -> None:
     assert changed(before, volumes=[{**volume, "size": 101}]).consequence == "restart"
 
 
-def test_what_only_a_new_volume_has_is_told() -> None:
+def test_changes_that_only_new_volumes_get_are_reported() -> None:
     volume = {"image": "data.img", "size": 100}
     before = replace(RUNNING, booted_declared=want({**SMALL, "volumes": [volume]}).declaration)
     assert changed(before, volumes=[{**volume, "label": "data"}]).recreate == ("volumes[0].label",)
@@ -368,7 +368,7 @@ def test_generations_are_numbered_and_the_last_ones_are_kept() -> None:
     assert set(observed.packages) == {one.package for one in observed.record.generations}
 
 
-def test_a_package_that_is_installed_again_is_one_generation() -> None:
+def test_a_package_that_is_installed_again_keeps_one_generation() -> None:
     observed = RUNNING
     for mem in (600, 512, 600):
         wanted = want({**SMALL, "mem": mem})
@@ -377,7 +377,7 @@ def test_a_package_that_is_installed_again_is_one_generation() -> None:
     assert [one.number for one in observed.record.generations] == [3, 4]
 
 
-def test_what_was_rolled_back_from_is_not_installed_again() -> None:
+def test_a_package_that_was_rolled_back_is_not_installed_again() -> None:
     bad = want({**SMALL, "mem": 700})
     assert bad.package
     assert RUNNING.record

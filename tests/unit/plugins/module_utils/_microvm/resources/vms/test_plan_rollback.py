@@ -113,7 +113,9 @@ def test_a_fallback_marks_the_failed_package_after_the_links() -> None:
     ],
     ids=["no package before", "the same package", "a package that is gone", "another user"],
 )
-def test_no_fallback_where_none_can_be(failed: Plan, installed: dict[str, Installed], group: str) -> None:
+def test_no_fallback_is_planned_without_an_earlier_package(
+    failed: Plan, installed: dict[str, Installed], group: str
+) -> None:
     assert plan_fallback(replace(OBSERVED, group=group), failed, installed) is None
 
 
@@ -138,7 +140,7 @@ def test_marking_is_a_plan_of_one_step_or_none() -> None:
         (Observed("web", foreign="/nix/store/x"), {}, None, "was not installed by this collection"),
     ],
 )
-def test_refusals_say_why(
+def test_refusals_name_the_reason(
     observed: Observed, installed: dict[str, Installed], number: int | None, message: str
 ) -> None:
     with pytest.raises(HostError, match=message):

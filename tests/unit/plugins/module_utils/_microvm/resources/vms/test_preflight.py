@@ -36,7 +36,7 @@ def host(monkeypatch: pytest.MonkeyPatch) -> Callable[[str, Any], None]:
     return things.__setitem__
 
 
-def test_a_host_that_can(host: Callable[[str, Any], None]) -> None:
+def test_a_suitable_host_is_accepted(host: Callable[[str, Any], None]) -> None:
     preflight.check_host(placed(USER, TAP))
 
 
@@ -44,7 +44,7 @@ def test_a_host_that_can(host: Callable[[str, Any], None]) -> None:
     ("thing", "value", "words"),
     [("systemd", False, "systemd does not run this host"), ("user", 1000, "root privileges are required")],
 )
-def test_a_host_that_cannot(host: Callable[[str, Any], None], thing: str, value: Any, words: str) -> None:
+def test_an_unsuitable_host_is_refused(host: Callable[[str, Any], None], thing: str, value: Any, words: str) -> None:
     host(thing, value)
     with pytest.raises(HostError, match=words):
         preflight.check_host(placed(USER))

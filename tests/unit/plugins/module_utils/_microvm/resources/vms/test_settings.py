@@ -33,11 +33,11 @@ def settings(**options: Any) -> list[str]:
         ({"startup_timeout": 7}, "TimeoutStartSec=7"),
     ],
 )
-def test_settings(options: dict[str, Any], expected: str) -> None:
+def test_limits_become_settings_of_the_unit(options: dict[str, Any], expected: str) -> None:
     assert expected in settings(**options)
 
 
-def test_what_follows_an_end() -> None:
+def test_reactions_to_an_exit_are_passed_to_the_unit() -> None:
     text = environment(parse({**SMALL, "on_reboot": "stop", "autostart_order": 7})[0])
     assert {"ON_REBOOT=stop", "ON_POWEROFF=stop", "ON_CRASH=restart", "BOOT_ORDER=7"} <= set(text.splitlines())
 
@@ -52,7 +52,9 @@ def test_the_host_s_settings_come_after_the_package_s() -> None:
     ("running", "waiting", "added"),
     [("900M", "500M", "MemoryMax=900M\n"), ("500M", "900M", ""), ("infinity", "9M", "MemoryMax=infinity\n")],
 )
-def test_what_waits_does_not_take_memory_from_what_runs(running: str, waiting: str, added: str) -> None:
+def test_a_pending_package_does_not_reduce_the_memory_of_the_running_one(
+    running: str, waiting: str, added: str
+) -> None:
     main = "microvm@.service"
     texts = {main: f"[Service]\nMemoryMax={waiting}\n"}
     before = {main: f"[Service]\nMemoryMax=1M\nMemoryMax={running}\n"}

@@ -141,7 +141,7 @@ def test_a_balloon_that_takes_differences_grows_or_shrinks(size: str, called: st
     assert bash(tmp_path, f"{requests}change_balloon {size}", "balloon").stdout == f"{called}\n"
 
 
-def test_machined_is_told_the_process_and_the_machine_id(tmp_path: Path) -> None:
+def test_machined_gets_the_process_and_the_machine_id(tmp_path: Path) -> None:
     fake(tmp_path, "busctl", 'printf "%s|" "$@"')
     done = bash(tmp_path, 'register_machine web 42 \'{"name": "web"}\' 2 1 255', "register_machine")
     assert done.stdout.endswith("|RegisterMachine|sayssus|web|2|1|255|microvm.fleet|vm|42||")
