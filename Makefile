@@ -43,7 +43,7 @@ lint: setup ## formats, rules, documentation, changelog, generated files
 types: setup ## mypy
 unit: setup ## pytest: what needs no host
 sanity: setup ## ansible-test sanity
-integration: setup ## ansible-test integration, and the test bed's own tests
+integration: setup ## ansible-test integration, the test bed's own tests, the product on hosts of the test bed
 molecule: setup ## the scenarios, on hosts of the test bed
 lint types unit sanity integration molecule:
 	@.venv/bin/python tools/check.py $@

@@ -46,6 +46,7 @@ def types(_stack: ExitStack) -> list[Step]:
         Step("plugins", ("mypy", "--package", f"{COLLECTION}.plugins")),
         Step("unit tests", ("mypy", "--package", f"{COLLECTION}.tests.unit")),
         Step("test bed", ("mypy", "--package", "testbed")),
+        Step("hosts", ("mypy", "--package", "hosts")),
         *(Step(path, ("mypy", path)) for path in programs),
     ]
 
@@ -68,13 +69,14 @@ def sanity(stack: ExitStack) -> list[Step]:
 
 
 def integration(stack: ExitStack) -> list[Step]:
-    """Run the tests on real kernel objects, and those of the test bed itself."""
+    """Run the tests on real kernel objects, those of the test bed itself, and those of the product on its hosts."""
     directory, environment = ansible_test(stack)
     command = ("ansible-test", "integration", "--local", "--color", "no", "--allow-root", "--allow-destructive")
-    bed = (PYTHON, "-m", "pytest", "-m", "testbed", "tests/testbed/tests")
+    pytest = (PYTHON, "-m", "pytest", "-m", "testbed")
     return [
         Step("ansible-test", command, directory, environment, minutes=20, is_live=True, skip=lacking_root()),
-        Step("test bed", bed, minutes=20, is_live=True, skip=lacking_root()),
+        Step("test bed", (*pytest, "tests/testbed/tests"), minutes=10, is_live=True, skip=lacking_root()),
+        Step("hosts", (*pytest, "tests/hosts"), minutes=20, is_live=True, skip=lacking_root()),
     ]
 
 

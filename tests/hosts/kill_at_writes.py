@@ -2,12 +2,12 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Runs on a test host: kills ``microvm apply`` at its write-like system calls, one after the other, by strace(1).
+"""Kill ``microvm apply`` on a test host at its write-like system calls, one after the other, by strace(1).
 
 After each kill all links lead somewhere, what ran runs on, and the next run ends in the wanted state. Prints a JSON
-object for each scenario. Usage: faults.py EVERY, where 1 is every call, 5 every fifth.
+object for each scenario. Usage: python3 -m hosts.kill_at_writes EVERY, where 1 is every call, 5 every fifth.
 
-The hypervisor is a stand-in that sleeps: what is tried here is the host's side.
+The hypervisor is a fake that sleeps: the host's side is tried.
 """
 
 from __future__ import annotations
@@ -21,18 +21,19 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
+from .paths import RECORDS, SETTINGS, STATE, STORE, TARGET, UNITS
+
 CALLS = ["write", "rename", "unlink", "unlinkat", "symlink", "mkdir", "rmdir", "fsync", "chmod", "fchmod", "chown"]
-"""Those that the command makes; strace counts each kind by itself."""
-STATES, STORE = "/var/lib/microvms", "/var/lib/microvm-fleet/packages"
+"""System calls that the command makes; strace counts each kind by itself."""
 FILE = "/root/fleet.yml"
 NAMES = ("first", "second")
 STRACE = ("strace", "-f", "-b", "execve", "-qq", "-o")
-"""With all threads of the command, without the programs that it starts: userdel(8) does not survive its own death."""
+"""Follows all threads of the command, not the programs that it starts: userdel(8) does not survive its own death."""
 COMMAND = ("python3", "/usr/local/bin/microvm", "apply", FILE)
 
 
 def run(*argv: str) -> subprocess.CompletedProcess[str]:
-    """One command, whatever comes of it."""
+    """Run one command, whatever comes of it."""
     return subprocess.run(argv, capture_output=True, text=True, check=False)
 
 
@@ -55,26 +56,26 @@ def declare(**options: Any) -> None:
 
 
 def apply(*more: str) -> subprocess.CompletedProcess[str]:
-    """``microvm apply`` to its end."""
+    """Run ``microvm apply`` to its end."""
     return run("microvm", "apply", FILE, *more)
 
 
 def processes() -> dict[str, str]:
-    """Main process of each MicroVM."""
+    """Return the main process of each MicroVM."""
     ask = ("systemctl", "show", "--property=MainPID", "--value")
     return {name: run(*ask, f"microvm@{name}.service").stdout.strip() for name in NAMES}
 
 
 def broken() -> list[str]:
-    """Links that lead nowhere, and packages that are not whole."""
-    links = [path for path in glob.glob(f"{STATES}/*/*") if os.path.islink(path) and not os.path.exists(path)]
+    """Return links that lead nowhere, and packages that are not whole."""
+    links = [path for path in glob.glob(f"{STATE}/*/*") if os.path.islink(path) and not os.path.exists(path)]
     packages = [path for path in glob.glob(f"{STORE}/[!.]*") if not os.access(f"{path}/bin/microvm-run", os.X_OK)]
     return links + packages
 
 
 @dataclass
 class Scenario:
-    """What is begun with, what is killed, and what must be true at any time and at the end."""
+    """State to begin with, change that is killed, and what must be true at any time and at the end."""
 
     name: str
     before: Callable[[], None]
@@ -87,7 +88,7 @@ class Scenario:
 
 
 def install_first(**options: Any) -> Callable[[], None]:
-    """Both MicroVMs are there."""
+    """Return what installs both MicroVMs."""
 
     def begin() -> None:
         declare(restart_policy="never", **options)
@@ -97,46 +98,52 @@ def install_first(**options: Any) -> Callable[[], None]:
 
 
 def declare_nothing() -> None:
-    """Neither shall be there, nor its volume."""
+    """Declare that neither is there, nor its volume."""
     declare(state="absent", on_absent={"volumes": "delete", "confirm": ["data.img"]})
 
 
 def nothing_there() -> None:
-    """Neither is."""
+    """Remove both."""
     declare_nothing()
     check(apply())
 
 
 def check(result: subprocess.CompletedProcess[str]) -> None:
-    """Raises for a command that had to succeed."""
+    """Raise for a command that had to succeed."""
     if result.returncode != 0:
         raise SystemExit(f"{result.args}: {result.returncode}\n{result.stdout}{result.stderr}")
 
 
 def runs_as_declared() -> list[str]:
-    """What is not as it was declared."""
+    """Return what is not as it was declared."""
     problems = [f"{name} is not running" for name, process in processes().items() if process == "0"]
     for name in NAMES:
-        image = f"{STATES}/{name}/data.img"
+        image = f"{STATE}/{name}/data.img"
         if not os.path.exists(image):
             problems.append(f"{image} is gone")
     return problems
 
 
 def volumes_are_kept() -> list[str]:
-    """What is left besides volumes, their users and the record of them, and volumes that are not left."""
-    images = [f"{STATES}/{name}/data.img" for name in NAMES]
+    """Return what is left besides volumes, their users and the record of them, and volumes that are not left."""
+    images = [f"{STATE}/{name}/data.img" for name in NAMES]
     missing = [f"{image} is gone" for image in images if not os.path.exists(image)]
-    records = [f"/var/lib/microvm-fleet/vms/{name}.json" for name in NAMES]
+    records = [f"{RECORDS}/{name}.json" for name in NAMES]
     return missing + [path for path in is_gone() if path not in (*map(os.path.dirname, images), *records, *NAMES)]
 
 
 def is_gone() -> list[str]:
-    """What is left of a removal."""
-    patterns = (f"{STATES}/*", f"{STORE}/*", "/var/lib/microvm-fleet/vms/*", "/etc/microvm-fleet/vms/*")
-    found = [path for pattern in patterns for path in glob.glob(pattern)]
-    found += glob.glob("/etc/systemd/system/microvm*@first*") + glob.glob("/etc/systemd/system/microvms.target.wants/*")
-    return found + [name for name in NAMES if run("getent", "passwd", f"microvm-{name}").stdout]
+    """Return what is left of a removal."""
+    patterns = (
+        f"{STATE}/*",
+        f"{STORE}/*",
+        f"{RECORDS}/*",
+        f"{SETTINGS}/*",
+        f"{UNITS}/microvm*@first*",
+        f"{UNITS}/{TARGET}.wants/*",
+    )
+    paths = [path for pattern in patterns for path in glob.glob(pattern)]
+    return paths + [name for name in NAMES if run("getent", "passwd", f"microvm-{name}").stdout]
 
 
 SCENARIOS = (
@@ -174,7 +181,7 @@ def attempt(scenario: Scenario, call: str, number: int) -> None:
 
 
 def calls(scenario: Scenario) -> list[tuple[str, int]]:
-    """Every call that the command makes, undisturbed: its kind, and its number among these."""
+    """Return every call that the command makes undisturbed: its kind, and its number among these."""
     scenario.before()
     scenario.wanted()
     check(run(*STRACE, "/root/trace", "-e", f"trace={','.join(CALLS)}", *COMMAND))
@@ -184,13 +191,13 @@ def calls(scenario: Scenario) -> list[tuple[str, int]]:
 
 
 def main(every: int) -> int:
-    """All scenarios; the status says whether anything was lost."""
+    """Run all scenarios; the status says whether anything was lost."""
     lost = 0
     for scenario in SCENARIOS:
-        found = calls(scenario)
-        for call, number in found[::every]:
+        made = calls(scenario)
+        for call, number in made[::every]:
             attempt(scenario, call, number)
-        result = {"scenario": scenario.name, "kills": scenario.kills, "calls": len(found), "lost": scenario.lost}
+        result = {"scenario": scenario.name, "kills": scenario.kills, "calls": len(made), "lost": scenario.lost}
         print(json.dumps(result), flush=True)
         lost += len(scenario.lost)
     return 1 if lost else 0

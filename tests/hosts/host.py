@@ -1,0 +1,209 @@
+# Copyright (c) 2026 microvm.fleet contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""One host of the test bed, prepared by role ``host``, and what tests do on it."""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import shlex
+import subprocess
+import sys
+import tarfile
+import tempfile
+import time
+from collections.abc import Callable, Collection, Iterable, Mapping
+from pathlib import Path
+from typing import Any, TypeVar
+
+import testbed
+from testbed import ssh
+from testbed.paths import Bed
+
+from .paths import CONSOLES, FLEET, SETTINGS, STATE, TARGET, UNITS
+
+ROOT = Path(__file__).resolve().parents[2]
+TESTBED = Path(testbed.__file__).with_name("testbed")
+PLAYBOOK = Path(sys.executable).with_name("ansible-playbook")
+INSTALL_ROLE = """\
+- hosts: all
+  gather_facts: false
+  roles: [microvm.fleet.host]
+"""
+DECLARED = {
+    "volumes": [{"image": "data.img", "size": 8}],
+    "shares": [{"proto": "virtiofs", "tag": "files", "source": "/srv", "mount_point": "/mnt"}],
+}
+"""Decides which packages the role installs: QEMU, virtiofsd, the tools of file systems."""
+
+Files = Mapping[str, str | bytes]
+"""Content of files by their paths."""
+
+Seen = TypeVar("Seen")
+
+
+class Host:
+    """The one host of a bed of its own."""
+
+    def __init__(self, bed: str) -> None:
+        self._bed = Bed(bed)
+        self._host = self._bed.host(1)
+        self._begin = 0.0
+
+    def up(self) -> None:
+        """Boot the host afresh and install role ``host`` on it."""
+        self.down()
+        subprocess.run([TESTBED, "up", "1", "--name", self._bed.name], check=True, timeout=600)
+        self.install_role()
+
+    def down(self) -> None:
+        """Remove the host."""
+        subprocess.run([TESTBED, "down", "--name", self._bed.name], check=True, timeout=300)
+
+    def install_role(self) -> None:
+        """Run role ``host``, the one place from which these tests get units, scripts, accounts and the command."""
+        with tempfile.TemporaryDirectory() as directory:
+            self.play(Path(directory), INSTALL_ROLE, "--extra-vars", json.dumps({"microvm_vms": [DECLARED]}))
+
+    def play(self, directory: Path, playbook: str, *options: str) -> str:
+        """Return what ansible-playbook prints; its files, and its temporary ones, are in ``directory``."""
+        inventory, file = directory / "inventory.yml", directory / "play.yml"
+        file.write_text(playbook, encoding="utf-8")
+        words: list[str | Path] = [TESTBED, "inventory", "--name", self._bed.name, "--output", inventory]
+        subprocess.run(words, check=True, timeout=60)
+        environment = {**os.environ, "ANSIBLE_COLLECTIONS_PATH": str(ROOT / ".tree"), "TMPDIR": str(directory)}
+        done = subprocess.run(
+            [PLAYBOOK, "-i", inventory, file, *options],
+            env=environment,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=300,
+        )
+        assert done.returncode == 0, done.stdout + done.stderr
+        return done.stdout
+
+    def run(self, line: str, status: int = 0, stdin: bytes = b"", timeout: float = 180) -> str:
+        """Return what the host's shell prints for a line, errors too, after it has ended with a status."""
+        done = subprocess.run(
+            ssh.command(self._host, [line]),
+            input=stdin,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            check=False,
+            timeout=timeout,
+        )
+        output = done.stdout.decode(errors="replace")
+        assert done.returncode == status, f"`{line}` ended with status {done.returncode}, not {status}:\n{output}"
+        return output
+
+    def terminal(self, line: str) -> list[str]:
+        """Return the command that runs a line on the host with a terminal."""
+        program, *words = ssh.command(self._host, [line])
+        return [program, "-tt", *words]
+
+    def microvm(self, words: str, status: int = 0, timeout: float = 180) -> str:
+        """Return what the command ``microvm`` prints."""
+        return self.run(f"microvm {words}", status, timeout=timeout)
+
+    def info(self, name: str) -> Any:
+        """Return all that the command knows of one MicroVM."""
+        return json.loads(self.microvm(f"info {name} --json"))
+
+    def send(self, directory: str, files: Files) -> None:
+        """Write files, executable ones, below a directory."""
+        archive = io.BytesIO()
+        with tarfile.open(fileobj=archive, mode="w") as tar:
+            for name, text in files.items():
+                content = text.encode() if isinstance(text, str) else text
+                member = tarfile.TarInfo(name)
+                member.size, member.mode = len(content), 0o755
+                tar.addfile(member, io.BytesIO(content))
+        place = shlex.quote(directory)
+        self.run(f"mkdir -p {place} && tar --no-same-owner -C {place} -xf -", stdin=archive.getvalue())
+
+    def reboot(self, meanwhile: str = "true") -> None:
+        """Restart the host and wait until it has started; the shell runs ``meanwhile`` as soon as SSH answers."""
+        question = "cat /proc/sys/kernel/random/boot_id; systemctl show --property=UserspaceTimestampMonotonic"
+        before = self.run(question)
+        ssh.probe(self._host, ["systemctl reboot"])
+        self.wait_for(
+            "another start of the host",
+            lambda: ssh.probe(self._host, [question]).stdout,
+            lambda answer: answer not in ("", before),
+            120,
+        )
+        self.run(f"{meanwhile}; systemctl is-system-running --wait || true")
+
+    def wait_for(
+        self, what: str, read: Callable[[], Seen], accept: Callable[[Seen], bool], seconds: float = 30
+    ) -> Seen:
+        """Read until a value is accepted, and return it; fail after some seconds with what was last seen."""
+        end = time.monotonic() + seconds
+        while not accept(seen := read()):
+            if time.monotonic() > end:
+                journal = self.run("journalctl -b --no-pager -o short-monotonic -n 60")
+                raise AssertionError(f"no {what} within {seconds:g} s; last seen: {seen!r}\n{journal}")
+            time.sleep(0.3)
+        return seen
+
+    def states(self, units: Iterable[str]) -> dict[str, str]:
+        """Return the active states of units."""
+        listed = list(units)
+        return dict(zip(listed, self.run(f"systemctl is-active {' '.join(listed)} || true").split(), strict=True))
+
+    def wait_for_states(self, states: Mapping[str, str], seconds: float = 30) -> None:
+        """Wait until units have these active states."""
+        self.wait_for(f"states {dict(states)}", lambda: self.states(states), lambda seen: seen == states, seconds)
+
+    def invocation(self, unit: str) -> str:
+        """Return the identifier of a unit's present start."""
+        return self.run(f"systemctl show --property=InvocationID --value {unit}").strip()
+
+    def journal(self, name: str) -> list[str]:
+        """Return what the host has said of a MicroVM in this test; its console has a priority of its own."""
+        selection = f"-b --since=@{self._begin:.6f} -p info -t microvm@{name}"
+        return self.run(f"journalctl -q --no-pager -o cat {selection}").splitlines()
+
+    def begin_journal(self) -> None:
+        """Leave out of ``journal`` what has been said until now; the clock is that of this machine."""
+        self._begin = time.time()
+
+    def install_packages(self, packages: Mapping[str, Files], settings: Mapping[str, str] | None = None) -> None:
+        """Make MicroVMs of packages that are written by hand, as a build elsewhere would, and their settings."""
+        files = {f"{name}/package/{path}": text for name, package in packages.items() for path, text in package.items()}
+        self.send(STATE, files)
+        self.send(SETTINGS, {f"{name}.env": text for name, text in (settings or {}).items()})
+        names = " ".join(packages)
+        self.run(f"cd {STATE} && for vm in {names}; do ln -sfn package $vm/current && chown microvm:kvm $vm; done")
+
+    def stop_microvms(self) -> None:
+        """Stop all MicroVMs, and wait for the units beside them."""
+        self.run("systemctl stop 'microvm@*'")
+        units = "systemctl list-units --plain --no-legend 'microvm*@*' --state=active,activating,deactivating"
+        self.wait_for("end of the units", lambda: self.run(units), lambda seen: seen == "")
+
+    def traces(self) -> str:
+        """Return processes, consoles and interfaces of MicroVMs; none, when all have been stopped."""
+        return self.run(
+            "ps --no-headers -eo user:32,args | grep -E '^microvm|/microvm-' | grep -v grep;"
+            f"ls {CONSOLES} 2>/dev/null; ip -brief link show type tun; ip -brief link show type macvtap"
+        )
+
+    def remove_microvms(self) -> None:
+        """Remove all that tests have made of MicroVMs, whatever state it is in."""
+        self.run(
+            "systemctl stop 'microvm@*'; systemctl kill --signal=KILL 'microvm*@*' 2>/dev/null;"
+            f"rm -rf {UNITS}/{TARGET}.wants {UNITS}/microvm*@*.service.d {SETTINGS} {STATE}/* {FLEET} /nix;"
+            "for user in $(getent passwd | grep -o '^microvm-[^:]*'); do userdel $user; done;"
+            "systemctl daemon-reload; systemctl reset-failed 'microvm*' 2>/dev/null; true"
+        )
+
+
+def active(units: Collection[str]) -> dict[str, str]:
+    """Return the states of units that are all active."""
+    return dict.fromkeys(units, "active")

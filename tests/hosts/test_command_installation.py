@@ -1,0 +1,60 @@
+# Copyright (c) 2026 microvm.fleet contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""The command ``microvm`` as role ``host`` installs it."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+
+import pytest
+
+from .host import Host
+
+INSTALL_COMMAND = """\
+- hosts: all
+  gather_facts: false
+  tasks:
+    - ansible.builtin.include_role:
+        name: microvm.fleet.host
+        tasks_from: command
+    - microvm.fleet.microvm_info:
+      register: known
+    - ansible.builtin.assert:
+        that: known.vms == [] and known is not changed
+"""
+FILES = "/usr/local/bin/microvm /usr/local/share/man/man1 /usr/local/share/bash-completion"
+
+
+@pytest.fixture
+def without_command(host: Host) -> None:
+    """A host from which the command is gone, with its man page and completion."""
+    host.run(f"rm -r {FILES}")
+
+
+@pytest.mark.usefixtures("without_command")
+def test_the_command_is_installed_as_predicted_and_only_once(host: Host, tmp_path: Path) -> None:
+    for option, is_changed in (("--check", True), ("--diff", True), ("--diff", False)):
+        output = host.play(tmp_path, INSTALL_COMMAND, option)
+        assert ("changed=0 " not in output) == is_changed, output
+        # Nothing is left at the controller.
+        assert list(tmp_path.glob("microvm-*")) == []
+    host.run(f"ls {FILES}")
+
+
+def test_an_empty_host_is_listed_quickly(host: Host) -> None:
+    begin = time.monotonic()
+    assert "there are no MicroVMs" in host.microvm("list")
+    assert time.monotonic() - begin < 5
+
+
+def test_help_and_an_unknown_name_are_answered(host: Host) -> None:
+    assert host.microvm("--help").startswith("usage: microvm")
+    assert "there is no MicroVM 'web'" in host.microvm("start web", 1)
+
+
+def test_users_other_than_root_are_refused(host: Host) -> None:
+    refused = host.run("setpriv --reuid=65534 --clear-groups microvm start web", 1)
+    assert "must be run as root" in refused
