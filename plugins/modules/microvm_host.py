@@ -11,12 +11,12 @@ module: microvm_host
 short_description: Prepare a host for MicroVMs
 version_added: 0.1.0
 description:
-  - Makes what MicroVMs need on a host, but for packages. That is the user C(microvm) and the group C(kvm), directories,
-    systemd units and the scripts that they run, settings, kernel modules, and the target C(microvms.target).
+  - Creates what MicroVMs need on a host, except for packages. That is the user C(microvm) and the group C(kvm),
+    directories, systemd units and the scripts that they run, settings, kernel modules, and the target C(microvms.target).
   - Installs the manual page and the completion of the command C(microvm). Role P(microvm.fleet.host#role) installs the
     command itself.
-  - Looks at what is there, so a run completes what an earlier one that was killed has begun, and mends what somebody
-    has taken away. Files of earlier versions are removed.
+  - Compares the wanted setup with the actual state of the host, so that a run completes an earlier interrupted run and
+    repairs manual changes. Files of earlier versions are removed.
 author:
   - microvm.fleet contributors (@microvm)
 extends_documentation_fragment:
@@ -35,18 +35,18 @@ seealso:
 """
 
 EXAMPLES = r"""
-- name: Prepare the host, and let two MicroVMs start at once with it
+- name: Prepare the host, and let two MicroVMs at a time start when it boots
   microvm.fleet.microvm_host:
     boot_parallel: 2
 
-- name: Take away all but volumes
+- name: Remove everything except volumes
   microvm.fleet.microvm_host:
     state: absent
 """
 
 RETURN = r"""
 actions:
-  description: What was done, or would be, step by step.
+  description: Steps that were carried out, or would be in check mode, in order.
   returned: success
   type: list
   elements: str
@@ -55,14 +55,14 @@ actions:
     - systemctl daemon-reload for the units of MicroVMs
     - systemctl start microvms.target
 missing:
-  description: What the host's kernel lacks, and what does not work without it. The module warns of the same.
+  description: Features that the host's kernel lacks, and what does not work without them. The module warns about them.
   returned: success
   type: list
   elements: str
   sample: [kernel module vhost_vsock is missing; vsock will not work]
 kept:
   description:
-    - With O(state=absent), directories and the user where they were kept, with the reason.
+    - Directories and users that O(state=absent) has kept, with the reason.
   returned: success
   type: list
   elements: str
