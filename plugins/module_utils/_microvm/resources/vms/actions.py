@@ -72,6 +72,8 @@ class Plan:
     """Name of the package that ``current`` will lead to."""
     previous: Optional[str]
     """Name of the package that ``current`` leads to before."""
+    booted: Optional[str] = None
+    """Name of the package that runs before."""
     restart_pending: bool = False
     """True if the MicroVM will still run an older package than ``current``."""
     record: Optional[Record] = None

@@ -64,6 +64,7 @@ def plan(observed: Observed, wanted: Wanted, path: str, clock: Clock = Clock()) 
         steps=ordered([*_install(observed, wanted, target, record), *run, *unused_packages(observed, used)]),
         package=target.package,
         previous=observed.current,
+        booted=observed.booted,
         restart_pending=is_pending,
         record=record,
         changes=differences,

@@ -46,8 +46,12 @@ def plan_rollback(observed: Observed, packages: Packages, number: Optional[int],
 def plan_fallback(observed: Observed, failed: Plan, packages: Packages) -> Optional[Plan]:
     """Plan the way back from a package that did not come up to the one before; ``None`` where there is none that the
     same account runs."""
-    record, previous = failed.record, failed.previous
+    # A package that waited for its start, or whose run was killed after the link, is current already.
+    previous = failed.booted if failed.previous == failed.package else failed.previous
+    record = failed.record
     if record is None or failed.package is None or previous in (None, failed.package) or previous not in packages:
+        return None
+    if record.is_bad(previous):
         return None
     if packages[previous].account.group != observed.group:
         return None

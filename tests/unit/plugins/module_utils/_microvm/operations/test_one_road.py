@@ -183,6 +183,16 @@ def test_a_package_that_does_not_come_up_is_rolled_back_from(host: FakeHost, don
     assert again["refused_package"] == one["package"] and not again["changed"]
 
 
+def test_a_package_that_waited_for_its_start_is_rolled_back_from(host: FakeHost) -> None:
+    run(vm())
+    before, new = current(host), vm(mem=600, rollback_on_failure=True)
+    run({**new, "state": "present"})
+    fail(host, new)
+    (one,) = run(new)["vms"]
+    assert one["failed"] and one["rolled_back"]
+    assert current(host) == before and host.units["microvm@web.service"].running
+
+
 def test_a_package_whose_fallback_fails_too_is_not_rolled_back(host: FakeHost) -> None:
     run(vm())
     new = vm(mem=600, rollback_on_failure=True)

@@ -108,10 +108,19 @@ def test_a_fallback_marks_the_failed_package_after_the_links() -> None:
     [
         (failed_plan("d", None), ALL, "kvm"),
         (failed_plan("d", "d"), ALL, "kvm"),
+        (replace(failed_plan("d", "d"), booted="d"), ALL, "kvm"),
+        (replace(failed_plan("d", "d"), booted="c", record=RECORD.marked("c", True)), ALL, "kvm"),
         (failed_plan("d", "c"), packages("abd"), "kvm"),
         (failed_plan("d", "c"), ALL, "microvm-web"),
     ],
-    ids=["no package before", "the same package", "a package that is gone", "another user"],
+    ids=[
+        "no package before",
+        "the same package",
+        "the same package runs",
+        "a bad package runs",
+        "a package that is gone",
+        "another user",
+    ],
 )
 def test_no_fallback_is_planned_without_an_earlier_package(
     failed: Plan, installed: dict[str, Installed], group: str
