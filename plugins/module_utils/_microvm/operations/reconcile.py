@@ -215,7 +215,13 @@ def settle_jobs(jobs: Sequence[Job]) -> Dict[str, str]:
     """Wait until the units of MicroVMs have shown that they stay. Returns errors by the names of MicroVMs."""
     units = {unit_name(job.name): job for job in jobs}
     begin = time.monotonic()
-    errors = readiness.settle({unit: job.readiness.timeout for unit, job in units.items() if job.readiness})
+    try:
+        errors = readiness.settle({unit: job.readiness.timeout for unit, job in units.items() if job.readiness})
+    except readiness.Abandoned:
+        raise
+    except HostError as error:
+        # Everything has been started; that systemd does not answer is no reason to report nothing of it.
+        return {job.name: str(error) for job in jobs}
     for unit, job in units.items():
         job.ready_after = None if unit in errors else time.monotonic() - begin
     return {units[unit].name: str(error) for unit, error in errors.items()}

@@ -14,7 +14,21 @@ import concurrent.futures
 from dataclasses import dataclass, field
 from functools import partial
 from itertools import groupby
-from typing import Any, Callable, Dict, Generic, List, Mapping, Optional, Protocol, Sequence, Tuple, Type, TypeVar
+from typing import (
+    Any,
+    Callable,
+    Dict,
+    FrozenSet,
+    Generic,
+    List,
+    Mapping,
+    Optional,
+    Protocol,
+    Sequence,
+    Tuple,
+    Type,
+    TypeVar,
+)
 
 from ..host.commands import HostError
 from .steps import ActionType, Phase, Step
@@ -49,6 +63,8 @@ class Handlers(Generic[JobType, ActionType]):
     single: Mapping[ActionType, Handler[JobType]]
     """Handlers of the actions that are carried out alone or in parallel."""
     together: Mapping[ActionType, GroupHandler[JobType]] = field(default_factory=dict)
+    separable: FrozenSet[ActionType] = frozenset()
+    """Actions that are tried for each job alone where the call for all fails, which may be the fault of one of them."""
 
     def __post_init__(self) -> None:
         expected = {action: action.phase is Phase.TOGETHER for action in self.actions}
@@ -123,12 +139,18 @@ class _Run(Generic[JobType, ActionType]):
         pairs = [(job, step) for job in self._jobs for step in self._steps(job, [action])]
         if not pairs:
             return
-        error = _error_of(partial(self._handlers.together[action], [(job, step.target) for job, step in pairs]))
+        error = self._call(action, pairs)
+        is_tried_again = error is not None and len(pairs) > 1 and action in self._handlers.separable
         for job, step in pairs:
-            # One call for all of them has one result.
-            self.outcomes[job.name].error = error
-            if error is None:
+            # Otherwise the one call has one result for all of them.
+            own_error = self._call(action, [(job, step)]) if is_tried_again else error
+            self.outcomes[job.name].error = own_error
+            if own_error is None:
                 self.outcomes[job.name].done.append(step)
+
+    def _call(self, action: ActionType, pairs: Sequence[Tuple[JobType, Step[ActionType]]]) -> Optional[str]:
+        """Carry out steps of an action in one call; returns what went wrong."""
+        return _error_of(partial(self._handlers.together[action], [(job, step.target) for job, step in pairs]))
 
 
 def _error_of(work: Callable[[], object]) -> Optional[str]:

@@ -52,7 +52,11 @@ def _begin(job: Job, begin: Callable[[], None]) -> None:
 
 def _fall_back(job: Job) -> bool:
     """Start the package before again. Returns whether that has come up."""
-    observed = observe_name(job.places, job.name, job.plan.account)
+    try:
+        observed = observe_name(job.places, job.name, job.plan.account)
+    except (HostError, OSError):
+        # What is reported is why the new package did not come up.
+        return False
     plan = plan_fallback(observed, job.plan, installed_generations(job.places, job.plan.record))
     if plan is None:
         return False
@@ -153,4 +157,7 @@ _TOGETHER: Dict[Action, GroupHandler[Job]] = {
     Action.READ_UNIT_SETTINGS: lambda _pairs: systemd.daemon_reload(),
 }
 
-HANDLERS: Handlers[Job, Action] = Handlers(Action, _SINGLE, _TOGETHER)
+# A unit may be masked, and a user's name taken; systemd's files are read once for all.
+_SEPARABLE = frozenset({Action.CREATE_ACCOUNT, Action.DISABLE, Action.ENABLE})
+
+HANDLERS: Handlers[Job, Action] = Handlers(Action, _SINGLE, _TOGETHER, _SEPARABLE)

@@ -29,6 +29,7 @@ from ansible_collections.microvm.fleet.plugins.module_utils._microvm.operations.
 from ansible_collections.microvm.fleet.plugins.module_utils._microvm.operations.rollback import mark, roll_back
 from ansible_collections.microvm.fleet.plugins.module_utils._microvm.resources import executor
 from ansible_collections.microvm.fleet.plugins.module_utils._microvm.resources.steps import Step
+from ansible_collections.microvm.fleet.plugins.module_utils._microvm.resources.vms import handlers
 
 from ..fake_host import FakeHost
 
@@ -154,6 +155,30 @@ def test_an_error_of_a_microvm_does_not_affect_others(host: FakeHost, monkeypatc
     assert not os.path.exists(host.places.state("b", "current"))
 
 
+def test_a_microvm_whose_unit_is_masked_keeps_no_other_from_its_start(
+    host: FakeHost, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def enable(names: list[str], wanted: bool) -> None:
+        if "microvm@b.service" in names:
+            raise HostError("Unit microvm@b.service is masked.")
+        host.enable(names, wanted)
+
+    monkeypatch.setattr(systemd, "enable", enable)
+    outcome = run(vm("a"), vm("b"), vm("c"))
+    assert [(one["name"], one["failed"]) for one in outcome["vms"]] == [("a", False), ("b", True), ("c", False)]
+
+
+def test_results_are_reported_though_systemd_does_not_answer_at_last(
+    host: FakeHost, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def settle(_timeouts: dict[str, float]) -> dict[str, HostError]:
+        raise HostError("Connection timed out")
+
+    monkeypatch.setattr(readiness, "settle", settle)
+    (one,) = run(vm())["vms"]
+    assert one["failed"] and one["msg"] == "Connection timed out" and one["actions"]
+
+
 def current(host: FakeHost, name: str = "web") -> str:
     return os.path.basename(os.readlink(host.places.state(name, "current")))
 
@@ -181,6 +206,20 @@ def test_a_package_that_does_not_come_up_is_rolled_back_from(host: FakeHost, don
     assert done[-6:] == one["rollback_actions"]
     (again,) = run(new)["vms"]
     assert again["refused_package"] == one["package"] and not again["changed"]
+
+
+def test_a_fallback_that_cannot_look_at_the_host_leaves_the_first_error(
+    host: FakeHost, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def observe_name(*_arguments: object) -> None:
+        raise HostError("systemd does not answer")
+
+    run(vm())
+    new = vm(mem=600, rollback_on_failure=True)
+    fail(host, new)
+    monkeypatch.setattr(handlers, "observe_name", observe_name)
+    (one,) = run(new)["vms"]
+    assert one["msg"] == "microvm@web.service does not come up" and not one["rolled_back"]
 
 
 def test_a_package_that_waited_for_its_start_is_rolled_back_from(host: FakeHost) -> None:

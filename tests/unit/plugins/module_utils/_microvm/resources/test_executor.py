@@ -8,7 +8,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import pytest
 from ansible_collections.microvm.fleet.plugins.module_utils._microvm.host.commands import HostError
@@ -118,6 +118,20 @@ def test_an_error_of_a_common_call_is_that_of_all_jobs_in_it() -> None:
     assert outcomes["a"].error == "no room"
     assert outcomes["b"].error is None
     assert workshop.log == ["register a", "b: start it"]
+
+
+def test_a_common_call_that_can_be_separated_fails_only_the_jobs_whose_fault_it_is() -> None:
+    workshop = Workshop()
+
+    def register(pairs: Sequence[tuple[Toy, str]]) -> None:
+        workshop.register(pairs)
+        if any(job.name == "b" for job, _target in pairs):
+            raise HostError("b is masked")
+
+    handlers = replace(workshop.handlers, together={Action.REGISTER: register}, separable=frozenset({Action.REGISTER}))
+    outcomes = execute([toy(name, Action.REGISTER, Action.START) for name in "abc"], handlers)
+    assert {name: outcome.error for name, outcome in outcomes.items()} == {"a": None, "b": "b is masked", "c": None}
+    assert workshop.log == ["register a b c", "register a", "register b", "register c", "a: start it", "c: start it"]
 
 
 def test_parallel_jobs_are_bounded() -> None:
