@@ -12,7 +12,8 @@ short_description: Prepare a host for MicroVMs
 version_added: 0.1.0
 description:
   - Creates what MicroVMs need on a host, except for packages. That is the user C(microvm) and the group C(kvm),
-    directories, systemd units and the scripts that they run, settings, kernel modules, and the target C(microvms.target).
+    directories, systemd units and the scripts that they run, settings, kernel modules, and the target
+    C(microvms.target).
   - Installs the manual page and the completion of the command C(microvm). Role P(microvm.fleet.host#role) installs the
     command itself.
   - Compares the wanted setup with the actual state of the host, so that a run completes an earlier interrupted run and
