@@ -10,7 +10,7 @@ SHELL := /bin/bash
 
 export LC_ALL := C.UTF-8
 
-help: ## say what can be made
+help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(firstword $(MAKEFILE_LIST)) | expand -t 14
 
 setup: packages .venv/ready tree ## install missing system packages, make .venv with the pinned tools
@@ -24,7 +24,7 @@ packages:
 tree:
 	@tools/setup tree
 
-generate: .venv/ready ## write what repeats tables, parser and scripts: documentation, argument specs, Python strings
+generate: .venv/ready ## write generated files: documentation, argument specs, types, Python strings
 	@.venv/bin/python tools/generate.py
 
 cli: .venv/ready ## pack the command microvm into the one file dist/microvm
@@ -41,7 +41,7 @@ test: setup ## all checks below, the quick ones first, then a summary
 
 lint: setup ## formats, rules, documentation, changelog, generated files
 types: setup ## mypy
-unit: setup ## pytest: what needs no host
+unit: setup ## pytest: tests that need no host
 sanity: setup ## ansible-test sanity
 integration: setup ## ansible-test integration, the test bed's own tests, the product on hosts of the test bed
 molecule: setup ## the scenarios, on hosts of the test bed
@@ -51,11 +51,11 @@ lint types unit sanity integration molecule:
 demo: setup ## two throw-away hosts, site.yml, four MicroVMs that answer
 	@demo/run
 
-demo-down: ## take the demo's hosts away
+demo-down: ## remove the demo's hosts
 	@demo/down
 
 bench: setup ## measure on the hosts of the demo, as a table and as JSON
 	@.venv/bin/python bench/run.py
 
-clean: ## remove what the targets above left in the checkout
+clean: ## remove what the targets above have left in the checkout
 	rm -rf .venv .tree .logs .mypy_cache .ruff_cache .pytest_cache .ansible tests/output
