@@ -49,6 +49,14 @@ def _name(text: str) -> str:
     return text
 
 
+def _positive(text: str) -> int:
+    """Return a number of at least 1. Raises ArgumentTypeError."""
+    wrong = checks.positive(int(text)) if text.isdecimal() else f"{text!r} is not a number"
+    if wrong:
+        raise argparse.ArgumentTypeError(wrong)
+    return int(text)
+
+
 def _command(commands: Commands, name: str, run: str, title: str, more: str = "") -> argparse.ArgumentParser:
     description = f"{title[0].upper()}{title[1:]}. {more}".strip()
     subparser = commands.add_parser(name, help=title, description=description)
@@ -162,7 +170,7 @@ def _install(commands: Commands) -> None:
     _diff(subparser)
     subparser.add_argument(
         "--parallel",
-        type=int,
+        type=_positive,
         default=4,
         metavar="N",
         help="maximum number to start or stop at a time (default: %(default)s)",

@@ -187,3 +187,10 @@ def test_microvms_of_a_file_are_chosen_by_name() -> None:
         install._chosen(source, ["x"], "f")
     with pytest.raises(SourceError, match=r"f: \[2\]: must be a mapping"):
         install._all(source, "f")
+
+
+@pytest.mark.parametrize("number", ["0", "-1", "four"])
+def test_no_microvm_at_a_time_is_wrong_usage(number: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        parser().parse_args(["apply", "vms.yml", f"--parallel={number}"])
+    assert "--parallel" in capsys.readouterr().err
