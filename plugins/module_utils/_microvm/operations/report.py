@@ -72,7 +72,7 @@ def result(job: Job, wanted: Wanted, error: Optional[str]) -> VmResult:
         "consequence": plan.consequence,
         "changes": [{"option": change.path, "cost": change.cost} for change in plan.changes],
         "refused_package": plan.refused,
-        "rolled_back": bool(job.fallback),
+        "rolled_back": job.is_rolled_back,
         "rollback_actions": [str(step) for step in job.fallback],
         "address": wanted.declaration["ready"]["address"],
         "unit": unit_name(plan.name),

@@ -61,8 +61,8 @@ def _fall_back(job: Job) -> bool:
     if plan is None:
         return False
     outcome = execute([Job(plan, job.places, job.readiness)], HANDLERS)[job.name]
-    job.fallback = tuple(outcome.done) if outcome.error is None else ()
-    return outcome.error is None
+    job.fallback, job.is_rolled_back = tuple(outcome.done), outcome.error is None
+    return job.is_rolled_back
 
 
 def _stop(job: Job, unit: str) -> None:

@@ -31,7 +31,9 @@ class Job:
     ready_after: Optional[float] = None
     """Seconds until the guest was up; ``None`` where nobody waited."""
     fallback: Steps = field(default=())
-    """Steps that have started the package before again."""
+    """Steps that were carried out to start the package before again."""
+    is_rolled_back: bool = False
+    """True if the package before has come up again."""
 
     @property
     def name(self) -> str:
