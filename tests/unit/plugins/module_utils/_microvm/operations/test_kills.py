@@ -1,0 +1,133 @@
+# Copyright (c) 2026 microvm.fleet contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""A run that is killed before or after any of its steps is completed by the next one."""
+
+from __future__ import annotations
+
+import itertools
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from ansible_collections.microvm.fleet.plugins.module_utils._microvm.host.commands import HostError
+from ansible_collections.microvm.fleet.plugins.module_utils._microvm.operations.rollback import roll_back
+from ansible_collections.microvm.fleet.plugins.module_utils._microvm.resources import executor
+
+from ..fake_host import FakeHost, install
+from .test_one_road import run, vm
+
+VOLUMES = [{"image": "data.img", "size": 10}, {"image": "more.img", "size": 10}]
+DELETED = {"volumes": "delete", "confirm": ["data.img", "more.img"]}
+
+Work = Callable[[FakeHost], object]
+
+
+def reconciles(**options: Any) -> Work:
+    return lambda _host: reconcile_whole(**options)
+
+
+def reconcile_whole(**options: Any) -> None:
+    (outcome,) = run(vm(**options))["vms"]
+    assert outcome["msg"] == ""
+
+
+def make_volumes(host: FakeHost) -> None:
+    reconcile_whole(volumes=VOLUMES)
+    for volume in VOLUMES:
+        Path(host.places.state("web", str(volume["image"]))).write_bytes(b"data")
+
+
+def install_two(_host: FakeHost) -> None:
+    reconcile_whole()
+    reconcile_whole(mem=600)
+
+
+def go_back(host: FakeHost) -> None:
+    try:
+        roll_back("web", None, False, False, True, host.places)
+    except HostError as error:
+        # A run that was killed after its last step has nothing to complete.
+        assert "no older generation" in str(error)
+
+
+def fall_back(host: FakeHost) -> None:
+    new = vm(mem=600, rollback_on_failure=True)
+    (predicted,) = run(new, check=True)["vms"]
+    host.failing_packages = {str(predicted["refused_package"] or predicted["package"])}
+    (outcome,) = run(new)["vms"]
+    assert outcome["rolled_back"] or outcome["refused_package"]
+
+
+STORIES: dict[str, tuple[Work, Work]] = {
+    "installation": (lambda _host: None, reconciles()),
+    "another user": (reconciles(), reconciles(isolation="shared")),
+    "a limit": (reconciles(), reconciles(limits={"cpu_quota": 50})),
+    "deletion of volumes": (make_volumes, reconciles(state="absent", on_absent=DELETED)),
+    "rollback": (install_two, go_back),
+    "fallback": (reconciles(), fall_back),
+}
+
+
+class Killed(BaseException):
+    """End of a run."""
+
+
+def kill(monkeypatch: pytest.MonkeyPatch, number: int, after: bool) -> None:
+    """Let the run end before or after its ``number``-th call of a handler."""
+    original, numbers = executor._error_of, itertools.count()
+
+    def counting(work: Callable[[], object]) -> str | None:
+        is_last = next(numbers) == number
+        if is_last and not after:
+            raise Killed
+        error = original(work)
+        if is_last:
+            raise Killed
+        return error
+
+    monkeypatch.setattr(executor, "_error_of", counting)
+
+
+def state(host: FakeHost) -> tuple[dict[str, str], dict[str, tuple[bool, bool]], set[str], dict[str, str]]:
+    """Links and contents of files; units that run or are enabled; users; settings that systemd has read."""
+    paths = [path for path in host.root.rglob("*") if path.parent.name != "locks" and not path.is_dir()]
+    links = {path: os.readlink(path) for path in paths if path.is_symlink()}
+    contents = {path: links.get(path) or path.read_text() for path in paths}
+    own = str(host.root)
+    units = {name: (unit.running, unit.enabled) for name, unit in host.units.items() if unit.running or unit.enabled}
+    settings = {unit: text for unit, text in host.read_settings.items() if text}
+    relative = {str(path.relative_to(own)): text.replace(own, "") for path, text in contents.items()}
+    return relative, units, host.users, settings
+
+
+def tell(directory: Path, story: tuple[Work, Work], number: int | None = None, after: bool = False) -> Any:
+    """Return the state after a story whose second run was killed and done again; None where it had no such step."""
+    directory.mkdir()
+    with pytest.MonkeyPatch.context() as monkeypatch:
+        host = install(FakeHost(directory), monkeypatch)
+        story[0](host)
+        if number is not None:
+            with monkeypatch.context() as killing:
+                kill(killing, number, after)
+                try:
+                    story[1](host)
+                except Killed:
+                    pass
+                else:
+                    return None
+        story[1](host)
+        return state(host)
+
+
+@pytest.mark.parametrize("story", STORIES.values(), ids=STORIES.keys())
+def test_a_killed_run_is_completed_by_the_next(tmp_path: Path, story: tuple[Work, Work]) -> None:
+    expected = tell(tmp_path / "whole", story)
+    for number in itertools.count():
+        actual = [tell(tmp_path / f"{number}-{after}", story, number, after) for after in (False, True)]
+        if None in actual:
+            break
+        assert actual == [expected, expected], f"killed at step {number}"
+    assert number >= 3
