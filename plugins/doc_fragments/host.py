@@ -13,30 +13,32 @@ class ModuleDocFragment:
 options:
   state_dir:
     description:
-      - Directory with one state directory for each MicroVM.
+      - Directory that contains the state directories of the MicroVMs.
     type: path
     default: /var/lib/microvms
   ksm:
     description:
-      - Let the kernel merge equal pages of guests (KSM). Saves memory, and opens a side channel between guests.
+      - Whether the kernel merges equal memory pages of guests (KSM). This saves memory, but opens a side channel
+        between guests.
     type: bool
     default: false
   boot_parallel:
     description:
-      - How many MicroVMs start at once with the host; the others wait in the boot queue. V(0) for all of them.
+      - Maximum number of MicroVMs that start at a time when the host boots. The others wait in the boot queue.
+        V(0) means no limit.
     type: int
     default: 4
   boot_settle:
     description:
-      - 'For how many seconds a MicroVM that has started with the host counts as starting: within these seconds,
-        no more start than may start at once.'
+      - Number of seconds for which a MicroVM counts as starting while the host boots.
     type: int
     default: 10
   state:
     description:
       - V(present) prepares the host for MicroVMs.
-      - V(absent) takes away what that has made, and all packages and records of MicroVMs. Volumes stay, and the
-        user C(microvm) as long as files in O(state_dir) are its. Remove MicroVMs, images and networks first.
+      - V(absent) removes what that has created, and all packages and records of MicroVMs. Volumes stay, and so
+        does the user C(microvm) as long as it owns files in O(state_dir). Remove MicroVMs, images and networks
+        first.
     type: str
     default: present
     choices:

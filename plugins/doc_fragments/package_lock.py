@@ -13,7 +13,7 @@ class ModuleDocFragment:
 options:
   timeout:
     description:
-      - How many seconds to wait at most for other processes that change the host's packages.
+      - Maximum number of seconds to wait for other processes that change the packages of the host.
     type: int
     default: 600
 """

@@ -117,8 +117,8 @@ HOST_MODULE_OPTIONS: Options = HOST_SETUP_OPTIONS + (
         "str",
         (
             "V(present) prepares the host for MicroVMs.",
-            "V(absent) takes away what that has made, and all packages and records of MicroVMs. Volumes stay, and the "
-            "user C(microvm) as long as files in O(state_dir) are its. Remove MicroVMs, images and networks first.",
+            "V(absent) removes what that has created, and all packages and records of MicroVMs. Volumes stay, and so does "
+            "the user C(microvm) as long as it owns files in O(state_dir). Remove MicroVMs, images and networks first.",
         ),
         default="present",
         choices=("present", "absent"),
@@ -153,7 +153,7 @@ PACKAGE_LOCK_MODULE_OPTIONS: Options = (
     Option(
         "timeout",
         "int",
-        "How many seconds to wait at most for other processes that change the host's packages.",
+        "Maximum number of seconds to wait for other processes that change the packages of the host.",
         default=600,
         check=checks.positive,
     ),

@@ -14,30 +14,29 @@ HOST_SETUP_OPTIONS: Options = (
     Option(
         "state_dir",
         "path",
-        "Directory with one state directory for each MicroVM.",
+        "Directory that contains the state directories of the MicroVMs.",
         default=STATE_DIRECTORY,
         check=checks.plain_path,
     ),
     Option(
         "ksm",
         "bool",
-        "Let the kernel merge equal pages of guests (KSM). Saves memory, and opens a side channel between guests.",
+        "Whether the kernel merges equal memory pages of guests (KSM). This saves memory, but opens a side channel "
+        "between guests.",
         default=False,
     ),
     Option(
         "boot_parallel",
         "int",
-        "How many MicroVMs start at once with the host; the others wait in the boot queue. V(0) for all of them.",
+        "Maximum number of MicroVMs that start at a time when the host boots. The others wait in the boot queue. "
+        "V(0) means no limit.",
         default=4,
         check=checks.not_negative,
     ),
     Option(
         "boot_settle",
         "int",
-        (
-            "For how many seconds a MicroVM that has started with the host counts as starting: within these seconds, "
-            "no more start than may start at once."
-        ),
+        "Number of seconds for which a MicroVM counts as starting while the host boots.",
         default=10,
         check=checks.not_negative,
     ),
