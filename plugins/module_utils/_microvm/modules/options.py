@@ -117,8 +117,9 @@ HOST_MODULE_OPTIONS: Options = HOST_SETUP_OPTIONS + (
         "str",
         (
             "V(present) prepares the host for MicroVMs.",
-            "V(absent) removes what that has created, and all packages and records of MicroVMs. Volumes stay, and so does "
-            "the user C(microvm) as long as it owns files in O(state_dir). Remove MicroVMs, images and networks first.",
+            "V(absent) removes what that has created, and all packages and records of MicroVMs. Volumes stay, and so "
+            "does the user C(microvm) as long as it owns files in O(state_dir). "
+            "Remove MicroVMs, images and networks first.",
         ),
         default="present",
         choices=("present", "absent"),
