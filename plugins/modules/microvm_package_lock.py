@@ -12,9 +12,9 @@ short_description: Wait for the locks of dpkg and apt, and finish an interrupted
 version_added: 0.1.0
 description:
   - Waits until no other process changes the packages of a Debian or Ubuntu host. That may be C(unattended-upgrades) or
-    C(apt-daily) of a new host, or an C(apt) that goes on after the run of Ansible that started it was interrupted.
-  - Then configures, before anybody else gets the lock, what an interrupted C(dpkg) has left unfinished.
-  - Fails when other processes are still at work after O(timeout) seconds, and names them with their command lines.
+    C(apt-daily) on a new host, or an C(apt) that keeps running after its run of Ansible was interrupted.
+  - Then configures packages that an interrupted C(dpkg) has left unfinished, while it holds the lock.
+  - Fails if other processes still hold the locks after O(timeout) seconds, and reports them with their command lines.
   - Role P(microvm.fleet.host#role) uses it before it installs packages.
 author:
   - microvm.fleet contributors (@microvm)
@@ -36,11 +36,11 @@ seealso:
 """
 
 EXAMPLES = r"""
-- name: Wait for at most 20 minutes
+- name: Wait for 20 minutes at most
   microvm.fleet.microvm_package_lock:
     timeout: 1200
 
-- name: Ask who is at work, and change nothing
+- name: Report the processes that hold the locks, and change nothing
   microvm.fleet.microvm_package_lock:
   check_mode: true
   register: package_lock
@@ -48,26 +48,26 @@ EXAMPLES = r"""
 
 RETURN = r"""
 holders:
-  description: The processes that were waited for; in check mode, those that hold locks at the moment.
+  description: Processes that were waited for. In check mode, processes that currently hold locks.
   returned: success
   type: list
   elements: dict
   contains:
     process:
-      description: Number of the process; V(0) or less where it cannot be seen, as in a container.
+      description: Process ID; V(0) or less if the process is not visible, for example outside of a container.
       type: int
       sample: 812
     command:
-      description: Its command line.
+      description: Command line of the process.
       type: str
       sample: /usr/bin/python3 /usr/bin/unattended-upgrade
     locks:
-      description: The files of the locks that it held.
+      description: Lock files that the process held.
       type: list
       elements: str
       sample: [/var/lib/dpkg/lock-frontend]
 configured:
-  description: The packages that were configured; in check mode, those that would be.
+  description: Packages that were configured, or would be in check mode.
   returned: success
   type: list
   elements: str

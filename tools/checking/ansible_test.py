@@ -85,7 +85,7 @@ def _directory_of(version: str, directories: list[Path]) -> Path | None:
 
 
 def provide_pip() -> None:
-    """Put a stand-in for get-pip.py where ansible-test looks before it downloads it from a server of Ansible's own.
+    """Put a fake get-pip.py where ansible-test looks before it downloads it from a server of Ansible's own.
 
     The wheel comes from where pip gets everything else.
     """

@@ -82,7 +82,7 @@ def test_arguments_survive_the_shell(raw: dict[str, Any]) -> None:
     name = ["-a", f"microvm@{raw['name']}"] if raw.get("pretty_procnames", True) else []
     setting = "".join(f"{key}='{value}'\n" for key, value in VARIABLES.items())
     setting += 'credential_file() { echo "$2"; }\n'
-    setting += 'tap_device() { echo "/dev/tap$1"; }\n'
+    setting += 'macvtap_device() { echo "/dev/tap$1"; }\n'
     answer = subprocess.run(
         ["bash", "-c", f"{setting}printf '%s\\0' {call}"], capture_output=True, text=True, check=True
     )

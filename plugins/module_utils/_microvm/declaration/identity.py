@@ -32,7 +32,7 @@ def _hash(purpose: str, *parts: str) -> bytes:
 
 
 _NAMESPACE = uuid.UUID("6d696372-6f76-6d2e-666c-656574000000")
-"""The bytes of ``microvm.fleet``: what tells our UUIDs from those that others derive from the same name."""
+"""Namespace of derived UUIDs: the bytes of ``microvm.fleet``."""
 
 
 def machine_id(name: str) -> str:

@@ -68,7 +68,7 @@ EXTRA_ARGS = Option(
 
 
 def package(program: str) -> Option:
-    """Return the option that says where a hypervisor's program is."""
+    """Return the option for the location of a hypervisor's program."""
     return Option(
         "package",
         "str",

@@ -22,9 +22,9 @@ Result = TypeVar("Result")
 
 
 class FleetModule(AnsibleModule):
-    """A module whose complaints about its input name the element of a list that they are about; Ansible's own do not.
+    """Module whose errors name the element of a list that is wrong, which those of Ansible do not.
 
-    ``parse`` says by a DeclarationError, of what Ansible refuses, what the table of options alone cannot tell.
+    ``parse`` raises a DeclarationError for parameters that Ansible refuses and the option table alone cannot explain.
     """
 
     def __init__(self, options: Options, parse: Callable[[Parameters], object], **rules: object) -> None:
@@ -42,10 +42,10 @@ class FleetModule(AnsibleModule):
     def fail_json(self, msg: str, **kwargs: Any) -> NoReturn:
         """See AnsibleModule.fail_json."""
         if not self._is_built:
-            msg = self._in_our_words(msg)
+            msg = self._with_path(msg)
         super().fail_json(msg=msg, **kwargs)
 
-    def _in_our_words(self, message: str) -> str:
+    def _with_path(self, message: str) -> str:
         try:
             validate(self._options, self.params, "")
             self._parse(self.params)

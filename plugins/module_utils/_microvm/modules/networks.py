@@ -12,7 +12,7 @@ from .options import NETWORK_MODULE_OPTIONS
 
 
 def run_network() -> None:
-    """Reconcile and say what came of it."""
+    """Reconcile and report the result."""
     module = FleetModule(NETWORK_MODULE_OPTIONS, lambda parameters: parse_networks(parameters["networks"]))
     outcome = module.attempt(lambda parameters, check_mode: reconcile_networks(parameters["networks"], check_mode))
     for network in outcome["kept"]:

@@ -36,7 +36,7 @@ def _inform(parameters: Parameters, _check_mode: bool) -> InformationResult:
 
 
 def _run(options: Options) -> None:
-    """Reconcile and say what came of it."""
+    """Reconcile and report the result."""
     module = FleetModule(options, lambda parameters: parse(request(parameters, False)))
     outcome = module.attempt(_reconcile)
     failures = [f"{vm['name']}: {vm['msg']}" for vm in outcome["vms"] if vm["failed"]]

@@ -24,7 +24,7 @@ from .info import names
 
 
 @dataclass(frozen=True)
-class Entry:
+class CollectedEntry:
     """Entry that was, or would be, removed."""
 
     step: Step[Action]
@@ -39,7 +39,7 @@ class Entry:
 class Collected:
     """Garbage of a host, and what was left alone."""
 
-    entries: Tuple[Entry, ...]
+    entries: Tuple[CollectedEntry, ...]
     """Entries in the order in which they are removed."""
     busy: Tuple[str, ...]
     """MicroVMs that another run is at work on."""
@@ -58,7 +58,7 @@ def collect(places: Places, check: bool, images: ImageStore, locks: str = LOCK_D
         if not check:
             stores = replace(stores, busy=busy | _newcomers(stores, owners))
         jobs = [GarbageJob(step, places.store, images) for step in plan(stores).steps]
-        entries = [Entry(job.step, job.path, disk_usage(job.path)) for job in jobs]
+        entries = [CollectedEntry(job.step, job.path, disk_usage(job.path)) for job in jobs]
         errors = {} if check else _carry_out(jobs)
     return Collected(
         tuple(replace(entry, error=errors.get(entry.path)) for entry in entries), tuple(sorted(stores.busy))

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Prepares a host for MicroVMs, or takes away what that has made."""
+"""Prepare a host for MicroVMs, or revert the preparation."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ from ..resources.executor import execute
 from ..resources.host_setup.handlers import HANDLERS, HostJob
 from ..resources.host_setup.observe import observe
 from ..resources.host_setup.plan import Action, Plan, plan
-from ..resources.host_setup.state import Entry, Observed, prepared, unprepared
+from ..resources.host_setup.state import HostEntry, Observed, prepared, unprepared
 
 LOCK = "@host"
 """Name of the lock; no MicroVM has such a name."""
 
 
 class HostResult(TypedDict):
-    """What is returned for a host."""
+    """Result of the setup of a host."""
 
     changed: bool
     actions: List[str]
@@ -70,19 +70,19 @@ def _carry_out(job: HostJob) -> None:
 def _diff(observed: Observed, planned: Plan) -> List[Diff]:
     """Return every file that is written, with its owner and mode, and the other steps."""
     of_files = [_of_file(path, observed.files, planned) for path in planned.targets(Action.WRITE)]
-    others = [step for step in planned.steps if step.action is not Action.WRITE]
-    return [*of_files, *([difference("steps", "", "".join(f"{step}\n" for step in others))] if others else [])]
+    remaining = [step for step in planned.steps if step.action is not Action.WRITE]
+    return [*of_files, *([difference("steps", "", "".join(f"{step}\n" for step in remaining))] if remaining else [])]
 
 
-def _of_file(path: str, before: Mapping[str, Entry], planned: Plan) -> Diff:
+def _of_file(path: str, before: Mapping[str, HostEntry], planned: Plan) -> Diff:
     old, new = before.get(path), planned.wanted.files[path]
     return {
         "before_header": path if old is None else f"{path} ({_attributes(old)})",
-        "after_header": f"{path} ({_attributes(Entry(ROOT, new.mode))})",
+        "after_header": f"{path} ({_attributes(HostEntry(ROOT, new.mode))})",
         "before": "" if old is None else old.content,
         "after": new.content,
     }
 
 
-def _attributes(entry: Entry) -> str:
+def _attributes(entry: HostEntry) -> str:
     return f"{entry.owner.user}:{entry.owner.group} {entry.mode:04o}"

@@ -77,9 +77,9 @@ def parse(request: Request, installed: Sequence[PackagedVm] = ()) -> List[Declar
 
 
 def reconcile(request: Request) -> VmsResult:
-    """Bring a host into the declared state, or say what that would mean.
+    """Bring a host into the declared state, or predict the steps for it.
 
-    Raises DeclarationError and HostError before anything has changed; what goes wrong later stands in the results.
+    Raises DeclarationError and HostError before anything has changed; later errors are part of the results.
     """
     places = Places(request.state_dir)
     declarations = parse(request, recorded_beside(places, [str(vm.get("name")) for vm in request.vms]))
@@ -100,8 +100,7 @@ def reconcile(request: Request) -> VmsResult:
 
 
 def _undeclared(request: Request, names: Sequence[str], places: Places) -> List[str]:
-    """MicroVMs of ours in the same state directory that the run says nothing of; the singular module says nothing of
-    any other."""
+    """Return installed MicroVMs in the same state directory that are not declared; the singular module has none."""
     if not request.path:
         return []
     records = (places.records.read(name) for name in places.records.names() if name not in names)

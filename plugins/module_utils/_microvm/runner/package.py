@@ -42,7 +42,7 @@ class Package:
 
     @property
     def digest(self) -> str:
-        """Tells this package from every other; the same files give the same digest."""
+        """Return a digest that is unique to the content of the package."""
         digest = hashlib.sha256()
         for path in sorted(self.files):
             file = self.files[path]

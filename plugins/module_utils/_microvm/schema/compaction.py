@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Declarations as packages record them: without what is as the table says anyway.
+"""Shorten declarations for the records of packages: values that are the default are left out.
 
 So a package stays the same when the table gets an option that nobody uses, and a record that another version has made
 can be read.

@@ -20,9 +20,9 @@ Parse = Callable[[Any], object]
 """Function that makes the parsed value of a checked one, of the type that it is annotated to return."""
 
 LIVE = "live"
-"""Cost of a change with which the MicroVM goes on."""
+"""Cost of a change that a running MicroVM takes over."""
 RESTART = "restart"
-"""Cost of a change for which the MicroVM is started anew."""
+"""Cost of a change that takes effect with a restart."""
 RECREATE = "recreate"
 """Cost of a change that only a new image has: an image that exists stays as it is."""
 
@@ -47,13 +47,13 @@ class Option:
     ``type`` and ``elements`` are Ansible's names of types (``str``, ``int``, ``bool``, ``path``, ``list``, ``dict``).
     ``suboptions`` describe the keys of a ``dict`` or of each element of a ``list`` of ``dict``.
     ``description`` is Ansible markup, one string for each paragraph. ``values`` is the type of a free mapping's
-    values. ``nullable`` tells that ``null`` is not the default but a value of its own. ``cost`` is what a change costs
+    values. ``nullable`` means that ``null`` is not the default but a value of its own. ``cost`` is what a change costs
     a MicroVM that runs. ``honoured_by`` names who must honour the option; by default it is that of the group, and
     ``HYPERVISOR`` of what is in no group.
 
     The rest says what validation and parsing make of a value, which ``declaration/types.py`` is generated from.
-    ``parsed`` turns a checked value into another type, such as a size into MiB. ``derived`` tells that parsing fills
-    the option in where nobody wrote it, so that it is never ``None`` afterwards. ``on_demand`` tells that a group which
+    ``parsed`` turns a checked value into another type, such as a size into MiB. ``derived`` means that parsing fills
+    the option in where nobody wrote it, so that it is never ``None`` afterwards. ``on_demand`` means that a group which
     nobody wrote is ``None``; other groups are there with the defaults of their suboptions.
     """
 

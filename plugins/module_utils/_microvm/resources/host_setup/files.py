@@ -26,7 +26,7 @@ _PLACEHOLDER = re.compile(r"@([A-Z_]+)@")
 
 
 @dataclass(frozen=True)
-class File:
+class HostFile:
     """A file of root's."""
 
     content: str
@@ -54,21 +54,24 @@ KSM = "/sys/kernel/mm/ksm/run"
 """Merging of equal pages: 0 stopped, 1 running, 2 stopped and all pages separate again."""
 
 
-def files(setup: HostSetup) -> Dict[str, File]:
+def files(setup: HostSetup) -> Dict[str, HostFile]:
     """Return every file by its path."""
     contents = {
-        **{f"{names.UNIT_DIRECTORY}/{name}": File(content) for name, content in unit_files(setup["state_dir"]).items()},
-        **{f"{names.SCRIPT_DIRECTORY}/{name}": File(content, 0o755) for name, content in script_files().items()},
-        names.BOOT_SETTINGS: File(
+        **{
+            f"{names.UNIT_DIRECTORY}/{name}": HostFile(content)
+            for name, content in unit_files(setup["state_dir"]).items()
+        },
+        **{f"{names.SCRIPT_DIRECTORY}/{name}": HostFile(content, 0o755) for name, content in script_files().items()},
+        names.BOOT_SETTINGS: HostFile(
             f"{HEADER}BOOT_PARALLEL={setup['boot_parallel']}\nBOOT_SETTLE={setup['boot_settle']}\n"
         ),
-        names.MODULES_LOAD: File(HEADER + "".join(f"{module.name}\n" for module in KERNEL_MODULES)),
-        names.LIMITS: File(f"{HEADER}{names.USER} hard memlock infinity\n{names.USER} soft memlock infinity\n"),
-        names.MANUAL_PAGE: File(MANUAL),
-        names.COMPLETION: File(COMPLETION),
+        names.MODULES_LOAD: HostFile(HEADER + "".join(f"{module.name}\n" for module in KERNEL_MODULES)),
+        names.LIMITS: HostFile(f"{HEADER}{names.USER} hard memlock infinity\n{names.USER} soft memlock infinity\n"),
+        names.MANUAL_PAGE: HostFile(MANUAL),
+        names.COMPLETION: HostFile(COMPLETION),
     }
     if setup["ksm"]:
-        contents[names.KSM_SETTINGS] = File(f"{HEADER}w {KSM} - - - - 1\n")
+        contents[names.KSM_SETTINGS] = HostFile(f"{HEADER}w {KSM} - - - - 1\n")
     return dict(sorted(contents.items()))
 
 

@@ -17,7 +17,7 @@ from ...declaration import names
 from ...host import accounts, files, systemd
 from ...host.commands import HostError, run
 from .files import KSM, KernelModule
-from .state import OBSOLETE, Entry, Observed, Wanted
+from .state import OBSOLETE, HostEntry, Observed, Wanted
 
 Value = TypeVar("Value")
 
@@ -54,20 +54,20 @@ def _found(keys: Iterable[str], look: Callable[[str], Optional[Value]]) -> Dict[
     return {key: value for key, value in values if value is not None}
 
 
-def _entry(path: str) -> Optional[Entry]:
+def _entry(path: str) -> Optional[HostEntry]:
     try:
         status = os.stat(path)
     except OSError:
         return None
-    return Entry(files.owner_and_group(path), stat.S_IMODE(status.st_mode))
+    return HostEntry(files.owner_and_group(path), stat.S_IMODE(status.st_mode))
 
 
-def _file(path: str) -> Optional[Entry]:
+def _file(path: str) -> Optional[HostEntry]:
     entry = _entry(path)
     if entry is None or not os.path.isfile(path):
         return None
     with open(path, encoding="utf-8", errors="replace", newline="") as file:
-        return Entry(entry.owner, entry.mode, file.read())
+        return HostEntry(entry.owner, entry.mode, file.read())
 
 
 def _listing(root: str, path: str) -> Optional[Tuple[str, ...]]:

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Plans the setup of a host: from the observed and the wanted one to steps. Pure."""
+"""Plan the setup of a host: from the observed and the wanted setup to steps. Pure."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from typing import Iterator, List, Optional, Tuple
 from ...declaration import names
 from ...declaration.accounts import ROOT
 from ..steps import BaseAction, Step, in_order
-from .files import KSM, File
-from .state import OBSOLETE, OBSOLETE_UNITS, SHARED_DIRECTORIES, Directory, Entry, Observed, Wanted
+from .files import KSM, HostFile
+from .state import OBSOLETE, OBSOLETE_UNITS, SHARED_DIRECTORIES, Directory, HostEntry, Observed, Wanted
 
 UNITS = "the units of MicroVMs"
 
@@ -24,11 +24,11 @@ class Action(BaseAction):
     DISABLE = "systemctl disable"
     STOP = "systemctl stop"
     # Before its settings are removed: they tell the next run that it was switched on here.
-    SWITCH_KSM_OFF = "separate merged pages by"
-    MAKE_GROUP = "make group"
-    MAKE_USER = "make user"
+    SWITCH_KSM_OFF = "unmerge pages by"
+    CREATE_GROUP = "create group"
+    CREATE_USER = "create user"
     CHANGE_USER = "change group, home and shell of user"
-    MAKE_DIRECTORY = "make directory"
+    CREATE_DIRECTORY = "create directory"
     CHANGE_DIRECTORY = "change owner and mode of directory"
     WRITE = "write"
     REMOVE = "remove"
@@ -39,7 +39,7 @@ class Action(BaseAction):
     REMOVE_OBSOLETE = "remove obsolete"
     REMOVE_DIRECTORY = "remove directory"
     LOAD_MODULE = "load kernel module"
-    SWITCH_KSM_ON = "merge equal pages by"
+    SWITCH_KSM_ON = "merge identical pages by"
     START = "systemctl start"
     REMOVE_USER = "remove user"
 
@@ -57,7 +57,7 @@ class Plan:
 
     @property
     def changed(self) -> bool:
-        """Whether there is anything to do."""
+        """Return whether there is anything to do."""
         return bool(self.steps)
 
     def targets(self, *actions: Action) -> Tuple[str, ...]:
@@ -87,9 +87,9 @@ def _accounts(observed: Observed, wanted: Wanted) -> Iterator[Step[Action]]:
             yield Step(Action.REMOVE_USER, names.USER)
         return
     if not observed.has_group:
-        yield Step(Action.MAKE_GROUP, names.GROUP)
+        yield Step(Action.CREATE_GROUP, names.GROUP)
     if observed.user is None:
-        yield Step(Action.MAKE_USER, names.USER)
+        yield Step(Action.CREATE_USER, names.USER)
     elif observed.user != wanted.user:
         yield Step(Action.CHANGE_USER, names.USER)
 
@@ -102,7 +102,7 @@ def _kept_user(observed: Observed, wanted: Wanted) -> Iterator[str]:
 def _directory(observed: Observed, directory: Directory) -> Iterator[Step[Action]]:
     entry = observed.directories.get(directory.path)
     if entry is None:
-        yield Step(Action.MAKE_DIRECTORY, directory.path)
+        yield Step(Action.CREATE_DIRECTORY, directory.path)
     elif directory.owner is not None and (entry.owner, entry.mode) != (directory.owner, directory.mode):
         yield Step(Action.CHANGE_DIRECTORY, directory.path)
 
@@ -125,8 +125,8 @@ def _obsolete(observed: Observed, wanted: Wanted) -> Iterator[Step[Action]]:
             yield Step(Action.REMOVE_OBSOLETE, path)
 
 
-def _is_as(entry: Optional[Entry], file: File) -> bool:
-    return entry == Entry(ROOT, file.mode, file.content)
+def _is_as(entry: Optional[HostEntry], file: HostFile) -> bool:
+    return entry == HostEntry(ROOT, file.mode, file.content)
 
 
 def _directories_without(observed: Observed, wanted: Wanted) -> Tuple[List[str], List[str]]:
@@ -183,4 +183,4 @@ def _missing(observed: Observed, wanted: Wanted) -> Iterator[str]:
         if module.name not in observed.usable_modules | observed.loadable_modules:
             yield f"kernel module {module.name} is missing; {module.purpose} will not work"
     if wanted.ksm and observed.ksm is None:
-        yield "the kernel does not support merging of equal pages (KSM)"
+        yield "the kernel does not support merging of identical pages (KSM)"

@@ -14,7 +14,7 @@ from ...declaration import names
 from ...declaration.accounts import ROOT, Account, User
 from ...declaration.types import HostSetup
 from ...host.systemd import Unit
-from .files import KERNEL_MODULES, File, KernelModule, files
+from .files import KERNEL_MODULES, HostFile, KernelModule, files
 
 OBSOLETE_UNITS = ("microvm-turn@.service",)
 """Template units of earlier versions."""
@@ -33,36 +33,36 @@ SHARED_DIRECTORIES = (
 
 @dataclass(frozen=True)
 class Directory:
-    """A directory of the setup."""
+    """Directory of the setup."""
 
     path: str
     owner: Optional[Account] = ROOT
-    """``None`` for a directory that only has to exist."""
+    """Owner, or ``None`` for a directory that only has to exist."""
     mode: int = 0o755
 
 
 @dataclass(frozen=True)
 class Wanted:
-    """The setup as it shall be."""
+    """Wanted setup."""
 
-    files: Mapping[str, File] = field(default_factory=dict)
+    files: Mapping[str, HostFile] = field(default_factory=dict)
     directories: Tuple[Directory, ...] = ()
     removed: Tuple[str, ...] = ()
     """Files and trees of this collection that shall not exist. Those of earlier versions go in any case, and last."""
     removed_when_empty: Tuple[str, ...] = ()
     """Directories that shall not exist unless something else is in them; those inside before those outside."""
     user: Optional[User] = None
-    """``None`` where the user shall not exist, unless files are its."""
+    """User, or ``None`` if the user shall not exist, unless it owns files."""
     state_directory: str = names.STATE_DIRECTORY
     modules: Tuple[KernelModule, ...] = ()
     ksm: bool = False
     starts: bool = False
-    """Whether MicroVMs start with the host."""
+    """True if MicroVMs start with the host."""
 
 
 @dataclass(frozen=True)
-class Entry:
-    """A file, or a directory, of the host."""
+class HostEntry:
+    """File or directory of the host."""
 
     owner: Account
     mode: int
@@ -71,12 +71,12 @@ class Entry:
 
 @dataclass(frozen=True)
 class Observed:
-    """The setup as the host has it."""
+    """Observed setup."""
 
-    files: Mapping[str, Entry] = field(default_factory=dict)
-    """Of those that are wanted."""
-    directories: Mapping[str, Entry] = field(default_factory=dict)
-    """Of those that are wanted."""
+    files: Mapping[str, HostEntry] = field(default_factory=dict)
+    """Existing files, of those that are wanted."""
+    directories: Mapping[str, HostEntry] = field(default_factory=dict)
+    """Existing directories, of those that are wanted."""
     present: FrozenSet[str] = frozenset()
     """Paths that exist, of those that shall not: files of earlier versions too."""
     entries: Mapping[str, Tuple[str, ...]] = field(default_factory=dict)
@@ -84,7 +84,7 @@ class Observed:
     has_group: bool = False
     user: Optional[User] = None
     user_has_files: bool = False
-    """Whether files below the state directory are the user's; only looked for where the user shall not exist."""
+    """True if the user owns files in the state directory; only looked for where the user shall not exist."""
     usable_modules: FrozenSet[str] = frozenset()
     loadable_modules: FrozenSet[str] = frozenset()
     """Names of kernel modules that can be loaded, of those that are not usable."""
@@ -93,7 +93,7 @@ class Observed:
     target: Unit = field(default_factory=Unit)
     """Target that pulls in the MicroVMs."""
     stale: bool = False
-    """Whether units of MicroVMs have changed since systemd has read them."""
+    """True if units of MicroVMs have changed since systemd has read them."""
     slices: Tuple[str, ...] = ()
     """Slices of units of MicroVMs; only looked for where the setup shall not exist."""
 

@@ -65,8 +65,8 @@ ExecStop=-/usr/sbin/nft delete table ip {TABLE}
 WantedBy=multi-user.target
 """
 
-# One transaction: the old rules are in force until the new ones are. Guests behind address translation are answered,
-# and not reached from elsewhere; what leaves their bridge has an address of its subnet. Without translation nothing
+# One transaction: the old rules are in force until the new ones are. Guests behind NAT are answered,
+# and not reached from elsewhere; what leaves their bridge has an address of its subnet. Without NAT nothing
 # goes in or out, whether or not the host forwards packets for other reasons.
 _RULES_TEXT = """\
 table ip {table}

@@ -15,7 +15,7 @@ from .shell import call, header
 
 
 def tap_up(name: str, taps: Sequence[Interface], flags: Sequence[str], account: Account) -> str:
-    """Return the script that makes the tap devices anew and brings them up."""
+    """Return the script that recreates the tap devices and brings them up."""
     script = header(f"Makes the tap interfaces of MicroVM {name}.") + sources.MAKE_TAP + "\n"
     return script + "".join(call("make_tap", tap["id"], account.user, tap["bridge"] or "", *flags) for tap in taps)
 
@@ -27,7 +27,7 @@ def tap_down(name: str, taps: Sequence[Interface], account: Account) -> str:
 
 
 def macvtap_up(name: str, macvtaps: Sequence[Interface], account: Account) -> str:
-    """Return the script that makes the macvtap devices anew, for the hypervisor's user."""
+    """Return the script that recreates the macvtap devices, for the hypervisor's user."""
     script = header(f"Makes the macvtap interfaces of MicroVM {name}.") + sources.MAKE_MACVTAP + "\n"
     return script + "".join(_make_macvtap(macvtap, account) for macvtap in macvtaps)
 

@@ -93,7 +93,7 @@ def _credential(declaration: Declaration, name: str) -> Word:
 
 
 def _macvtaps(built: Command) -> str:
-    """Return what opens the devices of macvtaps at the descriptors that the hypervisor is told."""
+    """Return what opens the devices of macvtaps at the descriptors that the hypervisor expects."""
     return "".join(
         f"exec {descriptor}<>{quoted(Word((TapDevice(interface),)))}\n" for interface, descriptor in built.macvtaps
     )

@@ -15,7 +15,7 @@ from ansible_collections.microvm.fleet.plugins.module_utils._microvm.runner.rend
 
 from ..examples import SMALL, parse
 
-# A stand-in. As QEMU, it opens both ends of each FIFO.
+# A fake. As QEMU, it opens both ends of each FIFO.
 QEMU = r"""#!/usr/bin/env bash
 exec {input}<> microvm.events.in {output}<> microvm.events.out
 read -r greeting <&"$input"

@@ -157,7 +157,7 @@ class Host:
         return Unit(active_state="active" if self.active else "inactive", unit_file_state=state)
 
     def _is_stale(self) -> bool:
-        """Whether a unit that is read has changed since; systemd does not look for others."""
+        """Return whether a unit that was read has changed since; systemd does not look for others."""
         units = self.units()
         return any(units.get(name) != content for name, content in self.read.items())
 

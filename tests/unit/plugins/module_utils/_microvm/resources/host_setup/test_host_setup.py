@@ -44,7 +44,7 @@ def actions(host: Host, wanted: Wanted) -> list[str]:
 
 def test_a_fresh_host_is_prepared(host: Host) -> None:
     steps = actions(host, PREPARED)
-    assert steps[:3] == ["make group kvm", "make user microvm", f"make directory {names.STATE_DIRECTORY}"]
+    assert steps[:3] == ["create group kvm", "create user microvm", f"create directory {names.STATE_DIRECTORY}"]
     assert f"write {UNIT}" in steps
     assert steps[-6:] == [
         f"systemctl enable {names.TARGET}",
@@ -183,7 +183,7 @@ def test_merging_of_pages_is_switched_with_its_settings(host: Host) -> None:
     host.carry_out(merging)
     assert host.content(KSM) == "1\n"
     assert host.content(names.KSM_SETTINGS).endswith(f"w {KSM} - - - - 1\n")
-    assert actions(host, PREPARED) == [f"separate merged pages by {KSM}", f"remove {names.KSM_SETTINGS}"]
+    assert actions(host, PREPARED) == [f"unmerge pages by {KSM}", f"remove {names.KSM_SETTINGS}"]
     host.carry_out(PREPARED)
     assert host.content(KSM) == "2\n"
 
@@ -202,7 +202,7 @@ def test_a_kernel_without_the_features_is_reported(host: Host) -> None:
     assert planned.missing == (
         "kernel module vhost_net is missing; vhost for tap interfaces will not work",
         "kernel module vhost_vsock is missing; vsock will not work",
-        "the kernel does not support merging of equal pages (KSM)",
+        "the kernel does not support merging of identical pages (KSM)",
     )
     assert "load kernel module tun" in [str(step) for step in planned.steps]
 
