@@ -1,0 +1,78 @@
+# Copyright (c) 2026 microvm.fleet contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Role ``host`` where packages are missing, while another process is at work on the host's packages or has left them
+unfinished. That process is a real apt, as a run that was killed leaves behind, which waits in front of dpkg."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from .host import Host
+
+INSTALL_ROLE = """\
+- hosts: all
+  gather_facts: false
+  tasks:
+    - block:
+        - ansible.builtin.include_role:
+            name: microvm.fleet.host
+      rescue:
+        - ansible.builtin.debug:
+            msg: "refused: {{ ansible_failed_result.msg }}"
+"""
+APT = "/usr/bin/apt-get -y -o DPkg::Pre-Invoke::=/root/wait-for-release install curl"
+WAIT = "#!/bin/sh\ntouch /run/apt-waits\nuntil [ -e /run/apt-released ]; do sleep 0.1; done\n"
+RELEASE = (
+    "until pgrep -f AnsiballZ_microvm_package_lock > /dev/null; do sleep 0.1; done; sleep 3; touch /run/apt-released"
+)
+
+
+@pytest.fixture(name="without_socat")
+def _without_socat(host: Host) -> Iterator[None]:
+    """A host on which the role has a package to install."""
+    host.run("dpkg --purge --force-depends socat")
+    yield
+    host.run("apt-get -y install socat; apt-get -y purge curl")
+
+
+@pytest.fixture(name="other_apt")
+def _other_apt(host: Host, without_socat: None) -> Iterator[str]:
+    """Number of the process of an apt that holds its locks until it is released."""
+    host.send("/root", {"wait-for-release": WAIT})
+    host.run(f"systemd-run --quiet --unit=other-apt {APT}; until [ -e /run/apt-waits ]; do sleep 0.1; done")
+    yield host.run("systemctl show --property=MainPID --value other-apt").strip()
+    host.run("touch /run/apt-released; while systemctl is-active -q other-apt; do sleep 0.1; done")
+    host.run("rm -f /run/apt-waits /run/apt-released /root/wait-for-release; systemctl reset-failed other-apt; true")
+
+
+def state(host: Host, package: str) -> str:
+    """Return the state that dpkg has recorded of a package."""
+    return host.run(f"dpkg-query --show --showformat '${{db:Status-Status}}' {package}")
+
+
+def test_the_role_waits_for_an_apt_that_ends(host: Host, other_apt: str, tmp_path: Path) -> None:
+    host.run(f"systemd-run --quiet sh -c '{RELEASE}'")
+    output = host.play(tmp_path, INSTALL_ROLE)
+    assert f"Waiting for at most 600 s until process {other_apt} (`{APT}`) no longer holds " in " ".join(output.split())
+    assert "refused:" not in output
+    assert state(host, "socat") == state(host, "curl") == "installed"
+
+
+def test_the_role_names_an_apt_that_does_not_end(host: Host, other_apt: str, tmp_path: Path) -> None:
+    output = host.play(tmp_path, INSTALL_ROLE, "--extra-vars", "microvm_package_lock_timeout=2")
+    refusal = output[output.index("refused:") :]
+    assert f"process {other_apt} (`{APT}`) holds /var/lib/dpkg/lock-frontend" in refusal
+    assert "after 2 s" in refusal
+
+
+@pytest.mark.usefixtures("without_socat")
+def test_the_role_finishes_an_interrupted_installation(host: Host, tmp_path: Path) -> None:
+    host.run("cd /tmp && apt-get download socat && dpkg --unpack socat_*.deb && rm socat_*.deb")
+    assert state(host, "socat") == "unpacked"
+    assert "refused:" not in host.play(tmp_path, INSTALL_ROLE)
+    assert state(host, "socat") == "installed"
