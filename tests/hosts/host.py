@@ -183,7 +183,7 @@ class Host:
 
     def stop_microvms(self) -> None:
         """Stop all MicroVMs, and wait for the units beside them."""
-        self.run("systemctl stop 'microvm@*'")
+        self.run("systemctl stop 'microvm@*'", timeout=600)
         units = "systemctl list-units --plain --no-legend 'microvm*@*' --state=active,activating,deactivating"
         self.wait_for("end of the units", lambda: self.run(units), lambda seen: seen == "")
 
@@ -200,7 +200,8 @@ class Host:
             "systemctl stop 'microvm@*'; systemctl kill --signal=KILL 'microvm*@*' 2>/dev/null;"
             f"rm -rf {UNITS}/{TARGET}.wants {UNITS}/microvm*@*.service.d {SETTINGS} {STATE}/* {FLEET} /nix;"
             "for user in $(getent passwd | grep -o '^microvm-[^:]*'); do userdel $user; done;"
-            "systemctl daemon-reload; systemctl reset-failed 'microvm*' 2>/dev/null; true"
+            "systemctl daemon-reload; systemctl reset-failed 'microvm*' 2>/dev/null; true",
+            timeout=600,
         )
 
 
