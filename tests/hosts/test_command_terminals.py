@@ -16,7 +16,7 @@ import pytest
 
 from .host import Host
 from .packages import echoing
-from .paths import STATE, STORE
+from .paths import STATE, STORE, UNITS
 
 
 def test_lines_of_a_script_are_answered(host: Host, web: str) -> None:
@@ -80,3 +80,29 @@ def test_a_microvm_runs_in_the_foreground_until_its_guest_powers_off(host: Host,
 def test_a_microvm_that_runs_is_not_run_in_the_foreground_too(host: Host, front: str) -> None:
     host.microvm(f"start {front}")
     assert "is already running" in host.microvm(f"run {front}", 1)
+
+
+SANDBOX = (
+    "CapabilityBoundingSet,DeviceAllow,DevicePolicy,LimitNOFILE,MemoryMax,NoNewPrivileges,PrivateTmp,ProtectSystem,"
+    "ReadOnlyPaths,ReadWritePaths,RestrictSUIDSGID,User,WorkingDirectory"
+)
+SETTINGS_OF_AN_OPERATOR = """\
+[Service]
+MemoryMax=300M
+DeviceAllow=
+DeviceAllow=/dev/null rw
+ReadOnlyPaths=-/srv/%i-100%%
+"""
+
+
+def test_the_foreground_has_the_sandbox_the_limits_and_the_devices_of_the_service(host: Host, front: str) -> None:
+    directory = f"{UNITS}/microvm@{front}.service.d"
+    host.send(directory, {"90-operator.conf": SETTINGS_OF_AN_OPERATOR})
+    host.run("systemctl daemon-reload")
+    show = f"systemctl show --property={SANDBOX}"
+    look = f"until [ -L {STATE}/{front}/booted ]; do sleep 0.1; done; {show} microvm-run-{front} > /root/shown"
+    host.run(f"({look}; echo poweroff) | microvm run {front}")
+    foreground, service = host.run("cat /root/shown"), host.run(f"{show} microvm@{front}")
+    assert foreground == service
+    assert "MemoryMax=314572800" in service and f"/srv/{front}-100%" in service
+    host.run(f"rm -r {directory} /root/shown; systemctl daemon-reload")
