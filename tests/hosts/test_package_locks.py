@@ -27,8 +27,9 @@ INSTALL_ROLE = """\
 """
 APT = "/usr/bin/apt-get -y -o DPkg::Pre-Invoke::=/root/wait-for-release install curl"
 WAIT = "#!/bin/sh\ntouch /run/apt-waits\nuntil [ -e /run/apt-released ]; do sleep 0.1; done\n"
+# The pattern does not match the command line of the shell that looks for it.
 RELEASE = (
-    "until pgrep -f AnsiballZ_microvm_package_lock > /dev/null; do sleep 0.1; done; sleep 3; touch /run/apt-released"
+    "until pgrep -f AnsiballZ_microvm_package_loc[k] > /dev/null; do sleep 0.1; done; sleep 3; touch /run/apt-released"
 )
 
 
