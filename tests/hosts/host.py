@@ -27,6 +27,8 @@ from .paths import CONSOLES, FLEET, SETTINGS, STATE, TARGET, UNITS
 
 ROOT = Path(__file__).resolve().parents[2]
 TESTBED = Path(testbed.__file__).with_name("testbed")
+PLAY_SECONDS = 300
+"""Time limit of one run of a playbook."""
 PLAYBOOK = Path(sys.executable).with_name("ansible-playbook")
 INSTALL_ROLE = """\
 - hosts: all
@@ -68,24 +70,33 @@ class Host:
         with tempfile.TemporaryDirectory() as directory:
             self.play(Path(directory), INSTALL_ROLE, "--extra-vars", json.dumps({"microvm_vms": [DECLARED]}))
 
-    def play(self, directory: Path, playbook: str, *options: str) -> str:
-        """Return what ansible-playbook prints; its files, and its temporary ones, are in ``directory``."""
+    def play(
+        self, directory: Path, playbook: str, *options: str, watch: Callable[[str], object] = lambda line: None
+    ) -> str:
+        """Return what ansible-playbook prints; its files, and its temporary ones, are in ``directory``.
+
+        ``watch`` is called with each line as it is printed.
+        """
         inventory, file = directory / "inventory.yml", directory / "play.yml"
         file.write_text(playbook, encoding="utf-8")
         words: list[str | Path] = [TESTBED, "inventory", "--name", self._bed.name, "--output", inventory]
         subprocess.run(words, check=True, timeout=60)
         environment = {**os.environ, "ANSIBLE_COLLECTIONS_PATH": str(ROOT / ".tree"), "TMPDIR": str(directory)}
-        done = subprocess.run(
-            [PLAYBOOK, "-i", inventory, file, *options],
+        with subprocess.Popen(
+            ["timeout", str(PLAY_SECONDS), PLAYBOOK, "-i", inventory, file, *options],
             env=environment,
             stdin=subprocess.DEVNULL,
-            capture_output=True,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
             text=True,
-            check=False,
-            timeout=300,
-        )
-        assert done.returncode == 0, done.stdout + done.stderr
-        return done.stdout
+        ) as process:
+            lines = []
+            for line in process.stdout or ():
+                lines.append(line)
+                watch(line)
+        output = "".join(lines)
+        assert process.returncode == 0, output
+        return output
 
     def run(self, line: str, status: int = 0, stdin: bytes = b"", timeout: float = 180) -> str:
         """Return what the host's shell prints for a line, errors too, after it has ended with a status."""
