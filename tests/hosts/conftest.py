@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""One host for all tests; each begins and ends without MicroVMs, so each can run alone and in any order."""
+"""Host of all tests; each test begins and ends without MicroVMs, so each can run alone and in any order."""
 
 from __future__ import annotations
 

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""One host of the test bed, prepared by role ``host``, and what tests do on it."""
+"""Host of the test bed, prepared by role ``host``, and what tests do on it."""
 
 from __future__ import annotations
 

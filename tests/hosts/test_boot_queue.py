@@ -47,7 +47,7 @@ def starts(host: Host) -> list[tuple[float, str]]:
 
 
 def test_microvms_start_in_order_and_a_bounded_number_at_once(host: Host) -> None:
-    """They start by their order and then by name."""
+    """MicroVMs start by their order and then by name."""
     enable(host, ORDERS)
     host.reboot()
     host.wait_for_states(active([f"microvm@{name}" for name in ORDERS]))

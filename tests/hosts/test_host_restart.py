@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""After a start of the host those MicroVMs run that are to start with it."""
+"""Tests that the host starts its MicroVMs when it boots."""
 
 from __future__ import annotations
 

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""After its end, a MicroVM stays down or is started again, by its settings. The hypervisors are fakes."""
+"""Tests that a MicroVM that has ended stays down or is started again, by its settings. The hypervisors are fakes."""
 
 from __future__ import annotations
 

@@ -27,7 +27,7 @@ def package(*lines: str) -> Files:
 
 
 IGNORANT = package(f"{CONNECT} &", STAY)
-"""Its hypervisor runs on without its shares."""
+"""MicroVM whose hypervisor keeps running without its shares."""
 
 
 def begin(host: Host, files: Files) -> None:

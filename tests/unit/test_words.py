@@ -15,7 +15,7 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
 PLUGINS = ROOT / "plugins"
-TREES = (PLUGINS, ROOT / "tools", ROOT / "bench", ROOT / "tests/unit")
+TREES = (PLUGINS, ROOT / "tools", ROOT / "bench", ROOT / "tests")
 
 WORDS = """
 it its they their them those these this that one ones he she we you i our us
