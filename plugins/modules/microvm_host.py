@@ -16,6 +16,7 @@ description:
     C(microvms.target).
   - Installs the manual page and the completion of the command C(microvm). Role P(microvm.fleet.host#role) installs the
     command itself.
+  - O(state=absent) is refused while MicroVMs are installed; remove them first.
   - Compares the wanted setup with the actual state of the host, so that a run completes an earlier interrupted run and
     repairs manual changes. Files of earlier versions are removed.
 author:
@@ -40,7 +41,12 @@ EXAMPLES = r"""
   microvm.fleet.microvm_host:
     boot_parallel: 2
 
-- name: Remove everything except volumes
+- name: Remove all MicroVMs, except their volumes
+  microvm.fleet.microvm_vms:
+    vms: []
+    purge: remove
+
+- name: Remove the setup of the host
   microvm.fleet.microvm_host:
     state: absent
 """

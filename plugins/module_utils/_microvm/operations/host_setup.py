@@ -11,10 +11,9 @@ from typing import List, Mapping, TypedDict
 
 from ..declaration.accounts import ROOT
 from ..declaration.host_setup.parse import parse_host_setup
-from ..declaration.names import RUN_DIRECTORY
-from ..host import files
 from ..host.commands import HostError
 from ..host.locks import locked
+from ..host.records import Records
 from ..resources.diffs import Diff, difference
 from ..resources.executor import execute
 from ..resources.host_setup.handlers import HANDLERS, HostJob
@@ -48,10 +47,9 @@ def set_up_host(raw: Mapping[str, object], present: bool, check_mode: bool) -> H
         planned = plan(observed, wanted)
         job = HostJob(planned)
         if not check_mode:
-            _carry_out(job)
             if not present:
-                # Nothing but the lock is left in it.
-                files.remove(RUN_DIRECTORY)
+                _refuse_installed(Records())
+            _carry_out(job)
     return {
         "changed": planned.changed,
         "actions": [str(step) for step in planned.steps],
@@ -59,6 +57,20 @@ def set_up_host(raw: Mapping[str, object], present: bool, check_mode: bool) -> H
         "kept": list(planned.kept),
         "diff": _diff(observed, planned),
     }
+
+
+def _refuse_installed(records: Records) -> None:
+    """Refuse to take away what installed MicroVMs need, and with it the knowledge of what they were given.
+
+    Not in check mode: there, an earlier task that removes them has changed nothing.
+    """
+    read = (records.read(name) for name in records.names())
+    installed = [record.name for record in read if record is not None and record.generations]
+    if installed:
+        raise HostError(
+            f"MicroVMs are still installed on this host: {', '.join(installed)}; remove them first, for instance by "
+            "microvm_vms with `purge: remove`"
+        )
 
 
 def _carry_out(job: HostJob) -> None:

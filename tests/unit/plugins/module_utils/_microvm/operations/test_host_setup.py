@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 from ansible_collections.microvm.fleet.plugins.module_utils._microvm.declaration import names
 from ansible_collections.microvm.fleet.plugins.module_utils._microvm.host.commands import HostError
+from ansible_collections.microvm.fleet.plugins.module_utils._microvm.host.records import Generation, Record, Records
 from ansible_collections.microvm.fleet.plugins.module_utils._microvm.operations import host_setup
 from ansible_collections.microvm.fleet.plugins.module_utils._microvm.resources.executor import Handlers
 from ansible_collections.microvm.fleet.plugins.module_utils._microvm.resources.host_setup.handlers import (
@@ -63,7 +64,7 @@ def workshop(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Workshop:
     monkeypatch.setattr(host_setup, "HANDLERS", fake.handlers())
     monkeypatch.setattr(host_setup, "observe", lambda wanted: observe(wanted, str(tmp_path)))
     monkeypatch.setattr(host_setup, "HostJob", lambda plan: HostJob(plan, str(tmp_path)))
-    monkeypatch.setattr(host_setup, "RUN_DIRECTORY", str(tmp_path / "run"))
+    monkeypatch.setattr(host_setup, "Records", lambda: Records(str(tmp_path / "records")))
     monkeypatch.setattr(host_setup, "locked", locked)
     return fake
 
@@ -79,6 +80,22 @@ def test_a_run_does_the_steps_that_check_mode_shows(workshop: Workshop, present:
     assert workshop.log == ["lock", *shown["actions"]]
     assert shown["changed"]
     assert not host_setup.set_up_host({}, present, check_mode=False)["changed"]
+
+
+def test_the_setup_stays_while_microvms_are_installed(workshop: Workshop, tmp_path: Path) -> None:
+    host_setup.set_up_host({}, present=True, check_mode=False)
+    records = Records(str(tmp_path / "records"))
+    records.write(Record("web", "/s", (Generation(1, "a-web"),)))
+    # A removal that keeps volumes leaves a record without generations.
+    records.write(Record("gone", "/s", volumes=("data.img",)))
+    workshop.log.clear()
+    with pytest.raises(HostError, match="still installed on this host: web; remove them first"):
+        host_setup.set_up_host({}, present=False, check_mode=False)
+    assert workshop.log == ["lock"]
+    # In check mode, the task before has not removed it.
+    assert host_setup.set_up_host({}, present=False, check_mode=True)["changed"]
+    records.remove("web")
+    assert host_setup.set_up_host({}, present=False, check_mode=False)["changed"]
 
 
 def test_the_diff_has_files_with_their_owners_and_the_other_steps(workshop: Workshop) -> None:
