@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import stat
+from dataclasses import replace
 from typing import Dict, Iterable, List, Mapping, Optional, Sequence, Tuple
 
 from ...declaration.accounts import SHARED, Account, account
@@ -41,12 +42,27 @@ def observe_names(
     ``directories`` are those outside of the state directory that are looked for, of each; ``users`` the accounts that
     are to run them.
     """
-    packages = places.store.contents()
-    units = systemd.show([unit_name(name) for name in directories])
+    packages, units = places.store.contents(), _units(places, list(directories))
     return {
-        name: _observe(places, name, paths, users.get(name, SHARED), packages.get(name, []), units[unit_name(name)])
+        name: _observe(places, name, paths, users.get(name, SHARED), packages.get(name, []), units[name])
         for name, paths in directories.items()
     }
+
+
+def _units(places: Places, names: Sequence[str]) -> Dict[str, systemd.Unit]:
+    """Return the services of MicroVMs by name; stale where systemd has not read the files of a helper unit either."""
+    templates = [template for template in UNIT_TEMPLATES if template != unit_name("")]
+    helpers = {
+        name: [_instance(template, name) for template in templates if os.path.exists(places.drop_in(template, name))]
+        for name in names
+    }
+    units = systemd.show([*map(unit_name, names), *(unit for listed in helpers.values() for unit in listed)])
+    stale = {name: any(units[unit].stale for unit in (unit_name(name), *helpers[name])) for name in names}
+    return {name: replace(units[unit_name(name)], stale=stale[name]) for name in names}
+
+
+def _instance(template: str, name: str) -> str:
+    return template.replace("@", f"@{name}")
 
 
 def _observe(

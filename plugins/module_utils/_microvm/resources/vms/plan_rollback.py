@@ -28,6 +28,7 @@ def plan_rollback(observed: Observed, packages: Packages, number: Optional[int],
     record, current = require_record(observed), observed.current
     present = record.generation(current) if current else None
     if present is not None and number in (None, present.number) and _is_half_done(observed, record):
+        _refuse_gone(record, present, packages)
         return _plan(observed, record, packages, present.package, [])
     target = _newest_before(record, present, packages) if number is None else numbered(record, number)
     _refuse(record, target, packages, current)
@@ -96,8 +97,13 @@ def _refuse(record: Record, target: Generation, packages: Packages, current: Opt
             f"{record.name}: generation {target.number} is marked bad; to return to it anyway, mark it good first: "
             f"microvm generations {record.name} --good {target.number}"
         )
-    if target.package not in packages:
-        raise HostError(f"{record.name}: the package {target.package} of generation {target.number} no longer exists")
+    _refuse_gone(record, target, packages)
+
+
+def _refuse_gone(record: Record, generation: Generation, packages: Packages) -> None:
+    number, package = generation.number, generation.package
+    if package not in packages:
+        raise HostError(f"{record.name}: the package {package} of generation {number} no longer exists")
 
 
 def _is_half_done(observed: Observed, record: Record) -> bool:

@@ -373,3 +373,13 @@ def test_nothing_but_memory_grows_with_the_number_of_microvms(
     # One look at all units before, one after all have been started.
     assert [call for call in host.calls if call.startswith("show")] == ["show 150", "show 150"]
     assert host.calls.count("daemon-reload") == 1
+
+
+def test_settings_of_a_helper_unit_that_systemd_has_not_read_are_read(host: FakeHost, done: list[str]) -> None:
+    share = {"proto": "virtiofs", "tag": "t", "source": str(host.root / "share")}
+    run(vm(shares=[share]))
+    del host.read_settings["microvm-virtiofsd@web.service"]
+    done.clear()
+    assert run(vm(shares=[share]))["changed"]
+    assert done == ["systemctl daemon-reload for microvm@web.service"]
+    assert not run(vm(shares=[share]))["changed"]

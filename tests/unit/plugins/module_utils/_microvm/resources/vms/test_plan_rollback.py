@@ -86,6 +86,12 @@ def test_a_killed_rollback_is_completed_and_goes_back_no_further() -> None:
     assert plan_rollback(replace(killed, booted="c"), ALL, None, False).generation == 1
 
 
+def test_a_killed_rollback_whose_package_is_gone_is_refused() -> None:
+    killed = replace(OBSERVED, current="c", record=RECORD.marked("d", True))
+    with pytest.raises(HostError, match="the package c of generation 3 no longer exists"):
+        plan_rollback(killed, packages("abd"), None, False)
+
+
 def test_a_generation_of_another_user_is_refused() -> None:
     with pytest.raises(HostError, match="another user"):
         plan_rollback(replace(OBSERVED, group="microvm-web"), ALL, None, False)
