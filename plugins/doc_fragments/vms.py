@@ -1175,6 +1175,7 @@ options:
   parallel:
     description:
       - Maximum number of MicroVMs that are started or stopped at the same time.
+      - All that stop have stopped before the first one starts, so that it can use what they had.
     type: int
     default: 4
   purge:

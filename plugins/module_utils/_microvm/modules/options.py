@@ -56,7 +56,10 @@ VMS_MODULE_OPTIONS: Options = (
     Option(
         "parallel",
         "int",
-        "Maximum number of MicroVMs that are started or stopped at the same time.",
+        (
+            "Maximum number of MicroVMs that are started or stopped at the same time.",
+            "All that stop have stopped before the first one starts, so that it can use what they had.",
+        ),
         default=4,
         check=checks.positive,
     ),
