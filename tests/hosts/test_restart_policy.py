@@ -10,7 +10,7 @@ import pytest
 
 from .host import Files, Host
 from .packages import fake
-from .paths import STATE
+from .paths import SETTINGS, STATE
 
 ONCE = "echo x >> runs"
 FIRST = ONCE + '\nif [ "$(wc -l < runs)" -gt 1 ]; then exec sleep infinity; fi'
@@ -50,6 +50,17 @@ def test_poweroff_reboot_and_crash_are_followed_by_what_the_settings_say(host: H
     # Helpers come and go with it, so the link tells what the next start has run.
     host.run(f"test -L {STATE}/crash/booted")
     assert runs(host, *packages) == starts
+
+
+def test_what_follows_an_end_is_in_force_while_it_runs(host: Host) -> None:
+    package = fake(ONCE, "until [ -e end ]; do sleep 0.1; done; exit 0")
+    host.install_packages({"changed": package}, {"changed": "CLEAN_END=reboot\nON_REBOOT=restart\n"})
+    host.run("systemctl start microvm@changed")
+    host.send(SETTINGS, {"changed.env": "CLEAN_END=reboot\nON_REBOOT=stop\n"})
+    host.run(f"touch {STATE}/changed/end")
+    host.wait_for_states({"microvm@changed": "inactive"})
+    assert host.journal("changed") == ["MicroVM changed has rebooted and stays down"]
+    assert runs(host, "changed") == [1]
 
 
 def test_a_crash_loop_ends_as_failed(host: Host) -> None:

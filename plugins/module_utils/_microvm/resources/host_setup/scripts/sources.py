@@ -137,9 +137,7 @@ readonly SHARES_TIMEOUT=20
 
 name=$1
 runtime=@CONSOLE_DIRECTORY@/$name
-declare -A policies=(
-    [reboot]=${ON_REBOOT:-restart} [poweroff]=${ON_POWEROFF:-stop} [crash]=${ON_CRASH:-restart}
-)
+settings=@SETTINGS_DIRECTORY@/$name.env
 # What had the hypervisor end, if it was not the guest.
 cause=
 stopper=
@@ -257,13 +255,22 @@ end_helpers() {
     if [ -n "$stopper" ]; then wait "$stopper"; fi
 }
 
+# What shall follow an end: restart or stop. It is in force at once, so the environment may have an older word.
+policy_for() { # how
+    local -A policies=([ON_REBOOT]=restart [ON_POWEROFF]=stop [ON_CRASH]=restart)
+    local setting value
+    if [ -r "$settings" ]; then
+        while IFS='=' read -r setting value; do policies[${setting:--}]=$value; done < "$settings"
+    fi
+    echo "${policies[ON_${1^^}]}"
+}
+
 end_as() { # how
-    local policy=${policies[$1]:-stop}
     if [ "$1" = stop ]; then
         # Where microvm-stop did it, its word is the last.
         if [ ! -e "$runtime/stopping" ]; then echo "MicroVM $name $(describe "$1")"; fi
         exit 0
-    elif [ "$policy" = restart ]; then
+    elif [ "$(policy_for "$1")" = restart ]; then
         echo "MicroVM $name $(describe "$1") and is started again"
         if [ "$1" != crash ]; then exit "$RESTART"; fi
         # What has a meaning of its own is not the hypervisor's to say: 133 and 134 are also SIGTRAP and SIGABRT.
