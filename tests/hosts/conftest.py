@@ -38,7 +38,7 @@ def _session_host() -> Iterator[Host]:
 
 @pytest.fixture
 def host(session_host: Host) -> Iterator[Host]:
-    """A host without MicroVMs; what the test has made must stop without a trace."""
+    """Host without MicroVMs; those that the test has created must stop without a trace."""
     session_host.begin_journal()
     try:
         yield session_host
@@ -50,7 +50,7 @@ def host(session_host: Host) -> Iterator[Host]:
 
 @pytest.fixture
 def fake_qemu(host: Host) -> Iterator[None]:
-    """A QEMU that has a version, and no guest."""
+    """Fake QEMU that has a version and no guest."""
     host.send("/usr/local/bin", {"qemu-system-x86_64": FAKE_QEMU})
     yield
     host.run("rm /usr/local/bin/qemu-system-x86_64")
@@ -58,7 +58,7 @@ def fake_qemu(host: Host) -> Iterator[None]:
 
 @pytest.fixture
 def web(host: Host) -> str:
-    """A MicroVM that runs, of an external package whose guest echoes."""
+    """Running MicroVM of an external package whose guest echoes."""
     host.send("/root/one", echoing("one"))
     host.microvm("create web --package /root/one")
     host.microvm("start web")
@@ -67,7 +67,7 @@ def web(host: Host) -> str:
 
 @pytest.fixture
 def fleet(host: Host, fake_qemu: None) -> Fleet:
-    """Ten MicroVMs that run."""
+    """Ten running MicroVMs."""
     fleet = Fleet(host)
     fleet.apply(FLEET)
     fleet.assert_whole()

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Ten declared MicroVMs with a fake hypervisor, and what must hold of them whatever happens."""
+"""Ten declared MicroVMs with a fake hypervisor, and their invariants."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ Declaration = dict[str, object]
 
 
 def declaration(number: int, **options: object) -> Declaration:
-    """Return the declaration of a MicroVM for the fake QEMU; without a control socket it is not asked, but ended."""
+    """Return the declaration of a MicroVM for the fake QEMU; without a control socket, a stop ends it with a signal."""
     fixed = {"kernel": "/etc/hostname", "accel": "tcg", "ready": {"check": "none"}, "socket": None}
     return {"name": f"vm{number}", **fixed, **options}
 
@@ -36,17 +36,17 @@ class Fleet:
         return f"/root/{file}"
 
     def apply(self, vms: Sequence[Declaration]) -> None:
-        """Apply declarations, which must succeed and leave nothing to do."""
+        """Apply declarations, and assert that this succeeds and leaves nothing to change."""
         file = self.declare("fleet.json", vms)
         self._host.microvm(f"apply {file}", timeout=600)
         self.assert_unchanged(file)
 
     def assert_unchanged(self, file: str) -> None:
-        """Hold that a further run would change nothing."""
+        """Assert that a further run would change nothing."""
         assert "would be changed" not in self._host.microvm(f"apply {file} --check")
 
     def assert_whole(self) -> None:
-        """Hold that each MicroVM has a package, and runs one."""
+        """Assert that each MicroVM has a package, and runs one."""
         links = self._host.run(f"for vm in {STATE}/vm*; do readlink -e $vm/current $vm/booted; done")
         assert len(links.split()) == 2 * len(FLEET)
         assert self._host.run("systemctl is-active 'microvm@vm*'").split() == ["active"] * len(FLEET)

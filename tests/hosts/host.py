@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Host of the test bed, prepared by role ``host``, and what tests do on it."""
+"""Host of the test bed, prepared by role ``host``, and its operations for tests."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ Seen = TypeVar("Seen")
 
 
 class Host:
-    """The one host of a bed of its own."""
+    """The only host of a separate test bed."""
 
     def __init__(self, bed: str) -> None:
         self._bed = Bed(bed)
@@ -66,14 +66,14 @@ class Host:
         subprocess.run([TESTBED, "down", "--name", self._bed.name], check=True, timeout=300)
 
     def install_role(self) -> None:
-        """Run role ``host``, the one place from which these tests get units, scripts, accounts and the command."""
+        """Run role ``host``, which installs units, scripts, accounts and the command for all tests."""
         with tempfile.TemporaryDirectory() as directory:
             self.play(Path(directory), INSTALL_ROLE, "--extra-vars", json.dumps({"microvm_vms": [DECLARED]}))
 
     def play(
         self, directory: Path, playbook: str, *options: str, watch: Callable[[str], object] = lambda line: None
     ) -> str:
-        """Return what ansible-playbook prints; its files, and its temporary ones, are in ``directory``.
+        """Return the output of ansible-playbook; its files, and its temporary ones, are in ``directory``.
 
         ``watch`` is called with each line as it is printed.
         """
@@ -99,7 +99,7 @@ class Host:
         return output
 
     def run(self, line: str, status: int = 0, stdin: bytes = b"", timeout: float = 180) -> str:
-        """Return what the host's shell prints for a line, errors too, after it has ended with a status."""
+        """Return the output, errors included, of a line in the host's shell, which must end with ``status``."""
         done = subprocess.run(
             ssh.command(self._host, [line]),
             input=stdin,
@@ -118,15 +118,15 @@ class Host:
         return [program, "-tt", *words]
 
     def microvm(self, words: str, status: int = 0, timeout: float = 180) -> str:
-        """Return what the command ``microvm`` prints."""
+        """Return the output of the command ``microvm``."""
         return self.run(f"microvm {words}", status, timeout=timeout)
 
     def info(self, name: str) -> Any:
-        """Return all that the command knows of one MicroVM."""
+        """Return the command's report of one MicroVM."""
         return json.loads(self.microvm(f"info {name} --json"))
 
     def send(self, directory: str, files: Files) -> None:
-        """Write files, executable ones, below a directory."""
+        """Write executable files below a directory."""
         archive = io.BytesIO()
         with tarfile.open(fileobj=archive, mode="w") as tar:
             for name, text in files.items():
@@ -153,7 +153,7 @@ class Host:
     def wait_for(
         self, what: str, read: Callable[[], Seen], accept: Callable[[Seen], bool], seconds: float = 30
     ) -> Seen:
-        """Read until a value is accepted, and return it; fail after some seconds with what was last seen."""
+        """Read until a value is accepted, and return it; fail after some seconds with the last value."""
         end = time.monotonic() + seconds
         while not accept(seen := read()):
             if time.monotonic() > end:
@@ -176,16 +176,16 @@ class Host:
         return self.run(f"systemctl show --property=InvocationID --value {unit}").strip()
 
     def journal(self, name: str) -> list[str]:
-        """Return what the host has said of a MicroVM in this test; its console has a priority of its own."""
+        """Return the host's journal of a MicroVM in this test, without its console, which has another priority."""
         selection = f"-b --since=@{self._begin:.6f} -p info -t microvm@{name}"
         return self.run(f"journalctl -q --no-pager -o cat {selection}").splitlines()
 
     def begin_journal(self) -> None:
-        """Leave out of ``journal`` what has been said until now; the clock is that of this machine."""
+        """Begin ``journal`` now; the host has the clock of this machine."""
         self._begin = time.time()
 
     def install_packages(self, packages: Mapping[str, Files], settings: Mapping[str, str] | None = None) -> None:
-        """Make MicroVMs of packages that are written by hand, as a build elsewhere would, and their settings."""
+        """Install MicroVMs of hand-written packages, as an external build would make them, and their settings."""
         files = {f"{name}/package/{path}": text for name, package in packages.items() for path, text in package.items()}
         self.send(STATE, files)
         self.send(SETTINGS, {f"{name}.env": text for name, text in (settings or {}).items()})
@@ -193,20 +193,20 @@ class Host:
         self.run(f"cd {STATE} && for vm in {names}; do ln -sfn package $vm/current && chown microvm:kvm $vm; done")
 
     def stop_microvms(self) -> None:
-        """Stop all MicroVMs, and wait for the units beside them."""
+        """Stop all MicroVMs, and wait for their helper units."""
         self.run("systemctl stop 'microvm@*'", timeout=600)
         units = "systemctl list-units --plain --no-legend 'microvm*@*' --state=active,activating,deactivating"
         self.wait_for("end of the units", lambda: self.run(units), lambda seen: seen == "")
 
     def traces(self) -> str:
-        """Return processes, consoles and interfaces of MicroVMs; none, when all have been stopped."""
+        """Return processes, consoles and interfaces of MicroVMs; there are none after all have been stopped."""
         return self.run(
             "ps --no-headers -eo user:32,args | grep -E '^microvm|/microvm-' | grep -v grep;"
             f"ls {CONSOLES} 2>/dev/null; ip -brief link show type tun; ip -brief link show type macvtap"
         )
 
     def remove_microvms(self) -> None:
-        """Remove all that tests have made of MicroVMs, whatever state it is in."""
+        """Remove all MicroVMs and their files, in whatever state they are."""
         self.run(
             "systemctl stop 'microvm@*'; systemctl kill --signal=KILL 'microvm*@*' 2>/dev/null;"
             f"rm -rf {UNITS}/{TARGET}.wants {UNITS}/microvm*@*.service.d {SETTINGS} {STATE}/* {FLEET} /nix;"

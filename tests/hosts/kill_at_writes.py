@@ -4,10 +4,10 @@
 
 """Kill ``microvm apply`` on a test host at its write-like system calls, one after the other, by strace(1).
 
-After each kill all links lead somewhere, what ran runs on, and the next run ends in the wanted state. Prints a JSON
+After each kill no link dangles, running MicroVMs keep running, and the next run ends in the wanted state. Prints a JSON
 object for each scenario. Usage: python3 -m hosts.kill_at_writes EVERY, where 1 is every call, 5 every fifth.
 
-The hypervisor is a fake that sleeps: the host's side is tried.
+The hypervisor is a fake that sleeps: only the host's side is tested.
 """
 
 from __future__ import annotations
@@ -33,12 +33,12 @@ COMMAND = ("python3", "/usr/local/bin/microvm", "apply", FILE)
 
 
 def run(*argv: str) -> subprocess.CompletedProcess[str]:
-    """Run one command, whatever comes of it."""
+    """Run one command without a check of its exit status."""
     return subprocess.run(argv, capture_output=True, text=True, check=False)
 
 
 def declare(**options: Any) -> None:
-    """Write the declarations: two MicroVMs."""
+    """Write the declarations of both MicroVMs."""
     vms = [
         {
             "name": name,
@@ -67,7 +67,7 @@ def processes() -> dict[str, str]:
 
 
 def broken() -> list[str]:
-    """Return links that lead nowhere, and packages that are not whole."""
+    """Return dangling links and incomplete packages."""
     links = [path for path in glob.glob(f"{STATE}/*/*") if os.path.islink(path) and not os.path.exists(path)]
     packages = [path for path in glob.glob(f"{STORE}/[!.]*") if not os.access(f"{path}/bin/microvm-run", os.X_OK)]
     return links + packages
@@ -75,7 +75,7 @@ def broken() -> list[str]:
 
 @dataclass
 class Scenario:
-    """State to begin with, change that is killed, and what must be true at any time and at the end."""
+    """Initial state, change that is killed, and conditions that hold at any time and at the end."""
 
     name: str
     before: Callable[[], None]
@@ -88,7 +88,7 @@ class Scenario:
 
 
 def install_first(**options: Any) -> Callable[[], None]:
-    """Return what installs both MicroVMs."""
+    """Return a function that installs both MicroVMs."""
 
     def begin() -> None:
         declare(restart_policy="never", **options)
@@ -98,24 +98,24 @@ def install_first(**options: Any) -> Callable[[], None]:
 
 
 def declare_nothing() -> None:
-    """Declare that neither is there, nor its volume."""
+    """Declare both MicroVMs and their volumes absent."""
     declare(state="absent", on_absent={"volumes": "delete", "confirm": ["data.img"]})
 
 
 def nothing_there() -> None:
-    """Remove both."""
+    """Remove both MicroVMs and their volumes."""
     declare_nothing()
     check(apply())
 
 
 def check(result: subprocess.CompletedProcess[str]) -> None:
-    """Raise for a command that had to succeed."""
+    """Exit with the output of a command that has failed."""
     if result.returncode != 0:
         raise SystemExit(f"{result.args}: {result.returncode}\n{result.stdout}{result.stderr}")
 
 
 def runs_as_declared() -> list[str]:
-    """Return what is not as it was declared."""
+    """Return differences from the declarations."""
     problems = [f"{name} is not running" for name, process in processes().items() if process == "0"]
     for name in NAMES:
         image = f"{STATE}/{name}/data.img"
@@ -125,7 +125,7 @@ def runs_as_declared() -> list[str]:
 
 
 def volumes_are_kept() -> list[str]:
-    """Return what is left besides volumes, their users and the record of them, and volumes that are not left."""
+    """Return missing volumes, and remains other than volumes, their users and their records."""
     images = [f"{STATE}/{name}/data.img" for name in NAMES]
     missing = [f"{image} is gone" for image in images if not os.path.exists(image)]
     records = [f"{RECORDS}/{name}.json" for name in NAMES]
@@ -133,7 +133,7 @@ def volumes_are_kept() -> list[str]:
 
 
 def is_gone() -> list[str]:
-    """Return what is left of a removal."""
+    """Return remains of removed MicroVMs."""
     patterns = (
         f"{STATE}/*",
         f"{STORE}/*",
@@ -157,7 +157,7 @@ SCENARIOS = (
 
 
 def attempt(scenario: Scenario, call: str, number: int) -> None:
-    """Kill at a kind of call's occurrence with a number, and look what came of it."""
+    """Kill the command at its ``number``-th system call of a kind, and record the losses."""
     scenario.before()
     before = processes()
     scenario.wanted()
@@ -181,7 +181,7 @@ def attempt(scenario: Scenario, call: str, number: int) -> None:
 
 
 def calls(scenario: Scenario) -> list[tuple[str, int]]:
-    """Return every call that the command makes undisturbed: its kind, and its number among these."""
+    """Return every system call of an undisturbed run: its kind, and its number among those of the kind."""
     scenario.before()
     scenario.wanted()
     check(run(*STRACE, "/root/trace", "-e", f"trace={','.join(CALLS)}", *COMMAND))
@@ -191,7 +191,7 @@ def calls(scenario: Scenario) -> list[tuple[str, int]]:
 
 
 def main(every: int) -> int:
-    """Run all scenarios; the status says whether anything was lost."""
+    """Run all scenarios; the exit status is 1 if anything was lost."""
     lost = 0
     for scenario in SCENARIOS:
         made = calls(scenario)

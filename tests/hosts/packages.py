@@ -42,18 +42,18 @@ GUEST = (
 
 
 def fake(*lines: str, **scripts: str) -> Files:
-    """Return a package whose hypervisor is a bash script; other scripts by their names with underscores."""
+    """Return a package whose hypervisor is a bash script; keywords are the names of other scripts, with underscores."""
     others = {f"bin/{name.replace('_', '-')}": BASH + text for name, text in scripts.items()}
     return {"bin/microvm-run": BASH + "\n".join(lines) + "\n", **others}
 
 
 def echoing(mark: str) -> Files:
-    """Return a package whose guest echoes lines with a mark, until one is ``poweroff``."""
+    """Return a package whose guest echoes lines with a mark until it reads ``poweroff``."""
     return {"bin/microvm-run": ECHOING.format(mark=mark)}
 
 
 def tiny(directory: Path) -> Files:
-    """Return a package of ours for QEMU, rendered in ``directory`` for the MicroVM ``tiny``, and its guest."""
+    """Return a package for QEMU, rendered in ``directory`` for the MicroVM ``tiny``, and its guest."""
     declared = {"name": "tiny", "hypervisor": "qemu", "mem": 64, "accel": "tcg", "qemu": {"machine": "q35"}}
     declaration, target = directory / "tiny.json", directory / "package"
     declaration.write_text(json.dumps({**declared, "kernel": f"{STATE}/tiny/package/guest"}))

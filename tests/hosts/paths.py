@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Paths of a host as docs/architecture.md promises them; the tests hold the product to these."""
+"""Paths of a host as docs/architecture.md documents them; the tests verify that the product uses them."""
 
 from __future__ import annotations
 

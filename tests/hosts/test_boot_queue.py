@@ -25,7 +25,7 @@ ORDERS = {"boot-a": "90", "boot-b": "050", "boot-c": "50", "boot-d": "10", "boot
 
 @pytest.fixture(autouse=True)
 def _boot_settings(host: Host) -> Iterator[None]:
-    """Two at once, each for three seconds."""
+    """Set the boot queue to two MicroVMs at once, each for three seconds."""
     file = f"{CONFIGURATION}/boot.env"
     host.run(f"cp -p {file} /root/boot.env")
     host.send(CONFIGURATION, {"boot.env": "BOOT_PARALLEL=2\nBOOT_SETTLE=3\n"})
@@ -34,20 +34,20 @@ def _boot_settings(host: Host) -> Iterator[None]:
 
 
 def enable(host: Host, orders: Mapping[str, str]) -> None:
-    """Make MicroVMs that start with the host, each with its order or the default one."""
+    """Install MicroVMs that start with the host, each with its order or the default order."""
     settings = {name: f"BOOT_ORDER={order}\n" for name, order in orders.items() if order}
     host.install_packages({name: fake(STAY) for name in orders}, settings)
     host.run("systemctl enable -q " + " ".join(f"microvm@{name}" for name in orders))
 
 
 def starts(host: Host) -> list[tuple[float, str]]:
-    """Return when which MicroVM left the queue at this start of the host."""
+    """Return when each MicroVM left the boot queue at this start of the host."""
     lines = host.run(f"journalctl -b -q --no-pager -o short-monotonic -g '{LEAVES}' || true").splitlines()
     return [(float(re.findall(r"[0-9.]+", line)[0]), re.findall(r"MicroVM (\S+)", line)[0]) for line in lines]
 
 
 def test_microvms_start_in_order_and_a_bounded_number_at_once(host: Host) -> None:
-    """MicroVMs start by their order and then by name."""
+    """Start MicroVMs by their order and then by name."""
     enable(host, ORDERS)
     host.reboot()
     host.wait_for_states(active([f"microvm@{name}" for name in ORDERS]))
@@ -60,7 +60,7 @@ def test_microvms_start_in_order_and_a_bounded_number_at_once(host: Host) -> Non
 
 @dataclass(frozen=True)
 class Order:
-    """A moment at which a MicroVM loses its start, and the shell's lines that force it."""
+    """Moment at which a MicroVM loses its start, and the shell's lines that force it."""
 
     stop: str
     files: Files = field(default_factory=dict)

@@ -18,7 +18,7 @@ pytestmark = pytest.mark.usefixtures("fake_qemu")
 
 
 def declare(host: Host, **options: object) -> None:
-    """Write a file of declarations on the host: one MicroVM, with these options."""
+    """Write a file on the host that declares one MicroVM with these options."""
     declaration = {
         "name": "db",
         "kernel": "/root/kernel",
@@ -32,7 +32,7 @@ def declare(host: Host, **options: object) -> None:
 
 @pytest.fixture
 def db(host: Host, fake_qemu: None) -> str:
-    """A declared MicroVM that runs."""
+    """Running MicroVM of a declaration."""
     declare(host)
     applied = host.microvm(f"apply {FILE}")
     assert "db: changed, generation 1" in applied and "systemctl start microvm@db.service" in applied

@@ -30,7 +30,7 @@ FILES = "/usr/local/bin/microvm /usr/local/share/man/man1 /usr/local/share/bash-
 
 @pytest.fixture
 def without_command(host: Host) -> None:
-    """A host from which the command is gone, with its man page and completion."""
+    """Remove the command, its man page and its completion."""
     host.run(f"rm -r {FILES}")
 
 

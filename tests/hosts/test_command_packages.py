@@ -23,7 +23,7 @@ ln -sfn {SECOND} "$link"
 
 @pytest.fixture
 def updated(host: Host, web: str) -> str:
-    """A MicroVM whose second generation, by an update from a flake, waits for its restart."""
+    """MicroVM whose second generation, by an update from a flake, waits for its restart."""
     host.send(SECOND, echoing("two"))
     host.send("/usr/local/bin", {"nix": FAKE_NIX})
     host.run(f"echo f > {STATE}/{web}/flake")
@@ -129,7 +129,7 @@ def test_a_removal_leaves_nothing(host: Host) -> None:
 
 
 def traces(host: Host) -> str:
-    """Return what is there of MicroVMs: files, units, accounts."""
+    """Return files, units and accounts of MicroVMs."""
     return host.run(
         f"ls {STATE} {FLEET}/* {UNITS} 2>/dev/null;"
         "systemctl list-units --plain --no-legend 'microvm*@*'; getent passwd | wc -l"

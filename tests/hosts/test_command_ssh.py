@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Guests are reached by what their package and record say. ``ssh`` is a fake that prints its arguments."""
+"""Guests are reached by the addresses in their package and record. ``ssh`` is a fake that prints its arguments."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from .paths import RECORDS
 
 @pytest.fixture
 def deaf(host: Host) -> Iterator[str]:
-    """A MicroVM with a vsock, and a host whose ``ssh`` prints its arguments."""
+    """MicroVM with a vsock, on a host whose ``ssh`` prints its arguments."""
     declaration = {"name": "deaf", "interfaces": [], "vsock": {"cid": 7}}
     share = {"share/microvm/declaration.json": json.dumps(declaration), "share/microvm/vsock-cid": "7\n"}
     host.send("/root/deaf", {**echoing("deaf"), **share})

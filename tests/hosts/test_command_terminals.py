@@ -63,7 +63,7 @@ def _read_until(master: int, words: bytes) -> bytes:
 
 @pytest.fixture
 def front(host: Host) -> str:
-    """A MicroVM that does not run."""
+    """MicroVM that does not run."""
     host.send("/root/one", echoing("one"))
     host.microvm("create front --package /root/one")
     return "front"

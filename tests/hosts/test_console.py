@@ -26,13 +26,13 @@ def wait_for_output(host: Host, end: str) -> None:
 
 
 def type_keys(host: Host, keys: str) -> None:
-    """Type on the console."""
+    """Send keys to the console."""
     host.run(f"printf '{keys}' > {CONSOLES}/tiny/console.in")
 
 
 @pytest.fixture
 def guest(host: Host, tmp_path: Path) -> None:
-    """A guest of QEMU that has said its prompt."""
+    """Guest of QEMU that has printed its prompt."""
     host.install_packages({"tiny": tiny(tmp_path)})
     host.run(f"systemctl start {UNIT}")
     wait_for_output(host, PROMPT)

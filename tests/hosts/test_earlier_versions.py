@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Role ``host`` on a host that an earlier version has prepared."""
+"""Role ``host`` on a host that was prepared by an earlier version."""
 
 from __future__ import annotations
 

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""File systems that are full or cannot be written: refused with the reason, and the next run completes it."""
+"""Full and read-only file systems: the command reports the reason, and the next run completes the change."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from .paths import STATE
 
 
 def assert_refused(host: Host, file: str, reason: str) -> None:
-    """Hold that declarations are refused in words."""
+    """Assert that declarations are refused with these words."""
     refused = host.run(f"microvm apply {file} && echo applied || echo refused")
     assert refused.endswith("refused\n")
     assert reason in refused
@@ -26,7 +26,7 @@ def assert_refused(host: Host, file: str, reason: str) -> None:
 
 @pytest.fixture
 def full_stores(host: Host, fleet: Fleet) -> Iterator[str]:
-    """The stores are on a small file system; returns the file that fills it."""
+    """Mount a small file system for the stores, and return the path of the file that fills it."""
     small, filler = "/root/small", f"{FLEET_DIRECTORY}/filler"
     host.run(f"mkdir {small}; mount -t tmpfs -o size=8m none {small}; cp -a {FLEET_DIRECTORY}/. {small}")
     host.run(f"mount --bind {small} {FLEET_DIRECTORY}; dd if=/dev/zero of={filler} bs=4k || true")
@@ -46,7 +46,7 @@ def test_a_full_disk_is_refused_and_the_next_run_completes_it(host: Host, fleet:
 
 @pytest.fixture
 def read_only_states(host: Host, fleet: Fleet) -> Iterator[None]:
-    """The state directories cannot be written."""
+    """Make the state directories read-only."""
     host.run(f"mount --bind {STATE} {STATE}; mount -o remount,ro,bind {STATE}")
     yield
     host.run(f"! mountpoint -q {STATE} || umount {STATE}")

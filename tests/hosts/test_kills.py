@@ -2,9 +2,9 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""The command is killed at its write-like system calls: nothing is lost, and the next run completes it.
+"""Kills of the command at its write-like system calls: nothing is lost, and the next run completes the change.
 
-``MICROVM_FAULTS=1`` kills at every such call, not at every so many, which takes much longer.
+``MICROVM_FAULTS=1`` kills at every such call instead of a sample, which takes much longer.
 """
 
 from __future__ import annotations

@@ -2,8 +2,10 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Role ``host`` where packages are missing, while another process is at work on the host's packages or has left them
-unfinished. That process is a real apt, as a run that was killed leaves behind, which waits in front of dpkg."""
+"""Role ``host`` with missing packages, while another process changes the host's packages or has left them unfinished.
+
+The other process is a real apt that waits before dpkg, as a killed run leaves it behind.
+"""
 
 from __future__ import annotations
 
@@ -31,7 +33,7 @@ WAIT = "#!/bin/sh\ntouch /run/apt-waits\nuntil [ -e /run/apt-released ]; do slee
 
 @pytest.fixture(name="without_socat")
 def _without_socat(host: Host) -> Iterator[None]:
-    """A host on which the role has a package to install."""
+    """Remove a package, so that the role has to install it."""
     host.run("dpkg --purge --force-depends socat")
     yield
     host.run("apt-get -y install socat; apt-get -y purge curl")
@@ -39,7 +41,7 @@ def _without_socat(host: Host) -> Iterator[None]:
 
 @pytest.fixture(name="other_apt")
 def _other_apt(host: Host, without_socat: None) -> Iterator[str]:
-    """Number of the process of an apt that holds its locks until it is released."""
+    """Process ID of an apt that holds its locks until it is released."""
     host.send("/root", {"wait-for-release": WAIT})
     host.run(f"systemd-run --quiet --unit=other-apt {APT}; until [ -e /run/apt-waits ]; do sleep 0.1; done")
     yield host.run("systemctl show --property=MainPID --value other-apt").strip()
@@ -48,7 +50,7 @@ def _other_apt(host: Host, without_socat: None) -> Iterator[str]:
 
 
 def state(host: Host, package: str) -> str:
-    """Return the state that dpkg has recorded of a package."""
+    """Return the state of a package in dpkg's database."""
     return host.run(f"dpkg-query --show --showformat '${{db:Status-Status}}' {package}")
 
 

@@ -39,7 +39,7 @@ def test_poweroff_reboot_and_crash_are_followed_by_what_the_settings_say(host: H
     host.install_packages(packages, {name: settings for name, (_package, settings, _state) in POLICIES.items()})
     host.run("systemctl start --no-block " + " ".join(f"microvm@{name}" for name in packages))
     states = {f"microvm@{name}": state for name, (_package, _settings, state) in POLICIES.items()}
-    # One that has not been started yet is inactive, and one whose first run has not ended yet is active.
+    # A unit that has not been started yet is inactive; a unit whose first run has not ended yet is active.
     starts = [2 if state == "active" else 1 for state in states.values()]
     host.wait_for(f"runs {starts}", lambda: runs(host, *packages), lambda seen: seen == starts)
     host.wait_for_states(states)

@@ -21,7 +21,7 @@ CONNECT = "socat -u UNIX-CONNECT:share.sock SYSTEM:'touch ready; exec cat'"
 
 
 def package(*lines: str) -> Files:
-    """Return a package that only lists its share, as those of microvm.nix once did."""
+    """Return a package that only lists its share, as early packages of microvm.nix did."""
     lists = {"socket": "share.sock\n", "source": f"{STATE}/shares/files\n"}
     return {**fake(*lines), **{f"share/microvm/virtiofs/out/{name}": text for name, text in lists.items()}}
 
@@ -31,14 +31,14 @@ IGNORANT = package(f"{CONNECT} &", STAY)
 
 
 def begin(host: Host, files: Files) -> None:
-    """Have the MicroVM and the daemon of its share running, and its hypervisor at it."""
+    """Start the MicroVM and the daemon of its share, and wait until the hypervisor is connected."""
     host.install_packages({"shares": files})
     host.run(f"systemctl start {UNIT}; until [ -e {STATE}/shares/ready ]; do sleep 0.1; done")
     assert host.states(UNITS) == active(UNITS)
 
 
 def kill_daemon(host: Host) -> None:
-    """End virtiofsd as the kernel does when memory is short."""
+    """Kill virtiofsd as the kernel does when it is out of memory."""
     host.run("pkill -KILL -x virtiofsd")
 
 

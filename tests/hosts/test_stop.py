@@ -17,7 +17,7 @@ UNTIL_ASKED = "until [ -e asked ]; do sleep 0.1; done"
 
 
 def begin(host: Host, *names: str) -> None:
-    """Start MicroVMs and wait until their hypervisors are ready for what comes."""
+    """Start MicroVMs and wait until their hypervisors are ready."""
     host.run("systemctl start " + " ".join(f"microvm@{name}" for name in names))
     host.run(f"cd {STATE}; for vm in {' '.join(names)}; do until [ -e $vm/ready ]; do sleep 0.1; done; done")
 

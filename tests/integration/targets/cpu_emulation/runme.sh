@@ -2,16 +2,16 @@
 # Copyright (c) 2026 microvm.fleet contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-# A guest of another architecture than the host's: Debian's arm64 kernel boots on x86_64, from a package that our command
-# makes, sees its disk, and its power-off ends QEMU.
+# Test a guest of another architecture than the host's: Debian's arm64 kernel boots on x86_64 from a package that the
+# command renders, mounts its disk, and its power-off ends QEMU.
 
 set -eux
 
 here=$(dirname "$(readlink -f "$0")")
-# ansible-test says where the collection is.
+# ansible-test sets the path of the collection.
 microvm=$ANSIBLE_COLLECTIONS_PATH/ansible_collections/microvm/fleet/bin/microvm
 
-# In the words of pytest, which `make test` shows at its end.
+# Print a line in the format of pytest, which `make test` shows at its end.
 skip() {
     printf 'SKIPPED cpu_emulation skipped: %s\n' "$1"
     exit 0
@@ -19,7 +19,7 @@ skip() {
 
 [ "$(uname -m)" = x86_64 ] || skip "the machine is not x86_64"
 
-# What is downloaded is kept for as long as the way it is made stays the same.
+# The downloaded guest is cached until make-guest changes.
 digest=$(sha256sum "$here/make-guest" | cut -c 1-16)
 guest=/var/cache/microvm-fleet/cpu_emulation/$(. /etc/os-release && echo "$ID-$VERSION_CODENAME")-$digest
 status=0
@@ -30,7 +30,7 @@ status=0
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 echo open-sesame >"$work/credential"
-# Of the models, cortex-a57 is quick; the authentication of pointers makes `max` slow.
+# The CPU model cortex-a57 is fast to emulate; pointer authentication makes `max` slow.
 cat >"$work/arm.json" <<JSON
 {"name": "arm", "hypervisor": "qemu", "guest_system": "aarch64-linux", "cpu": "cortex-a57", "mem": 256,
  "kernel": "$guest/kernel", "initrd_path": "$guest/initrd", "credential_files": {"probe": "$work/credential"},
@@ -40,7 +40,7 @@ JSON
 
 mkdir "$work/state"
 cd "$work/state"
-timeout 5 "$work/package/bin/microvm-shutdown" # of one that does not run
+timeout 5 "$work/package/bin/microvm-shutdown" # of a MicroVM that does not run
 status=0
 timeout 240 "$work/package/bin/microvm-run" </dev/null >"$work/console" 2>&1 || status=$?
 tr -d '\r' <"$work/console" | tee "$work/lines"
@@ -50,4 +50,4 @@ grep '^guest: command line .*\<console=ttyAMA0\>' "$work/lines"
 grep -x 'guest: credential open-sesame' "$work/lines"
 grep '^guest: disk /dev/vda /data ext4 rw' "$work/lines"
 [ "$(stat --format %s data.img)" -eq $((16 * 1024 * 1024)) ]
-timeout 5 "$work/package/bin/microvm-shutdown" # of one that has ended
+timeout 5 "$work/package/bin/microvm-shutdown" # of a MicroVM that has ended

@@ -2,13 +2,13 @@
 # Copyright (c) 2026 microvm.fleet contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-# A build that is killed leaves no image that looks finished, no process and no mount; the next one completes it. Its guest
-# takes what it is told from the initial RAM disk too.
+# Test that a killed build leaves no image that looks finished, no process and no mount, that the next build completes
+# the image, and that its guest also accepts credentials from the initial RAM disk.
 
 set -eux
 
 here=$(dirname "$(readlink -f "$0")")
-# ansible-test says where the collection is; build.py imports it without Ansible.
+# ansible-test sets the path of the collection; build.py imports it without Ansible.
 export PYTHONPATH="$ANSIBLE_COLLECTIONS_PATH"
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
@@ -21,7 +21,7 @@ for seconds in 0.3 2 4 6 9; do
     sleep "$seconds"
     kill -KILL "$build" || true
     wait "$build" || true
-    # Nobody works on it any more.
+    # No process of the killed build is left.
     for _ in $(seq 50); do
         pgrep --full "$work/store" >/dev/null || break
         sleep 0.1
@@ -29,7 +29,7 @@ for seconds in 0.3 2 4 6 9; do
     if pgrep --full --list-full "$work/store"; then exit 1; fi
     if grep "$work" /proc/self/mounts; then exit 1; fi
     for image in $(finished); do
-        # A build that was through before its time.
+        # The build was finished before it was killed.
         [ -s "$image/manifest.json" ]
     done
 done
@@ -48,13 +48,13 @@ for name, expected in files.items():
     assert hashlib.sha256((image / name).read_bytes()).hexdigest() == expected["sha256"], name
 PYTHON
 
-# What is there is not built again: not a file is touched.
+# An existing image is not built again: no file is touched.
 touch "$work/now"
 [ "$(python "$here/build.py" "$work/store" erofs)" = "$image" ]
 [ -z "$(find "$image" -newer "$work/now")" ]
 
-# A guest whose hypervisor has no channel for credentials, and no serials of disks: both come by the initial RAM disk and
-# by place. kvmtool needs KVM, so a program of its name runs QEMU with what kvmtool is told.
+# kvmtool has no channel for credentials and no serial numbers of disks: the guest gets credentials from the initial RAM
+# disk and finds disks by their order. kvmtool needs KVM, so a fake lkvm runs QEMU with the same kernel and disks.
 mkdir -p "$work/kvmtool/bin" "$work/guest"
 cat >"$work/kvmtool/bin/lkvm" <<'LKVM'
 #!/usr/bin/env bash
@@ -97,7 +97,7 @@ grep -aE 'sh\[[0-9]+\]: told' "$work/console"
 grep -aE 'sh\[[0-9]+\]: overlayfs' "$work/console"
 if ls /dev/shm/microvm.*; then exit 1; fi
 
-# The other file system.
+# SquashFS is the other file system of images.
 image=$(python "$here/build.py" "$work/store" squashfs)
 unsquashfs -stat "$image/root.squashfs"
 unsquashfs -cat "$image/root.squashfs" usr/lib/os-release | grep VERSION_CODENAME=trixie

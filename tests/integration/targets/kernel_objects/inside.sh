@@ -2,7 +2,7 @@
 # Copyright (c) 2026 microvm.fleet contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-# Runs in the guest, as root.
+# Test the scripts of a package; runs in the guest as root.
 
 set -eux
 exec >>/probe/log 2>&1
@@ -12,7 +12,7 @@ groupadd --system kvm 2>/dev/null || true
 useradd --system --user-group microvm-probe
 bin=/probe/package/bin
 
-# A macvtap for the hypervisor's user.
+# macvtap-up creates a device for the hypervisor's user.
 ip link add lower type dummy
 ip link set lower up
 "$bin/macvtap-up"
@@ -20,7 +20,7 @@ index=$(cat /sys/class/net/mv-probe/ifindex)
 [ "$(stat -c '%U %a' "/dev/tap$index")" = 'microvm-probe 600' ]
 ip -d link show mv-probe | grep 'macvtap mode bridge'
 [ "$(cat /sys/class/net/mv-probe/address)" = 02:00:00:00:00:09 ]
-# One that was left is made anew.
+# A remaining macvtap is recreated.
 "$bin/macvtap-up"
 index=$(cat /sys/class/net/mv-probe/ifindex)
 # The hypervisor gets a descriptor for each queue.
@@ -31,13 +31,13 @@ cd /run
 "$bin/macvtap-down"
 [ ! -e /sys/class/net/mv-probe ]
 "$bin/macvtap-down"
-# What is no macvtap is not ours.
+# An interface that is not a macvtap is left alone.
 ip link add mv-probe type dummy
 "$bin/macvtap-down"
 if "$bin/macvtap-up"; then exit 1; fi
 [ -e /sys/class/net/mv-probe ]
 
-# A network card goes to vfio, to the hypervisor's user, and back to its own driver.
+# A network card is bound to vfio-pci for the hypervisor's user, and back to its own driver.
 device=/sys/bus/pci/devices/0000:00:10.0
 modprobe e1000e
 [ "$(basename "$(readlink "$device/driver")")" = e1000e ]

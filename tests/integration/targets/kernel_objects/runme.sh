@@ -2,8 +2,8 @@
 # Copyright (c) 2026 microvm.fleet contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-# Scripts of packages that need what a kernel of this machine may not have: macvtap devices, an IOMMU, vfio. They run as
-# they are in a guest of ours, whose QEMU emulates an IOMMU and a network card, under TCG.
+# Test the scripts of packages that need features that this machine's kernel may lack: macvtap devices, an IOMMU, vfio.
+# The scripts run unchanged in a MicroVM whose QEMU emulates an IOMMU and a network card under TCG.
 
 set -eux
 

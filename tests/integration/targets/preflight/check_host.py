@@ -9,7 +9,7 @@ from ansible_collections.microvm.fleet.plugins.module_utils._microvm.host import
 from ansible_collections.microvm.fleet.plugins.module_utils._microvm.resources.vms import preflight
 from ansible_collections.microvm.fleet.plugins.module_utils._microvm.schema.errors import DeclarationError
 
-# The machine that runs this test need not have it.
+# The machine that runs this test need not run systemd.
 systemd.is_init = lambda: True
 vms = parse_vms([{"name": "probe", "kernel": "/k", "mem": 64, "interfaces": [{"bridge": "br0"}]}])
 try:

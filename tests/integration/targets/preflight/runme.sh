@@ -2,7 +2,7 @@
 # Copyright (c) 2026 microvm.fleet contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-# Root without rights on the network is told so, by the kernel's own account of its capabilities.
+# Test that root without CAP_NET_ADMIN gets an error that names the missing capability.
 
 set -eux
 

@@ -1,6 +1,6 @@
 # Copyright (c) 2026 microvm.fleet contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Starts QEMU with the command line of each parity case and asks it whether it is there."""
+"""Start QEMU with the command line of each parity case and query its status."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ from parity.compare import declaration  # noqa: E402 (the path to it is set firs
 
 SECONDS = 30
 
-# Looked for in the declaration: what a machine that only has QEMU cannot start, and why.
+# Options that a machine with nothing but QEMU cannot provide, and the reasons.
 IMPOSSIBLE = {
     "devices": "needs the device",
     "hugepage_mem": "needs huge pages",
@@ -68,7 +68,7 @@ def reason_to_skip(vm: Declaration) -> str | None:
 
 
 def virtiofsd() -> list[str] | None:
-    """The daemon with the options that all its versions need here; the one of QEMU 7 has others."""
+    """Return the command of virtiofsd with the options of its version, or None; that of QEMU 7 has other options."""
     if os.path.exists("/usr/libexec/virtiofsd"):
         return ["/usr/libexec/virtiofsd", "--sandbox=none", "--shared-dir=."]
     if os.path.exists("/usr/lib/qemu/virtiofsd"):
@@ -85,7 +85,7 @@ def facts(case: dict[str, Any], vm: Declaration) -> HostFacts:
 
 
 def kernel() -> bytes:
-    """A file that QEMU takes for a kernel (Documentation/arch/x86/boot.rst of Linux); it is never run."""
+    """Return a file that QEMU accepts as a kernel (Documentation/arch/x86/boot.rst of Linux); it is never run."""
     image = bytearray(65536)
     image[0x1F1] = 1  # sectors of its set-up code
     image[0x202:0x208] = b"HdrS\x0c\x02"  # magic number, protocol 2.12
@@ -95,7 +95,7 @@ def kernel() -> bytes:
 
 
 def prepared(case: dict[str, Any], work: Path) -> tuple[Declaration, list[str]]:
-    """The declaration with files that exist, and its command line."""
+    """Return the declaration with existing files, and its command line."""
     raw = {**declaration(case), "qemu": {**declaration(case).get("qemu", {}), "package": None}}
     for key in ("kernel", "initrd_path", "store_disk"):
         raw[key] = str(work / key)
@@ -123,19 +123,19 @@ def prepared(case: dict[str, Any], work: Path) -> tuple[Declaration, list[str]]:
 
 
 def text(part: Part, variables: Mapping[Variable, str]) -> str:
-    """A part of an argument as the shell would make it."""
+    """Return a part of an argument as the shell would expand it."""
     if isinstance(part, str):
         return part
     return part.path if isinstance(part, CredentialFile) else variables[part]  # type: ignore[index]
 
 
 def as_root(script: str) -> str:
-    """A tap script where there is no account of the role's."""
+    """Return a tap script for a machine without the accounts of the role."""
     return re.sub(r"^((?:make|remove)_tap \S+) microvm\b", r"\1 root", script, flags=re.MULTILINE)
 
 
 def answers(case: dict[str, Any]) -> str:
-    """``accepted``, or why it was not tried. Raises AssertionError."""
+    """Return ``accepted``, or why the case was not tried. Raises AssertionError."""
     with tempfile.TemporaryDirectory(dir="/srv") as directory:
         work = Path(directory)
         vm, argv = prepared(case, work)
@@ -155,7 +155,7 @@ def answers(case: dict[str, Any]) -> str:
 
 @contextmanager
 def tap_devices(work: Path) -> Iterator[None]:
-    """The taps of a MicroVM, by the package's own scripts."""
+    """Create the taps of a MicroVM with the package's scripts, and remove them afterwards."""
     if not (work / "tap-up").exists():
         yield
         return
@@ -168,7 +168,7 @@ def tap_devices(work: Path) -> Iterator[None]:
 
 @contextmanager
 def running(argv: list[str], work: Path) -> Iterator[subprocess.Popen[bytes]]:
-    """A process with its output in a pipe, until it is no longer wanted."""
+    """Run a process with its output in a pipe, and kill it afterwards."""
     with subprocess.Popen(
         argv, cwd=work, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
     ) as process:
@@ -180,7 +180,7 @@ def running(argv: list[str], work: Path) -> Iterator[subprocess.Popen[bytes]]:
 
 @contextmanager
 def daemon(path: str, work: Path) -> Iterator[None]:
-    """A virtiofsd that listens."""
+    """Run virtiofsd and wait until it listens."""
     with running([*(virtiofsd() or []), f"--socket-path={work / path}"], work) as process:
         end = time.monotonic() + SECONDS
         while not (work / path).exists():
@@ -196,7 +196,7 @@ def ask(process: subprocess.Popen[bytes], path: str) -> str:
         if process.poll() is not None:
             assert process.stdout
             raise AssertionError(process.stdout.read().decode(errors="replace"))
-        # A path of a socket has 107 bytes at most; the directory's own name is short.
+        # The path of a socket has 107 bytes at most; the directory's name is short.
         with socket.socket(socket.AF_UNIX) as connection:
             try:
                 connection.connect(path)
@@ -214,7 +214,7 @@ def ask(process: subprocess.Popen[bytes], path: str) -> str:
 
 
 def attempt(case: dict[str, Any]) -> tuple[str, str]:
-    """The name of a case, and what came of it."""
+    """Return the name of a case and its outcome."""
     try:
         return case["name"], answers(case)
     except AssertionError as error:
@@ -222,7 +222,7 @@ def attempt(case: dict[str, Any]) -> tuple[str, str]:
 
 
 def main() -> int:
-    """Try all, two at a time; several cases have the same taps or ports, so those come one by one."""
+    """Try all cases, two at a time; those with taps or ports share names, so they run one after the other."""
     cases = json.loads((ROOT / "tests" / "parity" / "cases.json").read_text())
     mine = [
         case

@@ -1,6 +1,6 @@
 # Copyright (c) 2026 microvm.fleet contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Writes the runner package of the declaration on standard input into the directory that is given."""
+"""Write the runner package of the declaration on standard input into the directory of the first argument."""
 
 from __future__ import annotations
 
