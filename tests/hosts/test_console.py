@@ -72,7 +72,7 @@ def test_a_flood_on_a_console_is_bounded_in_the_log_and_in_the_journal(host: Hos
     # journald lets pass more than the burst where the disk has much room.
     assert 900 < lines <= 6 * 1000
     assert host.journal("flood") == []
-    # This guest hears nothing any more; what the host says of it is not lost in the flood.
+    # The guest no longer reads its console; the host's own messages are not lost in the flood.
     host.send(SETTINGS, {"tiny.env": "STOP_TIMEOUT=1\n"})
     host.run(f"systemctl stop microvm@flood {UNIT}")
     assert host.journal("tiny")[-1].startswith("MicroVM tiny: stopped by SIGTERM after ")

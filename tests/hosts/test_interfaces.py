@@ -28,7 +28,7 @@ def test_taps_are_made_by_a_list_of_the_package(host: Host) -> None:
 def test_a_macvtap_waits_for_its_device(host: Host, delay: float) -> None:
     lists = {"share/microvm/macvtap-interfaces": "old-mv 02:00:00:00:00:07 host0 bridge\n"}
     host.install_packages({"old": {**fake(STAY), **lists}})
-    # What udev does on other hosts.
+    # udev does this on other hosts.
     link = "/sys/class/net/old-mv"
     device = f"/dev/tap$(cat {link}/ifindex) c $(cat {link}/macvtap/tap*/dev | tr : ' ')"
     make = f"until [ -e {link}/macvtap ]; do sleep 0.1; done; sleep {delay}; mknod {device}"

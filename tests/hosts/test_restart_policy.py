@@ -34,7 +34,7 @@ def runs(host: Host, *names: str) -> list[int]:
     return [int(word) for word in host.run(f"for file in {files}; do grep -sc x $file || true; done").split()]
 
 
-def test_poweroff_reboot_and_crash_are_followed_by_what_the_settings_say(host: Host) -> None:
+def test_poweroff_reboot_and_crash_follow_the_settings(host: Host) -> None:
     packages = {name: package for name, (package, _settings, _state) in POLICIES.items()}
     host.install_packages(packages, {name: settings for name, (_package, settings, _state) in POLICIES.items()})
     host.run("systemctl start --no-block " + " ".join(f"microvm@{name}" for name in packages))
@@ -52,7 +52,7 @@ def test_poweroff_reboot_and_crash_are_followed_by_what_the_settings_say(host: H
     assert runs(host, *packages) == starts
 
 
-def test_what_follows_an_end_is_in_force_while_it_runs(host: Host) -> None:
+def test_changed_settings_are_in_force_while_the_microvm_runs(host: Host) -> None:
     package = fake(ONCE, "until [ -e end ]; do sleep 0.1; done; exit 0")
     host.install_packages({"changed": package}, {"changed": "CLEAN_END=reboot\nON_REBOOT=restart\n"})
     host.run("systemctl start microvm@changed")

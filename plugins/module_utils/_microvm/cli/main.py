@@ -21,18 +21,18 @@ from .source import SourceError
 def main(arguments: Optional[List[str]] = None) -> int:
     """Do what is asked; returns the exit status."""
     parsed = parser().parse_args(translate(sys.argv[1:] if arguments is None else arguments))
-    # What is read here must be readable for hypervisors, whatever root's umask is.
+    # Hypervisors must be able to read the files written here, whatever root's umask is.
     os.umask(0o022)
     from ..host.commands import HostError
 
     try:
-        # What is asked decides what must be read: each command is quick that needs little.
+        # Only the modules that the command needs are imported, so that small commands are quick.
         module, _colon, function = parsed.run.partition(":")
         return int(getattr(importlib.import_module(f".commands.{module}", __package__), function)(parsed))
     except (SourceError, HostError, DeclarationError) as error:
         complain(f"microvm: {error}")
     except BrokenPipeError:
-        # Who reads has enough; the interpreter shall not complain of it either.
+        # The reader of a pipe has closed it; the interpreter would complain when it flushes the output.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     except OSError as error:
         complain(f"microvm: {error}")

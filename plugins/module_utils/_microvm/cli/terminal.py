@@ -42,6 +42,6 @@ def raw(descriptor: int) -> Iterator[None]:
         termios.tcsetattr(descriptor, termios.TCSADRAIN, before)
         for number, handler in handlers.items():
             signal.signal(number, handler)
-        # What the guest left half written, or in a colour, is over.
+        # End a line or a colour that the guest has left open.
         sys.stdout.write("\033[0m\r\n")
         sys.stdout.flush()

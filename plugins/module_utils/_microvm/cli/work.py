@@ -145,7 +145,7 @@ def _complain(file: str, rendered: Sequence[Result]) -> int:
 def _as_json(rendered: Sequence[Result]) -> Dict[str, RenderOutput]:
     answer: Dict[str, RenderOutput] = {}
     for result in rendered:
-        # Of two MicroVMs with one name, the refusal is what counts.
+        # If two MicroVMs have the same name, report the refusal.
         if result.name not in answer or answer[result.name]["refused"] is None:
             answer[result.name] = _one_as_json(result)
     return answer

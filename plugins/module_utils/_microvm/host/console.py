@@ -44,7 +44,7 @@ class Log:
         if data:
             return data
         if os.lseek(file, 0, os.SEEK_CUR) > os.fstat(file).st_size:
-            # It was cut.
+            # The file was truncated.
             os.lseek(file, 0, os.SEEK_SET)
             return os.read(file, BLOCK)
         new = _open_log(self._path)
@@ -53,7 +53,7 @@ class Log:
         if os.path.samestat(os.fstat(new), os.fstat(file)):
             os.close(new)
             return b""
-        # It was moved away; what it had was read to its end.
+        # The file was moved away, and was read to its end.
         os.close(file)
         self._file = new
         return os.read(new, BLOCK)

@@ -78,7 +78,7 @@ class Record:
     def with_generation(self, package: str) -> Record:
         """Return the record with one more generation, in place of an earlier one of the same package."""
         if self.generations and self.generations[-1].package == package:
-            # Of a run that was killed before it came to the link.
+            # A run that was killed before it changed the link has left this generation.
             return self
         number = max((generation.number for generation in self.generations), default=0) + 1
         older = (generation for generation in self.generations if generation.package != package)

@@ -66,7 +66,7 @@ def collect(places: Places, check: bool, images: ImageStore, locks: str = LOCK_D
 
 
 def _locked(owners: FrozenSet[str], check: bool, directory: str) -> ContextManager[FrozenSet[str]]:
-    # Who only looks waits for nobody, and keeps nobody waiting.
+    # Check mode takes no locks: it neither waits for other runs nor delays them.
     return contextlib.nullcontext(frozenset()) if check else locked_where_free(owners, directory)
 
 

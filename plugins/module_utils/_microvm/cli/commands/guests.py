@@ -51,7 +51,7 @@ def ssh(arguments: Namespace) -> int:
     vm = inform(where, [arguments.name])[0]
     destination = _address(vm, where) or _vsock(vm, where)
     options = ["-o", "StrictHostKeyChecking=accept-new", "-o", f"HostKeyAlias={arguments.name}", "-l", arguments.login]
-    # Who is not root has a file of its own, in the usual place.
+    # Other users than root have known hosts of their own, in the usual place.
     options += ["-o", f"UserKnownHostsFile={KNOWN_HOSTS}"] if os.geteuid() == 0 else []
     become(["ssh", *options, destination, *arguments.words])
 

@@ -68,7 +68,7 @@ def update(arguments: Namespace) -> int:
     if arguments.file is not None:
         source = read(arguments.file)
         chosen = _chosen(source, arguments.names, arguments.file)
-        # Who asks for a restart now need not wait for a window.
+        # An explicit restart does not wait for restart_window.
         wanted = {"state": "started", "restart_policy": "if_changed"} if arguments.restart else {"state": "present"}
         chosen = [{**declaration, **wanted} for declaration in chosen]
         return print_outcome(reconcile(_request(arguments, source, chosen, "present")), arguments.check, arguments.diff)

@@ -34,7 +34,7 @@ def credentials(declaration: PackagedVm, by_serial: bool) -> Dict[str, str]:
     }
     for index, (interface, network) in enumerate(zip(declaration["interfaces"], guest["networks"])):
         texts[f"network.network.10-if{index}"] = _network(interface, network)
-    # What the user gives under the same name is what is meant.
+    # A credential that the user declares under the same name has precedence.
     return {name: text for name, text in texts.items() if text and name not in declaration["credential_files"]}
 
 

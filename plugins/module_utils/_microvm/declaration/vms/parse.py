@@ -51,7 +51,7 @@ def _refuse_clashes(declarations: Sequence[Declaration], path: str, installed: S
 def parse_vm(raw: object, images: Sequence[HostImage] = (), path: str = "") -> Declaration:
     """Validate and complete one MicroVM; see parse_vms."""
     prefix = f"{path}." if path else ""
-    # What is derived is still ``None`` where nobody wrote it; the functions below fill it in.
+    # Derived options that are not declared are still ``None``; the functions below fill them in.
     declaration = cast(Vm, validate(VM_OPTIONS, raw, path))
     _complete_memory(declaration, prefix)
     declaration["machine_id"] = _machine_id(declaration)
@@ -159,7 +159,7 @@ def _resolve_image(declaration: Declaration, images: Sequence[HostImage], prefix
 
 def _fill_in_image(declaration: Declaration, images: Sequence[HostImage], prefix: str) -> None:
     if declaration["state"] == "absent":
-        # What is removed needs no more than its name.
+        # A MicroVM that is removed needs only a name.
         return
     if declaration["image"] is None:
         if not declaration["kernel"]:

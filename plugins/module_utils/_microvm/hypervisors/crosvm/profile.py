@@ -45,7 +45,7 @@ PROFILE = Profile(
         "hugepage_mem": ANY,
         "balloon": ANY,
         "initial_balloon_mem": ANY,
-        # Its balloon always deflates.
+        # crosvm always deflates the balloon.
         "deflate_on_oom": (True,),
         # The process ends too when the guest reboots, but does not tell one from the other.
         "on_poweroff": ("restart", "stop"),

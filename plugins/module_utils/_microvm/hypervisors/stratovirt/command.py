@@ -73,7 +73,7 @@ class Stratovirt(Hypervisor):
             stale=(socket,) if socket else (),
             initrd_credentials=initrd.names,
             initrd_descriptor=initrd.descriptor,
-            # Its console asks for a terminal.
+            # The console of StratoVirt requires a terminal.
             programs=(UNBUFFER,),
         )
 

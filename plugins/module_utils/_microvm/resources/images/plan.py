@@ -57,6 +57,6 @@ def _present(observed: Observed, wanted: Wanted) -> Iterator[Step[Action]]:
     if observed.partial is not None:
         yield Step(Action.REMOVE_LEFTOVER, observed.partial)
     if observed.exists:
-        # What is there is half an image, which no MicroVM can be started from.
+        # The installed image is incomplete, and no MicroVM can be started from it.
         yield Step(Action.REMOVE, wanted.digest)
     yield Step(PROVIDING[wanted.state], wanted.digest)

@@ -48,7 +48,7 @@ DefaultDependencies=no
 Wants=network-pre.target
 Before=network-pre.target shutdown.target
 Conflicts=shutdown.target
-# Which flushes all rules, ours with them, whenever it loads its own.
+# nftables.service flushes all rules, these too, whenever it loads its own.
 After=nftables.service
 PartOf=nftables.service
 ReloadPropagatedFrom=nftables.service

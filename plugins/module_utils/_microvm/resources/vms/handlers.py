@@ -42,7 +42,7 @@ def _begin(job: Job, begin: Callable[[], None]) -> None:
         if job.readiness is not None and not job.settles_later:
             job.ready_after = readiness.wait(job.readiness)
     except readiness.Abandoned:
-        # It says nothing of the package.
+        # An abandoned run says nothing about the package, so it is not marked as bad.
         raise
     except HostError as error:
         if job.falls_back and _fall_back(job):
@@ -55,7 +55,7 @@ def _fall_back(job: Job) -> bool:
     try:
         observed = observe_name(job.places, job.name, job.plan.account)
     except (HostError, OSError):
-        # What is reported is why the new package did not come up.
+        # The error to report is why the new package did not come up.
         return False
     plan = plan_fallback(observed, job.plan, installed_generations(job.places, job.plan.record))
     if plan is None:
@@ -72,7 +72,7 @@ def _stop(job: Job, unit: str) -> None:
         return
     systemd.stop(unit_names(job.name))
     if job.plan.record is not None:
-        # Of a host that lost its power. What is not ours makes and clears its links itself.
+        # A host that lost its power has left this link. Packages of others make and clear their links themselves.
         files.remove(job.places.state(job.name, BOOTED_LINK))
 
 

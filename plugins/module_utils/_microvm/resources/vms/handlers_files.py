@@ -79,7 +79,7 @@ def create_directory(path: str, owner: Tuple[int, int], mode: int) -> None:
         return
     aside = f"{path}.partial"
     if os.path.isdir(aside):
-        # What a killed run left is empty; anything else is not from here, and not taken.
+        # A killed run leaves an empty directory; anything else was made by others and is kept.
         os.rmdir(aside)
     os.makedirs(os.path.dirname(path), exist_ok=True)
     os.mkdir(aside, 0o700)

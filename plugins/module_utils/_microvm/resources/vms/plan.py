@@ -109,7 +109,7 @@ class _Target:
 def _target(observed: Observed, wanted: Wanted, package: str) -> _Target:
     record, new = observed.record, wanted.package
     if record is not None and record.is_bad(package) and observed.current is not None and observed.current != package:
-        # What stands there is what the rollback left; its drop-ins stay as they are.
+        # The rollback has left this package; its drop-ins stay as they are.
         return _Target(observed.current, dict(observed.drop_ins), refused=package)
     brought = unit_settings(new) if new is not None else {}
     changes_user = observed.exists and observed.group != wanted.account.group

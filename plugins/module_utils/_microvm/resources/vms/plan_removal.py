@@ -50,7 +50,7 @@ def plan_removal(observed: Observed, removal: Removal = Removal(), path: str = "
         recorded = observed.record.volumes if observed.record else ()
         _refuse_unnamed(volumes, recorded, removal.confirm, f"{prefix}on_absent.confirm")
     removed = volumes if removal.volumes != "keep" else ()
-    # Of one in a subdirectory, that one stays.
+    # The subdirectory that a removed volume was in stays.
     leaving = {volume for volume in removed if volume in observed.entries}
     remaining = tuple(entry for entry in observed.entries if not _is_ours(entry, observed) and entry not in leaving)
     remaining_volumes = tuple(volume for volume in volumes if volume not in removed)

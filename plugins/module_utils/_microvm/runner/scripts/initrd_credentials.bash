@@ -7,7 +7,7 @@
 # else; then only the hypervisor can open it.
 
 begin_initrd() { # MicroVM
-    # What a start that was killed has left goes first.
+    # Remove what a killed start has left.
     find /dev/shm -maxdepth 1 -user "$(id -u)" -name "microvm.$1.????????" -exec rm -rf {} +
     initrd_directory=$(mktemp -d "/dev/shm/microvm.$1.XXXXXXXX")
     trap 'rm -rf "$initrd_directory"' EXIT

@@ -65,7 +65,7 @@ virtiofsd_ended() {
     done
     if [ "${SERVICE_RESULT:-success}" = success ]; then return; fi
     echo "virtiofsd of MicroVM $name has ended ($SERVICE_RESULT); the MicroVM is stopped, since its shares are gone" >&2
-    # Its main process knows what a crash is followed by.
+    # The unit's main process applies on_crash.
     systemctl kill --kill-who=main --signal=USR1 "microvm@$name.service" 2>/dev/null || true
 }
 

@@ -115,7 +115,7 @@ INITRD_CREDENTIALS = """
 # else; then only the hypervisor can open it.
 
 begin_initrd() { # MicroVM
-    # What a start that was killed has left goes first.
+    # Remove what a killed start has left.
     find /dev/shm -maxdepth 1 -user "$(id -u)" -name "microvm.$1.????????" -exec rm -rf {} +
     initrd_directory=$(mktemp -d "/dev/shm/microvm.$1.XXXXXXXX")
     trap 'rm -rf "$initrd_directory"' EXIT
@@ -291,7 +291,7 @@ virtiofsd_ended() {
     done
     if [ "${SERVICE_RESULT:-success}" = success ]; then return; fi
     echo "virtiofsd of MicroVM $name has ended ($SERVICE_RESULT); the MicroVM is stopped, since its shares are gone" >&2
-    # Its main process knows what a crash is followed by.
+    # The unit's main process applies on_crash.
     systemctl kill --kill-who=main --signal=USR1 "microvm@$name.service" 2>/dev/null || true
 }
 

@@ -130,7 +130,7 @@ echo "leaving the boot queue: MicroVM $name"
 set -uo pipefail
 
 readonly RESTART=133 CRASHED_FOR_GOOD=134
-# Of a console's log, which has at most two such files.
+# Size of a file of the console's log, which has at most two of them.
 readonly LOG_SIZE=512K
 # A guest does not get to the end of its shutdown without its shares, but its other file systems are unmounted by then.
 readonly SHARES_TIMEOUT=20
@@ -138,12 +138,12 @@ readonly SHARES_TIMEOUT=20
 name=$1
 runtime=@CONSOLE_DIRECTORY@/$name
 settings=@SETTINGS_DIRECTORY@/$name.env
-# What had the hypervisor end, if it was not the guest.
+# Why the hypervisor ends, unless the guest has ended: stop or shares.
 cause=
 stopper=
 signalled=
 
-# What the hypervisor prints goes to the journal, line by line, and into a file, as it is. It never waits for a reader.
+# The hypervisor's output goes to the journal, line by line, and unchanged into a file. It never waits for a reader.
 # The guest does not choose the priority of its lines (`<0>` is shown to all who are logged in), and theirs is not that of
 # the host's own words: journald limits each priority by itself, so that a flood does not take them along.
 relay() {
@@ -157,7 +157,7 @@ keep_log() {
     exec cat > /dev/null
 }
 
-# Its standard input is a FIFO that is open for writing here too, so that it never ends.
+# The hypervisor's standard input is a FIFO that is open for writing here too, so that it never ends.
 start() {
     rm -f -- microvm.ended "$runtime/stopping"
     mkfifo -m 0600 "$runtime/console.in" || exit 1
@@ -255,7 +255,8 @@ end_helpers() {
     if [ -n "$stopper" ]; then wait "$stopper"; fi
 }
 
-# What shall follow an end: restart or stop. It is in force at once, so the environment may have an older word.
+# Prints what follows an end: restart or stop. A changed setting is in force at once, so it is read from the file: the
+# environment is that of the start.
 policy_for() { # how
     local -A policies=([ON_REBOOT]=restart [ON_POWEROFF]=stop [ON_CRASH]=restart)
     local setting value
@@ -273,7 +274,7 @@ end_as() { # how
     elif [ "$(policy_for "$1")" = restart ]; then
         echo "MicroVM $name $(describe "$1") and is started again"
         if [ "$1" != crash ]; then exit "$RESTART"; fi
-        # What has a meaning of its own is not the hypervisor's to say: 133 and 134 are also SIGTRAP and SIGABRT.
+        # Statuses with a meaning of their own are not passed on: 133 and 134 are also SIGTRAP and SIGABRT.
         case $status in 0 | "$RESTART" | "$CRASHED_FOR_GOOD") exit 1 ;; *) exit "$status" ;; esac
     else
         echo "MicroVM $name $(describe "$1") and stays down"

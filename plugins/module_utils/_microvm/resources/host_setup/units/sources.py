@@ -88,7 +88,7 @@ StopWhenUnneeded=yes
 [Service]
 Type=oneshot
 RemainAfterExit=yes
-# As root: the links decide what root runs, so no hypervisor may change them.
+# Runs as root: the links decide what root runs, so no hypervisor may change them.
 WorkingDirectory=@STATE_DIRECTORY@/%i
 ExecStart=/bin/sh -euc 'ln -sfT -- "$$(readlink current)" booted.partial; mv -T -- booted.partial booted'
 ExecStop=/bin/rm -f booted
