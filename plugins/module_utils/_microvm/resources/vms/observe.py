@@ -75,7 +75,7 @@ def _observe(
     ours = {link: _package(places.store, target, record) for link, target in targets.items()}
     current, booted = ours[CURRENT_LINK], ours[BOOTED_LINK]
     declared = places.declaration(current)
-    drop_ins = {template: files.read_text(places.drop_in(template, name)) for template in UNIT_TEMPLATES}
+    drop_ins = {template: _drop_in(places.drop_in(template, name)) for template in UNIT_TEMPLATES}
     return Observed(
         name=name,
         entries=tuple(sorted(entries)),
@@ -103,6 +103,15 @@ def _observe(
         has_account=not owner.is_own or accounts.exists(owner.user),
         unit=unit,
     )
+
+
+def _drop_in(path: str) -> Optional[str]:
+    """Return a drop-in's content. A directory alone or a half-made file, left by a killed run, counts as an empty one,
+    so that a plan replaces or removes it."""
+    content = files.read_text(path)
+    directory = os.path.dirname(path)
+    is_left = os.path.exists(f"{path}.partial") or (os.path.isdir(directory) and not files.has_entries(directory))
+    return "" if content is None and is_left else content
 
 
 def _package(store: PackageStore, target: Optional[str], record: Optional[Record]) -> Optional[str]:

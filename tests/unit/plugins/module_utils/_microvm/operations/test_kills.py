@@ -131,3 +131,18 @@ def test_a_killed_run_is_completed_by_the_next(tmp_path: Path, story: tuple[Work
             break
         assert actual == [expected, expected], f"killed at step {number}"
     assert number >= 3
+
+
+@pytest.mark.parametrize("left", [(), ("50-microvm-fleet.conf.partial",)], ids=["no file", "half a file"])
+def test_a_drop_in_that_a_killed_run_has_left_is_removed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, left: tuple[str, ...]
+) -> None:
+    host = install(FakeHost(tmp_path), monkeypatch)
+    reconcile_whole()
+    drop_in = Path(host.places.drop_in("microvm@.service", "web"))
+    drop_in.unlink()
+    for name in left:
+        (drop_in.parent / name).touch()
+    reconcile_whole(state="absent")
+    assert not drop_in.parent.exists()
+    assert not run(vm(state="absent"))["changed"]
