@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""The command ``microvm`` as role ``host`` installs it."""
+"""The command ``microvm``, its manual page and its completion as role ``host`` installs them."""
 
 from __future__ import annotations
 
@@ -19,7 +19,6 @@ INSTALL_COMMAND = """\
   tasks:
     - ansible.builtin.include_role:
         name: microvm.fleet.host
-        tasks_from: command
     - microvm.fleet.microvm_info:
       register: known
     - ansible.builtin.assert:
