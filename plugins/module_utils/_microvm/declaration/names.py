@@ -71,6 +71,9 @@ RECORD_DIRECTORY = FLEET_DIRECTORY + "/vms"
 ARCHIVE_DIRECTORY = FLEET_DIRECTORY + "/archive"
 """Directory of archived volumes of removed MicroVMs."""
 
+PARTIAL_SUFFIX = ".partial"
+"""Ends the name of what is being made, before it takes its place; a killed run may leave it."""
+
 KNOWN_HOSTS = FLEET_DIRECTORY + "/known_hosts"
 """Host keys of guests, by their MicroVMs' names (ssh(1))."""
 

@@ -14,6 +14,7 @@ import shutil
 from typing import Optional
 
 from ..declaration.accounts import Account
+from ..declaration.names import PARTIAL_SUFFIX
 from .accounts import group_by_number, numbers, user_by_number
 
 
@@ -45,9 +46,14 @@ def write_synced(path: str, content: bytes, mode: int, owner: Optional[Account] 
         os.fsync(file.fileno())
 
 
+def aside_of(path: str) -> str:
+    """Path under which a file, link or directory is made before it takes its place."""
+    return path + PARTIAL_SUFFIX
+
+
 def replace_file(path: str, content: bytes, mode: int = 0o644, owner: Optional[Account] = None) -> None:
     """Replace a file, which has the old or the new content at any time. It is the process's own without ``owner``."""
-    aside = f"{path}.partial"
+    aside = aside_of(path)
     remove(aside)
     write_synced(aside, content, mode, owner)
     os.replace(aside, path)
@@ -56,7 +62,7 @@ def replace_file(path: str, content: bytes, mode: int = 0o644, owner: Optional[A
 
 def replace_link(path: str, target: str) -> None:
     """The link at ``path`` has the old or the new target at any time."""
-    aside = f"{path}.partial"
+    aside = aside_of(path)
     remove(aside)
     os.symlink(target, aside)
     os.replace(aside, path)

@@ -120,14 +120,12 @@ def _check_host(request: Request, placed: preflight.Placed) -> None:
         _check_kvm(declaration, path)
         if request.preflight:
             command(declaration, _facts(declaration, declaration["accel"]), path)
-    if request.preflight or request.check_mode:
-        # Images, packages and bridges may be what the same run is about to bring.
-        directories = tuple(f"{image_path(image)}/" for image in request.images)
-        preflight.check_files(placed, request.state_dir, awaited=lambda file: file.startswith(directories))
-        if request.preflight:
-            preflight.check_interfaces(placed, request.bridges)
-        return
-    preflight.check_files(placed, request.state_dir, awaited=lambda file: False)
+    # Images, packages and bridges may be what the same run is about to bring.
+    brings = request.images if request.preflight or request.check_mode else ()
+    directories = tuple(f"{image_path(image)}/" for image in brings)
+    preflight.check_files(placed, request.state_dir, awaited=lambda file: file.startswith(directories))
+    if request.preflight:
+        preflight.check_interfaces(placed, request.bridges)
 
 
 def _check_kvm(declaration: Declaration, path: str) -> None:

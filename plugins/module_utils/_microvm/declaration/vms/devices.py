@@ -14,7 +14,7 @@ from ...schema.errors import DeclarationError
 from ...schema.options import defaults
 from .. import identity
 from ..accounts import account
-from ..names import OWN_ENTRIES
+from ..names import OWN_ENTRIES, PARTIAL_SUFFIX
 from ..types import ForwardPort, Interface, Share, Vm, Volume
 from .device_options import SHARES
 from .hypervisor_options import VIRTIOFSD
@@ -93,7 +93,7 @@ def complete_volumes(declaration: Vm, prefix: str) -> None:
     reserved = (*OWN_ENTRIES, declaration["socket"], declaration["graphics"]["socket"])
     for index, volume in enumerate(declaration["volumes"]):
         path = f"{prefix}volumes[{index}]"
-        if posixpath.normpath(volume["image"]) in reserved or volume["image"].endswith(".partial"):
+        if posixpath.normpath(volume["image"]) in reserved or volume["image"].endswith(PARTIAL_SUFFIX):
             raise DeclarationError(f"{path}.image", f"{volume['image']!r} is a reserved name; choose a different one")
         if volume["auto_create"]:
             _check_created(volume, path)

@@ -49,7 +49,7 @@ def remove_unit_settings(job: Job, unit: str) -> None:
     """Remove the drop-in of one of the units; those of operators stay. systemd has to read that later."""
     drop_in = job.places.drop_in(_template(unit, job.name), job.name)
     # A killed run may have left the half-made file too.
-    for file in (f"{drop_in}.partial", drop_in):
+    for file in (files.aside_of(drop_in), drop_in):
         files.remove(file)
     remove_if_empty(os.path.dirname(drop_in))
 
@@ -77,7 +77,7 @@ def create_directory(path: str, owner: Tuple[int, int], mode: int) -> None:
     """
     if os.path.isdir(path):
         return
-    aside = f"{path}.partial"
+    aside = files.aside_of(path)
     if os.path.isdir(aside):
         # A killed run leaves an empty directory; anything else was made by others and is kept.
         os.rmdir(aside)
@@ -179,7 +179,7 @@ def _numbered(directory: str, image: str, number: int) -> str:
 
 def _move_to_another_file_system(image: str, target: str) -> None:
     """Copy an image as a whole before the old one goes."""
-    aside = f"{target}.partial"
+    aside = files.aside_of(target)
     shutil.copyfile(image, aside)
     with open(aside, "rb+") as file:
         os.fsync(file.fileno())

@@ -110,7 +110,7 @@ def _drop_in(path: str) -> Optional[str]:
     so that a plan replaces or removes it."""
     content = files.read_text(path)
     directory = os.path.dirname(path)
-    is_left = os.path.exists(f"{path}.partial") or (os.path.isdir(directory) and not files.has_entries(directory))
+    is_left = os.path.exists(files.aside_of(path)) or (os.path.isdir(directory) and not files.has_entries(directory))
     return "" if content is None and is_left else content
 
 

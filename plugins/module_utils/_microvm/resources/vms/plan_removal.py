@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Iterable, Iterator, Optional, Sequence, Tuple
 
-from ...declaration.names import OWN_ENTRIES, unit_name
+from ...declaration.names import OWN_ENTRIES, PARTIAL_SUFFIX, unit_name
 from ...host.records import Record
 from ...schema.errors import DeclarationError
 from ..steps import Step
@@ -123,5 +123,5 @@ def _is_ours(entry: str, observed: Observed) -> bool:
     """Links, sockets and what is half made of ours; everything else is somebody's data."""
     own = (*OWN_ENTRIES, *observed.sockets)
     volumes = observed.record.volumes if observed.record else ()
-    is_half_made = entry.endswith(".partial") and entry[: -len(".partial")] in (*own, *volumes)
+    is_half_made = entry.endswith(PARTIAL_SUFFIX) and entry[: -len(PARTIAL_SUFFIX)] in (*own, *volumes)
     return entry in own or is_half_made or entry.endswith(".sock.pid")
