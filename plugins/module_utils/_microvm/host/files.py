@@ -146,6 +146,15 @@ def group_name(path: str) -> Optional[str]:
         return None
 
 
+def remove_if_empty(directory: str) -> None:
+    """Remove a directory; one that has something in it, or is not there, is no error."""
+    try:
+        os.rmdir(directory)
+    except OSError as error:
+        if error.errno not in (errno.ENOTEMPTY, errno.ENOENT, errno.EBUSY):
+            raise
+
+
 def has_entries(path: str) -> bool:
     """Return whether there is such a directory, and something in it."""
     try:

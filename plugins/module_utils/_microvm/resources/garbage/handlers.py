@@ -6,7 +6,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 from dataclasses import dataclass
 from typing import Tuple
@@ -47,9 +46,8 @@ class GarbageJob:
 
 def _remove_root(_job: GarbageJob, path: str) -> None:
     files.remove(path)
-    with contextlib.suppress(OSError):
-        # Other roots of the MicroVM stay in its directory.
-        os.rmdir(os.path.dirname(path))
+    # Other roots of the MicroVM stay in its directory.
+    files.remove_if_empty(os.path.dirname(path))
 
 
 HANDLERS: Handlers[GarbageJob, Action] = Handlers(

@@ -41,8 +41,8 @@ def _write(job: NetworksJob, path: str) -> None:
 def _remove(_job: NetworksJob, path: str) -> None:
     _mark()
     files.remove(path)
-    if os.path.dirname(path) == CONFIGURATION_DIRECTORY and not os.listdir(CONFIGURATION_DIRECTORY):
-        os.rmdir(CONFIGURATION_DIRECTORY)
+    if os.path.dirname(path) == CONFIGURATION_DIRECTORY:
+        files.remove_if_empty(CONFIGURATION_DIRECTORY)
 
 
 def _mark() -> None:

@@ -51,7 +51,7 @@ def remove_unit_settings(job: Job, unit: str) -> None:
     # A killed run may have left the half-made file too.
     for file in (files.aside_of(drop_in), drop_in):
         files.remove(file)
-    remove_if_empty(os.path.dirname(drop_in))
+    files.remove_if_empty(os.path.dirname(drop_in))
 
 
 def _template(unit: str, name: str) -> str:
@@ -124,16 +124,7 @@ def remove_empty_directory(job: Job, directory: str) -> None:
     records_of_others = (records.read(other) for other in records.names() if other != job.name)
     if any(record is not None and directory in record.directories for record in records_of_others):
         return
-    remove_if_empty(directory)
-
-
-def remove_if_empty(directory: str) -> None:
-    """Remove a directory; one that has something in it, or is not there, is no error."""
-    try:
-        os.rmdir(directory)
-    except OSError as error:
-        if error.errno not in (errno.ENOTEMPTY, errno.ENOENT, errno.EBUSY):
-            raise
+    files.remove_if_empty(directory)
 
 
 def delete_volume(job: Job, volume: str) -> None:

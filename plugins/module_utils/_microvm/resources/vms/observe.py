@@ -109,9 +109,11 @@ def _drop_in(path: str) -> Optional[str]:
     """Return a drop-in's content. A directory alone or a half-made file, left by a killed run, counts as an empty one,
     so that a plan replaces or removes it."""
     content = files.read_text(path)
+    if content is not None:
+        return content
     directory = os.path.dirname(path)
     is_left = os.path.exists(files.aside_of(path)) or (os.path.isdir(directory) and not files.has_entries(directory))
-    return "" if content is None and is_left else content
+    return "" if is_left else None
 
 
 def _package(store: PackageStore, target: Optional[str], record: Optional[Record]) -> Optional[str]:
