@@ -109,6 +109,40 @@ def test_a_host_is_a_debian_server(suite: str) -> None:
     assert on_host(f"{BOOT}; cat /root/marker") == boot + "kept\n"
 
 
+CAPABILITIES = {
+    *("audit_control", "audit_write", "chown", "dac_override", "dac_read_search", "fowner", "fsetid", "ipc_lock"),
+    *("ipc_owner", "kill", "lease", "linux_immutable", "mknod", "net_admin", "net_bind_service", "net_broadcast"),
+    *("net_raw", "setfcap", "setgid", "setpcap", "setuid", "sys_admin", "sys_boot", "sys_chroot", "sys_nice"),
+    *("sys_ptrace", "sys_resource", "sys_tty_config"),
+}
+"""All that a host may have. The machine may lack some of them."""
+
+LIBRARY = "import ctypes, sys, time; library = ctypes.CDLL(None); sys.exit(%s == -1)"
+ATTACKS = {
+    "set the clock": "date --set=@$(date +%s)",
+    "set the clock by a system call": "python3 -c 'import time; time.clock_settime(time.CLOCK_REALTIME, time.time())'",
+    "shift the clock": "python3 -c '%s'" % (LIBRARY % "library.adjtimex((ctypes.c_long * 64)(0x0100))"),
+    "load a module": "python3 -c '%s'" % (LIBRARY % 'library.syscall(313, 0, b"", 0)'),
+    "read the messages of the kernel": "python3 -c '%s'" % (LIBRARY % "library.klogctl(10, 0, 0)"),
+    "reach the ports of devices": "python3 -c '%s'" % (LIBRARY % "library.iopl(3)"),
+    "read the memory": "mknod /root/mem c 1 1; head -c 1 /root/mem | grep -q .",
+    "record the ends of processes": "touch /root/ends; python3 -c '%s'" % (LIBRARY % 'library.acct(b"/root/ends")'),
+}
+"""Lines that must fail on a host. One that succeeds does no harm: the clock is set to what it is."""
+
+
+def test_hosts_have_no_power_over_the_machine() -> None:
+    """A host has the capabilities that tests of the product need, and cannot set the clock that it shares."""
+    up()
+    names = on_host("capsh --decode=$(sed -n 's/^CapBnd:[[:space:]]*//p' /proc/1/status)")
+    capabilities = {name.removeprefix("cap_") for name in names.strip().partition("=")[2].split(",")}
+    print(f"capabilities of a host: {', '.join(sorted(capabilities))}")
+    assert capabilities <= CAPABILITIES
+    outputs = {attack: on_host(f"({line}) >/dev/null 2>&1 && echo succeeded; true") for attack, line in ATTACKS.items()}
+    print(f"tries of a host to reach the machine: {len(outputs)}")
+    assert {attack for attack, output in outputs.items() if output} == set()
+
+
 def test_beds_stand_side_by_side() -> None:
     up()
     command("up", "1", "--name", "lifecycle-2")
