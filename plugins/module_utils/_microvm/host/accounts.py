@@ -11,6 +11,7 @@ import pwd
 from typing import List, Mapping, Optional, Tuple
 
 from ..declaration.accounts import NO_SHELL, Account, User
+from ..schema.quoting import fields, plain, unit_word
 from .commands import HostError, run
 
 
@@ -83,9 +84,14 @@ def numbers(account: Account) -> Tuple[int, int]:
 
 def create_users(homes: Mapping[str, str]) -> None:
     """Make system users, each with a group of its own; ``homes`` are their state directories."""
-    lines = [f'u {user} - "MicroVM" "{home}" {NO_SHELL}' for user, home in sorted(homes.items())]
+    lines = [_sysusers_line(user, home) for user, home in sorted(homes.items())]
     if lines:
         run(["systemd-sysusers", "--inline", *lines])
+
+
+def _sysusers_line(user: str, home: str) -> str:
+    """Return a line of sysusers.d(5)."""
+    return fields(plain("u"), plain(user), plain("-"), unit_word("MicroVM"), unit_word(home), plain(NO_SHELL))
 
 
 def remove_user(user: str) -> None:

@@ -11,6 +11,9 @@ from typing import Iterator, List, Tuple
 
 from .commands import run
 
+_BLANKS = " \t\r"
+"""Characters that systemd takes from both ends of a line; Python knows more of them, which belong to a path."""
+
 Setting = Tuple[str, str]
 """Key and value; an empty value forgets the earlier ones of a list."""
 
@@ -26,13 +29,13 @@ def service_settings(unit: str, instance: str) -> List[Setting]:
 def parse_service(text: str, instance: str) -> Iterator[Setting]:
     """Yield the settings of all sections [Service] of the files that `systemctl cat` prints."""
     section = ""
-    for line in re.sub(r"\\\n", " ", text).splitlines():
-        stripped = line.strip()
+    for line in re.sub(r"\\\n", " ", text).split("\n"):
+        stripped = line.strip(_BLANKS)
         if stripped.startswith("["):
             section = stripped
         elif section == "[Service]" and "=" in stripped and not stripped.startswith(("#", ";")):
             key, _equals, value = stripped.partition("=")
-            yield key.strip(), _without_specifiers(value.strip(), instance)
+            yield key.strip(_BLANKS), _without_specifiers(value.strip(_BLANKS), instance)
 
 
 def _without_specifiers(value: str, instance: str) -> str:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import posixpath
-from typing import Dict, Iterable, List, Optional, Tuple
+from typing import Dict, List, Optional, Tuple
 
 from ..declaration.accounts import account
 from ..declaration.types import Interface, Share
@@ -19,6 +19,7 @@ from ..hypervisors.command import Command
 from ..hypervisors.facts import HostFacts
 from ..hypervisors.registry import command, profile, program
 from ..schema.compaction import compact
+from ..schema.quoting import one_per_line
 from .package import SHARE, File, Package
 from .scripts import control, interfaces, machined, pci, run, shell, virtiofsd
 from .units import UNIT_FILES, packaged_drop_ins
@@ -118,22 +119,22 @@ def _share(declaration: Declaration, built: Command) -> Dict[str, File]:
         for interface in _interfaces(declaration, "macvtap")
     ]
     texts: Dict[str, Optional[str]] = {
-        "hypervisor": f"{declaration['hypervisor']}\n",
-        "tap-flags": _lines(_tap_flags(built)),
+        "hypervisor": one_per_line([declaration["hypervisor"]]),
+        "tap-flags": one_per_line(_tap_flags(built)),
         "command-line": shell.command_line(built.argv),
         "declaration.json": json.dumps(recorded_declaration(declaration), indent=2, sort_keys=True) + "\n",
-        "tap-interfaces": _lines(tap["id"] for tap in _interfaces(declaration, "tap")),
-        "macvtap-interfaces": _lines(macvtaps),
-        "pci-devices": _lines(_devices(declaration, "pci")),
-        "usb-devices": _lines(_devices(declaration, "usb")),
-        "vsock-cid": _lines([declaration["vsock"]["cid"]] if declaration["vsock"]["cid"] is not None else []),
+        "tap-interfaces": one_per_line(tap["id"] for tap in _interfaces(declaration, "tap")),
+        "macvtap-interfaces": one_per_line(macvtaps),
+        "pci-devices": one_per_line(_devices(declaration, "pci")),
+        "usb-devices": one_per_line(_devices(declaration, "usb")),
+        "vsock-cid": one_per_line([declaration["vsock"]["cid"]] if declaration["vsock"]["cid"] is not None else []),
         # Where the guest's vsock is a Unix socket of the hypervisor: `ssh vsock-mux/PATH` reaches it.
-        "vsock-socket": _lines([built.notify.socket] if built.notify else []),
+        "vsock-socket": one_per_line([built.notify.socket] if built.notify else []),
         **built.files,
     }
     for share in _daemons(declaration):
-        texts[f"virtiofs/{share['tag']}/socket"] = f"{share['socket']}\n"
-        texts[f"virtiofs/{share['tag']}/source"] = f"{share['source']}\n"
+        texts[f"virtiofs/{share['tag']}/socket"] = one_per_line([share["socket"]])
+        texts[f"virtiofs/{share['tag']}/source"] = one_per_line([share["source"]])
     for credential, text in credentials(declaration, profile(declaration).serials).items():
         texts[f"credentials/{credential}"] = text
     files = {f"{SHARE}/{name}": File(text.encode()) for name, text in texts.items() if text}
@@ -151,7 +152,3 @@ def _system(declaration: Declaration) -> Dict[str, File]:
 def recorded_declaration(declaration: Declaration) -> Dict[str, object]:
     """Return the part of a declaration that determines its package, without default values."""
     return compact(PACKAGE_OPTIONS, declaration)
-
-
-def _lines(lines: Iterable[object]) -> str:
-    return "".join(f"{line}\n" for line in lines)

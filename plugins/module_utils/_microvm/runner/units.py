@@ -11,7 +11,7 @@ older package that is activated again brings its sandbox along.
 from __future__ import annotations
 
 import posixpath
-from typing import Callable, Dict, List, Sequence, Tuple
+from typing import Callable, Dict, Iterable, List, Sequence, Tuple
 
 from ..declaration.accounts import account
 from ..declaration.names import GROUP, VIRTIOFSD, unit_name
@@ -19,6 +19,7 @@ from ..declaration.types import Share
 from ..declaration.vms.parse import Declaration
 from ..hypervisors.facts import HostFacts
 from ..hypervisors.registry import profile
+from ..schema.quoting import plain, section, setting, unit_assignment, unit_credential, unit_word
 
 UNIT_FILES = "share/microvm/systemd"
 
@@ -69,12 +70,7 @@ def packaged_drop_ins(declaration: Declaration, facts: HostFacts) -> UnitSetting
     texts = {unit_name(""): _hypervisor(declaration, facts)}
     if any(share["proto"] == "virtiofs" for share in declaration["shares"]):
         texts[VIRTIOFSD_TEMPLATE] = _virtiofsd(declaration)
-    return {template: f"[Service]\n{text}" for template, text in texts.items() if text}
-
-
-def unit_escape(path: str) -> str:
-    """A path as one word of a unit file: quoted, with specifiers switched off (systemd.syntax(7), systemd.unit(5))."""
-    return '"' + path.replace("\\", "\\\\").replace('"', '\\"').replace("%", "%%") + '"'
+    return {template: section("Service", [text]) for template, text in texts.items() if text}
 
 
 def writable_paths(declaration: Declaration) -> Tuple[str, ...]:
@@ -99,21 +95,29 @@ def _external_shares(declaration: Declaration) -> List[Share]:
 
 def _hypervisor(declaration: Declaration, facts: HostFacts) -> str:
     owner, devices = account(declaration), _devices(declaration, facts)
-    lines = [f"User={owner.user}", f"Group={owner.group}"] if owner.is_own else []
+    lines = [setting("User", plain(owner.user)), setting("Group", plain(owner.group))] if owner.is_own else []
     if owner.is_own and any(device.startswith(("/dev/kvm", "/dev/vhost")) for device in devices):
-        lines.append(f"SupplementaryGroups={GROUP}")
-    lines += [f"ReadWritePaths={unit_escape(path)}" for path in writable_paths(declaration)]
+        lines.append(setting("SupplementaryGroups", plain(GROUP)))
+    lines += _writable(writable_paths(declaration))
     # Root reads them; the hypervisor's user gets copies that no other one can read.
     credentials = sorted(declaration["credential_files"].items())
-    lines += [f"LoadCredential={name}:{path.replace('%', '%%')}" for name, path in credentials]
-    lines += [f"MemoryMax={_memory(declaration, facts)}M"]
-    lines += [f"Environment=CLEAN_END={profile(declaration).clean_end}"]
+    lines += [setting("LoadCredential", unit_credential(name, path)) for name, path in credentials]
+    lines += [setting("MemoryMax", plain(f"{_memory(declaration, facts)}M"))]
+    lines += [setting("Environment", unit_assignment("CLEAN_END", plain(profile(declaration).clean_end)))]
     # The one who notifies is a relay beside the hypervisor.
-    lines += ["Type=notify", "NotifyAccess=all"] if declaration["use_notify_sockets"] else []
+    lines += (
+        [setting("Type", plain("notify")), setting("NotifyAccess", plain("all"))]
+        if declaration["use_notify_sockets"]
+        else []
+    )
     # An empty value forgets what the template allows.
-    lines += ["DeviceAllow=", *(f"DeviceAllow={device} rw" for device in devices)]
-    text = "".join(f"{line}\n" for line in lines)
+    lines += [setting("DeviceAllow"), *(setting("DeviceAllow", plain(device), plain("rw")) for device in devices)]
+    text = "".join(lines)
     return text + _strict(declaration, facts) if declaration["profile"] == "strict" else text
+
+
+def _writable(paths: Iterable[str]) -> List[str]:
+    return [setting("ReadWritePaths", unit_word(path)) for path in paths]
 
 
 def _memory(declaration: Declaration, facts: HostFacts) -> int:
@@ -122,14 +126,14 @@ def _memory(declaration: Declaration, facts: HostFacts) -> int:
 
 
 def _strict(declaration: Declaration, facts: HostFacts) -> str:
-    lines = [f"RestrictAddressFamilies={' '.join(_address_families(declaration))}"]
-    lines.append(f"ProtectHome={'read-only' if _uses_homes(declaration) else 'yes'}")
+    lines = [setting("RestrictAddressFamilies", *map(plain, _address_families(declaration)))]
+    lines.append(setting("ProtectHome", plain("read-only" if _uses_homes(declaration) else "yes")))
     if not _has_user_network(declaration):
-        lines.append("IPAddressDeny=any")
+        lines.append(setting("IPAddressDeny", plain("any")))
     if facts.accel == "kvm":
         # A translator writes the code that it runs, and asks for the processor's frequency.
-        lines += ["MemoryDenyWriteExecute=yes", "ProcSubset=pid"]
-    return _STRICT + "".join(f"{line}\n" for line in lines)
+        lines += [setting("MemoryDenyWriteExecute", plain("yes")), setting("ProcSubset", plain("pid"))]
+    return _STRICT + "".join(lines)
 
 
 def _devices(declaration: Declaration, facts: HostFacts) -> Sequence[str]:
@@ -172,4 +176,4 @@ def _virtiofsd(declaration: Declaration) -> str:
     sockets = [share["socket"] or "" for share in declaration["shares"]]
     paths = {share["source"] for share in shares if not share["read_only"]}
     paths |= {posixpath.dirname(socket) for socket in sockets if socket.startswith("/")}
-    return "".join(f"ReadWritePaths={unit_escape(path)}\n" for path in sorted(paths))
+    return "".join(_writable(sorted(paths)))

@@ -10,7 +10,14 @@ import ipaddress
 import re
 from typing import Callable, Optional, Tuple
 
+from . import quoting
+from .quoting import CONTROL
+
 _SIZE = re.compile(r"^(0|[1-9][0-9]*) ?(M|MiB|G|GiB|T|TiB)?$")
+MOST_MEBIBYTES = 2**40
+"""Largest size, 1 EiB: bash and systemd count bytes in 64 bits, and ignore what has more."""
+MOST_NUMBER = 2**31 - 1
+"""Largest number: systemd ignores a limit that it cannot read."""
 _MEBIBYTES = {None: 1, "M": 1, "MiB": 1, "G": 1024, "GiB": 1024, "T": 1024 * 1024, "TiB": 1024 * 1024}
 
 
@@ -19,7 +26,10 @@ def mebibytes(size: object) -> int:
     match = _SIZE.match(str(size).strip()) if not isinstance(size, bool) else None
     if match is None:
         raise ValueError(f"{size!r} is not a size")
-    return int(match.group(1)) * _MEBIBYTES[match.group(2)]
+    mebibytes = int(match.group(1)) * _MEBIBYTES[match.group(2)]
+    if mebibytes > MOST_MEBIBYTES:
+        raise ValueError(f"{size!r} is larger than 1 EiB")
+    return mebibytes
 
 
 def size_or_none(value: object) -> Optional[str]:
@@ -42,9 +52,38 @@ def pattern(expression: str, explanation: str) -> Callable[[object], Optional[st
 
     def check(value: object) -> Optional[str]:
         # fullmatch: with `$` a trailing newline would pass.
-        return None if compiled.fullmatch(str(value)) else f"{value!r} {explanation}"
+        return None if compiled.fullmatch(str(value)) else f"{_shown(value)} {explanation}"
 
     return check
+
+
+def _shown(value: object) -> str:
+    text = repr(value)
+    return text if len(text) <= MOST_SHOWN else f"{text[:MOST_SHOWN]}…"
+
+
+MOST_SHOWN = 200
+"""Characters of a refused value that a message has."""
+MOST_IN_PATH, MOST_IN_NAME = 4000, 240
+"""Bytes of a path, and of a name in it: the kernel takes 4095 and 255 (path_resolution(7)), and ours are made under a
+longer name, or below a directory, first."""
+MOST_IN_CREDENTIAL = 255
+"""Characters of a credential's name (systemd.exec(5))."""
+
+
+def path_pattern(expression: str, explanation: str) -> Callable[[object], Optional[str]]:
+    """Return a check of a path that matches ``expression``, and that is not too long for the kernel."""
+    matches = pattern(expression, explanation)
+    return lambda value: matches(value) or _too_long(str(value))
+
+
+def _too_long(path: str) -> Optional[str]:
+    longest = max(len(name.encode()) for name in path.split("/"))
+    if len(path.encode()) <= MOST_IN_PATH and longest <= MOST_IN_NAME:
+        return None
+    return (
+        f"{_shown(path)} is too long: a path has at most {MOST_IN_PATH} bytes, and {MOST_IN_NAME} between two slashes"
+    )
 
 
 name = pattern(
@@ -74,12 +113,18 @@ machine_id = pattern(
 )
 serial = pattern(r"[A-Za-z0-9._-]{1,20}", "is not a serial: use at most 20 letters, digits, '.', '_' and '-'")
 tag = pattern(
-    r"(?!\.{1,2}$)[^/\x00-\x1f]{1,36}", "is not a tag: use at most 36 characters, without '/' and control characters"
+    rf"(?!\.{{1,2}}$|#)[^/{CONTROL}]{{1,36}}",
+    "is not a tag: use at most 36 characters, without '/', control characters or a leading '#'",
 )
 label = pattern(
-    r"[^\x00-\x1f]{1,255}", "is not a label: write at most 255 characters, none of them a control character"
+    rf"[^{CONTROL}]{{1,255}}", "is not a label: write at most 255 characters, none of them a control character"
 )
-argument = pattern(r"[^\x00-\x1f]+", "is not an argument: write at least one character, and no control characters")
+MOST_IN_ARGUMENT = 65536
+"""Characters of an argument, of which the kernel takes 128 KiB (execve(2))."""
+argument = pattern(
+    rf"[^{CONTROL}]{{1,{MOST_IN_ARGUMENT}}}",
+    f"is not an argument: write 1 to {MOST_IN_ARGUMENT} characters, none of them a control character",
+)
 account = pattern(r"[a-z_][a-z0-9_-]{0,30}\$?|[0-9]+", "is not the name or numeric ID of an account")
 account_or_own = pattern(r"\{group\}|[a-z_][a-z0-9_-]{0,30}\$?|[0-9]+", "is not the name or numeric ID of an account")
 cpu_model = pattern(r"[A-Za-z0-9][A-Za-z0-9_.,+=-]*", "is not a model of a processor, such as max or Haswell")
@@ -87,39 +132,39 @@ number = pattern(r"(0x)?[0-9a-fA-F]+", "is not a number: write digits, or 0x and
 threads = pattern(r"[0-9]+|`?nproc`?", "is not a number of threads: write a whole number, or nproc")
 byte_size = pattern(r"[1-9][0-9]*[kKMGT]?", "is not a size: write a number with M or G (256M)")
 file_system = pattern(r"[a-z0-9][a-z0-9_.-]*", "is not the name of a file system, such as ext4")
-package_path = pattern(
-    r"[^\x00-\x1f/-][^\x00-\x1f/]*|(/[^\x00-\x1f/]+)+/?", "is neither an absolute path nor the name of a program"
+package_path = path_pattern(
+    rf"[^{CONTROL}/-][^{CONTROL}/]*|(/[^{CONTROL}/]+)+/?", "is neither an absolute path nor the name of a program"
 )
 oem_string = pattern(
-    r"(?!.*oem_strings)[^\x00-\x1f,\[\]\"]+",
+    rf"(?!.*oem_strings)[^{CONTROL},\[\]\"]+",
     "is not a single OEM string: write one string per element, without commas, brackets and quotes",
 )
 pci_address = pattern(
     r"[0-9a-fA-F]{4}:[0-9a-fA-F]{2}:[0-9a-fA-F]{2}\.[0-7]", "is not the address of a PCI device, such as 0000:01:00.0"
 )
-absolute_path = pattern(r"/[^\x00-\x1f]*", "is not an absolute path: begin with '/', without control characters")
-plain_path = pattern(
+absolute_path = path_pattern(rf"/[^{CONTROL}]*", "is not an absolute path: begin with '/', without control characters")
+plain_path = path_pattern(
     r"(/[A-Za-z0-9_][A-Za-z0-9._-]*)+",
     "is not a plain absolute path: units name it, so use letters, digits, '.', '_' and '-' between its slashes",
 )
-state_path = pattern(
-    r"(?!-)(?!(.*/)?\.\.(/|$))[^\x00-\x1f]+",
+state_path = path_pattern(
+    rf"(?!-)(?!(.*/)?\.\.(/|$))[^{CONTROL}]+",
     "is not a path: write an absolute path, or one relative to the MicroVM's state directory, without '..', "
     "control characters or a leading '-'",
 )
 kernel_parameter = pattern(
-    r'([^\s"\x00-\x1f]|"[^"\x00-\x1f]*")+',
+    quoting.KERNEL_PARAMETER.pattern,
     'is not a single kernel parameter: write KEY, KEY=VALUE or KEY="VALUE WITH SPACES"',
 )
 authorized_key = pattern(
-    r"([^\x00-\x1f]+ )?(ssh|ecdsa|sk-ssh|sk-ecdsa)-[a-z0-9@.-]+ [A-Za-z0-9+/=]+( [^\x00-\x1f]*)?",
+    rf"([^{CONTROL}]+ )?(ssh|ecdsa|sk-ssh|sk-ecdsa)-[a-z0-9@.-]+ [A-Za-z0-9+/=]+( [^{CONTROL}]*)?",
     "is not a line of authorized_keys(5): write the content of a .pub file, one key for each element",
 )
 
 
 mode = pattern(r"0[0-7]{3,4}", "is not a mode: write octal digits in quotes and with a leading 0, such as '0644'")
-file_path = pattern(
-    r"(/(?!\.{1,2}(/|$))[^/\x00-\x1f]+)+", "is not the path of a file: write an absolute path without '.' and '..'"
+file_path = path_pattern(
+    rf"(/(?!\.{{1,2}}(/|$))[^/{CONTROL}]+)+", "is not the path of a file: write an absolute path without '.' and '..'"
 )
 digest = pattern(r"[0-9a-f]{32}", "is not a digest: it has 32 hexadecimal digits")
 SOCKET_BYTES = 107
@@ -136,18 +181,34 @@ def socket_path(value: object) -> Optional[str]:
 
 package = pattern(r"[a-z0-9][a-z0-9+.-]+(:[a-z0-9]+)?", "is not the name of a Debian package")
 mirror = pattern(
-    r"(https?|file|copy):[^\s]+|deb(-src)? [^\x00-\x1f]+", "is not a mirror: write a URL, or a line of sources.list(5)"
+    rf"(https?|file|copy):[^\s{CONTROL}]+|deb(-src)? [^{CONTROL}]+",
+    "is not a mirror: write a URL, or a line of sources.list(5)",
 )
 
 
 def positive(value: int) -> Optional[str]:
     """Check a number of one or more."""
-    return None if value >= 1 else f"{value} is too small; write 1 or more"
+    return _too_large(value) if value >= 1 else f"{value} is too small; write 1 or more"
 
 
 def not_negative(value: int) -> Optional[str]:
     """Refuse a number below zero."""
-    return None if value >= 0 else f"{value} is too small; write 0 or more"
+    return _too_large(value) if value >= 0 else f"{value} is too small; write 0 or more"
+
+
+def _too_large(value: int) -> Optional[str]:
+    return None if value <= MOST_NUMBER else f"{value} is too large; write at most {MOST_NUMBER}"
+
+
+def percentage(value: int) -> Optional[str]:
+    """Check a percentage of one CPU."""
+    if 1 <= value <= MOST_PERCENT:
+        return None
+    return f"{value} is not a percentage of one CPU; write 1 to {MOST_PERCENT}"
+
+
+MOST_PERCENT = 10_000_000
+"""Largest percentage: systemd counts hundredths of it in 32 bits."""
 
 
 def context_identifier(value: int) -> Optional[str]:
@@ -157,28 +218,71 @@ def context_identifier(value: int) -> Optional[str]:
     return f"{value} is not a context identifier of a guest; write 3 to 4294967294"
 
 
-CREDENTIAL = re.compile(r"[A-Za-z0-9_@:][A-Za-z0-9_.@:-]*")
+CREDENTIAL = re.compile(r"[A-Za-z0-9_@][A-Za-z0-9_.@-]*")
 SCRIPT = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]*")
 
 
 def credential_files(entry: Tuple[str, str]) -> Optional[str]:
-    """Check the name of a credential (systemd.exec(5)) and the path of a file."""
+    """Check the name of a credential (systemd.exec(5)) and the path of a file, which the unit names."""
     name, path = entry
-    if not CREDENTIAL.fullmatch(name) or len(name) > 255:
-        return f"{name!r} is not the name of a credential: use letters, digits, '.', '_', '-', '@' and ':'"
-    return absolute_path(path)
+    if not CREDENTIAL.fullmatch(name) or len(name) > MOST_IN_CREDENTIAL:
+        return f"{_shown(name)} is not the name of a credential: use letters, digits, '.', '_', '-' and '@'"
+    problem = file_path(path)
+    if problem:
+        return problem
+    try:
+        quoting.unit_credential(name, path)
+    except ValueError:
+        return f"{_shown(path)} cannot be written in a unit: use a path that does not end with a blank or a backslash"
+    return None
+
+
+def shell_commands(value: object) -> Optional[str]:
+    """Check commands of a shell, of several lines; a carriage return would be part of a word."""
+    problem = re.search(rf"(?![\t\n])[{CONTROL}]", str(value))
+    return f"contains {problem.group()!r}, which no shell command has; remove it" if problem else None
 
 
 def bin_scripts(entry: Tuple[str, str]) -> Optional[str]:
     """Check the name of a script; its content is the user's."""
-    name, _text = entry
+    name, text = entry
     if name == "microvm-run":
         return (
             "cannot be extended because it ends by executing the hypervisor; use pre_start for commands that run before"
         )
-    return (
-        None if SCRIPT.fullmatch(name) else f"{name!r} is not the name of a script: use letters, digits, '.', '_', '-'"
-    )
+    if not SCRIPT.fullmatch(name) or len(name) > MOST_IN_NAME:
+        return f"{_shown(name)} is not the name of a script: use letters, digits, '.', '_', '-'"
+    return shell_commands(text)
+
+
+machine_option_name = pattern(
+    r"[A-Za-z0-9][A-Za-z0-9_.-]*", "is not a machine option: use letters, digits, '.', '_', '-'"
+)
+
+
+def machine_options(entry: Tuple[str, str]) -> Optional[str]:
+    """Check an option of QEMU's machine and its value."""
+    name, value = entry
+    return machine_option_name(name) or (argument(value) if value else None)
+
+
+def mount_point(value: object) -> Optional[str]:
+    """Check a mount point in the guest: systemd makes a unit's name of it, and reads lines of at most 4 KiB."""
+    problem = None if value == "/" else file_path(value)
+    if problem or len(quoting.fstab_field(str(value))) <= MOST_IN_FIELD:
+        return problem
+    return f"{_shown(value)} is too long for a line of fstab(5); use a shorter path"
+
+
+MOST_IN_FIELD = 3072
+"""Characters of a field of fstab(5), so that its line fits into the C library's buffer (getmntent(3))."""
+
+optional_path = path_pattern(
+    rf"(/[^{CONTROL}]*)?", "is not an absolute path: begin with '/', without control characters"
+)
+image_reference = path_pattern(
+    rf"/[^{CONTROL}]*|[A-Za-z0-9][A-Za-z0-9._-]*", "is neither the name of an image nor an absolute path"
+)
 
 
 def port(value: int) -> Optional[str]:
@@ -187,12 +291,20 @@ def port(value: int) -> Optional[str]:
 
 
 def ip_address(value: str) -> Optional[str]:
-    """Check an IPv4 or IPv6 address."""
+    """Check an IPv4 or IPv6 address; after a percent sign, Python takes anything for its zone."""
+    address, percent, zone = value.partition("%")
     try:
-        ipaddress.ip_address(value)
+        parsed = ipaddress.ip_address(address)
     except ValueError:
-        return f"{value!r} is not an IP address"
-    return None
+        return f"{_shown(value)} is not an IP address"
+    if percent and not (parsed.version == 6 and parsed.is_link_local):
+        return f"{_shown(value)} has a zone, which only a link-local IPv6 address may have; remove it"
+    return interface_name(zone) if percent else None
+
+
+def address_without_zone(value: str) -> Optional[str]:
+    """Check an address of a host that is reached through an interface which is known already."""
+    return f"{_shown(value)} has a zone; write the address without it" if "%" in value else ip_address(value)
 
 
 def ipv4_address(value: str) -> Optional[str]:
@@ -200,16 +312,18 @@ def ipv4_address(value: str) -> Optional[str]:
     try:
         ipaddress.IPv4Address(value)
     except ValueError:
-        return f"{value!r} is not an IPv4 address"
+        return f"{_shown(value)} is not an IPv4 address"
     return None
 
 
 def interface_address(value: str) -> Optional[str]:
     """Check an address with its prefix length."""
+    if "%" in value:
+        return f"{_shown(value)} has a zone; write the address without it"
     try:
         ipaddress.ip_interface(value)
     except ValueError:
-        return f"{value!r} is not an address; write it with its prefix length, such as 10.0.0.2/24"
+        return f"{_shown(value)} is not an address; write it with its prefix length, such as 10.0.0.2/24"
     if "/" not in value:
         return f"{value!r} has no prefix length; write it as {value}/24, for example"
     return None

@@ -6,6 +6,8 @@
 
 from __future__ import annotations
 
+from .quoting import printable
+
 
 class DeclarationError(ValueError):
     """Input that cannot be accepted.
@@ -15,6 +17,7 @@ class DeclarationError(ValueError):
 
     def __init__(self, path: str, message: str) -> None:
         # A MicroVM that is not one of a list has no path of its own, only its keys have.
-        self.path = path.lstrip(".")
-        super().__init__(f"{self.path}: {message}")
-        self.message = message
+        self.path = printable(path.lstrip("."))
+        # Keys and values are the user's, and messages are shown on terminals.
+        self.message = "\n".join(map(printable, message.split("\n")))
+        super().__init__(f"{self.path}: {self.message}")

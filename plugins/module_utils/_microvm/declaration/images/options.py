@@ -62,6 +62,7 @@ IMAGE_OPTIONS: Options = (
         "list",
         "Shell commands to run in the guest's root file system after its packages and files have been installed.",
         elements="str",
+        check=checks.shell_commands,
     ),
     Option(
         "store_disk_type",
@@ -74,7 +75,12 @@ IMAGE_OPTIONS: Options = (
 
 HOST_IMAGE_OPTIONS: Options = (
     Option("name", "str", "Name by which O(ignore:image) refers to the image.", required=True, check=checks.name),
-    Option("path", "path", "Directory of the image on the host. Leave it unset while the directory is not yet known."),
+    Option(
+        "path",
+        "path",
+        "Directory of the image on the host. Leave it unset while the directory is not yet known.",
+        check=checks.optional_path,
+    ),
     Option(
         "store_disk_type",
         "str",

@@ -14,12 +14,12 @@ _DHCP_SERVER: Options = (
         "pool_offset", "int", "Offset of the pool of addresses from the start of the subnet.", check=checks.positive
     ),
     Option("pool_size", "int", "Number of addresses in the pool.", check=checks.positive),
-    Option("dns", "list", "DNS servers to announce to guests.", elements="str", check=checks.ip_address),
+    Option("dns", "list", "DNS servers to announce to guests.", elements="str", check=checks.ipv4_address),
 )
 
 _LEASES: Options = (
     Option("mac", "str", "MAC address of the guest's interface.", required=True, check=checks.mac_address),
-    Option("address", "str", "IPv4 address to assign to the guest.", required=True, check=checks.ip_address),
+    Option("address", "str", "IPv4 address to assign to the guest.", required=True, check=checks.ipv4_address),
 )
 
 NETWORK_OPTIONS: Options = (

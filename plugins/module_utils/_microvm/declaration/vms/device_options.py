@@ -182,7 +182,7 @@ VOLUMES: Options = (
             "A volume mounted at V(/) stores all changes to the read-only root file system. Without such a volume, a "
             "tmpfs holds them and they are lost when the guest stops.",
         ),
-        check=checks.absolute_path,
+        check=checks.mount_point,
         honoured_by=GUEST,
     ),
     Option(
@@ -219,7 +219,7 @@ SHARES: Options = (
         "mount_point",
         "str",
         "Mount point of the share in the guest. Requires O(ignore:guest.enable).",
-        check=checks.absolute_path,
+        check=checks.mount_point,
         honoured_by=GUEST,
     ),
     Option("proto", "str", "Protocol by which the directory is shared.", default="9p", choices=("9p", "virtiofs")),

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 from typing import Dict, List, Optional
 
+from ...schema.quoting import fields, fstab_field, network_value, one_per_line, plain, section, setting
 from ..identity import STORE_SERIAL, volume_serial
 from ..types import GuestNetwork, Interface, PackagedVm, Share, Volume
 
@@ -29,8 +30,8 @@ def credentials(declaration: PackagedVm, by_serial: bool) -> Dict[str, str]:
     texts = {
         "system.hostname": guest["hostname"],
         "system.machine_id": declaration["machine_id"],
-        "ssh.authorized_keys.root": _lines(guest["authorized_keys"]),
-        "fstab.extra": _lines(_mounts(declaration, by_serial)),
+        "ssh.authorized_keys.root": one_per_line(guest["authorized_keys"]),
+        "fstab.extra": one_per_line(_mounts(declaration, by_serial)),
     }
     for index, (interface, network) in enumerate(zip(declaration["interfaces"], guest["networks"])):
         texts[f"network.network.10-if{index}"] = _network(interface, network)
@@ -86,35 +87,30 @@ def _mounts(declaration: PackagedVm, by_serial: bool) -> List[str]:
             options += ",x-systemd.growfs" if volume["fs_type"] in ("xfs", "btrfs") and options != "ro" else ""
             serial = disk_serial(declaration, volume)
             device = f"/dev/disk/by-id/virtio-{serial}" if by_serial else f"/dev/{name}"
-            lines.append(f"{device} {_escape(volume['mount_point'])} {volume['fs_type']} {options} 0 2")
+            lines.append(_mount(device, volume["mount_point"], volume["fs_type"], options, 2))
     shares = ((share, share["mount_point"]) for share in declaration["shares"])
-    return lines + [_mount(share, mount_point) for share, mount_point in shares if mount_point is not None]
+    return lines + [_share_mount(share, mount_point) for share, mount_point in shares if mount_point is not None]
 
 
-def _mount(share: Share, mount_point: str) -> str:
+def _share_mount(share: Share, mount_point: str) -> str:
     options = "ro" if share["read_only"] else "defaults"
     if share["proto"] == "9p":
         options += f",trans=virtio,version=9p2000.L,msize={NINE_P_MESSAGE_SIZE}"
-    return f"{_escape(share['tag'])} {_escape(mount_point)} {share['proto']} {options} 0 0"
+    return _mount(share["tag"], mount_point, share["proto"], options, 0)
 
 
-def _escape(path: str) -> str:
-    """Return a path with blanks and backslashes as fstab(5) writes them."""
-    return path.replace("\\", "\\134").replace(" ", "\\040").replace("#", "\\043")
+def _mount(device: str, mount_point: Optional[str], kind: str, options: str, check: int) -> str:
+    return fields(*map(fstab_field, (device, mount_point or "", kind, options)), plain(0), plain(check))
 
 
 def _network(interface: Interface, network: GuestNetwork) -> str:
     """Return a systemd.network(5) file, which matches the address, since the interface's name is the guest's affair."""
-    lines = ["[Match]", f"MACAddress={interface['mac']}", "", "[Network]"]
-    lines += [f"DHCP={'yes' if network['dhcp'] else 'no'}"]
-    lines += [f"Address={address}" for address in network["addresses"]]
-    lines += [f"Gateway={network['gateway']}"] if network["gateway"] else []
-    lines += [f"DNS={server}" for server in network["dns"]]
+    lines = [setting("DHCP", plain("yes" if network["dhcp"] else "no"))]
+    lines += [setting("Address", network_value(address)) for address in network["addresses"]]
+    lines += [setting("Gateway", network_value(network["gateway"]))] if network["gateway"] else []
+    lines += [setting("DNS", network_value(server)) for server in network["dns"]]
+    sections = [section("Match", [setting("MACAddress", plain(interface["mac"]))]), section("Network", lines)]
     if network["dhcp"]:
         # Leases are declared by MAC address; a server of systemd 252 looks for them by the identifier alone.
-        lines += ["", "[DHCPv4]", "ClientIdentifier=mac"]
-    return _lines(lines)
-
-
-def _lines(lines: List[str]) -> str:
-    return "".join(f"{line}\n" for line in lines)
+        sections.append(section("DHCPv4", [setting("ClientIdentifier", plain("mac"))]))
+    return "\n".join(sections)

@@ -61,7 +61,7 @@ _LIMITS: Options = (
         "cpu_quota",
         "int",
         "Maximum CPU time in percent of one CPU, so that V(200) means two CPUs. By default there is no limit.",
-        check=checks.positive,
+        check=checks.percentage,
         cost=LIVE,
     ),
     Option(
@@ -98,6 +98,7 @@ _ON_ABSENT: Options = (
         "list",
         "Volumes that may be deleted, as written in O(ignore:volumes[].image).",
         elements="str",
+        check=checks.state_path,
         cost=LIVE,
     ),
 )

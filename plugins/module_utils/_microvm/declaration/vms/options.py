@@ -64,7 +64,7 @@ _NETWORKS: Options = (
         elements="str",
         check=checks.interface_address,
     ),
-    Option("gateway", "str", "Default gateway.", check=checks.ip_address),
+    Option("gateway", "str", "Default gateway.", check=checks.address_without_zone),
     Option("dns", "list", "DNS servers.", elements="str", check=checks.ip_address),
     Option(
         "dhcp",
@@ -212,6 +212,7 @@ _MACHINE: Options = (
         "str",
         "Shell commands that C(microvm-run) executes before it starts the hypervisor.",
         default="",
+        check=checks.shell_commands,
         honoured_by=PACKAGE,
     ),
     Option(
@@ -239,6 +240,7 @@ _SYSTEM: Options = (
             "directory.",
             "Provides O(ignore:kernel), O(ignore:initrd_path) and O(ignore:store_disk) unless they are set.",
         ),
+        check=checks.image_reference,
         honoured_by=PACKAGE,
     ),
     Option(
@@ -284,6 +286,7 @@ _SYSTEM: Options = (
         "list",
         "For guests built by Nix: flags of C(mkfs.erofs). They are recorded with the package and do not change it.",
         elements="str",
+        check=checks.argument,
         honoured_by=RECORD,
     ),
     Option(
@@ -291,6 +294,7 @@ _SYSTEM: Options = (
         "list",
         "For guests built by Nix: flags of C(gensquashfs). They are recorded with the package and do not change it.",
         elements="str",
+        check=checks.argument,
         honoured_by=RECORD,
     ),
     Option(

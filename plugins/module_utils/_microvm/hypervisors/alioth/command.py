@@ -11,6 +11,7 @@ from typing import List
 from ...declaration.types import Interface
 from ...declaration.vms.guest import kernel_parameters
 from ...declaration.vms.parse import Declaration
+from ...schema.quoting import kernel_command_line
 from ..command import Command
 from ..descriptors import FIRST_DESCRIPTOR
 from ..facts import HostFacts
@@ -78,7 +79,8 @@ HYPERVISOR = Alioth()
 
 def _kernel_command_line(declaration: Declaration, x86: bool) -> str:
     console = "ttyS0" if x86 else "ttyAMA0"
-    return " ".join([f"console={console}", "reboot=k", "panic=1", *kernel_parameters(declaration, by_serial=False)])
+    own = [f"console={console}", "reboot=k", "panic=1"]
+    return kernel_command_line([*own, *kernel_parameters(declaration, by_serial=False)])
 
 
 def _disks(declaration: Declaration) -> List[str]:

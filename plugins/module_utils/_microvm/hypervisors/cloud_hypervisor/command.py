@@ -13,6 +13,7 @@ from ...declaration.types import Interface
 from ...declaration.vms.guest import disk_serial, kernel_parameters
 from ...declaration.vms.parse import Declaration
 from ...schema.errors import DeclarationError
+from ...schema.quoting import kernel_command_line
 from ..command import Command
 from ..crosvm.gpu import gpu_device
 from ..descriptors import Descriptors, macvtap_descriptors, next_descriptor, pairs
@@ -145,7 +146,8 @@ def _kernel_command_line(declaration: Declaration, facts: HostFacts, serial: str
     if serial not in ("off", "null"):
         x86 = facts.architecture == "x86_64"
         console = ["earlyprintk=ttyS0", "console=ttyS0"] if x86 else ["console=ttyAMA0"]
-    return " ".join([*console, "reboot=t", "panic=-1", *kernel_parameters(declaration, by_serial=True)])
+    own = [*console, "reboot=t", "panic=-1"]
+    return kernel_command_line([*own, *kernel_parameters(declaration, by_serial=True)])
 
 
 def _memory(declaration: Declaration) -> Dict[str, str]:

@@ -13,6 +13,7 @@ from ...declaration.types import Interface
 from ...declaration.vms.guest import disk_serial, kernel_parameters
 from ...declaration.vms.parse import Declaration
 from ...schema.errors import DeclarationError
+from ...schema.quoting import kernel_command_line
 from ..command import Command
 from ..descriptors import Descriptors, macvtap_descriptors, pairs
 from ..facts import HostFacts
@@ -96,7 +97,8 @@ def _memory(declaration: Declaration) -> List[str]:
 
 
 def _kernel_command_line(declaration: Declaration) -> str:
-    return " ".join(["console=ttyS0", "reboot=k", "panic=1", *kernel_parameters(declaration, by_serial=True)])
+    own = ["console=ttyS0", "reboot=k", "panic=1"]
+    return kernel_command_line([*own, *kernel_parameters(declaration, by_serial=True)])
 
 
 def _balloon(declaration: Declaration) -> List[str]:

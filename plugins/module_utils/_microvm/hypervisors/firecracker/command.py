@@ -12,6 +12,7 @@ from typing import Dict, List, Mapping, Optional
 from ...declaration.vms.guest import kernel_parameters
 from ...declaration.vms.parse import Declaration
 from ...schema.errors import DeclarationError
+from ...schema.quoting import kernel_command_line
 from ..command import Command
 from ..descriptors import FIRST_DESCRIPTOR
 from ..facts import HostFacts
@@ -88,7 +89,9 @@ def _configuration(
 ) -> Configuration:
     boot: Configuration = {
         "kernel_image_path": declaration["kernel"],
-        "boot_args": " ".join([*BOOT_PARAMETERS, *_notify_parameters(notify), *kernel_parameters(declaration, False)]),
+        "boot_args": kernel_command_line(
+            [*BOOT_PARAMETERS, *_notify_parameters(notify), *kernel_parameters(declaration, False)]
+        ),
     }
     if initrd:
         boot["initrd_path"] = initrd

@@ -12,6 +12,7 @@ from ...declaration.types import Interface
 from ...declaration.vms.guest import kernel_parameters
 from ...declaration.vms.parse import Declaration
 from ...schema.errors import DeclarationError
+from ...schema.quoting import kernel_command_line
 from ..command import Command
 from ..descriptors import FIRST_DESCRIPTOR
 from ..facts import HUGE_PAGES, HostFacts
@@ -77,7 +78,8 @@ HYPERVISOR = Kvmtool()
 
 
 def _kernel_command_line(declaration: Declaration) -> str:
-    text = " ".join(["console=ttyS0", "reboot=k", "panic=1", *kernel_parameters(declaration, by_serial=False)])
+    own = ["console=ttyS0", "reboot=k", "panic=1"]
+    text = kernel_command_line([*own, *kernel_parameters(declaration, by_serial=False)])
     if len(text) + ADDED_LENGTH > COMMAND_LINE_LENGTH:
         raise DeclarationError(
             "kernel_params",

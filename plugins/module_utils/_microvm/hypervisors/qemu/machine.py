@@ -13,6 +13,7 @@ from ...declaration.identity import as_uuid
 from ...declaration.vms.guest import kernel_parameters
 from ...declaration.vms.parse import Declaration
 from ...schema.errors import DeclarationError
+from ...schema.quoting import kernel_command_line
 from ..facts import HostFacts
 from ..programs import program_path
 from ..words import Text, Variable, join
@@ -234,7 +235,7 @@ def kernel(target: Machine) -> List[Text]:
     parameters = [*console, "reboot=t", "panic=-1", *kernel_parameters(declaration, by_serial=True)]
     # Calibration is a race under load; a frequency on the command line is the sure way.
     calibrates = x86 and "tcg" in target.accel and target.type == MICROVM
-    append = join(" ".join(parameters), *([Variable.TSC_PARAMETER] if calibrates else []))
+    append = join(kernel_command_line(parameters), *([Variable.TSC_PARAMETER] if calibrates else []))
     return [
         *("-kernel", declaration["kernel"]),
         *(("-initrd", declaration["initrd_path"]) if declaration["initrd_path"] else ()),

@@ -43,6 +43,7 @@ _GROUP = group(
         "dict",
         "Machine options that replace the default ones. All values are strings. An empty mapping sets no option.",
         values="str",
+        check=checks.machine_options,
         nullable=True,
     ),
     EXTRA_ARGS,

@@ -13,6 +13,7 @@ from ...declaration.types import Interface
 from ...declaration.vms.guest import disk_names, disk_serial, kernel_parameters
 from ...declaration.vms.parse import Declaration
 from ...schema.errors import DeclarationError
+from ...schema.quoting import kernel_command_line
 from ..command import Command
 from ..descriptors import Descriptors, macvtap_descriptors, next_descriptor, pairs
 from ..facts import HUGE_PAGES, HostFacts
@@ -99,7 +100,7 @@ def _machine(declaration: Declaration, facts: HostFacts) -> str:
 def _kernel_command_line(declaration: Declaration, facts: HostFacts) -> str:
     console = "ttyS0" if facts.architecture == "x86_64" else "ttyAMA0"
     own = [f"console={console}", "edd=off", "reboot=t", "panic=-1"]
-    return " ".join([*own, *kernel_parameters(declaration, by_serial=True)])
+    return kernel_command_line([*own, *kernel_parameters(declaration, by_serial=True)])
 
 
 def _switch(value: Optional[bool]) -> str:

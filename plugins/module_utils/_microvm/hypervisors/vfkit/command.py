@@ -11,6 +11,7 @@ from typing import List, Optional
 from ...declaration.types import VfkitRosetta, Volume
 from ...declaration.vms.guest import kernel_parameters
 from ...declaration.vms.parse import Declaration
+from ...schema.quoting import kernel_command_line
 from ..command import Command
 from ..facts import HostFacts
 from ..hypervisor import Hypervisor
@@ -80,7 +81,7 @@ def _devices(*devices: str) -> List[str]:
 
 def _boot_loader(declaration: Declaration) -> str:
     console = "console=tty0" if declaration["graphics"]["enable"] else "console=hvc0"
-    parameters = " ".join([console, "reboot=t", "panic=-1", *kernel_parameters(declaration, by_serial=True)])
+    parameters = kernel_command_line([console, "reboot=t", "panic=-1", *kernel_parameters(declaration, by_serial=True)])
     initrd = f",initrd={declaration['initrd_path']}" if declaration["initrd_path"] else ""
     return f'linux,kernel={declaration["kernel"]}{initrd},cmdline="{parameters}"'
 

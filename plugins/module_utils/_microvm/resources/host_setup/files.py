@@ -11,10 +11,11 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from typing import Dict, Mapping, Tuple
+from typing import Dict, Iterator, Mapping, Tuple
 
 from ...declaration import names
 from ...declaration.types import HostSetup
+from ...schema.quoting import environment_value, fields, one_per_line, plain, setting
 from .command.sources import COMPLETION, MANUAL
 from .package_script import package_script
 from .scripts import sources as scripts
@@ -63,16 +64,26 @@ def files(setup: HostSetup) -> Dict[str, HostFile]:
         },
         **{f"{names.SCRIPT_DIRECTORY}/{name}": HostFile(content, 0o755) for name, content in script_files().items()},
         names.BOOT_SETTINGS: HostFile(
-            f"{HEADER}BOOT_PARALLEL={setup['boot_parallel']}\nBOOT_SETTLE={setup['boot_settle']}\n"
+            HEADER
+            + setting("BOOT_PARALLEL", environment_value(str(setup["boot_parallel"])))
+            + setting("BOOT_SETTLE", environment_value(str(setup["boot_settle"])))
         ),
-        names.MODULES_LOAD: HostFile(HEADER + "".join(f"{module.name}\n" for module in KERNEL_MODULES)),
-        names.LIMITS: HostFile(f"{HEADER}{names.USER} hard memlock infinity\n{names.USER} soft memlock infinity\n"),
+        names.MODULES_LOAD: HostFile(HEADER + one_per_line(module.name for module in KERNEL_MODULES)),
+        names.LIMITS: HostFile(HEADER + one_per_line(_memory_locks(names.USER))),
         names.MANUAL_PAGE: HostFile(MANUAL),
         names.COMPLETION: HostFile(COMPLETION),
     }
     if setup["ksm"]:
-        contents[names.KSM_SETTINGS] = HostFile(f"{HEADER}w {KSM} - - - - 1\n")
+        contents[names.KSM_SETTINGS] = HostFile(
+            HEADER + one_per_line([fields(*map(plain, ("w", KSM, "-", "-", "-", "-", "1")))])
+        )
     return dict(sorted(contents.items()))
+
+
+def _memory_locks(user: str) -> Iterator[str]:
+    """Yield lines of limits.conf(5)."""
+    for kind in ("hard", "soft"):
+        yield fields(plain(user), plain(kind), plain("memlock"), plain("infinity"))
 
 
 def unit_files(state_directory: str) -> Dict[str, str]:
@@ -90,7 +101,7 @@ def script_files() -> Dict[str, str]:
 
 def _values(state_directory: str) -> Mapping[str, str]:
     return {
-        "STATE_DIRECTORY": state_directory,
+        "STATE_DIRECTORY": plain(state_directory),
         "SCRIPT_DIRECTORY": names.SCRIPT_DIRECTORY,
         "SETTINGS_DIRECTORY": names.SETTINGS_DIRECTORY,
         "BOOT_SETTINGS": names.BOOT_SETTINGS,

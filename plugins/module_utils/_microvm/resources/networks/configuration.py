@@ -14,8 +14,9 @@ from typing import Dict, Iterator, List, Mapping, Optional, Sequence
 from ...declaration.identity import TAP_PREFIX
 from ...declaration.names import CONFIGURATION_DIRECTORY, NETWORK_UNIT, UNIT_DIRECTORY
 from ...declaration.networks.parse import subnet
-from ...declaration.types import DhcpServer, Network
+from ...declaration.types import DhcpServer, Lease, Network
 from ...runner.package import DIGEST_LENGTH
+from ...schema.quoting import network_value, nft_string, nft_value, plain, section, setting
 
 NETWORKD_DIRECTORY = "/etc/systemd/network"
 RECORD = f"{CONFIGURATION_DIRECTORY}/networks.json"
@@ -32,16 +33,16 @@ _BRIDGE_FILE = re.compile(rf"{NETWORKD_DIRECTORY}/50-microvm-(.+)\.(netdev|netwo
 
 _HEADER = "# Written by microvm.fleet; changes here are lost.\n"
 
-_TAPS_TEXT = f"""\
+_TAPS_TEXT = """\
 # Taps are made and removed with their MicroVMs.
 [Match]
-Name={TAP_PREFIX}*
+Name={prefix}*
 
 [Link]
 Unmanaged=yes
 """
 
-_UNIT_TEXT = f"""\
+_UNIT_TEXT = """\
 [Unit]
 Description=Rules of the networks of MicroVMs
 DefaultDependencies=no
@@ -56,10 +57,10 @@ ReloadPropagatedFrom=nftables.service
 [Service]
 Type=oneshot
 RemainAfterExit=yes
-ExecStart=/usr/sbin/nft -f {RULES}
-ExecReload=/usr/sbin/nft -f {RULES}
+ExecStart=/usr/sbin/nft -f {rules}
+ExecReload=/usr/sbin/nft -f {rules}
 # Somebody may have flushed all rules.
-ExecStop=-/usr/sbin/nft delete table ip {TABLE}
+ExecStop=-/usr/sbin/nft delete table ip {table}
 
 [Install]
 WantedBy=multi-user.target
@@ -83,17 +84,17 @@ _CHAIN = """\
 """
 
 _CLOSED = """\
-        iifname "{bridge}" oifname != "{bridge}" drop
-        oifname "{bridge}" iifname != "{bridge}" drop
+        iifname {bridge} oifname != {bridge} drop
+        oifname {bridge} iifname != {bridge} drop
 """
 
 _TRANSLATED = """\
-        iifname "{bridge}" ip saddr != {subnet} drop
-        oifname "{bridge}" iifname != "{bridge}" ct state != {{ established, related }} drop
+        iifname {bridge} ip saddr != {subnet} drop
+        oifname {bridge} iifname != {bridge} ct state != {{ established, related }} drop
 """
 
 _POSTROUTING = """\
-        ip saddr {subnet} oifname != "{bridge}" masquerade
+        ip saddr {subnet} oifname != {bridge} masquerade
 """
 
 
@@ -101,10 +102,12 @@ def configuration(networks: Sequence[Network]) -> Dict[str, str]:
     """Content of every file, by path; empty where there is no network."""
     texts: Dict[str, str] = {}
     for network in networks:
-        texts[_BRIDGE % (network["name"], "netdev")] = f"[NetDev]\nName={network['name']}\nKind=bridge\n"
+        bridge = [setting("Name", network_value(network["name"])), setting("Kind", plain("bridge"))]
+        texts[_BRIDGE % (network["name"], "netdev")] = section("NetDev", bridge)
         texts[_BRIDGE % (network["name"], "network")] = _network(network)
     if networks:
-        texts.update({_TAPS: _TAPS_TEXT, RULES: rules(networks), UNIT: _UNIT_TEXT})
+        unit = _UNIT_TEXT.format(rules=plain(RULES), table=plain(TABLE))
+        texts.update({_TAPS: _TAPS_TEXT.format(prefix=plain(TAP_PREFIX)), RULES: rules(networks), UNIT: unit})
     if any(network["nat"] for network in networks):
         texts[SYSCTLS] = "net.ipv4.ip_forward = 1\n"
     texts = {path: _HEADER + text for path, text in texts.items()}
@@ -145,29 +148,37 @@ def rules(networks: Sequence[Network]) -> str:
 
 
 def _filled(template: str, network: Network) -> str:
-    return template.format(bridge=network["name"], subnet=subnet(network))
+    return template.format(bridge=nft_string(network["name"]), subnet=nft_value(subnet(network)))
 
 
 def _network(network: Network) -> str:
     """A systemd.network(5) file."""
-    lines = [
-        *("[Match]", f"Name={network['name']}", "", "[Network]", f"Address={network['address']}"),
+    server = network["dhcp_server"]
+    own = [
+        setting("Address", network_value(network["address"])),
         # A bridge has no carrier until its first MicroVM runs.
-        *("ConfigureWithoutCarrier=yes", "IPv6AcceptRA=no"),
-        f"DHCPServer={'yes' if network['dhcp_server'] is not None else 'no'}",
-        *("", "[Link]", "RequiredForOnline=no"),
+        *(setting("ConfigureWithoutCarrier", plain("yes")), setting("IPv6AcceptRA", plain("no"))),
+        setting("DHCPServer", plain("yes" if server is not None else "no")),
     ]
-    if network["dhcp_server"] is not None:
-        lines += ["", "[DHCPServer]", *_dhcp_server(network["dhcp_server"])]
-    for lease in network["leases"]:
-        lines += ["", "[DHCPServerStaticLease]", f"MACAddress={lease['mac']}", f"Address={lease['address']}"]
-    return "".join(f"{line}\n" for line in lines)
+    sections = [
+        section("Match", [setting("Name", network_value(network["name"]))]),
+        section("Network", own),
+        section("Link", [setting("RequiredForOnline", plain("no"))]),
+        *([section("DHCPServer", _dhcp_server(server))] if server is not None else []),
+        *map(_lease, network["leases"]),
+    ]
+    return "\n".join(sections)
+
+
+def _lease(lease: Lease) -> str:
+    values = (setting("MACAddress", plain(lease["mac"])), setting("Address", network_value(lease["address"])))
+    return section("DHCPServerStaticLease", values)
 
 
 def _dhcp_server(server: DhcpServer) -> Iterator[str]:
     if server["pool_offset"] is not None:
-        yield f"PoolOffset={server['pool_offset']}"
+        yield setting("PoolOffset", plain(server["pool_offset"]))
     if server["pool_size"] is not None:
-        yield f"PoolSize={server['pool_size']}"
+        yield setting("PoolSize", plain(server["pool_size"]))
     if server["dns"]:
-        yield f"DNS={' '.join(server['dns'])}"
+        yield setting("DNS", *map(network_value, server["dns"]))

@@ -10,6 +10,7 @@ from typing import Dict, List, Mapping, Optional
 
 from ...declaration.names import unit_name
 from ...declaration.vms.parse import Declaration
+from ...schema.quoting import environment_value, plain, section, setting
 
 LADDER_SECONDS = 30
 """Seconds that the last rungs of a stop take after ``stop_timeout``: SIGTERM, ten seconds, SIGKILL."""
@@ -18,21 +19,25 @@ LADDER_SECONDS = 30
 def host_unit_settings(declaration: Declaration) -> str:
     """Lines of the drop-in's section ``[Service]`` that follow from the host's options."""
     lines = [
-        f"TimeoutStartSec={declaration['startup_timeout']}",
-        f"TimeoutStopSec={declaration['stop_timeout'] + LADDER_SECONDS}",
+        setting("TimeoutStartSec", plain(declaration["startup_timeout"])),
+        setting("TimeoutStopSec", plain(declaration["stop_timeout"] + LADDER_SECONDS)),
         *_limits(declaration),
     ]
-    return "".join(f"{line}\n" for line in lines)
+    return "".join(lines)
 
 
 def _limits(declaration: Declaration) -> List[str]:
     limits = declaration["limits"]
-    lines = [f"TasksMax={limits['tasks_max']}"]
+    lines = [setting("TasksMax", plain(limits["tasks_max"]))]
     if limits["memory_max"] is not None:
-        lines.append(f"MemoryMax={limits['memory_max']}M" if limits["memory_max"] else "MemoryMax=infinity")
-    lines += [f"CPUQuota={limits['cpu_quota']}%"] if limits["cpu_quota"] else []
-    lines += [f"CPUWeight={limits['cpu_weight']}"] if limits["cpu_weight"] else []
-    return lines + ([f"IOWeight={limits['io_weight']}"] if limits["io_weight"] else [])
+        lines.append(_memory_limit(limits["memory_max"] or float("inf")))
+    lines += [setting("CPUQuota", plain(f"{limits['cpu_quota']}%"))] if limits["cpu_quota"] else []
+    lines += [setting("CPUWeight", plain(limits["cpu_weight"]))] if limits["cpu_weight"] else []
+    return lines + ([setting("IOWeight", plain(limits["io_weight"]))] if limits["io_weight"] else [])
+
+
+def _memory_limit(mebibytes: float) -> str:
+    return setting("MemoryMax", plain("infinity" if mebibytes == float("inf") else f"{mebibytes:.0f}M"))
 
 
 def environment(declaration: Declaration) -> str:
@@ -44,7 +49,7 @@ def environment(declaration: Declaration) -> str:
         "ON_REBOOT": declaration["on_reboot"],
         "STOP_TIMEOUT": declaration["stop_timeout"],
     }
-    return "".join(f"{name}={value}\n" for name, value in values.items())
+    return "".join(setting(name, environment_value(str(value))) for name, value in values.items())
 
 
 def drop_ins(package: Mapping[str, str], settings: str) -> Dict[str, str]:
@@ -52,7 +57,7 @@ def drop_ins(package: Mapping[str, str], settings: str) -> Dict[str, str]:
     main = unit_name("")
     texts = dict(package)
     if settings:
-        texts[main] = (texts.get(main) or "[Service]\n") + settings
+        texts[main] = texts[main] + settings if texts.get(main) else section("Service", [settings])
     return texts
 
 
@@ -63,11 +68,11 @@ def with_memory_of(texts: Mapping[str, str], running: Mapping[str, str]) -> Dict
     current = dict(texts)
     before, after = (_memory(drop_ins.get(main, "")) for drop_ins in (running, texts))
     if before is not None and after is not None and before > after:
-        current[main] += f"MemoryMax={before:.0f}M\n" if before != float("inf") else "MemoryMax=infinity\n"
+        current[main] += _memory_limit(before)
     return current
 
 
 def _memory(text: str) -> Optional[float]:
     """MiB; the last line counts (systemd.syntax(7))."""
-    values = [line.partition("=")[2] for line in text.splitlines() if line.startswith("MemoryMax=")]
+    values = [line.partition("=")[2] for line in text.split("\n") if line.startswith("MemoryMax=")]
     return float(values[-1].rstrip("M").replace("infinity", "inf")) if values else None

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 from ansible_collections.microvm.fleet.plugins.module_utils._microvm.hypervisors.facts import HostFacts
-from ansible_collections.microvm.fleet.plugins.module_utils._microvm.runner.units import packaged_drop_ins, unit_escape
+from ansible_collections.microvm.fleet.plugins.module_utils._microvm.runner.units import packaged_drop_ins
 
 from ..examples import SMALL, parse
 
@@ -103,7 +103,6 @@ def test_paths_outside_of_the_state_directory_are_writable() -> None:
     ]
     assert 'ReadWritePaths="/srv/a b"' in lines(shares=shares)
     assert lines(SHARES, shares=shares) == ["[Service]", 'ReadWritePaths="/srv/a b"']
-    assert unit_escape('a"b\\c%d') == '"a\\"b\\\\c%%d"'
 
 
 @pytest.mark.parametrize(("accel", "memory"), [("kvm", 1412), ("tcg", 2436)])

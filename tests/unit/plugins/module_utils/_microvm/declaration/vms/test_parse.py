@@ -181,7 +181,7 @@ def test_identities_are_derived_from_the_name_alone() -> None:
 
 @pytest.mark.parametrize("name", ["a", "a-very-long-name-of-a-machine", "A.b_c", "0"])
 def test_derived_identities_are_valid(name: str) -> None:
-    declaration = parse(small(name=name, interfaces=[{}, {}], volumes=[{"image": "i" * 300, "size": 1}]))[0]
+    declaration = parse(small(name=name, interfaces=[{}, {}], volumes=[{"image": "i" * 200, "size": 1}]))[0]
     explicit = {key: declaration[key] for key in ("machine_id",)}
     interfaces = [{"id": i["id"], "mac": i["mac"]} for i in declaration["interfaces"]]
     assert parse(small(name=name, interfaces=interfaces, **explicit))[0]["interfaces"] == declaration["interfaces"]
