@@ -704,8 +704,8 @@ options:
     description:
       - V(per_vm) runs the MicroVM as a user and a group of its own, so that the processes of other MicroVMs cannot
         open its volumes, sockets, taps and devices.
-      - V(shared) runs it as user V(microvm) and group V(kvm), which all MicroVMs with this value have in common,
-        as microvm.nix does.
+      - V(shared) runs it as user V(microvm), which all MicroVMs with this value have in common, as microvm.nix
+        does. The group is V(microvm) and not V(kvm), since people are in the latter to use C(/dev/kvm).
     type: str
     default: per_vm
     choices:

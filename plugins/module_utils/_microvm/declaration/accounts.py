@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Tuple
 
 from .identity import account_name
 from .names import GROUP, USER
@@ -40,6 +41,8 @@ class User:
     group: str
     home: str
     shell: str = NO_SHELL
+    other_groups: Tuple[str, ...] = ()
+    """Groups that it is in besides, of those that matter here."""
 
 
 def account(declaration: PackagedVm) -> Account:

@@ -59,8 +59,14 @@ KSM_SETTINGS = "/etc/tmpfiles.d/microvm-fleet-ksm.conf"
 USER = "microvm"
 """User of MicroVMs without a user of their own, as in microvm.nix."""
 
-GROUP = "kvm"
-"""Group of that user, which owns ``/dev/kvm`` and ``/dev/vhost-*`` on every distribution."""
+GROUP = "microvm"
+"""Group of that user alone: people are in the group of the devices, and have nothing to do with its files."""
+
+KVM_GROUP = "kvm"
+"""Group that owns ``/dev/kvm`` and ``/dev/vhost-*`` on every distribution."""
+
+HOST_GROUPS = (GROUP, KVM_GROUP)
+"""Groups that role ``host`` creates where they are missing."""
 
 SCRIPT_DIRECTORY = "/usr/local/lib/microvm-fleet"
 """Scripts that the units run."""
@@ -100,16 +106,22 @@ CURRENT_LINK = "current"
 BOOTED_LINK = "booted"
 """Link in a state directory to the package that the running MicroVM was started from."""
 
+WORK_DIRECTORY = "work"
+"""Directory in a state directory that the hypervisor works in, which is its user's: root trusts nothing in it."""
+
+SOCKET_DIRECTORY = "sockets"
+"""Directory of root's in a state directory with the sockets of the daemons that serve its shares."""
+
 PROCESS_FILE = "microvm.pid"
-"""File in a state directory with the PID and start time of the hypervisor, for ``microvm-shutdown``."""
+"""File in a working directory with the PID and start time of the hypervisor, for ``microvm-shutdown``."""
 
 EVENTS_PIPE = "microvm.events"
-"""Prefix of two FIFOs in a state directory, ``.in`` for commands to QEMU and ``.out`` for its events."""
+"""Prefix of two FIFOs in a working directory, ``.in`` for commands to QEMU and ``.out`` for its events."""
 
 EVENTS_FIFOS = (f"{EVENTS_PIPE}.in", f"{EVENTS_PIPE}.out")
 
 ENDED_FILE = "microvm.ended"
-"""File in a state directory with the reason that QEMU gives for its exit, for ``microvm-start``."""
+"""File in a working directory with the reason that QEMU gives for its exit, for ``microvm-start``."""
 
 OLD_LINK = "old"
 """Link in a state directory to the package that ``current`` pointed to before."""
@@ -117,8 +129,11 @@ OLD_LINK = "old"
 FLAKE_FILE = "flake"
 """File in a state directory with the flake that a MicroVM of Nix is built from."""
 
-OWN_ENTRIES = (CURRENT_LINK, BOOTED_LINK, OLD_LINK, PROCESS_FILE, *EVENTS_FIFOS, ENDED_FILE, FLAKE_FILE)
-"""Entries of a state directory that the collection creates, besides sockets; no volume may have such a name."""
+STATE_ENTRIES = (CURRENT_LINK, BOOTED_LINK, OLD_LINK, FLAKE_FILE)
+"""Links and files of root's in a state directory."""
+
+WORK_ENTRIES = (PROCESS_FILE, *EVENTS_FIFOS, ENDED_FILE)
+"""Entries that packages create in a working directory, besides sockets; no volume may have such a name."""
 
 
 def unit_name(name: str) -> str:

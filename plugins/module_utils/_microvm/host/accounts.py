@@ -30,7 +30,19 @@ def look_up(user: str) -> Optional[User]:
         entry = pwd.getpwnam(user)
     except KeyError:
         return None
-    return User(group_by_number(entry.pw_gid), entry.pw_dir, entry.pw_shell)
+    return User(group_by_number(entry.pw_gid), entry.pw_dir, entry.pw_shell, _other_groups(user))
+
+
+def _other_groups(user: str) -> Tuple[str, ...]:
+    return tuple(sorted(group.gr_name for group in grp.getgrall() if user in group.gr_mem))
+
+
+def number_of_user(user: str) -> Optional[int]:
+    """Return the number of a user; ``None`` where there is none of the name."""
+    try:
+        return pwd.getpwnam(user).pw_uid
+    except KeyError:
+        return None
 
 
 def group_exists(group: str) -> bool:
@@ -64,17 +76,20 @@ def create_group(group: str) -> None:
 
 
 def create_user(name: str, user: User) -> None:
-    """Make a system user, in a group that exists."""
+    """Make a system user, in groups that exist."""
     run(["useradd", "--system", "--no-create-home", *_properties(user), name])
 
 
 def change_user(name: str, user: User) -> None:
-    """Give a user another group, home and shell."""
-    run(["usermod", *_properties(user), name])
+    """Give a user another group, home and shell, and more groups."""
+    run(["usermod", "--append", *_properties(user), name])
 
 
 def _properties(user: User) -> List[str]:
-    return ["--gid", user.group, "--home", user.home, "--shell", user.shell]
+    return [
+        *("--gid", user.group, "--groups", ",".join(user.other_groups)),
+        *("--home", user.home, "--shell", user.shell),
+    ]
 
 
 def numbers(account: Account) -> Tuple[int, int]:

@@ -10,12 +10,12 @@ import errno
 import grp
 import os
 import pwd
-import shutil
 from typing import Optional
 
 from ..declaration.accounts import Account
 from ..declaration.names import PARTIAL_SUFFIX
 from .accounts import group_by_number, numbers, user_by_number
+from .commands import run
 
 
 def read_text(path: str) -> Optional[str]:
@@ -101,9 +101,12 @@ def _sync_file(path: str) -> None:
 
 
 def remove(path: str) -> None:
-    """Remove a file, a link or a whole directory, if it is there."""
+    """Remove a file, a link or a whole directory, if it is there.
+
+    A directory by rm(1), which follows no links and has no limit for the depth of trees that others have made.
+    """
     if os.path.isdir(path) and not os.path.islink(path):
-        shutil.rmtree(path)
+        run(["rm", "-rf", "--", path], timeout=None)
     else:
         try:
             os.unlink(path)
@@ -117,6 +120,11 @@ def link_target(path: str) -> Optional[str]:
         return os.readlink(path)
     except OSError:
         return None
+
+
+def is_roots_alone(status: os.stat_result) -> bool:
+    """Return whether nobody but root, or whoever runs this, may write to what has such a status."""
+    return status.st_uid in (0, os.geteuid()) and not status.st_mode & 0o022
 
 
 def owner_and_group(path: str) -> Account:

@@ -11,7 +11,7 @@ import os
 from dataclasses import dataclass, field
 from typing import Optional, cast
 
-from ..declaration.names import SETTINGS_DIRECTORY, UNIT_DIRECTORY
+from ..declaration.names import SETTINGS_DIRECTORY, UNIT_DIRECTORY, WORK_DIRECTORY
 from ..declaration.types import PackagedVm
 from ..declaration.vms.options import PACKAGE_OPTIONS
 from ..runner.package import DECLARATION_FILE
@@ -32,6 +32,10 @@ class Places:
     def state(self, name: str, *entry: str) -> str:
         """Path of a MicroVM's state directory, or of something in it."""
         return os.path.join(self.state_directory, name, *entry)
+
+    def work(self, name: str, *entry: str) -> str:
+        """Path of a hypervisor's working directory, or of something in it; an absolute entry is itself."""
+        return self.state(name, WORK_DIRECTORY, *entry)
 
     @staticmethod
     def drop_in(template: str, name: str) -> str:

@@ -11,6 +11,7 @@ from typing import List, Mapping, TypedDict
 
 from ..declaration.accounts import ROOT
 from ..declaration.host_setup.parse import parse_host_setup
+from ..host import state_directories
 from ..host.commands import HostError
 from ..host.locks import locked
 from ..host.records import Records
@@ -42,7 +43,7 @@ def set_up_host(raw: Mapping[str, object], present: bool, check_mode: bool) -> H
     """
     setup = parse_host_setup(raw)
     wanted = prepared(setup) if present else unprepared(setup)
-    with contextlib.nullcontext() if check_mode else locked([LOCK]):
+    with contextlib.nullcontext() if check_mode else locked([LOCK, *state_directories.former(wanted.state_directory)]):
         observed = observe(wanted)
         planned = plan(observed, wanted)
         job = HostJob(planned)

@@ -196,14 +196,14 @@ def _of_generations(
 
 
 def _volumes(record: Optional[Record], places: Places) -> List[VolumeInformation]:
-    paths = [(image, places.state(record.name, image)) for image in record.volumes] if record else []
+    paths = [(image, places.work(record.name, image)) for image in record.volumes] if record else []
     return [{"image": image, "path": path, "size": _size(path)} for image, path in paths]
 
 
 def _size(path: str) -> Optional[int]:
     """Bytes, holes included; ``None`` for an image that no start has made yet."""
     try:
-        return os.stat(path).st_size
+        return os.lstat(path).st_size
     except OSError:
         return None
 

@@ -89,7 +89,7 @@ def reconcile(request: Request) -> VmsResult:
         return {"changed": False, "vms": [], "undeclared": [], "diff": []}
     packages = {path: _render(request, path, declaration) for path, declaration in placed}
     if not request.check_mode:
-        preflight.check_installed(placed, {path: package.programs for path, package in packages.items()})
+        preflight.check_installed(placed, {path: package.programs for path, package in packages.items()}, places)
     wanted = [_want(vm, packages.get(request.place(index))) for index, vm in enumerate(declarations)]
     names = [vm.name for vm in wanted]
     undeclared = _undeclared(request, names, places)
@@ -123,7 +123,7 @@ def _check_host(request: Request, placed: preflight.Placed) -> None:
     # Images, packages and bridges may be what the same run is about to bring.
     brings = request.images if request.preflight or request.check_mode else ()
     directories = tuple(f"{image_path(image)}/" for image in brings)
-    preflight.check_files(placed, request.state_dir, awaited=lambda file: file.startswith(directories))
+    preflight.check_files(placed, Places(request.state_dir), awaited=lambda file: file.startswith(directories))
     if request.preflight:
         preflight.check_interfaces(placed, request.bridges)
 

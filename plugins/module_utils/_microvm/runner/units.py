@@ -14,7 +14,7 @@ import posixpath
 from typing import Callable, Dict, Iterable, List, Sequence, Tuple
 
 from ..declaration.accounts import account
-from ..declaration.names import GROUP, VIRTIOFSD, unit_name
+from ..declaration.names import KVM_GROUP, VIRTIOFSD, unit_name
 from ..declaration.types import Share
 from ..declaration.vms.parse import Declaration
 from ..hypervisors.facts import HostFacts
@@ -97,7 +97,7 @@ def _hypervisor(declaration: Declaration, facts: HostFacts) -> str:
     owner, devices = account(declaration), _devices(declaration, facts)
     lines = [setting("User", plain(owner.user)), setting("Group", plain(owner.group))] if owner.is_own else []
     if owner.is_own and any(device.startswith(("/dev/kvm", "/dev/vhost")) for device in devices):
-        lines.append(setting("SupplementaryGroups", plain(GROUP)))
+        lines.append(setting("SupplementaryGroups", plain(KVM_GROUP)))
     lines += _writable(writable_paths(declaration))
     # Root reads them; the hypervisor's user gets copies that no other one can read.
     credentials = sorted(declaration["credential_files"].items())

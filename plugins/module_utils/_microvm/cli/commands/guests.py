@@ -74,7 +74,7 @@ def _vsock(vm: Information, where: Places) -> str:
             f"{vm['name']} can be reached only by its vsock, for which ssh needs systemd-ssh-proxy (systemd 256); "
             "declare a static address, or use: microvm console"
         )
-    return f"vsock-mux/{where.state(vm['name'], socket)}" if socket else f"vsock/{vm['vsock_cid']}"
+    return f"vsock-mux/{where.work(vm['name'], socket)}" if socket else f"vsock/{vm['vsock_cid']}"
 
 
 def balloon(arguments: Namespace) -> int:

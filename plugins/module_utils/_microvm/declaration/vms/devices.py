@@ -14,7 +14,7 @@ from ...schema.errors import DeclarationError
 from ...schema.options import defaults
 from .. import identity
 from ..accounts import account
-from ..names import OWN_ENTRIES, PARTIAL_SUFFIX
+from ..names import WORK_ENTRIES, PARTIAL_SUFFIX
 from ..types import ForwardPort, Interface, Share, Vm, Volume
 from .device_options import SHARES
 from .hypervisor_options import VIRTIOFSD
@@ -90,7 +90,7 @@ def _check_guest_port(port: ForwardPort, path: str) -> None:
 def complete_volumes(declaration: Vm, prefix: str) -> None:
     """Refuse names that are taken, and what mkfs would refuse."""
     owners: Dict[str, str] = {}
-    reserved = (*OWN_ENTRIES, declaration["socket"], declaration["graphics"]["socket"])
+    reserved = (*WORK_ENTRIES, declaration["socket"], declaration["graphics"]["socket"])
     for index, volume in enumerate(declaration["volumes"]):
         path = f"{prefix}volumes[{index}]"
         if posixpath.normpath(volume["image"]) in reserved or volume["image"].endswith(PARTIAL_SUFFIX):

@@ -10,6 +10,7 @@ Units and scripts are files of the folders ``units`` and ``scripts``, where ``@N
 from __future__ import annotations
 
 import re
+import shlex
 from dataclasses import dataclass
 from typing import Dict, Iterator, Mapping, Tuple
 
@@ -62,7 +63,10 @@ def files(setup: HostSetup) -> Dict[str, HostFile]:
             f"{names.UNIT_DIRECTORY}/{name}": HostFile(content)
             for name, content in unit_files(setup["state_dir"]).items()
         },
-        **{f"{names.SCRIPT_DIRECTORY}/{name}": HostFile(content, 0o755) for name, content in script_files().items()},
+        **{
+            f"{names.SCRIPT_DIRECTORY}/{name}": HostFile(content, 0o755)
+            for name, content in script_files(setup["state_dir"]).items()
+        },
         names.BOOT_SETTINGS: HostFile(
             HEADER
             + setting("BOOT_PARALLEL", environment_value(str(setup["boot_parallel"])))
@@ -92,16 +96,20 @@ def unit_files(state_directory: str) -> Dict[str, str]:
     return {name: HEADER + _filled(content, values) for name, content in units.FILES.items()}
 
 
-def script_files() -> Dict[str, str]:
+def script_files(state_directory: str) -> Dict[str, str]:
     """Return the scripts that units run, by name."""
     contents = {**scripts.FILES, "microvm-package": package_script()}
-    values = _values("")
+    values = {**_values(state_directory), "STATE_DIRECTORY": shlex.quote(state_directory)}
     return {name: _SHEBANG + HEADER + _filled(content, values) for name, content in sorted(contents.items())}
 
 
 def _values(state_directory: str) -> Mapping[str, str]:
     return {
         "STATE_DIRECTORY": plain(state_directory),
+        "WORK_DIRECTORY": names.WORK_DIRECTORY,
+        "SOCKET_DIRECTORY": names.SOCKET_DIRECTORY,
+        "CURRENT_LINK": names.CURRENT_LINK,
+        "BOOTED_LINK": names.BOOTED_LINK,
         "SCRIPT_DIRECTORY": names.SCRIPT_DIRECTORY,
         "SETTINGS_DIRECTORY": names.SETTINGS_DIRECTORY,
         "BOOT_SETTINGS": names.BOOT_SETTINGS,

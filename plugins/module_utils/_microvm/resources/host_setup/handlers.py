@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import List, Tuple
 
 from ...declaration.accounts import ROOT, User
-from ...host import accounts, files, systemd
+from ...host import accounts, files, state_directories, systemd
 from ...host.commands import HostError, run
 from ..executor import Handlers
 from ..steps import Step
@@ -74,6 +74,10 @@ def _remove_directory(job: HostJob, path: str) -> None:
     os.rmdir(job.root + path)
 
 
+def _migrate_state(job: HostJob, name: str) -> None:
+    state_directories.migrate(os.path.join(job.root + job.plan.wanted.state_directory, name))
+
+
 def _load_module(job: HostJob, name: str) -> None:
     """Load a module. What hosts forbid in ways that nobody can see before is only reported."""
     try:
@@ -105,6 +109,7 @@ HANDLERS: Handlers[HostJob, Action] = Handlers(
         Action.CREATE_DIRECTORY: _make_directory,
         Action.CHANGE_DIRECTORY: _change_directory,
         Action.WRITE: _write,
+        Action.MIGRATE_STATE: _migrate_state,
         Action.REMOVE: _remove,
         Action.REMOVE_DIRECTORY: _remove_directory,
         Action.ENABLE: lambda _job, target: systemd.enable([target], True),

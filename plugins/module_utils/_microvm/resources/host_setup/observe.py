@@ -14,7 +14,7 @@ import stat
 from typing import Callable, Dict, Iterable, Optional, Tuple, TypeVar
 
 from ...declaration import names
-from ...host import accounts, files, systemd
+from ...host import accounts, files, state_directories, systemd
 from ...host.commands import HostError, run
 from .files import KSM, KernelModule
 from .state import OBSOLETE, HostEntry, Observed, Wanted
@@ -36,11 +36,12 @@ def observe(wanted: Wanted, root: str = "") -> Observed:
         directories=_found((directory.path for directory in wanted.directories), lambda path: _entry(root + path)),
         present=frozenset(path for path in (*wanted.removed, *OBSOLETE) if os.path.lexists(root + path)),
         entries=_found(wanted.removed_when_empty, lambda path: _listing(root, path)),
-        has_group=accounts.group_exists(names.GROUP),
+        groups=frozenset(group for group in names.HOST_GROUPS if accounts.group_exists(group)),
         user=user,
         user_has_files=leaves and user is not None and _has_files(names.USER, root + wanted.state_directory),
         usable_modules=frozenset(module.name for module in wanted.modules if module not in unusable),
         loadable_modules=frozenset(module.name for module in unusable if _is_loadable(module)),
+        former_layouts=() if leaves else tuple(state_directories.former(root + wanted.state_directory)),
         ksm=_ksm(root),
         target=units[names.TARGET],
         stale=systemd.is_stale("microvm*"),

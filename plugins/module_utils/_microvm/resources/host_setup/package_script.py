@@ -9,18 +9,20 @@ It has the very functions that packages have, so there is one way to make a tap.
 
 from __future__ import annotations
 
-from ...declaration.names import BOOTED_LINK, CONSOLE_DIRECTORY, CURRENT_LINK, GROUP, USER
+from ...declaration.names import BOOTED_LINK, CURRENT_LINK, GROUP, USER
 from ...runner.scripts import sources
 from ...runner.scripts.shell import assignments
 
 _HEADER = """
-# What the units of a MicroVM do beside its hypervisor, in its state directory, for any runner package: the package's
+# What the units of a MicroVM do beside its hypervisor, for any runner package: the package's
 # own script if it has one, else the same by its lists, as packages of microvm.nix had them before they had scripts.
 # Usage: microvm-package ACTION NAME
 
 set -euo pipefail
 
 """
+
+_LINKS = f"current=@STATE_DIRECTORY@/$2/{CURRENT_LINK}\nbooted=@STATE_DIRECTORY@/$2/{BOOTED_LINK}\n"
 
 _FUNCTIONS = (
     sources.MAKE_TAP,
@@ -36,7 +38,5 @@ _FUNCTIONS = (
 
 def package_script() -> str:
     """Return the script ``microvm-package``, without its first line."""
-    names = assignments(
-        user=USER, group=GROUP, current=CURRENT_LINK, booted=BOOTED_LINK, console_directory=CONSOLE_DIRECTORY
-    )
-    return f'{_HEADER}{names}{"".join(_FUNCTIONS)}\nrun_action "$1" "$2"\n'
+    names = assignments(user=USER, group=GROUP)
+    return f'{_HEADER}{names}{_LINKS}{"".join(_FUNCTIONS)}\nrun_action "$1" "$2"\n'

@@ -6,11 +6,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Iterator, List, Optional, Tuple
 
 from ...declaration import names
-from ...declaration.accounts import ROOT
+from ...declaration.accounts import ROOT, User
 from ..steps import BaseAction, Step, in_order
 from .files import KSM, HostFile
 from .state import OBSOLETE, OBSOLETE_UNITS, SHARED_DIRECTORIES, Directory, HostEntry, Observed, Wanted
@@ -27,10 +27,12 @@ class Action(BaseAction):
     SWITCH_KSM_OFF = "unmerge pages by"
     CREATE_GROUP = "create group"
     CREATE_USER = "create user"
-    CHANGE_USER = "change group, home and shell of user"
+    CHANGE_USER = "change groups, home and shell of user"
     CREATE_DIRECTORY = "create directory"
     CHANGE_DIRECTORY = "change owner and mode of directory"
     WRITE = "write"
+    # When the units are written, which systemd reads afterwards.
+    MIGRATE_STATE = "separate root's links from the working directory of MicroVM"
     REMOVE = "remove"
     ENABLE = "systemctl enable"
     RELOAD_SYSTEMD = "systemctl daemon-reload for"
@@ -72,6 +74,7 @@ def plan(observed: Observed, wanted: Wanted) -> Plan:
         *_accounts(observed, wanted),
         *(step for directory in wanted.directories for step in _directory(observed, directory)),
         *_files(observed, wanted),
+        *(Step(Action.MIGRATE_STATE, name) for name in observed.former_layouts),
         *_obsolete(observed, wanted),
         *(Step(Action.REMOVE_DIRECTORY, path) for path in emptied),
         *_modules(observed, wanted),
@@ -86,12 +89,19 @@ def _accounts(observed: Observed, wanted: Wanted) -> Iterator[Step[Action]]:
         if observed.user is not None and not observed.user_has_files:
             yield Step(Action.REMOVE_USER, names.USER)
         return
-    if not observed.has_group:
-        yield Step(Action.CREATE_GROUP, names.GROUP)
+    for group in names.HOST_GROUPS:
+        if group not in observed.groups:
+            yield Step(Action.CREATE_GROUP, group)
     if observed.user is None:
         yield Step(Action.CREATE_USER, names.USER)
-    elif observed.user != wanted.user:
+    elif not _is_user(observed.user, wanted.user):
         yield Step(Action.CHANGE_USER, names.USER)
+
+
+def _is_user(observed: User, wanted: User) -> bool:
+    """Return whether a user has the wanted properties; it may be in more groups, which operators have put it in."""
+    is_member = set(wanted.other_groups) <= set(observed.other_groups)
+    return is_member and replace(observed, other_groups=()) == replace(wanted, other_groups=())
 
 
 def _kept_user(observed: Observed, wanted: Wanted) -> Iterator[str]:

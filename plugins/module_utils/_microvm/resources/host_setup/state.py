@@ -81,13 +81,16 @@ class Observed:
     """Paths that exist, of those that shall not: files of earlier versions too."""
     entries: Mapping[str, Tuple[str, ...]] = field(default_factory=dict)
     """Paths in each directory that is removed when it is empty, and exists."""
-    has_group: bool = False
+    groups: FrozenSet[str] = frozenset()
+    """Groups that exist, of those that the setup needs."""
     user: Optional[User] = None
     user_has_files: bool = False
     """True if the user owns files in the state directory; only looked for where the user shall not exist."""
     usable_modules: FrozenSet[str] = frozenset()
     loadable_modules: FrozenSet[str] = frozenset()
     """Names of kernel modules that can be loaded, of those that are not usable."""
+    former_layouts: Tuple[str, ...] = ()
+    """MicroVMs whose state directories have the layout of an earlier version."""
     ksm: Optional[str] = None
     """Content of ``/sys/kernel/mm/ksm/run``; ``None`` for a kernel without it."""
     target: Unit = field(default_factory=Unit)
@@ -104,15 +107,15 @@ def prepared(setup: HostSetup) -> Wanted:
     return Wanted(
         files=files(setup),
         directories=(
-            # Only root makes entries: their links decide what root runs, and people are in the group for /dev/kvm.
-            Directory(state_directory, Account(ROOT.user, names.GROUP)),
+            # Only root creates entries: their links determine what root runs.
+            Directory(state_directory),
             Directory(names.SCRIPT_DIRECTORY),
             Directory(names.CONFIGURATION_DIRECTORY),
             Directory(posixpath.dirname(names.MANUAL_PAGE), owner=None),
             Directory(posixpath.dirname(names.COMPLETION), owner=None),
         ),
         removed=() if setup["ksm"] else (names.KSM_SETTINGS,),
-        user=User(names.GROUP, state_directory),
+        user=User(names.GROUP, state_directory, other_groups=(names.KVM_GROUP,)),
         state_directory=state_directory,
         modules=KERNEL_MODULES,
         ksm=setup["ksm"],

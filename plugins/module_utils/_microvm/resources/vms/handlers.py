@@ -6,12 +6,11 @@
 
 from __future__ import annotations
 
-import os
 from typing import Callable, Dict, List, Sequence, Tuple
 
 from ...declaration.accounts import SHARED, account
 from ...declaration.names import BOOTED_LINK, CURRENT_LINK, FLAKE_FILE, OLD_LINK, unit_names
-from ...host import accounts, files, readiness, systemd
+from ...host import accounts, files, readiness, state_directories, systemd
 from ...host.commands import HostError, run
 from ...host.places import Places
 from ..executor import GroupHandler, Handler, Handlers, execute
@@ -91,7 +90,7 @@ def set_balloon(name: str, size: str, places: Places) -> str:
     declaration = places.declaration(files.link_target(places.state(name, BOOTED_LINK)))
     owner = account(declaration) if declaration else SHARED
     identity = [f"--reuid={owner.user}", f"--regid={owner.group}", "--clear-groups"]
-    return run(["setpriv", *identity, places.state(name, BALLOON_SCRIPT), size], directory=places.state(name))
+    return run(["setpriv", *identity, places.state(name, BALLOON_SCRIPT), size], directory=places.work(name))
 
 
 def _install(job: Job, _package: str) -> None:
@@ -142,7 +141,7 @@ _SINGLE: Dict[Action, Handler[Job]] = {
     Action.DELETE_VOLUME: handlers_files.delete_volume,
     Action.KEEP_RECORD: _write_record,
     Action.REMOVE_ENTRY: lambda job, entry: files.remove(job.places.state(entry)),
-    Action.REMOVE_STATE: lambda job, name: os.rmdir(job.places.state(name)),
+    Action.REMOVE_STATE: lambda job, name: state_directories.remove(job.places.state(name)),
     Action.REMOVE_DIRECTORY: handlers_files.remove_empty_directory,
     Action.REMOVE_ENVIRONMENT: lambda job, name: files.remove(job.places.environment(name)),
     Action.REMOVE_PACKAGE: lambda job, package: job.places.store.remove(package),

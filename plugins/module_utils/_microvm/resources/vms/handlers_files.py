@@ -6,24 +6,20 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
 import shutil
 import stat
-from typing import Tuple
+from typing import FrozenSet, Iterator, Tuple
 
-from ...declaration.accounts import SHARED, Account
+from ...declaration.accounts import SHARED
 from ...declaration.identity import account_name
-from ...declaration.names import ARCHIVE_DIRECTORY, OWN_ENTRIES
-from ...host import files
+from ...declaration.names import ARCHIVE_DIRECTORY, WORK_ENTRIES
+from ...host import accounts, files, safe_paths, state_directories
 from ...host.accounts import numbers
 from ...host.commands import HostError
-from ...host.places import Places
 from .handlers_job import Job
-
-STATE_DIRECTORY_MODES = {True: 0o1770, False: 0o1775}
-"""Modes by whether the account is the MicroVM's own. The hypervisor, by its group, may make files but not replace the
-links, which are root's, by the sticky bit."""
 
 DIRECTORY_MODE = 0o755
 
@@ -59,63 +55,79 @@ def _template(unit: str, name: str) -> str:
 
 
 def create_state(job: Job, name: str) -> None:
-    """Make the state directory. Raises KeyError for an account that there is not."""
-    account = job.plan.account
-    create_directory(job.places.state(name), (0, numbers(account)[1]), STATE_DIRECTORY_MODES[account.is_own])
+    """Create the state directory. Raises KeyError for an account that does not exist."""
+    state_directories.create(job.places.state(name), job.plan.account)
 
 
 def create_external_directory(job: Job, path: str) -> None:
-    """Make a directory outside of the state directory, for the MicroVM's user."""
-    create_directory(path, numbers(job.plan.account), DIRECTORY_MODE)
+    """Create a directory outside of the state directory, for the MicroVM's user, as a whole or not at all.
 
-
-def create_directory(path: str, owner: Tuple[int, int], mode: int) -> None:
-    """Make a directory with its owner and mode at once; one that is there stays.
-
-    A directory that is there counts as right, also where another MicroVM of the run has just made it. Nobody can put a
-    link in its place meanwhile.
+    One that is there stays, also where another MicroVM of the run has just created it. Raises HostError for a path
+    through a link that others than root could have placed.
     """
-    if os.path.isdir(path):
-        return
-    aside = files.aside_of(path)
-    if os.path.isdir(aside):
-        # A killed run leaves an empty directory; anything else was made by others and is kept.
-        os.rmdir(aside)
-    os.makedirs(os.path.dirname(path), exist_ok=True)
-    os.mkdir(aside, 0o700)
-    directory = os.open(aside, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
+    with safe_paths.opened_parent(path, DIRECTORY_MODE, makes=True) as (parent, name):
+        if _exists(parent, name):
+            return
+        aside = files.aside_of(name)
+        if _exists(parent, aside):
+            # A killed run leaves an empty directory; anything else was made by others and is kept.
+            os.rmdir(aside, dir_fd=parent)
+        os.mkdir(aside, 0o700, dir_fd=parent)
+        directory = os.open(aside, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW, dir_fd=parent)
+        try:
+            os.fchown(directory, *numbers(job.plan.account))
+            os.fchmod(directory, DIRECTORY_MODE)
+        finally:
+            os.close(directory)
+        os.rename(aside, name, src_dir_fd=parent, dst_dir_fd=parent)
+        os.fsync(parent)
+
+
+def _exists(directory: int, name: str) -> bool:
     try:
-        os.fchown(directory, *owner)
-        os.fchmod(directory, mode)
-    finally:
-        os.close(directory)
-    os.rename(aside, path)
-    files.sync_directory(os.path.dirname(path))
+        os.stat(name, dir_fd=directory, follow_symlinks=False)
+    except FileNotFoundError:
+        return False
+    return True
 
 
 def own_state(job: Job, _user: str) -> None:
     """Give the state directory to another account.
 
-    Its entries first: whoever finds the directory with the right group takes all in it for right. In a directory with
-    the sticky bit, the new user could not even remove what the one before has left. Nobody runs meanwhile.
+    The entries of the working directory first: whoever finds the state directory with the right group takes all in it
+    for right. Nobody runs meanwhile.
     """
-    path, account = job.places.state(job.name), job.plan.account
-    former = {user.user for user in (SHARED, Account(account_name(job.name), ""))}
-    volumes = [os.path.join(path, image) for image in job.plan.volumes]
-    for entry in [*(entry.path for entry in os.scandir(path) if _is_left(entry)), *volumes]:
-        if os.path.isfile(entry) and not os.path.islink(entry) and files.owner(entry) not in former:
-            # Somebody gave it another owner, by whom the MicroVM can use it.
-            continue
-        if os.path.lexists(entry) and not os.path.islink(entry):
-            os.chown(entry, *numbers(account), follow_symlinks=False)
-    os.chmod(path, STATE_DIRECTORY_MODES[account.is_own])
-    shutil.chown(path, "root", account.group)
+    account, former = job.plan.account, _numbers_of_former_users(job.name)
+    with safe_paths.opened_directory(job.places.work(job.name)) as work:
+        for entry in os.scandir(work):
+            if _is_left(entry):
+                os.chown(entry.name, *numbers(account), dir_fd=work, follow_symlinks=False)
+        for volume in job.plan.volumes:
+            _own_volume(job, volume, former)
+        os.fchown(work, *numbers(account))
+    shutil.chown(job.places.state(job.name), "root", account.group)
+
+
+def _numbers_of_former_users(name: str) -> FrozenSet[int]:
+    users = (SHARED.user, account_name(name))
+    return frozenset(number for number in map(accounts.number_of_user, users) if number is not None)
+
+
+def _own_volume(job: Job, volume: str, former: FrozenSet[int]) -> None:
+    """Give an image to the job's account, unless somebody gave it another owner, by whom the MicroVM can use it."""
+    with safe_paths.opened_parent(job.places.work(job.name, volume)) as (directory, name):
+        try:
+            status = os.stat(name, dir_fd=directory, follow_symlinks=False)
+        except FileNotFoundError:
+            return
+        if stat.S_ISREG(status.st_mode) and status.st_uid in former:
+            os.chown(name, *numbers(job.plan.account), dir_fd=directory, follow_symlinks=False)
 
 
 def _is_left(entry: os.DirEntry[str]) -> bool:
     """Return whether an entry is what a hypervisor leaves."""
     mode = entry.stat(follow_symlinks=False).st_mode
-    return stat.S_ISSOCK(mode) or stat.S_ISFIFO(mode) or entry.name in OWN_ENTRIES
+    return stat.S_ISSOCK(mode) or stat.S_ISFIFO(mode) or entry.name in WORK_ENTRIES
 
 
 def remove_empty_directory(job: Job, directory: str) -> None:
@@ -129,50 +141,52 @@ def remove_empty_directory(job: Job, directory: str) -> None:
 
 def delete_volume(job: Job, volume: str) -> None:
     """Delete an image. Raises HostError for one that is no file of its own."""
-    os.unlink(_image(job.name, volume, job.places))
+    with _opened_image(job, volume) as (directory, name):
+        os.unlink(name, dir_fd=directory)
 
 
 def archive_volume(job: Job, volume: str) -> None:
     """Move an image, root's from now on, to where no earlier one is."""
-    image = _image(job.name, volume, job.places)
-    directory = os.path.join(ARCHIVE_DIRECTORY, job.name)
-    os.makedirs(directory, mode=0o700, exist_ok=True)
-    number = 1
-    while os.path.lexists(_numbered(directory, image, number)):
-        number += 1
-    target = _numbered(directory, image, number)
-    try:
-        os.rename(image, target)
-    except OSError as error:
-        if error.errno != errno.EXDEV:
-            raise
-        _move_to_another_file_system(image, target)
+    archive = os.path.join(ARCHIVE_DIRECTORY, job.name)
+    os.makedirs(archive, mode=0o700, exist_ok=True)
+    with _opened_image(job, volume) as (directory, name):
+        number = 1
+        while os.path.lexists(_numbered(archive, name, number)):
+            number += 1
+        target = _numbered(archive, name, number)
+        try:
+            os.rename(name, target, src_dir_fd=directory)
+        except OSError as error:
+            if error.errno != errno.EXDEV:
+                raise
+            _move_to_another_file_system(directory, name, target)
     os.chown(target, 0, 0, follow_symlinks=False)
-    files.sync_directory(directory)
+    files.sync_directory(archive)
 
 
-def _image(name: str, volume: str, places: Places) -> str:
-    """Return the path of a volume that may be moved or deleted. Raises HostError.
+@contextlib.contextmanager
+def _opened_image(job: Job, volume: str) -> Iterator[Tuple[int, str]]:
+    """Give the opened directory of a volume that may be moved or deleted, and the volume's name in it.
 
-    Its user could have put a link in its place, to another's file: it no longer runs, so what is seen now stays so.
+    Raises HostError for what is no regular file: its user could have put a link to another's file in its place.
     """
-    path = places.state(name, volume)
-    inside, directory = os.path.realpath(places.state(name)), os.path.realpath(os.path.dirname(path))
-    is_inside = os.path.isabs(volume) or os.path.commonpath([inside, directory]) == inside
-    if not is_inside or not stat.S_ISREG(os.lstat(path).st_mode):
-        raise HostError(f"{path} is not a regular file of this MicroVM and was left in place; remove it manually")
-    return path
+    path = job.places.work(job.name, volume)
+    with safe_paths.opened_parent(path) as (directory, name):
+        if not stat.S_ISREG(os.stat(name, dir_fd=directory, follow_symlinks=False).st_mode):
+            raise HostError(f"{path} is not a regular file of this MicroVM and was left in place; remove it manually")
+        yield directory, name
 
 
-def _numbered(directory: str, image: str, number: int) -> str:
-    return os.path.join(directory, f"{os.path.basename(image)}.{number}")
+def _numbered(directory: str, name: str, number: int) -> str:
+    return os.path.join(directory, f"{name}.{number}")
 
 
-def _move_to_another_file_system(image: str, target: str) -> None:
+def _move_to_another_file_system(directory: int, name: str, target: str) -> None:
     """Copy an image as a whole before the old one goes."""
     aside = files.aside_of(target)
-    shutil.copyfile(image, aside)
-    with open(aside, "rb+") as file:
-        os.fsync(file.fileno())
+    with open(os.open(name, os.O_RDONLY | os.O_NOFOLLOW, dir_fd=directory), "rb") as image, open(aside, "wb") as copy:
+        shutil.copyfileobj(image, copy)
+        copy.flush()
+        os.fsync(copy.fileno())
     os.rename(aside, target)
-    os.unlink(image)
+    os.unlink(name, dir_fd=directory)

@@ -12,9 +12,18 @@ from dataclasses import replace
 from typing import Dict, Iterable, List, Mapping, Optional, Sequence, Tuple
 
 from ...declaration.accounts import SHARED, Account, account
-from ...declaration.names import BOOTED_LINK, CURRENT_LINK, FLAKE_FILE, OLD_LINK, unit_name
+from ...declaration.names import (
+    BOOTED_LINK,
+    CURRENT_LINK,
+    FLAKE_FILE,
+    OLD_LINK,
+    SOCKET_DIRECTORY,
+    STATE_ENTRIES,
+    WORK_DIRECTORY,
+    unit_name,
+)
 from ...declaration.types import PackagedVm
-from ...host import accounts, files, systemd
+from ...host import accounts, files, state_directories, systemd
 from ...host.places import Places
 from ...host.records import Record
 from ...host.store import PackageStore
@@ -70,7 +79,7 @@ def _observe(
 ) -> Observed:
     directory = places.state(name)
     entries, sockets = _entries(directory)
-    targets = {link: files.link_target(places.state(name, link)) if link in entries else None for link in LINKS}
+    targets = {link: files.link_target(places.state(name, link)) for link in LINKS}
     record = places.records.read(name)
     ours = {link: _package(places.store, target, record) for link, target in targets.items()}
     current, booted = ours[CURRENT_LINK], ours[BOOTED_LINK]
@@ -81,7 +90,8 @@ def _observe(
         entries=tuple(sorted(entries)),
         sockets=tuple(sorted(sockets)),
         exists=os.path.isdir(directory),
-        group=files.group_name(directory),
+        is_former=state_directories.is_former(directory),
+        group=state_directories.group_name(directory),
         current=current,
         booted=booted,
         old=ours[OLD_LINK],
@@ -94,7 +104,7 @@ def _observe(
         declared=declared,
         booted_declared=declared if booted in (None, current) else places.declaration(booted),
         booted_command_line=places.store.read(booted, COMMAND_LINE_FILE) if booted else "",
-        volumes=tuple(volume for volume in record.volumes if os.path.exists(places.state(name, volume)))
+        volumes=tuple(volume for volume in record.volumes if os.path.lexists(places.work(name, volume)))
         if record
         else (),
         full_directories=tuple(path for path in record.directories if files.has_entries(path)) if record else (),
@@ -125,13 +135,34 @@ def _package(store: PackageStore, target: Optional[str], record: Optional[Record
 
 
 def _entries(directory: str) -> Tuple[List[str], List[str]]:
-    """Return the names in a directory, and which of them are sockets."""
+    """Return the entries of a state directory and of the working directory in it, and which of them are sockets.
+
+    In the former layout both were one.
+    """
+    own = {WORK_DIRECTORY, SOCKET_DIRECTORY, *STATE_ENTRIES}
+    is_former = state_directories.is_former(directory)
+    outside = [entry for entry in _listed(directory) if entry.name not in (WORK_DIRECTORY, SOCKET_DIRECTORY)]
+    inside = _listed(os.path.join(directory, WORK_DIRECTORY))
+    if is_former:
+        inside += [entry for entry in outside if entry.name not in own]
+        outside = [entry for entry in outside if entry.name in own]
+    in_work = {f"{WORK_DIRECTORY}/{entry.name}": entry for entry in inside}
+    sockets = [name for name, entry in in_work.items() if _is_socket(entry, os.path.join(directory, SOCKET_DIRECTORY))]
+    return [*(entry.name for entry in outside), *in_work], sockets
+
+
+def _listed(directory: str) -> List[os.DirEntry[str]]:
     try:
-        entries = list(os.scandir(directory))
+        return list(os.scandir(directory))
     except (FileNotFoundError, NotADirectoryError):
-        return [], []
-    sockets = [entry.name for entry in entries if stat.S_ISSOCK(entry.stat(follow_symlinks=False).st_mode)]
-    return [entry.name for entry in entries], sockets
+        return []
+
+
+def _is_socket(entry: os.DirEntry[str], sockets: str) -> bool:
+    """Return whether an entry is a socket, or a link to one of root's daemons."""
+    if entry.is_symlink():
+        return (files.link_target(entry.path) or "").startswith(f"{sockets}/")
+    return stat.S_ISSOCK(entry.stat(follow_symlinks=False).st_mode)
 
 
 def installed(places: Places, package: str) -> Installed:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Iterable, Iterator, Optional, Sequence, Tuple
 
-from ...declaration.names import OWN_ENTRIES, PARTIAL_SUFFIX, unit_name
+from ...declaration.names import PARTIAL_SUFFIX, STATE_ENTRIES, WORK_DIRECTORY, WORK_ENTRIES, unit_name
 from ...host.records import Record
 from ...schema.errors import DeclarationError
 from ..steps import Step
@@ -51,7 +51,7 @@ def plan_removal(observed: Observed, removal: Removal = Removal(), path: str = "
         _refuse_unnamed(volumes, recorded, removal.confirm, f"{prefix}on_absent.confirm")
     removed = volumes if removal.volumes != "keep" else ()
     # The subdirectory that a removed volume was in stays.
-    leaving = {volume for volume in removed if volume in observed.entries}
+    leaving = {_entry_of(volume) for volume in removed if _entry_of(volume) in observed.entries}
     remaining = tuple(entry for entry in observed.entries if not _is_ours(entry, observed) and entry not in leaving)
     remaining_volumes = tuple(volume for volume in volumes if volume not in removed)
     record = _of_kept(observed, remaining_volumes, bool(remaining or remaining_volumes or observed.full_directories))
@@ -119,9 +119,14 @@ def _clear(
         yield Step(Action.KEEP_RECORD if remembered else Action.FORGET, name)
 
 
+def _entry_of(image: str) -> str:
+    """Return the entry of a state directory that a file of the working directory is."""
+    return f"{WORK_DIRECTORY}/{image}"
+
+
 def _is_ours(entry: str, observed: Observed) -> bool:
-    """Links, sockets and what is half made of ours; everything else is somebody's data."""
-    own = (*OWN_ENTRIES, *observed.sockets)
-    volumes = observed.record.volumes if observed.record else ()
+    """Return whether an entry is a link, a socket or half made of ours; everything else is somebody's data."""
+    own = (*STATE_ENTRIES, *map(_entry_of, WORK_ENTRIES), *observed.sockets)
+    volumes = [_entry_of(volume) for volume in observed.record.volumes] if observed.record else []
     is_half_made = entry.endswith(PARTIAL_SUFFIX) and entry[: -len(PARTIAL_SUFFIX)] in (*own, *volumes)
     return entry in own or is_half_made or entry.endswith(".sock.pid")

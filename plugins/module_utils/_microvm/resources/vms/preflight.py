@@ -15,8 +15,9 @@ from ...declaration.accounts import Account, account
 from ...declaration.names import UNIT_DIRECTORY, USER, unit_name
 from ...declaration.types import Interface
 from ...declaration.vms.parse import Declaration
-from ...host import accounts, files, systemd
+from ...host import accounts, files, state_directories, systemd
 from ...host.commands import HostError, run, search_path
+from ...host.places import Places
 from ...schema.errors import DeclarationError
 
 CAP_NET_ADMIN = 12
@@ -63,17 +64,17 @@ def _unserved(declaration: Declaration) -> Iterator[Tuple[str, str]]:
         yield "graphics.enable", "a systemd unit has no display; run such a package in a desktop session instead"
 
 
-def check_files(placed: Placed, state_directory: str, awaited: Callable[[str], bool]) -> None:
+def check_files(placed: Placed, places: Places, awaited: Callable[[str], bool]) -> None:
     """The files that declarations name must exist, but for those that ``awaited`` says are still to come."""
     for path, declaration in placed:
-        for key, file in _files(declaration, os.path.join(state_directory, declaration["name"])):
+        for key, file in _files(declaration, places):
             if not os.path.exists(file) and not awaited(file):
                 raise DeclarationError(
                     f"{path}.{key}", f"{file} does not exist on this host; correct the path or provide the file"
                 )
 
 
-def check_installed(placed: Placed, programs: Mapping[str, Sequence[str]]) -> None:
+def check_installed(placed: Placed, programs: Mapping[str, Sequence[str]], places: Places) -> None:
     """Refuse a host that lacks what the roles provide.
 
     ``programs`` are those that packages run, by the declarations' paths, the hypervisor first.
@@ -82,6 +83,7 @@ def check_installed(placed: Placed, programs: Mapping[str, Sequence[str]]) -> No
     """
     if not os.path.exists(f"{UNIT_DIRECTORY}/{unit_name('')}") or not accounts.exists(USER):
         raise HostError("this host is not set up for MicroVMs; run the role microvm.fleet.host on it first")
+    check_layout(placed, places)
     check_interfaces(placed)
     check_volumes(placed)
     for path, declaration in placed:
@@ -93,6 +95,17 @@ def check_installed(placed: Placed, programs: Mapping[str, Sequence[str]]) -> No
                 )
         if list(_taps(declaration)) and not os.path.exists("/dev/net/tun"):
             raise DeclarationError(f"{path}.interfaces", "this host's kernel has no /dev/net/tun; load the module tun")
+
+
+def check_layout(placed: Placed, places: Places) -> None:
+    """Refuse state directories of an earlier version, in which a hypervisor may write beside root's links."""
+    for _path, declaration in placed:
+        directory = places.state(declaration["name"])
+        if state_directories.is_former(directory):
+            raise HostError(
+                f"{directory} has the layout of an earlier version; run the role microvm.fleet.host first, which "
+                "changes it without restarting the MicroVM"
+            )
 
 
 def check_volumes(placed: Placed) -> None:
@@ -146,7 +159,7 @@ def _taps(declaration: Declaration) -> Iterator[Tuple[int, Interface]]:
     return ((index, tap) for index, tap in enumerate(declaration["interfaces"]) if tap["type"] == "tap")
 
 
-def _files(declaration: Declaration, directory: str) -> Iterator[Tuple[str, str]]:
+def _files(declaration: Declaration, places: Places) -> Iterator[Tuple[str, str]]:
     for key in ("kernel", "initrd_path", "store_disk"):
         path = declaration[key]
         if path:
@@ -155,7 +168,7 @@ def _files(declaration: Declaration, directory: str) -> Iterator[Tuple[str, str]
         yield f"credential_files.{name}", path
     for index, volume in enumerate(declaration["volumes"]):
         if not volume["auto_create"]:
-            yield f"volumes[{index}].image", os.path.join(directory, volume["image"])
+            yield f"volumes[{index}].image", places.work(declaration["name"], volume["image"])
 
 
 def _check_memory(placed: Placed) -> None:

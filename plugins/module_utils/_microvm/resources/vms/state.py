@@ -27,11 +27,13 @@ class Observed:
 
     name: str
     entries: Tuple[str, ...] = ()
-    """Names in the state directory, sorted."""
+    """Entries of the state directory and, as ``work/NAME``, of the working directory in it, sorted."""
     sockets: Tuple[str, ...] = ()
-    """Entries that are sockets: what a killed hypervisor leaves."""
+    """Entries of the working directory that are sockets or links to sockets: what a killed hypervisor leaves."""
     exists: bool = False
     """True if there is a state directory."""
+    is_former: bool = False
+    """True if it has the layout of an earlier version, which role ``host`` changes."""
     group: Optional[str] = None
     """Group of the state directory: that of the account which has it."""
     current: Optional[str] = None

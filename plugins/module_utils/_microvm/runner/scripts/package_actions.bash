@@ -3,9 +3,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 # shellcheck shell=bash
 
-# Set before: the account of packages without scripts, which know no other, links of the state directory, and the
-# directory of consoles.
-: "${user:?}" "${group:?}" "${current:?}" "${booted:?}" "${console_directory:?}"
+# Set before: the account of packages without scripts, which know no other, and the links of the state directory.
+: "${user:?}" "${group:?}" "${current:?}" "${booted:?}"
 
 tap_up() {
     local flags=(vnet_hdr) id
@@ -69,14 +68,10 @@ virtiofsd_ended() {
     systemctl kill --kill-who=main --signal=USR1 "microvm@$name.service" 2>/dev/null || true
 }
 
-# machined is told the hypervisor's process, which the unit's main process has made.
+# The unit's main process is registered, since systemd itself says which one that is: the number of the hypervisor's own
+# process would have to be read from a file of the MicroVM's user.
 register() {
-    local process='' waited=0
-    while [ "$waited" -lt 50 ] && ! read -r process _started < "$console_directory/$name/hypervisor.pid"; do
-        sleep 0.1
-        waited=$((waited + 1))
-    done 2>/dev/null
-    if ! "$package/bin/microvm-register" "${process:-${MAINPID:-}}"; then
+    if ! "$package/bin/microvm-register" "${MAINPID:?}"; then
         echo "MicroVM $name could not be registered with systemd-machined, and runs without" >&2
     fi
 }

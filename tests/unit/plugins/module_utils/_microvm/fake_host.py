@@ -17,13 +17,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from ansible_collections.microvm.fleet.plugins.module_utils._microvm.declaration.accounts import SHARED, Account
+from ansible_collections.microvm.fleet.plugins.module_utils._microvm.declaration.accounts import ROOT, SHARED, Account
 from ansible_collections.microvm.fleet.plugins.module_utils._microvm.host import (
     accounts,
     files,
     locks,
     places,
     readiness,
+    state_directories,
     systemd,
 )
 from ansible_collections.microvm.fleet.plugins.module_utils._microvm.host.commands import HostError
@@ -118,15 +119,18 @@ class FakeHost:
         """Name of a file's group, as it was given."""
         return self.groups.get(os.stat(path).st_ino) if os.path.exists(path) else None
 
-    def give(self, descriptor: int, _user: int, _group: int) -> None:
-        """Remember whose a new directory is."""
-        self.groups[os.fstat(descriptor).st_ino] = self.owner.group
+    def give(
+        self, file: str | int, _user: int, _group: int, *, dir_fd: int | None = None, follow_symlinks: bool = True
+    ) -> None:
+        """Remember whose a file is from now on."""
+        status = os.stat(file, dir_fd=dir_fd, follow_symlinks=follow_symlinks)
+        self.groups[status.st_ino] = self.owner.group
 
     owner: Account = SHARED
 
     def numbers(self, account: Account) -> tuple[int, int]:
         """Look up an account, which is that of the next directory."""
-        if account.user not in self.users:
+        if account.user not in (*self.users, ROOT.user):
             raise KeyError(account.user)
         self.owner = account
         return 0, 0
@@ -159,9 +163,10 @@ def install(fake: FakeHost, monkeypatch: pytest.MonkeyPatch) -> FakeHost:
         (accounts, "create_users", fake.create_users),
         (accounts, "remove_user", fake.users.discard),
         (handlers_files, "numbers", fake.numbers),
+        (state_directories, "numbers", fake.numbers),
         (shutil, "chown", fake.give_name),
         (os, "fchown", fake.give),
-        (os, "chown", lambda *_arguments, **_options: None),
+        (os, "chown", fake.give),
         (files, "group_name", fake.group),
         (reconcile_operation, "Places", lambda _directory: fake.places),
         (places, "UNIT_DIRECTORY", str(fake.root / "units")),

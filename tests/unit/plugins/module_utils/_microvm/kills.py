@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import signal
+import traceback
 from collections.abc import Callable
 from typing import Any
 
@@ -29,6 +30,13 @@ def killed_at_call(number: int, work: Callable[[], object]) -> bool:
 
         for name in WRITES:
             setattr(os, name, counting(getattr(os, name)))
-        work()
-        os._exit(0)
-    return os.WIFSIGNALED(os.waitpid(child, 0)[1])
+        # Whatever comes of it, the child does not go on with the tests.
+        try:
+            work()
+            os._exit(0)
+        except BaseException:
+            traceback.print_exc()
+            os._exit(1)
+    status = os.waitpid(child, 0)[1]
+    assert os.WIFSIGNALED(status) or os.WEXITSTATUS(status) == 0, f"killed at call {number}: see the error above"
+    return os.WIFSIGNALED(status)

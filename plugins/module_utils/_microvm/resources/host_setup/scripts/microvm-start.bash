@@ -3,7 +3,7 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-# Runs a MicroVM's hypervisor in its state directory, has its console, and tells systemd by an exit status what shall
+# Runs a MicroVM's hypervisor in its working directory, has its console, and tells systemd by an exit status what shall
 # follow its end. Usage: microvm-start NAME
 #   0    it stays down
 #   133  it shall start again, as of systemd-nspawn (RestartForceExitStatus=)
@@ -21,6 +21,7 @@ readonly SHARES_TIMEOUT=20
 name=$1
 runtime=@CONSOLE_DIRECTORY@/$name
 settings=@SETTINGS_DIRECTORY@/$name.env
+package=@STATE_DIRECTORY@/$name/@CURRENT_LINK@
 # Why the hypervisor ends, unless the guest has ended: stop or shares.
 cause=
 stopper=
@@ -46,7 +47,7 @@ start() {
     mkfifo -m 0600 "$runtime/console.in" || exit 1
     exec {output}> >(relay)
     relay=$!
-    current/bin/microvm-run <> "$runtime/console.in" >&"$output" {output}>&- &
+    "$package/bin/microvm-run" <> "$runtime/console.in" >&"$output" {output}>&- &
     hypervisor=$!
     exec {output}>&-
     echo "$hypervisor $(start_time "$hypervisor")" > "$runtime/hypervisor.pid.partial"

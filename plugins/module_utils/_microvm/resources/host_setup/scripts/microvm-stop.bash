@@ -3,7 +3,7 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-# Ends a MicroVM, in its state directory: asks the guest, then ends the hypervisor, then kills it. Each step is said, the
+# Ends a MicroVM, in its working directory: asks the guest, then ends the hypervisor, then kills it. Each step is said, the
 # last line says which one it was. Usage: microvm-stop NAME
 
 set -uo pipefail
@@ -13,6 +13,7 @@ readonly TERM_TIMEOUT=10
 
 name=$1
 runtime=@CONSOLE_DIRECTORY@/$name
+package=@STATE_DIRECTORY@/$name/@BOOTED_LINK@
 limit=${STOP_TIMEOUT:-90}
 begin=$SECONDS
 export STOP_TIMEOUT=$limit
@@ -55,12 +56,12 @@ remaining() {
 # The package's script may wait for the end, or not.
 ask_guest() {
     local status=0
-    if [ ! -x booted/bin/microvm-shutdown ]; then
+    if [ ! -x "$package/bin/microvm-shutdown" ]; then
         say "its package has no way to ask the guest to power off"
         return 1
     fi
     say "asking the guest to power off, for up to $limit s"
-    timeout --kill-after=2 "$limit" booted/bin/microvm-shutdown < /dev/null || status=$?
+    timeout --kill-after=2 "$limit" "$package/bin/microvm-shutdown" < /dev/null || status=$?
     if [ "$status" -ne 0 ] && [ "$status" -ne 124 ] && is_running "$process" "$started"; then
         say "the guest could not be asked, or has not ended (status $status)"
         return 1

@@ -119,8 +119,26 @@ while true; do
 done
 echo "leaving the boot queue: MicroVM $name"
 """,
+    "microvm-prepare": """
+# Prepares a MicroVM's working directory, as the MicroVM's user: a package names the sockets of its shares relative to
+# that directory, but they are in one of root's. Usage: microvm-prepare NAME
+
+set -euo pipefail
+
+state=@STATE_DIRECTORY@/$1
+
+for file in "$state/@CURRENT_LINK@"/share/microvm/virtiofs/*/socket; do
+    if [ ! -e "$file" ]; then continue; fi
+    socket=$(cat "$file")
+    case $socket in /*) continue ;; esac
+    # A hypervisor may have left anything there.
+    rm -rf -- "$socket"
+    mkdir -p -- "$(dirname -- "$socket")"
+    ln -sT -- "$state/@SOCKET_DIRECTORY@/$socket" "$socket"
+done
+""",
     "microvm-start": """
-# Runs a MicroVM's hypervisor in its state directory, has its console, and tells systemd by an exit status what shall
+# Runs a MicroVM's hypervisor in its working directory, has its console, and tells systemd by an exit status what shall
 # follow its end. Usage: microvm-start NAME
 #   0    it stays down
 #   133  it shall start again, as of systemd-nspawn (RestartForceExitStatus=)
@@ -138,6 +156,7 @@ readonly SHARES_TIMEOUT=20
 name=$1
 runtime=@CONSOLE_DIRECTORY@/$name
 settings=@SETTINGS_DIRECTORY@/$name.env
+package=@STATE_DIRECTORY@/$name/@CURRENT_LINK@
 # Why the hypervisor ends, unless the guest has ended: stop or shares.
 cause=
 stopper=
@@ -163,7 +182,7 @@ start() {
     mkfifo -m 0600 "$runtime/console.in" || exit 1
     exec {output}> >(relay)
     relay=$!
-    current/bin/microvm-run <> "$runtime/console.in" >&"$output" {output}>&- &
+    "$package/bin/microvm-run" <> "$runtime/console.in" >&"$output" {output}>&- &
     hypervisor=$!
     exec {output}>&-
     echo "$hypervisor $(start_time "$hypervisor")" > "$runtime/hypervisor.pid.partial"
@@ -297,7 +316,7 @@ trap '' USR1
 end_as "$(judge)"
 """,
     "microvm-stop": """
-# Ends a MicroVM, in its state directory: asks the guest, then ends the hypervisor, then kills it. Each step is said, the
+# Ends a MicroVM, in its working directory: asks the guest, then ends the hypervisor, then kills it. Each step is said, the
 # last line says which one it was. Usage: microvm-stop NAME
 
 set -uo pipefail
@@ -307,6 +326,7 @@ readonly TERM_TIMEOUT=10
 
 name=$1
 runtime=@CONSOLE_DIRECTORY@/$name
+package=@STATE_DIRECTORY@/$name/@BOOTED_LINK@
 limit=${STOP_TIMEOUT:-90}
 begin=$SECONDS
 export STOP_TIMEOUT=$limit
@@ -349,12 +369,12 @@ remaining() {
 # The package's script may wait for the end, or not.
 ask_guest() {
     local status=0
-    if [ ! -x booted/bin/microvm-shutdown ]; then
+    if [ ! -x "$package/bin/microvm-shutdown" ]; then
         say "its package has no way to ask the guest to power off"
         return 1
     fi
     say "asking the guest to power off, for up to $limit s"
-    timeout --kill-after=2 "$limit" booted/bin/microvm-shutdown < /dev/null || status=$?
+    timeout --kill-after=2 "$limit" "$package/bin/microvm-shutdown" < /dev/null || status=$?
     if [ "$status" -ne 0 ] && [ "$status" -ne 124 ] && is_running "$process" "$started"; then
         say "the guest could not be asked, or has not ended (status $status)"
         return 1

@@ -131,7 +131,8 @@ ConditionPathExists=|@STATE_DIRECTORY@/%i/current/share/microvm/virtiofs
 [Service]
 Type=notify
 NotifyAccess=all
-WorkingDirectory=@STATE_DIRECTORY@/%i
+# The sockets are root's; the hypervisor has links to them in its working directory.
+WorkingDirectory=@STATE_DIRECTORY@/%i/@SOCKET_DIRECTORY@
 ExecStart=@SCRIPT_DIRECTORY@/microvm-package virtiofsd-run %i
 ExecStopPost=+@SCRIPT_DIRECTORY@/microvm-package virtiofsd-ended %i
 KillMode=mixed
@@ -184,12 +185,14 @@ StartLimitBurst=5
 Type=exec
 User=@USER@
 Group=@GROUP@
-WorkingDirectory=@STATE_DIRECTORY@/%i
+# Its user's, below a directory of root's: no unit of root's follows, reads or executes what is in it.
+WorkingDirectory=@STATE_DIRECTORY@/%i/@WORK_DIRECTORY@
 # With the console of the MicroVM.
 RuntimeDirectory=@CONSOLE_DIRECTORY_BELOW_RUN@/%i
 RuntimeDirectoryMode=0700
 # Settings of this MicroVM, see the script.
 EnvironmentFile=-@SETTINGS_DIRECTORY@/%i.env
+ExecStartPre=@SCRIPT_DIRECTORY@/microvm-prepare %i
 ExecStart=@SCRIPT_DIRECTORY@/microvm-start %i
 ExecStartPost=+@SCRIPT_DIRECTORY@/microvm-package microvm-register %i
 ExecStop=@SCRIPT_DIRECTORY@/microvm-stop %i
@@ -214,7 +217,7 @@ LogRateLimitBurst=1000
 NoNewPrivileges=yes
 CapabilityBoundingSet=
 ProtectSystem=strict
-ReadWritePaths=@STATE_DIRECTORY@/%i
+ReadWritePaths=@STATE_DIRECTORY@/%i/@WORK_DIRECTORY@
 PrivateTmp=yes
 ProtectKernelTunables=yes
 ProtectKernelModules=yes

@@ -127,11 +127,12 @@ def test_the_steps_of_two_microvms_are_each_as_shown(host: FakeHost, done: list[
 def test_a_removal_leaves_only_foreign_files(host: FakeHost) -> None:
     run(vm(volumes=[{"image": "data.img", "size": 10}]))
     state = Path(host.places.state("web"))
-    (state / "data.img").write_bytes(b"data")
-    (state / "notes").write_text("mine")
+    (state / "work/data.img").write_bytes(b"data")
+    (state / "work/notes").write_text("mine")
     (outcome,) = run(vm(state="absent"))["vms"]
-    assert outcome["kept"] == ["data.img", "notes"]
-    assert sorted(os.listdir(state)) == ["data.img", "notes"]
+    assert outcome["kept"] == ["work/data.img", "work/notes"]
+    assert sorted(os.listdir(state)) == ["sockets", "work"]
+    assert sorted(os.listdir(state / "work")) == ["data.img", "notes"]
     assert host.places.store.contents() == {}
     on_absent = {"volumes": "archive"}
     run(vm(state="absent", on_absent=on_absent))
@@ -264,7 +265,7 @@ def test_a_rollback_waits_as_the_older_package_says(host: FakeHost, monkeypatch:
 
     monkeypatch.setattr(readiness, "wait", wait)
     roll_back("web", None, False, False, True, host.places)
-    assert sockets == [host.places.state("web", "older.sock")]
+    assert sockets == [host.places.work("web", "older.sock")]
 
 
 def test_drop_ins_of_operators_stay(host: FakeHost) -> None:

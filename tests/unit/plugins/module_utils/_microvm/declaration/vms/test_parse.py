@@ -188,7 +188,7 @@ def test_derived_identities_are_valid(name: str) -> None:
     assert len({i["mac"] for i in declaration["interfaces"]}) == 2
 
 
-@pytest.mark.parametrize("image", ["current", "booted", "old", "x.partial", "small.sock", "./old"])
+@pytest.mark.parametrize("image", ["microvm.pid", "microvm.events.in", "x.partial", "small.sock", "./microvm.ended"])
 def test_volumes_have_no_name_that_we_need_or_remove(image: str) -> None:
     with pytest.raises(DeclarationError) as refusal:
         parse(small(volumes=[{"image": image, "size": 1}]))

@@ -31,7 +31,7 @@ def test_units_have_the_names_of_the_modules() -> None:
     assert f"WantedBy={names.TARGET}\n" in unit
     assert f"EnvironmentFile=-{names.SETTINGS_DIRECTORY}/%i.env\n" in unit
     assert f"RuntimeDirectory={Path(names.CONSOLE_DIRECTORY).name}/%i\n" in unit
-    assert "WorkingDirectory=/srv/microvms/%i\n" in unit
+    assert f"WorkingDirectory=/srv/microvms/%i/{names.WORK_DIRECTORY}\n" in unit
     helpers = " ".join(f"{helper}@%i.service" for helper in names.HELPERS)
     assert f"Requires={helpers}\n" in unit and f"After={helpers}\n" in unit
 
@@ -44,14 +44,14 @@ def test_units_run_only_scripts_that_are_installed() -> None:
         if line.startswith("Exec")
         for word in [line.partition("=")[2].split()[0]]
     ]
-    scripts = {f"{names.SCRIPT_DIRECTORY}/{name}" for name in script_files()}
+    scripts = {f"{names.SCRIPT_DIRECTORY}/{name}" for name in script_files(names.STATE_DIRECTORY)}
     assert {command for command in commands if not command.startswith(("/bin/", "+/bin/"))} <= scripts
 
 
-@pytest.mark.parametrize("name", script_files())
+@pytest.mark.parametrize("name", script_files(names.STATE_DIRECTORY))
 def test_scripts_are_bash(name: str, tmp_path: Path) -> None:
     script = tmp_path / name
-    script.write_text(script_files()[name])
+    script.write_text(script_files(names.STATE_DIRECTORY)[name])
     subprocess.run(["bash", "-n", str(script)], check=True)
     if shutil.which("shellcheck"):
         subprocess.run(["shellcheck", "--severity=warning", str(script)], check=True)

@@ -44,7 +44,12 @@ def actions(host: Host, wanted: Wanted) -> list[str]:
 
 def test_a_fresh_host_is_prepared(host: Host) -> None:
     steps = actions(host, PREPARED)
-    assert steps[:3] == ["create group kvm", "create user microvm", f"create directory {names.STATE_DIRECTORY}"]
+    assert steps[:4] == [
+        "create group microvm",
+        "create group kvm",
+        "create user microvm",
+        f"create directory {names.STATE_DIRECTORY}",
+    ]
     assert f"write {UNIT}" in steps
     assert steps[-6:] == [
         f"systemctl enable {names.TARGET}",
@@ -53,8 +58,8 @@ def test_a_fresh_host_is_prepared(host: Host) -> None:
         f"systemctl start {names.TARGET}",
     ]
     host.carry_out(PREPARED)
-    assert host.users == {"microvm": User("kvm", names.STATE_DIRECTORY)}
-    assert host.owners[names.STATE_DIRECTORY] == Account("root", "kvm")
+    assert host.users == {"microvm": User("microvm", names.STATE_DIRECTORY, other_groups=("kvm",))}
+    assert host.owners[names.STATE_DIRECTORY] == ROOT
     assert host.path(f"{names.SCRIPT_DIRECTORY}/microvm-start").stat().st_mode & 0o777 == 0o755
     assert host.read == host.units() and host.active and host.enabled
 
@@ -157,7 +162,7 @@ def _unload_module(host: Host) -> None:
         (_open_script, [f"write {names.SCRIPT_DIRECTORY}/microvm-stop"]),
         (_give_script_away, [f"write {names.SCRIPT_DIRECTORY}/microvm-stop"]),
         (_open_directory, [f"change owner and mode of directory {names.STATE_DIRECTORY}"]),
-        (_move_user, ["change group, home and shell of user microvm"]),
+        (_move_user, ["change groups, home and shell of user microvm"]),
         (_stop_target, [RELOAD, f"systemctl start {names.TARGET}"]),
         (_disable_target, [f"systemctl enable {names.TARGET}", RELOAD]),
         (_leave_files_unread, [RELOAD]),
@@ -241,7 +246,7 @@ def test_what_is_somebody_elses_stays(host: Host) -> None:
     assert kept == [names.SCRIPT_DIRECTORY, names.ARCHIVE_DIRECTORY, names.FLEET_DIRECTORY, "user microvm"]
     host.carry_out(unprepared(setup()))
     assert host.listing() == sorted(others)
-    assert host.users == {"microvm": User("kvm", names.STATE_DIRECTORY)}
+    assert host.users == {"microvm": User("microvm", names.STATE_DIRECTORY, other_groups=("kvm",))}
 
 
 def test_files_of_the_host_are_whose_they_were(host: Host) -> None:

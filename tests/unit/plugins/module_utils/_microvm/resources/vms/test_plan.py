@@ -120,8 +120,12 @@ REMOVALS: dict[str, tuple[Observed, Removal, list[str]]] = {
     "with a volume and what was half made": (
         replace(
             RUNNING,
-            entries=("booted", "current", "data.img", "data.img.partial", "notes.partial", "small.sock"),
-            sockets=("small.sock",),
+            entries=(
+                "booted",
+                "current",
+                *(f"work/{name}" for name in ("data.img", "data.img.partial", "n.partial", "s.sock")),
+            ),
+            sockets=("work/s.sock",),
             volumes=("data.img",),
             record=replace(RUNNING.record or Record("small", "/s"), volumes=("data.img",)),
         ),
@@ -133,8 +137,8 @@ REMOVALS: dict[str, tuple[Observed, Removal, list[str]]] = {
             f"systemctl daemon-reload for {UNIT}",
             "remove small/booted",
             "remove small/current",
-            "remove small/data.img.partial",
-            "remove small/small.sock",
+            "remove small/work/data.img.partial",
+            "remove small/work/s.sock",
             "remove settings small",
             f"remove package {NEW}",
             "record kept volumes of small",
@@ -155,7 +159,9 @@ REMOVALS: dict[str, tuple[Observed, Removal, list[str]]] = {
         ],
     ),
     "with a volume that may be deleted": (
-        replace(RUNNING, booted=None, unit=DOWN, entries=("current", "data.img"), drop_ins={}, volumes=("data.img",)),
+        replace(
+            RUNNING, booted=None, unit=DOWN, entries=("current", "work/data.img"), drop_ins={}, volumes=("data.img",)
+        ),
         Removal("delete", ("data.img",)),
         [
             f"systemctl disable {UNIT}",
@@ -171,7 +177,12 @@ REMOVALS: dict[str, tuple[Observed, Removal, list[str]]] = {
     ),
     "with somebody else's file beside a volume that is archived": (
         replace(
-            RUNNING, booted=None, unit=DOWN, entries=("data.img", "notes"), environment=None, volumes=("data.img",)
+            RUNNING,
+            booted=None,
+            unit=DOWN,
+            entries=("work/data.img", "work/notes"),
+            environment=None,
+            volumes=("data.img",),
         ),
         Removal("archive"),
         [
@@ -217,7 +228,7 @@ def test_a_volume_elsewhere_keeps_its_user() -> None:
 def test_volumes_kept_by_a_removal_can_be_deleted_later() -> None:
     kept = Record("small", "/s", user="microvm-small", volumes=("data.img",))
     observed = Observed(
-        "small", exists=True, entries=("data.img",), volumes=("data.img",), record=kept, state_directory="/s"
+        "small", exists=True, entries=("work/data.img",), volumes=("data.img",), record=kept, state_directory="/s"
     )
     assert not plan_removal(observed).changed
     steps = [str(step) for step in plan_removal(observed, Removal("delete", ("data.img",))).steps]

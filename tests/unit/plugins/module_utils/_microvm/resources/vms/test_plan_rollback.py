@@ -21,7 +21,13 @@ from ansible_collections.microvm.fleet.plugins.module_utils._microvm.resources.v
 
 RECORD = Record("web", "/s", (Generation(1, "a"), Generation(2, "b", bad=True), Generation(3, "c"), Generation(4, "d")))
 OBSERVED = Observed(
-    "web", record=RECORD, current="d", booted="d", group="kvm", unit=Unit(active_state="active"), state_directory="/s"
+    "web",
+    record=RECORD,
+    current="d",
+    booted="d",
+    group="microvm",
+    unit=Unit(active_state="active"),
+    state_directory="/s",
 )
 
 
@@ -112,11 +118,11 @@ def test_a_fallback_marks_the_failed_package_after_the_links() -> None:
 @pytest.mark.parametrize(
     ("failed", "installed", "group"),
     [
-        (failed_plan("d", None), ALL, "kvm"),
-        (failed_plan("d", "d"), ALL, "kvm"),
-        (replace(failed_plan("d", "d"), booted="d"), ALL, "kvm"),
-        (replace(failed_plan("d", "d"), booted="c", record=RECORD.marked("c", True)), ALL, "kvm"),
-        (failed_plan("d", "c"), packages("abd"), "kvm"),
+        (failed_plan("d", None), ALL, "microvm"),
+        (failed_plan("d", "d"), ALL, "microvm"),
+        (replace(failed_plan("d", "d"), booted="d"), ALL, "microvm"),
+        (replace(failed_plan("d", "d"), booted="c", record=RECORD.marked("c", True)), ALL, "microvm"),
+        (failed_plan("d", "c"), packages("abd"), "microvm"),
         (failed_plan("d", "c"), ALL, "microvm-web"),
     ],
     ids=[

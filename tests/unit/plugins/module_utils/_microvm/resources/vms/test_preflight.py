@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 from ansible_collections.microvm.fleet.plugins.module_utils._microvm.host import systemd
 from ansible_collections.microvm.fleet.plugins.module_utils._microvm.host.commands import HostError
+from ansible_collections.microvm.fleet.plugins.module_utils._microvm.host.places import Places
 from ansible_collections.microvm.fleet.plugins.module_utils._microvm.resources.vms import preflight
 from ansible_collections.microvm.fleet.plugins.module_utils._microvm.schema.errors import DeclarationError
 
@@ -70,11 +71,11 @@ def test_files_must_be_there_or_awaited(tmp_path: Path) -> None:
     kernel = tmp_path / "kernel"
     declared = placed({**USER, "kernel": str(kernel)})
     with pytest.raises(DeclarationError, match="does not exist") as refusal:
-        preflight.check_files(declared, "/state", awaited=lambda _file: False)
+        preflight.check_files(declared, Places("/state"), awaited=lambda _file: False)
     assert refusal.value.path == "vms[0].kernel"
-    preflight.check_files(declared, "/state", awaited=lambda file: file == str(kernel))
+    preflight.check_files(declared, Places("/state"), awaited=lambda file: file == str(kernel))
     kernel.touch()
-    preflight.check_files(declared, "/state", awaited=lambda _file: False)
+    preflight.check_files(declared, Places("/state"), awaited=lambda _file: False)
 
 
 def test_bridges_must_be_there_or_awaited() -> None:

@@ -154,9 +154,9 @@ def test_machined_gets_the_process_and_the_machine_id(tmp_path: Path) -> None:
     [
         ("tap-up", "make_tap tap0 microvm  vnet_hdr multi_queue\n"),
         ("tap-down", "remove_tap tap0 microvm\n"),
-        ("macvtap-up", "make_macvtap mac0 microvm kvm eth0 02:00:00:00:00:01 bridge\n"),
+        ("macvtap-up", "make_macvtap mac0 microvm microvm eth0 02:00:00:00:00:01 bridge\n"),
         ("macvtap-down", "remove_macvtap mac0\n"),
-        ("pci-setup", "take_pci_device 0000:00:01.0 microvm kvm\n"),
+        ("pci-setup", "take_pci_device 0000:00:01.0 microvm microvm\n"),
     ],
 )
 def test_a_package_without_scripts_is_served_by_its_lists(action: str, output: str, tmp_path: Path) -> None:
@@ -183,5 +183,5 @@ def run_action(directory: Path, action: str) -> subprocess.CompletedProcess[str]
     """Call what microvm-package does, with functions that print what they are asked to do."""
     functions = ("make_tap", "remove_tap", "make_macvtap", "remove_macvtap", "take_pci_device")
     fakes = "".join(f'{name}() {{ echo {name} "$@"; }}\n' for name in functions)
-    variables = {"user": "microvm", "group": "kvm", "current": "current", "booted": "booted", "console_directory": "c"}
+    variables = {"user": "microvm", "group": "microvm", "current": "current", "booted": "booted"}
     return bash(directory, f"{fakes}run_action {action} web", "package_actions", **variables)

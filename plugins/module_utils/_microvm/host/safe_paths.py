@@ -1,0 +1,114 @@
+# Copyright (c) 2026 microvm.fleet contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Paths below directories of somebody else's, opened component by component.
+
+Whoever may write to a directory can replace what is in it by a link, at any moment: a check of the path before it is
+used proves nothing. So a directory is opened inside of the one before, links are followed only where root alone could
+have placed them, and what is done in the end is done in the directory that was opened (path_resolution(7)).
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+import stat
+from typing import Iterator, List, Optional, Tuple
+
+from . import files
+from .commands import HostError
+
+_MOST_LINKS = 40
+"""Number of links that the kernel itself follows in one path."""
+
+_FLAGS = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+
+
+@contextlib.contextmanager
+def opened_parent(path: str, mode: int = 0o755, makes: bool = False) -> Iterator[Tuple[int, str]]:
+    """Give the opened directory that an absolute path is in, and the last component.
+
+    ``makes`` creates directories of root's that are missing on the way, with ``mode``. Raises HostError for a link that
+    others than root could have placed, and OSError.
+    """
+    parent, name = os.path.split(os.path.normpath(path))
+    directory = _open(parent, mode, makes)
+    try:
+        yield directory, name
+    finally:
+        os.close(directory)
+
+
+@contextlib.contextmanager
+def opened_directory(path: str) -> Iterator[int]:
+    """Give the opened directory at an absolute path; see opened_parent."""
+    directory = _open(os.path.normpath(path), 0o755, makes=False)
+    try:
+        yield directory
+    finally:
+        os.close(directory)
+
+
+def _open(path: str, mode: int, makes: bool) -> int:
+    waiting, links, is_safe = _components(path), 0, True
+    directory = os.open("/", _FLAGS)
+    try:
+        while waiting:
+            component = waiting.pop(0)
+            entry = _look_up(directory, component)
+            is_safe = is_safe and _is_placed_by_root(os.fstat(directory), entry)
+            if entry is None or not stat.S_ISLNK(entry.st_mode):
+                directory = _step(directory, component, mode, makes)
+                continue
+            links += 1
+            target = _target(directory, component, path, is_safe, links)
+            if target.startswith("/"):
+                directory = _step(directory, "/", mode, makes=False)
+            waiting = [*_components(target), *waiting]
+    except BaseException:
+        os.close(directory)
+        raise
+    return directory
+
+
+def _components(path: str) -> List[str]:
+    return [component for component in path.split("/") if component]
+
+
+def _look_up(directory: int, component: str) -> Optional[os.stat_result]:
+    try:
+        return os.stat(component, dir_fd=directory, follow_symlinks=False)
+    except FileNotFoundError:
+        return None
+
+
+def _is_placed_by_root(directory: os.stat_result, entry: Optional[os.stat_result]) -> bool:
+    """Return whether nobody but root can have put an entry into a directory, or can put another into its place."""
+    if files.is_roots_alone(directory):
+        return True
+    is_sticky = bool(directory.st_mode & stat.S_ISVTX) and directory.st_uid == 0
+    return is_sticky and entry is not None and entry.st_uid in (0, os.geteuid())
+
+
+def _target(directory: int, component: str, path: str, is_safe: bool, links: int) -> str:
+    """Return where a link leads. Raises HostError for one that root may not follow, and OSError for too many."""
+    if not is_safe:
+        raise HostError(
+            f"{path} leads through the link {component!r} in a directory that others than root may write to; declare "
+            "the path that it leads to, or remove the link"
+        )
+    if links > _MOST_LINKS:
+        raise OSError(errno.ELOOP, os.strerror(errno.ELOOP), path)
+    return os.readlink(component, dir_fd=directory)
+
+
+def _step(directory: int, component: str, mode: int, makes: bool) -> int:
+    """Open a directory inside of another, which is closed."""
+    if makes:
+        with contextlib.suppress(FileExistsError):
+            os.mkdir(component, mode, dir_fd=directory)
+    following = os.open(component, _FLAGS, dir_fd=directory)
+    os.close(directory)
+    return following

@@ -1,0 +1,100 @@
+# Copyright (c) 2026 microvm.fleet contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""No link is followed that others than root could have placed, at whatever moment it is placed."""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from ansible_collections.microvm.fleet.plugins.module_utils._microvm.host.commands import HostError
+from ansible_collections.microvm.fleet.plugins.module_utils._microvm.host.safe_paths import (
+    opened_directory,
+    opened_parent,
+)
+
+
+@pytest.fixture(name="shared")
+def _shared(tmp_path: Path) -> Path:
+    """Directory that others may write to, beside one with secrets."""
+    (tmp_path / "secrets").mkdir()
+    (tmp_path / "secrets/file").write_text("secret")
+    directory = tmp_path / "shared"
+    (directory / "a/b").mkdir(parents=True)
+    directory.chmod(0o777)
+    (directory / "a").chmod(0o777)
+    return directory
+
+
+@pytest.mark.parametrize("path", ["a", "a/b", "a/b/c"])
+@pytest.mark.parametrize("target", ["../secrets", "../../secrets", "/etc", "."])
+def test_a_link_on_the_way_is_refused(shared: Path, path: str, target: str) -> None:
+    place = shared / path
+    if place.exists():
+        place.rename(place.with_name("aside"))
+    place.symlink_to(target)
+    with pytest.raises(HostError, match="leads through the link"), opened_parent(str(place / "file")):
+        pass
+    with pytest.raises(HostError, match="leads through the link"), opened_directory(str(place)):
+        pass
+
+
+def test_the_last_component_is_not_followed(shared: Path) -> None:
+    (shared / "image").symlink_to("../secrets/file")
+    with opened_parent(str(shared / "image")) as (directory, name):
+        assert os.readlink(name, dir_fd=directory) == "../secrets/file"
+
+
+@pytest.mark.parametrize("target", ["shared", "{root}/shared", "./shared/../shared", "again"])
+def test_links_of_root_s_are_followed(shared: Path, target: str) -> None:
+    root = shared.parent
+    (root / "again").symlink_to("shared")
+    (root / "link").symlink_to(target.format(root=root))
+    with opened_directory(str(root / "link/a/b")) as directory:
+        assert os.fstat(directory).st_ino == (shared / "a/b").stat().st_ino
+
+
+def test_a_loop_of_links_ends(shared: Path) -> None:
+    (shared.parent / "one").symlink_to("two")
+    (shared.parent / "two").symlink_to("one")
+    with pytest.raises(OSError, match="symbolic links"), opened_directory(str(shared.parent / "one")):
+        pass
+
+
+@pytest.fixture(name="attacker")
+def _attacker(shared: Path) -> Iterator[Path]:
+    """Replace a directory by a link to the secrets and back, without pause."""
+    victim, aside, link = shared / "a/b", shared / "a/aside", shared / "a/link"
+    link.symlink_to("../../secrets")
+    (victim / "file").write_text("own")
+    ends = threading.Event()
+
+    def flip() -> None:
+        while not ends.is_set():
+            os.rename(victim, aside)
+            os.rename(link, victim)
+            os.rename(victim, link)
+            os.rename(aside, victim)
+
+    thread = threading.Thread(target=flip)
+    thread.start()
+    yield victim
+    ends.set()
+    thread.join()
+
+
+def test_a_link_that_comes_at_any_moment_is_not_followed(attacker: Path) -> None:
+    outcomes = {"own": 0, "refused": 0}
+    for _try in range(2000):
+        try:
+            with opened_parent(str(attacker / "file")) as (directory, name):
+                content = os.read(os.open(name, os.O_RDONLY, dir_fd=directory), 100).decode()
+        except (HostError, OSError):
+            content = "refused"
+        outcomes[content] = outcomes.get(content, 0) + 1
+    assert set(outcomes) == {"own", "refused"}
+    assert outcomes["own"] > 0
