@@ -107,7 +107,7 @@ options:
     type: str
   socket:
     description:
-      - Path of the hypervisor's control socket, absolute or relative to the MicroVM's state directory.
+      - Path of the hypervisor's control socket, absolute or relative to the MicroVM's working directory.
       - With V(null) there is no control socket, and the MicroVM can be shut down cleanly only from inside the guest.
       - In the default, C({name}) stands for O(ignore:name).
     type: str
@@ -376,7 +376,7 @@ options:
     suboptions:
       image:
         description:
-          - Path of the disk image, absolute or relative to the MicroVM's state directory.
+          - Path of the disk image, absolute or relative to the MicroVM's working directory.
           - The directory of the image is created, owned by the MicroVM's user, if it does not exist.
         type: str
         required: true
@@ -454,7 +454,7 @@ options:
         required: true
       source:
         description:
-          - Path of the directory on the host, absolute or relative to the MicroVM's state directory.
+          - Path of the directory on the host, absolute or relative to the MicroVM's working directory.
           - A directory with an absolute path is created, owned by the MicroVM's user, if it does not exist.
         type: path
         required: true
@@ -603,7 +603,7 @@ options:
       socket:
         description:
           - Path of the socket between the hypervisor and crosvm's GPU device, absolute or relative to the MicroVM's
-            state directory.
+            working directory.
           - In the default, C({name}) stands for O(ignore:name).
         type: str
         default: '{name}-gpu.sock'

@@ -138,7 +138,7 @@ vms:
       type: float
       sample: 9.3
     kept:
-      description: Files that a removal has left in the state directory.
+      description: Files that a removal has left, below the state directory.
       type: list
       elements: str
       sample: [data.img]

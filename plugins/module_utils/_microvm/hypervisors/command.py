@@ -44,7 +44,7 @@ class Command:
     initrd_descriptor: int = 0
     """File descriptor that the initial RAM disk with credentials is open at."""
     needs_home: bool = False
-    """True if the hypervisor keeps its control socket in its home, which is the state directory then."""
+    """True if the hypervisor keeps its control socket in its home, which is the working directory then."""
     terminal: Tuple[str, ...] = ()
     """Command that gives the hypervisor a terminal where standard input is none."""
     programs: Tuple[str, ...] = ()

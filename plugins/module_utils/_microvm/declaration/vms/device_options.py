@@ -117,7 +117,7 @@ VOLUMES: Options = (
         "image",
         "str",
         (
-            "Path of the disk image, absolute or relative to the MicroVM's state directory.",
+            "Path of the disk image, absolute or relative to the MicroVM's working directory.",
             "The directory of the image is created, owned by the MicroVM's user, if it does not exist.",
         ),
         required=True,
@@ -209,7 +209,7 @@ SHARES: Options = (
         "source",
         "path",
         (
-            "Path of the directory on the host, absolute or relative to the MicroVM's state directory.",
+            "Path of the directory on the host, absolute or relative to the MicroVM's working directory.",
             "A directory with an absolute path is created, owned by the MicroVM's user, if it does not exist.",
         ),
         required=True,

@@ -14,7 +14,7 @@ from ...schema.errors import DeclarationError
 from ...schema.options import defaults
 from .. import identity
 from ..accounts import account
-from ..names import WORK_ENTRIES, PARTIAL_SUFFIX
+from ..names import PARTIAL_SUFFIX, WORK_ENTRIES
 from ..types import ForwardPort, Interface, Share, Vm, Volume
 from .device_options import SHARES
 from .hypervisor_options import VIRTIOFSD

@@ -43,7 +43,7 @@ GRAPHICS: Options = (
         "str",
         (
             "Path of the socket between the hypervisor and crosvm's GPU device, absolute or relative to the MicroVM's "
-            "state directory.",
+            "working directory.",
             "In the default, C({name}) stands for O(ignore:name).",
         ),
         default="{name}-gpu.sock",

@@ -198,7 +198,7 @@ _MACHINE: Options = (
         "socket",
         "str",
         (
-            "Path of the hypervisor's control socket, absolute or relative to the MicroVM's state directory.",
+            "Path of the hypervisor's control socket, absolute or relative to the MicroVM's working directory.",
             "With V(null) there is no control socket, and the MicroVM can be shut down cleanly only from inside the "
             "guest.",
             "In the default, C({name}) stands for O(ignore:name).",

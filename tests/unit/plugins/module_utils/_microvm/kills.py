@@ -31,12 +31,14 @@ def killed_at_call(number: int, work: Callable[[], object]) -> bool:
         for name in WRITES:
             setattr(os, name, counting(getattr(os, name)))
         # Whatever comes of it, the child does not go on with the tests.
+        outcome = 1
         try:
             work()
-            os._exit(0)
-        except BaseException:
-            traceback.print_exc()
-            os._exit(1)
+            outcome = 0
+        finally:
+            if outcome:
+                traceback.print_exc()
+            os._exit(outcome)
     status = os.waitpid(child, 0)[1]
     assert os.WIFSIGNALED(status) or os.WEXITSTATUS(status) == 0, f"killed at call {number}: see the error above"
     return os.WIFSIGNALED(status)
