@@ -190,7 +190,10 @@ class Host:
         self.send(STATE, files)
         self.send(SETTINGS, {f"{name}.env": text for name, text in (settings or {}).items()})
         names = " ".join(packages)
-        self.run(f"cd {STATE} && for vm in {names}; do ln -sfn package $vm/current && chown microvm:kvm $vm; done")
+        self.run(
+            f"cd {STATE} && for vm in {names}; do mkdir -p $vm/work $vm/sockets && ln -sfn package $vm/current &&"
+            " chown microvm:microvm $vm/work && chmod 0700 $vm/work; done"
+        )
 
     def stop_microvms(self) -> None:
         """Stop all MicroVMs, and wait for their helper units."""

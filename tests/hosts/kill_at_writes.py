@@ -118,7 +118,7 @@ def runs_as_declared() -> list[str]:
     """Return differences from the declarations."""
     problems = [f"{name} is not running" for name, process in processes().items() if process == "0"]
     for name in NAMES:
-        image = f"{STATE}/{name}/data.img"
+        image = f"{STATE}/{name}/work/data.img"
         if not os.path.exists(image):
             problems.append(f"{image} is gone")
     return problems
@@ -126,10 +126,12 @@ def runs_as_declared() -> list[str]:
 
 def volumes_are_kept() -> list[str]:
     """Return missing volumes, and remains other than volumes, their users and their records."""
-    images = [f"{STATE}/{name}/data.img" for name in NAMES]
+    images = [f"{STATE}/{name}/work/data.img" for name in NAMES]
     missing = [f"{image} is gone" for image in images if not os.path.exists(image)]
     records = [f"{RECORDS}/{name}.json" for name in NAMES]
-    return missing + [path for path in is_gone() if path not in (*map(os.path.dirname, images), *records, *NAMES)]
+    return missing + [
+        path for path in is_gone() if path not in (*(f"{STATE}/{name}" for name in NAMES), *records, *NAMES)
+    ]
 
 
 def is_gone() -> list[str]:

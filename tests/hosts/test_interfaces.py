@@ -50,8 +50,8 @@ def test_scripts_of_the_package_make_interfaces_and_register_the_microvm(host: H
     host.install_packages({"new": fake(STAY, **scripts)})
     host.run("systemctl start microvm@new")
     assert "new-tap" in host.run("ip -d link show type tun")
-    process = host.run(f"cut -d ' ' -f 1 {CONSOLES}/new/hypervisor.pid")
-    assert host.run(f"cat {STATE}/new/registered") == process
+    process = host.run("systemctl show --property=MainPID --value microvm@new")
+    assert host.run(f"cat {STATE}/new/work/registered") == process
     host.run("systemctl stop microvm@new")
     host.wait_for("end of the tap", lambda: host.run("ip link show type tun"), lambda seen: seen == "")
-    assert host.run(f"ls {STATE}/new").split() == ["current", "package", "unregistered"]
+    assert host.run(f"ls {STATE}/new/work").split() == ["unregistered"]

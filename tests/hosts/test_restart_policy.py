@@ -30,7 +30,7 @@ POLICIES = {
 
 def runs(host: Host, *names: str) -> list[int]:
     """Return how often the hypervisor of each MicroVM has been started."""
-    files = " ".join(f"{STATE}/{name}/runs" for name in names)
+    files = " ".join(f"{STATE}/{name}/work/runs" for name in names)
     return [int(word) for word in host.run(f"for file in {files}; do grep -sc x $file || true; done").split()]
 
 
@@ -57,7 +57,7 @@ def test_changed_settings_are_in_force_while_the_microvm_runs(host: Host) -> Non
     host.install_packages({"changed": package}, {"changed": "CLEAN_END=reboot\nON_REBOOT=restart\n"})
     host.run("systemctl start microvm@changed")
     host.send(SETTINGS, {"changed.env": "CLEAN_END=reboot\nON_REBOOT=stop\n"})
-    host.run(f"touch {STATE}/changed/end")
+    host.run(f"touch {STATE}/changed/work/end")
     host.wait_for_states({"microvm@changed": "inactive"})
     assert host.journal("changed") == ["MicroVM changed has rebooted and stays down"]
     assert runs(host, "changed") == [1]

@@ -22,7 +22,7 @@ CONNECT = "socat -u UNIX-CONNECT:share.sock SYSTEM:'touch ready; exec cat'"
 
 def package(*lines: str) -> Files:
     """Return a package that only lists its share, as early packages of microvm.nix did."""
-    lists = {"socket": "share.sock\n", "source": f"{STATE}/shares/files\n"}
+    lists = {"socket": "share.sock\n", "source": f"{STATE}/shares/work/files\n"}
     return {**fake(*lines), **{f"share/microvm/virtiofs/out/{name}": text for name, text in lists.items()}}
 
 
@@ -33,7 +33,7 @@ IGNORANT = package(f"{CONNECT} &", STAY)
 def begin(host: Host, files: Files) -> None:
     """Start the MicroVM and the daemon of its share, and wait until the hypervisor is connected."""
     host.install_packages({"shares": files})
-    host.run(f"systemctl start {UNIT}; until [ -e {STATE}/shares/ready ]; do sleep 0.1; done")
+    host.run(f"systemctl start {UNIT}; until [ -e {STATE}/shares/work/ready ]; do sleep 0.1; done")
     assert host.states(UNITS) == active(UNITS)
 
 
@@ -44,7 +44,7 @@ def kill_daemon(host: Host) -> None:
 
 def test_virtiofsd_is_confined(host: Host) -> None:
     begin(host, IGNORANT)
-    assert "S" in host.run(f"stat --format %A {STATE}/shares/share.sock").upper()
+    assert "S" in host.run(f"stat --dereference --format %A {STATE}/shares/work/share.sock").upper()
     exposure = host.run(f"systemd-analyze security --no-pager {DAEMON} | tail -n 1")
     assert float(re.findall(r"[0-9.]+(?= [A-Z])", exposure)[0]) <= 4.0
 
@@ -84,22 +84,14 @@ def test_shares_come_back_whoever_sees_their_loss_first(host: Host, files: Files
     "meanwhile",
     [
         pytest.param("true", id="at once"),
-        pytest.param(f"until [ -e {STATE}/shares/ready ]; do sleep 0.1; done", id="when it is connected"),
+        pytest.param(f"until [ -e {STATE}/shares/work/ready ]; do sleep 0.1; done", id="when it is connected"),
     ],
 )
 def test_shares_end_after_their_microvm(host: Host, meanwhile: str) -> None:
     host.install_packages({"shares": IGNORANT})
     host.run(f"systemctl start {UNIT}; {meanwhile}; systemctl stop {UNIT}")
     host.wait_for_states(dict.fromkeys(UNITS, "inactive"))
-    assert (
-        {"current", "files", "package"}
-        <= {*host.run(f"ls {STATE}/shares").split()}
-        <= {
-            "current",
-            "files",
-            "package",
-            "ready",
-        }
-    )
+    assert host.run(f"ls {STATE}/shares {STATE}/shares/sockets").split()[-1] == f"{STATE}/shares/sockets:"
+    assert {*host.run(f"ls {STATE}/shares/work").split()} <= {"files", "ready", "share.sock"}
     order = host.run(f"journalctl -b --no-pager -o cat -u {UNIT} -u {DAEMON} -n 30")
     assert order.rindex(f"Stopped {UNIT}") < order.rindex(f"Stopping {DAEMON}")

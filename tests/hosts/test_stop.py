@@ -19,7 +19,7 @@ UNTIL_ASKED = "until [ -e asked ]; do sleep 0.1; done"
 def begin(host: Host, *names: str) -> None:
     """Start MicroVMs and wait until their hypervisors are ready."""
     host.run("systemctl start " + " ".join(f"microvm@{name}" for name in names))
-    host.run(f"cd {STATE}; for vm in {' '.join(names)}; do until [ -e $vm/ready ]; do sleep 0.1; done; done")
+    host.run(f"cd {STATE}; for vm in {' '.join(names)}; do until [ -e $vm/work/ready ]; do sleep 0.1; done; done")
 
 
 def last_words(host: Host, *names: str) -> dict[str, str]:
@@ -59,7 +59,7 @@ def test_a_guest_that_powered_off_before_the_stop_is_not_asked(host: Host) -> No
     host.wait_for_states({"microvm@gone": "inactive"})
     host.run("systemctl stop microvm@gone")
     assert host.journal("gone") == ["MicroVM gone has powered off and stays down"]
-    host.run(f"! test -e {STATE}/gone/asked")
+    host.run(f"! test -e {STATE}/gone/work/asked")
 
 
 def test_stopped_microvms_leave_no_process_no_file_and_no_interface(host: Host) -> None:
@@ -69,10 +69,4 @@ def test_stopped_microvms_leave_no_process_no_file_and_no_interface(host: Host) 
     assert "left-tap" in host.traces() and "microvm-start left" in host.traces()
     host.stop_microvms()
     assert host.traces() == ""
-    assert host.run(f"ls {CONSOLES} {STATE}/left").split() == [
-        f"{CONSOLES}:",
-        f"{STATE}/left:",
-        "current",
-        "package",
-        "ready",
-    ]
+    assert host.run(f"ls {CONSOLES} {STATE}/left/work").split() == [f"{CONSOLES}:", f"{STATE}/left/work:", "ready"]
