@@ -26,6 +26,8 @@ from testbed.paths import Bed
 from .paths import CONSOLES, FLEET, SETTINGS, STATE, TARGET, UNITS
 
 ROOT = Path(__file__).resolve().parents[2]
+TREE = ROOT / ".tree"
+"""The collection of this checkout, where Ansible looks for it."""
 TESTBED = Path(testbed.__file__).with_name("testbed")
 PLAY_SECONDS = 300
 """Time limit of one run of a playbook."""
@@ -65,23 +67,29 @@ class Host:
         """Remove the host."""
         subprocess.run([TESTBED, "down", "--name", self._bed.name], check=True, timeout=300)
 
-    def install_role(self) -> None:
+    def install_role(self, collections: Path = TREE, *options: str) -> str:
         """Run role ``host``, which installs units, scripts, accounts and the command for all tests."""
         with tempfile.TemporaryDirectory() as directory:
-            self.play(Path(directory), INSTALL_ROLE, "--extra-vars", json.dumps({"microvm_vms": [DECLARED]}))
+            words = ("--extra-vars", json.dumps({"microvm_vms": [DECLARED]}), *options)
+            return self.play(Path(directory), INSTALL_ROLE, *words, collections=collections)
 
     def play(
-        self, directory: Path, playbook: str, *options: str, watch: Callable[[str], object] = lambda line: None
+        self,
+        directory: Path,
+        playbook: str,
+        *options: str,
+        watch: Callable[[str], object] = lambda line: None,
+        collections: Path = TREE,
     ) -> str:
         """Return the output of ansible-playbook; its files, and its temporary ones, are in ``directory``.
 
-        ``watch`` is called with each line as it is printed.
+        ``watch`` is called with each line as it is printed; ``collections`` is where the collection is.
         """
         inventory, file = directory / "inventory.yml", directory / "play.yml"
         file.write_text(playbook, encoding="utf-8")
         words: list[str | Path] = [TESTBED, "inventory", "--name", self._bed.name, "--output", inventory]
         subprocess.run(words, check=True, timeout=60)
-        environment = {**os.environ, "ANSIBLE_COLLECTIONS_PATH": str(ROOT / ".tree"), "TMPDIR": str(directory)}
+        environment = {**os.environ, "ANSIBLE_COLLECTIONS_PATH": str(collections), "TMPDIR": str(directory)}
         with subprocess.Popen(
             ["timeout", str(PLAY_SECONDS), PLAYBOOK, "-i", inventory, file, *options],
             env=environment,

@@ -10,7 +10,7 @@ import pytest
 
 from .host import Host
 from .packages import STAY, fake
-from .paths import CONSOLES, STATE
+from .paths import STATE
 
 
 def test_taps_are_made_by_a_list_of_the_package(host: Host) -> None:
