@@ -68,7 +68,8 @@ def _former(host: Host, previous: Path, tmp_path: Path) -> Iterator[Host]:
         {path: content.replace(f"{STATE}/tiny/package".encode(), b"/srv/tiny") for path, content in package.items()},
     )
     host.run(
-        f"cd {STATE} && mkdir tiny && ln -s /srv/tiny tiny/current && chown microvm:kvm tiny && systemctl start microvm@tiny"
+        f"cd {STATE} && mkdir tiny && ln -s /srv/tiny tiny/current && chown microvm:kvm tiny &&"
+        " systemctl start microvm@tiny"
     )
     host.run(f"echo precious > {STATE}/down/data.img && chown microvm-down: {STATE}/down/data.img")
     yield host
