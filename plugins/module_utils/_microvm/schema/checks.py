@@ -173,10 +173,11 @@ SOCKET_BYTES = 107
 
 def socket_path(value: object) -> Optional[str]:
     """Check a path below the state directory, or absolute, that the kernel takes for a socket."""
-    length = len(str(value).encode())
+    problem = state_path(value)
+    length = 0 if problem else len(str(value).encode())
     if length > SOCKET_BYTES:
         return f"has {length} bytes, but the path of a socket has at most {SOCKET_BYTES}; use a shorter path"
-    return state_path(value)
+    return problem
 
 
 package = pattern(r"[a-z0-9][a-z0-9+.-]+(:[a-z0-9]+)?", "is not the name of a Debian package")

@@ -18,9 +18,9 @@ from typing import Iterable, List, NewType
 Quoted = NewType("Quoted", str)
 """Value as a line has it."""
 
-CONTROL = r"\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069"
-"""Characters that end a line somewhere, command a terminal, or show a text in another order than it has. Part of a
-regular expression, for a set in brackets."""
+CONTROL = r"\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069\ud800-\udfff"
+"""Characters that end a line somewhere, command a terminal, show a text in another order than it has, or are not in
+UTF-8. Part of a regular expression, for a set in brackets."""
 
 _CONTROL = re.compile(f"[{CONTROL}]")
 _PLAIN = re.compile(r"[A-Za-z0-9_.:/@+,~-]*|[0-9]+%")
