@@ -15,6 +15,7 @@ from ..resources.vms.actions import Plan
 from ..resources.vms.handlers_job import Job
 from ..resources.vms.state import Observed, Wanted
 from ..runner.package import COMMAND_LINE_FILE, DECLARATION_FILE
+from ..schema.quoting import printable
 
 
 class ChangeResult(TypedDict):
@@ -77,7 +78,7 @@ def result(job: Job, wanted: Wanted, error: Optional[str]) -> VmResult:
         "address": wanted.declaration["ready"]["address"],
         "unit": unit_name(plan.name),
         "ready_after": None if job.ready_after is None else round(job.ready_after, 1),
-        "kept": list(plan.kept),
+        "kept": [printable(entry) for entry in plan.kept],
         "failed": error is not None,
         "msg": error or "",
     }
@@ -128,7 +129,7 @@ def _before(observed: Observed, places: Places) -> str:
 
 def _after(plan: Plan, wanted: Wanted) -> str:
     if wanted.package is None:
-        return "".join(f"kept: {entry}\n" for entry in plan.kept)
+        return "".join(f"kept: {printable(entry)}\n" for entry in plan.kept)
     texts = [wanted.package.files[file].content.decode() for file in _SHOWN]
     running = wanted.state in ("started", "restarted")
     return _describe(running, wanted.declaration["autostart"], plan.package, texts)

@@ -10,6 +10,8 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Generic, Iterable, Tuple, TypeVar
 
+from ..schema.quoting import printable
+
 
 class Phase(Enum):
     """Way in which the executor carries out the steps of an action, over all subjects of a run."""
@@ -55,7 +57,8 @@ class Step(Generic[ActionType]):
     target: str
 
     def __str__(self) -> str:
-        return f"{self.action.words} {self.target}"
+        # Some targets are entries of a directory of somebody else's, who gives them any name.
+        return f"{self.action.words} {printable(self.target)}"
 
 
 def in_order(steps: Iterable[Step[ActionType]]) -> Tuple[Step[ActionType], ...]:
