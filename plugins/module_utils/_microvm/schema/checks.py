@@ -149,7 +149,7 @@ plain_path = path_pattern(
 )
 state_path = path_pattern(
     rf"(?!-)(?!(.*/)?\.\.(/|$))[^{CONTROL}]+",
-    "is not a path: write an absolute path, or one relative to the MicroVM's state directory, without '..', "
+    "is not a path: write an absolute path, or one relative to the MicroVM's working directory, without '..', "
     "control characters or a leading '-'",
 )
 kernel_parameter = pattern(
