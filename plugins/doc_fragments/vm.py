@@ -474,7 +474,7 @@ options:
           - virtiofs
       socket:
         description:
-          - Path of the socket between the hypervisor and virtiofsd, absolute or relative to the MicroVM's state
+          - Path of the socket between the hypervisor and virtiofsd, absolute or relative to the MicroVM's working
             directory.
           - In the default, C({name}) and C({tag}) stand for O(ignore:name) and O(ignore:shares[].tag).
         type: str

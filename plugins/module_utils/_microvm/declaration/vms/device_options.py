@@ -227,8 +227,8 @@ SHARES: Options = (
         "socket",
         "str",
         (
-            "Path of the socket between the hypervisor and virtiofsd, absolute or relative to the MicroVM's state "
-            "directory.",
+            "Path of the socket between the hypervisor and virtiofsd, absolute or relative to the MicroVM's "
+            "working directory.",
             "In the default, C({name}) and C({tag}) stand for O(ignore:name) and O(ignore:shares[].tag).",
         ),
         default="{name}-virtiofs-{tag}.sock",
