@@ -34,7 +34,7 @@ def test_a_macvtap_waits_for_its_device(host: Host, delay: float) -> None:
     make = f"until [ -e {link}/macvtap ]; do sleep 0.1; done; sleep {delay}; mknod {device}"
     host.run(f"({make}) >/dev/null 2>&1 & systemctl start microvm@old")
     shown = host.run("ip -d link show type macvtap; stat --format %U:%G:%a /dev/tap[0-9]*; rm /dev/tap[0-9]*")
-    for word in ("02:00:00:00:00:07", "mode bridge", "microvm:kvm:600"):
+    for word in ("02:00:00:00:00:07", "mode bridge", "microvm:microvm:600"):
         assert word in shown
     host.run("systemctl stop microvm@old")
     host.wait_for("end of the macvtap", lambda: host.run("ip link show type macvtap"), lambda seen: seen == "")

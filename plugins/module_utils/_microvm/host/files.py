@@ -10,6 +10,7 @@ import errno
 import grp
 import os
 import pwd
+import shutil
 from typing import Optional
 
 from ..declaration.accounts import Account
@@ -101,17 +102,24 @@ def _sync_file(path: str) -> None:
 
 
 def remove(path: str) -> None:
-    """Remove a file, a link or a whole directory, if it is there.
-
-    A directory by rm(1), which follows no links and has no limit for the depth of trees that others have made.
-    """
+    """Remove a file, a link or a whole directory, if it is there; no link in it is followed."""
     if os.path.isdir(path) and not os.path.islink(path):
-        run(["rm", "-rf", "--", path], timeout=None)
+        _remove_tree(path)
     else:
         try:
             os.unlink(path)
         except FileNotFoundError:
             pass
+
+
+def _remove_tree(path: str) -> None:
+    try:
+        shutil.rmtree(path)
+    except (RecursionError, OSError) as error:
+        if isinstance(error, OSError) and error.errno not in (errno.EMFILE, errno.ENAMETOOLONG):
+            raise
+        # Somebody has made a tree that is deeper than Python can go. The program has no such limit.
+        run(["rm", "-rf", "--", path], timeout=None)
 
 
 def link_target(path: str) -> Optional[str]:
