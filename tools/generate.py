@@ -82,7 +82,13 @@ def generated() -> dict[Path, str]:
     )
     fragments, roles = ROOT / "plugins" / "doc_fragments", ROOT / "roles"
     host = tuple(replace(option, name=f"microvm_{option.name}") for option in HOST_SETUP_OPTIONS)
-    tables: dict[str, Options] = {"host": host, "vms": (vms,), "images": (images,), "network": (networks,)}
+    restrictions = tuple(option for option in host if option.name == "microvm_restrictions")
+    tables: dict[str, Options] = {
+        "host": host,
+        "vms": (vms, *restrictions),
+        "images": (images,),
+        "network": (networks,),
+    }
     docs = ROOT / "docs"
     code = ROOT / "plugins" / "module_utils" / "_microvm"
     host_setup = code / "resources" / "host_setup"

@@ -1171,4 +1171,68 @@ options:
       - Directory that contains the state directories of the MicroVMs, as prepared by role P(microvm.fleet.host#role).
     type: path
     default: /var/lib/microvms
+  restrictions:
+    description:
+      - Restrictions that the declarations must satisfy in addition to those that the host has, see O(microvm.fleet.microvm_host#module:restrictions).
+      - In check mode, and with O(ignore:preflight), those of the host are not considered if this option is set,
+        because the same run is expected to write them first.
+    type: dict
+    suboptions:
+      enable:
+        description:
+          - Whether declarations are restricted on the host.
+          - If V(true), everything is refused that the other keys do not allow. If V(false), they have no effect.
+        type: bool
+        default: true
+      path_prefixes:
+        description:
+          - 'Directories below which declarations may name files and directories by an absolute path: volumes, sources
+            of shares, files of credentials, sockets and images.'
+          - A path must not lead through a symbolic link, and every directory above it must belong to root and be
+            writable by root only. Relative paths and images in C(/var/lib/microvm-fleet/images) are always allowed.
+        type: list
+        elements: str
+      bridges:
+        description:
+          - Bridges to which declarations may attach interfaces.
+        type: list
+        elements: str
+      scripts:
+        description:
+          - Whether declarations may contain shell commands that the host executes.
+        type: bool
+        default: false
+      programs:
+        description:
+          - Whether declarations may choose the programs that the host executes.
+        type: bool
+        default: false
+      arguments:
+        description:
+          - Whether declarations may contain arguments of hypervisors, virtiofsd and mkfs, and use images of other
+            formats than V(raw), which may name other files.
+        type: bool
+        default: false
+      devices:
+        description:
+          - Whether declarations may pass devices of the host through to guests.
+        type: bool
+        default: false
+      host_network:
+        description:
+          - Whether declarations may use other interfaces than those of type V(tap), which reach addresses, ports
+            and interfaces of the host.
+        type: bool
+        default: false
+      weaker_sandbox:
+        description:
+          - Whether declarations may weaken the sandbox of a MicroVM.
+        type: bool
+        default: false
+      external_packages:
+        description:
+          - Whether external packages may be installed and rolled back to. They are executed, partly as root, and
+            therefore completely trusted.
+        type: bool
+        default: false
 """

@@ -29,11 +29,16 @@ def role_files(role: Path, header: str, variables: Options) -> dict[Path, str]:
     options |= _nested(documentation(variables))
     for variable in PATHS.keys() & options.keys():
         options[variable]["default"] = PATHS[variable]
-    defaults = {name: option.get("default", []) for name, option in options.items()}
+    # A mapping that nobody wrote is not an empty one.
+    defaults = {name: option.get("default", []) for name, option in options.items() if _has_default(option)}
     return {
         path: f"{header}---\n{to_yaml(specification)}",
         role / "defaults" / "main.yml": f"{header}---\n{to_yaml(defaults)}",
     }
+
+
+def _has_default(option: dict[str, Any]) -> bool:
+    return "default" in option or option["type"] != "dict"
 
 
 def _nested(specification: Any) -> Any:

@@ -23,6 +23,9 @@ CONFIGURATION_DIRECTORY = "/etc/microvm-fleet"
 BOOT_SETTINGS = CONFIGURATION_DIRECTORY + "/boot.env"
 """File with the number of MicroVMs that start at once when the host boots."""
 
+RESTRICTIONS = CONFIGURATION_DIRECTORY + "/restrictions.json"
+"""Restrictions of declarations on the host, which only root reads and writes."""
+
 BOOT_QUEUE_DIRECTORY = RUN_DIRECTORY + "/boot"
 """Entries and slots of the boot queue."""
 

@@ -386,6 +386,21 @@ class Network(TypedDict):
     leases: List[Lease]
 
 
+class Restrictions(TypedDict):
+    """Group ``restrictions``."""
+
+    enable: bool
+    path_prefixes: List[str]
+    bridges: List[str]
+    scripts: bool
+    programs: bool
+    arguments: bool
+    devices: bool
+    host_network: bool
+    weaker_sandbox: bool
+    external_packages: bool
+
+
 class HostSetup(TypedDict):
     """Settings of a host that is prepared for MicroVMs."""
 
@@ -393,6 +408,7 @@ class HostSetup(TypedDict):
     ksm: bool
     boot_parallel: int
     boot_settle: int
+    restrictions: Optional[Restrictions]
 
 
 class ImageFile(TypedDict):

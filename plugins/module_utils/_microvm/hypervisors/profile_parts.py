@@ -7,7 +7,7 @@
 from __future__ import annotations
 
 from ..schema import checks
-from ..schema.options import NAMESAKE, Option
+from ..schema.options import ARGUMENTS, NAMESAKE, PROGRAM, Option
 from .profile import ANY, Honours
 
 BASICS: Honours = {
@@ -64,6 +64,7 @@ EXTRA_ARGS = Option(
     "Additional arguments of the hypervisor, one per element.",
     elements="str",
     check=checks.argument,
+    trust=ARGUMENTS,
 )
 
 
@@ -78,6 +79,7 @@ def package(program: str) -> Option:
             "By default it is searched in C(PATH).",
         ),
         check=checks.package_path,
+        trust=PROGRAM,
     )
 
 

@@ -10,6 +10,7 @@ from ..declaration.host_setup.options import HOST_SETUP_OPTIONS
 from ..declaration.images.options import HOST_IMAGE_OPTIONS, IMAGE_OPTIONS
 from ..declaration.names import STATE_DIRECTORY
 from ..declaration.networks.options import NETWORK_OPTIONS
+from ..declaration.restrictions.options import RESTRICTION_OPTIONS
 from ..declaration.vms.options import VM_OPTIONS
 from ..schema import checks
 from ..schema.options import Option, Options
@@ -33,6 +34,18 @@ COMMON_OPTIONS: Options = (
         suboptions=HOST_IMAGE_OPTIONS,
     ),
     _STATE_DIRECTORY,
+    Option(
+        "restrictions",
+        "dict",
+        (
+            "Restrictions that the declarations must satisfy in addition to those that the host has, see "
+            "O(microvm.fleet.microvm_host#module:restrictions).",
+            "In check mode, and with O(ignore:preflight), those of the host are not considered if this option is set, "
+            "because the same run is expected to write them first.",
+        ),
+        suboptions=RESTRICTION_OPTIONS,
+        on_demand=True,
+    ),
 )
 
 VM_MODULE_OPTIONS: Options = VM_OPTIONS + COMMON_OPTIONS

@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+from ..declaration.restrictions.parse import parse_restrictions
 from ..host.places import Places
 from ..operations.info import InformationResult, inform
 from ..operations.reconcile import Request, parse, reconcile
@@ -52,7 +53,13 @@ def _reconcile(parameters: Parameters, check_mode: bool) -> VmsResult:
 def request(parameters: Parameters, check_mode: bool) -> Request:
     """The parameters of either module as a request."""
     images = parameters.get("images") or ()
-    common = {"images": images, "state_dir": parameters["state_dir"], "check_mode": check_mode}
+    given = parameters.get("restrictions")
+    common = {
+        "images": images,
+        "state_dir": parameters["state_dir"],
+        "check_mode": check_mode,
+        "restrictions": None if given is None else parse_restrictions(given, "restrictions"),
+    }
     if "vms" in parameters:
         own = {key: parameters[key] for key in ("vms", "state", "parallel", "preflight", "purge")}
         own["bridges"] = parameters["bridges"] or ()

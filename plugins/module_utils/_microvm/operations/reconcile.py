@@ -14,9 +14,9 @@ from dataclasses import dataclass, replace
 from typing import Dict, List, Mapping, Optional, Sequence
 
 from ..declaration.names import STATE_DIRECTORY, unit_name
-from ..declaration.types import HostImage, PackagedVm
+from ..declaration.types import HostImage, PackagedVm, Restrictions
 from ..declaration.vms.parse import Declaration, image_path, parse_vms
-from ..host import readiness
+from ..host import readiness, restrictions
 from ..host.accelerator import accelerator
 from ..host.commands import HostError
 from ..host.locks import locked
@@ -57,6 +57,8 @@ class Request:
     """Fate of MicroVMs of ours that are not among ``vms``: ``report``, ``stop`` or ``remove``."""
     bridges: Sequence[str] = ()
     """Bridges that will be there when the MicroVMs start."""
+    restrictions: Optional[Restrictions] = None
+    """Restrictions besides those of the host."""
     path: str = "vms"
     """Begins the paths in error messages; empty for a single MicroVM."""
 
@@ -84,6 +86,7 @@ def reconcile(request: Request) -> VmsResult:
     places = Places(request.state_dir)
     declarations = parse(request, recorded_beside(places, [str(vm.get("name")) for vm in request.vms]))
     placed = [(request.place(index), vm) for index, vm in enumerate(declarations) if vm["state"] != "absent"]
+    _check_restrictions(request, placed)
     _check_host(request, placed)
     if request.preflight:
         return {"changed": False, "vms": [], "undeclared": [], "diff": []}
@@ -109,6 +112,13 @@ def _undeclared(request: Request, names: Sequence[str], places: Places) -> List[
         for record in records
         if record and record.generations and record.state_directory == request.state_dir
     ]
+
+
+def _check_restrictions(request: Request, placed: preflight.Placed) -> None:
+    is_predicted = request.preflight or request.check_mode
+    for limits in restrictions.in_force(request.restrictions, is_predicted):
+        for path, declaration in placed:
+            restrictions.check(declaration, limits, path)
 
 
 def _check_host(request: Request, placed: preflight.Placed) -> None:

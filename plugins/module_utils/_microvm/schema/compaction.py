@@ -18,7 +18,7 @@ from .options import Option, Options
 def compact(options: Options, values: Mapping[str, object]) -> Dict[str, object]:
     """Return the values that differ from the defaults."""
     shortened = ((option, _shortened(option, values[option.name])) for option in options)
-    return {option.name: value for option, value in shortened if not _is_default(option, value)}
+    return {option.name: value for option, value in shortened if not is_default(option, value)}
 
 
 def complete(options: Options, record: Mapping[str, object]) -> Dict[str, Any]:
@@ -32,7 +32,8 @@ def _shortened(option: Option, value: object) -> object:
     return compact(option.suboptions, value) if option.suboptions and isinstance(value, Mapping) else value
 
 
-def _is_default(option: Option, value: object) -> bool:
+def is_default(option: Option, value: object) -> bool:
+    """Return whether a value is the default of an option, or is none."""
     if value is None:
         return option.default is None or not option.nullable
     if option.default is None:

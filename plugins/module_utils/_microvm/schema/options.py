@@ -39,6 +39,27 @@ HOST = "host"
 RECORD = "record"
 """Honoured by nobody: the option is only recorded."""
 
+PLAIN = "plain"
+"""Needs no trust: the value names nothing of the host, and nothing there executes it."""
+SCRIPT = "script"
+"""The value is executed on the host; like the following ones, it is for declarations that are trusted."""
+PROGRAM = "program"
+"""The value is the place of a program that is executed on the host."""
+ARGUMENTS = "arguments"
+"""The value is given to a program of the host as it is, which may open files or execute others because of it."""
+FILE = "file"
+"""The value is the path of a file or directory of the host, or is made of such paths."""
+IMAGE = "image"
+"""The value is the path of a file of the host that a guest boots from."""
+DEVICE = "device"
+"""The value gives a device of the host to a guest."""
+NETWORK = "network"
+"""The value, unless it is the default, connects a guest with an interface, a port or a service of the host."""
+BRIDGE = "bridge"
+"""The value is the name of a bridge of the host."""
+SANDBOX = "sandbox"
+"""The value, unless it is the default, widens the sandbox of a MicroVM."""
+
 
 @dataclass(frozen=True)
 class Option:
@@ -50,6 +71,9 @@ class Option:
     values. ``nullable`` means that ``null`` is not the default but a value of its own. ``cost`` is what a change costs
     a MicroVM that runs. ``honoured_by`` names who must honour the option; by default it is that of the group, and
     ``HYPERVISOR`` of what is in no group.
+
+    ``trust`` says what a declaration reaches on a host by the option, which restrictions of the host may close. It is
+    required for free strings and mappings; other options without it are ``PLAIN``. It holds for suboptions too.
 
     The rest says what validation and parsing make of a value, which ``declaration/types.py`` is generated from.
     ``parsed`` turns a checked value into another type, such as a size into MiB. ``derived`` means that parsing fills
@@ -71,6 +95,7 @@ class Option:
     no_log: Optional[bool] = None
     nullable: bool = False
     cost: str = RESTART
+    trust: Optional[str] = None
     parsed: Optional[Parse] = None
     derived: bool = False
     on_demand: bool = False

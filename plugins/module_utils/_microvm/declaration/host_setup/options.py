@@ -8,7 +8,8 @@ from __future__ import annotations
 
 from ...schema import checks
 from ...schema.options import Option, Options
-from ..names import STATE_DIRECTORY
+from ..names import RESTRICTIONS, STATE_DIRECTORY
+from ..restrictions.options import RESTRICTION_OPTIONS
 
 HOST_SETUP_OPTIONS: Options = (
     Option(
@@ -39,5 +40,18 @@ HOST_SETUP_OPTIONS: Options = (
         "Number of seconds for which a MicroVM counts as starting while the host boots.",
         default=10,
         check=checks.not_negative,
+    ),
+    Option(
+        "restrictions",
+        "dict",
+        (
+            "Restrictions of declarations, for hosts whose declarations are written by teams that are less trusted "
+            "than the operators of the host.",
+            f"They are kept in C({RESTRICTIONS}), where modules and the command C(microvm) find them, and "
+            "hold for declarations, external packages and rollbacks.",
+            "If this option is not set, those that the host has stay. Set C(enable) to V(false) to end them.",
+        ),
+        suboptions=RESTRICTION_OPTIONS,
+        on_demand=True,
     ),
 )

@@ -7,7 +7,7 @@
 from __future__ import annotations
 
 from ...schema import checks
-from ...schema.options import GUEST, PACKAGE, RECREATE, Option, Options
+from ...schema.options import ARGUMENTS, BRIDGE, FILE, GUEST, NETWORK, PACKAGE, PLAIN, RECREATE, Option, Options
 from .hypervisor_options import additions
 
 _MACVTAP: Options = (
@@ -16,6 +16,7 @@ _MACVTAP: Options = (
         "str",
         "Interface of the host that the macvtap device is attached to. Required for type V(macvtap).",
         check=checks.interface_name,
+        trust=NETWORK,
     ),
     Option(
         "mode",
@@ -46,6 +47,7 @@ INTERFACES: Options = (
         ),
         default="tap",
         choices=("user", "tap", "macvtap", "bridge"),
+        trust=NETWORK,
     ),
     Option(
         "id",
@@ -56,6 +58,7 @@ INTERFACES: Options = (
         ),
         check=checks.interface_id,
         derived=True,
+        trust=PLAIN,
     ),
     Option(
         "mac",
@@ -66,6 +69,7 @@ INTERFACES: Options = (
         ),
         check=checks.mac_address,
         derived=True,
+        trust=PLAIN,
     ),
     Option(
         "bridge",
@@ -74,6 +78,7 @@ INTERFACES: Options = (
         "Required for type V(bridge).",
         check=checks.interface_name,
         honoured_by=PACKAGE,
+        trust=BRIDGE,
     ),
     Option("macvtap", "dict", "Settings of interfaces of type V(macvtap).", suboptions=_MACVTAP, honoured_by=PACKAGE),
     Option("tap", "dict", "Settings of interfaces of type V(tap) and V(macvtap).", suboptions=_TAP),
@@ -122,6 +127,7 @@ VOLUMES: Options = (
         ),
         required=True,
         check=checks.state_path,
+        trust=FILE,
     ),
     Option(
         "size",
@@ -156,6 +162,7 @@ VOLUMES: Options = (
         check=checks.file_system,
         cost=RECREATE,
         honoured_by=PACKAGE,
+        trust=PLAIN,
     ),
     Option(
         "label",
@@ -164,6 +171,7 @@ VOLUMES: Options = (
         check=checks.label,
         cost=RECREATE,
         honoured_by=PACKAGE,
+        trust=PLAIN,
     ),
     Option(
         "mkfs_extra_args",
@@ -173,6 +181,7 @@ VOLUMES: Options = (
         check=checks.argument,
         cost=RECREATE,
         honoured_by=PACKAGE,
+        trust=ARGUMENTS,
     ),
     Option(
         "mount_point",
@@ -184,6 +193,7 @@ VOLUMES: Options = (
         ),
         check=checks.mount_point,
         honoured_by=GUEST,
+        trust=PLAIN,
     ),
     Option(
         "serial",
@@ -191,6 +201,7 @@ VOLUMES: Options = (
         "Serial number by which the guest identifies the disk. Derived from O(ignore:volumes[].image) by default if "
         "the guest needs one.",
         check=checks.serial,
+        trust=PLAIN,
     ),
     Option("direct", "bool", "Whether to bypass the page cache of the host."),
     Option("read_only", "bool", "Whether the guest has read-only access.", default=False),
@@ -200,11 +211,13 @@ VOLUMES: Options = (
         "Format of the image. Only V(raw) images can be created.",
         default="raw",
         choices=("raw", "qcow2", "vhd", "vhdx"),
+        # An image of another format may name a file that it is based on.
+        trust=ARGUMENTS,
     ),
 )
 
 SHARES: Options = (
-    Option("tag", "str", "Tag by which the guest mounts the share.", required=True, check=checks.tag),
+    Option("tag", "str", "Tag by which the guest mounts the share.", required=True, check=checks.tag, trust=PLAIN),
     Option(
         "source",
         "path",
@@ -214,6 +227,7 @@ SHARES: Options = (
         ),
         required=True,
         check=checks.state_path,
+        trust=FILE,
     ),
     Option(
         "mount_point",
@@ -221,6 +235,7 @@ SHARES: Options = (
         "Mount point of the share in the guest. Requires O(ignore:guest.enable).",
         check=checks.mount_point,
         honoured_by=GUEST,
+        trust=PLAIN,
     ),
     Option("proto", "str", "Protocol by which the directory is shared.", default="9p", choices=("9p", "virtiofs")),
     Option(
@@ -234,6 +249,7 @@ SHARES: Options = (
         default="{name}-virtiofs-{tag}.sock",
         nullable=True,
         check=checks.socket_path,
+        trust=FILE,
     ),
     Option(
         "security_model",
@@ -257,6 +273,7 @@ SHARES: Options = (
         "Additional arguments of the virtiofsd that serves this share.",
         elements="str",
         check=checks.argument,
+        trust=ARGUMENTS,
     ),
 )
 

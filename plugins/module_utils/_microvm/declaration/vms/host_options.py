@@ -7,7 +7,7 @@
 from __future__ import annotations
 
 from ...schema import checks
-from ...schema.options import HOST, HYPERVISOR, LIVE, Option, Options
+from ...schema.options import HOST, HYPERVISOR, LIVE, PLAIN, Option, Options
 from ..names import ARCHIVE_DIRECTORY
 
 _READY: Options = (
@@ -34,6 +34,7 @@ _READY: Options = (
         "Address that V(ssh) and V(tcp) connect to from the host. Defaults to the first static address of the guest.",
         check=checks.ip_address,
         cost=LIVE,
+        trust=PLAIN,
     ),
     Option(
         "port", "int", "Port that V(ssh), V(tcp) and V(vsock) connect to.", default=22, check=checks.port, cost=LIVE
@@ -100,6 +101,7 @@ _ON_ABSENT: Options = (
         elements="str",
         check=checks.state_path,
         cost=LIVE,
+        trust=PLAIN,
     ),
 )
 
@@ -157,6 +159,7 @@ _RESTARTING: Options = (
         check=checks.time_window,
         cost=LIVE,
         honoured_by=HOST,
+        trust=PLAIN,
     ),
     Option(
         "rollback_on_failure",

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from ...hypervisors.profiles import PROFILES
 from ...schema import checks
-from ...schema.options import PACKAGE, Option, Options
+from ...schema.options import ARGUMENTS, FILE, PACKAGE, PLAIN, PROGRAM, SANDBOX, Option, Options
 
 
 def additions(group: str) -> Options:
@@ -37,6 +37,7 @@ GRAPHICS: Options = (
         "Size of the memory that QEMU shares with the guest for Vulkan.",
         default="256M",
         check=checks.byte_size,
+        trust=PLAIN,
     ),
     Option(
         "socket",
@@ -49,6 +50,7 @@ GRAPHICS: Options = (
         default="{name}-gpu.sock",
         check=checks.socket_path,
         honoured_by=PACKAGE,
+        trust=FILE,
     ),
     *additions("graphics"),
 )
@@ -80,13 +82,22 @@ VIRTIOFSD: Options = (
         default="{group}",
         nullable=True,
         check=checks.account_or_own,
+        trust=SANDBOX,
     ),
-    Option("extra_args", "list", "Additional arguments of every virtiofsd.", elements="str", check=checks.argument),
+    Option(
+        "extra_args",
+        "list",
+        "Additional arguments of every virtiofsd.",
+        elements="str",
+        check=checks.argument,
+        trust=ARGUMENTS,
+    ),
     Option(
         "package",
         "str",
         "Location of virtiofsd, in the same notation as O(ignore:qemu.package).",
         check=checks.package_path,
+        trust=PROGRAM,
     ),
 )
 

@@ -8,7 +8,23 @@ from __future__ import annotations
 
 from ...hypervisors.profiles import PROFILES
 from ...schema import checks
-from ...schema.options import GUEST, HYPERVISOR, LIVE, PACKAGE, RECORD, Option, Options
+from ...schema.options import (
+    DEVICE,
+    FILE,
+    GUEST,
+    HYPERVISOR,
+    IMAGE,
+    LIVE,
+    NETWORK,
+    PACKAGE,
+    PLAIN,
+    PROGRAM,
+    RECORD,
+    SANDBOX,
+    SCRIPT,
+    Option,
+    Options,
+)
 from ..names import SYSTEMS
 from .device_options import DEVICES, FORWARD_PORTS, INTERFACES, SHARES, VOLUMES
 from .host_options import HOST_OPTIONS
@@ -56,6 +72,7 @@ _NETWORKS: Options = (
         "O(ignore:interfaces[].id) of the interface. Defaults to the interface at the same position in the list.",
         check=checks.interface_name,
         derived=True,
+        trust=PLAIN,
     ),
     Option(
         "addresses",
@@ -63,9 +80,10 @@ _NETWORKS: Options = (
         "Static addresses with their prefix lengths.",
         elements="str",
         check=checks.interface_address,
+        trust=PLAIN,
     ),
-    Option("gateway", "str", "Default gateway.", check=checks.address_without_zone),
-    Option("dns", "list", "DNS servers.", elements="str", check=checks.ip_address),
+    Option("gateway", "str", "Default gateway.", check=checks.address_without_zone, trust=PLAIN),
+    Option("dns", "list", "DNS servers.", elements="str", check=checks.ip_address, trust=PLAIN),
     Option(
         "dhcp",
         "bool",
@@ -92,6 +110,7 @@ _GUEST: Options = (
         "Host name of the guest. Defaults to O(ignore:name).",
         check=checks.hostname,
         derived=True,
+        trust=PLAIN,
     ),
     Option(
         "authorized_keys",
@@ -100,6 +119,7 @@ _GUEST: Options = (
         elements="str",
         check=checks.authorized_key,
         no_log=False,
+        trust=PLAIN,
     ),
     Option(
         "networks",
@@ -145,6 +165,7 @@ _MACHINE: Options = (
         "str",
         "CPU model that QEMU presents to the guest, such as V(max) or V(cortex-a57). Defaults to the CPU of the host.",
         check=checks.cpu_model,
+        trust=PLAIN,
     ),
     Option("vcpu", "int", "Number of virtual CPUs.", default=1, check=checks.positive),
     Option(
@@ -193,6 +214,7 @@ _MACHINE: Options = (
         "str",
         "User that QEMU switches to after its start. By default QEMU keeps running as the user of the unit.",
         check=checks.account,
+        trust=SANDBOX,
     ),
     Option(
         "socket",
@@ -206,6 +228,7 @@ _MACHINE: Options = (
         default="{name}.sock",
         nullable=True,
         check=checks.socket_path,
+        trust=FILE,
     ),
     Option(
         "pre_start",
@@ -214,6 +237,7 @@ _MACHINE: Options = (
         default="",
         check=checks.shell_commands,
         honoured_by=PACKAGE,
+        trust=SCRIPT,
     ),
     Option(
         "extra_args_script",
@@ -221,6 +245,7 @@ _MACHINE: Options = (
         "Program that is run at each start and prints additional hypervisor arguments, separated by spaces.",
         check=checks.absolute_path,
         honoured_by=PACKAGE,
+        trust=PROGRAM,
     ),
     Option(
         "pretty_procnames",
@@ -242,6 +267,7 @@ _SYSTEM: Options = (
         ),
         check=checks.image_reference,
         honoured_by=PACKAGE,
+        trust=IMAGE,
     ),
     Option(
         "kernel",
@@ -253,14 +279,16 @@ _SYSTEM: Options = (
         check=checks.absolute_path,
         # MicroVMs that are being removed need none.
         derived=True,
+        trust=IMAGE,
     ),
-    Option("initrd_path", "path", "Path of the initial RAM disk.", check=checks.absolute_path),
+    Option("initrd_path", "path", "Path of the initial RAM disk.", check=checks.absolute_path, trust=IMAGE),
     Option(
         "kernel_params",
         "list",
         "Parameters to append to the kernel command line, one per element.",
         elements="str",
         check=checks.kernel_parameter,
+        trust=PLAIN,
     ),
     Option(
         "store_on_disk",
@@ -272,7 +300,7 @@ _SYSTEM: Options = (
         derived=True,
         honoured_by=PACKAGE,
     ),
-    Option("store_disk", "path", "Path of the read-only root disk.", check=checks.absolute_path),
+    Option("store_disk", "path", "Path of the read-only root disk.", check=checks.absolute_path, trust=IMAGE),
     Option(
         "store_disk_type",
         "str",
@@ -288,6 +316,7 @@ _SYSTEM: Options = (
         elements="str",
         check=checks.argument,
         honoured_by=RECORD,
+        trust=PLAIN,
     ),
     Option(
         "store_disk_squashfs_flags",
@@ -296,6 +325,7 @@ _SYSTEM: Options = (
         elements="str",
         check=checks.argument,
         honoured_by=RECORD,
+        trust=PLAIN,
     ),
     Option(
         "writable_store_overlay",
@@ -307,6 +337,7 @@ _SYSTEM: Options = (
         ),
         check=checks.absolute_path,
         honoured_by=RECORD,
+        trust=PLAIN,
     ),
     Option(
         "register_closure",
@@ -337,6 +368,7 @@ _SYSTEM: Options = (
         check=checks.machine_id,
         derived=True,
         honoured_by=GUEST,
+        trust=PLAIN,
     ),
     Option(
         "register_with_machined",
@@ -355,6 +387,7 @@ _SYSTEM: Options = (
         values="str",
         check=checks.credential_files,
         no_log=False,
+        trust=FILE,
     ),
 )
 
@@ -367,6 +400,7 @@ _ATTACHED: Options = (
         "Port forwardings of interfaces of type V(user).",
         elements="dict",
         suboptions=FORWARD_PORTS,
+        trust=NETWORK,
     ),
     Option("volumes", "list", "Disks for persistent data of the guest.", elements="dict", suboptions=VOLUMES),
     Option(
@@ -378,6 +412,7 @@ _ATTACHED: Options = (
         "Devices of the host that are passed through to the guest.",
         elements="dict",
         suboptions=DEVICES,
+        trust=DEVICE,
     ),
     Option("graphics", "dict", "Graphical display of the guest.", suboptions=GRAPHICS),
     Option(
@@ -398,6 +433,7 @@ _ATTACHED: Options = (
         values="str",
         check=checks.bin_scripts,
         honoured_by=PACKAGE,
+        trust=SCRIPT,
     ),
     Option(
         "guest",
@@ -421,6 +457,7 @@ _UNIT: Options = (
         default="per_vm",
         choices=("per_vm", "shared"),
         honoured_by=PACKAGE,
+        trust=SANDBOX,
     ),
     Option(
         "profile",
@@ -434,6 +471,7 @@ _UNIT: Options = (
         default="strict",
         choices=("strict", "compat"),
         honoured_by=PACKAGE,
+        trust=SANDBOX,
     ),
     Option(
         "use_notify_sockets",
@@ -456,6 +494,7 @@ PACKAGE_OPTIONS: Options = (
         required=True,
         check=checks.name,
         honoured_by=PACKAGE,
+        trust=PLAIN,
     ),
     *_MACHINE,
     *_SYSTEM,

@@ -7,7 +7,7 @@
 from __future__ import annotations
 
 from ...schema import checks
-from ...schema.options import Option
+from ...schema.options import PLAIN, Option
 from ..profile import ANY, Profile
 from ..profile_parts import EXITS, EXTRA_ARGS, LINUX, NOTIFIES, ON_LINUX, group, package
 
@@ -24,6 +24,7 @@ _GROUP = group(
         ),
         elements="str",
         check=checks.oem_string,
+        trust=PLAIN,
     ),
     EXTRA_ARGS,
     package("cloud-hypervisor"),

@@ -7,7 +7,7 @@
 from __future__ import annotations
 
 from ...schema import checks
-from ...schema.options import PACKAGE, Option, Options
+from ...schema.options import FILE, PACKAGE, PROGRAM, Option, Options
 from ..profile import ANY, Profile
 from ..profile_parts import BY_VSOCK, EXITS, EXTRA_ARGS, LINUX, ON_LINUX, group, package
 
@@ -19,6 +19,7 @@ _GROUP = group(
         "path",
         "Path of an empty directory that becomes the root directory of crosvm's device processes.",
         check=checks.absolute_path,
+        trust=FILE,
     ),
     EXTRA_ARGS,
     package("crosvm"),
@@ -32,6 +33,7 @@ _GRAPHICS: Options = (
         "O(ignore:crosvm.package).",
         check=checks.package_path,
         honoured_by=PACKAGE,
+        trust=PROGRAM,
     ),
 )
 

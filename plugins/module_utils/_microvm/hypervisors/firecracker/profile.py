@@ -6,14 +6,14 @@
 
 from __future__ import annotations
 
-from ...schema.options import Option
+from ...schema.options import ARGUMENTS, Option
 from ..profile import ANY, Profile
 from ..profile_parts import EXITS, EXTRA_ARGS, LINUX, NOTIFIES, ON_LINUX, group, package
 
 _GROUP = group(
     "firecracker",
     "Options of Firecracker.",
-    Option("cpu", "dict", "Custom CPU template, as described in Firecracker's documentation."),
+    Option("cpu", "dict", "Custom CPU template, as described in Firecracker's documentation.", trust=ARGUMENTS),
     Option(
         "drive_io_engine",
         "str",
@@ -26,6 +26,7 @@ _GROUP = group(
         "extra_config",
         "dict",
         "Configuration that is merged recursively into the generated configuration and takes precedence over it.",
+        trust=ARGUMENTS,
     ),
     package("firecracker"),
 )

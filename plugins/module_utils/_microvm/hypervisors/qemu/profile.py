@@ -7,7 +7,7 @@
 from __future__ import annotations
 
 from ...schema import checks
-from ...schema.options import Option, Options
+from ...schema.options import ARGUMENTS, PLAIN, Option, Options
 from ..profile import ANY, Profile
 from ..profile_parts import BY_VSOCK, EXITS, EXTRA_ARGS, LINUX, ON_LINUX, group, package
 
@@ -22,11 +22,12 @@ _PCIE_ROOT_PORTS: Options = (
         "Identifier of the port, to which O(ignore:devices[].qemu.bus) refers.",
         required=True,
         check=_IDENTIFIER,
+        trust=PLAIN,
     ),
-    Option("bus", "str", "Bus that the port is attached to, such as V(pcie.0).", check=_IDENTIFIER),
+    Option("bus", "str", "Bus that the port is attached to, such as V(pcie.0).", check=_IDENTIFIER, trust=PLAIN),
     Option("chassis", "raw", "Chassis number of the port.", check=checks.number),
     Option("slot", "raw", "Slot number of the port.", check=checks.number),
-    Option("addr", "str", "Address of the port on the bus.", check=_IDENTIFIER),
+    Option("addr", "str", "Address of the port on the bus.", check=_IDENTIFIER, trust=PLAIN),
 )
 
 _GROUP = group(
@@ -37,6 +38,7 @@ _GROUP = group(
         "str",
         "Machine type. Defaults to V(microvm) on x86_64 and V(virt) on aarch64.",
         check=_IDENTIFIER,
+        trust=PLAIN,
     ),
     Option(
         "machine_opts",
@@ -45,6 +47,7 @@ _GROUP = group(
         values="str",
         check=checks.machine_options,
         nullable=True,
+        trust=ARGUMENTS,
     ),
     EXTRA_ARGS,
     Option(
@@ -64,12 +67,13 @@ _GROUP = group(
 )
 
 _DEVICE: Options = (
-    Option("id", "str", "QEMU identifier of the device.", check=_IDENTIFIER),
+    Option("id", "str", "QEMU identifier of the device.", check=_IDENTIFIER, trust=PLAIN),
     Option(
         "bus",
         "str",
         "Bus that the device is attached to, such as a port in O(ignore:qemu.pcie_root_ports).",
         check=_IDENTIFIER,
+        trust=PLAIN,
     ),
     Option(
         "device_extra_args",

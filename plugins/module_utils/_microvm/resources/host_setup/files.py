@@ -9,6 +9,7 @@ Units and scripts are files of the folders ``units`` and ``scripts``, where ``@N
 
 from __future__ import annotations
 
+import json
 import re
 import shlex
 from dataclasses import dataclass
@@ -77,6 +78,9 @@ def files(setup: HostSetup) -> Dict[str, HostFile]:
         names.MANUAL_PAGE: HostFile(MANUAL),
         names.COMPLETION: HostFile(COMPLETION),
     }
+    restrictions = setup["restrictions"]
+    if restrictions is not None and restrictions["enable"]:
+        contents[names.RESTRICTIONS] = HostFile(json.dumps(restrictions, indent=2, sort_keys=True) + "\n", 0o600)
     if setup["ksm"]:
         contents[names.KSM_SETTINGS] = HostFile(
             HEADER + one_per_line([fields(*map(plain, ("w", KSM, "-", "-", "-", "-", "1")))])

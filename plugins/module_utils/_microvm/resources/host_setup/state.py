@@ -114,7 +114,7 @@ def prepared(setup: HostSetup) -> Wanted:
             Directory(posixpath.dirname(names.MANUAL_PAGE), owner=None),
             Directory(posixpath.dirname(names.COMPLETION), owner=None),
         ),
-        removed=() if setup["ksm"] else (names.KSM_SETTINGS,),
+        removed=_switched_off(setup),
         user=User(names.GROUP, state_directory, other_groups=(names.KVM_GROUP,)),
         state_directory=state_directory,
         modules=KERNEL_MODULES,
@@ -123,12 +123,19 @@ def prepared(setup: HostSetup) -> Wanted:
     )
 
 
+def _switched_off(setup: HostSetup) -> Tuple[str, ...]:
+    restrictions = setup["restrictions"]
+    ends = restrictions is not None and not restrictions["enable"]
+    return (*(() if setup["ksm"] else (names.KSM_SETTINGS,)), *((names.RESTRICTIONS,) if ends else ()))
+
+
 def unprepared(setup: HostSetup) -> Wanted:
     """Return the setup of a host that keeps nothing of this collection but volumes."""
     return Wanted(
         removed=(
             *files({**setup, "ksm": True}),
             *OBSOLETE,
+            names.RESTRICTIONS,
             names.COMMAND,
             names.PACKAGE_STORE,
             names.RECORD_DIRECTORY,

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 import subprocess
 from pathlib import Path
@@ -15,6 +16,10 @@ from ansible_collections.microvm.fleet.plugins.module_utils._microvm.resources.h
     files,
     script_files,
     unit_files,
+)
+from ansible_collections.microvm.fleet.plugins.module_utils._microvm.resources.host_setup.state import (
+    prepared,
+    unprepared,
 )
 
 from .host import setup
@@ -66,3 +71,15 @@ def test_only_scripts_are_executable() -> None:
     for path, file in files(setup(ksm=True)).items():
         assert file.mode == (0o755 if path.startswith(names.SCRIPT_DIRECTORY) else 0o644)
         assert file.content.endswith("\n")
+
+
+def test_restrictions_are_a_file_of_root_alone_and_stay_unless_they_are_ended() -> None:
+    given = setup(restrictions={"path_prefixes": ["/srv/team"]})
+    file = files(given)[names.RESTRICTIONS]
+    assert file.mode == 0o600
+    assert json.loads(file.content) == given["restrictions"]
+    assert names.RESTRICTIONS not in prepared(given).removed
+    kept, ended = setup(), setup(restrictions={"enable": False})
+    assert names.RESTRICTIONS not in files(kept) and names.RESTRICTIONS not in prepared(kept).removed
+    assert names.RESTRICTIONS not in files(ended) and names.RESTRICTIONS in prepared(ended).removed
+    assert names.RESTRICTIONS in unprepared(kept).removed
