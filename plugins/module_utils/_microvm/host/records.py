@@ -27,6 +27,8 @@ class Generation:
     """Name of the package in the store, or an absolute path where it is not ours."""
     bad: bool = False
     """True if it was rolled back from: it is not installed again."""
+    external: bool = False
+    """True if the package was not rendered on this host."""
 
 
 @dataclass(frozen=True)
@@ -75,14 +77,14 @@ class Record:
         remaining = (generation for generation in self.generations if generation.bad or generation.package in packages)
         return replace(self, generations=tuple(remaining))
 
-    def with_generation(self, package: str) -> Record:
+    def with_generation(self, package: str, external: bool = False) -> Record:
         """Return the record with one more generation, in place of an earlier one of the same package."""
         if self.generations and self.generations[-1].package == package:
             # A run that was killed before it changed the link has left this generation.
             return self
         number = max((generation.number for generation in self.generations), default=0) + 1
         older = (generation for generation in self.generations if generation.package != package)
-        return replace(self, generations=(*older, Generation(number, package)))
+        return replace(self, generations=(*older, Generation(number, package, external=external)))
 
     def marked(self, package: str, bad: bool) -> Record:
         """Return the record with all generations of a package marked bad, or good again."""

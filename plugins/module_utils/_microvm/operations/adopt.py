@@ -18,7 +18,7 @@ from ..declaration.names import CURRENT_LINK
 from ..declaration.types import PackagedVm
 from ..declaration.vms.host_options import HOST_OPTIONS
 from ..declaration.vms.options import PACKAGE_OPTIONS
-from ..host import accounts, nix
+from ..host import accounts, nix, restrictions
 from ..host.commands import HostError
 from ..host.locks import locked
 from ..host.places import Places
@@ -28,6 +28,7 @@ from ..resources.vms.observe import installed, observe_name
 from ..resources.vms.plan_adoption import External, plan_adoption
 from ..resources.vms.state import Installed, unit_settings
 from ..runner.package import DECLARATION_FILE, File, Package
+from ..runner.unit_filter import problem_of_settings
 from ..schema.compaction import complete
 from ..schema.options import defaults
 from .lifecycle import carry_out
@@ -40,6 +41,7 @@ def adopt(name: str, directory: str, places: Places, flake: Optional[str] = None
 
     ``flake`` is where the package is from. Raises HostError, also for a directory that is no package.
     """
+    restrictions.check_external(restrictions.read())
     external = replace(_external(name, directory, places), flake=flake or "")
     owner = external.installed.account
     if not owner.is_own and not accounts.exists(owner.user):
@@ -58,14 +60,16 @@ def _external(name: str, directory: str, places: Places) -> External:
     if not os.access(os.path.join(path, RUN_SCRIPT), os.X_OK):
         raise HostError(f"{directory} is not a runner package because it lacks the executable {RUN_SCRIPT}")
     if path.startswith(nix.STORE):
-        external = External(name, installed(places, path))
+        external = External(name, installed(places, path, name, is_external=True))
         _refuse_another(name, places.declaration(path))
         return external
     content = _read(name, path)
     declaration = _declaration(content)
     _refuse_another(name, declaration)
-    owner = account(declaration) if declaration else SHARED
-    return External(name, Installed(content.directory_name, owner, unit_settings(content)), content)
+    owner, drop_ins = account(declaration) if declaration else SHARED, unit_settings(content)
+    problem = restrictions.package_problem(declaration, restrictions.read(), is_external=True)
+    problem = problem or problem_of_settings(drop_ins, declaration, path, name)
+    return External(name, Installed(content.directory_name, owner, drop_ins, problem), content)
 
 
 def _refuse_another(name: str, declaration: Optional[PackagedVm]) -> None:

@@ -11,7 +11,7 @@ from argparse import Namespace
 from typing import Dict, List, Mapping, Optional, Sequence
 
 from ...declaration.names import GARBAGE_ROOTS
-from ...host import nix
+from ...host import nix, restrictions
 from ...host.commands import HostError
 from ...host.image_store import ImageStore
 from ...host.places import Places
@@ -47,6 +47,8 @@ def create_vm(arguments: Namespace) -> int:
 
 def _adopt(name: str, flake: Optional[str], arguments: Namespace, where: Places) -> None:
     """Install an external package, or with ``--check`` only show what that would mean."""
+    # Before a build of it executes anything.
+    restrictions.check_external(restrictions.read())
     plan = adopt(name, _package(name, flake, arguments), where, flake, arguments.check)
     print_plan(plan, "installed", arguments.check, package_diff(plan, where) if arguments.diff else None)
 

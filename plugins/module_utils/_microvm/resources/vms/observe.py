@@ -23,11 +23,13 @@ from ...declaration.names import (
     unit_name,
 )
 from ...declaration.types import PackagedVm
-from ...host import accounts, files, state_directories, systemd
+from ...host import accounts, files, restrictions, state_directories, systemd
 from ...host.places import Places
 from ...host.records import Record
+from ...host.restrictions import package_problem
 from ...host.store import PackageStore
 from ...runner.package import COMMAND_LINE_FILE
+from ...runner.unit_filter import problem_of_settings
 from ...runner.units import UNIT_TEMPLATES, external_directories
 from .state import LINKS, Installed, Observed, Wanted
 
@@ -165,17 +167,26 @@ def _is_socket(entry: os.DirEntry[str], sockets: str) -> bool:
     return stat.S_ISSOCK(entry.stat(follow_symlinks=False).st_mode)
 
 
-def installed(places: Places, package: str) -> Installed:
-    """Look at a package that is there."""
-    declaration = places.declaration(package)
+def installed(places: Places, package: str, name: str, is_external: bool = False) -> Installed:
+    """Look at a package that is there and that is to be run by the MicroVM ``name``."""
+    declaration, drop_ins = places.declaration(package), places.unit_settings(package)
     owner = account(declaration) if declaration else SHARED
-    return Installed(package, owner, places.unit_settings(package))
+    # Those that are not ours are where somebody else has put them.
+    is_external = is_external or declaration is None or package.startswith("/")
+    problem = package_problem(declaration, restrictions.read(), is_external)
+    problem = problem or problem_of_settings(drop_ins, declaration, places.store.path(package), name)
+    return Installed(package, owner, drop_ins, problem)
 
 
 def installed_generations(places: Places, record: Optional[Record]) -> Dict[str, Installed]:
     """Return the packages of a record's generations that are there, by name."""
-    packages = {generation.package for generation in record.generations} if record else set()
-    return {package: installed(places, package) for package in packages if os.path.isdir(places.store.path(package))}
+    if record is None:
+        return {}
+    return {
+        generation.package: installed(places, generation.package, record.name, generation.external)
+        for generation in record.generations
+        if os.path.isdir(places.store.path(generation.package))
+    }
 
 
 def recorded_beside(places: Places, names: Sequence[str]) -> List[PackagedVm]:

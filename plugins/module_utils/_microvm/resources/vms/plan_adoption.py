@@ -64,6 +64,8 @@ def plan_adoption(observed: Observed, external: External, keep_generations: int)
 
 def _refuse(observed: Observed, external: External) -> None:
     place, record, account = f"{observed.state_directory}/{observed.name}", observed.record, external.installed.account
+    if external.installed.problem:
+        raise HostError(external.installed.problem)
     if observed.foreign is not None:
         raise HostError(
             f"{place} was not installed by this collection (current -> {observed.foreign}); choose another name"
@@ -108,7 +110,7 @@ def _record(observed: Observed, external: External, keep_generations: int) -> Tu
     # An account that was there before is somebody else's to remove.
     record = replace(record, user=record.user if observed.has_account else external.installed.account.user)
     if observed.current != external.package or record.generation(external.package) is None:
-        record = record.with_generation(external.package)
+        record = record.with_generation(external.package, external=True)
     used = (external.package, observed.current, observed.booted, observed.old)
     remaining = record.kept(keep_generations, [package for package in used if package])
     return record.only(remaining), tuple(remaining)

@@ -54,7 +54,7 @@ def plan_fallback(observed: Observed, failed: Plan, packages: Packages) -> Optio
         return None
     if record.is_bad(previous):
         return None
-    if packages[previous].account.group != observed.group:
+    if packages[previous].account.group != observed.group or packages[previous].problem:
         return None
     generation = record.generation(failed.package)
     marks = [_mark(Action.MARK_FAILED, generation)] if generation else []
@@ -104,6 +104,8 @@ def _refuse_gone(record: Record, generation: Generation, packages: Packages) -> 
     number, package = generation.number, generation.package
     if package not in packages:
         raise HostError(f"{record.name}: the package {package} of generation {number} no longer exists")
+    if packages[package].problem:
+        raise HostError(f"{record.name}: generation {number}: {packages[package].problem}")
 
 
 def _is_half_done(observed: Observed, record: Record) -> bool:

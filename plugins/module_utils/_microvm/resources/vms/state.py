@@ -79,6 +79,8 @@ class Installed:
     """The account that runs it."""
     drop_ins: Mapping[str, str] = field(default_factory=dict)
     """The drop-ins that it brings along, by template unit."""
+    problem: str = ""
+    """Reason why the host does not accept it, with what to do."""
 
 
 @dataclass(frozen=True)
@@ -111,4 +113,6 @@ class Wanted:
 
 def unit_settings(package: Package) -> UnitSettings:
     """Return the drop-ins that a package brings along, by template unit."""
-    return unit_settings_of(lambda file: package.files[file].content.decode() if file in package.files else "")
+    return unit_settings_of(
+        lambda file: package.files[file].content.decode(errors="replace") if file in package.files else ""
+    )

@@ -166,3 +166,16 @@ def test_refusals_name_the_reason(
 ) -> None:
     with pytest.raises(HostError, match=message):
         plan_rollback(observed, installed, number, False)
+
+
+def test_no_way_leads_to_a_package_that_the_host_does_not_accept() -> None:
+    closed = {**ALL, "c": Installed("c", problem="it may not")}
+    for number in (None, 3):
+        with pytest.raises(HostError, match="web: generation 3: it may not"):
+            plan_rollback(OBSERVED, closed, number, False)
+    half_done = replace(OBSERVED, current="c", record=RECORD.marked("d", True))
+    with pytest.raises(HostError, match="it may not"):
+        plan_rollback(half_done, closed, None, False)
+    failed = Plan("web", (), package="d", previous="c", record=RECORD)
+    assert plan_fallback(OBSERVED, failed, ALL) is not None
+    assert plan_fallback(OBSERVED, failed, closed) is None
