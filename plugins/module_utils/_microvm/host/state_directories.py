@@ -10,8 +10,6 @@ hypervisor works in a directory below it. Earlier versions had both in one, whic
 
 from __future__ import annotations
 
-import ctypes
-import errno
 import os
 import stat
 from typing import List, Optional
@@ -21,6 +19,7 @@ from ..declaration.identity import ACCOUNT_PREFIX
 from ..declaration.names import KVM_GROUP, SOCKET_DIRECTORY, STATE_ENTRIES, WORK_DIRECTORY
 from . import files
 from .accounts import group_by_number, numbers
+from .exchange import UNSUPPORTED, exchange_at_once
 
 MODE = 0o750
 """Only root writes; the MicroVM's user goes through it to its working directory."""
@@ -29,8 +28,6 @@ WORK_MODE = 0o700
 
 SOCKET_MODE = 0o755
 
-_AT_FDCWD, _RENAME_EXCHANGE = -100, 2
-"""Constants of renameat2(2)."""
 
 
 def _new(path: str) -> str:
@@ -183,9 +180,9 @@ def _replace(path: str) -> None:
     """Put the new directory into place, and the former one below it; where the file system allows, at no moment is
     there none."""
     try:
-        _exchange_names(_new(path), path)
+        exchange_at_once(_new(path), path)
     except OSError as error:
-        if error.errno not in (errno.EINVAL, errno.ENOSYS, errno.EOPNOTSUPP):
+        if error.errno not in UNSUPPORTED:
             raise
         os.rename(path, _old(path))
         _complete_renames(path)
@@ -197,16 +194,6 @@ def _complete_renames(path: str) -> None:
     if _status(path) is None:
         os.rename(_new(path), path)
     os.rename(_old(path), os.path.join(path, WORK_DIRECTORY))
-
-
-def _exchange_names(one: str, other: str) -> None:
-    library = ctypes.CDLL(None, use_errno=True)
-    exchange = getattr(library, "renameat2", None)
-    if exchange is None:
-        raise OSError(errno.ENOSYS, os.strerror(errno.ENOSYS))
-    if exchange(_AT_FDCWD, os.fsencode(one), _AT_FDCWD, os.fsencode(other), _RENAME_EXCHANGE) != 0:
-        number = ctypes.get_errno()
-        raise OSError(number, os.strerror(number), one, None, other)
 
 
 def _hand_over(path: str) -> None:

@@ -75,7 +75,7 @@ def test_a_killed_migration_is_completed_by_the_next(
     tmp_path: Path, mode: int, exchanges: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     if not exchanges:
-        monkeypatch.setattr(state_directories, "_exchange_names", _refused)
+        monkeypatch.setattr(state_directories, "exchange_at_once", _refused)
     number = 0
     while True:
         path = made_before(tmp_path / str(number), mode=mode)
