@@ -196,6 +196,11 @@ vms:
         - Declaration of the current package, including default values but without host options. V(null) if the package
           was not rendered by this collection.
       type: dict
+    error:
+      description:
+        - What is wrong with the record or the current package of the MicroVM, and what to do; it is a warning of the
+          module too. V(null) if both can be read.
+      type: str
 """
 
 from ansible_collections.microvm.fleet.plugins.module_utils._microvm.modules.vms import run_info

@@ -94,14 +94,16 @@ def test_the_model_of_a_host_agrees_with_the_executor(edits: list[tuple[dict[str
         fake = install(FakeHost(Path(directory)), patch)
         for raw, state in edits:
             wanted = want({**raw, "shares": []}, state)
-            before = observe(fake.places, [wanted])["vm"]
+            before = observe(fake.places, [wanted]).vms["vm"]
             try:
                 planned = plan(before, wanted, "vms[0]")
             except DeclarationError:
                 continue
             outcomes = execute([Job(planned, fake.places)], HANDLERS)
             assert (outcomes["vm"].error, tuple(outcomes["vm"].done)) == (None, planned.steps)
-            assert comparable(observe(fake.places, [wanted])["vm"]) == comparable(carried_out(before, wanted, planned))
+            assert comparable(observe(fake.places, [wanted]).vms["vm"]) == comparable(
+                carried_out(before, wanted, planned)
+            )
 
 
 def comparable(observed: Observed) -> Observed:

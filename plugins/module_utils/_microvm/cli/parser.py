@@ -311,7 +311,13 @@ def _removal(commands: Commands) -> None:
         "collect_garbage:collect_garbage",
         "remove packages and images that are no longer used",
         "Packages are used by links and by generations, images by packages. Images that are less than an hour old are "
-        "kept, and so is everything of a MicroVM that another run is working on.",
+        "kept, and so is everything of a MicroVM that another run is working on, or whose record is damaged.",
+    )
+    subparser.add_argument(
+        "--verify",
+        action="store_true",
+        help="compare the packages and images that stay with their digests; the exit status is 1 if any is damaged, "
+        "and the next run with the declarations replaces it",
     )
     _check(subparser)
 

@@ -20,7 +20,7 @@ from typing import Dict, Sequence
 from ..declaration.names import RUN_DIRECTORY
 from ..hypervisors.registry import probe
 from . import files
-from .commands import search_path
+from .commands import HostError, search_path
 
 CACHE = RUN_DIRECTORY + "/accelerator.json"
 """Gone when the host restarts, as it should: the answer can then be another one."""
@@ -42,13 +42,23 @@ def accelerator(kernel: str, check_mode: bool) -> str:
     if program is None or (check_mode and not os.path.exists(kernel)):
         return "kvm"
     key = f"{program} {kernel} {_changed(kernel)} {_changed(program)}"
-    cached: Dict[str, str] = json.loads(files.read_text(CACHE) or "{}")
+    cached = _cached()
     if key not in cached:
         cached[key] = "kvm" if _boots(command) else "tcg"
         if not check_mode:
             os.makedirs(RUN_DIRECTORY, exist_ok=True)
             files.replace_file(CACHE, json.dumps(cached).encode())
     return cached[key]
+
+
+def _cached() -> Dict[str, str]:
+    """Return the answers that were found; none from a file that is damaged, which the next answer replaces."""
+    try:
+        values = json.loads(files.read_text(CACHE) or "{}")
+    except (HostError, ValueError, RecursionError):
+        return {}
+    is_cache = isinstance(values, dict) and all(value in ("kvm", "tcg") for value in values.values())
+    return values if is_cache else {}
 
 
 def _changed(path: str) -> float:

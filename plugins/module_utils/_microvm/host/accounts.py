@@ -97,6 +97,14 @@ def numbers(account: Account) -> Tuple[int, int]:
     return pwd.getpwnam(account.user).pw_uid, grp.getgrnam(account.group).gr_gid
 
 
+def group_number(group: str) -> int:
+    """Return the number of a group, or root's for one that there is not: then nobody else can read what it is for."""
+    try:
+        return grp.getgrnam(group).gr_gid
+    except KeyError:
+        return 0
+
+
 def create_users(homes: Mapping[str, str]) -> None:
     """Make system users, each with a group of its own; ``homes`` are their state directories."""
     lines = [_sysusers_line(user, home) for user, home in sorted(homes.items())]

@@ -11,21 +11,52 @@ import grp
 import os
 import pwd
 import shutil
+import stat
 from typing import Optional
 
 from ..declaration.accounts import Account
 from ..declaration.names import PARTIAL_SUFFIX
 from .accounts import group_by_number, numbers, user_by_number
-from .commands import run
+from .commands import HostError, run
+
+MOST_BYTES = 16 << 20
+"""Size of the largest text file that is read; none of ours comes near it."""
+
+
+class UnreadableFile(HostError):
+    """File that is there and is not what it should be; the message begins with its path."""
+
+    def __init__(self, path: str, reason: str) -> None:
+        super().__init__(f"{path} {reason}")
+        self.reason = reason
 
 
 def read_text(path: str) -> Optional[str]:
-    """Content of a text file; ``None`` where there is none."""
+    """Content of a text file; ``None`` where there is none. Raises UnreadableFile for anything else in its place."""
     try:
-        with open(path, encoding="utf-8") as file:
-            return file.read()
+        return _read_bytes(path).decode()
     except (FileNotFoundError, NotADirectoryError):
         return None
+    except UnicodeDecodeError:
+        raise UnreadableFile(path, "is not UTF-8") from None
+    except OSError as error:
+        hint = "; run the command as root" if error.errno in (errno.EACCES, errno.EPERM) and os.geteuid() else ""
+        raise UnreadableFile(path, f"cannot be read ({error.strerror}){hint}") from error
+
+
+def _read_bytes(path: str) -> bytes:
+    """Return the content of a regular file. Anything else is not even waited for: a FIFO may have no writer."""
+    descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC)
+    try:
+        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+            raise UnreadableFile(path, "is not a regular file")
+        with open(descriptor, "rb", closefd=False) as file:
+            content = file.read(MOST_BYTES + 1)
+    finally:
+        os.close(descriptor)
+    if len(content) > MOST_BYTES:
+        raise UnreadableFile(path, f"is larger than {MOST_BYTES >> 20} MiB")
+    return content
 
 
 def write_new(path: str, content: bytes, mode: int) -> None:

@@ -55,11 +55,17 @@ def parse_manifest(text: str) -> Optional[Manifest]:
     """Return the manifest in a file's content; ``None`` for content that is no manifest."""
     try:
         values = json.loads(text)
-        sums = {name: FileSum(**facts) for name, facts in values["files"].items()}
-        fields = {key: value for key, value in values.items() if key in Manifest.__dataclass_fields__}
-        return Manifest(**{**fields, "files": sums})
-    except (AttributeError, KeyError, TypeError, ValueError):
+        sums = {name: FileSum(int(facts["size"]), str(facts["sha256"])) for name, facts in values["files"].items()}
+        strings = {key: str(values[key]) for key in _STRINGS if key in values}
+        version = int(values.get("systemd_version", 0))
+        if any("/" in name or not name.isprintable() for name in (*sums, strings["digest"])):
+            return None
+        return Manifest(**strings, files=sums, systemd_version=version, format=int(values.get("format", FORMAT)))
+    except (AttributeError, KeyError, TypeError, ValueError, RecursionError):
         return None
+
+
+_STRINGS = ("digest", "name", "suite", "architecture", "store_disk_type", "kernel_version")
 
 
 class ImageStore(ContentStore):
@@ -74,8 +80,16 @@ class ImageStore(ContentStore):
 
     def has(self, name: str) -> bool:
         """Return whether an image is there as a whole: its manifest says so by the sizes of its files."""
-        manifest = self.manifest(name)
+        manifest = self.manifest(name) if super().has(name) else None
         return manifest is not None and manifest.digest == name and _has_files(self.path(name), manifest)
+
+    def damage(self, name: str) -> Optional[str]:
+        """Return what is wrong with an image, by the digests of its files; ``None`` for one that is whole."""
+        try:
+            verify(self.path(name), name)
+        except (HostError, OSError) as error:
+            return str(error)
+        return None
 
     def manifest(self, name: str) -> Optional[Manifest]:
         """Manifest of an image; ``None`` where the directory has none."""
@@ -89,15 +103,18 @@ class ImageStore(ContentStore):
 
 
 def read_manifest(directory: str) -> Optional[Manifest]:
-    """Return the manifest of a directory; ``None`` where there is none."""
-    return parse_manifest(files.read_text(os.path.join(directory, MANIFEST)) or "")
+    """Return the manifest of a directory; ``None`` where there is none, or a damaged one."""
+    try:
+        return parse_manifest(files.read_text(os.path.join(directory, MANIFEST)) or "")
+    except files.UnreadableFile:
+        return None
 
 
 def verify(directory: str, digest: str) -> None:
     """Compare a copy of an image with its manifest. Raises HostError."""
     manifest = read_manifest(directory)
     if manifest is None:
-        raise HostError(f"{directory} contains no image because {MANIFEST} is missing; copy the image again")
+        raise HostError(f"{directory} contains no image because {MANIFEST} is missing or damaged; copy the image again")
     if manifest.digest != digest:
         raise HostError(f"{directory} contains the image {manifest.digest}, not {digest}; copy the right one")
     present = sums(directory)
@@ -113,6 +130,8 @@ def sums(directory: str) -> Dict[str, FileSum]:
 
 
 def _sum(path: str) -> FileSum:
+    if not os.path.isfile(path):
+        raise HostError(f"{path} is not a regular file; copy the image again")
     digest = hashlib.sha256()
     with open(path, "rb") as file:
         for block in iter(lambda: file.read(1 << 20), b""):

@@ -6,7 +6,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 from dataclasses import dataclass, field
 from typing import Optional, cast
@@ -16,7 +15,7 @@ from ..declaration.types import PackagedVm
 from ..declaration.vms.options import PACKAGE_OPTIONS
 from ..runner.package import DECLARATION_FILE
 from ..runner.units import UnitSettings, unit_settings_of
-from ..schema.compaction import complete
+from .json_files import read_json_record
 from .records import Records
 from .store import PackageStore
 
@@ -53,6 +52,12 @@ class Places:
         return unit_settings_of(lambda file: self.store.read(package, file))
 
     def declaration(self, package: Optional[str]) -> Optional[PackagedVm]:
-        """Return the declaration that a package records; ``None`` for one that was not rendered by us."""
-        text = self.store.read(package, DECLARATION_FILE) if package else ""
-        return cast(PackagedVm, complete(PACKAGE_OPTIONS, json.loads(text))) if text else None
+        """Return the declaration that a package records; ``None`` for one that was not rendered by us.
+
+        Raises DamagedPackage.
+        """
+        if not package:
+            return None
+        with self.store.explained(package):
+            path = os.path.join(self.store.path(package), DECLARATION_FILE)
+            return cast(Optional[PackagedVm], read_json_record(path, PACKAGE_OPTIONS))

@@ -9,13 +9,41 @@ from __future__ import annotations
 import json
 import os
 from dataclasses import asdict, dataclass, replace
-from typing import Any, Collection, Dict, Iterable, List, Optional, Tuple
+from typing import Any, Collection, Dict, Iterable, List, NamedTuple, Optional, Tuple, cast
 
+from ..declaration.modes import RECORD_DIRECTORY_MODE
 from ..declaration.names import RECORD_DIRECTORY
 from ..declaration.types import Ready
+from ..declaration.vms.host_options import HOST_OPTIONS
+from ..schema import checks
+from ..schema.compaction import read_record
+from ..schema.options import Option, Options
 from . import files
+from .commands import HostError
+from .json_files import read_json_record
 
 _SUFFIX = ".json"
+
+_GENERATION: Options = (
+    Option("number", "int", "See Generation.", required=True),
+    Option("package", "str", "See Generation.", required=True),
+    Option("bad", "bool", "See Generation.", default=False),
+    Option("external", "bool", "See Generation.", default=False),
+)
+
+_RECORD: Options = (
+    Option("name", "str", "See Record; the others too.", required=True),
+    Option("state_directory", "path", "", required=True),
+    Option("generations", "list", "", elements="dict", suboptions=_GENERATION),
+    Option("user", "str", ""),
+    Option("directories", "list", "", elements="path"),
+    Option("volumes", "list", "", elements="path"),
+    Option("unit_settings", "str", "", default=""),
+    Option("ready", "dict", ""),
+)
+"""Types of the values in the file of a record."""
+
+_READY: Options = next(option for option in HOST_OPTIONS if option.name == "ready").suboptions
 
 
 @dataclass(frozen=True)
@@ -95,6 +123,24 @@ class Record:
         return replace(self, generations=tuple(generations))
 
 
+class DamagedRecord(HostError):
+    """Record that cannot be used."""
+
+    def __init__(self, name: str, problem: str) -> None:
+        super().__init__(
+            f"the record of the MicroVM {name!r} cannot be used: {problem}. Restore the file from a backup, or move it "
+            "away and run again with the declaration, which makes a new record without the older generations. Nothing "
+            "is removed meanwhile, and volumes stay in any case"
+        )
+
+
+class AllRecords(NamedTuple):
+    """Records of a host by the names of MicroVMs, and what is wrong with those that cannot be used."""
+
+    usable: Dict[str, Record]
+    damaged: Dict[str, str]
+
+
 class Records:
     """Records below one directory."""
 
@@ -102,21 +148,45 @@ class Records:
         self.directory = directory
 
     def names(self) -> List[str]:
-        """Return the names of MicroVMs that have a record."""
+        """Return the names of MicroVMs that have a record; files of other names are none of ours.
+
+        Raises HostError where whoever asks may not look.
+        """
         try:
             entries = os.listdir(self.directory)
-        except FileNotFoundError:
+        except (FileNotFoundError, NotADirectoryError):
             return []
-        return sorted(entry[: -len(_SUFFIX)] for entry in entries if entry.endswith(_SUFFIX))
+        except PermissionError:
+            raise HostError(f"this user may not read {self.directory}; run the command as root") from None
+        names = (entry[: -len(_SUFFIX)] for entry in entries if entry.endswith(_SUFFIX))
+        return sorted(name for name in names if checks.name(name) is None)
 
     def read(self, name: str) -> Optional[Record]:
-        """Return the record of a MicroVM; ``None`` where there is none."""
-        text = files.read_text(self._path(name))
-        return _parse(json.loads(text)) if text else None
+        """Return the record of a MicroVM; ``None`` where there is none. Raises DamagedRecord."""
+        path = self._path(name)
+        try:
+            values = read_json_record(path, _RECORD)
+            return None if values is None else _parse(name, values)
+        except files.UnreadableFile as error:
+            raise DamagedRecord(name, str(error)) from error
+        except ValueError as error:
+            raise DamagedRecord(name, f"{path} {error}") from error
+
+    def read_all(self) -> AllRecords:
+        """Return all records; one that is damaged hides no other."""
+        every = AllRecords({}, {})
+        for name in self.names():
+            try:
+                record = self.read(name)
+            except DamagedRecord as error:
+                every.damaged[name] = str(error)
+            else:
+                every.usable.update({name: record} if record is not None else {})
+        return every
 
     def write(self, record: Record) -> None:
         """Write one, on the disk when this returns."""
-        os.makedirs(self.directory, exist_ok=True)
+        os.makedirs(self.directory, RECORD_DIRECTORY_MODE, exist_ok=True)
         text = json.dumps(asdict(record), indent=2, sort_keys=True) + "\n"
         files.replace_file(self._path(record.name), text.encode())
 
@@ -128,8 +198,32 @@ class Records:
         return os.path.join(self.directory, name + _SUFFIX)
 
 
-def _parse(values: Dict[str, Any]) -> Record:
-    fields = {key: value for key, value in values.items() if key in Record.__dataclass_fields__}
-    generations = tuple(Generation(**generation) for generation in fields.pop("generations", ()))
-    lists = {key: tuple(value) for key, value in fields.items() if isinstance(value, list)}
-    return Record(**{**fields, **lists, "generations": generations})
+def _parse(name: str, values: Dict[str, Any]) -> Record:
+    """Return the record of a MicroVM, given values of the right types. Raises ValueError."""
+    ready = values["ready"]
+    record = Record(
+        name=values["name"],
+        state_directory=values["state_directory"],
+        generations=tuple(Generation(**generation) for generation in values["generations"]),
+        user=values["user"],
+        directories=tuple(values["directories"]),
+        volumes=tuple(values["volumes"]),
+        unit_settings=values["unit_settings"],
+        ready=None if ready is None else cast(Ready, read_record(_READY, ready, "ready")),
+    )
+    _check(name, record)
+    return record
+
+
+def _check(name: str, record: Record) -> None:
+    """Raises ValueError for values that no version writes."""
+    if record.name != name:
+        raise ValueError(f"is the record of the MicroVM {record.name!r}")
+    paths = (record.state_directory, *record.directories)
+    if any(path and not path.startswith("/") for path in paths):
+        raise ValueError("contains a path that is not absolute")
+    packages = [generation.package for generation in record.generations]
+    if not all(string.isprintable() for string in (*paths, *record.volumes, *packages)):
+        raise ValueError("contains control characters")
+    if any(not package or ("/" in package) != os.path.isabs(package) for package in packages):
+        raise ValueError("contains a package that is neither a name nor an absolute path")

@@ -29,7 +29,6 @@ WORK_MODE = 0o700
 SOCKET_MODE = 0o755
 
 
-
 def _new(path: str) -> str:
     """Path of the directory that takes the place of one of the former layout. No MicroVM's name begins with a dot."""
     return f"{os.path.dirname(path)}/.{os.path.basename(path)}.new"

@@ -29,7 +29,12 @@ def run_vms() -> None:
 def run_info() -> None:
     """``main()`` of microvm_info."""
     module = FleetModule(INFO_MODULE_OPTIONS, lambda parameters: None)
-    module.exit_json(**module.attempt(_inform))
+    outcome = module.attempt(_inform)
+    for vm in outcome["vms"]:
+        if vm["error"] is not None:
+            # Whoever asks for all MicroVMs learns of the others too.
+            module.warn(f"{vm['name']}: {vm['error']}")
+    module.exit_json(**outcome)
 
 
 def _inform(parameters: Parameters, _check_mode: bool) -> InformationResult:

@@ -65,8 +65,10 @@ def _refuse_installed(records: Records) -> None:
 
     Not in check mode: there, an earlier task that removes them has changed nothing.
     """
-    read = (records.read(name) for name in records.names())
-    installed = [record.name for record in read if record is not None and record.generations]
+    usable, damaged = records.read_all()
+    if damaged:
+        raise HostError("\n".join(damaged.values()))
+    installed = [record.name for record in usable.values() if record.generations]
     if installed:
         raise HostError(
             f"MicroVMs are still installed on this host: {', '.join(installed)}; remove them first, for instance by "

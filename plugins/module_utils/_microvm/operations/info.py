@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import ipaddress
 import os
-from typing import List, Optional, Sequence, TypedDict
+from typing import Callable, List, Optional, Sequence, TypedDict, TypeVar
 
 from ..declaration.accounts import SHARED, account
 from ..declaration.names import BOOTED_LINK, CURRENT_LINK, OLD_LINK, unit_name
@@ -18,6 +18,9 @@ from ..host.commands import HostError
 from ..host.places import Places
 from ..host.records import Record
 from ..resources.vms.state import LINKS
+from ..schema import checks
+
+Value = TypeVar("Value")
 
 HYPERVISOR_FILE = "share/microvm/hypervisor"
 CONTEXT_IDENTIFIER_FILE = "share/microvm/vsock-cid"
@@ -81,6 +84,7 @@ class Information(UnitInformation, GenerationsInformation):
     addresses: List[str]
     vsock_cid: Optional[int]
     declaration: Optional[PackagedVm]
+    error: Optional[str]
 
 
 class InformationResult(TypedDict):
@@ -91,23 +95,28 @@ class InformationResult(TypedDict):
 
 
 def names(places: Places) -> List[str]:
-    """MicroVMs of the state directory: those that are recorded, and whatever else has a ``current`` there."""
-    records = (places.records.read(name) for name in places.records.names())
+    """MicroVMs of the state directory: those that are recorded, and whatever else has a ``current`` there.
+
+    Where a record is damaged, nobody knows the state directory, so the MicroVM is shown wherever somebody looks. Raises
+    HostError where whoever asks may not look.
+    """
+    usable, damaged = places.records.read_all()
     ours = [
         record.name
-        for record in records
-        if record and record.generations and record.state_directory == places.state_directory
+        for record in usable.values()
+        if record.generations and record.state_directory == places.state_directory
     ]
-    return sorted({*ours, *_with_current(places)})
+    return sorted({*ours, *damaged, *_with_current(places)})
 
 
 def _with_current(places: Places) -> List[str]:
     try:
-        directories = [
-            entry.name for entry in os.scandir(places.state_directory) if entry.is_dir(follow_symlinks=False)
-        ]
+        entries = [entry for entry in os.scandir(places.state_directory) if checks.name(entry.name) is None]
     except FileNotFoundError:
         return []
+    directories = [entry.name for entry in entries if entry.is_dir(follow_symlinks=False)]
+    for name in directories:
+        check_access(places.state(name))
     return [name for name in directories if files.link_target(places.state(name, CURRENT_LINK)) is not None]
 
 
@@ -123,13 +132,20 @@ def inform(places: Places, wanted: Optional[Sequence[str]] = None) -> List[Infor
 
 def _inform(name: str, places: Places, unit: systemd.Unit) -> Information:
     check_access(places.state(name))
-    record = places.records.read(name)
+    read = _Reader()
+    record = read(lambda: places.records.read(name))
+    is_foreign = record is None and not read.errors
     targets = {link: files.link_target(places.state(name, link)) for link in LINKS}
     links = {link: (places.store.owns(target) or target) if target else None for link, target in targets.items()}
-    declaration = places.declaration(links[CURRENT_LINK])
+    current = links[CURRENT_LINK] or ""
+    declaration = read(lambda: places.declaration(current))
+    hypervisor = read(lambda: places.store.read(current, HYPERVISOR_FILE)) or ""
+    context_identifier = read(lambda: places.store.read(current, CONTEXT_IDENTIFIER_FILE)) or ""
+    if record is not None and current and current in places.store.unusable([current], places.store.damaged()):
+        read.errors.append(f"the package {current} is damaged; {places.store.way_out(current)}")
     return {
         "name": name,
-        "foreign": record is None,
+        "foreign": is_foreign,
         **_of_unit(unit),
         "current": links[CURRENT_LINK],
         "booted": links[BOOTED_LINK],
@@ -140,12 +156,28 @@ def _inform(name: str, places: Places, unit: systemd.Unit) -> Information:
         "unit": unit_name(name),
         "state_directory": places.state(name),
         "volumes": _volumes(record, places),
-        "hypervisor": places.store.read(links[CURRENT_LINK] or "", HYPERVISOR_FILE).strip() or None,
+        "hypervisor": hypervisor.strip() or None,
         "user": (account(declaration) if declaration else SHARED).user,
         "addresses": addresses(declaration) if declaration else [],
-        "vsock_cid": _number(places.store.read(links[CURRENT_LINK] or "", CONTEXT_IDENTIFIER_FILE)),
+        "vsock_cid": _number(context_identifier),
         "declaration": declaration,
+        "error": "\n".join(dict.fromkeys(read.errors)) or None,
     }
+
+
+class _Reader:
+    """Reads what is there, and collects what is wrong with the rest."""
+
+    def __init__(self) -> None:
+        self.errors: List[str] = []
+
+    def __call__(self, read: Callable[[], Value]) -> Optional[Value]:
+        """Return what ``read`` returns; ``None`` where that fails."""
+        try:
+            return read()
+        except HostError as error:
+            self.errors.append(str(error))
+            return None
 
 
 def check_access(directory: str) -> None:
@@ -212,4 +244,12 @@ def addresses(declaration: PackagedVm) -> List[str]:
     """The guest's static ones that the host can reach."""
     guest = zip(declaration["interfaces"], declaration["guest"]["networks"])
     networks = (network for interface, network in guest if interface["type"] != "user")
-    return [str(ipaddress.ip_interface(address).ip) for network in networks for address in network["addresses"]]
+    return [ip for network in networks for ip in map(_host_address, network["addresses"]) if ip]
+
+
+def _host_address(address: str) -> Optional[str]:
+    """Return an address without its prefix; ``None`` for none, which a damaged package may have."""
+    try:
+        return str(ipaddress.ip_interface(address).ip)
+    except ValueError:
+        return None

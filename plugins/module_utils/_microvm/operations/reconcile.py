@@ -103,15 +103,20 @@ def reconcile(request: Request) -> VmsResult:
 
 
 def _undeclared(request: Request, names: Sequence[str], places: Places) -> List[str]:
-    """Return installed MicroVMs in the same state directory that are not declared; the singular module has none."""
+    """Return installed MicroVMs in the same state directory that are not declared; the singular module has none.
+
+    A MicroVM whose record is damaged is in the state directory that has something of its name.
+    """
     if not request.path:
         return []
-    records = (places.records.read(name) for name in places.records.names() if name not in names)
-    return [
+    records = places.records.read_all()
+    installed = [
         record.name
-        for record in records
-        if record and record.generations and record.state_directory == request.state_dir
+        for record in records.usable.values()
+        if record.generations and record.state_directory == request.state_dir
     ]
+    unknown = [name for name in records.damaged if os.path.lexists(places.state(name))]
+    return sorted({*installed, *unknown} - set(names))
 
 
 def _check_restrictions(request: Request, placed: preflight.Placed) -> None:
@@ -171,16 +176,20 @@ def _want(declaration: Declaration, package: Optional[Package]) -> Wanted:
 
 def _reconcile(request: Request, wanted: Sequence[Wanted], undeclared: Sequence[str], places: Places) -> VmsResult:
     purged = [_purge(name, request.purge) for name in undeclared] if request.purge != "report" else []
-    observed = observe(places, [*wanted, *purged])
+    observed, unreadable = observe(places, [*wanted, *purged])
     clock = _clock()
-    plans = [_plan(request, index, observed[vm.name], vm, clock) for index, vm in enumerate(wanted)]
+    plans = [
+        _plan(request, index, observed[vm.name], vm, clock) if vm.name in observed else Plan(vm.name, (), None, None)
+        for index, vm in enumerate(wanted)
+    ]
     plan_purge = plan_stop if request.purge == "stop" else plan_removal
-    plans += [plan_purge(observed[vm.name]) for vm in purged]
+    plans += [plan_purge(observed[vm.name]) if vm.name in observed else Plan(vm.name, (), None, None) for vm in purged]
     jobs = [_job(plan, vm, places) for plan, vm in zip(plans, [*wanted, *purged])]
     pairs = list(zip(jobs, [*wanted, *purged]))
     # Before the packages that it shows may go.
     diffs = [diff(job.plan, observed[job.name], vm, places) for job, vm in pairs if job.plan.changed]
-    errors = {} if request.check_mode else _carry_out(jobs, request.parallel)
+    usable = [job for job in jobs if job.name in observed]
+    errors = {**unreadable, **({} if request.check_mode else _carry_out(usable, request.parallel))}
     return {
         "changed": any(plan.changed for plan in plans),
         "vms": [result(job, vm, errors.get(job.name)) for job, vm in pairs],

@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import List, Optional, TypedDict
 
 from ..declaration.names import unit_name
+from ..host.commands import HostError
 from ..host.places import Places
 from ..resources.diffs import Diff
 from ..resources.vms.actions import Plan
@@ -96,9 +97,9 @@ def diff(plan: Plan, observed: Observed, wanted: Wanted, places: Places) -> Diff
 
 def package_diff(plan: Plan, places: Places) -> Diff:
     """Return before and after of a MicroVM that is led to a package which is there, or brings its content along."""
-    before = [places.store.read(plan.previous, file) for file in _SHOWN] if plan.previous else []
+    before = _shown(plan.previous, places)
     content = plan.content.files if plan.content else {}
-    installed = [places.store.read(plan.package, file) for file in _SHOWN] if plan.package else []
+    installed = _shown(plan.package, places)
     after = [content[file].content.decode() for file in _SHOWN if file in content] if plan.content else installed
     return {
         "before_header": f"MicroVM {plan.name}",
@@ -123,8 +124,16 @@ def _consequences(plan: Plan) -> str:
 def _before(observed: Observed, places: Places) -> str:
     if not observed.exists:
         return ""
-    texts = [places.store.read(observed.current, file) for file in _SHOWN] if observed.current else []
+    texts = _shown(observed.current, places)
     return _describe(observed.unit.running, observed.unit.enabled, observed.current, texts)
+
+
+def _shown(package: Optional[str], places: Places) -> List[str]:
+    """Return what diffs show of a package that is there; of a damaged one, what is wrong."""
+    try:
+        return [places.store.read(package, file) for file in _SHOWN] if package else []
+    except HostError as error:
+        return [f"{error}\n"]
 
 
 def _after(plan: Plan, wanted: Wanted) -> str:

@@ -16,6 +16,9 @@ SHARE = "share/microvm"
 DECLARATION_FILE = f"{SHARE}/declaration.json"
 COMMAND_LINE_FILE = f"{SHARE}/command-line"
 
+RUN_SCRIPT = "bin/microvm-run"
+"""Script that every package has: it becomes the hypervisor."""
+
 DIGEST_LENGTH = 32
 """Hexadecimal digits of a digest in a name: 128 bits of SHA-256."""
 
@@ -27,6 +30,27 @@ class File:
     content: bytes
     executable: bool = False
     is_link: bool = False
+
+
+class PackageDigest:
+    """Digest of a package, of whose files one after another is added, sorted by their paths."""
+
+    def __init__(self) -> None:
+        self._digest = hashlib.sha256()
+
+    def begin(self, path: str, length: int, executable: bool, is_link: bool) -> None:
+        """Begin a file."""
+        # Lengths first, so that no content can be read as another file's.
+        kind = "link" if is_link else ""
+        self._digest.update(f"{len(path)} {path} {int(executable)}{kind} {length} ".encode())
+
+    def add(self, content: bytes) -> None:
+        """Add content of the file that was begun."""
+        self._digest.update(content)
+
+    def result(self) -> str:
+        """Return the digest as it is in the names of packages."""
+        return self._digest.hexdigest()[:DIGEST_LENGTH]
 
 
 @dataclass(frozen=True)
@@ -43,14 +67,12 @@ class Package:
     @property
     def digest(self) -> str:
         """Return a digest that is unique to the content of the package."""
-        digest = hashlib.sha256()
+        digest = PackageDigest()
         for path in sorted(self.files):
             file = self.files[path]
-            # Lengths first, so that no content can be read as another file's.
-            kind = "link" if file.is_link else ""
-            digest.update(f"{len(path)} {path} {int(file.executable)}{kind} {len(file.content)} ".encode())
-            digest.update(file.content)
-        return digest.hexdigest()[:DIGEST_LENGTH]
+            digest.begin(path, len(file.content), file.executable, file.is_link)
+            digest.add(file.content)
+        return digest.result()
 
     @property
     def directory_name(self) -> str:

@@ -18,13 +18,16 @@ from ..table import bytes_in_words
 def collect_garbage(arguments: Namespace) -> int:
     """Run ``microvm gc``; returns the exit status."""
     require_root(arguments)
-    collected = collect(places(arguments), arguments.check, ImageStore())
+    collected = collect(places(arguments), arguments.check, ImageStore(), verifies=arguments.verify)
     for entry in collected.entries:
         say(f"{entry.step} ({bytes_in_words(entry.size)})")
         if entry.error is not None:
             complain(f"microvm: {entry.path}: {entry.error}")
     total = f"{collected.freed} bytes ({bytes_in_words(collected.freed)})"
-    say(f"unused entries: {len(collected.entries)}, {total} {'to free' if arguments.check else 'freed'}")
+    for problem in collected.problems:
+        complain(f"microvm: {problem}")
+    say(f"unused entries: {len(collected.removed)}, {total} {'to free' if arguments.check else 'freed'}")
     if collected.busy:
         say(f"left in place because another run is working on them: {', '.join(collected.busy)}, and all images")
-    return 1 if any(entry.error is not None for entry in collected.entries) else 0
+    has_failed = any(entry.error is not None for entry in collected.entries)
+    return 1 if has_failed or collected.problems else 0

@@ -20,6 +20,7 @@ from ...resources.vms.actions import Plan
 from ..host import places, require_root
 from ..output import say
 from ..table import table
+from .list import complain_of
 from .results import print_plan
 
 
@@ -38,9 +39,9 @@ def generations(arguments: Namespace) -> int:
             [str(generation["number"]), generation["package"], ", ".join(_marks(generation))] for generation in listed
         ]
         say(table(("NUMBER", "PACKAGE", ""), rows))
-    else:
+    elif vms[0]["foreign"]:
         say(f"{arguments.name} was not installed by this collection, so its generations are not known")
-    return 0
+    return 1 if complain_of(vms) else 0
 
 
 def _marks(generation: GenerationInformation) -> List[str]:

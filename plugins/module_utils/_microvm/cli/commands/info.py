@@ -15,7 +15,7 @@ from ...operations.info import Information, inform
 from ..host import places
 from ..output import say
 from ..table import bytes_in_words
-from .list import since, text
+from .list import complain_of, since, text
 
 
 def info(arguments: Namespace) -> int:
@@ -24,7 +24,7 @@ def info(arguments: Namespace) -> int:
     if not vms:
         raise HostError(f"there is no MicroVM {arguments.name!r} in {arguments.state_dir}; see: microvm list")
     say(json.dumps(vms[0], indent=2, sort_keys=True) if arguments.json else "\n".join(_lines(vms[0])))
-    return 0
+    return 1 if complain_of(vms) else 0
 
 
 def _lines(vm: Information) -> Iterator[str]:

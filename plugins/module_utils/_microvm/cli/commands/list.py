@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import json
 from argparse import Namespace
-from typing import List, Optional
+from typing import List, Optional, Sequence
 
 from ...operations.info import Information, inform
 from ..host import places
-from ..output import say
+from ..output import complain, say
 from ..table import GREEN, RED, YELLOW, bytes_in_words, colours, table
 
 HEAD = ("NAME", "STATE", "GENERATION", "CURRENT", "BOOTED", "PENDING", "RESTARTS", "MEMORY", "SINCE")
@@ -34,14 +34,24 @@ def list_vms(arguments: Namespace) -> int:
         say(table(HEAD, [row(vm) for vm in vms], paint))
     else:
         say(f"there are no MicroVMs in {arguments.state_dir}")
+    if complain_of(vms):
+        return 1
     return PENDING if any(vm["restart_pending"] for vm in vms) else 0
+
+
+def complain_of(vms: Sequence[Information]) -> bool:
+    """Say what is wrong with files of MicroVMs; returns whether anything is."""
+    damaged = [vm for vm in vms if vm["error"] is not None]
+    for vm in damaged:
+        complain(f"microvm: {vm['name']}: {vm['error']}")
+    return bool(damaged)
 
 
 def row(vm: Information) -> List[str]:
     """Cells of one MicroVM."""
     return [
         vm["name"],
-        vm["state"] + (" (foreign)" if vm["foreign"] else ""),
+        vm["state"] + (" (foreign)" if vm["foreign"] else "") + (" (damaged)" if vm["error"] else ""),
         text(vm["generation"]),
         short(vm["current"]),
         short(vm["booted"]),
@@ -67,7 +77,7 @@ def text(value: object) -> str:
 
 
 def _colour(vm: Information) -> Optional[str]:
-    if vm["state"] == "failed":
+    if vm["state"] == "failed" or vm["error"] is not None:
         return RED
     if vm["restart_pending"] or vm["state"] in ("activating", "deactivating"):
         return YELLOW

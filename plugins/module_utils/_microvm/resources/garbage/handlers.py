@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Carries out the steps that remove garbage."""
+"""Carries out the steps that remove garbage, and mark what is damaged."""
 
 from __future__ import annotations
 
@@ -37,10 +37,10 @@ class GarbageJob:
 
     @property
     def path(self) -> str:
-        """Path of what the step removes."""
+        """Path of what the step removes or marks."""
         if self.step.action is Action.REMOVE_ROOT:
             return self.step.target
-        is_image = self.step.action in (Action.REMOVE_IMAGE, Action.REMOVE_IMAGE_LEFTOVER)
+        is_image = self.step.action in (Action.REMOVE_IMAGE, Action.REMOVE_IMAGE_LEFTOVER, Action.MARK_IMAGE)
         return (self.images if is_image else self.packages).path(self.step.target)
 
 
@@ -53,6 +53,8 @@ def _remove_root(_job: GarbageJob, path: str) -> None:
 HANDLERS: Handlers[GarbageJob, Action] = Handlers(
     Action,
     {
+        Action.MARK_PACKAGE: lambda job, package: job.packages.mark_damaged(package),
+        Action.MARK_IMAGE: lambda job, image: job.images.mark_damaged(image),
         Action.REMOVE_PACKAGE: lambda job, package: job.packages.remove(package),
         Action.REMOVE_ROOT: _remove_root,
         Action.REMOVE_PACKAGE_LEFTOVER: lambda job, leftover: job.packages.remove_leftover(leftover),

@@ -8,15 +8,25 @@ from __future__ import annotations
 
 import os
 import time
-from typing import Dict, FrozenSet, Iterable, Iterator, List, Optional, Tuple
+from typing import Callable, Collection, Dict, FrozenSet, Iterable, Iterator, List, NamedTuple, Optional, Tuple
 
 from ...declaration.names import GARBAGE_ROOTS
 from ...host import files
 from ...host.content_store import ContentStore
 from ...host.image_store import ImageStore
 from ...host.places import Places
+from ...host.records import Record
+from ...host.store import DamagedPackage
 from ..vms.state import LINKS
 from .state import Stores
+
+
+class Damage(NamedTuple):
+    """Packages and images that are not what their names say, with the reason of each."""
+
+    packages: Dict[str, str]
+    images: Dict[str, str]
+
 
 IMAGE_PATIENCE = 3600.0
 """Seconds that an image is kept without a MicroVM: the run that brings it may not have come to its MicroVMs yet."""
@@ -31,7 +41,8 @@ def observe(
     # Before the references to them: a package that is installed meanwhile is not taken for garbage.
     packages = {package: name for name, all_of in places.store.contents().items() for package in all_of}
     leftovers = package_leftovers(places.store)
-    recorded, linked = _references(places, names)
+    records = places.records.read_all()
+    recorded, linked = _references(places, names, records.usable.values())
     return Stores(
         packages=packages,
         package_leftovers=leftovers,
@@ -42,6 +53,7 @@ def observe(
         recorded=recorded,
         images_of={package: _images_of(package, places, images) for package in {*packages, *recorded, *linked}},
         busy=busy,
+        unreadable=frozenset(records.damaged),
         young=frozenset(entry for entry in (*images.names(), *images.leftovers()) if _is_young(images.path(entry))),
     )
 
@@ -51,9 +63,22 @@ def package_leftovers(store: ContentStore) -> Dict[str, str]:
     return {entry: entry.split("-", 2)[-1] for entry in store.leftovers()}
 
 
-def _references(places: Places, names: Iterable[str]) -> Tuple[FrozenSet[str], FrozenSet[str]]:
+def verify(places: Places, images: ImageStore, busy: FrozenSet[str]) -> Damage:
+    """Compare all packages and images with their digests; those of busy MicroVMs are not looked at."""
+    contents = places.store.contents()
+    packages = [package for name, all_of in contents.items() if name not in busy for package in all_of]
+    return Damage(_damaged(places.store.damage, packages), _damaged(images.damage, images.names()))
+
+
+def _damaged(look: Callable[[str], Optional[str]], names: Iterable[str]) -> Dict[str, str]:
+    found = ((name, look(name)) for name in names)
+    return {name: damage for name, damage in found if damage is not None}
+
+
+def _references(
+    places: Places, names: Iterable[str], records: Collection[Record]
+) -> Tuple[FrozenSet[str], FrozenSet[str]]:
     """Return packages of generations, and those that links lead to, wherever the state directories are."""
-    records = [record for record in map(places.records.read, places.records.names()) if record is not None]
     directories = {os.path.join(record.state_directory, record.name) for record in records}
     directories |= {places.state(name) for name in names}
     recorded = frozenset(generation.package for record in records for generation in record.generations)
@@ -62,7 +87,11 @@ def _references(places: Places, names: Iterable[str]) -> Tuple[FrozenSet[str], F
 
 
 def _images_of(package: str, places: Places, images: ImageStore) -> FrozenSet[str]:
-    declaration = places.declaration(package)
+    try:
+        declaration = places.declaration(package)
+    except DamagedPackage:
+        # Whatever it refers to stays.
+        return frozenset(images.names())
     paths: List[Optional[str]] = [files.link_target(os.path.join(places.store.path(package), SYSTEM_LINK))]
     if declaration is not None:
         paths += [declaration["kernel"], declaration["initrd_path"], declaration["store_disk"]]
@@ -83,7 +112,7 @@ def _roots(directory: str) -> Iterator[Tuple[str, str]]:
 
 def _entries(directory: str) -> List[str]:
     try:
-        return sorted(os.listdir(directory))
+        return sorted(name for name in os.listdir(directory) if name.isprintable())
     except (FileNotFoundError, NotADirectoryError):
         return []
 

@@ -7,15 +7,17 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import FrozenSet, Iterable, Iterator, Tuple
+from typing import FrozenSet, Iterable, Iterator, Set, Tuple
 
 from ..steps import BaseAction, Step, in_order
 from .state import Stores
 
 
 class Action(BaseAction):
-    """Removal, in the order in which steps are carried out: packages before the images they refer to."""
+    """Removal or mark, in the order in which steps are carried out: packages before the images they refer to."""
 
+    MARK_PACKAGE = "mark as damaged: package"
+    MARK_IMAGE = "mark as damaged: image"
     REMOVE_PACKAGE = "remove package"
     REMOVE_ROOT = "remove GC root"
     REMOVE_PACKAGE_LEFTOVER = "remove leftover of a package"
@@ -38,18 +40,23 @@ def plan(stores: Stores) -> Plan:
     """Return the steps that remove all garbage.
 
     Of busy MicroVMs nothing goes. While there is one, no image goes, and no root: what it will refer to is not known.
+    The same is true of MicroVMs whose records are damaged. What is damaged and stays is marked: a run replaces it.
     """
-    used = stores.linked | stores.recorded
-    used_packages = {package for package, name in stores.packages.items() if package in used or name in stores.busy}
+    used, kept = stores.linked | stores.recorded, stores.busy | stores.unreadable
+    used_packages = {package for package, name in stores.packages.items() if package in used or name in kept}
+    garbage = set(stores.packages) - used_packages
+    unused_images: Set[str] = set()
     steps = [
-        *_steps(Action.REMOVE_PACKAGE, set(stores.packages) - used_packages),
+        *_steps(Action.REMOVE_PACKAGE, garbage),
         *_steps(Action.REMOVE_PACKAGE_LEFTOVER, _free_leftovers(stores)),
         *_steps(Action.REMOVE_IMAGE_LEFTOVER, set(stores.image_leftovers) - stores.young),
     ]
-    if not stores.busy:
-        needed = _images_of([*used_packages, *used], stores)
-        steps += _steps(Action.REMOVE_IMAGE, set(stores.images) - needed - stores.young)
+    if not kept:
+        unused_images = set(stores.images) - _images_of([*used_packages, *used], stores) - stores.young
+        steps += _steps(Action.REMOVE_IMAGE, unused_images)
         steps += _steps(Action.REMOVE_ROOT, [root for root, package in stores.roots.items() if package not in used])
+    steps += _steps(Action.MARK_PACKAGE, stores.damaged_packages - garbage)
+    steps += _steps(Action.MARK_IMAGE, stores.damaged_images - unused_images)
     return Plan(in_order(steps))
 
 
@@ -58,7 +65,8 @@ def _steps(action: Action, targets: Iterable[str]) -> Iterator[Step[Action]]:
 
 
 def _free_leftovers(stores: Stores) -> Iterator[str]:
-    return (leftover for leftover, name in stores.package_leftovers.items() if name not in stores.busy)
+    kept = stores.busy | stores.unreadable
+    return (leftover for leftover, name in stores.package_leftovers.items() if name not in kept)
 
 
 def _images_of(packages: Iterable[str], stores: Stores) -> FrozenSet[str]:

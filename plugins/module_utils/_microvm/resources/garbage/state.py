@@ -32,5 +32,11 @@ class Stores:
     """Images that a package refers to, by package."""
     busy: FrozenSet[str] = frozenset()
     """MicroVMs that another run is at work on."""
+    unreadable: FrozenSet[str] = frozenset()
+    """MicroVMs whose records are damaged: what they refer to is not known."""
+    damaged_packages: FrozenSet[str] = frozenset()
+    """Packages that were found to be damaged, and are not marked yet."""
+    damaged_images: FrozenSet[str] = frozenset()
+    """Images that were found to be damaged, and are not marked yet."""
     young: FrozenSet[str] = frozenset()
     """Images and leftovers of images that a run may just be bringing."""

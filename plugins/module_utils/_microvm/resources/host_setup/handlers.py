@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import List, Tuple
 
 from ...declaration.accounts import ROOT, User
-from ...host import accounts, files, state_directories, systemd
+from ...host import access, accounts, files, state_directories, systemd
 from ...host.commands import HostError, run
 from ..executor import Handlers
 from ..steps import Step
@@ -58,6 +58,14 @@ def _change_directory(job: HostJob, path: str) -> None:
 
 def _directory(job: HostJob, path: str) -> Directory:
     return next(directory for directory in job.plan.wanted.directories if directory.path == path)
+
+
+def _restrict_package(job: HostJob, package: str) -> None:
+    access.restrict_package(access.places(job.plan.wanted.state_directory, job.root), package)
+
+
+def _restrict_settings(job: HostJob, name: str) -> None:
+    access.restrict_settings(access.places(job.plan.wanted.state_directory, job.root), name, job.root)
 
 
 def _write(job: HostJob, path: str) -> None:
@@ -108,6 +116,8 @@ HANDLERS: Handlers[HostJob, Action] = Handlers(
         Action.CHANGE_USER: lambda job, target: accounts.change_user(target, _user(job)),
         Action.CREATE_DIRECTORY: _make_directory,
         Action.CHANGE_DIRECTORY: _change_directory,
+        Action.RESTRICT_PACKAGE: _restrict_package,
+        Action.RESTRICT_SETTINGS: _restrict_settings,
         Action.WRITE: _write,
         Action.MIGRATE_STATE: _migrate_state,
         Action.REMOVE: _remove,

@@ -14,7 +14,7 @@ import stat
 from typing import Callable, Dict, Iterable, Optional, Tuple, TypeVar
 
 from ...declaration import names
-from ...host import accounts, files, state_directories, systemd
+from ...host import access, accounts, files, state_directories, systemd
 from ...host.commands import HostError, run
 from .files import KSM, KernelModule
 from .state import OBSOLETE, HostEntry, Observed, Wanted
@@ -42,6 +42,8 @@ def observe(wanted: Wanted, root: str = "") -> Observed:
         usable_modules=frozenset(module.name for module in wanted.modules if module not in unusable),
         loadable_modules=frozenset(module.name for module in unusable if _is_loadable(module)),
         former_layouts=() if leaves else tuple(state_directories.former(root + wanted.state_directory)),
+        open_packages=() if leaves else access.open_packages(root),
+        open_settings=() if leaves else access.open_settings(root),
         ksm=_ksm(root),
         target=units[names.TARGET],
         stale=systemd.is_stale("microvm*"),

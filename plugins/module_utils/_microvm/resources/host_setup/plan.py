@@ -30,6 +30,8 @@ class Action(BaseAction):
     CHANGE_USER = "change groups, home and shell of user"
     CREATE_DIRECTORY = "create directory"
     CHANGE_DIRECTORY = "change owner and mode of directory"
+    RESTRICT_PACKAGE = "let only root and the MicroVM's account read package"
+    RESTRICT_SETTINGS = "let only root and the MicroVM's account read the settings of"
     WRITE = "write"
     # When the units are written, which systemd reads afterwards.
     MIGRATE_STATE = "separate root's links from the working directory of MicroVM"
@@ -73,6 +75,8 @@ def plan(observed: Observed, wanted: Wanted) -> Plan:
     steps: List[Step[Action]] = [
         *_accounts(observed, wanted),
         *(step for directory in wanted.directories for step in _directory(observed, directory)),
+        *(Step(Action.RESTRICT_PACKAGE, package) for package in observed.open_packages),
+        *(Step(Action.RESTRICT_SETTINGS, name) for name in observed.open_settings),
         *_files(observed, wanted),
         *(Step(Action.MIGRATE_STATE, name) for name in observed.former_layouts),
         *_obsolete(observed, wanted),

@@ -10,7 +10,7 @@ import posixpath
 from dataclasses import dataclass, field
 from typing import FrozenSet, Mapping, Optional, Tuple
 
-from ...declaration import names
+from ...declaration import modes, names
 from ...declaration.accounts import ROOT, Account, User
 from ...declaration.types import HostSetup
 from ...host.systemd import Unit
@@ -91,6 +91,10 @@ class Observed:
     """Names of kernel modules that can be loaded, of those that are not usable."""
     former_layouts: Tuple[str, ...] = ()
     """MicroVMs whose state directories have the layout of an earlier version."""
+    open_packages: Tuple[str, ...] = ()
+    """Packages that anybody may read, as earlier versions made them."""
+    open_settings: Tuple[str, ...] = ()
+    """MicroVMs whose settings anybody may read."""
     ksm: Optional[str] = None
     """Content of ``/sys/kernel/mm/ksm/run``; ``None`` for a kernel without it."""
     target: Unit = field(default_factory=Unit)
@@ -111,6 +115,12 @@ def prepared(setup: HostSetup) -> Wanted:
             Directory(state_directory),
             Directory(names.SCRIPT_DIRECTORY),
             Directory(names.CONFIGURATION_DIRECTORY),
+            # Anybody passes through to what is readable there, and only root lists the names of MicroVMs.
+            Directory(names.SETTINGS_DIRECTORY, mode=modes.SETTINGS_DIRECTORY_MODE),
+            Directory(names.FLEET_DIRECTORY),
+            Directory(names.PACKAGE_STORE, mode=modes.PACKAGE_STORE_MODE),
+            Directory(names.RECORD_DIRECTORY, mode=modes.RECORD_DIRECTORY_MODE),
+            Directory(names.ARCHIVE_DIRECTORY, mode=modes.ARCHIVE_DIRECTORY_MODE),
             Directory(posixpath.dirname(names.MANUAL_PAGE), owner=None),
             Directory(posixpath.dirname(names.COMPLETION), owner=None),
         ),

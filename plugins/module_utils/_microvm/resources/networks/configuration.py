@@ -13,9 +13,12 @@ from typing import Dict, Iterator, List, Mapping, Optional, Sequence
 
 from ...declaration.identity import TAP_PREFIX
 from ...declaration.names import CONFIGURATION_DIRECTORY, NETWORK_UNIT, UNIT_DIRECTORY
+from ...declaration.networks.options import NETWORK_OPTIONS
 from ...declaration.networks.parse import subnet
 from ...declaration.types import DhcpServer, Lease, Network
+from ...host.commands import HostError
 from ...runner.package import DIGEST_LENGTH
+from ...schema.compaction import check_record
 from ...schema.quoting import network_value, nft_string, nft_value, plain, section, setting
 
 NETWORKD_DIRECTORY = "/etc/systemd/network"
@@ -117,8 +120,19 @@ def configuration(networks: Sequence[Network]) -> Dict[str, str]:
 
 
 def recorded_networks(files: Mapping[str, str]) -> List[Network]:
-    """The networks that files were made of."""
-    return list(json.loads(files[RECORD])) if RECORD in files else []
+    """The networks that files were made of. Raises HostError for a record that is damaged."""
+    if RECORD not in files:
+        return []
+    try:
+        networks = json.loads(files[RECORD])
+        for network in networks if isinstance(networks, list) else [None]:
+            check_record(NETWORK_OPTIONS, network, "network")
+    except (ValueError, RecursionError) as error:
+        raise HostError(
+            f"{RECORD} is damaged ({error}); restore it from a backup, or remove it and run again with all networks, "
+            "those that are no longer declared but whose bridges MicroVMs use included"
+        ) from None
+    return list(networks)
 
 
 def is_ours(path: str) -> bool:

@@ -26,7 +26,7 @@ FORWARDING = "/proc/sys/net/ipv4/ip_forward"
 def observe() -> Observed:
     """Return the state by one look at our files, one question to systemd, one listing of links, one of our table."""
     paths = [*glob.glob(f"{NETWORKD_DIRECTORY}/*-microvm-*"), RECORD, RULES, SYSCTLS, UNIT]
-    contents = {path: files.read_text(path) for path in sorted(paths) if is_ours(path)}
+    contents = {path: _content(path) for path in sorted(paths) if is_ours(path)}
     units = systemd.show([NETWORKD, NETWORK_UNIT])
     return Observed(
         files={path: content for path, content in contents.items() if content is not None},
@@ -37,6 +37,14 @@ def observe() -> Observed:
         networkd=units[NETWORKD],
         unit=units[NETWORK_UNIT],
     )
+
+
+def _content(path: str) -> Optional[str]:
+    """Return the content of one of our files; one that is not even text is replaced, as any other content is."""
+    try:
+        return files.read_text(path)
+    except files.UnreadableFile:
+        return ""
 
 
 def observe_links() -> Dict[str, Link]:

@@ -6,7 +6,8 @@
 
 from __future__ import annotations
 
-from typing import Callable, Dict, List, Sequence, Tuple
+import os
+from typing import Callable, Dict, List, Optional, Sequence, Tuple
 
 from ...declaration.accounts import SHARED, account
 from ...declaration.names import BOOTED_LINK, CURRENT_LINK, FLAKE_FILE, OLD_LINK, unit_names
@@ -44,9 +45,25 @@ def _begin(job: Job, begin: Callable[[], None]) -> None:
         # An abandoned run says nothing about the package, so it is not marked as bad.
         raise
     except HostError as error:
+        damage = _damage(job)
+        if damage is not None:
+            # The failure tells nothing about the generation, which is not marked as bad.
+            raise HostError(f"{error}; {damage}") from error
         if job.falls_back and _fall_back(job):
             raise HostError(f"{error}; the previous package is running again") from error
         raise
+
+
+def _damage(job: Job) -> Optional[str]:
+    """Return what is wrong with the files of the package that did not start, and remember it for the next run."""
+    package, store = job.plan.package, job.places.store
+    if package is None or os.path.isabs(package):
+        return None
+    damage = store.damage(package)
+    if damage is None:
+        return None
+    store.mark_damaged(package)
+    return f"{damage}; {store.way_out(package)}"
 
 
 def _fall_back(job: Job) -> bool:
@@ -95,7 +112,7 @@ def set_balloon(name: str, size: str, places: Places) -> str:
 
 def _install(job: Job, _package: str) -> None:
     if job.plan.content is not None:
-        job.places.store.install(job.plan.content)
+        job.places.store.install(job.plan.content, accounts.group_number(job.plan.account.group))
 
 
 def _write_record(job: Job, _target: str) -> None:
@@ -128,9 +145,7 @@ _SINGLE: Dict[Action, Handler[Job]] = {
     Action.FORGET_FLAKE: lambda job, name: files.remove(job.places.state(name, FLAKE_FILE)),
     Action.LINK_OLD: lambda job, package: handlers_files.link(job, OLD_LINK, package),
     Action.LINK_CURRENT: lambda job, package: handlers_files.link(job, CURRENT_LINK, package),
-    Action.WRITE_ENVIRONMENT: lambda job, name: handlers_files.write_settings(
-        job.places.environment(name), job.plan.environment
-    ),
+    Action.WRITE_ENVIRONMENT: handlers_files.write_environment,
     Action.WRITE_UNIT_SETTINGS: handlers_files.write_unit_settings,
     Action.REMOVE_UNIT_SETTINGS: handlers_files.remove_unit_settings,
     Action.MARK_FAILED: _write_record,

@@ -13,11 +13,12 @@ import shutil
 import stat
 from typing import FrozenSet, Iterator, Tuple
 
-from ...declaration.accounts import SHARED
+from ...declaration.accounts import ROOT, SHARED, Account
 from ...declaration.identity import account_name
+from ...declaration.modes import SETTINGS_DIRECTORY_MODE, SETTINGS_MODE
 from ...declaration.names import ARCHIVE_DIRECTORY, WORK_ENTRIES
 from ...host import accounts, files, safe_paths, state_directories
-from ...host.accounts import numbers
+from ...host.accounts import group_by_number, group_number, numbers
 from ...host.commands import HostError
 from .handlers_job import Job
 
@@ -33,6 +34,14 @@ def write_settings(path: str, content: str) -> None:
     """Write a file, in a directory that need not be there yet."""
     os.makedirs(os.path.dirname(path), exist_ok=True)
     files.replace_file(path, content.encode())
+
+
+def write_environment(job: Job, name: str) -> None:
+    """Write the settings of the units' scripts, which only the MicroVM's account may read besides root."""
+    path = job.places.environment(name)
+    os.makedirs(os.path.dirname(path), SETTINGS_DIRECTORY_MODE, exist_ok=True)
+    group = group_by_number(group_number(job.plan.account.group))
+    files.replace_file(path, job.plan.environment.encode(), SETTINGS_MODE, Account(ROOT.user, group))
 
 
 def write_unit_settings(job: Job, unit: str) -> None:
@@ -132,9 +141,10 @@ def _is_left(entry: os.DirEntry[str]) -> bool:
 
 def remove_empty_directory(job: Job, directory: str) -> None:
     """Remove a directory that was made for the MicroVM; what somebody has put there stays, and what another one has."""
-    records = job.places.records
-    records_of_others = (records.read(other) for other in records.names() if other != job.name)
-    if any(record is not None and directory in record.directories for record in records_of_others):
+    usable, damaged = job.places.records.read_all()
+    records_of_others = (record for name, record in usable.items() if name != job.name)
+    # A damaged record may name any directory.
+    if damaged.keys() - {job.name} or any(directory in record.directories for record in records_of_others):
         return
     files.remove_if_empty(directory)
 

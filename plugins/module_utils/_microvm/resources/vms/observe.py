@@ -6,10 +6,25 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import stat
 from dataclasses import replace
-from typing import Dict, Iterable, List, Mapping, Optional, Sequence, Tuple
+from functools import partial
+from typing import (
+    Callable,
+    Dict,
+    FrozenSet,
+    Iterable,
+    List,
+    Mapping,
+    NamedTuple,
+    Optional,
+    Sequence,
+    Set,
+    Tuple,
+    TypeVar,
+)
 
 from ...declaration.accounts import SHARED, Account, account
 from ...declaration.names import (
@@ -24,40 +39,64 @@ from ...declaration.names import (
 )
 from ...declaration.types import PackagedVm
 from ...host import accounts, files, restrictions, state_directories, systemd
+from ...host.commands import HostError
 from ...host.places import Places
 from ...host.records import Record
 from ...host.restrictions import package_problem
-from ...host.store import PackageStore
+from ...host.store import DamagedPackage, PackageStore
 from ...runner.package import COMMAND_LINE_FILE
 from ...runner.unit_filter import problem_of_settings
 from ...runner.units import UNIT_TEMPLATES, external_directories
 from .state import LINKS, Installed, Observed, Wanted
 
+Value = TypeVar("Value")
 
-def observe(places: Places, wanted: Sequence[Wanted]) -> Dict[str, Observed]:
-    """Return the MicroVMs of a run by name."""
+
+class Observations(NamedTuple):
+    """MicroVMs of a host by name, and errors of those whose state cannot be read, which hide no other."""
+
+    vms: Dict[str, Observed]
+    errors: Dict[str, str]
+
+
+def observe(places: Places, wanted: Sequence[Wanted]) -> Observations:
+    """Return the MicroVMs of a run."""
     directories = {vm.name: external_directories(vm.declaration) if vm.package else () for vm in wanted}
     return observe_names(places, directories, {vm.name: vm.account for vm in wanted})
 
 
 def observe_name(places: Places, name: str, owner: Account = SHARED) -> Observed:
-    """Return one MicroVM; ``owner`` is the account that is to run it."""
-    return observe_names(places, {name: ()}, {name: owner})[name]
+    """Return one MicroVM; ``owner`` is the account that is to run it. Raises HostError."""
+    observed, errors = observe_names(places, {name: ()}, {name: owner})
+    if errors:
+        raise HostError(errors[name])
+    return observed[name]
 
 
 def observe_names(
     places: Places, directories: Mapping[str, Sequence[str]], users: Mapping[str, Account]
-) -> Dict[str, Observed]:
-    """Return MicroVMs by name.
+) -> Observations:
+    """Return MicroVMs.
 
     ``directories`` are those outside of the state directory that are looked for, of each; ``users`` the accounts that
     are to run them.
     """
     packages, units = places.store.contents(), _units(places, list(directories))
-    return {
-        name: _observe(places, name, paths, users.get(name, SHARED), packages.get(name, []), units[name])
-        for name, paths in directories.items()
-    }
+    marked, every = places.store.damaged(), Observations({}, {})
+    for name, paths in directories.items():
+        own = _Packages(packages.get(name, []), marked)
+        try:
+            every.vms[name] = _observe(places, name, paths, users.get(name, SHARED), own, units[name])
+        except (HostError, OSError) as error:
+            every.errors[name] = str(error)
+    return every
+
+
+class _Packages(NamedTuple):
+    """Packages of a MicroVM in the store, and the marked ones of all MicroVMs."""
+
+    names: List[str]
+    marked: FrozenSet[str]
 
 
 def _units(places: Places, names: Sequence[str]) -> Dict[str, systemd.Unit]:
@@ -77,7 +116,7 @@ def _instance(template: str, name: str) -> str:
 
 
 def _observe(
-    places: Places, name: str, directories: Iterable[str], owner: Account, packages: List[str], unit: systemd.Unit
+    places: Places, name: str, directories: Iterable[str], owner: Account, packages: _Packages, unit: systemd.Unit
 ) -> Observed:
     directory = places.state(name)
     entries, sockets = _entries(directory)
@@ -85,7 +124,14 @@ def _observe(
     record = places.records.read(name)
     ours = {link: _package(places.store, target, record) for link, target in targets.items()}
     current, booted = ours[CURRENT_LINK], ours[BOOTED_LINK]
-    declared = places.declaration(current)
+    damaged = set(places.store.unusable(packages.names, packages.marked))
+    declared = _unless_damaged(lambda: places.declaration(current), current, damaged)
+    booted_declared, booted_command_line = declared, None
+    if booted is not None:
+        read_command_line = partial(places.store.read, booted, COMMAND_LINE_FILE)
+        booted_command_line = _unless_damaged(read_command_line, booted, damaged)
+        if booted != current:
+            booted_declared = _unless_damaged(partial(places.declaration, booted), booted, damaged)
     drop_ins = {template: _drop_in(places.drop_in(template, name)) for template in UNIT_TEMPLATES}
     return Observed(
         name=name,
@@ -98,14 +144,15 @@ def _observe(
         booted=booted,
         old=ours[OLD_LINK],
         foreign=None if current else targets[CURRENT_LINK],
-        packages=tuple(packages),
+        packages=tuple(packages.names),
+        damaged_packages=frozenset(damaged),
         record=record,
         drop_ins={template: content for template, content in drop_ins.items() if content is not None},
-        environment=files.read_text(places.environment(name)),
+        environment=_text(places.environment(name)),
         flake=read_flake(name, places),
         declared=declared,
-        booted_declared=declared if booted in (None, current) else places.declaration(booted),
-        booted_command_line=places.store.read(booted, COMMAND_LINE_FILE) if booted else "",
+        booted_declared=booted_declared,
+        booted_command_line=booted_command_line or "",
         volumes=tuple(volume for volume in record.volumes if os.path.lexists(places.work(name, volume)))
         if record
         else (),
@@ -117,10 +164,28 @@ def _observe(
     )
 
 
+def _unless_damaged(read: Callable[[], Value], package: Optional[str], damaged: Set[str]) -> Optional[Value]:
+    """Return what is read of a package; ``None`` for one that is damaged, which is added to ``damaged``."""
+    try:
+        return read()
+    except DamagedPackage:
+        damaged.update([package] if package else [])
+        return None
+
+
+def _text(path: str) -> Optional[str]:
+    """Return the content of a file that a plan replaces where it is not the wanted one: anything that cannot be read is
+    not."""
+    try:
+        return files.read_text(path)
+    except files.UnreadableFile:
+        return ""
+
+
 def _drop_in(path: str) -> Optional[str]:
     """Return a drop-in's content. A directory alone or a half-made file, left by a killed run, counts as an empty one,
     so that a plan replaces or removes it."""
-    content = files.read_text(path)
+    content = _text(path)
     if content is not None:
         return content
     directory = os.path.dirname(path)
@@ -180,21 +245,28 @@ def installed(places: Places, package: str, name: str, is_external: bool = False
 
 def installed_generations(places: Places, record: Optional[Record]) -> Dict[str, Installed]:
     """Return the packages of a record's generations that are there, by name."""
-    if record is None:
-        return {}
-    return {
-        generation.package: installed(places, generation.package, record.name, generation.external)
-        for generation in record.generations
-        if os.path.isdir(places.store.path(generation.package))
-    }
+    generations = {generation.package: generation for generation in record.generations} if record else {}
+    damaged = places.store.unusable(list(generations), places.store.damaged())
+    found: Dict[str, Installed] = {}
+    for package, generation in generations.items():
+        # A damaged one is as good as gone.
+        if record is not None and package not in damaged:
+            with contextlib.suppress(DamagedPackage):
+                found[package] = installed(places, package, record.name, generation.external)
+    return found
 
 
 def recorded_beside(places: Places, names: Sequence[str]) -> List[PackagedVm]:
     """Return the declarations of the MicroVMs on the host that are none of ``names``, as their packages record them."""
     undeclared = (name for name in places.store.contents() if name not in names)
     targets = (files.link_target(places.state(name, CURRENT_LINK)) for name in undeclared)
-    declarations = (places.declaration(places.store.owns(target)) for target in targets if target)
-    return [declaration for declaration in declarations if declaration is not None]
+    declarations: List[PackagedVm] = []
+    for target in targets:
+        # The damaged package of one MicroVM keeps no other from its state; a run of its own reports it.
+        with contextlib.suppress(DamagedPackage):
+            declaration = places.declaration(places.store.owns(target)) if target else None
+            declarations += [declaration] if declaration is not None else []
+    return declarations
 
 
 def read_flake(name: str, places: Places) -> Optional[str]:
@@ -206,4 +278,4 @@ def read_flake(name: str, places: Places) -> Optional[str]:
         return None
     if not stat.S_ISREG(status.st_mode) or status.st_uid not in (0, os.geteuid()):
         return None
-    return (files.read_text(path) or "").strip() or None
+    return (_text(path) or "").strip() or None

@@ -173,7 +173,7 @@ def _provide(observed: Observed, wanted: Wanted, target: _Target) -> Iterator[St
     name = observed.name
     if not observed.has_account:
         yield Step(Action.CREATE_ACCOUNT, wanted.account.user)
-    if target.package not in observed.packages:
+    if target.package not in observed.packages or target.package in observed.damaged_packages:
         yield Step(Action.INSTALL_PACKAGE, target.package)
     if not observed.exists:
         yield Step(Action.CREATE_STATE, name)

@@ -93,7 +93,8 @@ def _provide(observed: Observed, external: External, record: Record) -> Iterator
         yield Step(Action.RECORD, observed.name)
     if not observed.has_account:
         yield Step(Action.CREATE_ACCOUNT, external.installed.account.user)
-    if external.content is not None and external.package not in observed.packages:
+    is_whole = external.package in observed.packages and external.package not in observed.damaged_packages
+    if external.content is not None and not is_whole:
         yield Step(Action.INSTALL_PACKAGE, external.package)
     if not observed.exists:
         yield Step(Action.CREATE_STATE, observed.name)

@@ -103,7 +103,10 @@ def _refuse(record: Record, target: Generation, packages: Packages, current: Opt
 def _refuse_gone(record: Record, generation: Generation, packages: Packages) -> None:
     number, package = generation.number, generation.package
     if package not in packages:
-        raise HostError(f"{record.name}: the package {package} of generation {number} no longer exists")
+        raise HostError(
+            f"{record.name}: the package {package} of generation {number} no longer exists, or is damaged "
+            "(microvm gc --verify)"
+        )
     if packages[package].problem:
         raise HostError(f"{record.name}: generation {number}: {packages[package].problem}")
 

@@ -7,7 +7,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Mapping, Optional, Tuple
+from typing import FrozenSet, Mapping, Optional, Tuple
 
 from ...declaration.accounts import SHARED, Account, account
 from ...declaration.names import BOOTED_LINK, CURRENT_LINK, OLD_LINK
@@ -42,6 +42,8 @@ class Observed:
     foreign: Optional[str] = None
     """Target of a ``current`` that is not in our store: somebody else's MicroVM."""
     packages: Tuple[str, ...] = ()
+    damaged_packages: FrozenSet[str] = frozenset()
+    """Packages that are there and have to be installed anew, as far as marks and what was read of them tell."""
     record: Optional[Record] = None
     drop_ins: Mapping[str, str] = field(default_factory=dict)
     """Contents by template unit."""

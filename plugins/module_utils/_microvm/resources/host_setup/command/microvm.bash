@@ -23,7 +23,7 @@ _microvm_offers() { # command or nothing, word before the current one; sets opti
         balloon) options='--help --state-dir' operands=vms ;;
         run) options='--help --state-dir' operands=vms ;;
         remove) options='--help --state-dir --volumes --confirm --yes --check' operands=vms ;;
-        gc) options='--help --state-dir --check' operands= ;;
+        gc) options='--help --state-dir --verify --check' operands= ;;
         render) options='--help --name --hypervisor --output --json --platform' operands=files ;;
         validate) options='--help --platform' operands=files ;;
         -u | -r | -s) operands=vms ;;

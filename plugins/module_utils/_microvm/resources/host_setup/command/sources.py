@@ -236,10 +236,14 @@ only show what would be done
 .SS "gc [OPTION\&...]"
 Remove packages and images that are no longer used. Packages are used by links and by generations, images by
 packages. Images that are less than an hour old are kept, and so is everything of a MicroVM that another run
-is working on.
+is working on, or whose record is damaged.
 .TP
 .B \-\-state\-dir DIR
 state directory of the MicroVMs (default: /var/lib/microvms)
+.TP
+.B \-\-verify
+compare the packages and images that stay with their digests; the exit status is 1 if any is damaged, and the
+next run with the declarations replaces it
 .TP
 .B \-\-check
 only show what would be done
@@ -350,7 +354,7 @@ _microvm_offers() { # command or nothing, word before the current one; sets opti
         balloon) options='--help --state-dir' operands=vms ;;
         run) options='--help --state-dir' operands=vms ;;
         remove) options='--help --state-dir --volumes --confirm --yes --check' operands=vms ;;
-        gc) options='--help --state-dir --check' operands= ;;
+        gc) options='--help --state-dir --verify --check' operands= ;;
         render) options='--help --name --hypervisor --output --json --platform' operands=files ;;
         validate) options='--help --platform' operands=files ;;
         -u | -r | -s) operands=vms ;;

@@ -107,6 +107,7 @@ def known(**values: Any) -> Any:
         "restarts": 0,
         "memory": 300 << 20,
         "active_since": "Tue 11-24 17:56:33 UTC",
+        "error": None,
         **values,
     }
 

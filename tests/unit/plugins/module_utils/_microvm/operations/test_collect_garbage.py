@@ -9,6 +9,7 @@ import json
 import os
 import time
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -32,6 +33,8 @@ from ansible_collections.microvm.fleet.plugins.module_utils._microvm.resources.g
 from ansible_collections.microvm.fleet.plugins.module_utils._microvm.resources.garbage.state import Stores
 
 from ..kills import killed_at_call
+
+NOTHING = Stores()
 
 
 class Host:
@@ -71,9 +74,9 @@ class Host:
         """Make an entry of the image store older than a run may take to bring it."""
         os.utime(path, (time.time() - 7200,) * 2)
 
-    def collect(self, check: bool = False) -> Collected:
+    def collect(self, check: bool = False, verifies: bool = False) -> Collected:
         """Remove garbage."""
-        return collect(self.places, check, self.images, str(self.directory / "locks"))
+        return collect(self.places, check, self.images, str(self.directory / "locks"), verifies)
 
     def left(self) -> dict[str, list[str]]:
         """Return what remains in the stores."""
@@ -214,7 +217,7 @@ def test_the_command_shows_steps_and_errors(
         return status, printed.out.replace(str(host.roots), "ROOTS").splitlines(), printed.err
 
     monkeypatch.setattr(command, "require_root", lambda _asked: None)
-    monkeypatch.setattr(command, "collect", lambda _places, check, _images: host.collect(check))
+    monkeypatch.setattr(command, "collect", lambda _places, check, _images, verifies: host.collect(check, verifies))
     status, shown, errors = run("--check")
     assert (status, errors) == (0, "")
     assert [line.rpartition(" (")[0] for line in shown[:-1]] == GARBAGE
@@ -229,4 +232,35 @@ def test_the_command_shows_steps_and_errors(
 
 def test_every_action_is_carried_out(host: Host) -> None:
     planned = plan(observe(host.places, host.images, ["web"], frozenset(), str(host.roots)))
-    assert {step.action for step in planned.steps} == set(Action)
+    marks = plan(replace(NOTHING, damaged_packages=frozenset({"a-b"}), damaged_images=frozenset({"c"})))
+    assert {step.action for step in (*planned.steps, *marks.steps)} == set(Action)
+
+
+def test_what_is_damaged_is_reported_marked_and_shown_before(host: Host) -> None:
+    """Packages and images of ``Host`` lack nearly everything, so all of them are damaged."""
+    shown = host.collect(check=True, verifies=True)
+    marks = [f"mark as damaged: package {name}" for name in ("1-web", "2-web")]
+    marks += [f"mark as damaged: image {name}" for name in "12"]
+    assert steps(host, shown) == [*marks, *GARBAGE] and len(shown.problems) == 4
+    assert host.places.store.damaged() == host.images.damaged() == frozenset()
+    assert host.collect(verifies=True) == shown
+    assert host.places.store.damaged() == {"1-web", "2-web"} and host.images.damaged() == {"1", "2"}
+    again = host.collect(verifies=True)
+    assert again.entries == () and again.problems == shown.problems
+    assert host.collect().problems == ()
+    host.places.store.remove("2-web")
+    assert host.places.store.damaged() == {"1-web"} and host.places.store.leftovers() == []
+
+
+def test_nothing_that_a_damaged_record_or_package_may_need_is_removed(host: Host) -> None:
+    before = host.left()
+    record = host.directory / "records" / "web.json"
+    content = record.read_text()
+    record.write_text("{")
+    collected = host.collect()
+    assert steps(host, collected) == ["remove leftover of an image .staging-5"]
+    assert len(collected.problems) == 1 and str(record) in collected.problems[0]
+    assert host.left()["packages"] == before["packages"]
+    record.write_text(content)
+    (host.directory / "packages" / "1-web" / "share" / "microvm" / "declaration.json").write_text("[]")
+    assert steps(host, host.collect()) == [words for words in GARBAGE if "image" not in words]

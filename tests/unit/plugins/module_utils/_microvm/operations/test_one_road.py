@@ -143,10 +143,10 @@ def test_an_error_of_a_microvm_does_not_affect_others(host: FakeHost, monkeypatc
     store = type(host.places.store)
     original = store.install
 
-    def failing(self: Any, package: Any) -> None:
+    def failing(self: Any, package: Any, group: int) -> None:
         if package.name == "b":
             raise OSError("no space left on device")
-        original(self, package)
+        original(self, package, group)
 
     monkeypatch.setattr(store, "install", failing)
     outcome = run(vm("a"), vm("b"), vm("c"))

@@ -251,6 +251,16 @@ def test_what_is_somebody_elses_stays(host: Host) -> None:
 
 def test_files_of_the_host_are_whose_they_were(host: Host) -> None:
     host.carry_out(PREPARED)
-    assert set(host.owners) == {names.STATE_DIRECTORY, names.SCRIPT_DIRECTORY, names.CONFIGURATION_DIRECTORY}
+    modes = {path: host.path(path).stat().st_mode & 0o777 for path in host.owners}
+    assert modes == {
+        names.STATE_DIRECTORY: 0o755,
+        names.SCRIPT_DIRECTORY: 0o755,
+        names.CONFIGURATION_DIRECTORY: 0o755,
+        names.SETTINGS_DIRECTORY: 0o711,
+        names.FLEET_DIRECTORY: 0o755,
+        names.PACKAGE_STORE: 0o711,
+        names.RECORD_DIRECTORY: 0o700,
+        names.ARCHIVE_DIRECTORY: 0o700,
+    }
     assert host.owners[names.SCRIPT_DIRECTORY] == ROOT
     assert host.path(TARGET_FILE).stat().st_mode & 0o777 == 0o644
