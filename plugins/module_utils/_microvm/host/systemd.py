@@ -8,10 +8,15 @@ from __future__ import annotations
 
 import contextlib
 import os
+import time
 from dataclasses import dataclass
 from typing import Dict, Iterable, List, Sequence
 
+from .bus import ATTEMPTS, ask, is_lost, pause
 from .commands import HostError, run
+
+START_SECONDS = 300
+"""Time limit of a start whose end is looked for after its connection was lost."""
 
 _PROPERTIES = {
     "LoadState": "load_state",
@@ -68,7 +73,7 @@ def show(names: Sequence[str]) -> Dict[str, Unit]:
     if not names:
         return {}
     properties = ",".join(("Id", "NeedDaemonReload", *_PROPERTIES))
-    output = run(["systemctl", "show", f"--property={properties}", "--", *names])
+    output = ask(["systemctl", "show", f"--property={properties}", "--", *names])
     return {**{name: Unit() for name in names}, **parse_show(output)}
 
 
@@ -85,25 +90,25 @@ def parse_show(output: str) -> Dict[str, Unit]:
 
 def is_stale(pattern: str) -> bool:
     """Return whether files of any unit that systemd has loaded, of those that match, have changed since."""
-    return "yes" in run(["systemctl", "show", "--property=NeedDaemonReload", "--value", "--", pattern]).split()
+    return "yes" in ask(["systemctl", "show", "--property=NeedDaemonReload", "--value", "--", pattern]).split()
 
 
 def active_units(pattern: str) -> List[str]:
     """Return the names of the active units that match."""
-    shown = parse_show(run(["systemctl", "show", "--property=Id,ActiveState", "--", pattern]))
+    shown = parse_show(ask(["systemctl", "show", "--property=Id,ActiveState", "--", pattern]))
     return [name for name, unit in shown.items() if unit.running]
 
 
 def daemon_reload() -> None:
     """Read unit files again."""
-    run(["systemctl", "daemon-reload"])
+    ask(["systemctl", "daemon-reload"])
 
 
 def enable(names: Iterable[str], wanted: bool) -> None:
     """Let units start with the host, or not. The caller reloads systemd."""
     units = sorted(names)
     if units:
-        run(["systemctl", "enable" if wanted else "disable", "--quiet", "--no-reload", "--", *units])
+        ask(["systemctl", "enable" if wanted else "disable", "--quiet", "--no-reload", "--", *units])
 
 
 def start(name: str, wait: bool = True) -> None:
@@ -119,15 +124,15 @@ def restart(name: str, wait: bool = True) -> None:
 def stop(names: Sequence[str], wait: bool = True) -> None:
     """Stop units and wait for their end, all of them; forget that they had failed."""
     if not wait:
-        run(["systemctl", "stop", "--no-block", "--", *names])
+        ask(["systemctl", "stop", "--no-block", "--", *names])
         return
-    run(["systemctl", "stop", "--", *names], timeout=None)
+    ask(["systemctl", "stop", "--", *names], timeout=None)
     _reset_failed(*names)
 
 
 def forget_failures(pattern: str) -> None:
     """Forget that units that match have failed, so that systemd can forget them too."""
-    run(["systemctl", "reset-failed", "--", pattern])
+    ask(["systemctl", "reset-failed", "--", pattern])
 
 
 def journal(name: str, lines: int = 12) -> str:
@@ -146,13 +151,54 @@ def explain(name: str, problem: str) -> HostError:
 
 def _act(verb: str, name: str, wait: bool) -> None:
     _reset_failed(name)
-    try:
-        run(["systemctl", verb, *([] if wait else ["--no-block"]), "--", name])
-    except HostError as error:
-        raise explain(name, str(error)) from error
+    # A unit that is started again has another invocation; one that is only started has none before.
+    before = _last_start(name).invocation if verb == "restart" else ""
+    for attempt in range(1, ATTEMPTS + 1):
+        try:
+            run(["systemctl", verb, *([] if wait else ["--no-block"]), "--", name])
+            return
+        except HostError as error:
+            if attempt == ATTEMPTS or not is_lost(error):
+                raise explain(name, str(error)) from error
+        if _was_heard(name, before, wait):
+            return
+
+
+@dataclass(frozen=True)
+class _Start:
+    """Last start of a unit."""
+
+    invocation: str
+    """Identifier of the start; it is empty for a unit that was not started."""
+    job: str
+    """Number of what systemd is about to do with the unit; it is empty for nothing."""
+    active_state: str
+
+
+def _was_heard(name: str, before: str, wait: bool) -> bool:
+    """Return whether a request whose connection was lost has had its effect: a repeated one could be another restart.
+
+    Raises HostError for a unit that was started and has failed.
+    """
+    pause()
+    now, deadline = _last_start(name), time.monotonic() + START_SECONDS
+    while wait and now.job and time.monotonic() < deadline:
+        pause()
+        now = _last_start(name)
+    is_new = now.invocation not in ("", before)
+    if is_new and now.active_state == "failed":
+        raise explain(name, f"{name} was started and has failed")
+    return now.job != "" or (is_new and now.active_state != "inactive")
+
+
+def _last_start(name: str) -> _Start:
+    output = ask(["systemctl", "show", "--property=InvocationID,Job,ActiveState", "--", name])
+    values = dict(line.partition("=")[::2] for line in output.splitlines())
+    job = values.get("Job", "")
+    return _Start(values.get("InvocationID", ""), "" if job == "0" else job, values.get("ActiveState", ""))
 
 
 def _reset_failed(*names: str) -> None:
     """Forget failures; a unit that systemd does not know (yet) has none, and does not keep the others from it."""
     with contextlib.suppress(HostError):
-        run(["systemctl", "reset-failed", "--", *names])
+        ask(["systemctl", "reset-failed", "--", *names])

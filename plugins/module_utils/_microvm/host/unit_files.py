@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from typing import Iterator, List, Tuple
 
-from .commands import run
+from .bus import ask
 
 _BLANKS = " \t\r"
 """Characters that systemd takes from both ends of a line; Python knows more of them, which belong to a path."""
@@ -23,7 +23,7 @@ def service_settings(unit: str, instance: str) -> List[Setting]:
 
     ``instance`` takes the place of ``%i``. Raises HostError.
     """
-    return list(parse_service(run(["systemctl", "cat", "--no-pager", "--", unit]), instance))
+    return list(parse_service(ask(["systemctl", "cat", "--no-pager", "--", unit]), instance))
 
 
 def parse_service(text: str, instance: str) -> Iterator[Setting]:

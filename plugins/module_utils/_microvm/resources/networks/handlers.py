@@ -12,6 +12,7 @@ from typing import Tuple
 
 from ...declaration.names import CONFIGURATION_DIRECTORY
 from ...host import files, systemd
+from ...host.bus import ask
 from ...host.commands import run
 from ..executor import Handler, Handlers
 from ..steps import Step
@@ -57,21 +58,26 @@ def _command(*words: str) -> Handler[NetworksJob]:
     return lambda _job, target: run([*words, target])
 
 
+def _systemctl(*words: str) -> Handler[NetworksJob]:
+    """Return the handler that runs `systemctl` with the target added; all of these calls may be repeated."""
+    return lambda _job, target: ask(["systemctl", *words, target])
+
+
 HANDLERS: Handlers[NetworksJob, Action] = Handlers(
     Action,
     {
-        Action.UNLOAD_RULES: _command("systemctl", "disable", "--now", "--quiet"),
+        Action.UNLOAD_RULES: _systemctl("disable", "--now", "--quiet"),
         Action.DELETE_BRIDGE: _command("ip", "link", "delete", "dev"),
         Action.WRITE: _write,
         Action.REMOVE: _remove,
         Action.RELOAD_SYSTEMD: lambda _job, _target: systemd.daemon_reload(),
         # Without what its [Install] section also enables: on a host that had its network from elsewhere,
         # systemd-networkd-wait-online would hold up every start.
-        Action.ENABLE: _command("systemctl", "add-wants", "--quiet", "multi-user.target"),
+        Action.ENABLE: _systemctl("add-wants", "--quiet", "multi-user.target"),
         Action.START_NETWORKD: lambda _job, target: systemd.start(target),
         Action.RELOAD_NETWORKD: lambda _job, _target: run(["networkctl", "reload"]),
         Action.RECONFIGURE: _command("networkctl", "reconfigure"),
         Action.FORWARD: _command("sysctl", "--quiet", "-p"),
-        Action.LOAD_RULES: _command("systemctl", "reload-or-restart"),
+        Action.LOAD_RULES: _systemctl("reload-or-restart"),
     },
 )
