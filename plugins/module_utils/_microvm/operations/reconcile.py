@@ -27,7 +27,7 @@ from ..hypervisors.registry import command, program
 from ..resources.executor import execute
 from ..resources.vms import preflight
 from ..resources.vms.actions import Action, Plan
-from ..resources.vms.handlers import HANDLERS
+from ..resources.vms.handlers import HANDLERS, damage_of
 from ..resources.vms.handlers_job import Job
 from ..resources.vms.observe import observe, recorded_beside
 from ..resources.vms.plan import Clock, plan
@@ -240,7 +240,13 @@ def settle_jobs(jobs: Sequence[Job]) -> Dict[str, str]:
         return {job.name: str(error) for job in jobs}
     for unit, job in units.items():
         job.ready_after = None if unit in errors else time.monotonic() - begin
-    return {units[unit].name: str(error) for unit, error in errors.items()}
+    return {units[unit].name: _with_damage(units[unit], error) for unit, error in errors.items()}
+
+
+def _with_damage(job: Job, error: HostError) -> str:
+    """Return an error of a start, with what is wrong with the files of the package."""
+    damage = damage_of(job)
+    return str(error) if damage is None else f"{error}; {damage}"
 
 
 def _await(jobs: Sequence[Job], parallel: int) -> Dict[str, str]:

@@ -45,7 +45,7 @@ def _begin(job: Job, begin: Callable[[], None]) -> None:
         # An abandoned run says nothing about the package, so it is not marked as bad.
         raise
     except HostError as error:
-        damage = _damage(job)
+        damage = damage_of(job)
         if damage is not None:
             # The failure tells nothing about the generation, which is not marked as bad.
             raise HostError(f"{error}; {damage}") from error
@@ -54,7 +54,7 @@ def _begin(job: Job, begin: Callable[[], None]) -> None:
         raise
 
 
-def _damage(job: Job) -> Optional[str]:
+def damage_of(job: Job) -> Optional[str]:
     """Return what is wrong with the files of the package that did not start, and remember it for the next run."""
     package, store = job.plan.package, job.places.store
     if package is None or os.path.isabs(package):
