@@ -16,7 +16,7 @@ import pytest
 
 from .host import ROOT, TREE, Host
 from .packages import FAKE_QEMU, tiny
-from .paths import SCRIPTS, STATE, UNITS
+from .paths import RECORDS, SCRIPTS, SETTINGS, STATE, STORE, UNITS
 
 FORMER_LAYOUT = "0fd2a8b072f260aa0cde62e752e6f32a319139f7"
 """Last commit in which hypervisors worked beside root's links."""
@@ -110,6 +110,16 @@ def test_the_former_layout_is_changed_without_restarting_a_microvm(former: Host)
     assert former.run(f"cat {STATE}/down/work/data.img") == "precious\n"
     assert former.run(f"cd {STATE}; readlink -e own/current own/booted shared/booted tiny/booted | wc -l") == "4\n"
     assert "changed=0" in former.install_role()
+
+
+def test_what_anybody_could_read_is_restricted(former: Host) -> None:
+    listing = f"stat --format '%a %U:%G' {STORE} {STORE}/*-own {STORE}/*-shared {RECORDS} {SETTINGS} {SETTINGS}/*.env"
+    assert {line.split()[0] for line in former.run(listing).splitlines()} == {"755", "644"}
+    former.install_role()
+    assert former.run(listing).splitlines() == [
+        *("711 root:root", "750 root:microvm-own", "750 root:microvm"),
+        *("700 root:root", "711 root:root", "640 root:microvm-down", "640 root:microvm-own", "640 root:microvm"),
+    ]
 
 
 def test_microvms_of_the_former_layout_stop_and_start_with_the_new_one(former: Host) -> None:
