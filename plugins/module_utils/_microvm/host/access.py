@@ -27,7 +27,7 @@ from .store import DamagedPackage, PackageStore
 _SUFFIX = ".env"
 
 
-def places(state_directory: str, root: str) -> Places:
+def places_below(state_directory: str, root: str) -> Places:
     """Return the places of the host below ``root``."""
     store, records = PackageStore(root + names.PACKAGE_STORE), Records(root + names.RECORD_DIRECTORY)
     return Places(root + state_directory, store, records)

@@ -16,7 +16,7 @@ from ..host.locks import LOCK_DIRECTORY, locked_where_free
 from ..host.places import Places
 from ..resources.executor import execute
 from ..resources.garbage.handlers import HANDLERS, GarbageJob
-from ..resources.garbage.observe import Damage, observe, package_leftovers, verify
+from ..resources.garbage.observe import Damage, find_damage, observe, package_leftovers
 from ..resources.garbage.plan import Action, plan
 from ..resources.garbage.state import Stores
 from ..resources.steps import Step
@@ -69,7 +69,7 @@ def collect(
         stores = observe(places, images, names(places), busy)
         if not check:
             stores = replace(stores, busy=busy | _newcomers(stores, owners))
-        damage = verify(places, images, stores.busy) if verifies else Damage({}, {})
+        damage = find_damage(places, images, stores.busy) if verifies else Damage({}, {})
         stores = _with_damage(stores, damage, places, images)
         jobs = [GarbageJob(step, places.store, images) for step in plan(stores).steps]
         entries = [CollectedEntry(job.step, job.path, disk_usage(job.path)) for job in jobs]

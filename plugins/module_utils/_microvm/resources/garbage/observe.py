@@ -63,7 +63,7 @@ def package_leftovers(store: ContentStore) -> Dict[str, str]:
     return {entry: entry.split("-", 2)[-1] for entry in store.leftovers()}
 
 
-def verify(places: Places, images: ImageStore, busy: FrozenSet[str]) -> Damage:
+def find_damage(places: Places, images: ImageStore, busy: FrozenSet[str]) -> Damage:
     """Compare all packages and images with their digests; those of busy MicroVMs are not looked at."""
     contents = places.store.contents()
     packages = [package for name, all_of in contents.items() if name not in busy for package in all_of]

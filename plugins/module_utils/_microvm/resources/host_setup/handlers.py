@@ -61,11 +61,11 @@ def _directory(job: HostJob, path: str) -> Directory:
 
 
 def _restrict_package(job: HostJob, package: str) -> None:
-    access.restrict_package(access.places(job.plan.wanted.state_directory, job.root), package)
+    access.restrict_package(access.places_below(job.plan.wanted.state_directory, job.root), package)
 
 
 def _restrict_settings(job: HostJob, name: str) -> None:
-    access.restrict_settings(access.places(job.plan.wanted.state_directory, job.root), name, job.root)
+    access.restrict_settings(access.places_below(job.plan.wanted.state_directory, job.root), name, job.root)
 
 
 def _write(job: HostJob, path: str) -> None:

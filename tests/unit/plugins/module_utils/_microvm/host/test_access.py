@@ -57,7 +57,7 @@ def root(tmp_path: Path) -> Path:
 def test_what_is_open_is_restricted_to_its_account_once(root: Path, groups: dict[str, str]) -> None:
     assert access.open_packages(str(root)) == ("0-broken", "0-db", "0-web")
     assert access.open_settings(str(root)) == ("broken", "db", "web")
-    where = access.places("/vms", str(root))
+    where = access.places_below("/vms", str(root))
     for package in access.open_packages(str(root)):
         access.restrict_package(where, package)
     for name in access.open_settings(str(root)):
@@ -77,7 +77,7 @@ def test_a_host_without_anything_has_nothing_open(tmp_path: Path) -> None:
 
 
 def test_groups_that_are_gone_are_replaced(root: Path, groups: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> None:
-    where = access.places("/vms", str(root))
+    where = access.places_below("/vms", str(root))
     access.restrict_package(where, "0-db")
     assert "0-db" not in access.open_packages(str(root))
     monkeypatch.setattr(accounts, "group_by_number", str)
