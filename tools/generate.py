@@ -33,6 +33,8 @@ if __name__ == "__main__" and "--check" not in sys.argv:
 from _microvm.declaration.host_setup.options import HOST_SETUP_OPTIONS
 from _microvm.declaration.images.options import IMAGE_OPTIONS
 from _microvm.declaration.networks.options import NETWORK_OPTIONS
+from _microvm.declaration.restrictions.options import RESTRICTION_OPTIONS
+from _microvm.declaration.restrictions.uses import KEYS as RESTRICTION_KEYS
 from _microvm.declaration.vms.options import VM_OPTIONS
 from _microvm.modules.options import (
     HOST_MODULE_OPTIONS,
@@ -99,6 +101,9 @@ def generated() -> dict[Path, str]:
         docs / "options.md": pages.options(VM_OPTIONS),
         docs / "hypervisors.md": pages.hypervisors(),
         docs / "parity.md": pages.with_deviations((docs / "parity.md").read_text(), deviations),
+        docs / "trust.md": pages.with_restrictions(
+            (docs / "trust.md").read_text(), VM_OPTIONS, RESTRICTION_OPTIONS, RESTRICTION_KEYS
+        ),
         docs / "microvm.schema.json": schema(VM_OPTIONS),
         package_scripts / "sources.py": LICENCE + sources(package_scripts, "Shell functions of packages' scripts"),
         image_scripts / "sources.py": LICENCE + sources(image_scripts, "Scripts that build and start guest images"),

@@ -1189,7 +1189,8 @@ options:
           - 'Directories below which declarations may name files and directories by an absolute path: volumes, sources
             of shares, files of credentials, sockets and images.'
           - A path must not lead through a symbolic link, and every directory above it must belong to root and be
-            writable by root only. Relative paths and images in C(/var/lib/microvm-fleet/images) are always allowed.
+            writable by root only; the directory of a volume or a socket may belong to the user of the MicroVM.
+            Relative paths and images in C(/var/lib/microvm-fleet/images) are always allowed.
         type: list
         elements: str
       bridges:

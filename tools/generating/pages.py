@@ -9,11 +9,13 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from _microvm.hypervisors.profiles import PROFILES
-from _microvm.schema.options import Option, Options, walk
+from _microvm.schema.options import PLAIN, Option, Options, walk
 
 from .support import SUPPORT, honoured_by
 
 WRITTEN = "<!-- Written by `make generate`. -->\n"
+RESTRICTIONS_BEGIN = "<!-- restrictions: written by `make generate` -->\n"
+RESTRICTIONS_END = "<!-- end of restrictions -->\n"
 BEGIN, END = "<!-- deviations: written by `make generate` -->\n", "<!-- end of deviations -->\n"
 
 OPTIONS_HEAD = """\
@@ -108,6 +110,34 @@ def _matrix() -> Iterator[str]:
             yield f"| {label} | " + " | ".join("yes" if name in names else "–" for name in PROFILES) + " |"
 
 
+def with_restrictions(page: str, table: Options, restrictions: Options, keys: Mapping[str, str]) -> str:
+    """Return docs/trust.md with the keys of restrictions, and the options that each closes, between its marks."""
+    closed: dict[str, list[str]] = {option.name: [] for option in restrictions}
+    for path, trust in _trusted(table):
+        closed[keys[trust]].append(f"`{path}`")
+    rows = ["| key | default | meaning | options |", "|---|---|---|---|"]
+    for option in restrictions:
+        text = " ".join(plain(paragraph) for paragraph in option.paragraphs)
+        cells = (f"`{option.name}`", _default(option.default) or "none", text, ", ".join(closed[option.name]))
+        rows.append("| " + " | ".join(cells) + " |")
+    return _between(page, RESTRICTIONS_BEGIN, rows, RESTRICTIONS_END)
+
+
+def _trusted(table: Options, prefix: str = "") -> Iterator[tuple[str, str]]:
+    """Yield the options that need trust, and their kinds; what is in such an option is closed together with it."""
+    for option in table:
+        path = f"{prefix}{option.name}"
+        if option.trust not in (None, PLAIN):
+            yield path, str(option.trust)
+        else:
+            yield from _trusted(option.suboptions, f"{path}[]." if option.type == "list" else f"{path}.")
+
+
+def _between(page: str, begin: str, rows: Sequence[str], end: str) -> str:
+    before, after = page.split(begin)[0], page.split(end)[1]
+    return before + begin + "\n".join(rows) + "\n" + end + after
+
+
 def with_deviations(page: str, deviations: Sequence[Mapping[str, Any]]) -> str:
     """Return docs/parity.md with the table of tests/parity/deviations.yml between its marks."""
     rows = [
@@ -115,5 +145,4 @@ def with_deviations(page: str, deviations: Sequence[Mapping[str, Any]]) -> str:
         "|---|---|",
         *(f"| `{deviation['id']}` | {deviation['reason']} |" for deviation in deviations),
     ]
-    before, after = page.split(BEGIN)[0], page.split(END)[1]
-    return before + BEGIN + "\n".join(rows) + "\n" + END + after
+    return _between(page, BEGIN, rows, END)

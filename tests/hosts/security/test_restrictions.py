@@ -157,7 +157,12 @@ def test_what_is_open_is_installed(restricted: Host) -> None:
     volumes = [{"image": "own.img", "size": 8}, {"image": f"{TEAM}/volumes/a.img", "size": 8}]
     declaration = {**SMALL, "volumes": volumes, "interfaces": [{}]}
     apply(restricted, {**declaration, "state": "present"}, "--check")
+    for _run in range(2):
+        assert "web" in apply(restricted, {**declaration, "state": "present"})
+    restricted.run(f"chown microvm-web {TEAM}/volumes")
     assert "web" in apply(restricted, {**declaration, "state": "present"})
+    source = {"shares": [{"tag": "a", "source": f"{TEAM}/volumes/a", "proto": "virtiofs"}]}
+    assert "replaced by others" in apply(restricted, {**declaration, **source, "state": "present"}, status=1)
 
 
 def test_external_packages_are_refused_before_they_are_built(restricted: Host) -> None:

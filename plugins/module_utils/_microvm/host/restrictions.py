@@ -8,15 +8,21 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import stat
-from typing import List, Optional
+from typing import List, Optional, Tuple
 
+from ..declaration.accounts import account
 from ..declaration.names import RESTRICTIONS
 from ..declaration.restrictions.parse import UNRESTRICTED, parse_restrictions
 from ..declaration.restrictions.uses import VARIABLE, host_paths, refuse
 from ..declaration.types import PackagedVm, Restrictions
 from ..schema.errors import DeclarationError
+from . import files
 from .commands import HostError
+
+_OPENED_BY_USER = r"(volumes\[\d+\]\.image|socket|shares\[\d+\]\.socket|graphics\.socket)"
+"""Options whose paths the MicroVM's user opens. The directory may belong to that user, and is created so."""
 
 
 def read(path: str = RESTRICTIONS) -> Restrictions:
@@ -50,8 +56,9 @@ def check(declaration: PackagedVm, restrictions: Restrictions, path: str) -> Non
     refuse(declaration, restrictions, path)
     if not restrictions["enable"]:
         return
+    user = account(declaration).user
     for use in host_paths(declaration):
-        problem = path_problem(str(use.value))
+        problem = path_problem(str(use.value), user if re.fullmatch(_OPENED_BY_USER, use.path) else None)
         if problem is not None:
             raise DeclarationError(
                 f"{path}.{use.path}",
@@ -59,24 +66,27 @@ def check(declaration: PackagedVm, restrictions: Restrictions, path: str) -> Non
             )
 
 
-def path_problem(path: str) -> Optional[str]:
+def path_problem(path: str, user: Optional[str] = None) -> Optional[str]:
     """Return why somebody other than root may decide what is at a path, or ``None``.
 
-    Everything above the path is looked at, without following links; what does not exist yet is nobody's.
+    Everything above the path is looked at, without following links; what does not exist yet is nobody's. The directory
+    that the path is in may belong to ``user``, who opens the path.
     """
     normal, real = os.path.normpath(path), os.path.realpath(path)
     if normal.lstrip("/") != real.lstrip("/"):
         return f"{path!r} leads through a symbolic link to {real!r}"
     directory = os.path.dirname(normal)
+    owners = ("root", user)
     while True:
-        if not _is_roots(directory):
+        if not _is_closed(directory, owners):
             return f"{path!r} can be replaced by others than root, because of the owner or the mode of {directory!r}"
         if directory == os.path.dirname(directory):
             return None
-        directory = os.path.dirname(directory)
+        directory, owners = os.path.dirname(directory), ("root", None)
 
 
-def _is_roots(directory: str) -> bool:
+def _is_closed(directory: str, owners: Tuple[str, Optional[str]]) -> bool:
+    """Return whether nobody but its owner, who is one of ``owners``, may replace what is in a directory."""
     try:
         status = os.lstat(directory)
     except FileNotFoundError:
@@ -84,7 +94,8 @@ def _is_roots(directory: str) -> bool:
     except OSError:
         return False
     writers = stat.S_IWOTH | (stat.S_IWGRP if status.st_gid != 0 else 0)
-    return stat.S_ISDIR(status.st_mode) and status.st_uid == 0 and not status.st_mode & writers
+    is_owned = status.st_uid == 0 or files.owner(directory) in owners
+    return stat.S_ISDIR(status.st_mode) and is_owned and not status.st_mode & writers
 
 
 def check_external(restrictions: Restrictions) -> None:

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from typing import Callable, FrozenSet, Iterator, List, Mapping, Optional, Tuple
 
 from ..declaration.accounts import Account, account
-from ..declaration.names import CONSOLE_DIRECTORY, KVM_GROUP, UNIT_DIRECTORY, unit_name
+from ..declaration.names import CONSOLE_DIRECTORY, KVM_GROUP, RUN_DIRECTORY, UNIT_DIRECTORY, unit_name
 from ..declaration.types import PackagedVm
 from .units import UNIT_FILES, UNIT_TEMPLATES, VIRTIOFSD_TEMPLATE, UnitSettings
 
@@ -29,7 +29,6 @@ _WORD = re.compile(r"-?(/[A-Za-z0-9/._@+=,~-]*)")
 _QUOTED_WORD = re.compile(r'"((?:[^"\\%]|\\\\|\\"|%%)*)"')
 """Word in quotes, with the escapes that our own packages use (systemd.syntax(7))."""
 _CREDENTIAL = re.compile(r"([A-Za-z0-9_.@-]+):((?:[^%]|%%)+)")
-_OWN_RUN_DIRECTORY = r"-?/run/microvm[a-z-]*(/[a-z-]+)*/%i(/[a-z0-9-]+)*"
 _DECLARED_PATH = re.compile(r"(?<![^\s=,:])/[^\s,:\"]+")
 """Path in a string of a declaration, in the middle of an argument too."""
 _HOMES = ("/home", "/root", "/run/user")
@@ -39,6 +38,8 @@ _TEMPORARY = ("/run/", "/tmp/", "/var/run/", "/var/tmp/", "/dev/shm/")
 _YES = "yes|true|on|1"
 _SIZE = "[0-9]{1,15}[KMGT]?"
 _CALLS = "[@a-z][a-z0-9_-]*( [@a-z][a-z0-9_-]*)*"
+_DAEMON_CALLS = "(@chown|@setuid|capset|chroot)"
+"""System calls that the template allows too, and that may be allowed again after others were taken away."""
 _MOUNT_OPTION = "(ro|mode=[0-7]+|nr_inodes=[0-9]+|size=[0-9]+[KMG%]?)"
 _CAPABILITY = (
     "CAP_(CHOWN|DAC_OVERRIDE|DAC_READ_SEARCH|FOWNER|FSETID|MKNOD|SETFCAP|SETGID|SETPCAP|SETUID|SYS_ADMIN|SYS_CHROOT)"
@@ -95,8 +96,7 @@ _NARROWING_OF: Mapping[str, Mapping[str, str]] = {
         **_NARROWING,
         "CapabilityBoundingSet": f"({_CAPABILITY}( {_CAPABILITY})*)?",
         "ReadWritePaths": "",
-        "RootDirectory": _OWN_RUN_DIRECTORY,
-        "SystemCallFilter": f"~{_CALLS}|@chown @setuid chroot",
+        "SystemCallFilter": f"~{_CALLS}|{_DAEMON_CALLS}( {_DAEMON_CALLS})*",
     },
 }
 """The same by the template unit that a drop-in is of."""
@@ -188,7 +188,7 @@ def _writes(value: str, access: _Access) -> bool:
 
 def _binds(value: str, access: _Access) -> bool:
     """Return whether a writable bind mount shows what the MicroVM writes, or temporary files that are named."""
-    if re.fullmatch(_OWN_RUN_DIRECTORY, value):
+    if _is_own_directory(value, access):
         return True
     paths = _paths(value)
     return bool(paths) and all(
@@ -198,11 +198,17 @@ def _binds(value: str, access: _Access) -> bool:
 
 def _sees(value: str, access: _Access) -> bool:
     """Return whether a read-only bind mount shows nothing but what the template shows, or the declaration names."""
-    words = [word for word in value.split(" ") if not re.fullmatch(_OWN_RUN_DIRECTORY, word)]
+    words = [word for word in value.split(" ") if not _is_own_directory(word, access)]
     paths = _paths(" ".join(words)) if words else []
     return len(paths) == (len(words) if words else 0) and all(
         path in access.named or not posixpath.normpath(path).startswith(_HOMES) for path in paths
     )
+
+
+def _is_own_directory(word: str, access: _Access) -> bool:
+    """Return whether a word is a directory of this MicroVM among those that the collection has below ``/run``."""
+    own = rf"-?{re.escape(RUN_DIRECTORY)}/[a-z-]+/(%i|{re.escape(access.name or '%i')})(/[a-z0-9-]+)*"
+    return re.fullmatch(own, word) is not None
 
 
 def _paths(value: str) -> List[str]:
@@ -223,6 +229,7 @@ _ACCESSING: Mapping[str, Callable[[str, _Access], bool]] = {
     "Group": _gives_group,
     "LoadCredential": _gives_credential,
     "ReadWritePaths": _writes,
+    "RootDirectory": _is_own_directory,
     "SupplementaryGroups": lambda value, access: access.account is not None and value == KVM_GROUP,
     "User": _gives_user,
 }

@@ -30,7 +30,8 @@ RESTRICTION_OPTIONS: Options = (
             "Directories below which declarations may name files and directories by an absolute path: volumes, sources "
             "of shares, files of credentials, sockets and images.",
             "A path must not lead through a symbolic link, and every directory above it must belong to root and be "
-            f"writable by root only. Relative paths and images in C({IMAGE_STORE}) are always allowed.",
+            "writable by root only; the directory of a volume or a socket may belong to the user of the MicroVM. "
+            f"Relative paths and images in C({IMAGE_STORE}) are always allowed.",
         ),
         elements="str",
         check=checks.file_path,

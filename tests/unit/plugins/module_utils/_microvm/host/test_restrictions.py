@@ -15,7 +15,7 @@ from ansible_collections.microvm.fleet.plugins.module_utils._microvm.declaration
     UNRESTRICTED,
     parse_restrictions,
 )
-from ansible_collections.microvm.fleet.plugins.module_utils._microvm.host import restrictions
+from ansible_collections.microvm.fleet.plugins.module_utils._microvm.host import files, restrictions
 from ansible_collections.microvm.fleet.plugins.module_utils._microvm.host.commands import HostError
 from ansible_collections.microvm.fleet.plugins.module_utils._microvm.schema.errors import DeclarationError
 
@@ -112,6 +112,25 @@ def test_paths_below_a_directory_of_others_are_refused_and_the_directory_is_not(
     (root / "foreign").mkdir()
     assert restrictions.path_problem(f"{root}/foreign") is None
     assert restrictions.path_problem(f"{root}/foreign/inside") is not None
+
+
+def test_the_directory_of_a_volume_may_belong_to_the_user_who_opens_it(
+    root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (root / "foreign" / "deep").mkdir(parents=True)
+    monkeypatch.setattr(files, "owner", lambda path: "microvm-small" if "foreign" in path else "root")
+    assert restrictions.path_problem(f"{root}/foreign/a.img", "microvm-small") is None
+    for path, user in (
+        ("foreign/a.img", "microvm-web"),
+        ("foreign/deep/a.img", "microvm-small"),
+        ("foreign/a.img", None),
+    ):
+        assert restrictions.path_problem(f"{root}/{path}", user) is not None
+    limits = parse_restrictions({"path_prefixes": [str(root), "/boot"]})
+    volume, source = {"image": f"{root}/foreign/a.img", "size": 8}, {"tag": "a", "source": f"{root}/foreign/a"}
+    restrictions.check(parse({**SMALL, "volumes": [volume]})[0], limits, "vms[0]")
+    with pytest.raises(DeclarationError, match=r"shares\[0\].source"):
+        restrictions.check(parse({**SMALL, "shares": [source]})[0], limits, "vms[0]")
 
 
 def test_a_file_is_no_directory(root: Path) -> None:

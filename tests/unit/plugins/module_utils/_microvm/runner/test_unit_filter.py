@@ -9,6 +9,7 @@ import re
 from typing import Any
 
 import pytest
+from ansible_collections.microvm.fleet.plugins.module_utils._microvm.declaration.names import RUN_DIRECTORY
 from ansible_collections.microvm.fleet.plugins.module_utils._microvm.declaration.types import PackagedVm
 from ansible_collections.microvm.fleet.plugins.module_utils._microvm.hypervisors.facts import HostFacts
 from ansible_collections.microvm.fleet.plugins.module_utils._microvm.hypervisors.profiles import PROFILES
@@ -118,6 +119,16 @@ MemoryDenyWriteExecute=yes
 ProcSubset=pid
 """
 """Drop-in of a package of version 0.1.0."""
+
+
+def test_directories_below_run_are_those_of_the_microvm_alone() -> None:
+    [declaration] = parse(SMALL)
+    main = "[Service]\nUser=microvm-small\nGroup=microvm-small\n"
+    for name, expected in (("%i", True), ("small", True), ("other", False), ("small/../other", False), ("%n", False)):
+        for directive in ("RootDirectory", "BindPaths"):
+            shares = f"[Service]\n{directive}={RUN_DIRECTORY}/shares/{name}/root\n"
+            problem_found = problem_of_settings({MAIN: main, SHARES: shares}, declaration, "p", "small")
+            assert (problem_found == "") is expected, (name, directive)
 
 
 def test_generations_of_earlier_versions_are_accepted() -> None:
