@@ -10,6 +10,7 @@ hypervisor works in a directory below it. Earlier versions had both in one, whic
 
 from __future__ import annotations
 
+import errno
 import os
 import stat
 from typing import List, Optional
@@ -19,6 +20,7 @@ from ..declaration.identity import ACCOUNT_PREFIX
 from ..declaration.names import KVM_GROUP, SOCKET_DIRECTORY, STATE_ENTRIES, WORK_DIRECTORY
 from . import files
 from .accounts import group_by_number, numbers
+from .commands import HostError
 from .exchange import UNSUPPORTED, exchange_at_once
 
 MODE = 0o750
@@ -172,7 +174,9 @@ def _copy_of_root(source: str, target: str) -> None:
     if stat.S_ISLNK(status.st_mode):
         os.symlink(os.readlink(source), target)
     elif stat.S_ISREG(status.st_mode):
-        files.write_new(target, (files.read_text(source) or "").encode(), 0o644)
+        # The MicroVM's user may have put a link to another file in its place meanwhile.
+        with open(os.open(source, os.O_RDONLY | os.O_NOFOLLOW), "rb") as file:
+            files.write_new(target, file.read(), 0o644)
 
 
 def _replace(path: str) -> None:
@@ -181,6 +185,11 @@ def _replace(path: str) -> None:
     try:
         exchange_at_once(_new(path), path)
     except OSError as error:
+        if error.errno == errno.EBUSY:
+            raise HostError(
+                f"{path} is a mount point and cannot be moved to {path}/{WORK_DIRECTORY}; stop the MicroVM, unmount it, "
+                "and mount its file system there"
+            ) from error
         if error.errno not in UNSUPPORTED:
             raise
         os.rename(path, _old(path))
