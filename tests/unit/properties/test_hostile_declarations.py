@@ -204,12 +204,15 @@ def test_guests_get_the_declared_networks_and_mounts(attack: Attack) -> None:
 
 def expanded(word: Word, package: str, state: str, credentials: str) -> str:
     """Return what the shell should make of a word."""
-    values = {Variable.PACKAGE: package, Variable.WORKING_DIRECTORY: state, Variable.TSC_PARAMETER: ""}
+    values = {Variable.PACKAGE: package, Variable.WORKING_DIRECTORY: state}
     parts = []
     for part in word.parts:
         if isinstance(part, CredentialFile):
             parts.append(f"{credentials}/{part.name}")
-        elif not isinstance(part, TapDevice):
+        elif isinstance(part, TapDevice):
+            # There is no such interface, and therefore no number of it.
+            parts.append("/dev/tap")
+        else:
             parts.append(part if isinstance(part, str) else values.get(part, ""))
     return "".join(parts)
 

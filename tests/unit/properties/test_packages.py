@@ -151,7 +151,7 @@ def test_secrets_are_read_where_and_when_they_are_needed(raw: dict[str, Any]) ->
 
 def test_appended_credentials_reach_the_hypervisor_and_nobody_else(tmp_path: Path) -> None:
     """The hypervisor is a mock, since it needs KVM: it shows what it would give the guest."""
-    secret = tmp_path / "my secret"
+    secret = tmp_path / "my$(secret)"
     secret.write_text("c4n4ry")
     (tmp_path / "initrd").write_bytes(b"initrd!")
     state = tmp_path / "state"

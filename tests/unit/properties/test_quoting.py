@@ -60,7 +60,7 @@ def test_words_of_a_unit_are_read_back(values: list[str]) -> None:
 @given(files)
 def test_the_file_of_a_credential_is_read_back_or_refused(path: str) -> None:
     if checks.credential_files(("token", path)) is not None:
-        assert path.endswith(("\\", " "))
+        assert set(path) & {"\\", " "}
         return
     line = quoting.setting("LoadCredential", quoting.unit_credential("token", path))
     first, second = settings_of(quoting.section("Service", [line, quoting.setting("User", quoting.plain("x"))]))
@@ -82,13 +82,13 @@ def hostile_paths(count: int) -> list[str]:
 def test_systemd_ignores_no_line() -> None:
     accepted = [path for path in hostile_paths(400) if checks.file_path(path) is None]
     lines = [quoting.setting("ReadWritePaths", quoting.unit_word(path)) for path in accepted]
+    lines += [quoting.setting("ReadOnlyPaths", *map(quoting.unit_word, accepted[:100]))]
     credentials = [path for path in accepted if checks.credential_files(("token", path)) is None]
-    assert len(credentials) > 200
+    assert len(credentials) > 50
     lines += [
         quoting.setting("LoadCredential", quoting.unit_credential(f"c{index}", path))
         for index, path in enumerate(credentials)
     ]
-    lines += [quoting.setting("BindPaths", quoting.unit_word(path)) for path in accepted]
     assert complaints_of_systemd({"vm": "".join(lines)}) == []
 
 

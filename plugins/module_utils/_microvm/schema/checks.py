@@ -234,7 +234,7 @@ def credential_files(entry: Tuple[str, str]) -> Optional[str]:
     try:
         quoting.unit_credential(name, path)
     except ValueError:
-        return f"{_shown(path)} cannot be written in a unit: use a path that does not end with a blank or a backslash"
+        return f"{_shown(path)} cannot be written in a unit; use a path without blanks and backslashes"
     return None
 
 

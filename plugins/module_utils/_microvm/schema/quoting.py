@@ -25,7 +25,6 @@ UTF-8. Part of a regular expression, for a set in brackets."""
 _CONTROL = re.compile(f"[{CONTROL}]")
 _PLAIN = re.compile(r"[A-Za-z0-9_.:/@+,~-]*|[0-9]+%")
 _NETWORK = re.compile(r"[A-Za-z0-9_.:/%-]+")
-_BLANKS = " \t"
 
 
 def without_control(text: str) -> str:
@@ -50,35 +49,29 @@ def plain(value: object) -> Quoted:
 
 
 def unit_word(text: str) -> Quoted:
-    """Return a word of a setting that systemd splits into words, such as ``ReadWritePaths=`` and ``BindPaths=``.
+    """Return a word of a setting that systemd splits into words, such as ``ReadWritePaths=``.
 
-    Quotes keep blanks and colons together and a backslash away from the end of the line, a doubled percent sign is no
-    specifier (systemd.syntax(7), systemd.unit(5)). Lines of sysusers.d(5) and tmpfiles.d(5) are read alike.
+    Quotes keep blanks together and a backslash away from the end of the line, a doubled percent sign is no specifier
+    (systemd.syntax(7), systemd.unit(5)). Lines of sysusers.d(5) and tmpfiles.d(5) are read alike. ``BindPaths=`` is
+    not: versions of systemd differ in how often they read its quotes and backslashes, so it takes ``plain`` paths only.
     """
     escaped = without_control(text).replace("\\", "\\\\").replace('"', '\\"').replace("%", "%%")
     return Quoted(f'"{escaped}"')
 
 
-def unit_rest(text: str) -> Quoted:
-    """Return the rest of a setting that systemd takes as it is but for specifiers, as the path in ``LoadCredential=``.
-
-    It has no quotes: blanks at its end would be lost, and a backslash there would join the next line.
-    """
-    without_control(text)
-    if text.endswith("\\"):
-        raise ValueError(f"{text!r} ends with a backslash")
-    if text != text.strip(_BLANKS):
-        raise ValueError(f"{text!r} begins or ends with a blank")
-    return Quoted(text.replace("%", "%%"))
-
-
 def unit_credential(name: str, path: str) -> Quoted:
-    """Return the value of ``LoadCredential=`` (systemd.exec(5)): a name, and the path of a file."""
+    """Return the value of ``LoadCredential=`` (systemd.exec(5)): a name, and the path of a file.
+
+    There are no quotes in it. A backslash at the end of the line would join the next one, and from version 254 on
+    systemd passes name and path on to another process as words, which that splits and unescapes once more.
+    """
     if not re.fullmatch(r"[A-Za-z0-9_.@-]+", name):
         raise ValueError(f"{name!r} is not the name of a credential")
     if not path.startswith("/") or {"", ".", ".."} & set(path[1:].split("/")):
         raise ValueError(f"{path!r} is not an absolute path without '.', '..' and repeated or final slashes")
-    return Quoted(f"{name}:{unit_rest(path)}")
+    if " " in path or "\\" in path:
+        raise ValueError(f"{path!r} contains a blank or a backslash")
+    return Quoted(f"{name}:{without_control(path).replace('%', '%%')}")
 
 
 def unit_assignment(name: str, value: Quoted) -> Quoted:

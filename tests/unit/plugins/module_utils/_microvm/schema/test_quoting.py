@@ -98,10 +98,6 @@ REFUSED: list[tuple[Callable[[str], object], str]] = [
     (quoting.unit_word, "/a\nUser=root"),
     (quoting.unit_word, "/a\u2028User=root"),
     (quoting.unit_word, "/a\0"),
-    (quoting.unit_rest, "/a\\"),
-    (quoting.unit_rest, "/a\\\\"),
-    (quoting.unit_rest, "/a "),
-    (quoting.unit_rest, "/a\r"),
     (quoting.network_value, "fe80::1%x\nDNS=192.0.2.1"),
     (quoting.network_value, "10.0.0.1 10.0.0.2"),
     (quoting.network_value, ""),
@@ -122,6 +118,9 @@ REFUSED: list[tuple[Callable[[str], object], str]] = [
     (lambda text: quoting.unit_credential("a", text), "/x/../y"),
     (lambda text: quoting.unit_credential("a", text), "/x//y"),
     (lambda text: quoting.unit_credential("a", text), "/x/y\\"),
+    (lambda text: quoting.unit_credential("a", text), "/x/y z"),
+    (lambda text: quoting.unit_credential("a", text), "/x\\'/y"),
+    (lambda text: quoting.unit_credential("a", text), "/x\ny"),
 ]
 
 
@@ -134,7 +133,7 @@ def test_what_a_format_cannot_express_is_no_line(function: Callable[[str], objec
 CREDENTIALS = [
     "/srv/key\\",
     "/srv/key\\\\",
-    "/srv/key ",
+    "/srv/my key",
     "/srv//key",
     "/srv/../key",
     "/srv/key/",
