@@ -216,7 +216,7 @@ def with_value(key: str, value: object) -> Declaration:
     """Return a declaration with a value at the place that a key names, such as ``shares[0].source``."""
     declaration: Any = json.loads(json.dumps(harmless("victim", 0)))
     declaration["interfaces"] = [{"id": "vm-victim", "bridge": "br0"}]
-    declaration["guest"]["networks"] = [{"addresses": ["192.0.2.9/24"], "dns": [""]}]
+    declaration["guest"]["networks"] = [{"addresses": ["192.0.2.9/24"], "dns": ["192.0.2.1"]}]
     *parents, last = key.replace("[0]", ".0").split(".")
     place = declaration
     for parent in parents:
