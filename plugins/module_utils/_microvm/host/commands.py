@@ -8,10 +8,12 @@ from __future__ import annotations
 
 import os
 import subprocess
-from typing import Optional, Sequence
+from typing import Dict, Optional, Sequence
 
-SHOWN_CHARACTERS, SHOWN_LINES = 200, 30
-"""Limits of a failed command and of its last words in a message; a build's command line alone would fill a screen."""
+from ..schema.printable import printable, printable_lines
+
+SHOWN_CHARACTERS = 200
+"""Limit of a failed command in a message; a build's command line alone would fill a screen."""
 
 
 class HostError(Exception):
@@ -23,26 +25,23 @@ def run(argv: Sequence[str], timeout: Optional[float] = 300, directory: Optional
 
     Raises HostError when it fails or takes longer than ``timeout`` seconds.
     """
-    # Messages that are parsed or shown are the same everywhere.
-    environment = {**os.environ, "LC_ALL": "C.UTF-8", "PATH": search_path()}
     try:
         result = subprocess.run(
             list(argv),
             stdin=subprocess.DEVNULL,
             capture_output=True,
             timeout=timeout,
-            env=environment,
+            env=environment(),
             cwd=directory,
             check=False,
         )
     except FileNotFoundError as error:
         raise HostError(f"{argv[0]} is not installed on this host") from error
     except subprocess.TimeoutExpired as error:
-        raise HostError(f"`{_shown(argv)}` took longer than {error.timeout:.0f} s") from error
+        raise HostError(f"`{shown_command(argv)}` took longer than {error.timeout:.0f} s") from error
     if result.returncode != 0:
-        lines = result.stderr.decode(errors="replace").strip().splitlines()
-        reason = "\n".join(lines[-SHOWN_LINES:]) or f"exit status {result.returncode}"
-        raise HostError(f"`{_shown(argv)}` failed: {reason}")
+        reason = printable_lines(result.stderr.decode(errors="replace")) or f"exit status {result.returncode}"
+        raise HostError(f"`{shown_command(argv)}` failed: {reason}")
     return result.stdout.decode(errors="replace")
 
 
@@ -51,7 +50,11 @@ def search_path() -> str:
     return os.environ.get("PATH", os.defpath) + ":/usr/local/sbin:/usr/sbin:/sbin:/usr/libexec"
 
 
-def _shown(argv: Sequence[str]) -> str:
-    """A command as far as a message has room for it."""
-    text = " ".join(argv)
-    return text if len(text) <= SHOWN_CHARACTERS else text[:SHOWN_CHARACTERS] + " …"
+def environment() -> Dict[str, str]:
+    """Return the environment of programs, in which messages that are parsed or shown are the same everywhere."""
+    return {**os.environ, "LC_ALL": "C.UTF-8", "PATH": search_path()}
+
+
+def shown_command(argv: Sequence[str]) -> str:
+    """Return a command as far as a message has room for it."""
+    return printable(" ".join(argv), SHOWN_CHARACTERS)

@@ -6,24 +6,33 @@
 
 from __future__ import annotations
 
-import json
+from typing import Dict, Optional
 
-from . import unix
+from ..schema.printable import printable
+from . import peer
+from .deadline import Deadline
+
+COMMANDS = b'{"execute": "qmp_capabilities"}\n{"execute": "query-status"}\n'
 
 
-def status(path: str, timeout: float = 2.0) -> str:
+def status(path: str, deadline: Deadline) -> str:
     """Return what the hypervisor reports of its guest: ``running``, ``paused``, ``internal-error``.
 
-    Raises OSError when it does not answer.
+    Raises OSError when it does not answer in time, or with anything else.
     """
-    with unix.connect(path, timeout) as connection:
-        stream = connection.makefile("rw", encoding="utf-8")
-        stream.readline()
-        for command in ("qmp_capabilities", "query-status"):
-            stream.write(json.dumps({"execute": command}) + "\n")
-        stream.flush()
-        for line in stream:
-            answer = json.loads(line)
-            if isinstance(answer.get("return"), dict) and "status" in answer["return"]:
-                return str(answer["return"]["status"])
-    raise ConnectionError("the hypervisor closed its control socket")
+    with peer.connect_unix(path, deadline) as hypervisor:
+        hypervisor.message()
+        hypervisor.send(COMMANDS)
+        while True:
+            reported = _status(hypervisor.message())
+            if reported is not None:
+                return reported
+
+
+def _status(answer: Dict[str, object]) -> Optional[str]:
+    """Return the status that an answer has; ``None`` for events, and for the answer to another command."""
+    error, result = answer.get("error"), answer.get("return")
+    if isinstance(error, dict):
+        raise peer.PeerError(f"the hypervisor refuses: {printable(str(error.get('desc')))}")
+    reported = result.get("status") if isinstance(result, dict) else None
+    return printable(reported) if isinstance(reported, str) else None

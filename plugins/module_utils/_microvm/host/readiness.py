@@ -8,16 +8,22 @@ from __future__ import annotations
 
 import os
 import select
-import socket
 import time
 from dataclasses import dataclass
 from typing import Callable, Dict, Mapping, Optional
 
-from . import files, qmp, systemd, unix
+from ..schema.printable import printable
+from . import files, peer, qmp, systemd
 from .commands import HostError
+from .deadline import Deadline
 
 POLL_SECONDS = 0.25
-CONNECT_SECONDS = 2.0
+PROBE_SECONDS = 2.0
+"""Time limit of one look at a guest, with all that is said and heard."""
+
+GREETING_BYTES = 255
+"""Limit of the first line of an SSH server (RFC 4253, section 4.2)."""
+
 SETTLE_SECONDS = 1.0
 STDOUT = 1
 
@@ -42,45 +48,43 @@ class Abandoned(HostError):
     """Error of a run whose outcome nobody waits for any more."""
 
 
-Predicate = Callable[[Readiness], Optional[str]]
-"""Function that returns ``None`` when the guest is up, else what was seen."""
+Predicate = Callable[[Readiness, Deadline], Optional[str]]
+"""Function that returns ``None`` when the guest is up, else what was seen, by a deadline. Raises OSError."""
 
 
-def hypervisor_runs(ready: Readiness) -> Optional[str]:
+def hypervisor_runs(ready: Readiness, deadline: Deadline) -> Optional[str]:
     """The hypervisor says that its guest runs."""
-    status = qmp.status(ready.control_socket)
+    status = qmp.status(ready.control_socket, deadline)
     return None if status == "running" else f"the hypervisor reports that the guest is {status}"
 
 
-def port_accepts(ready: Readiness) -> Optional[str]:
+def port_accepts(ready: Readiness, deadline: Deadline) -> Optional[str]:
     """A connection is accepted."""
-    with socket.create_connection((ready.address, ready.port), CONNECT_SECONDS):
+    with peer.connect_tcp(ready.address, ready.port, deadline):
         return None
 
 
-def ssh_greets(ready: Readiness) -> Optional[str]:
+def ssh_greets(ready: Readiness, deadline: Deadline) -> Optional[str]:
     """An SSH server says its version (RFC 4253, section 4.2)."""
-    with socket.create_connection((ready.address, ready.port), CONNECT_SECONDS) as connection:
-        greeting = connection.recv(64)
-    return None if greeting.startswith(b"SSH-") else f"port {ready.port} answers {greeting!r}"
+    with peer.connect_tcp(ready.address, ready.port, deadline) as server:
+        greeting = server.line(GREETING_BYTES)
+    return None if greeting.startswith(b"SSH-") else f"port {ready.port} answers {peer.quoted(greeting)}"
 
 
-def vsock_accepts(ready: Readiness) -> Optional[str]:
+def vsock_accepts(ready: Readiness, deadline: Deadline) -> Optional[str]:
     """The guest accepts a connection at its vsock(7), or behind the hypervisor's Unix socket (Firecracker's
     docs/vsock.md)."""
     name = (files.read_text(ready.vsock_socket) or "").strip()
     if not name:
-        with socket.socket(socket.AF_VSOCK, socket.SOCK_STREAM) as connection:
-            connection.settimeout(CONNECT_SECONDS)
-            connection.connect((ready.context_identifier, ready.port))
-        return None
-    with unix.connect(os.path.join(os.path.dirname(ready.control_socket), name), CONNECT_SECONDS) as connection:
-        connection.sendall(f"CONNECT {ready.port}\n".encode())
-        answer = connection.recv(64)
+        with peer.connect_vsock(ready.context_identifier, ready.port, deadline):
+            return None
+    with peer.connect_unix(os.path.join(os.path.dirname(ready.control_socket), name), deadline) as hypervisor:
+        hypervisor.send(f"CONNECT {ready.port}\n".encode())
+        answer = hypervisor.line(GREETING_BYTES)
     return None if answer.startswith(b"OK ") else f"port {ready.port} of the vsock does not answer"
 
 
-def unit_is_active(ready: Readiness) -> Optional[str]:
+def unit_is_active(ready: Readiness, _deadline: Deadline) -> Optional[str]:
     """The unit is active: the guest has notified it, where it waits for that."""
     unit = systemd.show([ready.unit])[ready.unit]
     return None if unit.active_state == "active" else _inactivity(unit)
@@ -90,10 +94,10 @@ def _inactivity(unit: systemd.Unit) -> str:
     return f"the unit is {unit.active_state} ({unit.sub_state})"
 
 
-def unit_stays(ready: Readiness) -> Optional[str]:
+def unit_stays(ready: Readiness, deadline: Deadline) -> Optional[str]:
     """The unit still runs after the moment in which a hypervisor that cannot begin has ended."""
     time.sleep(SETTLE_SECONDS)
-    return unit_is_active(ready)
+    return unit_is_active(ready, deadline)
 
 
 PREDICATES: Dict[str, Predicate] = {
@@ -137,19 +141,18 @@ def wait(ready: Readiness, begun: bool = True) -> float:
 
     ``begun`` tells that the unit has just been started: one that has run for long needs not show that it stays.
     """
-    begin = time.monotonic()
+    begin, deadline = time.monotonic(), Deadline(ready.timeout)
     while True:
-        problem = check_readiness(ready) if begun or ready.check != "none" else None
-        waited = time.monotonic() - begin
+        problem = check_readiness(ready, deadline) if begun or ready.check != "none" else None
         if problem is None:
-            return waited
+            return time.monotonic() - begin
         unit = systemd.show([ready.unit])[ready.unit]
         if _is_abandoned():
             # Ended at once: it holds locks that the next run waits for.
             raise Abandoned("the run was abandoned because nobody reads its output any more")
         if not unit.running:
             raise systemd.explain(ready.unit, f"{ready.unit} stopped before its guest was up ({unit.result})")
-        if waited > ready.timeout:
+        if deadline.is_over:
             raise systemd.explain(
                 ready.unit,
                 f"the guest of {ready.unit} is not up after {ready.timeout:.0f} s (ready.timeout); "
@@ -166,9 +169,10 @@ def _is_abandoned() -> bool:
     return bool(stdout.poll(0))
 
 
-def check_readiness(ready: Readiness) -> Optional[str]:
-    """Function that returns ``None`` when the guest is up, else what was seen."""
+def check_readiness(ready: Readiness, deadline: Deadline) -> Optional[str]:
+    """Look once. Returns ``None`` when the guest is up, else what was seen, fit for a message."""
     try:
-        return PREDICATES[ready.check](ready)
+        problem = PREDICATES[ready.check](ready, deadline.within(PROBE_SECONDS))
     except (OSError, ValueError) as error:
-        return str(error) or type(error).__name__
+        problem = str(error) or type(error).__name__
+    return None if problem is None else printable(problem)

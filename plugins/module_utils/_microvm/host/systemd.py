@@ -12,8 +12,13 @@ import time
 from dataclasses import dataclass
 from typing import Dict, Iterable, List, Sequence
 
+from ..schema.printable import printable_lines
 from .bus import ATTEMPTS, ask, is_lost, pause
+from .capture import capture
 from .commands import HostError, run
+
+JOURNAL_SECONDS = 30
+"""Time limit of a look into the journal, which may be long and on a slow disk."""
 
 START_SECONDS = 300
 """Time limit of a start whose end is looked for after its connection was lost."""
@@ -136,9 +141,11 @@ def forget_failures(pattern: str) -> None:
 
 
 def journal(name: str, lines: int = 12) -> str:
-    """The last lines that a unit left in the journal."""
+    """The last lines that a unit left in the journal, fit for a message: a guest's console is among them."""
+    words = ["journalctl", "--unit", name, "--lines", str(lines), "--no-pager", "--output", "cat"]
     try:
-        return run(["journalctl", "--unit", name, "--lines", str(lines), "--no-pager", "--output", "cat"]).strip()
+        # A line has no limit where a program has written it to the journal's socket itself.
+        return printable_lines(capture(words, JOURNAL_SECONDS).text, lines)
     except HostError as error:
         return f"({error})"
 

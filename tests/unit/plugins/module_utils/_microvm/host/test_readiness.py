@@ -9,6 +9,7 @@ import json
 import os
 import socket
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -17,11 +18,17 @@ from pathlib import Path
 import pytest
 from ansible_collections.microvm.fleet.plugins.module_utils._microvm.host import readiness, systemd
 from ansible_collections.microvm.fleet.plugins.module_utils._microvm.host.commands import HostError
+from ansible_collections.microvm.fleet.plugins.module_utils._microvm.host.deadline import Deadline
 from ansible_collections.microvm.fleet.plugins.module_utils._microvm.host.readiness import Readiness, check_readiness
 
 
 def ready(check: str, port: int = 1, control_socket: str = "/nonexistent") -> Readiness:
     return Readiness("microvm@x.service", check, "127.0.0.1", port, 1, control_socket)
+
+
+def look(wanted: Readiness) -> str | None:
+    """Look once, with much time."""
+    return check_readiness(wanted, Deadline(60))
 
 
 @contextmanager
@@ -48,13 +55,13 @@ def test_a_guest_is_ready_when_its_port_answers(greeting: bytes, check: str, is_
         socket.create_server(("127.0.0.1", 0)) as server,
         serving(server, lambda connection: connection.sendall(greeting)),
     ):
-        seen = check_readiness(ready(check, server.getsockname()[1]))
+        seen = look(ready(check, server.getsockname()[1]))
     assert (seen is None) == is_ready
 
 
 def test_a_closed_port_is_reported() -> None:
-    assert "refused" in str(check_readiness(ready("ssh")))
-    assert "No such file" in str(check_readiness(ready("hypervisor")))
+    assert "refused" in str(look(ready("ssh")))
+    assert "No such file" in str(look(ready("hypervisor")))
 
 
 @pytest.mark.parametrize(("status", "is_ready"), [("running", True), ("internal-error", False)])
@@ -69,7 +76,7 @@ def test_a_guest_is_ready_when_qmp_reports_that_it_runs(tmp_path: Path, status: 
         server.bind(str(tmp_path / "s"))
         server.listen()
         with serving(server, answer):
-            seen = check_readiness(ready("hypervisor", control_socket=str(tmp_path / "s")))
+            seen = look(ready("hypervisor", control_socket=str(tmp_path / "s")))
     assert (seen is None) == is_ready
 
 
@@ -105,6 +112,59 @@ def test_a_vsock_behind_a_unix_socket_is_connected(tmp_path: Path, answer: bytes
         server.listen()
         wanted = replace(ready("vsock", 22, str(tmp_path / "x.sock")), vsock_socket=str(tmp_path / "vsock-socket"))
         with serving(server, serve):
-            seen = check_readiness(wanted)
+            seen = look(wanted)
     assert asked == [b"CONNECT 22\n"]
     assert (seen is None) == is_ready
+
+
+@pytest.mark.parametrize("check", ["ssh", "hypervisor"])
+def test_a_guest_that_drips_does_not_outlast_the_time_limit(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, check: str
+) -> None:
+    monkeypatch.setattr(readiness, "_is_abandoned", lambda: False)
+    monkeypatch.setattr(systemd, "show", lambda names: {names[0]: systemd.Unit("loaded", "active", "running")})
+    monkeypatch.setattr(systemd, "journal", lambda _name: "")
+    begin = time.monotonic()
+    with dripping(tmp_path / "s") as port, pytest.raises(HostError, match=f"not up after 1 s.*checked {check}"):
+        readiness.wait(ready(check, port, str(tmp_path / "s")))
+    assert time.monotonic() - begin < 1.6
+
+
+@contextmanager
+def dripping(path: Path) -> Iterator[int]:
+    """Serve a byte now and then at a socket and at a port, to whoever comes."""
+    stop = threading.Event()
+    with socket.create_server(("127.0.0.1", 0)) as port, socket.socket(socket.AF_UNIX) as server:
+        server.bind(str(path))
+        server.listen()
+        threads = [threading.Thread(target=_drip, args=(each, stop), daemon=True) for each in (port, server)]
+        for thread in threads:
+            thread.start()
+        yield port.getsockname()[1]
+        stop.set()
+        for thread in threads:
+            thread.join(timeout=10)
+
+
+def _drip(server: socket.socket, stop: threading.Event) -> None:
+    server.settimeout(0.1)
+    while not stop.is_set():
+        try:
+            connection, _address = server.accept()
+        except TimeoutError:
+            continue
+        with connection:
+            try:
+                while not stop.wait(0.05):
+                    connection.sendall(b"x")
+            except OSError:
+                pass
+
+
+def test_what_a_guest_says_is_fit_for_a_terminal() -> None:
+    with (
+        socket.create_server(("127.0.0.1", 0)) as server,
+        serving(server, lambda connection: connection.sendall(b"\x1b]0;owned\x07\x9b2J\xff220 mail\r\n")),
+    ):
+        seen = look(ready("ssh", server.getsockname()[1]))
+    assert seen is not None and seen.isprintable() and "220 mail" in seen

@@ -1,0 +1,34 @@
+# Copyright (c) 2026 microvm.fleet contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""What guests and programs of others say, made fit for a message: one that no terminal takes for a command."""
+
+from __future__ import annotations
+
+import re
+
+SHOWN_CHARACTERS, SHOWN_LINES = 500, 30
+"""Limits of what is quoted in a message, of each line and of the whole."""
+
+CUT = " …"
+
+_COLOURS = re.compile(r"\x1b\[[0-9;]*m")
+
+
+def printable(text: str, limit: int = SHOWN_CHARACTERS) -> str:
+    """Return a string of somebody else's as one line: without colours, control characters escaped, a long one cut."""
+    # Only the beginning is looked at: a flood costs no more than a line.
+    shown = _COLOURS.sub("", text[: 4 * limit])
+    return "".join(map(_escaped, shown[:limit])) + (CUT if len(shown) > limit or len(text) > 4 * limit else "")
+
+
+def printable_lines(text: str, count: int = SHOWN_LINES, limit: int = SHOWN_CHARACTERS) -> str:
+    """Return the last lines of a string of somebody else's, each as of ``printable``, tabs as spaces."""
+    lines = [line.rstrip("\r") for line in text.strip().split("\n")]
+    return "\n".join(printable(line.expandtabs(), limit) for line in lines[-count:])
+
+
+def _escaped(character: str) -> str:
+    # Also what turns the direction of writing, breaks lines or is half a character (unicodedata: Cf, Zl, Zp, Cs).
+    return character if character.isprintable() else character.encode("unicode_escape").decode()
