@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import sys
 
+from ..schema.printable import without_controls
 
-def say(text: str) -> None:
-    """A line for whoever asked."""
-    sys.stdout.write(f"{text}\n")
+
+def say(text: str, has_colours: bool = False) -> None:
+    """A line for whoever asked; control characters, but for our own colours, do not reach the terminal."""
+    sys.stdout.write(f"{text if has_colours else without_controls(text)}\n")
 
 
 def complain(text: str) -> None:
     """A line about what is wrong."""
-    sys.stderr.write(f"{text}\n")
+    sys.stderr.write(f"{without_controls(text)}\n")

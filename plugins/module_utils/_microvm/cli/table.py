@@ -10,6 +10,8 @@ import os
 import sys
 from typing import Optional, Sequence
 
+from ..schema.printable import without_controls
+
 RED, GREEN, YELLOW = "31", "32", "33"
 
 Row = Sequence[str]
@@ -27,9 +29,10 @@ def coloured(text: str, colour: Optional[str]) -> str:
 
 def table(head: Row, rows: Sequence[Row], paint: Sequence[Optional[str]] = ()) -> str:
     """Columns as wide as they need; ``paint`` has a colour, or none, for the second column of each row."""
-    widths = [max(len(row[index]) for row in (head, *rows)) for index in range(len(head))]
+    cells = [[without_controls(cell) for cell in row] for row in rows]
+    widths = [max(len(row[index]) for row in (head, *cells)) for index in range(len(head))]
     lines = [_line(head, widths, None)]
-    lines += [_line(row, widths, paint[index] if paint else None) for index, row in enumerate(rows)]
+    lines += [_line(row, widths, paint[index] if paint else None) for index, row in enumerate(cells)]
     return "\n".join(lines)
 
 

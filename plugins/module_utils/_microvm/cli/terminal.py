@@ -17,6 +17,9 @@ from typing import Iterator, Optional
 DETACH = b"\x1d"
 """Ctrl-]."""
 
+RESET = "\033[0m" + "".join(f"\033[?{mode}l" for mode in (1000, 1002, 1003, 1004, 1006, 1049, 2004)) + "\033[?25h\r\n"
+"""Ends a line, a colour, and reports of the mouse and the focus that the guest has left open."""
+
 _ENDS = (signal.SIGTERM, signal.SIGHUP)
 
 
@@ -39,9 +42,9 @@ def raw(descriptor: int) -> Iterator[None]:
     except Detached:
         pass
     finally:
-        termios.tcsetattr(descriptor, termios.TCSADRAIN, before)
+        # What has been typed for the guest, or answered to it, is not for the shell.
+        termios.tcsetattr(descriptor, termios.TCSAFLUSH, before)
         for number, handler in handlers.items():
             signal.signal(number, handler)
-        # End a line or a colour that the guest has left open.
-        sys.stdout.write("\033[0m\r\n")
+        sys.stdout.write(RESET)
         sys.stdout.flush()

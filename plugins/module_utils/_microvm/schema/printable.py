@@ -29,6 +29,11 @@ def printable_lines(text: str, count: int = SHOWN_LINES, limit: int = SHOWN_CHAR
     return "\n".join(printable(line.expandtabs(), limit) for line in lines[-count:])
 
 
+def without_controls(text: str) -> str:
+    """Return a string whole, with its lines and tabs, and all other control characters escaped."""
+    return text if text.isprintable() else "".join(c if c in "\n\t" else _escaped(c) for c in text)
+
+
 def _escaped(character: str) -> str:
     # Also what turns the direction of writing, breaks lines or is half a character (unicodedata: Cf, Zl, Zp, Cs).
     return character if character.isprintable() else character.encode("unicode_escape").decode()

@@ -14,15 +14,23 @@ from argparse import Namespace
 from typing import Optional
 
 from ...host.console import Console
+from ...host.deadline import Deadline
 from ...operations.lifecycle import require
 from ..host import places
 from ..output import complain
+from ..screen import Screen
 from ..terminal import DETACH, raw
 
 POLL_SECONDS = 0.05
 
 BLOCK = 4096
 """Bytes that are taken from the keyboard at once."""
+
+DETACH_SECONDS = 0.5
+"""Time limit for the guest to take what was typed before."""
+
+LISTENING_SECONDS = 600.0
+"""Time limit of a guest's answers to input that is no terminal's, beside the silence that ends them."""
 
 
 def console(arguments: Namespace) -> int:
@@ -55,9 +63,11 @@ class Attachment:
 
     def __init__(self, guest: Console, source: int, target: int, linger: Optional[float]) -> None:
         self._guest, self._source, self._target, self._linger = guest, source, target, linger
+        self._screen = Screen() if os.isatty(target) else None
         self._waiting = b""
         """Bytes that the guest had no room for yet."""
-        self._is_over = False
+        self._end: Optional[Deadline] = None
+        """Latest end, once nothing more is typed: a guest that never falls silent keeps nobody here."""
         self._last = time.monotonic()
 
     def run(self) -> None:
@@ -69,19 +79,21 @@ class Attachment:
         """Return whether the guest has said anything."""
         output = self._guest.log.read()
         if output:
-            _write(self._target, output)
+            _write(self._target, self._screen.filter(output) if self._screen else output)
             self._last = time.monotonic()
         return bool(output)
 
     def _is_done(self, heard: bool) -> bool:
+        if self._end is not None and self._end.is_over:
+            return True
         if heard:
             return False
         silent = time.monotonic() - self._last > (self._linger or 0)
-        return self._guest.has_ended or (self._is_over and not self._waiting and silent)
+        return self._guest.has_ended or (self._end is not None and not self._waiting and silent)
 
     def _speak(self) -> None:
         """Pass on what is typed, for a moment; nothing more is taken while the guest takes nothing."""
-        if self._waiting or self._is_over:
+        if self._waiting or self._end is not None:
             time.sleep(POLL_SECONDS)
         elif select.select([self._source], [], [], POLL_SECONDS)[0]:
             self._take(os.read(self._source, BLOCK))
@@ -91,7 +103,8 @@ class Attachment:
     def _take(self, typed: bytes) -> None:
         detaches = self._linger is None and DETACH in typed
         self._waiting = typed.partition(DETACH)[0] if detaches else typed
-        self._is_over = detaches or not typed
+        if detaches or not typed:
+            self._end = Deadline(DETACH_SECONDS if detaches else (self._linger or 0) + LISTENING_SECONDS)
         self._last = time.monotonic()
 
 

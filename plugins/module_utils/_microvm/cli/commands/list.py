@@ -31,7 +31,7 @@ def list_vms(arguments: Namespace) -> int:
         say(json.dumps(vms, indent=2, sort_keys=True))
     elif vms:
         paint = [_colour(vm) for vm in vms] if colours() else ()
-        say(table(HEAD, [row(vm) for vm in vms], paint))
+        say(table(HEAD, [row(vm) for vm in vms], paint), has_colours=True)
     else:
         say(f"there are no MicroVMs in {arguments.state_dir}")
     if complain_of(vms):

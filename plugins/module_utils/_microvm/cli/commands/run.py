@@ -13,28 +13,13 @@ from typing import List
 from ...declaration.names import CURRENT_LINK, HELPERS, unit_name
 from ...host import systemd
 from ...host.commands import HostError
-from ...host.places import Places
-from ...host.unit_files import Setting, service_settings
+from ...host.transient import property_words, sandbox
 from ...operations.lifecycle import require
 from ..host import places, require_root
 from .guests import become
 
 BOOT_QUEUE = "microvm-boot-queue"
 """The helper that is for starts of the host alone."""
-
-
-LIFECYCLE = (
-    "Exec",
-    "LogRateLimit",
-    "NotifyAccess",
-    "Restart",
-    "RuntimeDirectory",
-    "SuccessExitStatus",
-    "SyslogIdentifier",
-    "Type",
-)
-"""Beginnings of settings that say how systemd supervises the service, which has no console here and is not restarted.
-All others, the sandbox, limits and devices among them, hold in the foreground too."""
 
 
 def run_foreground(arguments: Namespace) -> int:
@@ -47,11 +32,11 @@ def run_foreground(arguments: Namespace) -> int:
         raise HostError(
             f"{arguments.name} is already running as {unit}; see its console: microvm console {arguments.name}"
         )
-    words = transient_unit(arguments.name, service_settings(unit, arguments.name), where)
+    words = transient_unit(arguments.name)
     become(["systemd-run", *words, "--", where.state(arguments.name, CURRENT_LINK, "bin/microvm-run")])
 
 
-def transient_unit(name: str, settings: List[Setting], where: Places) -> List[str]:
+def transient_unit(name: str) -> List[str]:
     """Return the options of systemd-run(1): the service's own settings, with the helpers up for as long as it is."""
     helpers = " ".join(f"{helper}@{name}.service" for helper in HELPERS if helper != BOOT_QUEUE)
     properties = [
@@ -59,8 +44,7 @@ def transient_unit(name: str, settings: List[Setting], where: Places) -> List[st
         f"After={helpers}",
         # The service cannot start beside it.
         f"Conflicts={unit_name(name)}",
-        *(f"{key}={value}" for key, value in settings if not key.startswith(LIFECYCLE)),
+        *(f"{key}={value}" for key, value in sandbox(name)),
     ]
     form = ["--pty"] if sys.stdin.isatty() else ["--pipe"]
-    words = [word for value in properties for word in ("--property", value)]
-    return ["--quiet", "--collect", "--wait", *form, f"--unit=microvm-run-{name}", *words]
+    return ["--quiet", "--collect", "--wait", *form, f"--unit=microvm-run-{name}", *property_words(properties)]

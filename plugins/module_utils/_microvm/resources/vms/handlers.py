@@ -9,11 +9,11 @@ from __future__ import annotations
 import os
 from typing import Callable, Dict, List, Optional, Sequence, Tuple
 
-from ...declaration.accounts import SHARED, account
 from ...declaration.names import BOOTED_LINK, CURRENT_LINK, FLAKE_FILE, OLD_LINK, unit_names
 from ...host import accounts, files, readiness, state_directories, systemd
-from ...host.commands import HostError, run
+from ...host.commands import HostError
 from ...host.places import Places
+from ...host.transient import run_script
 from ..executor import GroupHandler, Handler, Handlers, execute
 from . import handlers_files
 from .actions import Action
@@ -100,14 +100,8 @@ def _change_live(job: Job, _options: str) -> None:
 
 
 def set_balloon(name: str, size: str, places: Places) -> str:
-    """Set the balloon's size in MiB. Returns the output of the package's script. Raises HostError.
-
-    As the MicroVM's user: where its socket is, that one could have put a link to another's.
-    """
-    declaration = places.declaration(files.link_target(places.state(name, BOOTED_LINK)))
-    owner = account(declaration) if declaration else SHARED
-    identity = [f"--reuid={owner.user}", f"--regid={owner.group}", "--clear-groups"]
-    return run(["setpriv", *identity, places.state(name, BALLOON_SCRIPT), size], directory=places.work(name))
+    """Set the balloon's size in MiB. Returns the output of the package's script. Raises HostError."""
+    return run_script(name, [places.state(name, BALLOON_SCRIPT), size])
 
 
 def _install(job: Job, _package: str) -> None:

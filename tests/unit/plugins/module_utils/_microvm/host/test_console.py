@@ -96,3 +96,28 @@ def test_a_console_copies_both_ways_until_detached_or_silent(
     console.close()
     for descriptor in (listening, keyboard, seen, screen):
         os.close(descriptor)
+
+
+def test_a_guest_that_is_never_silent_can_be_detached_from(tmp_path: Path) -> None:
+    listening = guest(tmp_path)
+    (keyboard, keys), screen = os.pipe(), os.open(os.devnull, os.O_WRONLY)
+    console, stop = Console("web", str(tmp_path)), threading.Event()
+
+    def flood() -> None:
+        with (tmp_path / "web" / "console.log").open("ab") as log:
+            while not stop.is_set():
+                log.write(b"flood\n" * 100_000)
+                log.truncate(1 << 24)
+
+    floods = threading.Thread(target=flood, daemon=True)
+    floods.start()
+    os.write(keys, b"\x1d")
+    runs = threading.Thread(target=Attachment(console, keyboard, screen, None).run, daemon=True)
+    runs.start()
+    runs.join(10)
+    stop.set()
+    floods.join(10)
+    assert not runs.is_alive()
+    console.close()
+    for descriptor in (listening, keyboard, keys, screen):
+        os.close(descriptor)

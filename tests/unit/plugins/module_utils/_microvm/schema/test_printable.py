@@ -8,7 +8,11 @@ from __future__ import annotations
 import sys
 
 import pytest
-from ansible_collections.microvm.fleet.plugins.module_utils._microvm.schema.printable import printable, printable_lines
+from ansible_collections.microvm.fleet.plugins.module_utils._microvm.schema.printable import (
+    printable,
+    printable_lines,
+    without_controls,
+)
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -45,3 +49,10 @@ def test_colours_are_dropped_and_the_rest_is_escaped(text: str, shown: str) -> N
 def test_of_many_lines_the_last_are_shown_each_as_far_as_there_is_room() -> None:
     assert printable_lines("one\r\ntwo\n\tthree\n", 2, 20) == "two\n        three"
     assert printable_lines("x" * 100_000 + "\nshort", 2, 5) == "xxxxx …\nshort"
+
+
+@given(st.text(st.sampled_from("ab\n\t\r\x1b\x9b\u202e\ud800 ")))
+def test_output_keeps_its_lines_and_tabs_and_nothing_else_that_moves_a_terminal(text: str) -> None:
+    shown = without_controls(text)
+    assert shown.replace("\n", "").replace("\t", "").isprintable()
+    assert shown.count("\n") == text.count("\n")
