@@ -32,6 +32,7 @@ WITHOUT_FILES = {
     "host/readiness.py": "a request to a socket",
     "host/systemd.py": "messages for people",
     "runner/unit_filter.py": "lines that are compared, and never written",
+    "host/transient.py": "properties of units, which are arguments of systemd-run",
 }
 """Files that write lines of other kinds, and which."""
 

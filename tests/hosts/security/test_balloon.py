@@ -17,7 +17,7 @@ import pytest
 
 from ..host import ROOT, Files, Host
 from ..packages import BASH, STAY, fake
-from ..paths import FLEET, SETTINGS, STATE, UNITS
+from ..paths import FLEET, RUNTIME, SETTINGS, STATE, UNITS
 
 TRY = """
 tries=0
@@ -45,7 +45,7 @@ PLACES = (
 )
 
 ATTACKS = f"""
-for place in {" ".join(PLACES)} {SETTINGS} {STATE}/other /run/systemd/system /run/microvm-fleet /sys/fs/cgroup /dev; do
+for place in {" ".join(PLACES)} {SETTINGS} {STATE}/other /run/systemd/system {RUNTIME} /sys/fs/cgroup /dev; do
     attempt "write $place" touch "$place/planted"
 done
 for link in current booted old; do attempt "replace $link" ln -sfn /tmp "{STATE}/$1/$link"; done
@@ -152,7 +152,7 @@ def test_what_a_script_prints_does_not_reach_the_terminal_as_commands(host: Host
 @pytest.mark.parametrize("end", ["systemctl stop microvm@web", "pkill -f '^sleep infinity'"])
 def test_a_script_ends_with_the_microvm_and_does_not_start_it_again(host: Host, end: str) -> None:
     install(host, "web", fake(STAY, microvm_balloon="trap '' TERM; echo > /tmp/begun; while :; do sleep 1; done"))
-    host.send("/etc/microvm-fleet/vms", {"web.env": "ON_CRASH=stop\nON_POWEROFF=stop\n"})
+    host.send(SETTINGS, {"web.env": "ON_CRASH=stop\nON_POWEROFF=stop\n"})
     host.run(
         "(microvm balloon web 64 > /root/balloon 2>&1; echo ended >> /root/balloon) < /dev/null > /dev/null 2>&1 &"
     )

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import sys
 
-from ..schema.printable import without_controls
+from ..schema.excerpts import without_controls
 
 
 def say(text: str, has_colours: bool = False) -> None:

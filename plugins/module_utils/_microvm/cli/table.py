@@ -10,7 +10,7 @@ import os
 import sys
 from typing import Optional, Sequence
 
-from ..schema.printable import without_controls
+from ..schema.excerpts import without_controls
 
 RED, GREEN, YELLOW = "31", "32", "33"
 

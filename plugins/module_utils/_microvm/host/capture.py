@@ -13,7 +13,7 @@ import subprocess
 from dataclasses import dataclass
 from typing import IO, Dict, Iterator, Optional, Sequence
 
-from .commands import HostError, environment
+from .commands import HostError, program_environment
 from .deadline import Deadline
 
 OUTPUT_BYTES = 1 << 16
@@ -52,7 +52,7 @@ def capture(argv: Sequence[str], seconds: float, limit: int = OUTPUT_BYTES, unti
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
-            env=environment(),
+            env=program_environment(),
             start_new_session=True,
         )
     except FileNotFoundError as error:

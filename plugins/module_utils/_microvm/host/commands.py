@@ -10,7 +10,7 @@ import os
 import subprocess
 from typing import Dict, Optional, Sequence
 
-from ..schema.printable import printable, printable_lines
+from ..schema.excerpts import excerpt, last_lines
 
 SHOWN_CHARACTERS = 200
 """Limit of a failed command in a message; a build's command line alone would fill a screen."""
@@ -31,7 +31,7 @@ def run(argv: Sequence[str], timeout: Optional[float] = 300, directory: Optional
             stdin=subprocess.DEVNULL,
             capture_output=True,
             timeout=timeout,
-            env=environment(),
+            env=program_environment(),
             cwd=directory,
             check=False,
         )
@@ -40,7 +40,7 @@ def run(argv: Sequence[str], timeout: Optional[float] = 300, directory: Optional
     except subprocess.TimeoutExpired as error:
         raise HostError(f"`{shown_command(argv)}` took longer than {error.timeout:.0f} s") from error
     if result.returncode != 0:
-        reason = printable_lines(result.stderr.decode(errors="replace")) or f"exit status {result.returncode}"
+        reason = last_lines(result.stderr.decode(errors="replace")) or f"exit status {result.returncode}"
         raise HostError(f"`{shown_command(argv)}` failed: {reason}")
     return result.stdout.decode(errors="replace")
 
@@ -50,11 +50,11 @@ def search_path() -> str:
     return os.environ.get("PATH", os.defpath) + ":/usr/local/sbin:/usr/sbin:/sbin:/usr/libexec"
 
 
-def environment() -> Dict[str, str]:
+def program_environment() -> Dict[str, str]:
     """Return the environment of programs, in which messages that are parsed or shown are the same everywhere."""
     return {**os.environ, "LC_ALL": "C.UTF-8", "PATH": search_path()}
 
 
 def shown_command(argv: Sequence[str]) -> str:
     """Return a command as far as a message has room for it."""
-    return printable(" ".join(argv), SHOWN_CHARACTERS)
+    return excerpt(" ".join(argv), SHOWN_CHARACTERS)

@@ -16,7 +16,7 @@ import socket
 from types import TracebackType
 from typing import Dict, Optional, Tuple, Type
 
-from ..schema.printable import printable
+from ..schema.excerpts import excerpt
 from . import unix
 from .deadline import Deadline
 
@@ -70,7 +70,7 @@ class Peer:
                 del self._buffer[: end + 1]
                 return line
             if len(self._buffer) > limit:
-                raise PeerError(f"the answer has a line of more than {limit} bytes: {quoted(bytes(self._buffer))}")
+                raise PeerError(f"the answer has a line of more than {limit} bytes: {quotation(bytes(self._buffer))}")
             self._receive()
 
     def message(self) -> Dict[str, object]:
@@ -79,9 +79,9 @@ class Peer:
         try:
             value = json.loads(line.decode())
         except (ValueError, RecursionError):
-            raise PeerError(f"the answer is not JSON: {quoted(line)}") from None
+            raise PeerError(f"the answer is not JSON: {quotation(line)}") from None
         if not isinstance(value, dict):
-            raise PeerError(f"the answer is not a JSON object: {quoted(line)}")
+            raise PeerError(f"the answer is not a JSON object: {quotation(line)}")
         return value
 
     def _receive(self) -> None:
@@ -140,9 +140,9 @@ def _late(heard: bytes = b"") -> PeerError:
 
 
 def _after(heard: bytes) -> str:
-    return f", after {quoted(heard)}" if heard else ""
+    return f", after {quotation(heard)}" if heard else ""
 
 
-def quoted(data: bytes) -> str:
+def quotation(data: bytes) -> str:
     """Return the beginning of bytes of somebody else's, for a message."""
-    return f'"{printable(data[:LINE_BYTES].decode(errors="backslashreplace"), QUOTED_CHARACTERS)}"'
+    return f'"{excerpt(data[:LINE_BYTES].decode(errors="backslashreplace"), QUOTED_CHARACTERS)}"'

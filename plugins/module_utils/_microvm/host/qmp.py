@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Dict, Optional
 
-from ..schema.printable import printable
+from ..schema.excerpts import excerpt
 from . import peer
 from .deadline import Deadline
 
@@ -33,6 +33,6 @@ def _status(answer: Dict[str, object]) -> Optional[str]:
     """Return the status that an answer has; ``None`` for events, and for the answer to another command."""
     error, result = answer.get("error"), answer.get("return")
     if isinstance(error, dict):
-        raise peer.PeerError(f"the hypervisor refuses: {printable(str(error.get('desc')))}")
+        raise peer.PeerError(f"the hypervisor refuses: {excerpt(str(error.get('desc')))}")
     reported = result.get("status") if isinstance(result, dict) else None
-    return printable(reported) if isinstance(reported, str) else None
+    return excerpt(reported) if isinstance(reported, str) else None

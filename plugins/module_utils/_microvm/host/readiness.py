@@ -12,7 +12,7 @@ import time
 from dataclasses import dataclass
 from typing import Callable, Dict, Mapping, Optional
 
-from ..schema.printable import printable
+from ..schema.excerpts import excerpt
 from . import files, peer, qmp, systemd
 from .commands import HostError
 from .deadline import Deadline
@@ -68,7 +68,7 @@ def ssh_greets(ready: Readiness, deadline: Deadline) -> Optional[str]:
     """An SSH server says its version (RFC 4253, section 4.2)."""
     with peer.connect_tcp(ready.address, ready.port, deadline) as server:
         greeting = server.line(GREETING_BYTES)
-    return None if greeting.startswith(b"SSH-") else f"port {ready.port} answers {peer.quoted(greeting)}"
+    return None if greeting.startswith(b"SSH-") else f"port {ready.port} answers {peer.quotation(greeting)}"
 
 
 def vsock_accepts(ready: Readiness, deadline: Deadline) -> Optional[str]:
@@ -173,6 +173,6 @@ def check_readiness(ready: Readiness, deadline: Deadline) -> Optional[str]:
     """Look once. Returns ``None`` when the guest is up, else what was seen, fit for a message."""
     try:
         problem = PREDICATES[ready.check](ready, deadline.within(PROBE_SECONDS))
-    except (OSError, ValueError) as error:
+    except (HostError, OSError, ValueError) as error:
         problem = str(error) or type(error).__name__
-    return None if problem is None else printable(problem)
+    return None if problem is None else excerpt(problem)

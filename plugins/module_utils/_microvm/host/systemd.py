@@ -12,7 +12,7 @@ import time
 from dataclasses import dataclass
 from typing import Dict, Iterable, List, Sequence
 
-from ..schema.printable import printable_lines
+from ..schema.excerpts import last_lines
 from .bus import ATTEMPTS, ask, is_lost, pause
 from .capture import capture
 from .commands import HostError, run
@@ -145,7 +145,7 @@ def journal(name: str, lines: int = 12) -> str:
     words = ["journalctl", "--unit", name, "--lines", str(lines), "--no-pager", "--output", "cat"]
     try:
         # A line has no limit where a program has written it to the journal's socket itself.
-        return printable_lines(capture(words, JOURNAL_SECONDS).text, lines)
+        return last_lines(capture(words, JOURNAL_SECONDS).text, lines)
     except HostError as error:
         return f"({error})"
 

@@ -15,7 +15,7 @@ import os
 from typing import Iterable, List, Sequence
 
 from ..declaration.names import unit_name
-from ..schema.printable import printable_lines
+from ..schema.excerpts import last_lines
 from .capture import OUTPUT_BYTES, Captured, capture
 from .commands import HostError, run
 from .unit_files import Setting, service_settings
@@ -63,7 +63,7 @@ _CONFINEMENT = (
 _STOP_SECONDS = 30
 
 
-def sandbox(name: str) -> List[Setting]:
+def service_sandbox(name: str) -> List[Setting]:
     """Return the settings of a MicroVM's service that hold in the foreground too. Raises HostError."""
     settings = service_settings(unit_name(name), name)
     return [(key, value) for key, value in settings if not key.startswith(LIFECYCLE)]
@@ -101,7 +101,7 @@ def run_script(name: str, argv: Sequence[str]) -> str:
     Returns the output, fit for a message. Raises HostError.
     """
     service = unit_name(name)
-    settings = [(key, value) for key, value in sandbox(name) if not key.startswith(OF_THE_HYPERVISOR)]
+    settings = [(key, value) for key, value in service_sandbox(name) if not key.startswith(OF_THE_HYPERVISOR)]
     properties = [
         # Not BindsTo=, which would start a MicroVM that has just ended.
         f"Requisite={service}",
@@ -117,6 +117,6 @@ def run_script(name: str, argv: Sequence[str]) -> str:
     if captured.status is None:
         raise HostError(f"{script} of {name} has not ended within {SCRIPT_SECONDS} s, and was ended")
     if captured.status != 0:
-        reason = printable_lines(captured.errors.decode(errors="replace")) or f"exit status {captured.status}"
+        reason = last_lines(captured.errors.decode(errors="replace")) or f"exit status {captured.status}"
         raise HostError(f"{script} of {name} failed: {reason}")
-    return printable_lines(captured.text)
+    return last_lines(captured.text)

@@ -10,21 +10,20 @@ import os
 import socket
 import stat
 
+from .safe_paths import opened_parent
+
 
 def connect(path: str, timeout: float) -> socket.socket:
     """A connection, by a short way to the directory: an address has room for 107 bytes (unix(7)), a MicroVM's name may
-    have 63. Raises OSError."""
+    have 63. Raises OSError, and HostError for a link that others could have placed."""
     connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     try:
         connection.settimeout(timeout)
-        directory = os.open(os.path.dirname(path), os.O_PATH | os.O_DIRECTORY)
-        try:
+        with opened_parent(path) as (directory, name):
             # No link, which could lead to another's: these directories are their users'.
-            if not stat.S_ISSOCK(os.stat(os.path.basename(path), dir_fd=directory, follow_symlinks=False).st_mode):
+            if not stat.S_ISSOCK(os.stat(name, dir_fd=directory, follow_symlinks=False).st_mode):
                 raise ConnectionError(f"{path} is not a socket")
-            connection.connect(f"/proc/self/fd/{directory}/{os.path.basename(path)}")
-        finally:
-            os.close(directory)
+            connection.connect(f"/proc/self/fd/{directory}/{name}")
     except BaseException:
         connection.close()
         raise

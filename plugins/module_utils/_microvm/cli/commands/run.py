@@ -13,7 +13,7 @@ from typing import List
 from ...declaration.names import CURRENT_LINK, HELPERS, unit_name
 from ...host import systemd
 from ...host.commands import HostError
-from ...host.transient import property_words, sandbox
+from ...host.transient import property_words, service_sandbox
 from ...operations.lifecycle import require
 from ..host import places, require_root
 from .guests import become
@@ -44,7 +44,7 @@ def transient_unit(name: str) -> List[str]:
         f"After={helpers}",
         # The service cannot start beside it.
         f"Conflicts={unit_name(name)}",
-        *(f"{key}={value}" for key, value in sandbox(name)),
+        *(f"{key}={value}" for key, value in service_sandbox(name)),
     ]
     form = ["--pty"] if sys.stdin.isatty() else ["--pipe"]
     return ["--quiet", "--collect", "--wait", *form, f"--unit=microvm-run-{name}", *property_words(properties)]

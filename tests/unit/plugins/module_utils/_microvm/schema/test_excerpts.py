@@ -8,9 +8,9 @@ from __future__ import annotations
 import sys
 
 import pytest
-from ansible_collections.microvm.fleet.plugins.module_utils._microvm.schema.printable import (
-    printable,
-    printable_lines,
+from ansible_collections.microvm.fleet.plugins.module_utils._microvm.schema.excerpts import (
+    excerpt,
+    last_lines,
     without_controls,
 )
 from hypothesis import given
@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 
 @given(st.text(), st.integers(1, 60))
 def test_any_string_becomes_one_short_line_without_control_characters(text: str, limit: int) -> None:
-    shown = printable(text, limit)
+    shown = excerpt(text, limit)
     assert shown.isprintable()
     shown.encode()
     # An escaped character takes ten at most.
@@ -28,7 +28,7 @@ def test_any_string_becomes_one_short_line_without_control_characters(text: str,
 
 def test_no_character_that_moves_a_terminal_is_left() -> None:
     characters = "".join(map(chr, range(sys.maxunicode + 1)))
-    shown = printable(characters, len(characters))
+    shown = excerpt(characters, len(characters))
     print(f"{len(characters)} characters tried")
     assert shown.isprintable() and not set(shown) & {"\x1b", "\x9b", "\u202e", "\u2028", "\ud800"}
 
@@ -43,12 +43,12 @@ def test_no_character_that_moves_a_terminal_is_left() -> None:
     ],
 )
 def test_colours_are_dropped_and_the_rest_is_escaped(text: str, shown: str) -> None:
-    assert printable(text) == shown
+    assert excerpt(text) == shown
 
 
 def test_of_many_lines_the_last_are_shown_each_as_far_as_there_is_room() -> None:
-    assert printable_lines("one\r\ntwo\n\tthree\n", 2, 20) == "two\n        three"
-    assert printable_lines("x" * 100_000 + "\nshort", 2, 5) == "xxxxx …\nshort"
+    assert last_lines("one\r\ntwo\n\tthree\n", 2, 20) == "two\n        three"
+    assert last_lines("x" * 100_000 + "\nshort", 2, 5) == "xxxxx …\nshort"
 
 
 @given(st.text(st.sampled_from("ab\n\t\r\x1b\x9b\u202e\ud800 ")))

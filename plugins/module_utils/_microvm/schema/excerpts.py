@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import re
 
+from .quoting import printable
+
 SHOWN_CHARACTERS, SHOWN_LINES = 500, 30
 """Limits of what is quoted in a message, of each line and of the whole."""
 
@@ -16,24 +18,19 @@ CUT = " …"
 _COLOURS = re.compile(r"\x1b\[[0-9;]*m")
 
 
-def printable(text: str, limit: int = SHOWN_CHARACTERS) -> str:
+def excerpt(text: str, limit: int = SHOWN_CHARACTERS) -> str:
     """Return a string of somebody else's as one line: without colours, control characters escaped, a long one cut."""
     # Only the beginning is looked at: a flood costs no more than a line.
     shown = _COLOURS.sub("", text[: 4 * limit])
-    return "".join(map(_escaped, shown[:limit])) + (CUT if len(shown) > limit or len(text) > 4 * limit else "")
+    return printable(shown[:limit]) + (CUT if len(shown) > limit or len(text) > 4 * limit else "")
 
 
-def printable_lines(text: str, count: int = SHOWN_LINES, limit: int = SHOWN_CHARACTERS) -> str:
-    """Return the last lines of a string of somebody else's, each as of ``printable``, tabs as spaces."""
+def last_lines(text: str, count: int = SHOWN_LINES, limit: int = SHOWN_CHARACTERS) -> str:
+    """Return the last lines of a string of somebody else's, each as of ``excerpt``, tabs as spaces."""
     lines = [line.rstrip("\r") for line in text.strip().split("\n")]
-    return "\n".join(printable(line.expandtabs(), limit) for line in lines[-count:])
+    return "\n".join(excerpt(line.expandtabs(), limit) for line in lines[-count:])
 
 
 def without_controls(text: str) -> str:
     """Return a string whole, with its lines and tabs, and all other control characters escaped."""
-    return text if text.isprintable() else "".join(c if c in "\n\t" else _escaped(c) for c in text)
-
-
-def _escaped(character: str) -> str:
-    # Also what turns the direction of writing, breaks lines or is half a character (unicodedata: Cf, Zl, Zp, Cs).
-    return character if character.isprintable() else character.encode("unicode_escape").decode()
+    return text if text.isprintable() else "".join(c if c in "\n\t" else printable(c) for c in text)
