@@ -12,7 +12,7 @@ from __future__ import annotations
 import contextlib
 import os
 import stat
-from typing import Iterator, Optional, Tuple
+from typing import Dict, Iterator, Optional, Tuple
 
 from ..declaration import names
 from ..declaration.accounts import SHARED, Account, account
@@ -37,12 +37,14 @@ def open_packages(root: str) -> Tuple[str, ...]:
     """Return the names of packages that anybody may read, or nobody of a group that there is."""
     store = PackageStore(root + names.PACKAGE_STORE)
     packages = sorted(package for listed in store.contents().values() for package in listed)
-    return tuple(package for package in packages if _is_open(store.path(package), store.entry_mode))
+    is_open = _Look(store.entry_mode)
+    return tuple(package for package in packages if is_open(store.path(package)))
 
 
 def open_settings(root: str) -> Tuple[str, ...]:
     """Return the names of MicroVMs whose settings anybody may read, or nobody of a group that there is."""
-    return tuple(name for name in _with_settings(root) if _is_open(_settings(name, root), SETTINGS_MODE))
+    is_open = _Look(SETTINGS_MODE)
+    return tuple(name for name in _with_settings(root) if is_open(_settings(name, root)))
 
 
 def restrict_package(where: Places, package: str) -> None:
@@ -84,11 +86,23 @@ def _settings(name: str, root: str) -> str:
     return root + Places.environment(name)
 
 
-def _is_open(path: str, mode: int) -> bool:
-    try:
-        status = os.lstat(path)
-    except FileNotFoundError:
-        return False
-    is_file = stat.S_ISDIR(status.st_mode) or stat.S_ISREG(status.st_mode)
-    has_group = accounts.group_by_number(status.st_gid) != str(status.st_gid)
-    return is_file and (stat.S_IMODE(status.st_mode) != mode or not has_group)
+class _Look:
+    """Look at many files, which asks for each group once."""
+
+    def __init__(self, mode: int) -> None:
+        self._mode = mode
+        self._exists: Dict[int, bool] = {}
+
+    def __call__(self, path: str) -> bool:
+        """Return whether a file or directory has another mode, or a group that does not exist."""
+        try:
+            status = os.lstat(path)
+        except FileNotFoundError:
+            return False
+        is_file = stat.S_ISDIR(status.st_mode) or stat.S_ISREG(status.st_mode)
+        return is_file and (stat.S_IMODE(status.st_mode) != self._mode or not self._has_group(status.st_gid))
+
+    def _has_group(self, number: int) -> bool:
+        if number not in self._exists:
+            self._exists[number] = accounts.group_by_number(number) != str(number)
+        return self._exists[number]

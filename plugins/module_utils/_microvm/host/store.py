@@ -9,7 +9,7 @@ from __future__ import annotations
 import contextlib
 import os
 import stat
-from typing import Dict, FrozenSet, Iterator, List, Optional
+from typing import Dict, FrozenSet, Iterator, List, Optional, Tuple
 
 from ..declaration.modes import PACKAGE_MODE, PACKAGE_STORE_MODE
 from ..declaration.names import PACKAGE_STORE
@@ -49,13 +49,14 @@ class PackageStore(ContentStore):
 
     def has(self, name: str) -> bool:
         """Return whether a package is there that nobody knows to be damaged, and that has a script to run."""
-        return super().has(name) and self._is_runnable(name)
+        return super().has(name) and self.is_runnable(name)
 
     def unusable(self, names: List[str], marked: FrozenSet[str]) -> FrozenSet[str]:
         """Return which of the packages are damaged, as far as ``marked`` ones and a look at one file tell."""
-        return frozenset(name for name in names if name in marked or not self._is_runnable(name))
+        return frozenset(name for name in names if name in marked or not self.is_runnable(name))
 
-    def _is_runnable(self, name: str) -> bool:
+    def is_runnable(self, name: str) -> bool:
+        """Return whether a package, by its name or path, has a script that can be run."""
         try:
             status = os.stat(os.path.join(self.path(name), RUN_SCRIPT))
         except OSError:
@@ -90,7 +91,7 @@ class PackageStore(ContentStore):
             return str(error)
         if digest != name.partition("-")[0]:
             return f"{path} contains files that do not match the digest in its name"
-        return None if self._is_runnable(name) else f"{path}/{RUN_SCRIPT} cannot be run"
+        return None if self.is_runnable(name) else f"{path}/{RUN_SCRIPT} cannot be run"
 
     def install(self, package: Package, group: int = -1) -> None:
         """Put a package into place, for a group to read. One that is there and whole stays.
@@ -109,7 +110,7 @@ class PackageStore(ContentStore):
                 path = os.path.join(directory, file_name)
                 os.makedirs(os.path.dirname(path), exist_ok=True)
                 if file.is_link:
-                    os.symlink(file.content.decode(), path)
+                    os.symlink(os.fsdecode(file.content), path)
                 else:
                     files.write_new(path, file.content, 0o755 if file.executable else 0o644)
             os.chown(directory, -1, group)
@@ -120,36 +121,50 @@ class PackageStore(ContentStore):
         os.chmod(self.path(name), self.entry_mode)
 
 
+DEEPEST = 32
+"""Levels of directories in a package."""
+
+
+def package_entries(directory: str) -> Iterator[Tuple[str, os.stat_result]]:
+    """Yield everything below a package's directory by its relative path, sorted.
+
+    Raises HostError for names and depths that no package has, and OSError.
+    """
+    waiting, entries = [""], {}
+    while waiting:
+        parent = waiting.pop()
+        if parent.count("/") > DEEPEST:
+            raise HostError(f"{directory} has directories that are nested deeper than {DEEPEST} levels")
+        for entry in os.scandir(os.path.join(directory, parent)):
+            path = os.path.join(parent, entry.name)
+            if not path.isprintable():
+                raise HostError(f"{directory} contains {path!r}, whose name has control characters or is not UTF-8")
+            entries[path] = entry.stat(follow_symlinks=False)
+            waiting += [path] if entry.is_dir(follow_symlinks=False) else []
+    yield from sorted(entries.items())
+
+
 def _digest(directory: str) -> str:
-    """Return the digest of a package as it is on the disk. Raises DamagedPackage, OSError and UnicodeError."""
+    """Return the digest of a package as it is on the disk. Raises HostError, OSError and UnicodeError."""
     digest = PackageDigest()
-    for path in sorted(_paths(directory)):
-        _add(digest, path, os.path.join(directory, path))
+    for name, status in package_entries(directory):
+        _add(digest, name, os.path.join(directory, name), status)
     return digest.result()
 
 
-def _paths(directory: str) -> Iterator[str]:
-    """Yield the relative paths of all files and links. Raises OSError."""
-    waiting = [""]
-    while waiting:
-        parent = waiting.pop()
-        for entry in os.scandir(os.path.join(directory, parent)):
-            path = os.path.join(parent, entry.name)
-            if not entry.is_dir(follow_symlinks=False):
-                yield path
-            elif entry.stat(follow_symlinks=False).st_mode & 0o022:
-                raise DamagedPackage(f"{entry.path} may be written to by others than root")
-            else:
-                waiting.append(path)
-
-
-def _add(digest: PackageDigest, name: str, path: str) -> None:
-    status = os.lstat(path)
-    if stat.S_ISLNK(status.st_mode):
+def _add(digest: PackageDigest, name: str, path: str, status: os.stat_result) -> None:
+    if stat.S_ISDIR(status.st_mode):
+        if status.st_mode & 0o022:
+            raise DamagedPackage(f"{path} may be written to by others than root")
+    elif stat.S_ISLNK(status.st_mode):
         target = os.fsencode(os.readlink(path))
         digest.begin(name, len(target), False, True)
         digest.add(target)
-        return
+    else:
+        _add_file(digest, name, path, status)
+
+
+def _add_file(digest: PackageDigest, name: str, path: str, status: os.stat_result) -> None:
     is_executable = bool(status.st_mode & stat.S_IXUSR)
     if not stat.S_ISREG(status.st_mode) or stat.S_IMODE(status.st_mode) != (0o755 if is_executable else 0o644):
         raise DamagedPackage(f"{path} has a type or mode that packages do not have")

@@ -7,7 +7,6 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import os
 import stat
 from dataclasses import replace
@@ -20,20 +19,23 @@ from ..declaration.vms.host_options import HOST_OPTIONS
 from ..declaration.vms.options import PACKAGE_OPTIONS
 from ..host import accounts, nix, restrictions
 from ..host.commands import HostError
+from ..host.json_files import parse_json_record
 from ..host.locks import locked
 from ..host.places import Places
+from ..host.store import PackageStore, package_entries
 from ..resources.vms.actions import Plan
 from ..resources.vms.handlers_job import Job
 from ..resources.vms.observe import installed, observe_name
 from ..resources.vms.plan_adoption import External, plan_adoption
 from ..resources.vms.state import Installed, unit_settings
-from ..runner.package import DECLARATION_FILE, File, Package
+from ..runner.package import COMMAND_LINE_FILE, DECLARATION_FILE, RUN_SCRIPT, File, Package
 from ..runner.unit_filter import problem_of_settings
-from ..schema.compaction import complete
+from ..runner.units import UNIT_FILES, UNIT_TEMPLATES
 from ..schema.options import defaults
 from .lifecycle import carry_out
 
-RUN_SCRIPT = "bin/microvm-run"
+_READ = (DECLARATION_FILE, COMMAND_LINE_FILE)
+"""Files that are read as text, if a package has them, beside its drop-ins."""
 
 
 def adopt(name: str, directory: str, places: Places, flake: Optional[str] = None, check: bool = False) -> Plan:
@@ -57,7 +59,7 @@ def adopt(name: str, directory: str, places: Places, flake: Optional[str] = None
 def _external(name: str, directory: str, places: Places) -> External:
     """Look at a package of any origin. Raises HostError for a directory that is none."""
     path = os.path.realpath(directory)
-    if not os.access(os.path.join(path, RUN_SCRIPT), os.X_OK):
+    if not PackageStore().is_runnable(path):
         raise HostError(f"{directory} is not a runner package because it lacks the executable {RUN_SCRIPT}")
     if path.startswith(nix.STORE):
         external = External(name, installed(places, path, name, is_external=True))
@@ -80,23 +82,38 @@ def _refuse_another(name: str, declaration: Optional[PackagedVm]) -> None:
 def _declaration(package: Package) -> Optional[PackagedVm]:
     """Return the declaration that a package records; packages without one are microvm.nix's, or made by hand."""
     file = package.files.get(DECLARATION_FILE)
-    return cast(PackagedVm, complete(PACKAGE_OPTIONS, json.loads(file.content))) if file else None
+    if file is None:
+        return None
+    return cast(PackagedVm, parse_json_record(DECLARATION_FILE, _text(package, DECLARATION_FILE), PACKAGE_OPTIONS))
+
+
+def _text(package: Package, path: str) -> str:
+    """Return the content of a text file that the host reads. Raises HostError for anything else in its place."""
+    file = package.files[path]
+    try:
+        text = None if file.is_link else file.content.decode()
+    except UnicodeDecodeError:
+        text = None
+    if text is None:
+        raise HostError(f"{path} of the package is not a regular file of UTF-8 text; build the package again")
+    return text
 
 
 def _read(name: str, directory: str) -> Package:
     contents: Dict[str, File] = {}
-    for parent, directories, entries in os.walk(directory):
-        links = [entry for entry in directories if os.path.islink(os.path.join(parent, entry))]
-        for entry in (*entries, *links):
-            path = os.path.join(parent, entry)
-            contents[os.path.relpath(path, directory)] = _file(path)
-    return Package(name, contents)
+    for entry, status in package_entries(directory):
+        if not stat.S_ISDIR(status.st_mode):
+            contents[entry] = _file(os.path.join(directory, entry), status.st_mode)
+    package = Package(name, contents)
+    for path in (*_READ, *(f"{UNIT_FILES}/{template}.conf" for template in UNIT_TEMPLATES)):
+        if path in contents:
+            _text(package, path)
+    return package
 
 
-def _file(path: str) -> File:
-    mode = os.lstat(path).st_mode
+def _file(path: str, mode: int) -> File:
     if stat.S_ISLNK(mode):
-        return File(os.readlink(path).encode(), is_link=True)
+        return File(os.fsencode(os.readlink(path)), is_link=True)
     if not stat.S_ISREG(mode):
         raise HostError(f"{path} is neither a regular file nor a symbolic link; a package contains nothing else")
     with open(path, "rb") as file:

@@ -75,7 +75,7 @@ def _check_element(option: Option, kind: str, value: object, place: str) -> None
         if not isinstance(value, Mapping):
             raise ValueError(f"{place} is not a mapping")
         for key, element in value.items() if option.values is not None else ():
-            _check_scalar((option.values or "raw",), element, f"{place}.{key}")
+            _check_scalar((option.values or "raw",), element, f"{place}[{key!r}]")
     else:
         # A parsed value, such as a size, has a type of its own.
         _check_scalar((kind, "int") if option.parsed is not None else (kind,), value, place)

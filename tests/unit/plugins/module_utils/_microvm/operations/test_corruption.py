@@ -7,14 +7,17 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
-from ansible_collections.microvm.fleet.plugins.module_utils._microvm.host import accelerator, systemd
+from ansible_collections.microvm.fleet.plugins.module_utils._microvm.declaration.restrictions.parse import UNRESTRICTED
+from ansible_collections.microvm.fleet.plugins.module_utils._microvm.host import accelerator, restrictions, systemd
 from ansible_collections.microvm.fleet.plugins.module_utils._microvm.host.commands import HostError
 from ansible_collections.microvm.fleet.plugins.module_utils._microvm.host.image_store import ImageStore
+from ansible_collections.microvm.fleet.plugins.module_utils._microvm.operations.adopt import adopt
 from ansible_collections.microvm.fleet.plugins.module_utils._microvm.operations.collect_garbage import collect
 from ansible_collections.microvm.fleet.plugins.module_utils._microvm.operations.host_setup import _refuse_installed
 from ansible_collections.microvm.fleet.plugins.module_utils._microvm.operations.info import inform
@@ -322,3 +325,36 @@ def test_units_are_asked_only_for_names(installed: FakeHost, monkeypatch: pytest
     (installed.root / "vms" / "a b").mkdir()
     inform(installed.places)
     assert asked == ["microvm@db.service", "microvm@web.service"]
+
+
+HOSTILE = {
+    **{
+        f"declaration: {kind}": (DECLARATION_FILE, damage)
+        for kind, damage in DECLARATIONS.items()
+        if kind != "a device"
+    },
+    **{f"script: {kind}": (RUN_SCRIPT, damage) for kind, damage in RUN_SCRIPTS.items()},
+    "command line: not UTF-8": ("share/microvm/command-line", ANY_FILE["not UTF-8"]),
+    "drop-in: not UTF-8": ("share/microvm/systemd/microvm@.service.conf", ANY_FILE["not UTF-8"]),
+    "a name with an escape sequence": ("share/microvm/hypervisor", lambda path: path.rename(f"{path}\x1b[2J")),
+    "a name that is not UTF-8": ("share/microvm/hypervisor", lambda path: path.rename(f"{path}\udcff")),
+    "a deep directory": (
+        "share/microvm/hypervisor",
+        lambda path: (path.parent / "/".join("d" * 40)).mkdir(parents=True),
+    ),
+}
+"""Damage of external packages, by the file."""
+
+
+@pytest.mark.parametrize("kind", HOSTILE)
+def test_a_damaged_external_package_is_refused_with_a_message(
+    installed: FakeHost, kind: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(restrictions, "read", lambda *_arguments: UNRESTRICTED)
+    external = installed.root / "external"
+    shutil.copytree(package(installed), external, symlinks=True)
+    file, damage = HOSTILE[kind]
+    damage(external / file)
+    message = _raised(lambda: adopt("web", str(external), installed.places))
+    assert message.isprintable()
+    assert not run(vm("web", mem=600))["changed"]
