@@ -187,8 +187,8 @@ def _replace(path: str) -> None:
     except OSError as error:
         if error.errno == errno.EBUSY:
             raise HostError(
-                f"{path} is a mount point and cannot be moved to {path}/{WORK_DIRECTORY}; stop the MicroVM, unmount it, "
-                "and mount its file system there"
+                f"{path} is a mount point and cannot be moved to {path}/{WORK_DIRECTORY}; stop the MicroVM, unmount "
+                "it, and mount its file system there"
             ) from error
         if error.errno not in UNSUPPORTED:
             raise
