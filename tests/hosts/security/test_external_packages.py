@@ -98,10 +98,10 @@ def test_a_rendered_package_is_accepted_for_what_it_declares_and_nothing_else(ho
 
 
 def test_an_operator_s_own_drop_in_does_what_the_package_may_not(host: Host) -> None:
-    host.send("/root/one", echoing("one"))
+    host.send("/root/plain", echoing("one"))
     directory = f"{UNITS}/microvm@web.service.d"
     host.run(f"mkdir -p {directory} && printf '[Service]\\nEnvironment=MARK=local\\n' > {directory}/60-local.conf")
-    host.microvm("create web --package /root/one")
+    host.microvm("create web --package /root/plain")
     host.microvm("start web")
     process = host.info("web")["process"]
     assert "MARK=local" in host.run(f"tr '\\0' '\\n' < /proc/{process}/environ")
@@ -109,8 +109,8 @@ def test_an_operator_s_own_drop_in_does_what_the_package_may_not(host: Host) -> 
 
 def test_a_generation_that_an_earlier_version_accepted_is_not_rolled_back_to(host: Host) -> None:
     for mark in ("one", "two"):
-        host.send(f"/root/{mark}", echoing(mark))
-        host.microvm(f"{'create' if mark == 'one' else 'update'} web --package /root/{mark}")
+        host.send(f"/root/echo-{mark}", echoing(mark))
+        host.microvm(f"{'create' if mark == 'one' else 'update'} web --package /root/echo-{mark}")
     first = host.run(f"readlink -f {STATE}/web/old").strip()
     host.send(f"{first}/share/microvm/systemd", {f"{MAIN}.conf": f"[Service]\nExecStartPre=+{PLANT}\n"})
     for option in ("", "1", "--check"):

@@ -114,6 +114,7 @@ def package_problem(declaration: Optional[PackagedVm], restrictions: Restriction
             check_external(restrictions)
         if declaration is not None:
             check(declaration, restrictions, "its declaration")
-    except (DeclarationError, HostError) as error:
+    except (ValueError, HostError) as error:
+        # Paths that somebody else has recorded may be none.
         return str(error)
     return ""

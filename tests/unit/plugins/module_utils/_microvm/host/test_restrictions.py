@@ -154,6 +154,8 @@ def test_packages_are_accepted_only_where_their_declaration_is() -> None:
     assert "external_packages" in restrictions.package_problem(declaration, LIMITS, True)
     assert "pre_start" in restrictions.package_problem(declaration, LIMITS, False)
     assert restrictions.package_problem(parse(SMALL)[0], LIMITS, False) == ""
+    recorded = {**declaration, "pre_start": "", "kernel": "/boot/\0"}
+    assert "null" in restrictions.package_problem(recorded, LIMITS, False)  # type: ignore[arg-type]
     opened = parse_restrictions({**LIMITS, "external_packages": True})
     assert "pre_start" in restrictions.package_problem(declaration, opened, True)
     assert restrictions.package_problem(None, opened, True) == ""
