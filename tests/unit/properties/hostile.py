@@ -139,7 +139,7 @@ class Attacker:
 
     def declaration(self, options: Options, required: Mapping[str, Any]) -> dict[str, Any]:
         """Return required values, some of which are hostile, and some other options."""
-        chosen = self._chance.sample(options, k=self._chance.randint(2, 6))
+        chosen = self._chance.sample(options, k=min(len(options), self._chance.randint(2, 6)))
         values = {option.name: self._value(option) for option in chosen}
         return {**values, **{name: value for name, value in required.items() if self._chance.random() < 0.98}}
 

@@ -147,3 +147,35 @@ def homes_of(lines: Iterable[str]) -> dict[str, str]:
         subprocess.run(["systemd-sysusers", f"--root={root}", "--inline", *lines], check=True, capture_output=True)
         entries = [line.split(":") for line in Path(root, "etc/passwd").read_text(encoding="utf-8").splitlines()]
     return {entry[0]: entry[5] for entry in entries}
+
+
+Options = list[tuple[str, str]]
+"""Keys and values of one option of a hypervisor; a word without an equals sign has no value."""
+
+
+def qemu_options(text: str) -> Options:
+    """Return the keys of an option of QEMU, which writes a comma in a value twice (its manual, -drive)."""
+    marked = text.replace(",,", "\0")
+    pairs = (part.partition("=") for part in marked.split(","))
+    return [(key.replace("\0", ","), value.replace("\0", ",")) for key, _equals, value in pairs]
+
+
+def quoted_options(text: str, escapes: bool) -> Options:
+    """Return the keys of an option of Cloud Hypervisor, or of crosvm, in whose quotes a backslash ``escapes``."""
+    options, word, quoted, escaped = [], "", False, False
+    for character in f"{text},":
+        if escaped:
+            word, escaped = word + character, False
+        elif quoted and escapes and character == "\\":
+            escaped = True
+        elif character == '"':
+            quoted = not quoted
+        elif character == "," and not quoted:
+            options.append(word)
+            word = ""
+        else:
+            # What is in quotes separates nothing.
+            word += "\0" if quoted and character == "=" else character
+    assert not quoted and not escaped, f"{text!r} is not complete"
+    pairs = (option.partition("=") for option in options)
+    return [(key.replace("\0", "="), value.replace("\0", "=")) for key, _equals, value in pairs]

@@ -25,14 +25,14 @@ HYPERVISORS = (
     "alioth",
     "vfkit",
 )
-OTHERS = ("unbuffer", "socat", "ip", "curl", "busctl", "varlinkctl", "modprobe", "nc")
+OTHERS = ("unbuffer", "socat", "ip", "curl", "busctl", "varlinkctl", "modprobe", "nc", "sh", "chroot")
 RECORDING = (*HYPERVISORS, *OTHERS, *(f"mkfs.{kind}" for kind in ("ext2", "ext3", "ext4", "xfs", "btrfs", "vfat")))
 """Programs that note their arguments and succeed."""
 IDLE = ("chattr", "sleep", "sync", "systemd-notify", "truncate")
 FAILING = ("virtiofsd",)
 """Programs that a script waits for: it ends with them."""
 
-RECORD = '#!/bin/sh\nprintf "%s\\0" "${0##*/}" "$@" >> "$RECORD"\nprintf "\\0" >> "$RECORD"\n'
+RECORD = '#!/bin/sh\nprintf "%s\\0" "$#" "${0##*/}" "$@" >> "$RECORD"\n'
 EXTRA_ARGUMENTS = "printed $(canary) ;canary --x='a"
 """Output of a program that prints more arguments: words that no shell reads again."""
 
@@ -119,8 +119,13 @@ class Sandbox:
     def calls(self, job: Job) -> list[list[str]]:
         """Return the programs that a script has called, with their arguments."""
         record = self.root / "jobs" / str(job.number) / "state" / f".{job.script}"
-        content = record.read_bytes().decode() if record.exists() else ""
-        return [call.split("\0") for call in content.split("\0\0")[:-1]]
+        words = record.read_bytes().decode().split("\0") if record.exists() else [""]
+        result, start = [], 0
+        while words[start]:
+            end = start + 2 + int(words[start])
+            result.append(words[start + 1 : end])
+            start = end
+        return result
 
     def victims(self) -> list[str]:
         """Return traces of what no script should have run."""

@@ -13,6 +13,7 @@ import re
 import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from itertools import pairwise
 from typing import Any
 
 import pytest
@@ -44,7 +45,16 @@ from ansible_collections.microvm.fleet.plugins.module_utils._microvm.runner.unit
 from ansible_collections.microvm.fleet.plugins.module_utils._microvm.schema.errors import DeclarationError
 
 from .hostile import Attacker
-from .readers import complaints_of_systemd, mounts_of, settings_of, without_specifiers, words_of
+from .readers import (
+    Options,
+    complaints_of_systemd,
+    mounts_of,
+    qemu_options,
+    quoted_options,
+    settings_of,
+    without_specifiers,
+    words_of,
+)
 from .sandbox import EXTRA_ARGUMENTS, Job, Sandbox
 
 COUNT = int(os.environ.get("FUZZ_DECLARATIONS", "2000"))
@@ -200,6 +210,67 @@ def test_guests_get_the_declared_networks_and_mounts(attack: Attack) -> None:
             declared += [share["mount_point"] for share in declaration["shares"] if share["mount_point"] == "/"]
             read = [mount.mount_point for mount in mounts_of(texts["fstab.extra"])]
             assert sorted(read) == sorted(declared)
+
+
+def arguments_of(accepted: Accepted, option: str) -> list[str]:
+    """Return the values of an option on the command line, without those that the user has written as arguments."""
+    words = [expanded(word, "/package", "/state", "/credentials") for word in accepted.command.argv]
+    own = len(accepted.declaration[accepted.declaration["hypervisor"].replace("-", "_")]["extra_args"])  # type: ignore[literal-required]
+    words = words[: len(words) - own] if own else words
+    return [value for word, value in pairwise(words) if word == option]
+
+
+def all_of(options: list[Options], key: str) -> list[str]:
+    """Return all values of a key."""
+    return [value for option in options for name, value in option if name == key]
+
+
+def test_options_of_qemu_have_the_declared_values(attack: Attack) -> None:
+    keys = {
+        "-drive": {"id", "format", "read-only", "file", "if", "aio", "discard", "cache"},
+        "-fsdev": {"local", "id", "path", "security_model", "readonly"},
+        "-chardev": {"pipe", "socket", "stdio", "id", "path", "signal"},
+        "-fw_cfg": {"name", "file"},
+        "-numa": {"node", "memdev"},
+        "-object": {"memory-backend-memfd", "memory-backend-ram", "id", "size", "share", "hugetlb"},
+    }
+    for accepted in attack.accepted:
+        declaration = accepted.declaration
+        if declaration["hypervisor"] != "qemu":
+            continue
+        read = {option: list(map(qemu_options, arguments_of(accepted, option))) for option in keys}
+        for option, known in keys.items():
+            assert {key for options in read[option] for key, _value in options} <= known
+        images = [volume["image"] for volume in declaration["volumes"]]
+        images = [f"./{image}" if ":" in image and not image.startswith("/") else image for image in images]
+        disks = [declaration["store_disk"]] if declaration["store_disk"] else []
+        assert all_of(read["-drive"], "file") == disks + images
+        nine = [share["source"] for share in declaration["shares"] if share["proto"] == "9p"]
+        assert all_of(read["-fsdev"], "path") == nine
+        sockets = [share["socket"] for share in declaration["shares"] if share["proto"] == "virtiofs"]
+        assert sorted(all_of(read["-chardev"], "path")) == sorted(["microvm.events", *map(str, sockets)])
+
+
+def test_options_of_cloud_hypervisor_and_crosvm_have_the_declared_values(attack: Attack) -> None:
+    for accepted in attack.accepted:
+        declaration = accepted.declaration
+        images = [volume["image"] for volume in declaration["volumes"]]
+        images = [declaration["store_disk"], *images] if declaration["store_disk"] else images
+        sockets = [share["socket"] for share in declaration["shares"] if share["proto"] == "virtiofs"]
+        if declaration["hypervisor"] == "cloud-hypervisor":
+            words = [expanded(word, "", "", "") for word in accepted.command.argv]
+            disks = words[words.index("--disk") + 1 :][: len(images)] if images else []
+            read = [quoted_options(disk, escapes=False) for disk in disks]
+            assert all_of(read, "path") == images
+            known = {"path", "readonly", "direct", "image_type", "serial", "num_queues"}
+            assert {key for options in read for key, _value in options} <= known
+        if declaration["hypervisor"] == "crosvm":
+            read = [quoted_options(disk, escapes=True) for disk in arguments_of(accepted, "--block")]
+            assert [options[0] for options in read] == [(image, "") for image in images]
+            assert {key for options in read for key, _value in options[1:]} <= {"ro", "id", "direct"}
+            users = [quoted_options(user, escapes=True) for user in arguments_of(accepted, "--vhost-user")]
+            graphics = [declaration["graphics"]["socket"]] if declaration["graphics"]["enable"] else []
+            assert sorted(all_of(users, "socket")) == sorted([*map(str, sockets), *graphics])
 
 
 def expanded(word: Word, package: str, state: str, credentials: str) -> str:
