@@ -95,3 +95,8 @@ def test_shares_end_after_their_microvm(host: Host, meanwhile: str) -> None:
     assert {*host.run(f"ls {STATE}/shares/work").split()} <= {"files", "ready", "share.sock"}
     order = host.run(f"journalctl -b --no-pager -o cat -u {UNIT} -u {DAEMON} -n 30")
     assert order.rindex(f"Stopped {UNIT}") < order.rindex(f"Stopping {DAEMON}")
+
+
+def test_the_foreground_reaches_the_shares_too(host: Host) -> None:
+    host.install_packages({"shares": package("readlink share.sock", "test -S share.sock")})
+    assert host.microvm("run shares").splitlines()[-1] == f"{STATE}/shares/sockets/share.sock"

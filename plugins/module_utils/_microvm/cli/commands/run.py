@@ -10,7 +10,7 @@ import sys
 from argparse import Namespace
 from typing import List
 
-from ...declaration.names import CURRENT_LINK, HELPERS, unit_name
+from ...declaration.names import CURRENT_LINK, HELPERS, SCRIPT_DIRECTORY, unit_name
 from ...host import systemd
 from ...host.commands import HostError
 from ...host.transient import property_words, service_sandbox
@@ -20,6 +20,10 @@ from .guests import become
 
 BOOT_QUEUE = "microvm-boot-queue"
 """The helper that is for starts of the host alone."""
+
+
+PREPARE = f"{SCRIPT_DIRECTORY}/microvm-prepare"
+"""Script that prepares the working directory before each start, of the service too."""
 
 
 def run_foreground(arguments: Namespace) -> int:
@@ -44,6 +48,7 @@ def transient_unit(name: str) -> List[str]:
         f"After={helpers}",
         # The service cannot start beside it.
         f"Conflicts={unit_name(name)}",
+        f"ExecStartPre={PREPARE} {name}",
         *(f"{key}={value}" for key, value in service_sandbox(name)),
     ]
     form = ["--pty"] if sys.stdin.isatty() else ["--pipe"]
