@@ -14,7 +14,7 @@ from .fleet import Fleet, declaration
 from .host import Host, active
 
 COUNT = 60
-LOOP = "while :; do systemctl daemon-reexec; echo >> /run/reexecs; sleep 0.4; done"
+LOOP = "while :; do systemctl daemon-reexec && echo >> /run/reexecs; systemctl show > /dev/null && sleep 1; done"
 SECONDS = 600
 
 

@@ -94,10 +94,14 @@ def _inactivity(unit: systemd.Unit) -> str:
     return f"the unit is {unit.active_state} ({unit.sub_state})"
 
 
-def unit_stays(ready: Readiness, deadline: Deadline) -> Optional[str]:
+def unit_stays(ready: Readiness, _deadline: Deadline) -> Optional[str]:
     """The unit still runs after the moment in which a hypervisor that cannot begin has ended."""
+    before = systemd.show([ready.unit])[ready.unit]
     time.sleep(SETTLE_SECONDS)
-    return unit_is_active(ready, deadline)
+    unit = systemd.show([ready.unit])[ready.unit]
+    if unit.active_state == "active" and unit.restarts != before.restarts:
+        return "the unit has ended and was started again"
+    return None if unit.active_state == "active" else _inactivity(unit)
 
 
 PREDICATES: Dict[str, Predicate] = {
@@ -116,6 +120,8 @@ def settle(timeouts: Mapping[str, float]) -> Dict[str, HostError]:
     ``timeouts`` are in seconds, by unit. Returns the errors of units that do not stay.
     """
     begin, errors, waiting = time.monotonic(), {}, list(timeouts)
+    # A unit that ends and is started again is active every now and then.
+    restarts = dict.fromkeys(timeouts, "0")
     while waiting:
         time.sleep(SETTLE_SECONDS)
         if _is_abandoned():
@@ -123,7 +129,13 @@ def settle(timeouts: Mapping[str, float]) -> Dict[str, HostError]:
         states, waited = systemd.show(waiting), time.monotonic() - begin
         problems = {unit: _unsettled(unit, states[unit], waited, timeouts[unit]) for unit in waiting}
         errors.update({unit: systemd.explain(unit, problem) for unit, problem in problems.items() if problem})
-        waiting = [unit for unit in waiting if unit not in errors and states[unit].active_state != "active"]
+        settled = {
+            unit
+            for unit in waiting
+            if states[unit].active_state == "active" and states[unit].restarts == restarts[unit]
+        }
+        restarts = {unit: states[unit].restarts for unit in waiting}
+        waiting = [unit for unit in waiting if unit not in errors and unit not in settled]
     return errors
 
 

@@ -15,6 +15,7 @@ from ..declaration.modes import PACKAGE_MODE, PACKAGE_STORE_MODE
 from ..declaration.names import PACKAGE_STORE
 from ..runner.package import RUN_SCRIPT, Package, PackageDigest
 from ..schema import checks
+from ..schema.quoting import printable
 from . import files
 from .commands import HostError
 from .content_store import ContentStore
@@ -88,7 +89,7 @@ class PackageStore(ContentStore):
         try:
             digest = _digest(path)
         except (HostError, OSError, UnicodeError) as error:
-            return str(error)
+            return printable(str(error))
         if digest != name.partition("-")[0]:
             return f"{path} contains files that do not match the digest in its name"
         return None if self.is_runnable(name) else f"{path}/{RUN_SCRIPT} cannot be run"

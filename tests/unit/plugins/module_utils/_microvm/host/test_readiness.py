@@ -168,3 +168,23 @@ def test_what_a_guest_says_is_fit_for_a_terminal() -> None:
     ):
         seen = look(ready("ssh", server.getsockname()[1]))
     assert seen is not None and seen.isprintable() and "220 mail" in seen
+
+
+def test_a_unit_that_is_started_again_and_again_does_not_stay(monkeypatch: pytest.MonkeyPatch) -> None:
+    active = systemd.Unit(active_state="active", restarts="0")
+    looping = [replace(active, restarts=str(number)) for number in (1, 2, 3)]
+    answers = [*looping, systemd.Unit(active_state="failed", result="start-limit-hit")]
+    monkeypatch.setattr(readiness, "SETTLE_SECONDS", 0)
+    monkeypatch.setattr(readiness, "_is_abandoned", lambda: False)
+    monkeypatch.setattr(systemd, "journal", lambda _name: "")
+    monkeypatch.setattr(systemd, "show", lambda names: {"stays": active, "loops": answers.pop(0)})
+    errors = readiness.settle({"stays": 10, "loops": 10})
+    assert list(errors) == ["loops"] and "start-limit-hit" in str(errors["loops"]) and answers == []
+
+
+def test_a_guest_that_has_rebooted_once_stays(monkeypatch: pytest.MonkeyPatch) -> None:
+    answers = [systemd.Unit(active_state="active", restarts="1")] * 2
+    monkeypatch.setattr(readiness, "SETTLE_SECONDS", 0)
+    monkeypatch.setattr(readiness, "_is_abandoned", lambda: False)
+    monkeypatch.setattr(systemd, "show", lambda names: {"reboots": answers.pop()})
+    assert readiness.settle({"reboots": 10}) == {} and answers == []
