@@ -5,18 +5,21 @@
 
 from __future__ import annotations
 
+import errno
 import os
 from functools import partial
 from pathlib import Path
 
 import pytest
-from ansible_collections.microvm.fleet.plugins.module_utils._microvm.host import files
+from ansible_collections.microvm.fleet.plugins.module_utils._microvm.host import exchange, files
 from ansible_collections.microvm.fleet.plugins.module_utils._microvm.host.store import PackageStore
 from ansible_collections.microvm.fleet.plugins.module_utils._microvm.runner.package import File, Package
 
 from ..kills import killed_at_call
 
-PACKAGE = Package("web", {"bin/run": File(b"#!/bin/sh\n", True), "share/a/b": File(b"text\n"), "share/c": File(b"")})
+PACKAGE = Package(
+    "web", {"bin/microvm-run": File(b"#!/bin/sh\n", True), "share/a/b": File(b"text\n"), "share/c": File(b"")}
+)
 
 
 def content(directory: Path) -> dict[str, tuple[bytes, int]]:
@@ -24,7 +27,7 @@ def content(directory: Path) -> dict[str, tuple[bytes, int]]:
     return {str(path.relative_to(directory)): (path.read_bytes(), path.stat().st_mode & 0o777) for path in found}
 
 
-EXPECTED = {"bin/run": (b"#!/bin/sh\n", 0o755), "share/a/b": (b"text\n", 0o644), "share/c": (b"", 0o644)}
+EXPECTED = {"bin/microvm-run": (b"#!/bin/sh\n", 0o755), "share/a/b": (b"text\n", 0o644), "share/c": (b"", 0o644)}
 
 
 def test_packages_are_installed_listed_and_removed(tmp_path: Path) -> None:
@@ -66,6 +69,45 @@ def test_a_removal_that_is_killed_leaves_a_whole_package_or_none(tmp_path: Path)
         kills += 1
     assert kills > 5
     assert store.contents() == {}
+
+
+@pytest.mark.parametrize("exchanges", [True, False])
+def test_a_replacement_that_is_killed_is_completed_by_the_next(
+    tmp_path: Path, exchanges: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if not exchanges:
+        monkeypatch.setattr(exchange, "exchange_at_once", _unsupported)
+    kills = 0
+    while True:
+        store = PackageStore(str(tmp_path / str(kills)))
+        store.install(PACKAGE)
+        name = PACKAGE.directory_name
+        (Path(store.path(name)) / "share/c").write_text("damage")
+        assert store.damage(name) is not None and store.has(name)
+        store.mark_damaged(name)
+        killed = killed_at_call(kills, partial(store.install, PACKAGE))
+        assert os.path.isdir(store.path(name)) or not exchanges
+        assert name in store.damaged() or store.damage(name) is None
+        store.install(PACKAGE)
+        assert content(Path(store.path(name))) == EXPECTED and store.damaged() == frozenset()
+        for leftover in store.leftovers():
+            store.remove_leftover(leftover)
+        assert os.listdir(store.directory) == [name]
+        if not killed:
+            break
+        kills += 1
+    assert kills > 10
+
+
+def _unsupported(_path: str, _other: str) -> None:
+    raise OSError(errno.EINVAL, "the file system cannot exchange names")
+
+
+def test_packages_are_readable_by_root_and_a_group(tmp_path: Path) -> None:
+    store = PackageStore(str(tmp_path / "packages"))
+    store.install(PACKAGE, os.getgid())
+    modes = [os.stat(path).st_mode & 0o7777 for path in (store.directory, store.path(PACKAGE.directory_name))]
+    assert modes == [0o711, 0o750] and store.damage(PACKAGE.directory_name) is None
 
 
 @pytest.mark.parametrize("before", [None, "/old"], ids=["new", "replaced"])
