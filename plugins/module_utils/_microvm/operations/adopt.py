@@ -106,9 +106,20 @@ def _read(name: str, directory: str) -> Package:
             contents[entry] = _file(os.path.join(directory, entry), status.st_mode)
     package = Package(name, contents)
     for path in (*_READ, *(f"{UNIT_FILES}/{template}.conf" for template in UNIT_TEMPLATES)):
+        _refuse_links(package, os.path.dirname(path))
         if path in contents:
             _text(package, path)
     return package
+
+
+def _refuse_links(package: Package, directory: str) -> None:
+    """Refuse a link in place of a directory: what is read at the next look would be elsewhere. Raises HostError."""
+    while directory:
+        if directory in package.files:
+            raise HostError(
+                f"{directory} of the package is not a directory; build the package again without links there"
+            )
+        directory = os.path.dirname(directory)
 
 
 def _file(path: str, mode: int) -> File:

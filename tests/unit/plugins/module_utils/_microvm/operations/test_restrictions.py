@@ -42,6 +42,20 @@ def test_a_run_is_refused_before_it_looks_at_the_host(
     assert not (tmp_path / "state").exists()
 
 
+@pytest.mark.parametrize("link", ["share", "share/microvm", "share/microvm/systemd"])
+def test_what_is_filtered_is_no_link(link: str, tmp_path: Path) -> None:
+    """Whoever has made the package could change what the link leads to after the package has been accepted."""
+    script = tmp_path / "package" / "bin" / "microvm-run"
+    script.parent.mkdir(parents=True)
+    script.write_text("#!/bin/sh\n")
+    script.chmod(0o755)
+    place = tmp_path / "package" / link
+    place.parent.mkdir(parents=True, exist_ok=True)
+    place.symlink_to("/tmp/elsewhere")
+    with pytest.raises(HostError, match=f"{link} of the package is not a directory"):
+        adopt("web", str(tmp_path / "package"), Places(str(tmp_path / "state")), check=True)
+
+
 @pytest.mark.parametrize("check", [False, True])
 def test_no_external_package_is_read(check: bool, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr(restrictions, "read", lambda: CLOSED)
