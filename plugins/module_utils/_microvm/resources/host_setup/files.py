@@ -121,6 +121,9 @@ def _values(state_directory: str) -> Mapping[str, str]:
         # systemd puts these into /run (RuntimeDirectory= of systemd.exec(5)).
         "CONSOLE_DIRECTORY_BELOW_RUN": names.CONSOLE_DIRECTORY[len("/run/") :],
         "BOOT_QUEUE_BELOW_RUN": names.BOOT_QUEUE_DIRECTORY[len("/run/") :],
+        "CONTROL_FILES": " ".join(names.WORK_ENTRIES),
+        "RECORD_DIRECTORY": names.RECORD_DIRECTORY,
+        "ARCHIVE_DIRECTORY": names.ARCHIVE_DIRECTORY,
         "USER": names.USER,
         "GROUP": names.GROUP,
         "TARGET": names.TARGET,

@@ -4,11 +4,12 @@
 # shellcheck shell=bash
 
 # The number of a process that has ended may be another's; its start time is not.
+# The file is the hypervisor's, so it may be anything by now.
 is_running() { # file that record_process has written
     local process started stat fields
-    [ -r "$1" ] || return 1
-    read -r process started < "$1" || true
-    [ -n "$process" ] || return 1
+    [ -f "$1" ] || return 1
+    read -r process started < <(head -c 64 "$1" 2>/dev/null | tr -d '\0') || true
+    [[ $process =~ ^[1-9][0-9]{0,9}$ ]] || return 1
     # Another user's process answers no signal, but is there.
     kill -0 "$process" 2>/dev/null || [ -d "/proc/$process" ] || return 1
     [ -n "$started" ] || return 0

@@ -10,6 +10,8 @@ set -uo pipefail
 
 # How long a hypervisor may take to end when it is told to.
 readonly TERM_TIMEOUT=10
+# How long reading a file may take.
+readonly READ_TIMEOUT=1
 
 name=$1
 runtime=@CONSOLE_DIRECTORY@/$name
@@ -30,13 +32,21 @@ is_running() { # process, start time
     [ "${fields[19]}" = "${2:-${fields[19]}}" ] && [ "${fields[0]}" != Z ]
 }
 
-# The process by the package's own record if that is of this start, else what microvm-start has made.
+# The process by the package's own record if that is of this start, else what microvm-start has made. Both files are
+# the hypervisor's, so they may be anything, and contain anything.
 find_hypervisor() {
     local file
     for file in microvm.pid "$runtime/hypervisor.pid"; do
-        if read -r process started 2>/dev/null < "$file" && is_running "$process" "$started"; then return 0; fi
-    done 2>/dev/null
+        read -r process started < <(first_bytes "$file")
+        if [[ $process =~ ^[1-9][0-9]{0,9}$ && $started =~ ^[0-9]*$ ]] && is_running "$process" "$started"; then
+            return 0
+        fi
+    done
     return 1
+}
+
+first_bytes() { # file
+    if [ -f "$1" ]; then timeout --signal=KILL "$READ_TIMEOUT" head -c 64 -- "$1" 2>/dev/null | tr -d '\0'; fi
 }
 
 await_end() { # seconds
@@ -85,8 +95,9 @@ kill_hypervisor() {
 
 process='' started=''
 if ! find_hypervisor; then exit 0; fi
-# microvm-start takes the end for what it is.
-: > "$runtime/stopping"
+# microvm-start takes the end for what it is. A directory is made at once, whatever was in its place.
+timeout --signal=KILL "$READ_TIMEOUT" rm -rf -- "$runtime/stopping"
+mkdir -- "$runtime/stopping" 2>/dev/null
 if ask_guest; then
     say "stopped by the guest after $((SECONDS - begin)) s"
 elif end_hypervisor; then

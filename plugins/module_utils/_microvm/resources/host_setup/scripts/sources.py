@@ -119,6 +119,25 @@ while true; do
 done
 echo "leaving the boot queue: MicroVM $name"
 """,
+    "microvm-console-directory": """
+# Gives a MicroVM's console a small file system of its own: its directory belongs to the hypervisor's user, who could
+# fill the host's /run otherwise. As root, outside of the sandbox. Usage: microvm-console-directory mount|unmount NAME
+
+set -euo pipefail
+
+readonly SIZE=2M FILES=64
+
+directory=@CONSOLE_DIRECTORY@/$2
+owner=$(stat --format 'uid=%u,gid=%g' "$directory" 2>/dev/null) || owner=
+
+# Commands of a unit have a mount namespace of their own, whose mounts nobody else sees. A killed start may have left a
+# mount; somebody may still look at the former console.
+# shellcheck disable=SC2016 # the inner shell expands them
+exec nsenter --target 1 --mount -- sh -c '
+    while umount --lazy "$2" 2>/dev/null; do :; done
+    if [ "$1" = mount ]; then exec mount -t tmpfs -o "$3" microvm-console "$2"; fi
+' sh "$1" "$directory" "size=$SIZE,nr_inodes=$FILES,mode=0700,nosuid,nodev,noexec,$owner"
+""",
     "microvm-prepare": """
 # Prepares a MicroVM's working directory, as the MicroVM's user: a package names the sockets of its shares relative to
 # that directory, but they are in one of root's. Usage: microvm-prepare NAME
@@ -137,7 +156,7 @@ for file in "$state/@CURRENT_LINK@"/share/microvm/virtiofs/*/socket; do
     ln -sT -- "$state/@SOCKET_DIRECTORY@/$socket" "$socket"
 done
 """,
-    "microvm-start": """
+    "microvm-start": r"""
 # Runs a MicroVM's hypervisor in its working directory, has its console, and tells systemd by an exit status what shall
 # follow its end. Usage: microvm-start NAME
 #   0    it stays down
@@ -150,6 +169,12 @@ set -uo pipefail
 readonly RESTART=133 CRASHED_FOR_GOOD=134
 # Size of a file of the console's log, which has at most two of them.
 readonly LOG_SIZE=512K
+# Of a line in the journal; sed's buffer has 4 KiB.
+readonly LINE_SIZE=2048
+# Priorities of syslog(3) for the guest's console and for the hypervisor's errors.
+readonly DEBUG=7 WARNING=4
+# What the hypervisor's user can have made of a few files, and how long reading one may take.
+readonly REMOVAL_TIMEOUT=20 READ_TIMEOUT=1
 # A guest does not get to the end of its shutdown without its shares, but its other file systems are unmounted by then.
 readonly SHARES_TIMEOUT=20
 
@@ -162,31 +187,42 @@ cause=
 stopper=
 signalled=
 
-# The hypervisor's output goes to the journal, line by line, and unchanged into a file. It never waits for a reader.
-# The guest does not choose the priority of its lines (`<0>` is shown to all who are logged in), and theirs is not that of
-# the host's own words: journald limits each priority by itself, so that a flood does not take them along.
+# The sandbox has no socket of the journal, only the unit's own stream, where a prefix gives each line its priority. So
+# the guest does not choose it (`<0>` is shown to all who are logged in), and neither does the hypervisor. journald
+# limits each priority by itself, and a flood does not take the host's own words along, which have another one. journald
+# begins a line of its own after a NUL byte and after 48 KiB, so neither comes to it; and what fits into a buffer of sed's
+# is written at once, so that nobody else's words get into it.
+to_journal() { # priority
+    exec env LC_ALL=C sed -u "s/\x00/?/g; s/^/<$1>/" < <(exec stdbuf -oL fold -b -w "$LINE_SIZE")
+}
+
+# The hypervisor's output, which is the guest's console, goes to the journal, line by line, and unchanged into a file. It
+# never waits for a reader.
 relay() {
-    exec systemd-cat --identifier="microvm@$name" --priority=debug --level-prefix=false tee -p >(keep_log)
+    to_journal "$DEBUG" < <(exec tee -p >(keep_log))
 }
 
 keep_log() {
     local log=$runtime/console.log
     # Unbuffered: a prompt has no line break.
-    while stdbuf -o0 head -c "$LOG_SIZE" > "$log" 2>/dev/null && [ -s "$log" ]; do mv -f "$log" "$log.old"; done
+    while stdbuf -o0 head -c "$LOG_SIZE" > "$log" 2>/dev/null && [ -s "$log" ]; do mv -fT "$log" "$log.old"; done
     exec cat > /dev/null
 }
 
-# The hypervisor's standard input is a FIFO that is open for writing here too, so that it never ends.
+# The hypervisor's standard input is a FIFO that is open for writing here too, so that it never ends. Whatever the
+# former hypervisor has put in the place of the files here is gone, and they are open before the next one can do so.
 start() {
-    rm -f -- microvm.ended "$runtime/stopping"
+    local record output errors
+    timeout --signal=KILL "$REMOVAL_TIMEOUT" rm -rf -- @CONTROL_FILES@ "$runtime"/{stopping,console.in,hypervisor.pid}
     mkfifo -m 0600 "$runtime/console.in" || exit 1
-    exec {output}> >(relay)
-    relay=$!
-    "$package/bin/microvm-run" <> "$runtime/console.in" >&"$output" {output}>&- &
+    exec {record}> "$runtime/hypervisor.pid" {output}> >(relay)
+    relays=$!
+    exec {errors}> >(to_journal "$WARNING")
+    relays+=" $!"
+    "$package/bin/microvm-run" <> "$runtime/console.in" >&"$output" 2>&"$errors" {output}>&- {errors}>&- {record}>&- &
     hypervisor=$!
-    exec {output}>&-
-    echo "$hypervisor $(start_time "$hypervisor")" > "$runtime/hypervisor.pid.partial"
-    mv -f "$runtime/hypervisor.pid.partial" "$runtime/hypervisor.pid"
+    echo "$hypervisor $(start_time "$hypervisor")" >&"$record"
+    exec {output}>&- {errors}>&- {record}>&-
 }
 
 start_time() { # process
@@ -244,15 +280,16 @@ judge() {
     fi
 }
 
-# QEMU's word for the reason of its end, which a process beside it writes down.
+# QEMU's word for the reason of its end, which a process beside it writes down. The file is the hypervisor's, so it may
+# be anything: it is read for a limited time, and TERM is ignored by now.
 last_event() {
     local tenths=0
-    if [ ! -e microvm.ended ]; then return; fi
+    if [ ! -f microvm.ended ]; then return; fi
     while [ ! -s microvm.ended ] && [ "$tenths" -lt 10 ]; do
         sleep 0.1
         tenths=$((tenths + 1))
     done
-    tail -n 1 microvm.ended
+    timeout --signal=KILL "$READ_TIMEOUT" head -c 4096 microvm.ended 2>/dev/null | tr -d '\0' | tail -n 1
 }
 
 describe() { # how
@@ -264,10 +301,11 @@ describe() { # how
     esac
 }
 
-# All output has arrived when the relay has ended; what else microvm-run has begun may hold it open.
+# All output has arrived when the relays have ended; what else microvm-run has begun may hold them open.
 end_helpers() {
     local tenths=0
-    while kill -0 "$relay" 2>/dev/null && [ "$tenths" -lt 10 ]; do
+    # shellcheck disable=SC2086 # two processes
+    while kill -0 $relays 2>/dev/null && [ "$tenths" -lt 10 ]; do
         sleep 0.1
         tenths=$((tenths + 1))
     done
@@ -315,7 +353,7 @@ end_helpers
 trap '' USR1
 end_as "$(judge)"
 """,
-    "microvm-stop": """
+    "microvm-stop": r"""
 # Ends a MicroVM, in its working directory: asks the guest, then ends the hypervisor, then kills it. Each step is said, the
 # last line says which one it was. Usage: microvm-stop NAME
 
@@ -323,6 +361,8 @@ set -uo pipefail
 
 # How long a hypervisor may take to end when it is told to.
 readonly TERM_TIMEOUT=10
+# How long reading a file may take.
+readonly READ_TIMEOUT=1
 
 name=$1
 runtime=@CONSOLE_DIRECTORY@/$name
@@ -343,13 +383,21 @@ is_running() { # process, start time
     [ "${fields[19]}" = "${2:-${fields[19]}}" ] && [ "${fields[0]}" != Z ]
 }
 
-# The process by the package's own record if that is of this start, else what microvm-start has made.
+# The process by the package's own record if that is of this start, else what microvm-start has made. Both files are
+# the hypervisor's, so they may be anything, and contain anything.
 find_hypervisor() {
     local file
     for file in microvm.pid "$runtime/hypervisor.pid"; do
-        if read -r process started 2>/dev/null < "$file" && is_running "$process" "$started"; then return 0; fi
-    done 2>/dev/null
+        read -r process started < <(first_bytes "$file")
+        if [[ $process =~ ^[1-9][0-9]{0,9}$ && $started =~ ^[0-9]*$ ]] && is_running "$process" "$started"; then
+            return 0
+        fi
+    done
     return 1
+}
+
+first_bytes() { # file
+    if [ -f "$1" ]; then timeout --signal=KILL "$READ_TIMEOUT" head -c 64 -- "$1" 2>/dev/null | tr -d '\0'; fi
 }
 
 await_end() { # seconds
@@ -398,8 +446,9 @@ kill_hypervisor() {
 
 process='' started=''
 if ! find_hypervisor; then exit 0; fi
-# microvm-start takes the end for what it is.
-: > "$runtime/stopping"
+# microvm-start takes the end for what it is. A directory is made at once, whatever was in its place.
+timeout --signal=KILL "$READ_TIMEOUT" rm -rf -- "$runtime/stopping"
+mkdir -- "$runtime/stopping" 2>/dev/null
 if ask_guest; then
     say "stopped by the guest after $((SECONDS - begin)) s"
 elif end_hypervisor; then

@@ -192,11 +192,13 @@ RuntimeDirectory=@CONSOLE_DIRECTORY_BELOW_RUN@/%i
 RuntimeDirectoryMode=0700
 # Settings of this MicroVM, see the script.
 EnvironmentFile=-@SETTINGS_DIRECTORY@/%i.env
+ExecStartPre=+@SCRIPT_DIRECTORY@/microvm-console-directory mount %i
 ExecStartPre=@SCRIPT_DIRECTORY@/microvm-prepare %i
 ExecStart=@SCRIPT_DIRECTORY@/microvm-start %i
 ExecStartPost=+@SCRIPT_DIRECTORY@/microvm-package microvm-register %i
 ExecStop=@SCRIPT_DIRECTORY@/microvm-stop %i
 ExecStopPost=+@SCRIPT_DIRECTORY@/microvm-package microvm-unregister %i
+ExecStopPost=+@SCRIPT_DIRECTORY@/microvm-console-directory unmount %i
 # microvm-start says by its status whether the MicroVM shall start again.
 Restart=on-failure
 SuccessExitStatus=133
@@ -210,6 +212,7 @@ TimeoutStopSec=150
 KillMode=mixed
 LimitNOFILE=1048576
 LimitMEMLOCK=infinity
+TasksMax=4096
 SyslogIdentifier=microvm@%i
 # A guest's console is the guest's: what floods it is dropped, and said.
 LogRateLimitIntervalSec=30s
@@ -219,11 +222,18 @@ CapabilityBoundingSet=
 ProtectSystem=strict
 ReadWritePaths=@STATE_DIRECTORY@/%i/@WORK_DIRECTORY@
 PrivateTmp=yes
+PrivateIPC=yes
+ProtectProc=invisible
+ProtectHostname=yes
 ProtectKernelTunables=yes
 ProtectKernelModules=yes
 ProtectKernelLogs=yes
 ProtectControlGroups=yes
 ProtectClock=yes
+# Of the host's services: whoever can connect to them writes lines of other programs, lists and begins units.
+InaccessiblePaths=-/run/systemd/journal -/run/systemd/private -/run/dbus
+InaccessiblePaths=-/run/docker.sock -/run/containerd -/run/podman -/run/libvirt -/run/incus -/run/lxd.socket
+InaccessiblePaths=-@RECORD_DIRECTORY@ -@ARCHIVE_DIRECTORY@
 DeviceAllow=/dev/kvm rw
 DeviceAllow=/dev/net/tun rw
 DeviceAllow=/dev/vhost-net rw
@@ -231,6 +241,7 @@ DeviceAllow=/dev/vhost-vsock rw
 LockPersonality=yes
 RestrictSUIDSGID=yes
 RestrictRealtime=yes
+SystemCallArchitectures=native
 
 [Install]
 WantedBy=@TARGET@
