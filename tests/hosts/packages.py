@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 
 from .host import ROOT, Files
@@ -52,13 +53,18 @@ def echoing(mark: str) -> Files:
     return {"bin/microvm-run": ECHOING.format(mark=mark)}
 
 
+def rendered(directory: Path, declared: Mapping[str, object]) -> Files:
+    """Return the package of a declaration, rendered in ``directory``."""
+    declaration, target = directory / f"{declared['name']}.json", directory / f"{declared['name']}.package"
+    declaration.write_text(json.dumps(declared))
+    command: list[str | Path] = [sys.executable, ROOT / "bin/microvm", "render", declaration, "--output", target]
+    subprocess.run(command, check=True, timeout=60)
+    return {str(path.relative_to(target)): path.read_bytes() for path in target.rglob("*") if path.is_file()}
+
+
 def tiny(directory: Path) -> Files:
     """Return a package for QEMU, rendered in ``directory`` for the MicroVM ``tiny``, and its guest."""
     declared = {"name": "tiny", "hypervisor": "qemu", "mem": 64, "accel": "tcg", "qemu": {"machine": "q35"}}
-    declaration, target = directory / "tiny.json", directory / "package"
-    declaration.write_text(json.dumps({**declared, "kernel": f"{STATE}/tiny/package/guest"}))
-    command: list[str | Path] = [sys.executable, ROOT / "bin/microvm", "render", declaration, "--output", target]
-    subprocess.run(command, check=True, timeout=60)
-    files = {str(path.relative_to(target)): path.read_bytes() for path in target.rglob("*") if path.is_file()}
+    files = rendered(directory, {**declared, "kernel": f"{STATE}/tiny/package/guest"})
     code = bytes(0x200) + b"\xeb\x7e" + bytes(0x7E) + bytes.fromhex(GUEST)
     return {**files, "guest": code.ljust(0x2000, b"\0")}

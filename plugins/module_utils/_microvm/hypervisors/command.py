@@ -38,6 +38,8 @@ class Command:
     sidecar: Tuple[Word, ...] = ()
     """Command line of a program that runs beside the hypervisor, and makes ``sidecar_socket`` before it starts."""
     sidecar_socket: str = ""
+    io_uring: bool = False
+    """True if files are read and written by io_uring(7) without a word of it on the command line."""
     notify: Optional[Notify] = None
     initrd_credentials: Tuple[str, ...] = ()
     """Names of the credentials that are appended to the initial RAM disk."""

@@ -38,7 +38,7 @@ def render(declaration: Declaration, facts: HostFacts, path: str = "") -> Packag
 
 def runner_package(declaration: Declaration, built: Command, facts: HostFacts) -> Package:
     """Return the package around a command line that the hypervisor has made for the declaration."""
-    texts = packaged_drop_ins(declaration, facts) if facts.system == "linux" else {}
+    texts = packaged_drop_ins(declaration, built, facts) if facts.system == "linux" else {}
     units = {f"{UNIT_FILES}/{template}.conf": File(text.encode()) for template, text in texts.items()}
     files = {**_scripts(declaration, built), **_share(declaration, built), **units}
     return Package(

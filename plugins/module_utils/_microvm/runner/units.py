@@ -17,37 +17,15 @@ from ..declaration.accounts import account
 from ..declaration.names import KVM_GROUP, VIRTIOFSD, unit_name
 from ..declaration.types import Share
 from ..declaration.vms.parse import Declaration
+from ..hypervisors.command import Command
 from ..hypervisors.facts import HostFacts
 from ..hypervisors.registry import profile
 from ..schema.quoting import plain, section, setting, unit_assignment, unit_credential, unit_word
+from .sandbox import is_hidden, strict_settings
 
 UNIT_FILES = "share/microvm/systemd"
 
 VIRTIOFSD_TEMPLATE = f"{VIRTIOFSD}@.service"
-
-_HOMES = ("/home", "/root", "/run/user")
-
-_STRICT = """\
-AmbientCapabilities=
-CapabilityBoundingSet=
-DevicePolicy=closed
-KeyringMode=private
-NoNewPrivileges=yes
-PrivateMounts=yes
-PrivateTmp=yes
-ProtectHostname=yes
-ProtectProc=invisible
-RemoveIPC=yes
-RestrictNamespaces=yes
-SystemCallArchitectures=native
-SystemCallErrorNumber=EPERM
-SystemCallFilter=@system-service seccomp
-SystemCallFilter=~@privileged @resources
-UMask=0077
-"""
-"""Settings added to the template for every declaration. Without PrivateUsers: of a process in another user namespace
-the script that stops it would see nothing. Hypervisors confine themselves further by seccomp(2), which @system-service
-has only since systemd 254."""
 
 UNIT_TEMPLATES = (unit_name(""), VIRTIOFSD_TEMPLATE)
 """Template units that MicroVMs have settings of their own for."""
@@ -65,9 +43,9 @@ def unit_settings_of(read: Callable[[str], str]) -> UnitSettings:
     return {template: content for template, content in contents.items() if content}
 
 
-def packaged_drop_ins(declaration: Declaration, facts: HostFacts) -> UnitSettings:
-    """Return the drop-ins that the package of a declaration brings along."""
-    texts = {unit_name(""): _hypervisor(declaration, facts)}
+def packaged_drop_ins(declaration: Declaration, built: Command, facts: HostFacts) -> UnitSettings:
+    """Return the drop-ins that the package of a declaration, with its command line, brings along."""
+    texts = {unit_name(""): _hypervisor(declaration, built, facts)}
     if any(share["proto"] == "virtiofs" for share in declaration["shares"]):
         texts[VIRTIOFSD_TEMPLATE] = _virtiofsd(declaration)
     return {template: section("Service", [text]) for template, text in texts.items() if text}
@@ -93,12 +71,13 @@ def _external_shares(declaration: Declaration) -> List[Share]:
     return [share for share in declaration["shares"] if share["source"].startswith("/")]
 
 
-def _hypervisor(declaration: Declaration, facts: HostFacts) -> str:
+def _hypervisor(declaration: Declaration, built: Command, facts: HostFacts) -> str:
     owner, devices = account(declaration), _devices(declaration, facts)
     lines = [setting("User", plain(owner.user)), setting("Group", plain(owner.group))] if owner.is_own else []
     if owner.is_own and any(device.startswith(("/dev/kvm", "/dev/vhost")) for device in devices):
         lines.append(setting("SupplementaryGroups", plain(KVM_GROUP)))
-    lines += _writable(writable_paths(declaration))
+    written, is_strict = writable_paths(declaration), declaration["profile"] == "strict"
+    lines += _writable(path for path in written if not (is_strict and is_hidden(path)))
     # Root reads them; the hypervisor's user gets copies that no other one can read.
     credentials = sorted(declaration["credential_files"].items())
     lines += [setting("LoadCredential", unit_credential(name, path)) for name, path in credentials]
@@ -113,7 +92,7 @@ def _hypervisor(declaration: Declaration, facts: HostFacts) -> str:
     # An empty value forgets what the template allows.
     lines += [setting("DeviceAllow"), *(setting("DeviceAllow", plain(device), plain("rw")) for device in devices)]
     text = "".join(lines)
-    return text + _strict(declaration, facts) if declaration["profile"] == "strict" else text
+    return text + strict_settings(declaration, built, facts, written) if is_strict else text
 
 
 def _writable(paths: Iterable[str]) -> List[str]:
@@ -123,17 +102,6 @@ def _writable(paths: Iterable[str]) -> List[str]:
 def _memory(declaration: Declaration, facts: HostFacts) -> int:
     guest = int(declaration["mem"]) + int(declaration["hotplug_mem"])
     return guest + guest // 8 + MEMORY_BESIDE + (MEMORY_FOR_TRANSLATION if facts.accel == "tcg" else 0)
-
-
-def _strict(declaration: Declaration, facts: HostFacts) -> str:
-    lines = [setting("RestrictAddressFamilies", *map(plain, _address_families(declaration)))]
-    lines.append(setting("ProtectHome", plain("read-only" if _uses_homes(declaration) else "yes")))
-    if not _has_user_network(declaration):
-        lines.append(setting("IPAddressDeny", plain("any")))
-    if facts.accel == "kvm":
-        # A translator writes the code that it runs, and asks for the processor's frequency.
-        lines += [setting("MemoryDenyWriteExecute", plain("yes")), setting("ProcSubset", plain("pid"))]
-    return _STRICT + "".join(lines)
 
 
 def _devices(declaration: Declaration, facts: HostFacts) -> Sequence[str]:
@@ -150,25 +118,6 @@ def _devices(declaration: Declaration, facts: HostFacts) -> Sequence[str]:
         "char-usb_device": "usb" in buses,
     }
     return [device for device, needed in needs.items() if needed]
-
-
-def _address_families(declaration: Declaration) -> Sequence[str]:
-    opens_sockets = profile(declaration).needs_internet_sockets
-    internet = _has_user_network(declaration) or (opens_sockets and declaration["interfaces"])
-    families = ["AF_UNIX", *(("AF_INET", "AF_INET6") if internet else ())]
-    return [*families, *(("AF_VSOCK",) if declaration["vsock"]["cid"] is not None else ())]
-
-
-def _has_user_network(declaration: Declaration) -> bool:
-    return any(interface["type"] == "user" for interface in declaration["interfaces"])
-
-
-def _uses_homes(declaration: Declaration) -> bool:
-    files = [declaration[key] for key in ("kernel", "initrd_path", "store_disk", "extra_args_script", "socket")]
-    files += [volume["image"] for volume in declaration["volumes"]]
-    files += [share["source"] for share in declaration["shares"]]
-    files += declaration["credential_files"].values()
-    return any(file and posixpath.normpath(file).startswith(_HOMES) for file in files)
 
 
 def _virtiofsd(declaration: Declaration) -> str:

@@ -55,6 +55,7 @@ class Firecracker(Hypervisor):
         initrd = initrd_with_credentials(declaration, FIRST_DESCRIPTOR, by_serial=False)
         configuration = _configuration(declaration, facts, initrd.path, notify)
         merged = _merge(configuration, declaration["firecracker"]["extra_config"] or {})
+        configured = json.dumps(merged, indent=2, sort_keys=True) + "\n"
         arguments: List[Text] = [
             self.program(declaration, facts),
             *("--config-file", join(Variable.PACKAGE, f"/share/microvm/{CONFIGURATION}")),
@@ -67,7 +68,8 @@ class Firecracker(Hypervisor):
             shutdown=_shutdown(declaration, facts),
             balloon=_balloon_request(declaration),
             stale=tuple(path for path in (socket, notify.socket if notify else None) if path),
-            files={CONFIGURATION: json.dumps(merged, indent=2, sort_keys=True) + "\n"},
+            files={CONFIGURATION: configured},
+            io_uring='"io_engine": "Async"' in configured,
             notify=notify,
             initrd_credentials=initrd.names,
             initrd_descriptor=initrd.descriptor,

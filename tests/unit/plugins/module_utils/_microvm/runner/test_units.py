@@ -8,17 +8,21 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from ansible_collections.microvm.fleet.plugins.module_utils._microvm.declaration.names import CONSOLE_DIRECTORY
 from ansible_collections.microvm.fleet.plugins.module_utils._microvm.hypervisors.facts import HostFacts
+from ansible_collections.microvm.fleet.plugins.module_utils._microvm.hypervisors.registry import command
 from ansible_collections.microvm.fleet.plugins.module_utils._microvm.runner.units import packaged_drop_ins
 
 from ..examples import SMALL, parse
 
 MAIN, SHARES = "microvm@.service", "microvm-virtiofsd@.service"
+CONSOLE = f"-{CONSOLE_DIRECTORY}/small"
 TAP: dict[str, Any] = {"interfaces": [{"bridge": "br0"}]}
 
 
 def lines(template: str = MAIN, accel: str = "kvm", **options: Any) -> list[str]:
-    return packaged_drop_ins(parse({**SMALL, **options})[0], HostFacts(accel=accel))[template].splitlines()
+    declaration, facts = parse({**SMALL, **options})[0], HostFacts(accel=accel)
+    return packaged_drop_ins(declaration, command(declaration, facts), facts)[template].splitlines()
 
 
 def devices(**options: Any) -> list[str]:
@@ -48,6 +52,111 @@ CASES: dict[str, tuple[dict[str, Any], list[str]]] = {
 @pytest.mark.parametrize(("options", "expected"), CASES.values(), ids=CASES.keys())
 def test_only_needed_devices_are_allowed(options: dict[str, Any], expected: list[str]) -> None:
     assert devices(**options) == expected
+
+
+def values(key: str, **options: Any) -> list[str]:
+    return [line.partition("=")[2] for line in lines(**options) if line.startswith(f"{key}=")]
+
+
+def test_nothing_of_the_host_s_run_directory_is_in_a_strict_sandbox_but_the_console() -> None:
+    assert values("TemporaryFileSystem") == [
+        "/run:ro,size=1M",
+        "/tmp:size=64M,nr_inodes=4096,mode=1777",
+        "/var/tmp:size=64M,nr_inodes=4096,mode=1777",
+        "/dev/shm:size=1G,nr_inodes=4096,mode=1777",
+    ]
+    assert values("PrivateTmp") == ["no"]
+    assert values("BindPaths") == [CONSOLE]
+    assert values("BindReadOnlyPaths") == []
+    compat = {"profile": "compat"}
+    assert not [
+        *values("TemporaryFileSystem", **compat),
+        *values("BindPaths", **compat),
+        *values("PrivateTmp", **compat),
+    ]
+
+
+VSOCK: dict[str, Any] = {"hypervisor": "cloud-hypervisor", "vsock": {"cid": 5}}
+
+BOUND: dict[str, tuple[dict[str, Any], list[str], list[str]]] = {
+    "directory of a volume": ({"volumes": [{"image": "/run/vm/a.img", "size": 1}]}, ["/run/vm"], []),
+    "alias": ({"volumes": [{"image": "/var/run/vm/a.img", "size": 1}]}, ["/run/vm"], []),
+    "socket": ({"socket": "/run/vm/control"}, ["/run/vm"], []),
+    "kernel": ({"kernel": "/tmp/vmlinuz"}, ["-/tmp/vmlinuz"], []),
+    "argument": (
+        {"qemu": {"extra_args": ["-chardev", "socket,id=tpm,path=/run/swtpm/socket"]}},
+        ["-/run/swtpm/socket"],
+        [],
+    ),
+    "notifications": ({**VSOCK, "use_notify_sockets": True}, [], ["-/run/systemd/notify"]),
+    "usb": ({"devices": [{"bus": "usb", "path": "vendorid=1,productid=2"}]}, [], ["-/run/udev"]),
+    "user network": (
+        {"interfaces": [{"type": "user"}]},
+        [],
+        [
+            "-/run/systemd/resolve/stub-resolv.conf",
+            "-/run/systemd/resolve/resolv.conf",
+            "-/run/NetworkManager/resolv.conf",
+        ],
+    ),
+}
+
+
+@pytest.mark.parametrize(("options", "writable", "readable"), BOUND.values(), ids=BOUND.keys())
+def test_what_a_declaration_names_is_visible_in_a_strict_sandbox(
+    options: dict[str, Any], writable: list[str], readable: list[str]
+) -> None:
+    assert values("BindPaths", **options) == [CONSOLE, *writable]
+    assert values("BindReadOnlyPaths", **options) == readable
+    assert values("ReadWritePaths", **options) == []
+
+
+@pytest.mark.parametrize("image", ["/tmp/a.img", "/tmp/a b/c.img"])
+def test_a_directory_that_a_bind_mount_cannot_name_stays_visible_as_a_whole(image: str) -> None:
+    options = {"volumes": [{"image": image, "size": 1}]}
+    assert not [value for value in values("TemporaryFileSystem", **options) if value.startswith("/tmp:")]
+    assert values("ReadWritePaths", **options) == [f'"{image.rpartition("/")[0]}"']
+    assert values("BindPaths", **options) == [CONSOLE]
+
+
+ENGINE = {"hypervisor": "firecracker", "firecracker": {"drive_io_engine": "Sync"}}
+VOLUME: dict[str, Any] = {"volumes": [{"image": "a.img", "size": 1}]}
+
+IO_URING: dict[str, tuple[dict[str, Any], bool]] = {
+    "no disk": ({}, False),
+    "name of a file": ({"kernel": "/boot/during-io_uring"}, False),
+    "disk of QEMU": (VOLUME, True),
+    "argument": ({"hypervisor": "alioth", "alioth": {"extra_args": ["--net", "tap,if=a,api=iouring"]}}, True),
+    "Firecracker": ({"hypervisor": "firecracker", **VOLUME}, True),
+    "Firecracker's engine": ({**ENGINE, **VOLUME}, False),
+    "Cloud Hypervisor": ({"hypervisor": "cloud-hypervisor", **VOLUME}, False),
+}
+
+
+@pytest.mark.parametrize(("options", "allowed"), IO_URING.values(), ids=IO_URING.keys())
+def test_io_uring_is_denied_unless_the_command_asks_for_it(options: dict[str, Any], allowed: bool) -> None:
+    denied = "~io_uring_enter io_uring_register io_uring_setup"
+    assert (denied not in values("SystemCallFilter", **options)) == allowed
+
+
+@pytest.mark.parametrize(
+    ("options", "closed"),
+    [({}, True), (TAP, False), ({"interfaces": [{"type": "user"}]}, False), ({"vsock": {"cid": 5}}, False)],
+)
+def test_a_microvm_without_a_network_has_no_abstract_sockets_of_the_host(options: dict[str, Any], closed: bool) -> None:
+    assert ("PrivateNetwork=yes" in lines(**options)) == closed
+
+
+@pytest.mark.parametrize(
+    ("options", "limits"),
+    [
+        ({}, ["64M"]),
+        ({"devices": [{"bus": "pci", "path": "0000:01:00.0"}]}, []),
+        ({"qemu": {"extra_args": ["-overcommit", "mem-lock=on"]}}, []),
+    ],
+)
+def test_memory_is_locked_only_for_devices_or_by_request(options: dict[str, Any], limits: list[str]) -> None:
+    assert values("LimitMEMLOCK", **options) == limits
 
 
 def test_the_unit_runs_as_the_microvms_user() -> None:
