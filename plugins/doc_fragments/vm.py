@@ -215,7 +215,8 @@ options:
     description:
       - 'System credentials for the guest''s systemd: a mapping from the name of each credential to the path of
         the file on the host that contains it.'
-      - The files are read at each start. Their contents appear in no process argument, unit, log or package.
+      - The files are read at each start. Their contents appear in no process argument, unit, log or package. Paths
+        must not contain blanks or backslashes, which systemd cannot pass on.
       - Supported only by V(qemu), V(cloud-hypervisor), V(firecracker), V(crosvm), V(kvmtool), V(stratovirt), V(alioth).
     type: dict
   vsock:

@@ -86,11 +86,12 @@ def network_value(text: str) -> Quoted:
     return Quoted(text)
 
 
-def environment_value(text: str) -> Quoted:
-    """Return a value of an environment file (systemd.exec(5), EnvironmentFile=), which a shell reads alike."""
-    if _PLAIN.fullmatch(text):
-        return Quoted(text)
-    return Quoted('"' + re.sub(r'(["\\$`])', r"\\\1", without_control(text)) + '"')
+def environment_value(value: object) -> Quoted:
+    """Return a value of an environment file.
+
+    Systemd removes quotes from it (systemd.exec(5)), ``microvm-start`` reads it as it is: it must need none.
+    """
+    return plain(value)
 
 
 def setting(key: str, *values: Quoted) -> str:

@@ -70,8 +70,8 @@ def files(setup: HostSetup) -> Dict[str, HostFile]:
         },
         names.BOOT_SETTINGS: HostFile(
             HEADER
-            + setting("BOOT_PARALLEL", environment_value(str(setup["boot_parallel"])))
-            + setting("BOOT_SETTLE", environment_value(str(setup["boot_settle"])))
+            + setting("BOOT_PARALLEL", environment_value(setup["boot_parallel"]))
+            + setting("BOOT_SETTLE", environment_value(setup["boot_settle"]))
         ),
         names.MODULES_LOAD: HostFile(HEADER + one_per_line(module.name for module in KERNEL_MODULES)),
         names.LIMITS: HostFile(HEADER + one_per_line(_memory_locks(names.USER))),

@@ -49,7 +49,7 @@ def environment(declaration: Declaration) -> str:
         "ON_REBOOT": declaration["on_reboot"],
         "STOP_TIMEOUT": declaration["stop_timeout"],
     }
-    return "".join(setting(name, environment_value(str(value))) for name, value in values.items())
+    return "".join(setting(name, environment_value(value)) for name, value in values.items())
 
 
 def drop_ins(package: Mapping[str, str], settings: str) -> Dict[str, str]:

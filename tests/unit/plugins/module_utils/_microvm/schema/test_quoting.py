@@ -102,6 +102,8 @@ REFUSED: list[tuple[Callable[[str], object], str]] = [
     (quoting.network_value, "10.0.0.1 10.0.0.2"),
     (quoting.network_value, ""),
     (quoting.environment_value, "a\nLD_PRELOAD=/x"),
+    (quoting.environment_value, "a b"),
+    (quoting.environment_value, "$x"),
     (quoting.fstab_field, "#tag"),
     (quoting.fstab_field, ""),
     (quoting.fstab_field, "a\tb"),
