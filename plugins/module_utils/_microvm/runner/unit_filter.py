@@ -31,7 +31,10 @@ _QUOTED_WORD = re.compile(r'"((?:[^"\\%]|\\\\|\\"|%%)*)"')
 _CREDENTIAL = re.compile(r"([A-Za-z0-9_.@-]+):((?:[^%]|%%)+)")
 _DECLARED_PATH = re.compile(r"(?<![^\s=,:])/[^\s,:\"]+")
 """Path in a string of a declaration, in the middle of an argument too."""
-_HOMES = ("/home", "/root", "/run/user")
+_HIDDEN = re.compile(
+    r"/(home|root|(var/)?run(?!/(systemd/(notify|resolve/.+)|udev|NetworkManager/resolv\.conf)$))(/|$)"
+)
+"""Homes, and what services of the host have below ``/run``, but for what a MicroVM needs there."""
 _TEMPORARY = ("/run/", "/tmp/", "/var/run/", "/var/tmp/", "/dev/shm/")
 """Directories that a strict sandbox replaces by empty ones, but for what a declaration names."""
 
@@ -201,7 +204,7 @@ def _sees(value: str, access: _Access) -> bool:
     words = [word for word in value.split(" ") if not _is_own_directory(word, access)]
     paths = _paths(" ".join(words)) if words else []
     return len(paths) == (len(words) if words else 0) and all(
-        path in access.named or not posixpath.normpath(path).startswith(_HOMES) for path in paths
+        path in access.named or not _HIDDEN.match(f"/{posixpath.normpath(path).lstrip('/')}") for path in paths
     )
 
 
