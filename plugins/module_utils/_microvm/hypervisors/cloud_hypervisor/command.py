@@ -53,6 +53,8 @@ class CloudHypervisor(Hypervisor):
         if not facts.has(PROFILE.name, OLDEST):
             raise DeclarationError("hypervisor", f"this host's cloud-hypervisor is too old; install {OLDEST} or newer")
         refuse_in(declaration, NAMED, '"[]', PROFILE.name)
+        # `fd=3` and `path=x` are other ways to write --api-socket.
+        refuse_in(declaration, ("socket",), "=", PROFILE.name)
         extra, more = extract(declaration["cloud_hypervisor"]["extra_args"], OURS, EXTRA_ARGS)
         vsock = _vsock(declaration, extra["--vsock"])
         notify = Notify(vsock["socket"]) if vsock else None

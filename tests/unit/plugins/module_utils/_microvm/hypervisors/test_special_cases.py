@@ -72,6 +72,11 @@ def test_values_that_cloud_hypervisor_cannot_parse_are_refused(image: str) -> No
     assert refused("cloud-hypervisor", volumes=[{"image": image, "size": 1}]) == "volumes[0].image"
 
 
+@pytest.mark.parametrize("socket", ["fd=3", "path=x"])
+def test_a_socket_that_cloud_hypervisor_would_read_as_an_option_is_refused(socket: str) -> None:
+    assert refused("cloud-hypervisor", socket=socket) == "socket"
+
+
 @pytest.mark.parametrize("text", ["a,b", "x]y", "[x", 'a"b'])
 def test_oem_strings_with_separators_are_refused(text: str) -> None:
     path = refused("cloud-hypervisor", cloud_hypervisor={"platform_oem_strings": [text]})
