@@ -185,6 +185,9 @@ def _gives_credential(value: str, access: _Access) -> bool:
 
 
 def _writes(value: str, access: _Access) -> bool:
+    quoted = _QUOTED_WORD.fullmatch(value)
+    if quoted is not None:
+        return _without_slash(re.sub(r'\\([\\"])|%(%)', r"\1\2", quoted.group(1))) in access.written
     paths = _paths(value)
     return bool(paths) and all(path in access.written for path in paths)
 
@@ -215,11 +218,10 @@ def _is_own_directory(word: str, access: _Access) -> bool:
 
 
 def _paths(value: str) -> List[str]:
-    """Return the paths of a value; none where one of them is not plain, or is mounted elsewhere."""
-    quoted = _QUOTED_WORD.fullmatch(value)
-    if quoted is not None:
-        path = re.sub(r'\\([\\"])|%(%)', lambda match: match.group(1) or match.group(2), quoted.group(1))
-        return [_without_slash(path)] if path.startswith("/") else []
+    """Return the paths of a value; none where one of them is not plain, or is mounted elsewhere.
+
+    Words in quotes are not: of bind mounts, systemd reads quotes twice, and a colon in them ends a path.
+    """
     matches = [_WORD.fullmatch(word) for word in value.split(" ")]
     words = [match.group(1) for match in matches if match is not None]
     return [_without_slash(path) for path in words] if len(words) == len(matches) else []

@@ -121,6 +121,24 @@ ProcSubset=pid
 """Drop-in of a package of version 0.1.0."""
 
 
+def test_colons_and_quotes_mount_nothing_elsewhere() -> None:
+    sources = ("/srv/a:/usr", "/srv/a b", "/srv/a")
+    shares = [{"tag": str(number), "source": source} for number, source in enumerate(sources)]
+    [declaration] = parse({**SMALL, "shares": shares})
+    start = "[Service]\nUser=microvm-small\nGroup=microvm-small\n"
+    accepted_lines = ("BindPaths=/srv/a", 'ReadWritePaths="/srv/a:/usr"', 'ReadWritePaths="/srv/a b"')
+    refused_lines = (
+        "BindPaths=/srv/a:/usr",
+        'BindPaths="/srv/a:/usr"',
+        'BindPaths="/srv/a b"',
+        'BindReadOnlyPaths="/srv/a:/usr"',
+        "ReadWritePaths=/srv/a:/usr /etc",
+        "ReadWritePaths=/srv/a b",
+    )
+    lines = (*accepted_lines, *refused_lines)
+    assert [line for line in lines if accepted(f"{start}{line}\n", declaration=declaration)] == list(accepted_lines)
+
+
 def test_directories_below_run_are_those_of_the_microvm_alone() -> None:
     [declaration] = parse(SMALL)
     main = "[Service]\nUser=microvm-small\nGroup=microvm-small\n"
