@@ -122,6 +122,9 @@ class PackageStore(ContentStore):
         os.chmod(self.path(name), self.entry_mode)
 
 
+MOST_BYTES = 16 << 30
+"""Size of a package that is not even read: those that are installed were in memory as a whole."""
+
 DEEPEST = 32
 """Levels of directories in a package."""
 
@@ -147,8 +150,11 @@ def package_entries(directory: str) -> Iterator[Tuple[str, os.stat_result]]:
 
 def _digest(directory: str) -> str:
     """Return the digest of a package as it is on the disk. Raises HostError, OSError and UnicodeError."""
-    digest = PackageDigest()
+    digest, remaining = PackageDigest(), MOST_BYTES
     for name, status in package_entries(directory):
+        remaining -= status.st_size if stat.S_ISREG(status.st_mode) else 0
+        if remaining < 0:
+            raise DamagedPackage(f"{directory}/{name} is larger than a whole package can be")
         _add(digest, name, os.path.join(directory, name), status)
     return digest.result()
 

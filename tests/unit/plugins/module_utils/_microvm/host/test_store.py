@@ -118,3 +118,10 @@ def test_links_are_switched(tmp_path: Path, before: str | None) -> None:
     files.replace_link(link, "/new")
     assert files.link_target(link) == "/new"
     assert os.listdir(tmp_path) == ["current"]
+
+
+def test_a_file_that_is_larger_than_any_package_is_not_read(tmp_path: Path) -> None:
+    store = PackageStore(str(tmp_path / "packages"))
+    store.install(PACKAGE)
+    os.truncate(os.path.join(store.path(PACKAGE.directory_name), "share/c"), 1 << 40)
+    assert "share/c is larger than a whole package can be" in (store.damage(PACKAGE.directory_name) or "")
