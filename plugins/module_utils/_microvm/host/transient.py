@@ -60,6 +60,55 @@ _CONFINEMENT = (
 )
 """Settings of a script's unit beside those of the service, whatever these say."""
 
+_STRANGER = (
+    "AmbientCapabilities=",
+    "CapabilityBoundingSet=",
+    "DevicePolicy=closed",
+    "DynamicUser=yes",
+    "InaccessiblePaths=-/boot -/dev/shm -/mnt -/srv -/var/lib -/var/cache -/var/log",
+    "KeyringMode=private",
+    "KillMode=control-group",
+    "LimitCORE=0",
+    "LockPersonality=yes",
+    "MemoryDenyWriteExecute=yes",
+    "MemoryMax=1G",
+    "NoNewPrivileges=yes",
+    "PrivateIPC=yes",
+    "PrivateMounts=yes",
+    "PrivateNetwork=yes",
+    "PrivateTmp=yes",
+    "ProcSubset=pid",
+    "ProtectClock=yes",
+    "ProtectControlGroups=yes",
+    "ProtectHome=yes",
+    "ProtectHostname=yes",
+    "ProtectKernelLogs=yes",
+    "ProtectKernelModules=yes",
+    "ProtectKernelTunables=yes",
+    "ProtectProc=invisible",
+    "ProtectSystem=strict",
+    "ReadOnlyPaths=/tmp /var/tmp",
+    "RemoveIPC=yes",
+    "RestrictAddressFamilies=AF_UNIX",
+    "RestrictNamespaces=yes",
+    "RestrictRealtime=yes",
+    "RestrictSUIDSGID=yes",
+    "SystemCallArchitectures=native",
+    "SystemCallErrorNumber=EPERM",
+    "SystemCallFilter=@system-service seccomp",
+    "SystemCallFilter=~@privileged @resources",
+    "TasksMax=64",
+    # Sockets of the host's services, and consoles of MicroVMs.
+    "TemporaryFileSystem=/run:ro",
+    "TimeoutStopSec=2",
+    "UMask=0077",
+)
+"""Settings of a unit for what is declared and not trusted: a user that exists for this moment, who writes nothing, and
+sees neither the network, nor others' processes, nor the data of the host."""
+
+_SETUP_FAILED = range(200, 244)
+"""Exit statuses of systemd itself where it cannot make a sandbox (systemd.exec(5))."""
+
 _STOP_SECONDS = 30
 
 
@@ -120,3 +169,18 @@ def run_script(name: str, argv: Sequence[str]) -> str:
         reason = last_lines(captured.errors.decode(errors="replace")) or f"exit status {captured.status}"
         raise HostError(f"{script} of {name} failed: {reason}")
     return last_lines(captured.text)
+
+
+def run_confined(
+    purpose: str, argv: Sequence[str], seconds: float, properties: Iterable[str] = (), until: bytes = b""
+) -> Captured:
+    """Run a program that is declared, as nobody in particular, where it can change nothing and reach nobody.
+
+    ``properties`` are those that it needs besides. Raises HostError where there is no such sandbox.
+    """
+    limits = (*_STRANGER, f"RuntimeMaxSec={seconds + 5:.0f}", *properties)
+    captured = run_transient(f"microvm-{purpose}-{os.getpid()}.service", limits, argv, seconds, until)
+    if captured.status in _SETUP_FAILED:
+        reason = last_lines(captured.errors.decode(errors="replace")) or f"exit status {captured.status}"
+        raise HostError(f"systemd cannot make the sandbox of {argv[0]} ({purpose}): {reason}")
+    return captured

@@ -45,10 +45,14 @@ def _run(options: Options) -> None:
     """Reconcile and report the result."""
     module = FleetModule(options, lambda parameters: parse(request(parameters, False)))
     outcome = module.attempt(_reconcile)
+    for warning in outcome["warnings"]:
+        module.warn(warning)
+    # Ansible adds them to the result itself.
+    values = {key: value for key, value in outcome.items() if key != "warnings"}
     failures = [f"{vm['name']}: {vm['msg']}" for vm in outcome["vms"] if vm["failed"]]
     if failures:
-        module.fail_json(msg="\n\n".join(failures), **outcome)
-    module.exit_json(**outcome)
+        module.fail_json(msg="\n\n".join(failures), **values)
+    module.exit_json(**values)
 
 
 def _reconcile(parameters: Parameters, check_mode: bool) -> VmsResult:

@@ -17,13 +17,13 @@ from ..declaration.names import STATE_DIRECTORY, unit_name
 from ..declaration.types import HostImage, PackagedVm, Restrictions
 from ..declaration.vms.parse import Declaration, image_path, parse_vms
 from ..host import readiness, restrictions
-from ..host.accelerator import accelerator
+from ..host.accelerator import Accelerator, accelerator
 from ..host.commands import HostError
 from ..host.locks import locked
 from ..host.places import Places
 from ..host.versions import installed_version
 from ..hypervisors.facts import HostFacts
-from ..hypervisors.registry import command, program
+from ..hypervisors.registry import command, profile, program
 from ..resources.executor import execute
 from ..resources.vms import preflight
 from ..resources.vms.actions import Action, Plan
@@ -89,15 +89,17 @@ def reconcile(request: Request) -> VmsResult:
     _check_restrictions(request, placed)
     _check_host(request, placed)
     if request.preflight:
-        return {"changed": False, "vms": [], "undeclared": [], "diff": []}
-    packages = {path: _render(request, path, declaration) for path, declaration in placed}
+        return {"changed": False, "vms": [], "undeclared": [], "diff": [], "warnings": []}
+    accelerators = {path: _accelerator(request, declaration) for path, declaration in placed}
+    packages = {path: _render(path, declaration, accelerators[path].name) for path, declaration in placed}
     if not request.check_mode:
         preflight.check_installed(placed, {path: package.programs for path, package in packages.items()}, places)
     wanted = [_want(vm, packages.get(request.place(index))) for index, vm in enumerate(declarations)]
     names = [vm.name for vm in wanted]
     undeclared = _undeclared(request, names, places)
     if request.check_mode:
-        return _reconcile(request, wanted, undeclared, places)
+        untested = [vm["name"] for path, vm in placed if not accelerators[path].is_tested]
+        return {**_reconcile(request, wanted, undeclared, places), "warnings": _warnings(untested)}
     with locked([*names, *(undeclared if request.purge != "report" else ())]):
         return _reconcile(request, wanted, undeclared, places)
 
@@ -155,10 +157,27 @@ def _facts(declaration: Declaration, accel: str) -> HostFacts:
     return replace(facts, versions={declaration["hypervisor"]: version} if version else {})
 
 
-def _render(request: Request, path: str, declaration: Declaration) -> Package:
-    accel: str = declaration["accel"]
-    if accel == "auto":
-        accel = accelerator(declaration["kernel"], request.check_mode)
+def _accelerator(request: Request, declaration: Declaration) -> Accelerator:
+    declared: str = declaration["accel"]
+    if declared != "auto":
+        return Accelerator(declared)
+    host = HostFacts(platform.machine())
+    if profile(declaration).emulates and host.guest(declaration) != host.architecture:
+        return Accelerator("tcg")
+    return accelerator(declaration["kernel"], request.check_mode)
+
+
+def _warnings(untested: Sequence[str]) -> List[str]:
+    """Return what a prediction does not know; ``untested`` are the MicroVMs whose accelerator no run has tested yet."""
+    if not untested:
+        return []
+    return [
+        f"accel: auto of {', '.join(untested)} is decided by the first run that is not in check mode, which boots a "
+        "kernel under KVM; this prediction expects that it runs there"
+    ]
+
+
+def _render(path: str, declaration: Declaration, accel: str) -> Package:
     return render(declaration, _facts(declaration, accel), path)
 
 
@@ -195,6 +214,7 @@ def _reconcile(request: Request, wanted: Sequence[Wanted], undeclared: Sequence[
         "vms": [result(job, vm, errors.get(job.name)) for job, vm in pairs],
         "undeclared": list(undeclared),
         "diff": diffs,
+        "warnings": [],
     }
 
 

@@ -57,6 +57,7 @@ class VmsResult(TypedDict):
     vms: List[VmResult]
     undeclared: List[str]
     diff: List[Diff]
+    warnings: List[str]
 
 
 def result(job: Job, wanted: Wanted, error: Optional[str]) -> VmResult:

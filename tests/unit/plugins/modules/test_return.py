@@ -29,7 +29,7 @@ RESULTS: dict[str, Any] = {
     "microvm_vm": VmsResult,
     "microvm_vms": VmsResult,
 }
-OF_ANSIBLE = {"changed", "diff"}
+OF_ANSIBLE = {"changed", "diff", "warnings"}
 """Keys that modules of Ansible have without documenting them."""
 NOT_OF_ONE = {"undeclared"}
 """Keys of a run over several MicroVMs that one MicroVM has nothing to say of."""
@@ -88,7 +88,10 @@ def test_entries_are_documented_key_by_key(module: str) -> None:
     ("documentation", "places"),
     [
         ({"vms": {"contains": {}}}, ["result", "vms."]),
-        ({"changed": {}, "vms": {"sample": [{"name": "web"}]}, "undeclared": {}, "diff": {}}, ["sample of vms"]),
+        (
+            {"changed": {}, "vms": {"sample": [{"name": "web"}]}, "undeclared": {}, "diff": {}, "warnings": {}},
+            ["sample of vms"],
+        ),
     ],
 )
 def test_a_missing_key_is_reported(documentation: dict[str, Any], places: list[str]) -> None:

@@ -20,6 +20,8 @@ def print_outcome(outcome: VmsResult, check: bool, diff: bool = False) -> int:
     if diff:
         for difference in outcome["diff"]:
             say("".join(_diff(difference)).rstrip("\n"))
+    for warning in outcome["warnings"]:
+        complain(f"microvm: {warning}")
     status = 0
     for vm in outcome["vms"]:
         for line in _lines(vm, check):

@@ -159,7 +159,7 @@ def result(**values: Any) -> Any:
 
 
 def outcome(**values: Any) -> VmsResult:
-    return {"changed": True, "vms": [result(**values)], "undeclared": [], "diff": []}
+    return {"changed": True, "vms": [result(**values)], "undeclared": [], "diff": [], "warnings": []}
 
 
 def test_results_are_printed_with_their_steps(capsys: pytest.CaptureFixture[str]) -> None:
