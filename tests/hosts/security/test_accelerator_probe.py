@@ -147,3 +147,18 @@ def test_the_answer_in_the_sandbox_is_that_of_root(host: Host, declared: str) ->
     print(f"KVM of this machine runs the kernel: {runs}")
     host.microvm(f"apply {declared}")
     assert accelerator(host) == ("accel=kvm" if runs else "accel=tcg")
+
+
+ASKED = """#!/bin/sh
+for place in /etc /root /srv /tmp /run /var/lib; do : > "$place/planted"; done
+echo "QEMU emulator version 10.0.0"
+"""
+
+
+def test_a_declared_program_is_asked_for_its_version_in_the_sandbox(host: Host, declared: str) -> None:
+    host.send("/opt/hypervisor/bin", {"qemu-system-x86_64": ASKED})
+    declaration = {**DECLARED, "accel": "tcg", "qemu": {"package": "/opt/hypervisor"}}
+    host.send("/root", {"path.json": json.dumps(declaration)})
+    host.microvm("apply --check /root/path.json")
+    host.microvm("apply /root/path.json")
+    assert host.run("find /etc /root /srv /tmp /run /var/lib -maxdepth 1 -name planted; rm -r /opt/hypervisor") == ""

@@ -12,6 +12,7 @@ from functools import cache
 from typing import Optional, Tuple
 
 from .commands import HostError, run, search_path
+from .transient import run_confined
 
 PATIENCE = 10.0
 """Seconds for a program to say it."""
@@ -21,11 +22,15 @@ _VERSION = re.compile(r"\bv?(\d+(?:\.\d+)+)")
 
 @cache
 def installed_version(program: str) -> Optional[Tuple[int, ...]]:
-    """Return the version that ``program --version`` prints, such as (10, 0, 13); ``None`` where there is none."""
+    """Return the version that ``program --version`` prints, such as (10, 0, 13); ``None`` where there is none.
+
+    A program that is declared by its path, and not the host's own, is asked in a sandbox.
+    """
     if shutil.which(program, path=search_path()) is None:
         return None
     try:
-        return parse_version(run([program, "--version"], timeout=PATIENCE))
+        argv = [program, "--version"]
+        return parse_version(run_confined("version", argv, PATIENCE).text if "/" in program else run(argv, PATIENCE))
     except HostError:
         return None
 

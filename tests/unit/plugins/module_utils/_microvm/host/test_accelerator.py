@@ -92,7 +92,19 @@ def test_a_kernel_that_has_changed_is_tried_again(tmp_path: Path, monkeypatch: p
 
 
 @pytest.mark.parametrize(
-    "content", [b"{", b"null", b"[]", b"[" * 60_000, b"\xff", b'{"a": 7}', b'{"a": []}', b"x" * (1 << 17), b'{"a": "rm -rf"}', b""]
+    "content",
+    [
+        b"{",
+        b"null",
+        b"[]",
+        b"[" * 60_000,
+        b"\xff",
+        b'{"a": 7}',
+        b'{"a": []}',
+        b"x" * (1 << 17),
+        b'{"a": "rm -rf"}',
+        b"",
+    ],
 )
 def test_a_corrupt_cache_is_as_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, content: bytes) -> None:
     host = fake(tmp_path, monkeypatch, b"own")

@@ -8,6 +8,8 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from ansible_collections.microvm.fleet.plugins.module_utils._microvm.host import versions
+from ansible_collections.microvm.fleet.plugins.module_utils._microvm.host.capture import Captured
 from ansible_collections.microvm.fleet.plugins.module_utils._microvm.host.versions import (
     installed_version,
     parse_version,
@@ -27,6 +29,17 @@ from ansible_collections.microvm.fleet.plugins.module_utils._microvm.host.versio
 )
 def test_versions_are_parsed_from_the_output_of_programs(text: str, version: tuple[int, ...] | None) -> None:
     assert parse_version(text) == version
+
+
+def test_a_program_that_is_declared_by_its_path_runs_in_a_sandbox_only(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "declared").write_text(f"#!/bin/sh\ntouch {tmp_path}/planted\n")
+    (tmp_path / "declared").chmod(0o755)
+    confined = Captured(0, b"QEMU emulator version 9.1\n", b"", False)
+    monkeypatch.setattr(versions, "run_confined", lambda _purpose, _argv, _seconds: confined)
+    assert installed_version(str(tmp_path / "declared")) == (9, 1)
+    assert not (tmp_path / "planted").exists()
 
 
 def test_a_program_that_is_not_there_or_fails_has_none(tmp_path: Path) -> None:
