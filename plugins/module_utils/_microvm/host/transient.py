@@ -50,6 +50,8 @@ _CONFINEMENT = (
     # A script talks to its hypervisor.
     "InaccessiblePaths=-/run/dbus -/run/systemd/journal -/run/systemd/notify -/run/systemd/private",
     "KillMode=control-group",
+    # At once: what has been left behind has no say in how long it takes, or in how the script has ended.
+    "KillSignal=SIGKILL",
     "LimitCORE=0",
     "MemoryMax=64M",
     "NoNewPrivileges=yes",
@@ -68,6 +70,7 @@ _STRANGER = (
     "InaccessiblePaths=-/boot -/dev/mqueue -/dev/shm -/mnt -/srv -/var/lib -/var/cache -/var/log",
     "KeyringMode=private",
     "KillMode=control-group",
+    "KillSignal=SIGKILL",
     "LimitCORE=0",
     "LockPersonality=yes",
     "MemoryDenyWriteExecute=yes",
