@@ -13,10 +13,10 @@ import time
 from dataclasses import dataclass, replace
 from typing import Dict, List, Mapping, Optional, Sequence
 
-from ..declaration.names import STATE_DIRECTORY, unit_name
+from ..declaration.names import CURRENT_LINK, STATE_DIRECTORY, unit_name
 from ..declaration.types import HostImage, PackagedVm, Restrictions
 from ..declaration.vms.parse import Declaration, image_path, parse_vms
-from ..host import readiness, restrictions
+from ..host import files, readiness, restrictions
 from ..host.accelerator import Accelerator, accelerator
 from ..host.commands import HostError
 from ..host.locks import locked
@@ -36,6 +36,7 @@ from ..resources.vms.settings import environment, host_unit_settings
 from ..resources.vms.state import Observed, Wanted
 from ..runner.package import Package
 from ..runner.render import render
+from ..runner.units import translates
 from ..schema.errors import DeclarationError
 from .guests import readiness_of
 from .report import VmsResult, diff, result
@@ -90,7 +91,7 @@ def reconcile(request: Request) -> VmsResult:
     _check_host(request, placed)
     if request.preflight:
         return {"changed": False, "vms": [], "undeclared": [], "diff": [], "warnings": []}
-    accelerators = {path: _accelerator(request, declaration) for path, declaration in placed}
+    accelerators = {path: _accelerator(request, declaration, places) for path, declaration in placed}
     packages = {path: _render(path, declaration, accelerators[path].name) for path, declaration in placed}
     if not request.check_mode:
         preflight.check_installed(placed, {path: package.programs for path, package in packages.items()}, places)
@@ -157,14 +158,26 @@ def _facts(declaration: Declaration, accel: str) -> HostFacts:
     return replace(facts, versions={declaration["hypervisor"]: version} if version else {})
 
 
-def _accelerator(request: Request, declaration: Declaration) -> Accelerator:
+def _accelerator(request: Request, declaration: Declaration, places: Places) -> Accelerator:
     declared: str = declaration["accel"]
     if declared != "auto":
         return Accelerator(declared)
     host = HostFacts(platform.machine())
     if profile(declaration).emulates and host.guest(declaration) != host.architecture:
         return Accelerator("tcg")
-    return accelerator(declaration["kernel"], request.check_mode)
+    answer = accelerator(declaration["kernel"], request.check_mode)
+    is_guessed = request.check_mode and not answer.is_tested and profile(declaration).emulates
+    return replace(answer, name="tcg") if is_guessed and _translates(declaration["name"], places) else answer
+
+
+def _translates(name: str, places: Places) -> bool:
+    """Return whether the package that is installed runs without KVM, as far as that can be read."""
+    target = files.link_target(places.state(name, CURRENT_LINK))
+    package = places.store.owns(target) if target else None
+    try:
+        return package is not None and translates(places.unit_settings(package))
+    except HostError:
+        return False
 
 
 def _warnings(untested: Sequence[str]) -> List[str]:
@@ -173,7 +186,7 @@ def _warnings(untested: Sequence[str]) -> List[str]:
         return []
     return [
         f"accel: auto of {', '.join(untested)} is decided by the first run that is not in check mode, which boots a "
-        "kernel under KVM; this prediction expects that it runs there"
+        "kernel under KVM; this prediction expects KVM, or what an installed package already has"
     ]
 
 

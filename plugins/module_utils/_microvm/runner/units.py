@@ -27,6 +27,8 @@ UNIT_FILES = "share/microvm/systemd"
 
 VIRTIOFSD_TEMPLATE = f"{VIRTIOFSD}@.service"
 
+_KVM = "/dev/kvm"
+
 UNIT_TEMPLATES = (unit_name(""), VIRTIOFSD_TEMPLATE)
 """Template units that MicroVMs have settings of their own for."""
 
@@ -49,6 +51,14 @@ def packaged_drop_ins(declaration: Declaration, built: Command, facts: HostFacts
     if any(share["proto"] == "virtiofs" for share in declaration["shares"]):
         texts[VIRTIOFSD_TEMPLATE] = _virtiofsd(declaration)
     return {template: section("Service", [text]) for template, text in texts.items() if text}
+
+
+def translates(settings: UnitSettings) -> bool:
+    """Return whether the hypervisor of a package runs without KVM, as far as its drop-ins say so."""
+    drop_in = settings.get(unit_name(""))
+    return drop_in is not None and setting("DeviceAllow", plain(_KVM), plain("rw")) not in drop_in.splitlines(
+        keepends=True
+    )
 
 
 def writable_paths(declaration: Declaration) -> Tuple[str, ...]:
@@ -109,7 +119,7 @@ def _devices(declaration: Declaration, facts: HostFacts) -> Sequence[str]:
     buses = {device["bus"] for device in declaration["devices"]}
     vhost = any(interface["tap"]["vhost"] for interface in declaration["interfaces"])
     needs = {
-        "/dev/kvm": facts.accel != "tcg",
+        _KVM: facts.accel != "tcg",
         "/dev/net/tun": "tap" in kinds,
         "/dev/vhost-net": vhost,
         "/dev/vhost-vsock": declaration["vsock"]["cid"] is not None,
