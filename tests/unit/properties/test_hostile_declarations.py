@@ -9,6 +9,7 @@
 from __future__ import annotations
 
 import os
+import posixpath
 import re
 import shutil
 from collections.abc import Iterator
@@ -73,6 +74,9 @@ UNIT_KEYS = frozenset(
         *("RestrictAddressFamilies", "RestrictNamespaces", "SupplementaryGroups", "SystemCallArchitectures"),
         *("SystemCallErrorNumber", "SystemCallFilter", "TasksMax", "TimeoutStartSec"),
         *("TimeoutStopSec", "Type", "UMask", "User"),
+        *("BindPaths", "BindReadOnlyPaths", "InaccessiblePaths", "LimitCORE", "LimitMEMLOCK", "MountAPIVFS"),
+        *("PrivateDevices", "PrivateIPC", "PrivateNetwork", "RootDirectory", "RootDirectoryStartOnly"),
+        *("CapabilityBoundingSet", "TemporaryFileSystem"),
     )
 )
 """Settings that drop-ins may have."""
@@ -165,9 +169,13 @@ def test_units_have_the_declared_paths_and_no_other_setting(attack: Attack) -> N
             assert {setting.key for setting in settings} <= UNIT_KEYS
         main = settings_of(units[UNIT_TEMPLATES[0]])
         words = [words_of(setting.value) for setting in main if setting.key == "ReadWritePaths"]
-        assert [[without_specifiers(word) for word in line] for line in words] == [
-            [path] for path in writable_paths(declaration)
-        ]
+        written = [[without_specifiers(word) for word in line] for line in words]
+        declared = writable_paths(declaration)
+        assert written[: len(declared)] == [[path] for path in declared]
+        # Of these, paths that a bind mount cannot name are visible in their places.
+        assert {path for line in written for path in line} <= {*declared, *map(posixpath.normpath, declared)}
+        bound = [setting.value for setting in main if setting.key.startswith("Bind")]
+        assert [value for value in bound if not re.fullmatch(r"-?/[A-Za-z0-9/._@+~-]*", value)] == []
         credentials = [setting.value.partition(":") for setting in main if setting.key == "LoadCredential"]
         assert {name: without_specifiers(path) for name, _colon, path in credentials} == declaration["credential_files"]
         assert [setting.key for setting in main][-1] in ("TasksMax", "MemoryMax", "CPUQuota", "CPUWeight", "IOWeight")
