@@ -32,12 +32,39 @@ TimeoutStartSec=infinity
 KillMode=mixed
 SuccessExitStatus=SIGTERM
 SyslogIdentifier=microvm-boot-queue@%i
+# It asks systemd over a socket, and locks files in its runtime directory.
+CapabilityBoundingSet=
+IPAddressDeny=any
+RestrictAddressFamilies=AF_UNIX
+SystemCallFilter=@system-service
+SystemCallFilter=~@privileged @resources
+NoNewPrivileges=yes
+ProtectSystem=strict
+ProtectHome=read-only
+PrivateTmp=yes
+PrivateDevices=yes
+ProtectKernelTunables=yes
+ProtectKernelModules=yes
+ProtectKernelLogs=yes
+ProtectControlGroups=yes
+ProtectClock=yes
+ProtectHostname=yes
+PrivateIPC=yes
+KeyringMode=private
+RestrictNamespaces=yes
+RestrictRealtime=yes
+RestrictSUIDSGID=yes
+LockPersonality=yes
+MemoryDenyWriteExecute=yes
+SystemCallArchitectures=native
+SystemCallErrorNumber=EPERM
 """,
     "microvm-macvtap-interfaces@.service": """
 [Unit]
 Description=Setup MicroVM '%i' MACVTAP interfaces
 After=network.target microvm-set-booted@%i.service
 Before=microvm@%i.service
+Requires=microvm-set-booted@%i.service
 PartOf=microvm@%i.service
 # The limit of microvm@ counts, which brings this unit with it.
 StartLimitIntervalSec=0
@@ -53,12 +80,46 @@ WorkingDirectory=@STATE_DIRECTORY@/%i
 ExecStart=@SCRIPT_DIRECTORY@/microvm-package macvtap-up %i
 ExecStop=@SCRIPT_DIRECTORY@/microvm-package macvtap-down %i
 SyslogIdentifier=microvm-macvtap-interfaces@%i
+# Scripts of packages configure the network: interfaces, addresses, routes, rules of nftables. A drop-in permits more.
+CapabilityBoundingSet=CAP_NET_ADMIN CAP_CHOWN CAP_FOWNER CAP_DAC_OVERRIDE
+ReadWritePaths=@STATE_DIRECTORY@/%i -/proc/sys/net -/sys/devices/virtual/net
+RestrictAddressFamilies=AF_UNIX AF_NETLINK AF_INET AF_INET6
+SystemCallFilter=@system-service
+SystemCallFilter=~@privileged @resources
+# They give the device of an interface, /dev/tapN, to the hypervisor's user.
+SystemCallFilter=@chown
+DevicePolicy=closed
+NoNewPrivileges=yes
+ProtectSystem=strict
+# Whoever reaches the sockets or the units in there needs no other privilege; ProtectSystem= leaves it writable at times.
+TemporaryFileSystem=/run:ro
+BindReadOnlyPaths=-/run/systemd/journal -/run/systemd/userdb -/run/nscd -/run/netns -/run/udev
+ProtectHome=read-only
+PrivateTmp=yes
+ProtectKernelTunables=yes
+ProtectKernelModules=yes
+ProtectKernelLogs=yes
+ProtectControlGroups=yes
+ProtectClock=yes
+ProtectHostname=yes
+PrivateIPC=yes
+KeyringMode=private
+RestrictNamespaces=yes
+RestrictRealtime=yes
+RestrictSUIDSGID=yes
+LockPersonality=yes
+MemoryDenyWriteExecute=yes
+SystemCallArchitectures=native
+SystemCallErrorNumber=EPERM
 """,
     "microvm-pci-devices@.service": """
 [Unit]
 Description=Setup MicroVM '%i' devices for passthrough
-After=microvm-set-booted@%i.service
+# The scripts run modprobe, which then has nothing to do.
+Wants=modprobe@vfio_pci.service
+After=microvm-set-booted@%i.service modprobe@vfio_pci.service
 Before=microvm@%i.service
+Requires=microvm-set-booted@%i.service
 PartOf=microvm@%i.service
 # The limit of microvm@ counts, which brings this unit with it.
 StartLimitIntervalSec=0
@@ -74,6 +135,38 @@ WorkingDirectory=@STATE_DIRECTORY@/%i
 ExecStart=@SCRIPT_DIRECTORY@/microvm-package pci-setup %i
 ExecStop=@SCRIPT_DIRECTORY@/microvm-package pci-teardown %i
 SyslogIdentifier=microvm-pci-devices@%i
+# Drivers are changed by files of sysfs that are root's; the group of a device is then given to the hypervisor's user.
+# ProtectKernelModules= would hide the modules from modprobe. A drop-in permits more.
+CapabilityBoundingSet=CAP_CHOWN CAP_FOWNER CAP_DAC_OVERRIDE
+ReadWritePaths=@STATE_DIRECTORY@/%i -/sys/bus/pci -/sys/devices
+PrivateNetwork=yes
+IPAddressDeny=any
+RestrictAddressFamilies=AF_UNIX
+SystemCallFilter=@system-service
+SystemCallFilter=~@privileged @resources
+SystemCallFilter=@chown
+DevicePolicy=closed
+NoNewPrivileges=yes
+ProtectSystem=strict
+# Whoever reaches the sockets or the units in there needs no other privilege; ProtectSystem= leaves it writable at times.
+TemporaryFileSystem=/run:ro
+BindReadOnlyPaths=-/run/systemd/journal -/run/systemd/userdb -/run/nscd -/run/netns -/run/udev
+ProtectHome=read-only
+PrivateTmp=yes
+ProtectKernelTunables=yes
+ProtectKernelLogs=yes
+ProtectControlGroups=yes
+ProtectClock=yes
+ProtectHostname=yes
+PrivateIPC=yes
+KeyringMode=private
+RestrictNamespaces=yes
+RestrictRealtime=yes
+RestrictSUIDSGID=yes
+LockPersonality=yes
+MemoryDenyWriteExecute=yes
+SystemCallArchitectures=native
+SystemCallErrorNumber=EPERM
 """,
     "microvm-set-booted@.service": """
 [Unit]
@@ -93,12 +186,41 @@ WorkingDirectory=@STATE_DIRECTORY@/%i
 ExecStart=/bin/sh -euc 'ln -sfT -- "$$(readlink current)" booted.partial; mv -T -- booted.partial booted'
 ExecStop=/bin/rm -f booted
 SyslogIdentifier=microvm-set-booted@%i
+# It changes two links in a directory of root's, and needs no privilege for it.
+CapabilityBoundingSet=
+ReadWritePaths=@STATE_DIRECTORY@/%i
+PrivateNetwork=yes
+IPAddressDeny=any
+RestrictAddressFamilies=none
+SystemCallFilter=@system-service
+SystemCallFilter=~@privileged @resources
+NoNewPrivileges=yes
+ProtectSystem=strict
+ProtectHome=read-only
+PrivateTmp=yes
+PrivateDevices=yes
+ProtectKernelTunables=yes
+ProtectKernelModules=yes
+ProtectKernelLogs=yes
+ProtectControlGroups=yes
+ProtectClock=yes
+ProtectHostname=yes
+PrivateIPC=yes
+KeyringMode=private
+RestrictNamespaces=yes
+RestrictRealtime=yes
+RestrictSUIDSGID=yes
+LockPersonality=yes
+MemoryDenyWriteExecute=yes
+SystemCallArchitectures=native
+SystemCallErrorNumber=EPERM
 """,
     "microvm-tap-interfaces@.service": """
 [Unit]
 Description=Setup MicroVM '%i' TAP interfaces
 After=network.target microvm-set-booted@%i.service
 Before=microvm@%i.service
+Requires=microvm-set-booted@%i.service
 PartOf=microvm@%i.service
 # The limit of microvm@ counts, which brings this unit with it.
 StartLimitIntervalSec=0
@@ -114,12 +236,43 @@ WorkingDirectory=@STATE_DIRECTORY@/%i
 ExecStart=@SCRIPT_DIRECTORY@/microvm-package tap-up %i
 ExecStop=@SCRIPT_DIRECTORY@/microvm-package tap-down %i
 SyslogIdentifier=microvm-tap-interfaces@%i
+# Scripts of packages configure the network: interfaces, addresses, routes, rules of nftables. A drop-in permits more.
+CapabilityBoundingSet=CAP_NET_ADMIN
+ReadWritePaths=@STATE_DIRECTORY@/%i -/proc/sys/net -/sys/devices/virtual/net
+RestrictAddressFamilies=AF_UNIX AF_NETLINK AF_INET AF_INET6
+SystemCallFilter=@system-service
+SystemCallFilter=~@privileged @resources
+DevicePolicy=closed
+DeviceAllow=/dev/net/tun rw
+NoNewPrivileges=yes
+ProtectSystem=strict
+# Whoever reaches the sockets or the units in there needs no other privilege; ProtectSystem= leaves it writable at times.
+TemporaryFileSystem=/run:ro
+BindReadOnlyPaths=-/run/systemd/journal -/run/systemd/userdb -/run/nscd -/run/netns -/run/udev
+ProtectHome=read-only
+PrivateTmp=yes
+ProtectKernelTunables=yes
+ProtectKernelModules=yes
+ProtectKernelLogs=yes
+ProtectControlGroups=yes
+ProtectClock=yes
+ProtectHostname=yes
+PrivateIPC=yes
+KeyringMode=private
+RestrictNamespaces=yes
+RestrictRealtime=yes
+RestrictSUIDSGID=yes
+LockPersonality=yes
+MemoryDenyWriteExecute=yes
+SystemCallArchitectures=native
+SystemCallErrorNumber=EPERM
 """,
     "microvm-virtiofsd@.service": """
 [Unit]
 Description=VirtioFS daemons for MicroVM '%i'
 After=local-fs.target microvm-set-booted@%i.service
 Before=microvm@%i.service
+Requires=microvm-set-booted@%i.service
 PartOf=microvm@%i.service
 # The limit of microvm@ counts, which brings this unit with it.
 StartLimitIntervalSec=0
@@ -131,8 +284,12 @@ ConditionPathExists=|@STATE_DIRECTORY@/%i/current/share/microvm/virtiofs
 [Service]
 Type=notify
 NotifyAccess=all
-# The sockets are root's; the hypervisor has links to them in its working directory.
-WorkingDirectory=@STATE_DIRECTORY@/%i/@SOCKET_DIRECTORY@
+# With RootDirectory=, as our packages set it, it is looked for in there before a command without that has begun.
+WorkingDirectory=-/
+# The directories that it mounts and works in; neither is anybody's but root's.
+BindPaths=-@STATE_DIRECTORY@/%i/@SOCKET_DIRECTORY@
+BindReadOnlyPaths=-@STATE_DIRECTORY@/%i/@CURRENT_LINK@
+ExecStartPre=+@SCRIPT_DIRECTORY@/microvm-package virtiofsd-prepare %i
 ExecStart=@SCRIPT_DIRECTORY@/microvm-package virtiofsd-run %i
 ExecStopPost=+@SCRIPT_DIRECTORY@/microvm-package virtiofsd-ended %i
 KillMode=mixed
@@ -141,11 +298,11 @@ LimitNOFILE=1048576
 SyslogIdentifier=microvm-virtiofsd@%i
 PrivateTmp=yes
 # A guest talks to it and it runs as root, to give files any owner: it sees no network, writes only to what it shares and
-# opens no devices. Sources outside of the state directory are added for each MicroVM (ReadWritePaths=).
+# opens no devices. This is what external packages need, whose daemons confine themselves in namespaces (CAP_SYS_ADMIN) and
+# insist on CAP_SETPCAP, CAP_MKNOD; ours bring a drop-in that leaves much less.
 NoNewPrivileges=yes
-# For its own sandbox (CAP_SYS_ADMIN), for files of any owner, and to reopen them by handles. It insists on CAP_SETPCAP, CAP_MKNOD.
 CapabilityBoundingSet=CAP_SYS_ADMIN CAP_CHOWN CAP_DAC_OVERRIDE CAP_DAC_READ_SEARCH CAP_FOWNER CAP_FSETID CAP_SETFCAP
-CapabilityBoundingSet=CAP_SETGID CAP_SETUID CAP_SETPCAP CAP_MKNOD
+CapabilityBoundingSet=CAP_SETGID CAP_SETUID CAP_SETPCAP CAP_MKNOD CAP_SYS_CHROOT
 ProtectSystem=strict
 ProtectHome=read-only
 ReadWritePaths=@STATE_DIRECTORY@/%i
@@ -159,10 +316,11 @@ ProtectKernelLogs=yes
 ProtectControlGroups=yes
 ProtectClock=yes
 ProtectHostname=yes
-ProtectProc=invisible
 RestrictNamespaces=mnt pid net
 RestrictAddressFamilies=AF_UNIX
 RestrictRealtime=yes
+RestrictSUIDSGID=yes
+KeyringMode=private
 LockPersonality=yes
 MemoryDenyWriteExecute=yes
 SystemCallArchitectures=native
