@@ -57,9 +57,9 @@ def lines(case: Mapping[str, Any]) -> Iterator[str]:
     yield from _files(expected, files)
     if "firecracker_config" in expected:
         yield from _configuration(expected["firecracker_config"], json.loads(files["share/microvm/firecracker.json"]))
-    for share in virtiofsd.daemons(result.declaration) if "virtiofsd" in expected else ():
+    for number, share in enumerate(virtiofsd.daemons(result.declaration) if "virtiofsd" in expected else ()):
         ours = [
-            readable(word).replace("$processors", "NPROC") for word in virtiofsd.arguments(result.declaration, share)
+            readable(word).replace("$processors", "NPROC") for word in virtiofsd.arguments(result.declaration, number)
         ]
         theirs = ["virtiofsd", *expected["virtiofsd"][share["tag"]]]
         yield from (f"virtiofsd {line}" for line in differences(meaning(theirs), meaning(ours)))

@@ -29,6 +29,9 @@ RESTRICTIONS = CONFIGURATION_DIRECTORY + "/restrictions.json"
 BOOT_QUEUE_DIRECTORY = RUN_DIRECTORY + "/boot"
 """Entries and slots of the boot queue."""
 
+SHARE_DIRECTORY = RUN_DIRECTORY + "/shares"
+"""Links to the sources of running MicroVMs' shares, ``NAME/sources/TAG``, and the root directories of their daemons."""
+
 PACKAGE_STORE = FLEET_DIRECTORY + "/packages"
 """Runner packages, one directory for each, named ``DIGEST-NAME``."""
 

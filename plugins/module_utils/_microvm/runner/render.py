@@ -52,7 +52,7 @@ def runner_package(declaration: Declaration, built: Command, facts: HostFacts) -
 def _programs(declaration: Declaration, built: Command, facts: HostFacts) -> Tuple[str, ...]:
     names = [program(declaration, facts), *built.programs]
     names += [shell.readable(built.sidecar[0])] if built.sidecar else []
-    names += [shell.readable(virtiofsd.arguments(declaration, share)[0]) for share in _daemons(declaration)[:1]]
+    names += [shell.readable(virtiofsd.arguments(declaration, 0)[0])] if _daemons(declaration) else []
     names += ["cpio"] if built.initrd_credentials else []
     return tuple(dict.fromkeys([*names, *_mkfs(declaration)]))
 
@@ -132,9 +132,11 @@ def _share(declaration: Declaration, built: Command) -> Dict[str, File]:
         "vsock-socket": one_per_line([built.notify.socket] if built.notify else []),
         **built.files,
     }
-    for share in _daemons(declaration):
+    for number, share in enumerate(_daemons(declaration)):
         texts[f"virtiofs/{share['tag']}/socket"] = one_per_line([share["socket"]])
         texts[f"virtiofs/{share['tag']}/source"] = one_per_line([share["source"]])
+        # Where the sandbox of the daemons has it.
+        texts[f"virtiofs/{share['tag']}/number"] = one_per_line([number])
     for credential, text in credentials(declaration, profile(declaration).serials).items():
         texts[f"credentials/{credential}"] = text
     files = {f"{SHARE}/{name}": File(text.encode()) for name, text in texts.items() if text}

@@ -14,20 +14,45 @@ import posixpath
 from typing import Callable, Dict, Iterable, List, Sequence, Tuple
 
 from ..declaration.accounts import account
-from ..declaration.names import KVM_GROUP, VIRTIOFSD, unit_name
+from ..declaration.names import KVM_GROUP, SHARE_DIRECTORY, VIRTIOFSD, unit_name
 from ..declaration.types import Share
 from ..declaration.vms.parse import Declaration
 from ..hypervisors.command import Command
 from ..hypervisors.facts import HostFacts
+from ..hypervisors.programs import program_path
 from ..hypervisors.registry import profile
-from ..schema.quoting import plain, section, setting, unit_assignment, unit_credential, unit_word
+from ..schema.quoting import of_instance, plain, section, setting, unit_assignment, unit_credential, unit_word
 from .sandbox import is_hidden, strict_settings
+from .scripts import virtiofsd
 
 UNIT_FILES = "share/microvm/systemd"
 
 VIRTIOFSD_TEMPLATE = f"{VIRTIOFSD}@.service"
 
 _KVM = "/dev/kvm"
+
+_VIRTIOFSD_ROOT = """\
+RootDirectoryStartOnly=yes
+MountAPIVFS=yes
+BindReadOnlyPaths=/usr -/bin -/sbin -/lib -/lib32 -/lib64 -/nix/store
+BindReadOnlyPaths=-/etc/ld.so.cache -/etc/alternatives -/etc/passwd -/etc/group
+BindReadOnlyPaths=-/run/systemd/notify
+PrivateDevices=yes
+"""
+"""What the root directory of shares' daemons contains. TemporaryFileSystem=/ without RootDirectory= has no effect: the
+root directory stays that of the host."""
+
+_VIRTIOFSD_WITHOUT_NAMESPACES = """\
+RestrictNamespaces=yes
+SystemCallFilter=~@mount @privileged @resources
+SystemCallFilter=@chown @setuid capset chroot
+"""
+
+_VIRTIOFSD_CAPABILITIES = (
+    *("CAP_CHOWN", "CAP_DAC_OVERRIDE", "CAP_FOWNER", "CAP_FSETID", "CAP_SETFCAP", "CAP_SETGID", "CAP_SETUID"),
+    # To confine itself: it changes its root directory, then drops what it does not need.
+    *("CAP_SYS_CHROOT", "CAP_SETPCAP"),
+)
 
 UNIT_TEMPLATES = (unit_name(""), VIRTIOFSD_TEMPLATE)
 """Template units that MicroVMs have settings of their own for."""
@@ -67,8 +92,9 @@ def writable_paths(declaration: Declaration) -> Tuple[str, ...]:
     # An image that is yet to be made needs a directory to be made in.
     volumes = [posixpath.dirname(image) for image in volumes if image.startswith("/")]
     shares = [share["source"] for share in _external_shares(declaration) if not share["read_only"]]
-    sockets = [declaration["socket"], *(share["socket"] for share in declaration["shares"])]
-    directories = [posixpath.dirname(socket) for socket in sockets if socket and socket.startswith("/")]
+    # Directories of sockets to virtiofsd are root's.
+    socket = declaration["socket"] or ""
+    directories = [posixpath.dirname(socket)] if socket.startswith("/") else []
     return tuple(sorted({*volumes, *shares, *directories}))
 
 
@@ -131,8 +157,43 @@ def _devices(declaration: Declaration, facts: HostFacts) -> Sequence[str]:
 
 
 def _virtiofsd(declaration: Declaration) -> str:
-    shares = [share for share in _external_shares(declaration) if share["proto"] == "virtiofs"]
-    sockets = [share["socket"] or "" for share in declaration["shares"]]
-    paths = {share["source"] for share in shares if not share["read_only"]}
-    paths |= {posixpath.dirname(socket) for socket in sockets if socket.startswith("/")}
-    return "".join(_writable(sorted(paths)))
+    """Return the sandbox of the shares' daemons: what serving these sources takes, and nothing else to be seen.
+
+    Sources are links that the unit has created before (``microvm-package virtiofsd-prepare``), with plain names:
+    systemd 255 and newer reads quotes and backslashes of BindPaths= twice, older versions once.
+    """
+    daemons = virtiofsd.daemons(declaration)
+    root = of_instance(SHARE_DIRECTORY, "root")
+    lines = [setting("RootDirectory", root), _VIRTIOFSD_ROOT, setting("ReadWritePaths")]
+    lines += [_bind("BindReadOnlyPaths", path) for path in _program_directories(declaration)]
+    for number, share in enumerate(daemons):
+        key = "BindReadOnlyPaths" if share["read_only"] else "BindPaths"
+        lines.append(setting(key, of_instance(SHARE_DIRECTORY, "sources", str(number), is_optional=True)))
+    sockets = {posixpath.dirname(share["socket"] or "") for share in daemons}
+    lines += [_bind("BindPaths", path) for path in sorted(sockets) if path.startswith("/")]
+    if not virtiofsd.chooses_sandbox(declaration):
+        capabilities = [*_VIRTIOFSD_CAPABILITIES, *_capabilities_by_option(declaration)]
+        lines += [setting("CapabilityBoundingSet"), setting("CapabilityBoundingSet", *map(plain, capabilities))]
+        lines.append(_VIRTIOFSD_WITHOUT_NAMESPACES)
+    return "".join(lines)
+
+
+def _bind(key: str, path: str) -> str:
+    """Return a line that mounts a path where there is one."""
+    return setting(key, plain(f"-{path}"))
+
+
+def _program_directories(declaration: Declaration) -> Sequence[str]:
+    """Directory of the program where it is not one that is there anyway."""
+    program = program_path(declaration["virtiofsd"]["package"], "virtiofsd")
+    is_elsewhere = program.startswith("/") and not program.startswith(("/usr/", "/nix/store/"))
+    return [posixpath.dirname(posixpath.dirname(program))] if is_elsewhere else []
+
+
+def _capabilities_by_option(declaration: Declaration) -> Sequence[str]:
+    needs = {
+        # A daemon that has this opens any file of the file system that its source is on.
+        "CAP_DAC_READ_SEARCH": declaration["virtiofsd"]["inode_file_handles"] in ("prefer", "mandatory"),
+        "CAP_MKNOD": virtiofsd.chooses_capabilities(declaration),
+    }
+    return [capability for capability, needed in needs.items() if needed]

@@ -48,6 +48,12 @@ def plain(value: object) -> Quoted:
     return Quoted(str(value))
 
 
+def of_instance(directory: str, *entries: str, is_optional: bool = False) -> Quoted:
+    """Return the path of something below a directory that is named after the instance of a template unit."""
+    path = "/".join([plain(directory), "%i", *map(plain, entries)])
+    return Quoted(f"-{path}" if is_optional else path)
+
+
 def unit_word(text: str) -> Quoted:
     """Return a word of a setting that systemd splits into words, such as ``ReadWritePaths=``.
 

@@ -9,7 +9,15 @@ It has the very functions that packages have, so there is one way to make a tap.
 
 from __future__ import annotations
 
-from ...declaration.names import BOOTED_LINK, CURRENT_LINK, GROUP, USER
+from ...declaration.names import (
+    BOOTED_LINK,
+    CURRENT_LINK,
+    GROUP,
+    SHARE_DIRECTORY,
+    SOCKET_DIRECTORY,
+    USER,
+    WORK_DIRECTORY,
+)
 from ...runner.scripts import sources
 from ...runner.scripts.shell import assignments
 
@@ -22,7 +30,12 @@ set -euo pipefail
 
 """
 
-_LINKS = f"current=@STATE_DIRECTORY@/$2/{CURRENT_LINK}\nbooted=@STATE_DIRECTORY@/$2/{BOOTED_LINK}\n"
+_ENTRIES = f"""\
+current=@STATE_DIRECTORY@/$2/{CURRENT_LINK}
+booted=@STATE_DIRECTORY@/$2/{BOOTED_LINK}
+work=@STATE_DIRECTORY@/$2/{WORK_DIRECTORY}
+sockets=@STATE_DIRECTORY@/$2/{SOCKET_DIRECTORY}
+"""
 
 _FUNCTIONS = (
     sources.MAKE_TAP,
@@ -31,6 +44,7 @@ _FUNCTIONS = (
     sources.REMOVE_MACVTAP,
     sources.TAKE_PCI_DEVICE,
     sources.GIVE_PCI_DEVICE_BACK,
+    sources.ENTER_DIRECTORY,
     sources.VIRTIOFSD,
     sources.PACKAGE_ACTIONS,
 )
@@ -38,5 +52,5 @@ _FUNCTIONS = (
 
 def package_script() -> str:
     """Return the script ``microvm-package``, without its first line."""
-    names = assignments(user=USER, group=GROUP)
-    return f'{_HEADER}{names}{_LINKS}{"".join(_FUNCTIONS)}\nrun_action "$1" "$2"\n'
+    names = assignments(user=USER, group=GROUP, shares_directory=SHARE_DIRECTORY)
+    return f'{_HEADER}{names}{_ENTRIES}{"".join(_FUNCTIONS)}\nrun_action "$1" "$2"\n'

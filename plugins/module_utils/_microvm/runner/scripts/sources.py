@@ -47,6 +47,60 @@ credential_file() { # name, path; prints the path of systemd's copy where the un
 }
 """
 
+ENTER_DIRECTORY = r"""
+# Root opens directories that lie below somebody else's. Whoever may change a directory on the way can replace the next
+# component at any moment, so nothing is resolved twice: the working directory moves component by component, the kernel
+# says where it has arrived, and what follows works on the working directory itself.
+
+refuse() { # message
+    echo "$1" >&2
+    return 1
+}
+
+# Whether only root can change the entries of the working directory. The bits of the group include access control lists.
+is_roots() {
+    local owner mode
+    read -r owner mode < <(stat --format '%u %a' .)
+    [ "$owner" = 0 ] && [ $((8#$mode & 8#022)) -eq 0 ]
+}
+
+# Whether only root can replace an entry of the working directory: with the sticky bit, others can replace only theirs.
+is_fixed() { # entry
+    local owners
+    if is_roots; then return; fi
+    owners=$(stat --format %u . "./$1" 2>/dev/null) && [ "$owners" = $'0\n0' ] && [ -k . ]
+}
+
+# bash's own `pwd -P` resolves the path again and is not the kernel's answer.
+is_at() { # path
+    [ "$(readlink -n /proc/self/cwd)" = "${1:-/}" ]
+}
+
+# A link is followed only in a directory that only root can change, since whoever can create one may lead root anywhere.
+# `strict` expects this of every directory on the way: then the path can be resolved again, by programs that do so.
+enter_directory() { # absolute path, then any of: create, strict
+    local rest=$1 options=" ${*:2} " part way='' links=0
+    cd -P / || return
+    while [[ "$rest" =~ ^/*([^/]+)(.*)$ ]]; do
+        part=${BASH_REMATCH[1]} rest=${BASH_REMATCH[2]}
+        if { [ -L "./$part" ] || [[ "$options" == *' strict '* ]]; } && ! is_fixed "$part"; then
+            refuse "$1: others than root can replace '$part' in ${way:-/}" || return
+        fi
+        if [ -L "./$part" ]; then
+            links=$((links + 1))
+            if [ "$links" -gt 40 ]; then refuse "$1: too many links" || return; fi
+            rest=$(readlink -n -- "./$part")$rest
+            if [[ "$rest" == /* ]]; then cd -P / && way='' || return; fi
+            continue
+        fi
+        case $part in .) ;; ..) way=${way%/*} ;; *) way=$way/$part ;; esac
+        if [[ "$options" == *' create '* ]] && [ ! -e "./$part" ]; then mkdir -- "./$part" || return; fi
+        cd -P -- "./$part" || return
+        is_at "$way" || refuse "$1: '$part' was replaced while it was opened" || return
+    done
+}
+"""
+
 EVENTS = r"""
 # A process beside the hypervisor writes down why it ends, which its exit status does not tell. Both ends of the FIFOs
 # stay open in the hypervisor, so that what reads ends with it, not before and not later.
@@ -230,8 +284,9 @@ relay_notifications() { # socket, escaped for socat
 """
 
 PACKAGE_ACTIONS = r"""
-# Set before: the account of packages without scripts, which know no other, and the links of the state directory.
-: "${user:?}" "${group:?}" "${current:?}" "${booted:?}"
+# Set before: the account of packages without scripts, which know no other, entries of the state directory, and the
+# directory of what shares are mounted from.
+: "${user:?}" "${group:?}" "${current:?}" "${booted:?}" "${work:?}" "${sockets:?}" "${shares_directory:?}"
 
 tap_up() {
     local flags=(vnet_hdr) id
@@ -267,16 +322,113 @@ pci_teardown() {
     while read -r address; do give_pci_device_back "$address"; done < "$lists/pci-devices"
 }
 
+# Goes where a file is to be created or removed by root: no directory on the way is anybody else's.
+enter_directory_of() { # path, absolute or relative to the directory of sockets; then options of enter_directory
+    local path=$1
+    if [[ "$path" != /* ]]; then path=$sockets/$path; fi
+    enter_directory "$(dirname -- "$path")" strict "${@:2}" || return
+    is_roots || refuse "$path: others than root can create files beside it; declare a socket elsewhere"
+}
+
+# Goes to the source of a share. A missing one is created in the working directory, and for packages that only list it.
+enter_source() { # list of a share, then options of enter_directory
+    local source
+    source=$(cat "$1/source")
+    if [[ "$source" != /* ]]; then
+        enter_directory "$work/$source" create "${@:2}"
+    elif [ ! -x "$package/bin/virtiofsd-run" ]; then
+        enter_directory "$source" create "${@:2}"
+    else
+        enter_directory "$source" "${@:2}"
+    fi
+}
+
+# Outside of the sandbox, before systemd sets it up: the links that it mounts, and what they lead to. Until systemd
+# follows such a link, others may have replaced a directory on the way, so begin_shares compares.
+virtiofsd_prepare() {
+    local share number=0 place=$shares_directory/$name
+    forget_shares
+    (umask 022 && mkdir -p -- "$sockets" "$place/sources" "$place/root/opened")
+    for share in "$lists"/virtiofs/*; do
+        if [ ! -e "$share/source" ]; then continue; fi
+        (umask 022 && enter_directory_of "$(cat "$share/socket")" create)
+        if [ ! -e "$share/number" ]; then
+            mkdir -- "$place/sources/$number"
+            number=$((number + 1))
+            continue
+        fi
+        (
+            enter_source "$share"
+            ln -s -- "$(readlink -n /proc/self/cwd)" "$place/sources/$(cat "$share/number")"
+            stat --format '%d:%i' . > "$place/root/opened/$(cat "$share/number")"
+        )
+    done
+}
+
+# Those of begin_shares.
+remove_mount_points() {
+    local file source
+    for file in "$lists"/virtiofs/*/source; do
+        source=$(cat "$file" 2>/dev/null) || continue
+        if [[ "$source" != /* ]]; then (cd "$sockets" && rmdir -p -- "$source") 2>/dev/null || true; fi
+    done
+}
+
+forget_shares() {
+    local place=$shares_directory/$name
+    if [ ! -d "$place" ]; then return; fi
+    rm -f -- "$place/root/opened"/*
+    # Links and mount points: a directory with anything in it stays.
+    find "$place" -xdev -depth \( -type l -o -empty \) -delete
+}
+
+# Before the daemons of a package begin, in the unit's own mounts. Ours have each source mounted. A package that only
+# lists them is served from mounts that are created here. The script of any other package resolves paths again, so they
+# have to be such that only root can change them; relative ones are mounted beside the sockets, where its daemons work.
+begin_shares() {
+    local share number=0 source place=$shares_directory/$name
+    for share in "$lists"/virtiofs/*; do
+        if [ ! -e "$share/source" ]; then continue; fi
+        source=$(cat "$share/source")
+        if [ -e "$share/number" ]; then
+            is_opened "$(cat "$share/number")" || refuse "$source is not what it was when it was opened"
+        elif [ ! -x "$package/bin/virtiofsd-run" ]; then
+            mount_source "$share" "$place/sources/$number"
+        elif [[ "$source" != /* ]]; then
+            mkdir -p -- "$sockets/$source"
+            mount_source "$share" "$sockets/$source"
+        else
+            (enter_source "$share" strict)
+        fi
+        number=$((number + 1))
+    done
+    # Daemons create files as root, and follow links: the directory is root's.
+    cd "$sockets" || return
+}
+
+# What virtiofsd_prepare has opened and put into the root directory.
+is_opened() { # number of a share
+    local opened
+    opened=$(cat "/opened/$1") || return
+    [ -n "$opened" ] && [ "$(stat --format '%d:%i' "$shares_directory/$name/sources/$1")" = "$opened" ]
+}
+
+mount_source() { # list of a share, mount point
+    (enter_source "$1" && mount --no-canonicalize --bind . "$2")
+}
+
+# Its daemons have the capabilities that serving files takes, and not those of the script.
 virtiofsd_run() {
-    local share source address addresses=()
+    local share number=0 address addresses=()
     end_together
     for share in "$lists"/virtiofs/*; do
         address=$(cat "$share/socket")
-        source=$(cat "$share/source")
-        mkdir -p -- "$source"
         addresses+=("$address")
-        serve "$address" virtiofsd "--socket-path=$address" "--socket-group=$group" "--shared-dir=$source" \
-            --thread-pool-size "$(nproc)" --posix-acl --xattr &
+        serve "$address" setpriv --bounding-set=-sys_admin,-mknod \
+            virtiofsd "--socket-path=$address" "--socket-group=$group" \
+            "--shared-dir=$shares_directory/$name/sources/$number" \
+            --sandbox=chroot --modcaps=-mknod --thread-pool-size "$(nproc)" --posix-acl --xattr &
+        number=$((number + 1))
     done
     await_end "${addresses[@]}"
 }
@@ -287,8 +439,10 @@ virtiofsd_ended() {
     for file in "$lists"/virtiofs/*/socket; do
         if [ ! -e "$file" ]; then continue; fi
         address=$(cat "$file")
-        rm -f -- "$address" "$address.pid"
+        (enter_directory_of "$address" && rm -f -- "./${address##*/}" "./${address##*/}.pid") || true
     done
+    remove_mount_points
+    forget_shares
     if [ "${SERVICE_RESULT:-success}" = success ]; then return; fi
     echo "virtiofsd of MicroVM $name has ended ($SERVICE_RESULT); the MicroVM is stopped, since its shares are gone" >&2
     # The unit's main process applies on_crash.
@@ -303,20 +457,21 @@ register() {
     fi
 }
 
-run_action() { # action, MicroVM
+run_action() { # action, MicroVM, its state directory where that is not the working directory
     local action=$1 name=$2 package lists
     case $action in
-        tap-up | macvtap-up | pci-setup | virtiofsd-run | microvm-register) package=$current ;;
+        tap-up | macvtap-up | pci-setup | virtiofsd-prepare | virtiofsd-run | microvm-register) package=$current ;;
         *) package=$booted ;;
     esac
     # A start that failed early leaves no link to what runs.
     if [ ! -e "$package" ]; then package=$current; fi
     lists=$package/share/microvm
     case $action in
-        virtiofsd-ended) virtiofsd_ended ;;
+        virtiofsd-prepare | virtiofsd-ended) "${action//-/_}" ;;
         microvm-register) if [ -x "$package/bin/$action" ]; then register; fi ;;
         microvm-unregister) if [ -x "$package/bin/$action" ]; then "$package/bin/$action" || true; fi ;;
         tap-up | tap-down | macvtap-up | macvtap-down | pci-setup | pci-teardown | virtiofsd-run)
+            if [ "$action" = virtiofsd-run ]; then begin_shares; fi
             if [ -x "$package/bin/$action" ]; then exec "$package/bin/$action"; fi
             "${action//-/_}"
             ;;

@@ -6,9 +6,11 @@
 
 from __future__ import annotations
 
+import posixpath
 import shlex
-from typing import List, Sequence
+from typing import List, Sequence, Tuple
 
+from ...declaration.names import SHARE_DIRECTORY
 from ...declaration.types import Share
 from ...declaration.vms.parse import Declaration
 from ...hypervisors.programs import program_path
@@ -23,9 +25,32 @@ def daemons(declaration: Declaration) -> List[Share]:
     return [share for share in declaration["shares"] if share["proto"] == "virtiofs"]
 
 
-def arguments(declaration: Declaration, share: Share) -> Sequence[Word]:
-    """Return the command line of a share's virtiofsd (its README), which runs in the state directory."""
-    options = declaration["virtiofsd"]
+def mounted_source(declaration: Declaration, number: int) -> str:
+    """Return where the unit mounts the source of a share; a number, since systemd's syntax does not bear any tag."""
+    return posixpath.join(SHARE_DIRECTORY, declaration["name"], "sources", str(number))
+
+
+def chooses_sandbox(declaration: Declaration) -> bool:
+    """Return whether the operator's own arguments determine a daemon's sandbox."""
+    return _has_argument(declaration, ("--sandbox", "--uid-map", "--gid-map", "-o"))
+
+
+def chooses_capabilities(declaration: Declaration) -> bool:
+    """Return whether the operator's own arguments determine a daemon's capabilities."""
+    return _has_argument(declaration, ("--modcaps", "-o"))
+
+
+def _has_argument(declaration: Declaration, prefixes: Tuple[str, ...]) -> bool:
+    own = [argument for share in daemons(declaration) for argument in share["extra_args"]]
+    return any(argument.startswith(prefixes) for argument in (*declaration["virtiofsd"]["extra_args"], *own))
+
+
+def arguments(declaration: Declaration, number: int) -> Sequence[Word]:
+    """Return the command line of virtiofsd (its README) for a share of ``daemons``; it runs among the sockets.
+
+    The unit mounts the source for it, see ``packaged_drop_ins``. Its own namespaces would take CAP_SYS_ADMIN.
+    """
+    options, share = declaration["virtiofsd"], daemons(declaration)[number]
     threads = str(options["thread_pool_size"])
     size = join(Variable.PROCESSORS) if "nproc" in threads else join(threads)
     handles = options["inode_file_handles"]
@@ -33,7 +58,9 @@ def arguments(declaration: Declaration, share: Share) -> Sequence[Word]:
         program_path(options["package"], "virtiofsd"),
         f"--socket-path={share['socket']}",
         *((f"--socket-group={options['group']}",) if options["group"] else ()),
-        f"--shared-dir={share['source']}",
+        f"--shared-dir={mounted_source(declaration, number)}",
+        *(() if chooses_sandbox(declaration) else ("--sandbox=chroot",)),
+        *(() if chooses_capabilities(declaration) else ("--modcaps=-mknod",)),
         *("--thread-pool-size", size),
         *(("--posix-acl", "--xattr") if share["posix_acl"] else ()),
         f"--cache={share['cache']}",
@@ -49,7 +76,9 @@ def arguments(declaration: Declaration, share: Share) -> Sequence[Word]:
 def virtiofsd_run(declaration: Declaration) -> str:
     """Return the script, which is ready when all sockets are there."""
     script = header(f"Serves the virtiofs shares of MicroVM {declaration['name']}.")
-    commands = {share["socket"] or "": arguments(declaration, share) for share in daemons(declaration)}
+    commands = {
+        share["socket"] or "": arguments(declaration, number) for number, share in enumerate(daemons(declaration))
+    }
     script += definitions([word for argv in commands.values() for word in argv]) + sources.VIRTIOFSD
     script += "\nend_together\n"
     for socket, argv in commands.items():

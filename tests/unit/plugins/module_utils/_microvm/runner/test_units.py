@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from ansible_collections.microvm.fleet.plugins.module_utils._microvm.declaration.names import CONSOLE_DIRECTORY
+from ansible_collections.microvm.fleet.plugins.module_utils._microvm.declaration import names
 from ansible_collections.microvm.fleet.plugins.module_utils._microvm.hypervisors.facts import HostFacts
 from ansible_collections.microvm.fleet.plugins.module_utils._microvm.hypervisors.registry import command
 from ansible_collections.microvm.fleet.plugins.module_utils._microvm.runner.units import packaged_drop_ins
@@ -16,7 +16,7 @@ from ansible_collections.microvm.fleet.plugins.module_utils._microvm.runner.unit
 from ..examples import SMALL, parse
 
 MAIN, SHARES = "microvm@.service", "microvm-virtiofsd@.service"
-CONSOLE = f"-{CONSOLE_DIRECTORY}/small"
+CONSOLE = f"-{names.CONSOLE_DIRECTORY}/small"
 TAP: dict[str, Any] = {"interfaces": [{"bridge": "br0"}]}
 
 
@@ -211,7 +211,50 @@ def test_paths_outside_of_the_state_directory_are_writable() -> None:
         {"tag": "b", "source": "own", "proto": "virtiofs"},
     ]
     assert 'ReadWritePaths="/srv/a b"' in lines(shares=shares)
-    assert lines(SHARES, shares=shares) == ["[Service]", 'ReadWritePaths="/srv/a b"']
+
+
+SHARE: dict[str, Any] = {"tag": "it's $a:b %", "source": "/srv/a b", "proto": "virtiofs"}
+
+
+def test_daemons_of_shares_see_only_their_sources() -> None:
+    own = lines(SHARES, shares=[SHARE, {**SHARE, "tag": "b", "source": "own", "read_only": True}])
+    assert own[:4] == [
+        "[Service]",
+        f"RootDirectory={names.SHARE_DIRECTORY}/%i/root",
+        "RootDirectoryStartOnly=yes",
+        "MountAPIVFS=yes",
+    ]
+    sources = f"{names.SHARE_DIRECTORY}/%i/sources"
+    assert own[own.index("ReadWritePaths=") + 1 :][:2] == [f"BindPaths=-{sources}/0", f"BindReadOnlyPaths=-{sources}/1"]
+    assert not [line for line in own if "/srv" in line or "'" in line]
+
+
+def capabilities(**options: Any) -> set[str]:
+    own = lines(SHARES, shares=[SHARE], **options)
+    return set(own[own.index("CapabilityBoundingSet=") + 1].partition("=")[2].split())
+
+
+def test_daemons_of_shares_have_the_capabilities_that_their_options_need() -> None:
+    assert not {"CAP_SYS_ADMIN", "CAP_MKNOD"} & capabilities()
+    assert "CAP_DAC_READ_SEARCH" in capabilities()
+    assert "CAP_DAC_READ_SEARCH" not in capabilities(virtiofsd={"inode_file_handles": "never"})
+    assert "CAP_MKNOD" in capabilities(virtiofsd={"extra_args": ["--modcaps=+mknod"]})
+
+
+def test_a_sandbox_of_the_operators_choice_keeps_what_the_template_permits() -> None:
+    own = lines(SHARES, shares=[{**SHARE, "extra_args": ["--sandbox=namespace"]}])
+    assert not [line for line in own if line.startswith(("CapabilityBoundingSet", "RestrictNamespaces", "SystemCall"))]
+
+
+@pytest.mark.parametrize(
+    ("options", "line"),
+    [
+        ({"shares": [{**SHARE, "socket": "/run/of-small/x.sock"}]}, "BindPaths=-/run/of-small"),
+        ({"shares": [SHARE], "virtiofsd": {"package": "/opt/virtiofsd"}}, "BindReadOnlyPaths=-/opt/virtiofsd"),
+    ],
+)
+def test_daemons_of_shares_see_declared_places(options: dict[str, Any], line: str) -> None:
+    assert line in lines(SHARES, **options)
 
 
 @pytest.mark.parametrize(("accel", "memory"), [("kvm", 1412), ("tcg", 2436)])

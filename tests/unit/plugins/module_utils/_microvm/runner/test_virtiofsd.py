@@ -60,7 +60,10 @@ def wait(condition: Callable[[], bool], seconds: float = 10) -> None:
 
 def test_each_share_has_a_daemon_which_ends_with_the_script(served: subprocess.Popen[bytes], tmp_path: Path) -> None:
     text = (tmp_path / "begun").read_text()
-    assert "--shared-dir=/srv/it's $two" in text and f"--thread-pool-size {os.cpu_count()}" in text
+    assert (
+        "shares/small/sources/1 --sandbox=chroot --modcaps=-mknod" in text
+        and f"--thread-pool-size {os.cpu_count()}" in text
+    )
     served.send_signal(signal.SIGTERM)
     assert served.wait(10) == 0
     assert len((tmp_path / "ended").read_text().splitlines()) == 2

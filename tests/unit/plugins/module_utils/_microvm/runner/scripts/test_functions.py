@@ -7,8 +7,11 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
 import shutil
 import subprocess
+import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -179,9 +182,86 @@ def test_a_package_s_own_script_comes_first(tmp_path: Path) -> None:
     assert run_action(tmp_path, "nonsense").returncode == 2
 
 
+AS_ROOT = pytest.mark.skipif(os.geteuid() != 0, reason="owners of directories are changed")
+
+
+def enter(path: Path, *options: str) -> subprocess.CompletedProcess[str]:
+    """Enter a directory, and print where that has led."""
+    call = f"enter_directory {shlex.join([str(path), *options])}\nreadlink /proc/self/cwd"
+    return (
+        bash(path.parent, call, "enter_directory") if path.parent.is_dir() else bash(Path("/"), call, "enter_directory")
+    )
+
+
+@pytest.fixture(name="tree")
+def _tree() -> Iterator[Path]:
+    """Directory that only root can change, with one of somebody else's in it, links and directories in both."""
+    with tempfile.TemporaryDirectory(dir="/var/lib") as directory:
+        tree = Path(directory)
+        tree.chmod(0o755)
+        for place in ("roots", "others", "others/deep", f"others/{NASTY}"):
+            (tree / place).mkdir()
+        (tree / "to-others").symlink_to("roots/../others")
+        (tree / "others" / "link").symlink_to(tree / "roots")
+        (tree / "sticky").mkdir()
+        (tree / "sticky").chmod(0o1777)
+        (tree / "sticky" / "roots").mkdir()
+        (tree / "sticky" / "others").mkdir()
+        for place in ("others", "sticky/others"):
+            os.chown(tree / place, 65534, 65534)
+        yield tree
+
+
+@AS_ROOT
+@pytest.mark.parametrize("path", ["roots", "others/deep", f"others/{NASTY}", "./others//deep/", "to-others/deep"])
+def test_directories_are_entered_by_links_of_root_only(tree: Path, path: str) -> None:
+    done = enter(Path(f"{tree}/{path}"))
+    assert (done.returncode, done.stdout) == (0, f"{(tree / path).resolve()}\n"), done.stderr
+
+
+@AS_ROOT
+@pytest.mark.parametrize("path", ["others/link", "others/link/x", "to-others/link"])
+def test_links_that_others_could_have_created_are_refused(tree: Path, path: str) -> None:
+    done = enter(tree / path)
+    assert done.returncode == 1 and "others than root can replace 'link'" in done.stderr
+
+
+@AS_ROOT
+@pytest.mark.parametrize(
+    ("path", "status"),
+    [("roots", 0), ("others", 0), ("others/deep", 1), ("to-others/deep", 1), ("sticky/roots", 0), ("sticky/others", 1)],
+)
+def test_a_strict_path_is_one_that_only_root_can_change(tree: Path, path: str, status: int) -> None:
+    assert enter(tree / path, "strict").returncode == status
+
+
+@AS_ROOT
+def test_missing_directories_are_created_only_on_request(tree: Path) -> None:
+    assert enter(tree / "others" / "a" / "b").returncode == 1
+    assert enter(tree / "others" / "a" / "b", "create").returncode == 0
+    assert (tree / "others" / "a" / "b").is_dir()
+    assert enter(tree / "others" / "c", "create", "strict").returncode == 1
+    assert not (tree / "others" / "c").exists()
+
+
+@AS_ROOT
+def test_a_circle_of_links_ends(tree: Path) -> None:
+    (tree / "circle").symlink_to("circle")
+    assert "too many links" in enter(tree / "circle").stderr
+
+
+@AS_ROOT
+def test_a_directory_that_is_replaced_while_it_is_entered_is_noticed(tree: Path) -> None:
+    """The kernel's answer differs from the path; here, since the program that asks moves the directory first."""
+    fake(tree / "roots", "readlink", f'mv {tree}/others {tree}/moved 2>/dev/null; exec /usr/bin/readlink "$@"')
+    done = bash(tree / "roots", f"enter_directory {tree}/others/deep", "enter_directory")
+    assert done.returncode == 1
+
+
 def run_action(directory: Path, action: str) -> subprocess.CompletedProcess[str]:
     """Call what microvm-package does, with functions that print what they are asked to do."""
     functions = ("make_tap", "remove_tap", "make_macvtap", "remove_macvtap", "take_pci_device")
     fakes = "".join(f'{name}() {{ echo {name} "$@"; }}\n' for name in functions)
     variables = {"user": "microvm", "group": "microvm", "current": "current", "booted": "booted"}
+    variables |= {"work": "work", "sockets": "sockets", "shares_directory": "shares"}
     return bash(directory, f"{fakes}run_action {action} web", "package_actions", **variables)
