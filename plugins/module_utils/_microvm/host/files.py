@@ -12,12 +12,15 @@ import os
 import pwd
 import shutil
 import stat
-from typing import Optional
+from typing import Iterator, Optional
 
 from ..declaration.accounts import Account
 from ..declaration.names import PARTIAL_SUFFIX
 from .accounts import group_by_number, numbers, user_by_number
 from .commands import HostError, run
+
+BLOCK = 1 << 16
+"""Bytes that are read at once."""
 
 MOST_BYTES = 16 << 20
 """Size of the largest text file that is read; none of ours comes near it."""
@@ -50,13 +53,24 @@ def _read_bytes(path: str) -> bytes:
     try:
         if not stat.S_ISREG(os.fstat(descriptor).st_mode):
             raise UnreadableFile(path, "is not a regular file")
-        with open(descriptor, "rb", closefd=False) as file:
-            content = file.read(MOST_BYTES + 1)
+        content = b"".join(_blocks(descriptor))
     finally:
         os.close(descriptor)
     if len(content) > MOST_BYTES:
         raise UnreadableFile(path, f"is larger than {MOST_BYTES >> 20} MiB")
     return content
+
+
+def _blocks(descriptor: int) -> Iterator[bytes]:
+    """Yield the content of a file until it is too large. The kernel has room for a block, but not for more, where the
+    file is a parameter of its own (``/proc/sys``)."""
+    size = 0
+    while size <= MOST_BYTES:
+        block = os.read(descriptor, BLOCK)
+        if not block:
+            return
+        size += len(block)
+        yield block
 
 
 def write_new(path: str, content: bytes, mode: int) -> None:

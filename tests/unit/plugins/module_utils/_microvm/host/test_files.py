@@ -27,3 +27,8 @@ def test_a_tree_of_any_depth_is_removed_and_no_link_in_it_followed(tmp_path: Pat
     os.close(directory)
     files.remove(str(tree))
     assert os.listdir(tmp_path) == ["kept"]
+
+
+@pytest.mark.parametrize("path", ["/proc/sys/net/ipv4/ip_forward", "/proc/sys/kernel/hostname", "/proc/version"])
+def test_files_of_the_kernel_are_read(path: str) -> None:
+    assert files.read_text(path) == Path(path).read_text()
