@@ -17,7 +17,7 @@ import pytest
 
 from ..host import ROOT, Files, Host
 from ..packages import STAY, fake
-from ..paths import SHARES, STATE
+from ..paths import SHARES, STATE, UNITS
 
 UNIT = "microvm-virtiofsd@web"
 WORK, SOCKETS = f"{STATE}/web/work", f"{STATE}/web/sockets"
@@ -39,16 +39,16 @@ served=0 refused=0 escaped=0
 mark_of() { # process; it is ready a moment before it has changed its root directory
     for wait in $(seq 40); do cat /proc/$1/root/mark 2>/dev/null && return; sleep 0.05; done
 }
-for try in $(seq {tries}); do
-    if systemctl start {unit} 2>/dev/null; then
+for try in $(seq $tries); do
+    if systemctl start $unit 2>/dev/null; then
         case $(mark_of "$(pgrep -x virtiofsd | head -n 1)") in
             "of the guest") served=$((served + 1)) ;;
             *) escaped=$((escaped + 1)) ;;
         esac
-        systemctl stop {unit}
+        systemctl stop $unit
     else
         refused=$((refused + 1))
-        systemctl reset-failed {unit} 2>/dev/null
+        systemctl reset-failed $unit 2>/dev/null
     fi
 done
 echo "$served $refused $escaped"
@@ -88,6 +88,9 @@ def install(host: Host, files: Files) -> None:
     """Install the MicroVM, with the settings of units that its package brings along."""
     host.send("/root/package", files)
     host.microvm("create web --package /root/package")
+    # The tests start it alone; otherwise it would end at once.
+    host.send(f"{UNITS}/{UNIT}.service.d", {"60-test.conf": "[Unit]\nStopWhenUnneeded=no\n"})
+    host.run("systemctl daemon-reload")
 
 
 @pytest.fixture(name="place", autouse=True)
@@ -111,8 +114,8 @@ def race(host: Host, first: str, second: str) -> tuple[int, int, int]:
     """Return how many starts served what they should, were refused, and escaped, while the user flips two entries."""
     host.send("/run/attack", {"flip.py": FLIP})
     begin = user(f"python3 /run/attack/flip.py {first} {second}")
-    line, end = RACE.format(tries=TRIES, unit=UNIT), "kill $flip; wait $flip; cat /run/attack/log"
-    output = host.run(f"{begin} > /run/attack/log 2>&1 & flip=$!\n{line}\n{end}", timeout=400)
+    begin = f"tries={TRIES} unit={UNIT}\n{begin} > /run/attack/log 2>&1 & flip=$!"
+    output = host.run(f"{begin}\n{RACE}\nkill $flip; wait $flip; cat /run/attack/log", timeout=400)
     served, refused, escaped = (int(number) for number in output.splitlines()[-1].split())
     counts = f"{served} served, {refused} refused, {escaped} escaped"
     print(f"{TRIES} starts while {first} and {second} are exchanged: {counts}")

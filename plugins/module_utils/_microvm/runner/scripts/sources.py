@@ -79,14 +79,16 @@ is_at() { # path
 # A link is followed only in a directory that only root can change, since whoever can create one may lead root anywhere.
 # `strict` expects this of every directory on the way: then the path can be resolved again, by programs that do so.
 enter_directory() { # absolute path, then any of: create, strict
-    local rest=$1 options=" ${*:2} " part way='' links=0
+    local rest=$1 options=" ${*:2} " part is_link way='' links=0
     cd -P / || return
     while [[ "$rest" =~ ^/*([^/]+)(.*)$ ]]; do
         part=${BASH_REMATCH[1]} rest=${BASH_REMATCH[2]}
-        if { [ -L "./$part" ] || [[ "$options" == *' strict '* ]]; } && ! is_fixed "$part"; then
+        # Asked once: between two questions, a directory may have become a link.
+        if [ -L "./$part" ]; then is_link=yes; else is_link=''; fi
+        if [[ "$is_link" || "$options" == *' strict '* ]] && ! is_fixed "$part"; then
             refuse "$1: others than root can replace '$part' in ${way:-/}" || return
         fi
-        if [ -L "./$part" ]; then
+        if [ -n "$is_link" ]; then
             links=$((links + 1))
             if [ "$links" -gt 40 ]; then refuse "$1: too many links" || return; fi
             rest=$(readlink -n -- "./$part")$rest

@@ -10,6 +10,7 @@ import os
 import shlex
 import shutil
 import subprocess
+import sys
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -256,6 +257,27 @@ def test_a_directory_that_is_replaced_while_it_is_entered_is_noticed(tree: Path)
     fake(tree / "roots", "readlink", f'mv {tree}/others {tree}/moved 2>/dev/null; exec /usr/bin/readlink "$@"')
     done = bash(tree / "roots", f"enter_directory {tree}/others/deep", "enter_directory")
     assert done.returncode == 1
+
+
+EXCHANGE = """
+import ctypes
+libc = ctypes.CDLL(None)
+while libc.renameat2(-100, b"deep", -100, b"link", 2) == 0:
+    pass
+"""
+"""Exchanges two entries of a directory for ever, each time in one step."""
+
+
+@AS_ROOT
+def test_a_directory_that_becomes_a_link_while_it_is_looked_at_is_not_followed(tree: Path) -> None:
+    """Whatever the order of events is, the link's directory is not entered."""
+    enter = f"(enter_directory {tree}/others/deep 2>/dev/null && readlink /proc/self/cwd) || true"
+    with subprocess.Popen([sys.executable, "-c", EXCHANGE], cwd=tree / "others") as attacker:
+        try:
+            done = bash(tree, f"for try in {{1..60}}; do {enter}; done", "enter_directory")
+        finally:
+            attacker.kill()
+    assert set(done.stdout.split()) <= {f"{tree}/others/deep", f"{tree}/others/link"}
 
 
 def run_action(directory: Path, action: str) -> subprocess.CompletedProcess[str]:
