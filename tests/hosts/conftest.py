@@ -30,7 +30,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 @pytest.fixture(scope="session", name="session_host")
 def _session_host() -> Iterator[Host]:
     # Two runs of the tests on one machine need two names, since beds of one name are one bed.
-    host = Host(os.environ.get("TEST_BED", "hosts"))
+    names = (os.environ.get("TEST_BED", "hosts"), os.environ.get("PYTEST_XDIST_WORKER"))
+    host = Host("-".join(filter(None, names)))
     try:
         host.up()
         yield host

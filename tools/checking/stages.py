@@ -39,6 +39,10 @@ def lint(_stack: ExitStack) -> list[Step]:
     ]
 
 
+_TWO = ("-n", "2", "--dist", "loadfile")
+"""Options of pytest for two processes, each with files of its own."""
+
+
 def types(_stack: ExitStack) -> list[Step]:
     """mypy: the collection and its tests under their full names, then what runs from the checkout."""
     programs = [path for path in ("tools", "bench", "demo") if any((ROOT / path).glob("*.py"))]
@@ -53,7 +57,7 @@ def types(_stack: ExitStack) -> list[Step]:
 
 def unit(_stack: ExitStack) -> list[Step]:
     """Run the tests that need no host."""
-    return [Step("pytest", (PYTHON, "-m", "pytest", "-q", "-m", "not testbed"))]
+    return [Step("pytest", (PYTHON, "-m", "pytest", "-q", "-m", "not testbed", *_TWO))]
 
 
 def sanity(stack: ExitStack) -> list[Step]:
@@ -76,7 +80,8 @@ def integration(stack: ExitStack) -> list[Step]:
     return [
         Step("ansible-test", command, directory, environment, minutes=20, is_live=True, skip=lacking_root()),
         Step("test bed", (*pytest, "tests/testbed/tests"), minutes=10, is_live=True, skip=lacking_root()),
-        Step("hosts", (*pytest, "tests/hosts"), minutes=20, is_live=True, skip=lacking_root()),
+        # On two hosts, since tests mostly wait; with what tests of attacks print, the numbers of their tries.
+        Step("hosts", (*pytest, *_TWO, "-rP", "tests/hosts"), minutes=30, is_live=True, skip=lacking_root()),
     ]
 
 
