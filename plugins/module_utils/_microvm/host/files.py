@@ -208,11 +208,11 @@ def group_name(path: str) -> Optional[str]:
 
 
 def remove_if_empty(directory: str) -> None:
-    """Remove a directory; one that has something in it, or is not there, is no error."""
+    """Remove a directory; one that has something in it, is none or is not there, is no error."""
     try:
         os.rmdir(directory)
     except OSError as error:
-        if error.errno not in (errno.ENOTEMPTY, errno.ENOENT, errno.EBUSY):
+        if error.errno not in (errno.ENOTEMPTY, errno.ENOENT, errno.EBUSY, errno.ENOTDIR):
             raise
 
 

@@ -36,6 +36,11 @@ class Places:
         """Path of a hypervisor's working directory, or of something in it; an absolute entry is itself."""
         return self.state(name, WORK_DIRECTORY, *entry)
 
+    def real_work(self, name: str, *entry: str) -> str:
+        """Path of a working directory, or of something in it, for those who follow no links: the directories above it
+        are root's, and may be links."""
+        return os.path.join(os.path.realpath(self.state(name)), WORK_DIRECTORY, *entry)
+
     @staticmethod
     def drop_in(template: str, name: str) -> str:
         """Path of a MicroVM's own settings of one of its units."""

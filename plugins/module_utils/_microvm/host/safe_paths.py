@@ -5,8 +5,10 @@
 """Paths below directories of somebody else's, opened component by component.
 
 Whoever may write to a directory can replace what is in it by a link, at any moment: a check of the path before it is
-used proves nothing. So a directory is opened inside of the one before, links are followed only where root alone could
-have placed them, and what is done in the end is done in the directory that was opened (path_resolution(7)).
+used proves nothing. So a directory is opened inside of the one before, and what is done in the end is done in the
+directory that was opened (path_resolution(7)). Links are followed in the root directory alone, as in ``/data``: of any
+other link, neither its owner nor that of its directory says that root has placed it, since root of a guest is root in
+the directories that the guest shares.
 """
 
 from __future__ import annotations
@@ -17,7 +19,6 @@ import os
 import stat
 from typing import Iterator, List, Optional, Tuple
 
-from . import files
 from .commands import HostError
 
 _MOST_LINKS = 40
@@ -30,8 +31,8 @@ _FLAGS = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 def opened_parent(path: str, mode: int = 0o755, makes: bool = False) -> Iterator[Tuple[int, str]]:
     """Give the opened directory that an absolute path is in, and the last component.
 
-    ``makes`` creates directories of root's that are missing on the way, with ``mode``. Raises HostError for a link that
-    others than root could have placed, and OSError.
+    ``makes`` creates directories of root's that are missing on the way, with ``mode``. Raises HostError for a link
+    outside of the root directory, and OSError.
     """
     parent, name = os.path.split(os.path.normpath(path))
     directory = _open(parent, mode, makes)
@@ -52,21 +53,17 @@ def opened_directory(path: str) -> Iterator[int]:
 
 
 def _open(path: str, mode: int, makes: bool) -> int:
-    waiting, links, is_safe = _components(path), 0, True
-    directory = os.open("/", _FLAGS)
+    waiting, links = _components(path), 0
+    directory, is_root = os.open("/", _FLAGS), True
     try:
         while waiting:
             component = waiting.pop(0)
             entry = _look_up(directory, component)
-            is_safe = is_safe and _is_placed_by_root(os.fstat(directory), entry)
             if entry is None or not stat.S_ISLNK(entry.st_mode):
-                directory = _step(directory, component, mode, makes)
+                directory, is_root = _step(directory, component, mode, makes), False
                 continue
             links += 1
-            target = _target(directory, component, path, is_safe, links)
-            if target.startswith("/"):
-                directory = _step(directory, "/", mode, makes=False)
-            waiting = [*_components(target), *waiting]
+            waiting = [*_components(_target(directory, component, path, is_root, links)), *waiting]
     except BaseException:
         os.close(directory)
         raise
@@ -84,20 +81,12 @@ def _look_up(directory: int, component: str) -> Optional[os.stat_result]:
         return None
 
 
-def _is_placed_by_root(directory: os.stat_result, entry: Optional[os.stat_result]) -> bool:
-    """Return whether nobody but root can have put an entry into a directory, or can put another into its place."""
-    if files.is_roots_alone(directory):
-        return True
-    is_sticky = bool(directory.st_mode & stat.S_ISVTX) and directory.st_uid == 0
-    return is_sticky and entry is not None and entry.st_uid in (0, os.geteuid())
-
-
-def _target(directory: int, component: str, path: str, is_safe: bool, links: int) -> str:
-    """Return where a link leads. Raises HostError for one that root may not follow, and OSError for too many."""
-    if not is_safe:
+def _target(directory: int, component: str, path: str, is_root: bool, links: int) -> str:
+    """Return where a link of the root directory leads. Raises HostError for any other, and OSError for too many."""
+    if not is_root:
         raise HostError(
-            f"{path} leads through the link {component!r} in a directory that others than root may write to; declare "
-            "the path that it leads to, or remove the link"
+            f"{path} leads through the link {component!r}, which others than root may have placed; declare the path "
+            "that it leads to, or remove the link"
         )
     if links > _MOST_LINKS:
         raise OSError(errno.ELOOP, os.strerror(errno.ELOOP), path)

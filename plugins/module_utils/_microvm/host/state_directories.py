@@ -10,10 +10,11 @@ hypervisor works in a directory below it. Earlier versions had both in one, whic
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
 import stat
-from typing import List, Optional
+from typing import Collection, List, Optional
 
 from ..declaration.accounts import ROOT, SHARED, Account
 from ..declaration.identity import ACCOUNT_PREFIX
@@ -25,6 +26,9 @@ from .exchange import UNSUPPORTED, exchange_at_once
 
 MODE = 0o750
 """Only root writes; the MicroVM's user goes through it to its working directory."""
+
+_MODE_BEFORE = 0o700
+"""Mode of a state directory until its working directory is its user's, who can change the mode of the latter."""
 
 WORK_MODE = 0o700
 
@@ -41,37 +45,43 @@ def _old(path: str) -> str:
     return f"{os.path.dirname(path)}/.{os.path.basename(path)}.former"
 
 
-def former(directory: str) -> List[str]:
-    """Return the names of the MicroVMs whose state directories have the former layout, or are on their way from it."""
+def former(directory: str, recorded: Collection[str] = ()) -> List[str]:
+    """Return the names of the MicroVMs whose state directories have the former layout, or are on their way from it.
+
+    ``recorded`` are the names of MicroVMs; a directory of another name is one if it has links or files of root's.
+    """
     try:
-        entries = [entry.name for entry in os.scandir(directory) if entry.is_dir(follow_symlinks=False)]
+        entries = [entry.name for entry in os.scandir(directory) if entry.is_dir()]
     except (FileNotFoundError, NotADirectoryError):
         return []
-    names = {entry for entry in entries if not entry.startswith(".")}
+    names = {
+        entry
+        for entry in entries
+        if not entry.startswith(".") and (entry in recorded or _has_entries_of_root(os.path.join(directory, entry)))
+    }
     names |= {entry[1:].rpartition(".")[0] for entry in entries if entry.startswith(".") and entry.endswith(".former")}
     return sorted(name for name in names if is_former(os.path.join(directory, name)))
 
 
+def _has_entries_of_root(path: str) -> bool:
+    return any(os.path.lexists(os.path.join(path, entry)) for entry in (*STATE_ENTRIES, SOCKET_DIRECTORY))
+
+
 def is_former(path: str) -> bool:
-    """Return whether a state directory has the former layout, or is on its way from it."""
+    """Return whether a state directory, or what a link of root's leads to, has the former layout, or is on its way."""
+    path = os.path.realpath(path)
     status = _status(path)
     if status is None:
         return os.path.lexists(_old(path))
     if not stat.S_ISDIR(status.st_mode):
         return False
-    return not files.is_roots_alone(status) or _lacks_its_parts(path) or not _is_handed_over(path)
+    return not files.is_roots_alone(status) or _lacks_its_parts(path) or stat.S_IMODE(status.st_mode) == _MODE_BEFORE
 
 
 def _lacks_its_parts(path: str) -> bool:
     """Return whether a MicroVM has no directory to work in."""
     is_used = any(os.path.lexists(os.path.join(path, entry)) for entry in (STATE_ENTRIES[0], SOCKET_DIRECTORY))
     return is_used and not os.path.lexists(os.path.join(path, WORK_DIRECTORY))
-
-
-def _is_handed_over(path: str) -> bool:
-    """Return whether the working directory, if there is one, has the mode that it is given last."""
-    status = _status(os.path.join(path, WORK_DIRECTORY))
-    return status is None or stat.S_IMODE(status.st_mode) == WORK_MODE
 
 
 def _status(path: str) -> Optional[os.stat_result]:
@@ -129,6 +139,7 @@ def migrate(path: str) -> None:
 
     Raises OSError and KeyError.
     """
+    path = os.path.realpath(path)
     if os.path.lexists(_old(path)):
         _complete_renames(path)
     elif not files.is_roots_alone(os.lstat(path)) or not os.path.lexists(os.path.join(path, SOCKET_DIRECTORY)):
@@ -139,6 +150,7 @@ def migrate(path: str) -> None:
         os.rename(_new(path), os.path.join(path, WORK_DIRECTORY))
     files.sync_directory(path)
     _hand_over(path)
+    os.chmod(path, MODE)
     files.sync_directory(os.path.dirname(path))
 
 
@@ -148,7 +160,8 @@ def _remove_new(path: str) -> None:
     if not os.path.lexists(new):
         return
     for entry in STATE_ENTRIES:
-        files.remove(os.path.join(new, entry))
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(os.path.join(new, entry))
     for part in (SOCKET_DIRECTORY, WORK_DIRECTORY):
         files.remove_if_empty(os.path.join(new, part))
     os.rmdir(new)
@@ -157,12 +170,11 @@ def _remove_new(path: str) -> None:
 def _make_new(path: str) -> None:
     """Make the directory that takes the place of one, with root's links and files."""
     account, new = account_of(path), _new(path)
-    os.mkdir(new, 0o700)
+    os.mkdir(new, _MODE_BEFORE)
     for entry in STATE_ENTRIES:
         _copy_of_root(os.path.join(path, entry), os.path.join(new, entry))
     _make_part(new, SOCKET_DIRECTORY, SOCKET_MODE, ROOT)
     os.chown(new, 0, numbers(account)[1])
-    os.chmod(new, MODE)
     files.sync_tree(new)
 
 
@@ -175,8 +187,8 @@ def _copy_of_root(source: str, target: str) -> None:
         os.symlink(os.readlink(source), target)
     elif stat.S_ISREG(status.st_mode):
         # The MicroVM's user may have put a link to another file in its place meanwhile.
-        with open(os.open(source, os.O_RDONLY | os.O_NOFOLLOW), "rb") as file:
-            files.write_new(target, file.read(), 0o644)
+        with open(os.open(source, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK), "rb") as file:
+            files.write_new(target, file.read(files.BLOCK), 0o644)
 
 
 def _replace(path: str) -> None:

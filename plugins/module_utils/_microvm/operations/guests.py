@@ -50,7 +50,7 @@ def _readiness(
         address=ready["address"],
         port=ready["port"],
         timeout=ready["timeout"],
-        control_socket=places.work(name, socket or ""),
+        control_socket=places.real_work(name, socket or ""),
         context_identifier=context_identifier,
         vsock_socket=places.state(name, BOOTED_LINK, VSOCK_SOCKET_FILE),
     )

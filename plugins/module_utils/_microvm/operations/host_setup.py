@@ -43,7 +43,11 @@ def set_up_host(raw: Mapping[str, object], present: bool, check_mode: bool) -> H
     """
     setup = parse_host_setup(raw)
     wanted = prepared(setup) if present else unprepared(setup)
-    with contextlib.nullcontext() if check_mode else locked([LOCK, *state_directories.former(wanted.state_directory)]):
+    with (
+        contextlib.nullcontext()
+        if check_mode
+        else locked([LOCK, *state_directories.former(wanted.state_directory, Records().names())])
+    ):
         observed = observe(wanted)
         planned = plan(observed, wanted)
         job = HostJob(planned)

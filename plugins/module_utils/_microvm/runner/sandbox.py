@@ -81,7 +81,7 @@ def strict_settings(declaration: Declaration, built: Command, facts: HostFacts, 
     """Return the settings for a declaration and its command, which writes below the directories ``written``."""
     lines = [setting("RestrictAddressFamilies", *map(plain, _address_families(declaration)))]
     lines.append(setting("ProtectHome", plain("read-only" if _uses_homes(declaration) else "yes")))
-    if not uses_io_uring(built):
+    if not uses_io_uring(declaration, built):
         lines.append(setting("SystemCallFilter", *map(plain, _IO_URING)))
     if not _has_user_network(declaration):
         lines.append(setting("IPAddressDeny", plain("any")))
@@ -97,9 +97,17 @@ def strict_settings(declaration: Declaration, built: Command, facts: HostFacts, 
     return _STRICT + "".join([*lines, *_files(declaration, built, written)])
 
 
-def uses_io_uring(built: Command) -> bool:
+def uses_io_uring(declaration: Declaration, built: Command) -> bool:
     """Return whether a command reads or writes files by io_uring(7), by its own words or by those of its user."""
-    return built.io_uring or any(_ASKS_FOR_IO_URING.search(readable(word)) for word in built.argv)
+    return built.io_uring or any(_ASKS_FOR_IO_URING.search(word) for word in _host_words(declaration, built))
+
+
+def _host_words(declaration: Declaration, built: Command) -> Iterator[str]:
+    """Yield the words of a command that the hypervisor reads, without what the guest's kernel is told."""
+    for word in map(readable, (*built.argv, *built.sidecar)):
+        for parameter in declaration["kernel_params"]:
+            word = word.replace(parameter, "")
+        yield word
 
 
 def is_hidden(path: str) -> bool:
@@ -146,8 +154,8 @@ def _named(declaration: Declaration, built: Command) -> Iterator[str]:
     files += [volume["image"] for volume in declaration["volumes"]]
     files += [share["source"] for share in declaration["shares"] if share["proto"] != "virtiofs"]
     yield from (file for file in files if file and is_hidden(file))
-    for word in (*built.argv, *built.sidecar):
-        yield from (match.group() for match in _PATH.finditer(readable(word)) if is_hidden(match.group()))
+    for word in _host_words(declaration, built):
+        yield from (match.group() for match in _PATH.finditer(word) if is_hidden(match.group()))
 
 
 def _resolved(path: str) -> str:
@@ -181,7 +189,7 @@ def _has_user_network(declaration: Declaration) -> bool:
 def _locks_memory(declaration: Declaration, built: Command) -> bool:
     """Return whether the guest's memory is locked: for devices of the host, or by the user's own arguments."""
     passes_devices = any(device["bus"] == "pci" for device in declaration["devices"])
-    return passes_devices or any(_LOCKS_MEMORY.search(readable(word)) for word in built.argv)
+    return passes_devices or any(_LOCKS_MEMORY.search(word) for word in _host_words(declaration, built))
 
 
 def _uses_homes(declaration: Declaration) -> bool:

@@ -16,6 +16,7 @@ from typing import Callable, Dict, Iterable, Optional, Tuple, TypeVar
 from ...declaration import names
 from ...host import access, accounts, files, state_directories, systemd
 from ...host.commands import HostError, run
+from ...host.records import Records
 from .files import KSM, KernelModule
 from .state import OBSOLETE, HostEntry, Observed, Wanted
 
@@ -41,7 +42,9 @@ def observe(wanted: Wanted, root: str = "") -> Observed:
         user_has_files=leaves and user is not None and _has_files(names.USER, root + wanted.state_directory),
         usable_modules=frozenset(module.name for module in wanted.modules if module not in unusable),
         loadable_modules=frozenset(module.name for module in unusable if _is_loadable(module)),
-        former_layouts=() if leaves else tuple(state_directories.former(root + wanted.state_directory)),
+        former_layouts=()
+        if leaves
+        else tuple(state_directories.former(root + wanted.state_directory, Records().names())),
         open_packages=() if leaves else access.open_packages(root),
         open_settings=() if leaves else access.open_settings(root),
         ksm=_ksm(root),

@@ -19,7 +19,7 @@ from ...declaration.modes import SETTINGS_DIRECTORY_MODE, SETTINGS_MODE
 from ...declaration.names import ARCHIVE_DIRECTORY, WORK_ENTRIES
 from ...host import accounts, files, safe_paths, state_directories
 from ...host.accounts import group_by_number, group_number, numbers
-from ...host.commands import HostError
+from ...host.commands import HostError, run
 from .handlers_job import Job
 
 DIRECTORY_MODE = 0o755
@@ -107,7 +107,7 @@ def own_state(job: Job, _user: str) -> None:
     for right. Nobody runs meanwhile.
     """
     account, former = job.plan.account, _numbers_of_former_users(job.name)
-    with safe_paths.opened_directory(job.places.work(job.name)) as work:
+    with safe_paths.opened_directory(job.places.real_work(job.name)) as work:
         for entry in os.scandir(work):
             if _is_left(entry):
                 os.chown(entry.name, *numbers(account), dir_fd=work, follow_symlinks=False)
@@ -124,7 +124,7 @@ def _numbers_of_former_users(name: str) -> FrozenSet[int]:
 
 def _own_volume(job: Job, volume: str, former: FrozenSet[int]) -> None:
     """Give an image to the job's account, unless somebody gave it another owner, by whom the MicroVM can use it."""
-    with safe_paths.opened_parent(job.places.work(job.name, volume)) as (directory, name):
+    with safe_paths.opened_parent(job.places.real_work(job.name, volume)) as (directory, name):
         try:
             status = os.stat(name, dir_fd=directory, follow_symlinks=False)
         except FileNotFoundError:
@@ -180,7 +180,7 @@ def _opened_image(job: Job, volume: str) -> Iterator[Tuple[int, str]]:
 
     Raises HostError for what is no regular file: its user could have put a link to another's file in its place.
     """
-    path = job.places.work(job.name, volume)
+    path = job.places.real_work(job.name, volume)
     with safe_paths.opened_parent(path) as (directory, name):
         if not stat.S_ISREG(os.stat(name, dir_fd=directory, follow_symlinks=False).st_mode):
             raise HostError(f"{path} is not a regular file of this MicroVM and was left in place; remove it manually")
@@ -192,11 +192,18 @@ def _numbered(directory: str, name: str, number: int) -> str:
 
 
 def _move_to_another_file_system(directory: int, name: str, target: str) -> None:
-    """Copy an image as a whole before the old one goes."""
+    """Copy an image as a whole, with its holes, before the old one goes."""
     aside = files.aside_of(target)
-    with open(os.open(name, os.O_RDONLY | os.O_NOFOLLOW, dir_fd=directory), "rb") as image, open(aside, "wb") as copy:
-        shutil.copyfileobj(image, copy)
-        copy.flush()
+    image = os.open(name, os.O_RDONLY | os.O_NOFOLLOW, dir_fd=directory)
+    try:
+        run(["cp", "--sparse=always", "--", f"/proc/{os.getpid()}/fd/{image}", aside], timeout=None)
+    except HostError:
+        files.remove(aside)
+        raise
+    finally:
+        os.close(image)
+    with open(aside, "rb+") as copy:
         os.fsync(copy.fileno())
     os.rename(aside, target)
+    files.sync_directory(os.path.dirname(target))
     os.unlink(name, dir_fd=directory)

@@ -229,7 +229,11 @@ def _is_socket(entry: os.DirEntry[str], sockets: str) -> bool:
     """Return whether an entry is a socket, or a link to one of root's daemons."""
     if entry.is_symlink():
         return (files.link_target(entry.path) or "").startswith(f"{sockets}/")
-    return stat.S_ISSOCK(entry.stat(follow_symlinks=False).st_mode)
+    try:
+        return stat.S_ISSOCK(entry.stat(follow_symlinks=False).st_mode)
+    except FileNotFoundError:
+        # The hypervisor may create and remove files at any time.
+        return False
 
 
 def installed(places: Places, package: str, name: str, is_external: bool = False) -> Installed:

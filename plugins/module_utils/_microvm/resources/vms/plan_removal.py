@@ -44,6 +44,12 @@ def plan_removal(observed: Observed, removal: Removal = Removal(), path: str = "
             f"the MicroVM {observed.name!r} was not installed by this collection (current -> {observed.foreign}); "
             "remove it with the tool that installed it",
         )
+    if observed.is_former:
+        raise DeclarationError(
+            f"{prefix}name",
+            f"the state directory of {observed.name!r} has the layout of an earlier version; run the role "
+            "microvm.fleet.host first",
+        )
     refuse_elsewhere(observed, path)
     volumes = observed.volumes
     if removal.volumes == "delete":
@@ -129,4 +135,4 @@ def _is_ours(entry: str, observed: Observed) -> bool:
     own = (*STATE_ENTRIES, *map(_entry_of, WORK_ENTRIES), *observed.sockets)
     volumes = [_entry_of(volume) for volume in observed.record.volumes] if observed.record else []
     is_half_made = entry.endswith(PARTIAL_SUFFIX) and entry[: -len(PARTIAL_SUFFIX)] in (*own, *volumes)
-    return entry in own or is_half_made or entry.endswith(".sock.pid")
+    return entry in own or is_half_made or (entry.endswith(".sock.pid") and entry not in volumes)

@@ -7,7 +7,7 @@
 from __future__ import annotations
 
 import shlex
-from typing import Iterator
+from typing import Iterator, Sequence
 
 from ...declaration.names import ENDED_FILE, EVENTS_FIFOS, PROCESS_FILE
 from ...declaration.types import Volume
@@ -71,7 +71,14 @@ def _sockets(built: Command) -> str:
     if built.sidecar:
         start = f"start_sidecar {shlex.quote(built.sidecar_socket)}"
         script += f"{sources.SIDECAR}\n{start} \\\n    {shell_command(built.sidecar)}\n"
-    return ("\n" + call("rm", "-f", "--", *stale) if stale else "") + script
+    return (_removal(stale) if stale else "") + script
+
+
+def _removal(stale: Sequence[str]) -> str:
+    """Return what removes what the former hypervisor has left under some names, which may be anything."""
+    return f"\n{shlex.join(['chmod', '-R', 'u+rwX', '--', *stale])} 2>/dev/null || true\n" + call(
+        "rm", "-rf", "--", *stale
+    )
 
 
 def _initrd(declaration: Declaration, built: Command) -> str:

@@ -15,6 +15,7 @@ for file in "$state/@CURRENT_LINK@"/share/microvm/virtiofs/*/socket; do
     socket=$(cat "$file")
     case $socket in /*) continue ;; esac
     # A hypervisor may have left anything there.
+    chmod -R u+rwX -- "$socket" 2> /dev/null || true
     rm -rf -- "$socket"
     mkdir -p -- "$(dirname -- "$socket")"
     ln -sT -- "$state/@SOCKET_DIRECTORY@/$socket" "$socket"

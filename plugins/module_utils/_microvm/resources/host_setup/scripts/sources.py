@@ -151,6 +151,7 @@ for file in "$state/@CURRENT_LINK@"/share/microvm/virtiofs/*/socket; do
     socket=$(cat "$file")
     case $socket in /*) continue ;; esac
     # A hypervisor may have left anything there.
+    chmod -R u+rwX -- "$socket" 2> /dev/null || true
     rm -rf -- "$socket"
     mkdir -p -- "$(dirname -- "$socket")"
     ln -sT -- "$state/@SOCKET_DIRECTORY@/$socket" "$socket"
@@ -213,6 +214,7 @@ keep_log() {
 # former hypervisor has put in the place of the files here is gone, and they are open before the next one can do so.
 start() {
     local record output errors
+    chmod -R u+rwX -- @CONTROL_FILES@ 2> /dev/null
     timeout --signal=KILL "$REMOVAL_TIMEOUT" rm -rf -- @CONTROL_FILES@ "$runtime"/{stopping,console.in,hypervisor.pid}
     mkfifo -m 0600 "$runtime/console.in" || exit 1
     exec {record}> "$runtime/hypervisor.pid" {output}> >(relay)

@@ -113,9 +113,27 @@ def test_a_directory_with_any_name_does_not_block_the_migration(tmp_path: Path, 
 
 def test_directories_of_others_are_not_taken_for_microvms(tmp_path: Path) -> None:
     (tmp_path / "lost+found").mkdir(0o700)
+    (tmp_path / "images").mkdir()
+    (tmp_path / "images").chmod(0o777)
     (tmp_path / "file").touch()
-    (tmp_path / "link").symlink_to(made_before(tmp_path / "elsewhere"))
-    (tmp_path / "elsewhere").chmod(0o755)
+    assert former(str(tmp_path)) == []
+    assert former(str(tmp_path), recorded=["images"]) == ["images"]
+
+
+def test_a_state_directory_that_is_a_link_is_changed_where_it_is(tmp_path: Path) -> None:
+    (tmp_path / "vms").mkdir()
+    (tmp_path / "vms/web").symlink_to(made_before(tmp_path / "disk"))
+    assert former(str(tmp_path / "vms")) == ["web"]
+    migrate(str(tmp_path / "vms/web"))
+    assert_is_new(tmp_path / "disk/web")
+    assert former(str(tmp_path / "vms")) == []
+
+
+@pytest.mark.parametrize("mode", [0o755, 0o777, 0o000])
+def test_a_hypervisor_cannot_make_its_state_directory_look_former(tmp_path: Path, mode: int) -> None:
+    path = tmp_path / "web"
+    create(str(path), SHARED)
+    (path / "work").chmod(mode)
     assert former(str(tmp_path)) == []
 
 

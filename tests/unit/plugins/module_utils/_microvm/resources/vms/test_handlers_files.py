@@ -63,10 +63,3 @@ def test_no_link_that_others_may_have_placed_is_followed(host: FakeHost, tmp_pat
     with pytest.raises(HostError, match="leads through the link 'below'"):
         create(host, shared / "below/share")
     assert os.listdir(victim) == []
-
-
-def test_a_link_that_root_has_placed_is_followed(host: FakeHost, tmp_path: Path) -> None:
-    (tmp_path / "disk").mkdir()
-    (tmp_path / "data").symlink_to("disk")
-    create(host, tmp_path / "data/share")
-    assert (tmp_path / "disk/share").is_dir()
