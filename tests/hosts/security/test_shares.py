@@ -169,16 +169,28 @@ def test_links_of_others_are_refused(host: Host, tmp_path: Path, kind: str, sour
     packages = {"listed": listed, "scripted": scripted}
     install(host, rendered(tmp_path, {"tag": "a", "source": source}) if kind == "rendered" else packages[kind](source))
     host.run(f"systemctl start {UNIT}", status=1)
-    assert "others than root can replace" in host.run(f"journalctl -b --no-pager -o cat -n 30 -u {UNIT}")
+    assert "is a link, which others than root" in host.run(f"journalctl -b --no-pager -o cat -n 30 -u {UNIT}")
     assert host.run("pgrep -x virtiofsd || true") == ""
 
 
-def test_links_of_root_are_followed(host: Host, tmp_path: Path, place: str) -> None:
-    host.run(f"ln -sfn outer /srv/to-outer; ln -sfn ../srv/to-outer/inner /srv/to-inner; rm -rf {WORK}")
-    install(host, rendered(tmp_path, {"tag": "a", "source": "/srv/to-inner/files"}))
+def test_links_of_the_root_directory_are_followed(host: Host, tmp_path: Path, place: str) -> None:
+    host.run(f"ln -sfn srv/outer /to-outer; rm -rf {WORK}")
+    install(host, rendered(tmp_path, {"tag": "a", "source": "/to-outer/inner/files"}))
     host.run(f"systemctl start {UNIT}")
     assert host.run("cat /proc/$(pgrep -x virtiofsd)/root/mark") == "of the guest\n"
-    host.run(f"systemctl stop {UNIT}; rm /srv/to-outer /srv/to-inner")
+    host.run(f"systemctl stop {UNIT}; rm /to-outer")
+
+
+@pytest.mark.parametrize("source", ["files/etc", "/srv/outer/etc"])
+def test_links_that_root_of_a_guest_has_created_are_refused(host: Host, tmp_path: Path, source: str) -> None:
+    """Root of a guest is root in its shares: it gives the directory above to root, and puts a link of root's there."""
+    outer = f"{WORK}/files" if source.startswith("files") else "/srv/outer"
+    install(host, rendered(tmp_path, {"tag": "a", "source": source}))
+    host.run(f"mkdir -p {outer} && rm -rf {outer}/etc && chown root: {outer} && chmod 755 {outer}")
+    host.run(f"ln -sn /etc {outer}/etc")
+    host.run(f"systemctl start {UNIT}", status=1)
+    assert host.run("pgrep -x virtiofsd || true") == ""
+    host.run(f"rm {outer}/etc")
 
 
 def test_a_script_that_resolves_its_source_again_needs_one_that_only_root_can_replace(host: Host, place: str) -> None:

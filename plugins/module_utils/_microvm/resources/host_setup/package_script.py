@@ -31,10 +31,12 @@ set -euo pipefail
 """
 
 _ENTRIES = f"""\
-current=@STATE_DIRECTORY@/$2/{CURRENT_LINK}
-booted=@STATE_DIRECTORY@/$2/{BOOTED_LINK}
-work=@STATE_DIRECTORY@/$2/{WORK_DIRECTORY}
-sockets=@STATE_DIRECTORY@/$2/{SOCKET_DIRECTORY}
+# Only root writes to it and to what is above it, where it may have put links.
+state=$(readlink -f -- @STATE_DIRECTORY@/"$2")
+current=$state/{CURRENT_LINK}
+booted=$state/{BOOTED_LINK}
+work=$state/{WORK_DIRECTORY}
+sockets=$state/{SOCKET_DIRECTORY}
 """
 
 _FUNCTIONS = (

@@ -214,23 +214,28 @@ def _tree() -> Iterator[Path]:
 
 
 @AS_ROOT
-@pytest.mark.parametrize("path", ["roots", "others/deep", f"others/{NASTY}", "./others//deep/", "to-others/deep"])
-def test_directories_are_entered_by_links_of_root_only(tree: Path, path: str) -> None:
+@pytest.mark.parametrize("path", ["roots", "others/deep", f"others/{NASTY}", "./others//deep/"])
+def test_directories_are_entered(tree: Path, path: str) -> None:
     done = enter(Path(f"{tree}/{path}"))
     assert (done.returncode, done.stdout) == (0, f"{(tree / path).resolve()}\n"), done.stderr
 
 
 @AS_ROOT
-@pytest.mark.parametrize("path", ["others/link", "others/link/x", "to-others/link"])
-def test_links_that_others_could_have_created_are_refused(tree: Path, path: str) -> None:
+@pytest.mark.parametrize("path", ["others/link", "others/link/x", "to-others", "to-others/deep"])
+def test_links_are_refused_whoever_seems_to_have_created_them(tree: Path, path: str) -> None:
     done = enter(tree / path)
-    assert done.returncode == 1 and "others than root can replace 'link'" in done.stderr
+    assert done.returncode == 1 and "is a link, which others than root may have created" in done.stderr
+
+
+@pytest.mark.skipif(not os.path.islink("/bin"), reason="this machine has no link in its root directory")
+def test_links_in_the_root_directory_are_followed() -> None:
+    assert enter(Path("/bin")).stdout == "/usr/bin\n"
 
 
 @AS_ROOT
 @pytest.mark.parametrize(
     ("path", "status"),
-    [("roots", 0), ("others", 0), ("others/deep", 1), ("to-others/deep", 1), ("sticky/roots", 0), ("sticky/others", 1)],
+    [("roots", 0), ("others", 0), ("others/deep", 1), ("sticky/roots", 0), ("sticky/others", 1)],
 )
 def test_a_strict_path_is_one_that_only_root_can_change(tree: Path, path: str, status: int) -> None:
     assert enter(tree / path, "strict").returncode == status
@@ -243,12 +248,6 @@ def test_missing_directories_are_created_only_on_request(tree: Path) -> None:
     assert (tree / "others" / "a" / "b").is_dir()
     assert enter(tree / "others" / "c", "create", "strict").returncode == 1
     assert not (tree / "others" / "c").exists()
-
-
-@AS_ROOT
-def test_a_circle_of_links_ends(tree: Path) -> None:
-    (tree / "circle").symlink_to("circle")
-    assert "too many links" in enter(tree / "circle").stderr
 
 
 @AS_ROOT
