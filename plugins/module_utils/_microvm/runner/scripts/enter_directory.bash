@@ -31,9 +31,9 @@ is_at() { # path
     [ "$(readlink -n /proc/self/cwd)" = "${1:-/}" ]
 }
 
-# A link is followed in the root directory alone, as in `/data`, since whoever creates one may lead root anywhere: root of
-# a guest is root in the directories that the guest shares, so no owner says who has created it. `strict` expects that
-# only root can change any directory on the way: then the path can be resolved again, by programs that do so.
+# A link is followed in the root directory alone, as in `/data`, since whoever creates one may lead root anywhere: root
+# of a guest is root in the directories that the guest shares, so no owner says who has created a link. `strict` expects
+# that only root can change any directory on the way: then the path can be resolved again, by programs that do so.
 enter_directory() { # absolute path, then any of: create, strict
     local rest=$1 options=" ${*:2} " part is_link way='' links=0
     cd -P / || return
@@ -42,7 +42,7 @@ enter_directory() { # absolute path, then any of: create, strict
         # Asked once: between two questions, a directory may have become a link.
         if [ -L "./$part" ]; then is_link=yes; else is_link=''; fi
         if [ -n "$is_link" ] && [ -n "$way" ]; then
-            refuse "$1: $way/$part is a link, which others than root may have created; declare what it leads to" || return
+            refuse "$1: $way/$part is a link, which others than root may have made; declare what it leads to" || return
         fi
         if [[ "$options" == *' strict '* ]] && ! is_fixed "$part"; then
             refuse "$1: others than root can replace '$part' in ${way:-/}" || return

@@ -224,7 +224,7 @@ def test_directories_are_entered(tree: Path, path: str) -> None:
 @pytest.mark.parametrize("path", ["others/link", "others/link/x", "to-others", "to-others/deep"])
 def test_links_are_refused_whoever_seems_to_have_created_them(tree: Path, path: str) -> None:
     done = enter(tree / path)
-    assert done.returncode == 1 and "is a link, which others than root may have created" in done.stderr
+    assert done.returncode == 1 and "is a link, which others than root may have made" in done.stderr
 
 
 @pytest.mark.skipif(not os.path.islink("/bin"), reason="this machine has no link in its root directory")
