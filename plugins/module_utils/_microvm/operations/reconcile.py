@@ -14,6 +14,7 @@ from dataclasses import dataclass, replace
 from typing import Dict, List, Mapping, Optional, Sequence
 
 from ..declaration.names import CURRENT_LINK, STATE_DIRECTORY, unit_name
+from ..declaration.restrictions.uses import refuse_inside_of_shares, writable_sources
 from ..declaration.types import HostImage, PackagedVm, Restrictions
 from ..declaration.vms.parse import Declaration, image_path, parse_vms
 from ..host import files, readiness, restrictions
@@ -85,9 +86,10 @@ def reconcile(request: Request) -> VmsResult:
     Raises DeclarationError and HostError before anything has changed; later errors are part of the results.
     """
     places = Places(request.state_dir)
-    declarations = parse(request, recorded_beside(places, [str(vm.get("name")) for vm in request.vms]))
+    beside = recorded_beside(places, [str(vm.get("name")) for vm in request.vms])
+    declarations = parse(request, beside)
     placed = [(request.place(index), vm) for index, vm in enumerate(declarations) if vm["state"] != "absent"]
-    _check_restrictions(request, placed)
+    _check_restrictions(request, placed, beside)
     _check_host(request, placed)
     if request.preflight:
         return {"changed": False, "vms": [], "undeclared": [], "diff": [], "warnings": []}
@@ -122,11 +124,16 @@ def _undeclared(request: Request, names: Sequence[str], places: Places) -> List[
     return sorted({*installed, *unknown} - set(names))
 
 
-def _check_restrictions(request: Request, placed: preflight.Placed) -> None:
+def _check_restrictions(request: Request, placed: preflight.Placed, beside: Sequence[PackagedVm]) -> None:
+    """Refuse what is closed on this host; ``beside`` are the MicroVMs that it has besides the declared ones."""
     is_predicted = request.preflight or request.check_mode
+    declarations: List[PackagedVm] = [*(declaration for _path, declaration in placed), *beside]
+    sources = {source for declaration in declarations for source in writable_sources(declaration)}
     for limits in restrictions.in_force(request.restrictions, is_predicted):
         for path, declaration in placed:
             restrictions.check(declaration, limits, path)
+            if limits["enable"]:
+                refuse_inside_of_shares(declaration, sources, path)
 
 
 def _check_host(request: Request, placed: preflight.Placed) -> None:

@@ -6,8 +6,9 @@
 
 from __future__ import annotations
 
+import posixpath
 from dataclasses import dataclass
-from typing import Iterator, Mapping, Optional, Tuple, cast
+from typing import Collection, Iterator, Mapping, Optional, Tuple, cast
 
 from ...schema.compaction import is_default
 from ...schema.errors import DeclarationError
@@ -146,3 +147,28 @@ def is_below(path: str, prefix: str) -> bool:
 def host_paths(declaration: PackagedVm) -> Iterator[Use]:
     """Yield the uses of a declaration whose value is an absolute path."""
     return (use for use in uses(declaration) if use.trust in (FILE, IMAGE) and str(use.value).startswith("/"))
+
+
+def refuse_inside_of_shares(declaration: PackagedVm, sources: Collection[str], path: str) -> None:
+    """Refuse what root or a hypervisor opens inside of directories that guests can change.
+
+    ``sources`` are those of all MicroVMs of the host, see writable_sources. Root of a guest is root in them, so it
+    could replace a file there by a link. Raises DeclarationError with a path below ``path``.
+    """
+    for use in host_paths(declaration):
+        value = posixpath.normpath(str(use.value))
+        is_source = use.path.startswith("shares[") and use.path.endswith(".source")
+        for source in sources:
+            if is_below(value, source) and not (is_source and value == source):
+                raise DeclarationError(
+                    f"{path}.{use.path}",
+                    f"{value!r} is inside of {source}, which a guest shares and can change, and {VARIABLE} of this "
+                    "host excludes that; use a path outside of shares, or make the share `read_only`",
+                )
+
+
+def writable_sources(declaration: PackagedVm) -> Iterator[str]:
+    """Yield the absolute sources of writable virtiofs shares: directories in which root of a guest is root."""
+    for share in declaration["shares"]:
+        if share["proto"] == "virtiofs" and not share["read_only"] and share["source"].startswith("/"):
+            yield posixpath.normpath(share["source"])

@@ -21,7 +21,9 @@ from ansible_collections.microvm.fleet.plugins.module_utils._microvm.declaration
     KEYS,
     is_below,
     refuse,
+    refuse_inside_of_shares,
     uses,
+    writable_sources,
 )
 from ansible_collections.microvm.fleet.plugins.module_utils._microvm.declaration.vms.options import (
     PACKAGE_OPTIONS,
@@ -209,3 +211,30 @@ def test_images_in_the_store_need_no_prefix() -> None:
 def test_paths_are_below_a_prefix_by_whole_words(path: str, expected: bool) -> None:
     assert is_below(path, "/srv/team") is expected
     assert is_below(path, "/srv/team/") is expected
+
+
+def shared(source: str, **options: Any) -> dict[str, Any]:
+    """Return a virtiofs share."""
+    return {"proto": "virtiofs", "tag": source[-1], "source": source, "mount_point": f"/mnt{source}", **options}
+
+
+@pytest.mark.parametrize(
+    ("options", "place"),
+    [
+        ({"credential_files": {"k": "/srv/a/x"}}, "credential_files.k"),
+        ({"volumes": [{"image": "/srv/a/d/x.img", "size": 8}]}, "volumes[0].image"),
+        ({"shares": [shared("/srv/a"), shared("/srv/a/b")]}, "shares[1].source"),
+        ({"kernel": "/srv/a/k"}, "kernel"),
+    ],
+)
+def test_paths_inside_of_what_a_guest_can_change_are_refused(options: dict[str, Any], place: str) -> None:
+    declaration = parse({**SMALL, **options})[0]
+    with pytest.raises(DeclarationError, match="which a guest shares and can change") as refusal:
+        refuse_inside_of_shares(declaration, ["/srv/a"], "vms[0]")
+    assert refusal.value.path == f"vms[0].{place}"
+
+
+def test_a_source_may_be_shared_by_two_and_read_only_ones_contain_anything() -> None:
+    declaration = parse({**SMALL, "shares": [shared("/srv/a"), shared("/srv/r", read_only=True), shared("/srv/ab")]})[0]
+    assert list(writable_sources(declaration)) == ["/srv/a", "/srv/ab"]
+    refuse_inside_of_shares(declaration, list(writable_sources(declaration)), "vms[0]")
