@@ -21,7 +21,7 @@ from ..paths import SHARES, STATE, UNITS
 
 UNIT = "microvm-virtiofsd@web"
 WORK, SOCKETS = f"{STATE}/web/work", f"{STATE}/web/sockets"
-TRIES = 60
+TRIES = 20
 """Starts of the daemons in each race."""
 
 FLIP = r"""
