@@ -10,9 +10,11 @@ import os
 from dataclasses import dataclass, field
 from typing import List, Tuple
 
-from ...declaration.accounts import ROOT, User
+from ...declaration import names
+from ...declaration.accounts import ROOT, SHARED, User
 from ...host import access, accounts, files, state_directories, systemd
 from ...host.commands import HostError, run
+from ...schema.quoting import plain, section, setting
 from ..executor import Handlers
 from ..steps import Step
 from .files import KernelModule
@@ -83,7 +85,14 @@ def _remove_directory(job: HostJob, path: str) -> None:
 
 
 def _migrate_state(job: HostJob, name: str) -> None:
-    state_directories.migrate(os.path.join(job.root + job.plan.wanted.state_directory, name))
+    path = os.path.join(job.root + job.plan.wanted.state_directory, name)
+    if os.path.lexists(path) and state_directories.account_of(path) == SHARED:
+        # Until the host's next boot: a stop sees the processes of a MicroVM that runs only if it has their group.
+        drop_in = f"{job.root}/run/systemd/system/{names.unit_name(name)}.d/10-microvm-fleet-group.conf"
+        os.makedirs(os.path.dirname(drop_in), exist_ok=True)
+        content = section("Service", [setting("Group", plain(names.KVM_GROUP))])
+        files.replace_file(drop_in, content.encode(), owner=ROOT)
+    state_directories.migrate(path)
 
 
 def _load_module(job: HostJob, name: str) -> None:
