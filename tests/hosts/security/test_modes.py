@@ -45,7 +45,8 @@ def successes(host: Host, user: str, lines: Sequence[str]) -> list[str]:
 
 def test_nobody_else_reads_what_is_declared(host: Host, web: str) -> None:
     host.run(
-        f"microvm stop db; install -d -m 0700 {FLEET}/archive {FLEET}/archive/db; echo {SECRET} > {FLEET}/archive/db/data.img.1"
+        f"microvm stop db; install -d -m 0700 {FLEET}/archive {FLEET}/archive/db;"
+        f" echo {SECRET} > {FLEET}/archive/db/data.img.1"
     )
     files = host.run(f"find {web} {RECORDS} {SETTINGS} {FLEET}/archive -type f -o -type l").split()
     directories = host.run(f"find {web} {STORE} {RECORDS} {SETTINGS} {FLEET}/archive -type d").split()
