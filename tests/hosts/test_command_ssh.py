@@ -19,7 +19,7 @@ from .paths import RECORDS
 @pytest.fixture
 def deaf(host: Host) -> Iterator[str]:
     """MicroVM with a vsock, on a host whose ``ssh`` prints its arguments."""
-    declaration = {"name": "deaf", "interfaces": [], "vsock": {"cid": 7}}
+    declaration = {"name": "deaf", "isolation": "shared", "interfaces": [], "vsock": {"cid": 7}}
     share = {"share/microvm/declaration.json": json.dumps(declaration), "share/microvm/vsock-cid": "7\n"}
     host.send("/root/deaf", {**echoing("deaf"), **share})
     host.send("/usr/local/bin", {"ssh": "#!/bin/sh\necho $*\n"})

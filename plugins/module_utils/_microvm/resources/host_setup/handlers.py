@@ -90,7 +90,8 @@ def _migrate_state(job: HostJob, name: str) -> None:
         # Until the host's next boot: a stop sees the processes of a MicroVM that runs only if it has their group.
         drop_in = f"{job.root}/run/systemd/system/{names.unit_name(name)}.d/10-microvm-fleet-group.conf"
         os.makedirs(os.path.dirname(drop_in), exist_ok=True)
-        content = section("Service", [setting("Group", plain(names.KVM_GROUP))])
+        groups = (("Group", names.KVM_GROUP), ("SupplementaryGroups", names.GROUP))
+        content = section("Service", [setting(key, plain(group)) for key, group in groups])
         files.replace_file(drop_in, content.encode(), owner=ROOT)
     state_directories.migrate(path)
 
