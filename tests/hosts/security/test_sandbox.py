@@ -139,7 +139,11 @@ def targets(host: Host) -> dict[str, list[str]]:
 def attack(host: Host, directory: Path, **options: Any) -> dict[str, object]:
     """Return the intruder's report, from the sandbox of a declaration."""
     package = rendered(directory, {"name": "evil", "hypervisor": "qemu", "mem": 128, "kernel": "/kernel", **options})
-    files = {**package, "bin/microvm-run": INTRUDER.read_text(), "targets.json": json.dumps(targets(host))}
+    files = {
+        **package,
+        "bin/microvm-run": "#!/usr/bin/env python3\n" + INTRUDER.read_text(),
+        "targets.json": json.dumps(targets(host)),
+    }
     host.run("rm -rf /root/evil")
     host.send("/root/evil", files)
     host.microvm("create evil --package /root/evil")

@@ -330,7 +330,7 @@ def assert_arguments(accepted: Accepted, job: Job, sandbox: Sandbox) -> bool:
     """Compare what the hypervisor was called with; return whether it was, since a script may lack a file before."""
     built, package = accepted.command, sandbox.package(job.number)
     state, credentials = (package[: -len("package")] + name for name in ("state", "credentials"))
-    program = expanded(built.argv[0], package, state, credentials).split("/")[-1]
+    program = posixpath.basename(expanded(built.argv[0], package, state, credentials))
     name = "unbuffer" if built.terminal else program
     words = [expanded(word, package, state, credentials) for word in built.argv]
     expected = words if built.terminal else words[1:]

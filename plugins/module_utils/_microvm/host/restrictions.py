@@ -72,6 +72,8 @@ def path_problem(path: str, user: Optional[str] = None) -> Optional[str]:
     Everything above the path is looked at, without following links; what does not exist yet is nobody's. The directory
     that the path is in may belong to ``user``, who opens the path.
     """
+    if "\0" in path:
+        return f"{path!r} contains a null character"
     normal, real = os.path.normpath(path), os.path.realpath(path)
     if normal.lstrip("/") != real.lstrip("/"):
         return f"{path!r} leads through a symbolic link to {real!r}"

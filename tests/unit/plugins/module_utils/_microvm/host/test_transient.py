@@ -54,7 +54,7 @@ class FakeSystemd:
     @property
     def properties(self) -> list[str]:
         """Properties of the unit, in their order."""
-        return [value for option, value in zip(self.argv, self.argv[1:], strict=False) if option == "--property"]
+        return [self.argv[index + 1] for index, option in enumerate(self.argv) if option == "--property"]
 
 
 def fake(

@@ -112,7 +112,7 @@ REFUSED: list[tuple[Callable[[str], object], str]] = [
     (quoting.nft_string, "br\\"),
     (quoting.nft_value, "10.0.0.0/8; flush ruleset"),
     (lambda text: quoting.one_per_line([text]), "a\nb"),
-    (lambda text: quoting.setting(text), "a=b\nc"),
+    (quoting.setting, "a=b\nc"),
     (lambda text: quoting.kernel_command_line([text]), "a b"),
     (lambda text: quoting.kernel_command_line([text]), 'a="b'),
     (lambda text: quoting.unit_credential("a:b", text), "/x"),

@@ -20,8 +20,8 @@ from ansible_collections.microvm.fleet.plugins.module_utils._microvm.runner.unit
 from hypothesis import given
 from hypothesis import strategies as st
 
-from .....parity.test_cases import CASES, rendered
-from ..examples import SMALL, parse
+from ..parity.test_cases import CASES, rendered
+from ..plugins.module_utils._microvm.examples import SMALL, parse
 
 MAIN, SHARES = "microvm@.service", "microvm-virtiofsd@.service"
 
