@@ -210,10 +210,10 @@ def tries(targets: dict[str, list[str]]) -> Iterator[tuple[str, Try]]:
         yield f"memory of {process}", partial(system_call, 310, int(process))
     for words in targets["commands"]:
         yield words, partial(run, "sh", "-c", words)
-    yield from own_tries(targets["console"][0])
+    yield from own_tries()
 
 
-def own_tries(console: str) -> Iterator[tuple[str, Try]]:
+def own_tries() -> Iterator[tuple[str, Try]]:
     """Yield tries without a target."""
     yield "processes of others", processes
     yield "shared memory of others", memory_segments
@@ -222,9 +222,9 @@ def own_tries(console: str) -> Iterator[tuple[str, Try]]:
     yield "block device", partial(make_device, "disk", stat.S_IFBLK, os.makedev(8, 0))
     yield "root's account", partial(system_call, 105, 0)
     yield "real-time priority", partial(system_call, 144, 0, 1)
-    for directory, mebibytes, files in ((console, 2, 64), ("/tmp", 64, 4096), ("/var/tmp", 64, 4096)):
-        yield f"fill {directory}", partial(fill, directory, mebibytes * MEBIBYTE)
-        yield f"files in {directory}", partial(crowd, directory, files)
+    for directory in ("/tmp", "/var/tmp"):
+        yield f"fill {directory}", partial(fill, directory, 64 * MEBIBYTE)
+        yield f"files in {directory}", partial(crowd, directory, 4096)
     yield "files in /dev/shm", partial(crowd, "/dev/shm", 4096)
 
 

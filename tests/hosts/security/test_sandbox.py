@@ -132,7 +132,6 @@ def targets(host: Host) -> dict[str, list[str]]:
         "devices": [*DEVICES],
         "processes": ["1", prey],
         "commands": [*COMMANDS],
-        "console": [f"{CONSOLES}/evil"],
     }
 
 

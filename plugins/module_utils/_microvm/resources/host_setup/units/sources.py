@@ -350,13 +350,11 @@ RuntimeDirectory=@CONSOLE_DIRECTORY_BELOW_RUN@/%i
 RuntimeDirectoryMode=0700
 # Settings of this MicroVM, see the script.
 EnvironmentFile=-@SETTINGS_DIRECTORY@/%i.env
-ExecStartPre=+@SCRIPT_DIRECTORY@/microvm-console-directory mount %i
 ExecStartPre=@SCRIPT_DIRECTORY@/microvm-prepare %i
 ExecStart=@SCRIPT_DIRECTORY@/microvm-start %i
 ExecStartPost=+@SCRIPT_DIRECTORY@/microvm-package microvm-register %i
 ExecStop=@SCRIPT_DIRECTORY@/microvm-stop %i
 ExecStopPost=+@SCRIPT_DIRECTORY@/microvm-package microvm-unregister %i
-ExecStopPost=+@SCRIPT_DIRECTORY@/microvm-console-directory unmount %i
 # microvm-start says by its status whether the MicroVM shall start again.
 Restart=on-failure
 SuccessExitStatus=133
