@@ -119,7 +119,8 @@ def _observe(
     places: Places, name: str, directories: Iterable[str], owner: Account, packages: _Packages, unit: systemd.Unit
 ) -> Observed:
     directory = places.state(name)
-    entries, sockets = _entries(directory)
+    is_former = state_directories.is_former(directory)
+    entries, sockets = _entries(directory, is_former)
     targets = {link: files.link_target(places.state(name, link)) for link in LINKS}
     record = places.records.read(name)
     ours = {link: _package(places.store, target, record) for link, target in targets.items()}
@@ -138,7 +139,7 @@ def _observe(
         entries=tuple(sorted(entries)),
         sockets=tuple(sorted(sockets)),
         exists=os.path.isdir(directory),
-        is_former=state_directories.is_former(directory),
+        is_former=is_former,
         group=state_directories.group_name(directory),
         current=current,
         booted=booted,
@@ -201,13 +202,12 @@ def _package(store: PackageStore, target: Optional[str], record: Optional[Record
     return store.owns(target) or (target if is_recorded else None)
 
 
-def _entries(directory: str) -> Tuple[List[str], List[str]]:
+def _entries(directory: str, is_former: bool) -> Tuple[List[str], List[str]]:
     """Return the entries of a state directory and of the working directory in it, and which of them are sockets.
 
     In the former layout both were one.
     """
     own = {WORK_DIRECTORY, SOCKET_DIRECTORY, *STATE_ENTRIES}
-    is_former = state_directories.is_former(directory)
     outside = [entry for entry in _listed(directory) if entry.name not in (WORK_DIRECTORY, SOCKET_DIRECTORY)]
     inside = _listed(os.path.join(directory, WORK_DIRECTORY))
     if is_former:
