@@ -147,15 +147,16 @@ class Host:
 
     def reboot(self, meanwhile: str = "true") -> None:
         """Restart the host and wait until it has started; the shell runs ``meanwhile`` as soon as SSH answers."""
-        question = "cat /proc/sys/kernel/random/boot_id; systemctl show --property=UserspaceTimestampMonotonic"
+        question = "cat /proc/sys/kernel/random/boot_id && systemctl show --property=UserspaceTimestampMonotonic"
         before = self.run(question)
+
+        def answer() -> str:
+            # A host that is going down may answer the first half alone, which differs from a whole answer.
+            asked = ssh.probe(self._host, [question])
+            return asked.stdout if asked.returncode == 0 else ""
+
         ssh.probe(self._host, ["systemctl reboot"])
-        self.wait_for(
-            "another start of the host",
-            lambda: ssh.probe(self._host, [question]).stdout,
-            lambda answer: answer not in ("", before),
-            120,
-        )
+        self.wait_for("another start of the host", answer, lambda seen: seen not in ("", before), 120)
         self.run(f"{meanwhile}; systemctl is-system-running --wait || true")
 
     def wait_for(
