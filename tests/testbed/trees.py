@@ -38,20 +38,27 @@ BASE_PACKAGES = (
 """Packages of a plain Debian server before Ansible runs, without any that a role should install."""
 
 HOST_PACKAGES = (
+    "btrfs-progs",
+    "cpio",
     "curl",
+    "dosfstools",
     "e2fsprogs",
     "erofs-utils",
+    "expect",
     "iproute2",
     "kmod",
     "nftables",
     "python3-apt",
     "python3-pyroute2",
     "qemu-system-x86",
+    "rsync",
     "socat",
     "squashfs-tools",
     "strace",
+    "sudo",
+    "xfsprogs",
 )
-"""Packages that hosts can install: those that the roles install, and ``strace`` and ``curl`` for tests."""
+"""Packages that hosts can install: those that the roles install, and ``strace``, ``curl`` and ``sudo`` for tests."""
 
 SUITE_PACKAGES = {"trixie": ("virtiofsd",)}
 """Packages that only some suites have: Debian 12's virtiofsd is the former one of QEMU."""
