@@ -16,6 +16,7 @@ from typing import Dict, List, Mapping, Optional, Sequence
 from ..declaration.names import CURRENT_LINK, STATE_DIRECTORY, unit_name
 from ..declaration.restrictions.uses import refuse_inside_of_shares, writable_sources
 from ..declaration.types import HostImage, PackagedVm, Restrictions
+from ..declaration.vms.disks import Disks
 from ..declaration.vms.parse import Declaration, image_path, parse_vms
 from ..host import files, readiness, restrictions
 from ..host.accelerator import Accelerator, accelerator
@@ -73,7 +74,8 @@ def parse(request: Request, installed: Sequence[PackagedVm] = ()) -> List[Declar
     """The declarations, each with its state; ``installed`` is what the host has beside. Raises DeclarationError."""
     vms = [{**vm, "state": vm.get("state") or request.state} if isinstance(vm, Mapping) else vm for vm in request.vms]
     try:
-        return parse_vms(vms, request.images, request.path, installed)
+        disks = Disks(request.state_dir, os.path.realpath)
+        return parse_vms(vms, request.images, request.path, installed, disks)
     except DeclarationError as error:
         # The singular module's user knows of no list.
         path = error.path if request.path else error.path.partition("].")[2]

@@ -92,8 +92,9 @@ name = pattern(
     "begin with a letter or digit, and do not end with '.partial'",
 )
 hostname = pattern(
-    r"[A-Za-z0-9]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?(\.[A-Za-z0-9]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?)*",
-    "is not a host name: use labels of letters, digits and '-', joined by '.'",
+    r"(?!.{65})[A-Za-z0-9]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?(\.[A-Za-z0-9]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?)*",
+    "is not a host name: use labels of letters, digits and '-', joined by '.', with at most 64 characters in all, "
+    "which is the limit of Linux",
 )
 interface_name = pattern(
     r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,14}",

@@ -2,58 +2,47 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Find what two MicroVMs of a host must not share: names, addresses, identities, devices."""
+"""Find what two MicroVMs of a host must not share: names, addresses, identities, images, ports, devices."""
 
 from __future__ import annotations
 
-import ipaddress
-from typing import Callable, Dict, Iterator, Sequence, Tuple
+from typing import Callable, Dict, Iterator, List, Sequence, Tuple
 
 from ...schema.errors import DeclarationError
 from ..types import PackagedVm
+from .claims import Claim, claims
+from .disks import BY_SPELLING, Disks
 
-
-def reachable_addresses(declaration: PackagedVm) -> Iterator[Tuple[str, str]]:
-    """Yield static addresses that the host reaches, each with its key; user networks are each by itself."""
-    for index, (interface, network) in enumerate(zip(declaration["interfaces"], declaration["guest"]["networks"])):
-        if interface["type"] != "user":
-            for position, address in enumerate(network["addresses"]):
-                yield f"guest.networks[{index}].addresses[{position}]", str(ipaddress.ip_interface(address).ip)
-
-
-def _identities(declaration: PackagedVm) -> Iterator[Tuple[str, str, str]]:
-    """Yield what no two MicroVMs of a host may share: kind, value, key."""
-    yield "name", declaration["name"], "name"
-    if declaration.get("state") == "absent":
-        return
-    yield "machine id", declaration["machine_id"], "machine_id"
-    if declaration["vsock"]["cid"] is not None:
-        yield "context identifier", str(declaration["vsock"]["cid"]), "vsock.cid"
-    for index, device in enumerate(declaration["devices"]):
-        yield "device", device["path"], f"devices[{index}].path"
-    for index, interface in enumerate(declaration["interfaces"]):
-        if interface["type"] != "user":
-            yield "interface", interface["id"], f"interfaces[{index}].id"
-            yield "MAC address", interface["mac"], f"interfaces[{index}].mac"
-    for index, volume in enumerate(declaration["volumes"]):
-        if volume["image"].startswith("/") and not volume["read_only"]:
-            yield "writable image", volume["image"], f"volumes[{index}].image"
-    for place, address in reachable_addresses(declaration):
-        yield "address", address, place
+_Claims = Dict[Tuple[str, str], List[Tuple[Claim, str]]]
+"""Claims of each subject, with those who make them."""
 
 
 def clashes(
-    declarations: Sequence[PackagedVm], name: Callable[[int], str], installed: Sequence[PackagedVm] = ()
+    declarations: Sequence[PackagedVm],
+    name: Callable[[int], str],
+    installed: Sequence[PackagedVm] = (),
+    disks: Disks = BY_SPELLING,
 ) -> Iterator[Tuple[int, DeclarationError]]:
     """Yield clashes by the index of the second MicroVM; ``name`` is how a MicroVM of an index is called."""
-    owners: Dict[Tuple[str, str], str] = {}
+    earlier: _Claims = {}
     for vm in installed:
-        for what, value, _place in _identities(vm):
-            owners.setdefault((what, value), f"the MicroVM {vm['name']!r}, which is on the host")
+        for claim in claims(vm, disks):
+            _add(earlier, claim, f"the MicroVM {vm['name']!r}, which is on the host")
     for index, declaration in enumerate(declarations):
-        for what, value, place in _identities(declaration):
-            owner = f"{name(index)}.{place}"
-            other = owners.setdefault((what, value), owner)
-            if other != owner:
-                message = f"the {what} {value!r} is already used by {other}; it must be unique on a host"
-                yield index, DeclarationError(place, message)
+        if declaration.get("state") != "absent":
+            yield from ((index, DeclarationError(*problem)) for problem in disks.misplaced(declaration))
+        for claim in claims(declaration, disks):
+            other = next((owner for made, owner in _like(earlier, claim) if claim.excludes(made)), None)
+            if other is None:
+                _add(earlier, claim, f"{name(index)}.{claim.key}")
+            else:
+                message = f"the {claim.kind} {claim.value!r} is already used by {other}; {claim.rule}"
+                yield index, DeclarationError(claim.key, message)
+
+
+def _like(earlier: _Claims, claim: Claim) -> Sequence[Tuple[Claim, str]]:
+    return earlier.get((claim.kind, claim.subject), ())
+
+
+def _add(earlier: _Claims, claim: Claim, owner: str) -> None:
+    earlier.setdefault((claim.kind, claim.subject), []).append((claim, owner))

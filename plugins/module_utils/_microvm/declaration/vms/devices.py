@@ -7,7 +7,7 @@
 from __future__ import annotations
 
 import posixpath
-from typing import Dict, Mapping, Optional, Sequence
+from typing import Dict, Mapping, Optional, Sequence, Union
 
 from ...schema.checks import interface_name, pci_address, socket_path
 from ...schema.errors import DeclarationError
@@ -16,7 +16,9 @@ from .. import identity
 from ..accounts import account
 from ..names import PARTIAL_SUFFIX, WORK_ENTRIES
 from ..types import ForwardPort, Interface, Share, Vm, Volume
+from .device_identity import device_identity
 from .device_options import SHARES
+from .disks import spelt_once
 from .hypervisor_options import VIRTIOFSD
 
 LABEL_LENGTHS = {"ext2": 16, "ext3": 16, "ext4": 16, "xfs": 12, "btrfs": 255, "vfat": 11}
@@ -66,13 +68,12 @@ def _check_ports(declaration: Vm, prefix: str) -> None:
         raise DeclarationError(f"{prefix}forward_ports", "requires an interface of type user; declare one")
     owners: Dict[str, str] = {}
     for index, port in enumerate(declaration["forward_ports"]):
-        path = f"{prefix}forward_ports[{index}]"
+        # Ports of the host are compared with those of all MicroVMs, see claims.py.
         if port["from"] == "guest":
+            path = f"{prefix}forward_ports[{index}]"
             _check_guest_port(port, path)
-        # Each end is called as the side that it is on.
-        end = port[port["from"]]
-        name = f"{port['from']} {port['proto']} {end['address'] or '*'}:{end['port']}"
-        _refuse_second(owners, f"{path}.{port['from']}.port", name, str(end["port"]))
+            end = port["guest"]
+            _refuse_second(owners, f"{path}.guest.port", f"{end['address']}:{end['port']}", str(end["port"]))
 
 
 def _check_guest_port(port: ForwardPort, path: str) -> None:
@@ -99,7 +100,8 @@ def complete_volumes(declaration: Vm, prefix: str) -> None:
             _check_created(volume, path)
         if volume["mount_point"] == "/" and volume["read_only"]:
             raise DeclarationError(f"{path}.read_only", "the volume mounted at / must be writable; remove this option")
-        _refuse_repetition(owners, path, volume, ("image", "serial", "mount_point"))
+        _refuse_second(owners, f"{path}.image", f"image {posixpath.normpath(volume['image'])}", volume["image"], path)
+        _refuse_repetition(owners, path, volume, ("serial",))
 
 
 def _check_created(volume: Volume, path: str) -> None:
@@ -141,7 +143,7 @@ def complete_shares(declaration: Vm, prefix: str) -> None:
             _complete_virtiofs(declaration, share, path)
         else:
             _refuse_virtiofs_only(share, path)
-        _refuse_repetition(owners, path, share, ("tag", "mount_point", "socket"))
+        _refuse_repetition(owners, path, share, ("tag", "socket"))
 
 
 def _complete_virtiofs(declaration: Vm, share: Share, path: str) -> None:
@@ -177,6 +179,17 @@ def _refuse_virtiofs_only(share: Share, path: str) -> None:
     share["socket"] = None
 
 
+def check_mount_points(declaration: Vm, prefix: str) -> None:
+    """Refuse a mount point of two volumes or shares. One below another is right: systemd mounts the upper one first."""
+    owners: Dict[str, str] = {}
+    for kind in ("volumes", "shares"):
+        entries: Sequence[Union[Volume, Share]] = declaration[kind]
+        for index, entry in enumerate(entries):
+            mount_point, path = entry["mount_point"], f"{prefix}{kind}[{index}].mount_point"
+            if mount_point is not None:
+                _refuse_second(owners, path, spelt_once(mount_point), mount_point)
+
+
 def check_devices(declaration: Vm, prefix: str) -> None:
     """Check addresses, and what one kind of device has and the other has not."""
     owners: Dict[str, str] = {}
@@ -187,7 +200,7 @@ def check_devices(declaration: Vm, prefix: str) -> None:
             if problem:
                 raise DeclarationError(f"{path}.path", problem)
             device["path"] = device["path"].lower()
-        _refuse_repetition(owners, path, device, ("path",))
+        _refuse_second(owners, f"{path}.path", device_identity(device), device["path"])
     if declaration["vsock"]["ssh"]["enable"] and declaration["vsock"]["cid"] is None:
         raise DeclarationError(f"{prefix}vsock.cid", "is required for vsock.ssh; set it to 3 or greater")
 

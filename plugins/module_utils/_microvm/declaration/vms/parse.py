@@ -16,8 +16,10 @@ from ...schema.validation import validate
 from .. import identity
 from ..names import IMAGE_STORE
 from ..types import GuestNetwork, HostImage, PackagedVm, Vm
-from .clashes import clashes, reachable_addresses
-from .devices import check_devices, complete_interfaces, complete_shares, complete_volumes
+from .claims import reachable_addresses
+from .clashes import clashes
+from .devices import check_devices, check_mount_points, complete_interfaces, complete_shares, complete_volumes
+from .disks import BY_SPELLING, Disks
 from .options import VM_OPTIONS
 
 Declaration = Vm
@@ -32,20 +34,17 @@ def parse_vms(
     images: Sequence[HostImage] = (),
     path: str = "vms",
     installed: Sequence[PackagedVm] = (),
+    disks: Disks = BY_SPELLING,
 ) -> List[Declaration]:
     """Validate and complete the MicroVMs of one host.
 
     ``images`` are the images that the host was given, ``installed`` the recorded declarations of other MicroVMs that
-    are on the host already. Raises DeclarationError with the path of what is wrong.
+    are on the host already, ``disks`` says where images are. Raises DeclarationError with the path of what is wrong.
     """
     declarations = [parse_vm(element, images, f"{path}[{index}]") for index, element in enumerate(raw)]
-    _refuse_clashes(declarations, path, installed)
-    return declarations
-
-
-def _refuse_clashes(declarations: Sequence[Declaration], path: str, installed: Sequence[PackagedVm]) -> None:
-    for index, error in clashes(declarations, lambda index: f"{path}[{index}]", installed):
+    for index, error in clashes(declarations, lambda index: f"{path}[{index}]", installed, disks):
         raise DeclarationError(f"{path}[{index}].{error.path}", error.message)
+    return declarations
 
 
 def parse_vm(raw: object, images: Sequence[HostImage] = (), path: str = "") -> Declaration:
@@ -63,6 +62,7 @@ def parse_vm(raw: object, images: Sequence[HostImage] = (), path: str = "") -> D
     _resolve_image(declaration, images, prefix)
     complete_volumes(declaration, prefix)
     complete_shares(declaration, prefix)
+    check_mount_points(declaration, prefix)
     check_devices(declaration, prefix)
     _complete_ready(declaration, prefix)
     _check_host_options(declaration, prefix)
@@ -113,9 +113,15 @@ def _fill_in(template: str, declaration: Declaration) -> str:
 def _complete_guest(declaration: Declaration, prefix: str) -> None:
     guest = declaration["guest"]
     guest["enable"] = _unless_given(guest["enable"], declaration["image"] is not None)
-    guest["hostname"] = _unless_given(guest["hostname"], declaration["name"].replace("_", "-").rstrip(".-"))
+    guest["hostname"] = _unless_given(guest["hostname"], _hostname(declaration["name"]))
     guest["authorized_keys"] = [key.strip() for key in guest["authorized_keys"]]
     guest["networks"] = _networks(declaration, f"{prefix}guest.networks")
+
+
+def _hostname(name: str) -> str:
+    """Return the name of a MicroVM as a host name: labels have no underscores, and no hyphens at their ends."""
+    labels = (label.strip("-") for label in name.replace("_", "-").split("."))
+    return ".".join(label for label in labels if label)
 
 
 def _networks(declaration: Declaration, path: str) -> List[GuestNetwork]:
