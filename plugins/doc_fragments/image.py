@@ -93,11 +93,13 @@ options:
   store:
     description:
       - Directory that contains the images, each in a directory of its own.
+      - By default, a build host has it in C(/var/cache/microvm-fleet/images) if root builds, and in C(~/.cache/microvm-fleet/images)
+        of any other user. Images are installed to, and removed from, the store of the host, C(/var/lib/microvm-fleet/images).
     type: path
-    required: true
   cache:
     description:
-      - Directory in which downloaded packages are cached. By default they are not cached.
+      - Directory in which downloaded packages are cached. Defaults to C(/var/cache/microvm-fleet/archives) if root
+        builds, and to C(~/.cache/microvm-fleet/archives) of any other user.
     type: path
   digest:
     description:

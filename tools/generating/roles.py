@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-from _microvm.declaration.names import IMAGE_CACHE, IMAGE_STORE, STATE_DIRECTORY
+from _microvm.declaration.names import IMAGE_STORE, STATE_DIRECTORY
 from _microvm.schema.options import Options, documentation
 
 from .yaml_text import to_yaml
@@ -16,7 +16,6 @@ from .yaml_text import to_yaml
 PATHS = {
     "microvm_state_dir": STATE_DIRECTORY,
     "microvm_image_store": IMAGE_STORE,
-    "microvm_image_cache": IMAGE_CACHE,
 }
 """Defaults of variables that are paths; no other file of a role says them."""
 
@@ -38,7 +37,7 @@ def role_files(role: Path, header: str, variables: Options) -> dict[Path, str]:
 
 
 def _has_default(option: dict[str, Any]) -> bool:
-    return "default" in option or option["type"] != "dict"
+    return "default" in option or option["type"] == "list"
 
 
 def _nested(specification: Any) -> Any:

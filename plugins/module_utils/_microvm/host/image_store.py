@@ -12,13 +12,21 @@ import os
 from dataclasses import asdict, dataclass, field
 from typing import Dict, Mapping, Optional
 
-from ..declaration.names import IMAGE_STORE
+from ..declaration.names import IMAGE_CACHE, IMAGE_STORE
 from . import files
 from .commands import HostError
 from .content_store import ContentStore
 
 MANIFEST = "manifest.json"
 FORMAT = 1
+
+
+def build_cache() -> str:
+    """Return the directory of built images and downloaded packages: an ordinary user has one in the home directory."""
+    if os.geteuid() == 0:
+        return IMAGE_CACHE
+    caches = os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache")
+    return os.path.join(caches, os.path.basename(IMAGE_CACHE))
 
 
 @dataclass(frozen=True)

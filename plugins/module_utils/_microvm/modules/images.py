@@ -10,7 +10,8 @@ import platform
 from typing import List
 
 from ..declaration.images.parse import ImageDeclaration, parse_image
-from ..host.image_store import ImageStore
+from ..declaration.names import IMAGE_STORE
+from ..host.image_store import ImageStore, build_cache
 from ..operations.images import ImageResult, reconcile_image
 from ..resources.images.build import image_files
 from ..resources.images.digest import digest
@@ -54,7 +55,10 @@ def _parse(parameters: Parameters) -> None:
 
 
 def _reconcile(parameters: Parameters, check_mode: bool) -> StoredImageResult:
-    wanted, store = _wanted(parameters), ImageStore(parameters["store"])
+    wanted = _wanted(parameters)
+    store = ImageStore(
+        parameters["store"] or (IMAGE_STORE if wanted.declaration is None else f"{build_cache()}/images")
+    )
     outcome = reconcile_image(wanted, store, check_mode)
     result: StoredImageResult = {**outcome, "digest": wanted.digest, "path": store.path(wanted.digest)}
     return result if wanted.declaration is None else _built(result, wanted.declaration)
@@ -64,7 +68,7 @@ def _wanted(parameters: Parameters) -> Wanted:
     state = State(parameters["state"])
     if state is State.BUILT:
         declaration = parse_image(parameters["image"], platform.machine())
-        return Wanted(digest(declaration), state, declaration, parameters["cache"])
+        return Wanted(digest(declaration), state, declaration, parameters["cache"] or f"{build_cache()}/archives")
     return Wanted(parameters["digest"], state, staging=parameters["staging"])
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from ..declaration.host_setup.options import HOST_SETUP_OPTIONS
 from ..declaration.images.options import HOST_IMAGE_OPTIONS, IMAGE_OPTIONS
-from ..declaration.names import STATE_DIRECTORY
+from ..declaration.names import IMAGE_CACHE, IMAGE_STORE, STATE_DIRECTORY
 from ..declaration.networks.options import NETWORK_OPTIONS
 from ..declaration.restrictions.options import RESTRICTION_OPTIONS
 from ..declaration.vms.options import VM_OPTIONS
@@ -155,8 +155,22 @@ IMAGE_MODULE_OPTIONS: Options = (
         choices=("built", "installed", "absent"),
     ),
     Option("image", "dict", "Image to build. Required if O(state=built).", suboptions=IMAGE_OPTIONS),
-    Option("store", "path", "Directory that contains the images, each in a directory of its own.", required=True),
-    Option("cache", "path", "Directory in which downloaded packages are cached. By default they are not cached."),
+    Option(
+        "store",
+        "path",
+        (
+            "Directory that contains the images, each in a directory of its own.",
+            f"By default, a build host has it in C({IMAGE_CACHE}/images) if root builds, and in "
+            "C(~/.cache/microvm-fleet/images) of any other user. Images are installed to, and removed from, the "
+            f"store of the host, C({IMAGE_STORE}).",
+        ),
+    ),
+    Option(
+        "cache",
+        "path",
+        f"Directory in which downloaded packages are cached. Defaults to C({IMAGE_CACHE}/archives) if root builds, and "
+        "to C(~/.cache/microvm-fleet/archives) of any other user.",
+    ),
     Option(
         "digest",
         "str",

@@ -6,14 +6,15 @@
 
 from __future__ import annotations
 
-from typing import List, TypedDict
+import os
+from typing import List, Optional, TypedDict
 
 from ..host.commands import HostError
-from ..host.image_store import ImageStore
+from ..host.image_store import ImageStore, build_cache
 from ..host.locks import LOCK_DIRECTORY, locked
 from ..resources.diffs import Diff, difference
 from ..resources.executor import execute
-from ..resources.images.build import BUILD_SECONDS, check_build_host
+from ..resources.images.build import BUILD_SECONDS, as_builder, check_build_host
 from ..resources.images.handlers import HANDLERS, ImageJob
 from ..resources.images.observe import observe
 from ..resources.images.plan import Plan, plan
@@ -31,7 +32,7 @@ class ImageResult(TypedDict):
     diff: List[Diff]
 
 
-def reconcile_image(wanted: Wanted, store: ImageStore, check_mode: bool, locks: str = LOCK_DIRECTORY) -> ImageResult:
+def reconcile_image(wanted: Wanted, store: ImageStore, check_mode: bool, locks: Optional[str] = None) -> ImageResult:
     """Plan, and unless ``check_mode`` is set carry out, what an image needs. Raises HostError.
 
     A host that cannot build an image which has to be built is refused before anything is changed, in check mode too.
@@ -39,11 +40,20 @@ def reconcile_image(wanted: Wanted, store: ImageStore, check_mode: bool, locks: 
     planned = _plan(wanted, store)
     if planned.steps and not check_mode:
         # An image that is as it is wanted needs no lock, and so nobody who may take one.
-        with locked([f"@image {wanted.digest}"], locks, PATIENCE):
+        with locked([f"@image {wanted.digest}"], locks or _locks(), PATIENCE):
             # Another run may have built it meanwhile.
             planned = _plan(wanted, store)
-            _carry_out(ImageJob(wanted, store, planned))
+            job = ImageJob(wanted, store, planned)
+            if wanted.declaration is None:
+                _carry_out(job)
+            else:
+                as_builder(lambda: _carry_out(job))
     return _result(planned)
+
+
+def _locks() -> str:
+    """Return a directory that this user can write, for locks."""
+    return LOCK_DIRECTORY if os.geteuid() == 0 else os.path.join(build_cache(), "locks")
 
 
 def _plan(wanted: Wanted, store: ImageStore) -> Plan:

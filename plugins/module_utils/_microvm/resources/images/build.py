@@ -9,10 +9,10 @@ from __future__ import annotations
 import os
 import shutil
 from dataclasses import replace
-from typing import List, Optional, Tuple
+from typing import Callable, List, Optional, Tuple
 
 from ...declaration.images.parse import ImageDeclaration
-from ...host import files
+from ...host import files, user_namespace
 from ...host.commands import HostError, run, search_path
 from ...host.image_store import MANIFEST, ImageStore, Manifest, sums
 from . import guest_tree
@@ -69,7 +69,31 @@ def check_build_host(declaration: ImageDeclaration) -> None:
     if missing:
         raise HostError(f"the build host lacks {', '.join(missing)}; install these Debian packages")
     if os.geteuid() != 0:
-        raise HostError("building a guest image requires root; set `become: true` for the build host")
+        _check_namespace()
+
+
+def _check_namespace() -> None:
+    """Raise HostError where this user, who is not root, cannot build either."""
+    lacking = user_namespace.missing()
+    if not lacking:
+        try:
+            user_namespace.as_root_of_namespace(lambda: _run(["true"]))
+            return
+        except HostError as error:
+            lacking = [f"user namespaces, in which file systems can be mounted ({error})"]
+    raise HostError(
+        f"this user of the build host is not root, and building a guest image without root needs {'; '.join(lacking)}; "
+        "provide that, or build as root: for the controller, set microvm_image_build_become to true; for another build "
+        "host, set ansible_become to true"
+    )
+
+
+def as_builder(work: Callable[[], None]) -> None:
+    """Do what needs root: a user who is not root is that in a namespace. Raises HostError."""
+    if os.geteuid() == 0:
+        work()
+    else:
+        user_namespace.as_root_of_namespace(work)
 
 
 def _build(declaration: ImageDeclaration, image: str, work: str, cache: Optional[str]) -> Manifest:

@@ -14,7 +14,7 @@ import pytest
 from ansible_collections.microvm.fleet.plugins.module_utils._microvm.declaration.images.parse import parse_image
 from ansible_collections.microvm.fleet.plugins.module_utils._microvm.host.commands import HostError
 from ansible_collections.microvm.fleet.plugins.module_utils._microvm.host.image_store import ImageStore, Manifest
-from ansible_collections.microvm.fleet.plugins.module_utils._microvm.host.locks import locked
+from ansible_collections.microvm.fleet.plugins.module_utils._microvm.host.locks import LOCK_DIRECTORY, locked
 from ansible_collections.microvm.fleet.plugins.module_utils._microvm.operations import images
 from ansible_collections.microvm.fleet.plugins.module_utils._microvm.resources.executor import execute
 from ansible_collections.microvm.fleet.plugins.module_utils._microvm.resources.images import build
@@ -42,6 +42,7 @@ def build_host(monkeypatch: pytest.MonkeyPatch) -> None:
 
     monkeypatch.setattr(build, "_build", make)
     monkeypatch.setattr(images, "check_build_host", lambda _declaration: None)
+    monkeypatch.setattr(images, "as_builder", lambda work: work())
 
 
 def reconcile(directory: Path, state: State, check_mode: bool = False) -> images.ImageResult:
@@ -174,3 +175,33 @@ def test_an_image_that_is_there_needs_no_lock(tmp_path: Path) -> None:
     (tmp_path / "locks").write_text("")
     assert not reconcile(tmp_path, State.BUILT)["changed"]
     assert not reconcile(tmp_path, State.INSTALLED)["changed"]
+
+
+def test_only_what_builds_needs_root_of_a_namespace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    built: list[str] = []
+
+    def as_builder(work: Any) -> None:
+        built.append("as root")
+        work()
+
+    monkeypatch.setattr(images, "as_builder", as_builder)
+    reconcile(tmp_path, State.BUILT)
+    assert built == ["as root"]
+    # The image is there: nothing is built, and nobody needs a lock or a namespace.
+    reconcile(tmp_path, State.BUILT)
+    assert built == ["as root"]
+
+
+@pytest.mark.parametrize(
+    ("user", "caches", "expected"),
+    [(0, None, LOCK_DIRECTORY), (1000, None, "/home/ann/.cache/"), (1000, "/scratch", "/scratch/")],
+)
+def test_a_user_who_is_not_root_locks_images_in_the_own_cache(
+    monkeypatch: pytest.MonkeyPatch, user: int, caches: str | None, expected: str
+) -> None:
+    monkeypatch.setattr("os.geteuid", lambda: user)
+    monkeypatch.setenv("HOME", "/home/ann")
+    monkeypatch.delenv("XDG_CACHE_HOME", raising=False)
+    if caches is not None:
+        monkeypatch.setenv("XDG_CACHE_HOME", caches)
+    assert images._locks() == (expected if user == 0 else f"{expected}microvm-fleet/locks")

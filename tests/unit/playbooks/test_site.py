@@ -1,0 +1,86 @@
+# Copyright (c) 2026 microvm.fleet contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Playbook ``site`` on several hosts, some of which cannot be reached or are refused, with fake modules."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from .fake_collection import BECOME, HERE, UNREACHABLE, run
+
+ROLES = ("--tags", "network,images,vms")
+"""Role ``host`` needs systemd, which a machine that runs unit tests may lack."""
+
+
+def web(name: str = "web", network: str = "br7") -> dict[str, object]:
+    """Return variables of a host that declares something of each kind."""
+    return {
+        **HERE,
+        "microvm_networks": [{"name": network, "address": "10.9.8.1/24"}],
+        "microvm_images": [{"name": "small"}],
+        "microvm_vms": [{"name": name, "image": "small"}],
+    }
+
+
+def test_an_unreachable_host_is_named_and_the_others_are_brought_to_their_state(tmp_path: Path) -> None:
+    # First in the inventory, where tasks that run once would look for it.
+    hosts = {"away": UNREACHABLE, "east": web("e"), "west": web("w")}
+    outcome = run(tmp_path, hosts, "microvm.fleet.site", *ROLES)
+    assert outcome.status == 4, outcome.output
+    assert "cannot be reached and are left as they are: away." in outcome.output
+    applied = [call["vms"][0]["name"] for call in outcome.changing() if call["module"] == "microvm_vms"]
+    assert sorted(applied) == ["e", "w"]
+
+
+@pytest.mark.parametrize("others", [{}, {"away": UNREACHABLE}], ids=["all reachable", "one unreachable"])
+def test_a_refused_host_stops_all_before_any_is_changed(tmp_path: Path, others: dict[str, object]) -> None:
+    hosts = {**others, "east": web(), "west": web("wrong-vm"), "south": web(network="wrong")}
+    outcome = run(tmp_path, hosts, "microvm.fleet.site", *ROLES)
+    assert outcome.status == (4 if others else 2), outcome.output
+    assert "Nothing has been changed on any host, because west, south cannot be" in outcome.output
+    # Errors of different tasks are all shown.
+    assert "wrong-vm cannot be" in outcome.output and "wrong cannot be" in outcome.output
+    assert ("left as they are: away." in outcome.output) == bool(others)
+    assert outcome.changing() == []
+
+
+def test_a_build_host_that_cannot_be_reached_is_an_error_that_names_it(tmp_path: Path) -> None:
+    hosts = {"east": {**web(), "microvm_image_build_host": "forge"}, "west": {**HERE}}
+    outcome = run(
+        tmp_path, hosts, "microvm.fleet.site", *ROLES, common={"ansible_port": 1, "ansible_host": "127.0.0.1"}
+    )
+    assert outcome.status == 2, outcome.output
+    assert "The build host forge of microvm_images cannot be reached" in outcome.output
+    assert "because east cannot be" in outcome.output
+    assert outcome.changing() == []
+
+
+def test_without_a_host_that_can_be_reached_nothing_is_done(tmp_path: Path) -> None:
+    outcome = run(tmp_path, {"away": UNREACHABLE, "gone": UNREACHABLE}, "microvm.fleet.site", *ROLES)
+    assert (outcome.status, outcome.calls) == (4, [])
+
+
+def test_the_controller_needs_no_other_user_even_if_all_hosts_do(tmp_path: Path) -> None:
+    outcome = run(tmp_path, {"east": web()}, "microvm.fleet.site", *ROLES, common=BECOME)
+    assert outcome.status == 0, outcome.output
+    assert [call["module"] for call in outcome.changing()].count("microvm_image") >= 1
+
+
+def test_the_controller_builds_as_root_on_request(tmp_path: Path) -> None:
+    hosts = {"east": {**web(), "microvm_image_build_become": True}}
+    outcome = run(tmp_path, hosts, "microvm.fleet.site", *ROLES, common=BECOME)
+    assert outcome.status == 2 and "because east cannot be" in outcome.output
+
+
+def test_packing_the_command_needs_no_other_user(tmp_path: Path) -> None:
+    playbook = tmp_path / "pack.yml"
+    playbook.write_text(
+        "- hosts: microvm_hosts\n"
+        "  gather_facts: false\n"
+        "  tasks:\n"
+        "    - include_role: {name: microvm.fleet.host, tasks_from: command}\n"
+    )
+    outcome = run(tmp_path, {"east": HERE}, str(playbook), "--check", common=BECOME)
+    assert outcome.status == 0, outcome.output
