@@ -976,6 +976,19 @@ options:
       - restarted
       - present
       - absent
+  renamed_from:
+    description:
+      - 'Former name of the MicroVM. If the host has a MicroVM of this name, it is stopped and renamed in the same
+        run: its volumes, archived volumes, user and host key are kept.'
+      - Keep the option as long as the guest is to keep its identity, see O(ignore:identity). Hosts without a MicroVM
+        of the former name are not affected.
+    type: str
+  identity:
+    description:
+      - Name from which machine ID, MAC addresses and tap names are derived unless they are declared.
+      - Defaults to O(ignore:renamed_from), or else to O(ignore:name). A MicroVM that is renamed for the second
+        time needs its first name here.
+    type: str
   autostart:
     description:
       - Whether to start the MicroVM when the host boots.

@@ -27,6 +27,8 @@ CALLS = ["write", "rename", "unlink", "unlinkat", "symlink", "mkdir", "rmdir", "
 """System calls that the command makes; strace counts each kind by itself."""
 FILE = "/root/fleet.yml"
 NAMES = ("first", "second")
+RENAMED = {"third": "first", "fourth": "second"}
+"""Former names by the new ones."""
 STRACE = ("strace", "-f", "-b", "execve", "-qq", "-o")
 """Follows all threads of the command, not the programs that it starts: userdel(8) does not survive its own death."""
 COMMAND = ("python3", "/usr/local/bin/microvm", "apply", FILE)
@@ -37,11 +39,12 @@ def run(*argv: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(argv, capture_output=True, text=True, check=False)
 
 
-def declare(**options: Any) -> None:
-    """Write the declarations of both MicroVMs."""
+def declare(formers: dict[str, str] | None = None, **options: Any) -> None:
+    """Write the declarations of both MicroVMs, or of those with other names before."""
     vms = [
         {
             "name": name,
+            **({"renamed_from": formers[name]} if formers else {}),
             "kernel": "/etc/hostname",
             "accel": "tcg",
             "ready": {"check": "none"},
@@ -49,7 +52,7 @@ def declare(**options: Any) -> None:
             "volumes": [{"image": "data.img", "size": 8, "auto_create": True}],
             **options,
         }
-        for name in NAMES
+        for name in formers or NAMES
     ]
     with open(FILE, "w", encoding="utf-8") as file:
         json.dump(vms, file)
@@ -100,6 +103,32 @@ def install_first(**options: Any) -> Callable[[], None]:
 def declare_nothing() -> None:
     """Declare both MicroVMs and their volumes absent."""
     declare(state="absent", on_absent={"volumes": "delete", "confirm": ["data.img"]})
+
+
+def install_before_rename() -> None:
+    """Install both MicroVMs under their former names, which their volumes contain at the end."""
+    declare(RENAMED, state="absent", on_absent={"volumes": "delete", "confirm": ["data.img"]})
+    check(apply())
+    install_first()()
+    for name in NAMES:
+        with open(f"{STATE}/{name}/work/data.img", "r+b") as image:
+            image.seek(-len(name), os.SEEK_END)
+            image.write(name.encode())
+
+
+def is_renamed() -> list[str]:
+    """Return what is not under its new name, or still under its former one."""
+    problems = [f"{path} is still there" for path in is_gone() if os.path.basename(path) in NAMES or "@first" in path]
+    for name, former in RENAMED.items():
+        image = f"{STATE}/{name}/work/data.img"
+        owner = run("stat", "--format=%U", image).stdout.strip()
+        problems += [] if owner == f"microvm-{name}" else [f"{image} belongs to {owner!r}"]
+        content = run("tail", "--bytes", str(len(former)), image).stdout
+        problems += [] if content == former else [f"{image} is not that of {former}"]
+        is_active = run("systemctl", "is-active", f"microvm@{name}.service").returncode == 0
+        problems += [] if is_active else [f"{name} is not running"]
+        problems += glob.glob(f"{STORE}/*-{former}") + glob.glob(f"{RECORDS}/{former}.json")
+    return problems
 
 
 def nothing_there() -> None:
@@ -155,6 +184,7 @@ SCENARIOS = (
     ),
     Scenario("remove", install_first(), lambda: declare(state="absent"), False, volumes_are_kept),
     Scenario("remove with volumes", install_first(), declare_nothing, False, is_gone),
+    Scenario("rename", install_before_rename, lambda: declare(RENAMED), False, is_renamed),
 )
 
 

@@ -29,6 +29,12 @@ def test_a_kill_at_any_write_loses_nothing_and_the_next_run_completes_it(host: H
     results = [json.loads(line) for line in output.splitlines()]
     for result in results:
         print(f"{result['scenario']}: {result['kills']} kills among {result['calls']} calls")
-    assert [result["scenario"] for result in results] == ["install", "update", "remove", "remove with volumes"]
+    assert [result["scenario"] for result in results] == [
+        "install",
+        "update",
+        "remove",
+        "remove with volumes",
+        "rename",
+    ]
     assert [problem for result in results for problem in result["lost"]] == []
     assert all(result["kills"] >= 3 for result in results)

@@ -147,6 +147,11 @@ def unit_name(name: str) -> str:
     return f"microvm@{name}.service"
 
 
+def instance_of(unit: str) -> str:
+    """Return the name of the MicroVM that a unit belongs to."""
+    return unit.partition("@")[2].rpartition(".")[0]
+
+
 VIRTIOFSD = "microvm-virtiofsd"
 """Template unit that serves a MicroVM's virtiofs shares."""
 

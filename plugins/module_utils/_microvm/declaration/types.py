@@ -345,6 +345,8 @@ class Vm(PackagedVm):
     """Options of a MicroVM, those for its host included."""
 
     state: Optional[Literal["started", "stopped", "restarted", "present", "absent"]]
+    renamed_from: Optional[str]
+    identity: str
     autostart: bool
     autostart_order: int
     ready: Ready

@@ -8,11 +8,15 @@ from __future__ import annotations
 
 import grp
 import pwd
+import time
 from typing import List, Mapping, Optional, Tuple
 
 from ..declaration.accounts import NO_SHELL, Account, User
 from ..schema.quoting import fields, plain, unit_word
 from .commands import HostError, run
+
+ENDING_SECONDS = 10
+"""Time limit for the last process of a user who is renamed."""
 
 
 def exists(user: str) -> bool:
@@ -115,6 +119,24 @@ def create_users(homes: Mapping[str, str]) -> None:
 def _sysusers_line(user: str, home: str) -> str:
     """Return a line of sysusers.d(5)."""
     return fields(plain("u"), plain(user), plain("-"), unit_word("MicroVM"), unit_word(home), plain(NO_SHELL))
+
+
+def rename(former: str, name: str, home: str) -> None:
+    """Rename a user and its group, which keep their numbers. A rename that was killed is completed.
+
+    Raises HostError for a user whose processes do not end.
+    """
+    if group_exists(former) and not group_exists(name):
+        run(["groupmod", "--new-name", name, former])
+    deadline = time.monotonic() + ENDING_SECONDS
+    while exists(former):
+        try:
+            run(["usermod", "--login", name, "--home", home, former])
+        except HostError:
+            # A process of a MicroVM that was just stopped may be ending.
+            if time.monotonic() > deadline:
+                raise
+            time.sleep(0.5)
 
 
 def remove_user(user: str) -> None:

@@ -161,6 +161,10 @@ class Records:
         names = (entry[: -len(_SUFFIX)] for entry in entries if entry.endswith(_SUFFIX))
         return sorted(name for name in names if checks.name(name) is None)
 
+    def has(self, name: str) -> bool:
+        """Return whether a MicroVM has a record, which may be damaged."""
+        return os.path.lexists(self._path(name))
+
     def read(self, name: str) -> Optional[Record]:
         """Return the record of a MicroVM; ``None`` where there is none. Raises DamagedRecord."""
         path = self._path(name)

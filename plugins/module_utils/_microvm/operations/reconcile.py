@@ -32,8 +32,10 @@ from ..resources.vms.actions import Action, Plan
 from ..resources.vms.handlers import HANDLERS, damage_of
 from ..resources.vms.handlers_job import Job
 from ..resources.vms.observe import observe, recorded_beside
+from ..resources.vms.observe_former import Formers, observe_formers
 from ..resources.vms.plan import Clock, plan
 from ..resources.vms.plan_removal import Removal, plan_removal, plan_stop
+from ..resources.vms.plan_rename import Former, plan_rename
 from ..resources.vms.settings import environment, host_unit_settings
 from ..resources.vms.state import Observed, Wanted
 from ..runner.package import Package
@@ -88,7 +90,7 @@ def reconcile(request: Request) -> VmsResult:
     Raises DeclarationError and HostError before anything has changed; later errors are part of the results.
     """
     places = Places(request.state_dir)
-    beside = recorded_beside(places, [str(vm.get("name")) for vm in request.vms])
+    beside = recorded_beside(places, [str(vm.get(key)) for vm in request.vms for key in ("name", "renamed_from")])
     declarations = parse(request, beside)
     placed = [(request.place(index), vm) for index, vm in enumerate(declarations) if vm["state"] != "absent"]
     _check_restrictions(request, placed, beside)
@@ -100,13 +102,20 @@ def reconcile(request: Request) -> VmsResult:
     if not request.check_mode:
         preflight.check_installed(placed, {path: package.programs for path, package in packages.items()}, places)
     wanted = [_want(vm, packages.get(request.place(index))) for index, vm in enumerate(declarations)]
-    names = [vm.name for vm in wanted]
+    names = [*(vm.name for vm in wanted), *_former_names(wanted).values()]
     undeclared = _undeclared(request, names, places)
     if request.check_mode:
         untested = [vm["name"] for path, vm in placed if not accelerators[path].is_tested]
-        return {**_reconcile(request, wanted, undeclared, places), "warnings": _warnings(untested)}
+        outcome = _reconcile(request, wanted, undeclared, places)
+        return {**outcome, "warnings": [*outcome["warnings"], *_warnings(untested)]}
     with locked([*names, *(undeclared if request.purge != "report" else ())]):
         return _reconcile(request, wanted, undeclared, places)
+
+
+def _former_names(wanted: Sequence[Wanted]) -> Dict[str, str]:
+    """Return former names of MicroVMs that are not to be removed, by their names."""
+    formers = {vm.name: vm.declaration["renamed_from"] for vm in wanted if vm.package is not None}
+    return {name: former for name, former in formers.items() if former is not None}
 
 
 def _undeclared(request: Request, names: Sequence[str], places: Places) -> List[str]:
@@ -150,9 +159,19 @@ def _check_host(request: Request, placed: preflight.Placed) -> None:
     # Images, packages and bridges may be what the same run is about to bring.
     brings = request.images if request.preflight or request.check_mode else ()
     directories = tuple(f"{image_path(image)}/" for image in brings)
-    preflight.check_files(placed, Places(request.state_dir), awaited=lambda file: file.startswith(directories))
+    places = Places(request.state_dir)
+    preflight.check_files(
+        placed, places, awaited=lambda file: file.startswith(directories) or _has_former_name(file, placed, places)
+    )
     if request.preflight:
         preflight.check_interfaces(placed, request.bridges)
+
+
+def _has_former_name(file: str, placed: preflight.Placed, places: Places) -> bool:
+    """Return whether a file is there below the former name of a MicroVM that is about to be renamed."""
+    names = ((declaration["name"], declaration["renamed_from"]) for _path, declaration in placed)
+    directories = ((places.work(name, ""), places.work(former, "")) for name, former in names if former)
+    return any(file.startswith(new) and os.path.exists(old + file[len(new) :]) for new, old in directories)
 
 
 def _check_kvm(declaration: Declaration, path: str) -> None:
@@ -199,6 +218,13 @@ def _warnings(untested: Sequence[str]) -> List[str]:
     ]
 
 
+def _warnings_of_rename(former: Former) -> List[str]:
+    return [
+        f"{path} applies to {former.name!r} only, which has another name from now on; move it to its new unit"
+        for path in former.drop_ins_of_others
+    ]
+
+
 def _render(path: str, declaration: Declaration, accel: str) -> Package:
     return render(declaration, _facts(declaration, accel), path)
 
@@ -218,9 +244,15 @@ def _want(declaration: Declaration, package: Optional[Package]) -> Wanted:
 def _reconcile(request: Request, wanted: Sequence[Wanted], undeclared: Sequence[str], places: Places) -> VmsResult:
     purged = [_purge(name, request.purge) for name in undeclared] if request.purge != "report" else []
     observed, unreadable = observe(places, [*wanted, *purged])
+    formers = observe_formers(places, _former_names(wanted))
+    unreadable.update(formers.errors)
+    for name in formers.errors:
+        observed.pop(name, None)
     clock = _clock()
     plans = [
-        _plan(request, index, observed[vm.name], vm, clock) if vm.name in observed else Plan(vm.name, (), None, None)
+        _plan(request, index, observed[vm.name], vm, clock, formers)
+        if vm.name in observed
+        else Plan(vm.name, (), None, None)
         for index, vm in enumerate(wanted)
     ]
     plan_purge = plan_stop if request.purge == "stop" else plan_removal
@@ -228,7 +260,8 @@ def _reconcile(request: Request, wanted: Sequence[Wanted], undeclared: Sequence[
     jobs = [_job(plan, vm, places) for plan, vm in zip(plans, [*wanted, *purged])]
     pairs = list(zip(jobs, [*wanted, *purged]))
     # Before the packages that it shows may go.
-    diffs = [diff(job.plan, observed[job.name], vm, places) for job, vm in pairs if job.plan.changed]
+    before = {**observed, **{name: former.observed for name, former in formers.vms.items() if former.observed.exists}}
+    diffs = [diff(job.plan, before[job.name], vm, places) for job, vm in pairs if job.plan.changed]
     usable = [job for job in jobs if job.name in observed]
     errors = {**unreadable, **({} if request.check_mode else _carry_out(usable, request.parallel))}
     return {
@@ -236,16 +269,17 @@ def _reconcile(request: Request, wanted: Sequence[Wanted], undeclared: Sequence[
         "vms": [result(job, vm, errors.get(job.name)) for job, vm in pairs],
         "undeclared": list(undeclared),
         "diff": diffs,
-        "warnings": [],
+        "warnings": [warning for former in formers.vms.values() for warning in _warnings_of_rename(former)],
     }
 
 
-def _plan(request: Request, index: int, observed: Observed, wanted: Wanted, clock: Clock) -> Plan:
+def _plan(request: Request, index: int, observed: Observed, wanted: Wanted, clock: Clock, formers: Formers) -> Plan:
     path = request.place(index)
     if wanted.package is None:
         on_absent = wanted.declaration["on_absent"]
         return plan_removal(observed, Removal(on_absent["volumes"], tuple(on_absent["confirm"])), path)
-    return plan(observed, wanted, path, clock)
+    former = formers.vms.get(wanted.name)
+    return plan(observed, wanted, path, clock) if former is None else plan_rename(former, observed, wanted, path, clock)
 
 
 def _job(planned: Plan, wanted: Wanted, places: Places) -> Job:

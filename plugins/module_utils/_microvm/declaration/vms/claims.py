@@ -60,6 +60,8 @@ def claims(declaration: PackagedVm, disks: Disks) -> Iterator[Claim]:
     # Those of recorded declarations have no state.
     if declaration.get("state") == "absent":
         return
+    if declaration.get("renamed_from"):
+        yield _identity("name", str(declaration.get("renamed_from")), "renamed_from")
     yield _identity("machine id", declaration["machine_id"], "machine_id")
     if declaration["vsock"]["cid"] is not None:
         yield _identity("context identifier", str(declaration["vsock"]["cid"]), "vsock.cid")

@@ -33,8 +33,8 @@ def complete_interfaces(declaration: Vm, prefix: str) -> None:
     owners: Dict[str, str] = {}
     for index, interface in enumerate(declaration["interfaces"]):
         path = f"{prefix}interfaces[{index}]"
-        interface["id"] = interface["id"] or identity.tap_name(declaration["name"], index)
-        interface["mac"] = (interface["mac"] or identity.mac_address(declaration["name"], index)).lower()
+        interface["id"] = interface["id"] or identity.tap_name(declaration["identity"], index)
+        interface["mac"] = (interface["mac"] or identity.mac_address(declaration["identity"], index)).lower()
         _check_interface(interface, path)
         _refuse_repetition(owners, path, interface, ("id", "mac"))
     _check_ports(declaration, prefix)

@@ -105,6 +105,36 @@ _ON_ABSENT: Options = (
     ),
 )
 
+_NAMING: Options = (
+    Option(
+        "renamed_from",
+        "str",
+        (
+            "Former name of the MicroVM. If the host has a MicroVM of this name, it is stopped and renamed in the same "
+            "run: its volumes, archived volumes, user and host key are kept.",
+            "Keep the option as long as the guest is to keep its identity, see O(ignore:identity). Hosts without a "
+            "MicroVM of the former name are not affected.",
+        ),
+        check=checks.name,
+        cost=LIVE,
+        honoured_by=HOST,
+        trust=PLAIN,
+    ),
+    Option(
+        "identity",
+        "str",
+        (
+            "Name from which machine ID, MAC addresses and tap names are derived unless they are declared.",
+            "Defaults to O(ignore:renamed_from), or else to O(ignore:name). A MicroVM that is renamed for the second "
+            "time needs its first name here.",
+        ),
+        check=checks.name,
+        honoured_by=HOST,
+        trust=PLAIN,
+        derived=True,
+    ),
+)
+
 _STARTING: Options = (
     Option(
         "autostart",
@@ -245,6 +275,7 @@ HOST_OPTIONS: Options = (
         cost=LIVE,
         honoured_by=HOST,
     ),
+    *_NAMING,
     *_STARTING,
     *_RESTARTING,
     *_ENDING,

@@ -53,6 +53,7 @@ def parse_vm(raw: object, images: Sequence[HostImage] = (), path: str = "") -> D
     # Derived options that are not declared are still ``None``; the functions below fill them in.
     declaration = cast(Vm, validate(VM_OPTIONS, raw, path))
     _complete_memory(declaration, prefix)
+    _complete_identity(declaration, prefix)
     declaration["machine_id"] = _machine_id(declaration)
     if declaration["socket"] is not None:
         declaration["socket"] = _fill_in(declaration["socket"], declaration)
@@ -99,9 +100,16 @@ def _refuse_odd(size: int, path: str) -> None:
         raise DeclarationError(path, f"{size} MiB is not a multiple of 2 MiB; round it")
 
 
+def _complete_identity(declaration: Declaration, prefix: str) -> None:
+    former = declaration["renamed_from"]
+    if former == declaration["name"]:
+        raise DeclarationError(f"{prefix}renamed_from", "is the name of the MicroVM itself; remove it")
+    declaration["identity"] = declaration["identity"] or former or declaration["name"]
+
+
 def _machine_id(declaration: Declaration) -> str:
     declared = declaration["machine_id"]
-    return declared.replace("-", "").lower() if declared else identity.machine_id(declaration["name"])
+    return declared.replace("-", "").lower() if declared else identity.machine_id(declaration["identity"])
 
 
 def _fill_in(template: str, declaration: Declaration) -> str:

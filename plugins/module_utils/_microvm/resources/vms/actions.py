@@ -30,6 +30,10 @@ class Action(BaseAction):
     INSTALL_PACKAGE = "install package"
     DISABLE = "systemctl disable", Phase.TOGETHER
     STOP = "systemctl stop", Phase.PARALLEL, Cost.RESTART
+    RENAME_ACCOUNT = "rename the user of"
+    RENAME_STATE = "rename the state directory of"
+    RENAME_ARCHIVE = "rename the archive of"
+    RENAME_HOST_KEY = "rename the known host"
     CREATE_STATE = "create state directory"
     OWN_STATE = "change the owner of the state directory to"
     CREATE_DIRECTORY = "create directory"
@@ -96,6 +100,8 @@ class Plan:
     """Images that follow the state directory to another account."""
     balloon: int = 0
     """MiB that the balloon will take."""
+    former: str = ""
+    """The name that the MicroVM has on the host before."""
     flake: str = ""
     """The flake that the MicroVM was built from."""
 

@@ -9,13 +9,14 @@ from __future__ import annotations
 import os
 from typing import Callable, Dict, List, Optional, Sequence, Tuple
 
-from ...declaration.names import BOOTED_LINK, CURRENT_LINK, FLAKE_FILE, OLD_LINK, unit_names
+from ...declaration.identity import account_name
+from ...declaration.names import BOOTED_LINK, CURRENT_LINK, FLAKE_FILE, OLD_LINK, instance_of, unit_names
 from ...host import accounts, files, readiness, state_directories, systemd
 from ...host.commands import HostError
 from ...host.places import Places
 from ...host.transient import run_script
 from ..executor import GroupHandler, Handler, Handlers, execute
-from . import handlers_files
+from . import handlers_files, handlers_rename
 from .actions import Action
 from .handlers_job import Job
 from .observe import installed_generations, observe_name
@@ -86,10 +87,11 @@ def _stop(job: Job, unit: str) -> None:
     if not job.is_waited_for:
         systemd.stop([unit], wait=False)
         return
-    systemd.stop(unit_names(job.name))
+    name = instance_of(unit)
+    systemd.stop(unit_names(name))
     if job.plan.record is not None:
         # A host that lost its power has left this link. Packages of others make and clear their links themselves.
-        files.remove(job.places.state(job.name, BOOTED_LINK))
+        files.remove(job.places.state(name, BOOTED_LINK))
 
 
 def _change_live(job: Job, _options: str) -> None:
@@ -106,7 +108,10 @@ def set_balloon(name: str, size: str, places: Places) -> str:
 
 def _install(job: Job, _package: str) -> None:
     if job.plan.content is not None:
-        job.places.store.install(job.plan.content, accounts.group_number(job.plan.account.group))
+        # The group of a MicroVM that is renamed keeps its number.
+        groups = (job.plan.account.group, account_name(job.plan.former))
+        number = next((number for number in map(accounts.group_number, groups) if number), 0)
+        job.places.store.install(job.plan.content, number)
 
 
 def _write_record(job: Job, _target: str) -> None:
@@ -132,6 +137,10 @@ _SINGLE: Dict[Action, Handler[Job]] = {
     Action.MARK_GOOD: _write_record,
     Action.INSTALL_PACKAGE: _install,
     Action.STOP: _stop,
+    Action.RENAME_ACCOUNT: handlers_rename.rename_account,
+    Action.RENAME_STATE: handlers_rename.rename_state,
+    Action.RENAME_ARCHIVE: handlers_rename.rename_archive,
+    Action.RENAME_HOST_KEY: handlers_rename.rename_host_key,
     Action.CREATE_STATE: handlers_files.create_state,
     Action.OWN_STATE: handlers_files.own_state,
     Action.CREATE_DIRECTORY: handlers_files.create_external_directory,

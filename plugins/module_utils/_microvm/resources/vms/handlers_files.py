@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import itertools
 import os
 import shutil
 import stat
@@ -16,7 +17,7 @@ from typing import FrozenSet, Iterator, Tuple
 from ...declaration.accounts import ROOT, SHARED, Account
 from ...declaration.identity import account_name
 from ...declaration.modes import SETTINGS_DIRECTORY_MODE, SETTINGS_MODE
-from ...declaration.names import ARCHIVE_DIRECTORY, WORK_ENTRIES
+from ...declaration.names import ARCHIVE_DIRECTORY, WORK_ENTRIES, instance_of
 from ...host import accounts, files, safe_paths, state_directories
 from ...host.accounts import group_by_number, group_number, numbers
 from ...host.commands import HostError, run
@@ -46,21 +47,21 @@ def write_environment(job: Job, name: str) -> None:
 
 def write_unit_settings(job: Job, unit: str) -> None:
     """Write the drop-in of one of the units. systemd has to read it later."""
-    template = _template(unit, job.name)
+    template = _template(unit)
     write_settings(job.places.drop_in(template, job.name), job.plan.drop_ins[template])
 
 
 def remove_unit_settings(job: Job, unit: str) -> None:
     """Remove the drop-in of one of the units; those of operators stay. systemd has to read that later."""
-    drop_in = job.places.drop_in(_template(unit, job.name), job.name)
+    drop_in = job.places.drop_in(_template(unit), instance_of(unit))
     # A killed run may have left the half-made file too.
     for file in (files.aside_of(drop_in), drop_in):
         files.remove(file)
     files.remove_if_empty(os.path.dirname(drop_in))
 
 
-def _template(unit: str, name: str) -> str:
-    return unit.replace(f"@{name}", "@")
+def _template(unit: str) -> str:
+    return unit.replace(f"@{instance_of(unit)}.", "@.")
 
 
 def create_state(job: Job, name: str) -> None:
@@ -160,10 +161,7 @@ def archive_volume(job: Job, volume: str) -> None:
     archive = os.path.join(ARCHIVE_DIRECTORY, job.name)
     os.makedirs(archive, mode=0o700, exist_ok=True)
     with _opened_image(job, volume) as (directory, name):
-        number = 1
-        while os.path.lexists(_numbered(archive, name, number)):
-            number += 1
-        target = _numbered(archive, name, number)
+        target = unused_path(archive, name)
         try:
             os.rename(name, target, src_dir_fd=directory)
         except OSError as error:
@@ -187,8 +185,10 @@ def _opened_image(job: Job, volume: str) -> Iterator[Tuple[int, str]]:
         yield directory, name
 
 
-def _numbered(directory: str, name: str, number: int) -> str:
-    return os.path.join(directory, f"{name}.{number}")
+def unused_path(archive: str, volume: str) -> str:
+    """Return the path of the next image of a volume in an archive."""
+    paths = (os.path.join(archive, f"{volume}.{number}") for number in itertools.count(1))
+    return next(path for path in paths if not os.path.lexists(path))
 
 
 def _move_to_another_file_system(directory: int, name: str, target: str) -> None:

@@ -202,7 +202,7 @@ def _run(
     elif observed.booted != target.package and target.refused is None:
         if is_live(differences) and wanted.package is not None and _differs_live(observed, wanted.package):
             yield Step(Action.CHANGE_LIVE, ", ".join(change.path for change in differences))
-        elif _is_time(wanted, clock) and _matters(observed, wanted, differences):
+        elif is_time_to_restart(wanted, clock) and _matters(observed, wanted, differences):
             yield Step(Action.RESTART, unit)
 
 
@@ -216,7 +216,8 @@ def _differs_live(observed: Observed, package: Package) -> bool:
     return rest(package.files[COMMAND_LINE_FILE].content.decode()) == rest(observed.booted_command_line)
 
 
-def _is_time(wanted: Wanted, clock: Clock) -> bool:
+def is_time_to_restart(wanted: Wanted, clock: Clock) -> bool:
+    """Return whether a changed MicroVM may be restarted now."""
     policy, window = wanted.declaration["restart_policy"], wanted.declaration["restart_window"]
     return bool(policy == "if_changed" or (policy == "window" and window is not None and clock.is_within(window)))
 

@@ -21,6 +21,7 @@ from ansible_collections.microvm.fleet.plugins.module_utils._microvm.declaration
 from ansible_collections.microvm.fleet.plugins.module_utils._microvm.host import (
     accounts,
     files,
+    known_hosts,
     locks,
     places,
     readiness,
@@ -37,6 +38,8 @@ from ansible_collections.microvm.fleet.plugins.module_utils._microvm.operations 
 from ansible_collections.microvm.fleet.plugins.module_utils._microvm.resources.vms import (
     handlers,
     handlers_files,
+    handlers_rename,
+    observe_former,
     preflight,
 )
 
@@ -115,6 +118,13 @@ class FakeHost:
         self.calls.append(f"create {' '.join(sorted(homes))}")
         self.users.update(homes)
 
+    def rename_account(self, former: str, name: str, _home: str) -> None:
+        """Give a user, and the group with all that it has, another name."""
+        self.calls.append(f"rename {former} to {name}")
+        self.users.discard(former)
+        self.users.add(name)
+        self.groups = {inode: name if group == former else group for inode, group in self.groups.items()}
+
     def group(self, path: str) -> str | None:
         """Name of a file's group, as it was given."""
         return self.groups.get(os.stat(path).st_ino) if os.path.exists(path) else None
@@ -160,6 +170,9 @@ def install(fake: FakeHost, monkeypatch: pytest.MonkeyPatch) -> FakeHost:
         (readiness, "SETTLE_SECONDS", 0.0),
         (readiness, "_is_abandoned", lambda: False),
         (accounts, "exists", lambda user: user in fake.users),
+        (accounts, "group_exists", lambda group: group in fake.users),
+        (accounts, "group_number", lambda group: os.getegid() if group in fake.users else 0),
+        (accounts, "rename", fake.rename_account),
         (accounts, "create_users", fake.create_users),
         (accounts, "remove_user", fake.users.discard),
         (handlers_files, "numbers", fake.numbers),
@@ -172,6 +185,9 @@ def install(fake: FakeHost, monkeypatch: pytest.MonkeyPatch) -> FakeHost:
         (places, "UNIT_DIRECTORY", str(fake.root / "units")),
         (places, "SETTINGS_DIRECTORY", str(fake.root / "settings")),
         (handlers_files, "ARCHIVE_DIRECTORY", str(fake.root / "archive")),
+        (handlers_rename, "ARCHIVE_DIRECTORY", str(fake.root / "archive")),
+        (observe_former, "ARCHIVE_DIRECTORY", str(fake.root / "archive")),
+        (known_hosts, "KNOWN_HOSTS", str(fake.root / "known_hosts")),
     ]
     for target, name, replacement in replacements:
         monkeypatch.setattr(target, name, replacement)

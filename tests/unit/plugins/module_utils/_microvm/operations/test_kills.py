@@ -61,6 +61,24 @@ def fall_back(host: FakeHost) -> None:
     assert outcome["rolled_back"] or outcome["refused_package"]
 
 
+def make_old(host: FakeHost) -> None:
+    """Install a MicroVM with all that a rename has to move: volumes, archives, a host key, a share's settings."""
+    options = {"volumes": VOLUMES, "shares": [{"proto": "virtiofs", "tag": "t", "source": str(host.root / "share")}]}
+    for mem in (500, 600):
+        (outcome,) = run(vm("old", mem=mem, **options))["vms"]
+        assert outcome["msg"] == ""
+    Path(host.places.work("old", "data.img")).write_bytes(b"data of old")
+    for name, content in (("old", "older"), ("web", "of an earlier web")):
+        archive = host.root / "archive" / name
+        archive.mkdir(parents=True)
+        (archive / "data.img.1").write_text(content)
+    (host.root / "known_hosts").write_text("old ssh-ed25519 AAAA\nother ssh-ed25519 BBBB\n")
+
+
+def rename_old(host: FakeHost) -> None:
+    reconcile_whole(renamed_from="old", volumes=VOLUMES)
+
+
 STORIES: dict[str, tuple[Work, Work]] = {
     "installation": (lambda _host: None, reconciles()),
     "another user": (reconciles(), reconciles(isolation="shared")),
@@ -68,6 +86,8 @@ STORIES: dict[str, tuple[Work, Work]] = {
     "deletion of volumes": (make_volumes, reconciles(state="absent", on_absent=DELETED)),
     "rollback": (install_two, go_back),
     "fallback": (reconciles(), fall_back),
+    "rename": (make_old, rename_old),
+    "rename and another user": (make_old, reconciles(renamed_from="old", volumes=VOLUMES, isolation="shared")),
 }
 
 

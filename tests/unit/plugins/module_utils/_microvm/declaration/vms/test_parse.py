@@ -216,3 +216,33 @@ def test_the_volume_of_the_root_is_found_also_where_the_guest_is_left_alone() ->
     volumes = [{"image": "root.img", "size": 64, "mount_point": "/"}]
     (one,) = parse({"name": "one", "image": "base", "volumes": volumes, "guest": {"enable": False}})
     assert disk_serial(one, one["volumes"][0])
+
+
+def test_a_renamed_microvm_keeps_the_identity_of_its_first_name() -> None:
+    def identity(**names: str) -> tuple[object, ...]:
+        (declaration,) = parse({"kernel": "/k", "interfaces": [{"type": "tap"}], **names})
+        (interface,) = declaration["interfaces"]
+        return declaration["machine_id"], interface["mac"], interface["id"]
+
+    first = identity(name="db1")
+    assert identity(name="pg", renamed_from="db1") == first
+    assert identity(name="postgres", renamed_from="pg", identity="db1") == first
+    assert identity(name="db1", renamed_from="postgres", identity="db1") == first
+    assert not set(identity(name="pg")) & set(first)
+
+
+@pytest.mark.parametrize(
+    ("vms", "path"),
+    [
+        (({"name": "a", "renamed_from": "a"},), "vms[0].renamed_from"),
+        (({"name": "a", "renamed_from": "../b"},), "vms[0].renamed_from"),
+        (({"name": "a"}, {"name": "b", "renamed_from": "a"}), "vms[1].renamed_from"),
+        (({"name": "a", "renamed_from": "c"}, {"name": "b", "renamed_from": "c"}), "vms[1].renamed_from"),
+        (({"name": "a", "state": "absent"}, {"name": "b", "renamed_from": "a"}), "vms[1].renamed_from"),
+        (({"name": "a"}, {"name": "b", "identity": "a"}), "vms[1].machine_id"),
+    ],
+)
+def test_a_former_name_is_nobody_elses(vms: tuple[dict[str, str], ...], path: str) -> None:
+    with pytest.raises(DeclarationError) as caught:
+        parse(*({"kernel": "/k", **vm} for vm in vms))
+    assert caught.value.path == path
