@@ -26,6 +26,8 @@ options:
       address:
         description:
           - IPv4 address of the host on the bridge, with its prefix length.
+          - Its subnet must not overlap another network of the host. A route to a larger network, such as one through
+            a gateway to a whole site, may contain it.
         type: str
         required: true
       nat:

@@ -27,7 +27,11 @@ NETWORK_OPTIONS: Options = (
     Option(
         "address",
         "str",
-        "IPv4 address of the host on the bridge, with its prefix length.",
+        (
+            "IPv4 address of the host on the bridge, with its prefix length.",
+            "Its subnet must not overlap another network of the host. A route to a larger network, such as one through "
+            "a gateway to a whole site, may contain it.",
+        ),
         required=True,
         check=checks.interface_address,
     ),

@@ -84,11 +84,16 @@ def _check_leases(network: Network, path: str) -> None:
                 f"{place}.address",
                 f"{lease['address']} is not in the subnet {subnet(network)}; use an address of the subnet",
             )
+        if lease["address"] == str(ipaddress.IPv4Interface(network["address"]).ip):
+            raise DeclarationError(
+                f"{place}.address", f"{lease['address']} is the address of the bridge itself; use another one"
+            )
         for key in ("mac", "address"):
             first = first_uses.setdefault(lease[key].lower(), index)
             if first != index:
                 raise DeclarationError(
-                    f"{place}.{key}", f"{lease[key]} is already used by {path}.leases[{first}]; use another one"
+                    f"{place}.{key}",
+                    f"{lease[key]} is already used by leases[{first}] of this network; use another one",
                 )
 
 

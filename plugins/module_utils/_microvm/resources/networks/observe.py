@@ -9,12 +9,13 @@ from __future__ import annotations
 import glob
 import json
 import os
-from typing import Dict, Optional
+from typing import Dict, Optional, Tuple
 
 from ...declaration.names import FLEET_DIRECTORY, NETWORK_UNIT
 from ...host import files, systemd
 from ...host.commands import HostError, run
 from .configuration import NETWORKD_DIRECTORY, RECORD, RULES, SYSCTLS, TABLE, UNIT, is_ours, rules_digest
+from .routes import Route, parse_routes
 from .state import NETWORKD, Link, Observed
 
 MARK = f"{FLEET_DIRECTORY}/network.changing"
@@ -24,7 +25,8 @@ FORWARDING = "/proc/sys/net/ipv4/ip_forward"
 
 
 def observe() -> Observed:
-    """Return the state by one look at our files, one question to systemd, one listing of links, one of our table."""
+    """Return the state by one look at our files, one question to systemd, one listing of links, one of routes, one of
+    our table."""
     paths = [*glob.glob(f"{NETWORKD_DIRECTORY}/*-microvm-*"), RECORD, RULES, SYSCTLS, UNIT]
     contents = {path: _content(path) for path in sorted(paths) if is_ours(path)}
     units = systemd.show([NETWORKD, NETWORK_UNIT])
@@ -32,6 +34,7 @@ def observe() -> Observed:
         files={path: content for path, content in contents.items() if content is not None},
         interrupted=os.path.exists(MARK),
         links=observe_links(),
+        routes=observe_routes(),
         rules=_loaded_rules(),
         forwarding=(files.read_text(FORWARDING) or "").strip() == "1",
         networkd=units[NETWORKD],
@@ -57,6 +60,11 @@ def observe_links() -> Dict[str, Link]:
         ports = sorted(os.listdir(f"/sys/class/net/{name}/brif")) if is_bridge else []
         links[name] = Link(is_bridge, tuple(addresses), tuple(ports))
     return links
+
+
+def observe_routes() -> Tuple[Route, ...]:
+    """Return the routes of IPv4 in the main table."""
+    return tuple(parse_routes(run(["ip", "-4", "-json", "route", "show", "table", "main"])))
 
 
 def _loaded_rules() -> Optional[str]:

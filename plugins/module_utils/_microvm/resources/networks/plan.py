@@ -24,6 +24,7 @@ from .configuration import (
     recorded_networks,
     rules_digest,
 )
+from .routes import refuse_overlaps
 from .state import NETWORKD, Observed, has_address
 
 
@@ -74,6 +75,8 @@ def plan(observed: Observed, networks: Sequence[Network], path: str = "networks"
         _refuse_foreign(observed, network["name"], f"{place}.name")
         for other in staying.values():
             refuse_clash(network, other, place)
+    own = {bridge_of(file) for file in observed.files}
+    refuse_overlaps(networks, observed.routes, {name for name in own if name}, path)
     files = configuration([*networks, *staying.values()])
     steps = (*_files(observed, files), *_networkd(observed, files, networks), *_rules(observed, files))
     ports = {name: observed.links[name].ports for name in staying}

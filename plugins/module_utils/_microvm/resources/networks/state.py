@@ -12,6 +12,7 @@ from typing import Mapping, Optional, Tuple
 
 from ...declaration.types import Network
 from ...host.systemd import Unit
+from .routes import Route
 
 NETWORKD = "systemd-networkd.service"
 
@@ -35,6 +36,8 @@ class Observed:
     interrupted: bool = False
     """True if a run has changed files and was ended before their readers had read them."""
     links: Mapping[str, Link] = field(default_factory=dict)
+    routes: Tuple[Route, ...] = ()
+    """Routes of IPv4, without the default one."""
     rules: Optional[str] = None
     """Digest of the rules that are loaded."""
     forwarding: bool = False

@@ -1,0 +1,61 @@
+# Copyright (c) 2026 microvm.fleet contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Compare the declared networks with the routes that a host has already. Pure."""
+
+from __future__ import annotations
+
+import ipaddress
+import json
+from dataclasses import dataclass
+from typing import Any, Collection, List, Optional, Sequence
+
+from ...declaration.networks.parse import subnet
+from ...declaration.types import Network
+from ...schema.errors import DeclarationError
+
+
+@dataclass(frozen=True)
+class Route:
+    """Route of a host, other than the default one."""
+
+    destination: ipaddress.IPv4Network
+    device: Optional[str] = None
+    """Interface that it leads to; ``None`` if there are several, or none."""
+    is_connected: bool = False
+    """True for the subnet of an address that an interface has, which the kernel made the route of."""
+
+
+def parse_routes(output: str) -> List[Route]:
+    """Return the routes of ``ip -4 -json route show`` (ip-route(8))."""
+    return [_route(entry) for entry in json.loads(output or "[]") if entry["dst"] != "default"]
+
+
+def _route(entry: Any) -> Route:
+    is_connected = entry.get("protocol") == "kernel" and "gateway" not in entry
+    return Route(ipaddress.IPv4Network(entry["dst"], strict=False), entry.get("dev"), is_connected)
+
+
+def refuse_overlaps(networks: Sequence[Network], routes: Sequence[Route], own: Collection[str], path: str) -> None:
+    """Refuse a network whose addresses the host reaches elsewhere; ``own`` are the bridges of our networks.
+
+    A route to a larger network may stay, such as one through a gateway to a whole site: the subnet is a part of it
+    that is here. This is not true of a network that the host itself is in, whose other members would be lost.
+    Raises DeclarationError with a path below ``path``.
+    """
+    for index, network in enumerate(networks):
+        for route in routes:
+            if route.device not in own and _takes_from(subnet(network), route):
+                through = f" through {route.device}" if route.device else ""
+                raise DeclarationError(
+                    f"{path}[{index}].address",
+                    f"the subnet {subnet(network)} of network {network['name']!r} overlaps the route of this host to "
+                    f"{route.destination}{through}; use another subnet",
+                )
+
+
+def _takes_from(addresses: ipaddress.IPv4Network, route: Route) -> bool:
+    if route.is_connected:
+        return route.destination.overlaps(addresses)
+    return route.destination.subnet_of(addresses)
