@@ -1242,6 +1242,64 @@ options:
       - Directory that contains the state directories of the MicroVMs, as prepared by role P(microvm.fleet.host#role).
     type: path
     default: /var/lib/microvms
+  networks:
+    description:
+      - Networks that the same run creates before, as declared for role P(microvm.fleet.network#role). Addresses
+        of guests are compared with them, and with the networks that the host has already.
+    type: list
+    elements: dict
+    suboptions:
+      name:
+        description:
+          - Name of the bridge, at most 15 characters.
+        type: str
+        required: true
+      address:
+        description:
+          - IPv4 address of the host on the bridge, with its prefix length.
+          - Its subnet must not overlap another network of the host. A route to a larger network, such as one through
+            a gateway to a whole site, may contain it.
+        type: str
+        required: true
+      nat:
+        description:
+          - Whether guests reach other networks through the host, by source NAT to the address of the host.
+        type: bool
+        default: false
+      dhcp_server:
+        description:
+          - DHCP server that assigns addresses to guests. An empty mapping enables it with the default pool.
+        type: dict
+        suboptions:
+          pool_offset:
+            description:
+              - Offset of the pool of addresses from the start of the subnet.
+            type: int
+          pool_size:
+            description:
+              - Number of addresses in the pool.
+            type: int
+          dns:
+            description:
+              - DNS servers to announce to guests.
+            type: list
+            elements: str
+      leases:
+        description:
+          - Static DHCP leases. Require C(dhcp_server).
+        type: list
+        elements: dict
+        suboptions:
+          mac:
+            description:
+              - MAC address of the guest's interface.
+            type: str
+            required: true
+          address:
+            description:
+              - IPv4 address to assign to the guest.
+            type: str
+            required: true
   restrictions:
     description:
       - Restrictions that the declarations must satisfy in addition to those that the host has, see O(microvm.fleet.microvm_host#module:restrictions).

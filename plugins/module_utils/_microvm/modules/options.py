@@ -35,6 +35,14 @@ COMMON_OPTIONS: Options = (
     ),
     _STATE_DIRECTORY,
     Option(
+        "networks",
+        "list",
+        "Networks that the same run creates before, as declared for role P(microvm.fleet.network#role). Addresses of "
+        "guests are compared with them, and with the networks that the host has already.",
+        elements="dict",
+        suboptions=NETWORK_OPTIONS,
+    ),
+    Option(
         "restrictions",
         "dict",
         (

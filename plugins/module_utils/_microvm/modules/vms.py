@@ -65,6 +65,7 @@ def request(parameters: Parameters, check_mode: bool) -> Request:
     given = parameters.get("restrictions")
     common = {
         "images": images,
+        "networks": parameters.get("networks") or (),
         "state_dir": parameters["state_dir"],
         "check_mode": check_mode,
         "restrictions": None if given is None else parse_restrictions(given, "restrictions"),

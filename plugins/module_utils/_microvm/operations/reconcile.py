@@ -42,6 +42,7 @@ from ..runner.package import Package
 from ..runner.render import render
 from ..runner.units import translates
 from ..schema.errors import DeclarationError
+from .attachments import check_addresses
 from .guests import readiness_of
 from .report import VmsResult, diff, result
 
@@ -62,6 +63,8 @@ class Request:
     """Fate of MicroVMs of ours that are not among ``vms``: ``report``, ``stop`` or ``remove``."""
     bridges: Sequence[str] = ()
     """Bridges that will be there when the MicroVMs start."""
+    networks: Sequence[object] = ()
+    """Networks that will be there when the MicroVMs start."""
     restrictions: Optional[Restrictions] = None
     """Restrictions besides those of the host."""
     path: str = "vms"
@@ -94,6 +97,7 @@ def reconcile(request: Request) -> VmsResult:
     declarations = parse(request, beside)
     placed = [(request.place(index), vm) for index, vm in enumerate(declarations) if vm["state"] != "absent"]
     _check_restrictions(request, placed, beside)
+    check_addresses(placed, request.networks)
     _check_host(request, placed)
     if request.preflight:
         return {"changed": False, "vms": [], "undeclared": [], "diff": [], "warnings": []}

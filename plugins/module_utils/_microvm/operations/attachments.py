@@ -1,0 +1,55 @@
+# Copyright (c) 2026 microvm.fleet contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Check the addresses of guests on a host: its networks and its own addresses are known there."""
+
+from __future__ import annotations
+
+import ipaddress
+from typing import Dict, List, Sequence, Tuple
+
+from ..declaration.networks.parse import parse_networks
+from ..declaration.types import Network
+from ..declaration.vms.attachments import refuse_misplaced_addresses
+from ..declaration.vms.claims import reachable_addresses
+from ..declaration.vms.parse import Declaration
+from ..host import files
+from ..host.commands import HostError
+from ..resources.networks.configuration import RECORD, recorded_networks
+from ..resources.networks.observe import observe_links
+
+
+def check_addresses(placed: Sequence[Tuple[str, Declaration]], networks: Sequence[object]) -> None:
+    """Refuse addresses that a guest cannot have on this host; ``networks`` are those that the same run brings.
+
+    Raises DeclarationError. Nothing is asked of a host without static addresses.
+    """
+    if not any(True for _path, declaration in placed for _address in reachable_addresses(declaration)):
+        return
+    attached, host = _networks(networks), _host_addresses()
+    for path, declaration in placed:
+        refuse_misplaced_addresses(declaration, attached, host, path)
+
+
+def _networks(declared: Sequence[object]) -> List[Network]:
+    """Return the networks of this host: the declared ones, and others that it has."""
+    networks = {network["name"]: network for network in [*_recorded(), *parse_networks(declared)]}
+    return list(networks.values())
+
+
+def _recorded() -> List[Network]:
+    """Return the networks that this host has; none if their record is damaged, which a run of networks reports."""
+    try:
+        text = files.read_text(RECORD)
+        return recorded_networks({RECORD: text}) if text is not None else []
+    except (HostError, files.UnreadableFile):
+        return []
+
+
+def _host_addresses() -> Dict[str, str]:
+    return {
+        str(ipaddress.ip_interface(address).ip): name
+        for name, link in observe_links().items()
+        for address in link.addresses
+    }

@@ -1,0 +1,97 @@
+# Copyright (c) 2026 microvm.fleet contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Tests that guests have addresses of the networks that they are attached to, and nobody else's."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+from ansible_collections.microvm.fleet.plugins.module_utils._microvm.declaration.networks.parse import parse_networks
+from ansible_collections.microvm.fleet.plugins.module_utils._microvm.host import files
+from ansible_collections.microvm.fleet.plugins.module_utils._microvm.operations import attachments
+from ansible_collections.microvm.fleet.plugins.module_utils._microvm.resources.networks.state import Link
+from ansible_collections.microvm.fleet.plugins.module_utils._microvm.schema.errors import DeclarationError
+
+from ..examples import parse
+
+LEASE = {"mac": "02:00:00:00:00:31", "address": "172.20.8.31"}
+NETWORKS: list[dict[str, Any]] = [
+    {"name": "guests0", "address": "172.20.8.1/24", "dhcp_server": {}, "leases": [LEASE]},
+    {"name": "guests1", "address": "172.20.9.1/24"},
+]
+LINKS = {"ens3": Link(False, ("198.51.100.7/24", "2001:db8::7/64")), "br-lan": Link(True, ("192.168.7.1/24",))}
+
+
+@pytest.fixture(autouse=True)
+def _host(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(attachments, "observe_links", lambda: LINKS)
+    monkeypatch.setattr(files, "read_text", lambda _path: None)
+
+
+def check(*addresses: str, networks: Any = NETWORKS, **interface: Any) -> None:
+    raw = {
+        "name": "web",
+        "kernel": "/k",
+        "interfaces": [{"type": "user"}, {"bridge": "guests0", **interface}],
+        "guest": {"networks": [{}, {"addresses": list(addresses)}]},
+    }
+    attachments.check_addresses([("vms[4]", parse(raw)[0])], networks)
+
+
+@pytest.mark.parametrize(
+    ("addresses", "interface", "position", "words"),
+    [
+        (["172.20.8.1/24"], {}, 0, "address of the bridge of the network 'guests0'"),
+        (["172.20.8.2/24", "172.20.8.1/32"], {}, 1, "address of the bridge"),
+        (["172.20.9.2/24"], {}, 0, "not in 172.20.8.0/24, the subnet of the network 'guests0'"),
+        (["172.20.8.2/24"], {"bridge": "guests1"}, 0, "subnet of the network 'guests1'"),
+        (["172.20.8.255/24"], {}, 0, "network or broadcast address"),
+        (["172.20.8.0/24"], {}, 0, "network or broadcast address"),
+        (["172.20.8.31/24"], {}, 0, "leased to 02:00:00:00:00:31"),
+        (["198.51.100.7/24"], {"bridge": "other"}, 0, "address of the host itself, on its interface 'ens3'"),
+        (["2001:db8::7/64"], {}, 0, "address of the host itself"),
+        (["192.168.7.1/24"], {"bridge": "br-lan"}, 0, "on its interface 'br-lan'"),
+    ],
+)
+def test_an_address_under_which_somebody_else_answers_is_refused(
+    addresses: list[str], interface: dict[str, Any], position: int, words: str
+) -> None:
+    with pytest.raises(DeclarationError) as refusal:
+        check(*addresses, **interface)
+    assert refusal.value.path == f"vms[4].guest.networks[1].addresses[{position}]"
+    assert words in refusal.value.message
+
+
+@pytest.mark.parametrize(
+    ("addresses", "interface"),
+    [
+        (["172.20.8.2/24"], {}),
+        (["172.20.8.2/24", "fd00::2/64"], {}),
+        (["203.0.113.9/32"], {}),
+        (["172.20.8.31/24"], {"mac": "02:00:00:00:00:31"}),
+        (["192.168.7.2/24", "10.1.2.3/8"], {"bridge": "br-lan"}),
+    ],
+)
+def test_other_addresses_are_accepted(addresses: list[str], interface: dict[str, Any]) -> None:
+    check(*addresses, **interface)
+
+
+def test_networks_that_the_host_has_count_unless_they_change(monkeypatch: pytest.MonkeyPatch) -> None:
+    record = json.dumps(parse_networks(NETWORKS))
+    monkeypatch.setattr(files, "read_text", lambda _path: record)
+    with pytest.raises(DeclarationError, match=r"not in 172\.20\.8\.0/24"):
+        check("10.1.2.3/24", networks=())
+    check("10.1.2.3/24", networks=[{"name": "guests0", "address": "10.1.2.1/24"}])
+
+
+def test_a_damaged_record_of_networks_keeps_no_microvm_from_its_state(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(files, "read_text", lambda _path: "{]")
+    check("10.1.2.3/24", networks=())
+
+
+def test_a_host_is_not_asked_without_static_addresses(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(attachments, "observe_links", lambda: pytest.fail("asked"))
+    check(bridge="guests0")
