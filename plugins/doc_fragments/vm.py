@@ -1069,6 +1069,17 @@ options:
       - The new package is then marked bad, and the run fails nevertheless.
     type: bool
     default: false
+  on_refused:
+    description:
+      - Outcome of a run whose declared package is refused, because a rollback has marked it bad. The MicroVM keeps
+        its current package in any case.
+      - With V(fail) the MicroVM fails in every run, also in check mode, until its declaration changes or the mark
+        is cleared by C(microvm generations NAME --good NUMBER). With V(warn) the run only warns.
+    type: str
+    default: fail
+    choices:
+      - fail
+      - warn
   keep_generations:
     description:
       - Number of most recent packages, including the current one, to keep for rollbacks.

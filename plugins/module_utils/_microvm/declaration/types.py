@@ -354,6 +354,7 @@ class Vm(PackagedVm):
     restart_policy: Literal["never", "if_changed", "always", "window"]
     restart_window: Optional[str]
     rollback_on_failure: bool
+    on_refused: Literal["fail", "warn"]
     keep_generations: int
     stop_timeout: int
     on_reboot: Literal["restart", "stop"]

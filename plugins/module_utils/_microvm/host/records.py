@@ -40,6 +40,8 @@ _RECORD: Options = (
     Option("volumes", "list", "", elements="path"),
     Option("unit_settings", "str", "", default=""),
     Option("ready", "dict", ""),
+    Option("state", "str", ""),
+    Option("refused", "str", ""),
 )
 """Types of the values in the file of a record."""
 
@@ -78,6 +80,10 @@ class Record:
     """Lines that its unit's drop-in has beside those of the package."""
     ready: Optional[Ready] = None
     """The option ``ready`` of its declaration; ``None`` where there is none."""
+    state: Optional[str] = None
+    """``started`` or ``stopped``, as it was declared; ``None`` where no declaration says so."""
+    refused: Optional[str] = None
+    """The declared package, where that was rolled back from and is not installed again."""
 
     def generation(self, package: str) -> Optional[Generation]:
         """The last one with a package."""
@@ -109,10 +115,11 @@ class Record:
         """Return the record with one more generation, in place of an earlier one of the same package."""
         if self.generations and self.generations[-1].package == package:
             # A run that was killed before it changed the link has left this generation.
-            return self
+            return replace(self, refused=None)
         number = max((generation.number for generation in self.generations), default=0) + 1
         older = (generation for generation in self.generations if generation.package != package)
-        return replace(self, generations=(*older, Generation(number, package, external=external)))
+        generations = (*older, Generation(number, package, external=external))
+        return replace(self, generations=generations, refused=None)
 
     def marked(self, package: str, bad: bool) -> Record:
         """Return the record with all generations of a package marked bad, or good again."""
@@ -120,7 +127,20 @@ class Record:
             replace(generation, bad=bad) if generation.package == package else generation
             for generation in self.generations
         )
-        return replace(self, generations=tuple(generations))
+        refused = None if self.refused == package and not bad else self.refused
+        return replace(self, generations=tuple(generations), refused=refused)
+
+    def rolled_back_from(self, package: str) -> Record:
+        """Return the record with a package that is bad from now on, and refused if it is the declared one."""
+        generation = self.generation(package)
+        is_declared = generation is not None and not generation.external
+        refused = self.refused or package if is_declared else self.refused
+        return replace(self.marked(package, True), refused=refused)
+
+    @property
+    def refused_generation(self) -> Optional[Generation]:
+        """The generation of the package that is refused; ``None`` where none is."""
+        return self.generation(self.refused) if self.refused else None
 
 
 class DamagedRecord(HostError):
@@ -214,6 +234,8 @@ def _parse(name: str, values: Dict[str, Any]) -> Record:
         volumes=tuple(values["volumes"]),
         unit_settings=values["unit_settings"],
         ready=None if ready is None else cast(Ready, read_record(_READY, ready, "ready")),
+        state=values["state"],
+        refused=values["refused"],
     )
     _check(name, record)
     return record

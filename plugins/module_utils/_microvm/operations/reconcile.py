@@ -42,6 +42,7 @@ from ..runner.package import Package
 from ..runner.render import render
 from ..runner.units import translates
 from ..schema.errors import DeclarationError
+from . import outcomes
 from .attachments import check_addresses
 from .guests import readiness_of
 from .report import VmsResult, diff, result
@@ -267,13 +268,22 @@ def _reconcile(request: Request, wanted: Sequence[Wanted], undeclared: Sequence[
     before = {**observed, **{name: former.observed for name, former in formers.vms.items() if former.observed.exists}}
     diffs = [diff(job.plan, before[job.name], vm, places) for job, vm in pairs if job.plan.changed]
     usable = [job for job in jobs if job.name in observed]
-    errors = {**unreadable, **({} if request.check_mode else _carry_out(usable, request.parallel))}
+    refused = outcomes.refusals(pairs)
+    failures = {} if request.check_mode else _carry_out(usable, request.parallel)
+    errors = {**refused.errors, **unreadable, **failures}
+    # An error may have left something else than the plan says.
+    standings = {
+        job.name: outcomes.present(job, places) if job.name in failures else outcomes.planned(job.plan) for job in jobs
+    }
     return {
         "changed": any(plan.changed for plan in plans),
-        "vms": [result(job, vm, errors.get(job.name)) for job, vm in pairs],
+        "vms": [result(job, vm, standings[job.name], errors.get(job.name)) for job, vm in pairs],
         "undeclared": list(undeclared),
         "diff": diffs,
-        "warnings": [warning for former in formers.vms.values() for warning in _warnings_of_rename(former)],
+        "warnings": [
+            *(warning for former in formers.vms.values() for warning in _warnings_of_rename(former)),
+            *refused.warnings,
+        ],
     }
 
 

@@ -17,6 +17,7 @@ from ..resources.vms.handlers_job import Job
 from ..resources.vms.state import Observed, Wanted
 from ..runner.package import COMMAND_LINE_FILE, DECLARATION_FILE
 from ..schema.quoting import printable
+from .outcomes import Standing
 
 
 class ChangeResult(TypedDict):
@@ -60,21 +61,21 @@ class VmsResult(TypedDict):
     warnings: List[str]
 
 
-def result(job: Job, wanted: Wanted, error: Optional[str]) -> VmResult:
-    """Return one entry of the modules' ``vms``."""
+def result(job: Job, wanted: Wanted, standing: Standing, error: Optional[str]) -> VmResult:
+    """Return one entry of the modules' ``vms``; ``standing`` is what is there after the run."""
     plan = job.plan
     return {
         "name": plan.name,
         "state": wanted.state,
         "changed": plan.changed,
         "actions": [str(step) for step in plan.steps],
-        "package": plan.package,
+        "package": standing.package,
         "previous_package": plan.previous,
-        "generation": plan.generation,
-        "restart_pending": plan.restart_pending,
+        "generation": standing.generation,
+        "restart_pending": standing.restart_pending,
         "consequence": plan.consequence,
         "changes": [{"option": change.path, "cost": change.cost} for change in plan.changes],
-        "refused_package": plan.refused,
+        "refused_package": standing.refused,
         "rolled_back": job.is_rolled_back,
         "rollback_actions": [str(step) for step in job.fallback],
         "address": wanted.declaration["ready"]["address"],

@@ -203,6 +203,20 @@ _RESTARTING: Options = (
         honoured_by=HOST,
     ),
     Option(
+        "on_refused",
+        "str",
+        (
+            "Outcome of a run whose declared package is refused, because a rollback has marked it bad. The MicroVM "
+            "keeps its current package in any case.",
+            "With V(fail) the MicroVM fails in every run, also in check mode, until its declaration changes or the "
+            "mark is cleared by C(microvm generations NAME --good NUMBER). With V(warn) the run only warns.",
+        ),
+        default="fail",
+        choices=("fail", "warn"),
+        cost=LIVE,
+        honoured_by=HOST,
+    ),
+    Option(
         "keep_generations",
         "int",
         "Number of most recent packages, including the current one, to keep for rollbacks.",

@@ -132,8 +132,9 @@ def _record(observed: Observed, wanted: Wanted, target: _Target) -> Record:
     """Return the record of what there is, together with what is to come."""
     record = observed.record or Record(wanted.name, "")
     volumes = [volume["image"] for volume in wanted.declaration["volumes"] if volume["auto_create"]]
+    state = {"restarted": "started", "present": record.state}.get(wanted.state, wanted.state)
     if target.refused is not None:
-        return record
+        return replace(record, state=state, refused=target.refused)
     record = replace(
         record,
         state_directory=observed.state_directory,
@@ -143,6 +144,8 @@ def _record(observed: Observed, wanted: Wanted, target: _Target) -> Record:
         volumes=tuple(sorted({*record.volumes, *volumes})),
         unit_settings=wanted.unit_settings,
         ready=wanted.declaration["ready"],
+        state=state,
+        refused=None,
     )
     is_new = observed.current != target.package or record.generation(target.package) is None
     return record.with_generation(target.package) if is_new else record

@@ -6,7 +6,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Iterable, Iterator, Optional, Sequence, Tuple
 
 from ...declaration.names import PARTIAL_SUFFIX, STATE_ENTRIES, WORK_DIRECTORY, WORK_ENTRIES, unit_name
@@ -31,7 +31,10 @@ def plan_stop(observed: Observed) -> Plan:
     steps = [Step(Action.STOP, unit)] if observed.is_up else []
     if observed.unit.enabled:
         steps += [Step(Action.DISABLE, unit), Step(Action.READ_UNIT_SETTINGS, unit)]
-    return Plan(observed.name, ordered(steps), observed.current, observed.current, record=observed.record)
+    record = replace(observed.record, state="stopped") if observed.record else None
+    if record != observed.record:
+        steps.append(Step(Action.RECORD, observed.name))
+    return Plan(observed.name, ordered(steps), observed.current, observed.current, record=record)
 
 
 def plan_removal(observed: Observed, removal: Removal = Removal(), path: str = "") -> Plan:

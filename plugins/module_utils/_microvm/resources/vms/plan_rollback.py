@@ -40,7 +40,7 @@ def plan_rollback(observed: Observed, packages: Packages, number: Optional[int],
     is_back = present is not None and target.number < present.number
     if present is None or present.bad or keep or not is_back:
         return _plan(observed, record, packages, target.package, [])
-    marked = record.marked(present.package, True)
+    marked = record.rolled_back_from(present.package)
     return _plan(observed, marked, packages, target.package, [_mark(Action.MARK_BAD, present)])
 
 
@@ -58,7 +58,7 @@ def plan_fallback(observed: Observed, failed: Plan, packages: Packages) -> Optio
         return None
     generation = record.generation(failed.package)
     marks = [_mark(Action.MARK_FAILED, generation)] if generation else []
-    return _plan(observed, record.marked(failed.package, True), packages, previous, marks, is_restarted=True)
+    return _plan(observed, record.rolled_back_from(failed.package), packages, previous, marks, is_restarted=True)
 
 
 def plan_marking(observed: Observed, number: int, bad: bool) -> Plan:

@@ -193,11 +193,15 @@ def test_a_package_that_does_not_come_up_is_rolled_back_from(host: FakeHost, don
     run(vm())
     before, new = current(host), vm(mem=600, rollback_on_failure=True)
     fail(host, new)
+    (bad,) = host.failing_packages
     (one,) = run(new)["vms"]
     assert one["failed"] and one["rolled_back"] and "the previous package is running again" in one["msg"]
     assert current(host) == before and host.units["microvm@web.service"].running
+    # What is there after the run.
+    assert (one["package"], one["generation"], one["refused_package"]) == (before, 1, bad)
+    assert not one["restart_pending"]
     assert one["rollback_actions"] == [
-        f"link old {one['package']}",
+        f"link old {bad}",
         f"link current {before}",
         "write unit settings microvm@web.service",
         "mark bad after a failed start: generation 2",
@@ -205,8 +209,41 @@ def test_a_package_that_does_not_come_up_is_rolled_back_from(host: FakeHost, don
         "systemctl restart microvm@web.service",
     ]
     assert done[-6:] == one["rollback_actions"]
-    (again,) = run(new)["vms"]
-    assert again["refused_package"] == one["package"] and not again["changed"]
+
+
+@pytest.mark.parametrize("check", [False, True])
+def test_a_refused_package_fails_its_microvm_each_time_with_the_way_out(host: FakeHost, check: bool) -> None:
+    run(vm(), vm("db"))
+    before, new = current(host), vm(mem=620, rollback_on_failure=True)
+    fail(host, new)
+    run(new, vm("db"))
+    for _time in range(2):
+        one, other = run(new, vm("db"), check=check)["vms"]
+        assert one["failed"] and not one["changed"] and one["package"] == before and one["generation"] == 1
+        assert "microvm generations web --good 2" in one["msg"]
+        assert not other["failed"]
+    warned = run({**new, "on_refused": "warn"}, vm("db"), check=check)
+    assert not any(one["failed"] for one in warned["vms"])
+    (warning,) = warned["warnings"]
+    assert warning.startswith("web: ") and "microvm generations web --good 2" in warning
+    # The way out.
+    host.failing_packages.clear()
+    mark("web", 2, False, False, host.places)
+    (one,) = run(new)["vms"]
+    assert not one["failed"] and one["changed"] and one["generation"] == 2 and one["refused_package"] is None
+
+
+def test_a_removal_that_fails_reports_the_package_that_is_still_there(
+    host: FakeHost, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def stop(_names: object, _wait: bool = True) -> None:
+        raise HostError("systemd does not answer")
+
+    run(vm())
+    before = current(host)
+    monkeypatch.setattr(systemd, "stop", stop)
+    (one,) = run(vm(state="absent"))["vms"]
+    assert one["failed"] and one["package"] == before and one["generation"] == 1
 
 
 def test_a_fallback_that_cannot_look_at_the_host_leaves_the_first_error(

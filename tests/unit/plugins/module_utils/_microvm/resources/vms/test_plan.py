@@ -57,14 +57,18 @@ CASES: dict[str, tuple[Observed, str, list[str]]] = {
         ],
     ),
     "nothing to do": (RUNNING, "started", []),
-    "stopped again": (replace(RUNNING, booted=None, unit=DOWN), "stopped", []),
-    "stopped by the loss of power": (replace(RUNNING, unit=DOWN), "stopped", [f"systemctl stop {UNIT}"]),
+    "stopped again": (replace(RUNNING, booted=None, unit=DOWN), "stopped", ["record small"]),
+    "stopped by the loss of power": (
+        replace(RUNNING, unit=DOWN),
+        "stopped",
+        ["record small", f"systemctl stop {UNIT}"],
+    ),
     "settings that systemd has not read": (
         replace(RUNNING, unit=replace(UP, stale=True)),
         "started",
         [f"systemctl daemon-reload for {UNIT}"],
     ),
-    "stop": (RUNNING, "stopped", [f"systemctl stop {UNIT}"]),
+    "stop": (RUNNING, "stopped", ["record small", f"systemctl stop {UNIT}"]),
     "start": (replace(RUNNING, booted=None, unit=DOWN), "started", [f"systemctl start {UNIT}"]),
     "start after a failure": (
         replace(RUNNING, booted=None, unit=Unit("loaded", "failed", "failed", "enabled", "exit-code")),
@@ -283,11 +287,30 @@ def test_volumes_are_kept_and_named() -> None:
 
 def test_undeclared_microvms_can_be_stopped() -> None:
     assert [str(step) for step in plan_stop(RUNNING).steps] == [
+        "record small",
         f"systemctl disable {UNIT}",
         f"systemctl stop {UNIT}",
         f"systemctl daemon-reload for {UNIT}",
     ]
-    assert not plan_stop(replace(RUNNING, unit=Unit(), booted=None)).changed
+    stopped = replace(RUNNING, unit=Unit(), booted=None, record=plan_stop(RUNNING).record)
+    assert not plan_stop(stopped).changed
+
+
+@pytest.mark.parametrize(
+    ("before", "state", "after"),
+    [
+        (None, "started", "started"),
+        ("stopped", "restarted", "started"),
+        ("started", "stopped", "stopped"),
+        # Only the package is wanted to be there: whether it runs was said by somebody else.
+        ("stopped", "present", "stopped"),
+        (None, "present", None),
+    ],
+)
+def test_the_record_knows_whether_the_microvm_is_to_run(before: str | None, state: str, after: str | None) -> None:
+    observed = replace(RUNNING, record=replace(RUNNING.record or Record("small", "/s"), state=before))
+    record = plan(observed, replace(WANTED, state=state), "").record
+    assert record and record.state == after
 
 
 def test_a_pending_restart_is_reported() -> None:
@@ -392,11 +415,27 @@ def test_a_package_that_was_rolled_back_is_not_installed_again() -> None:
     bad = want({**SMALL, "mem": 700})
     assert bad.package
     assert RUNNING.record
-    record = RUNNING.record.with_generation(bad.package.directory_name).marked(bad.package.directory_name, True)
-    observed = replace(RUNNING, record=record, packages=(*RUNNING.packages, bad.package.directory_name))
+    name = bad.package.directory_name
+    record = RUNNING.record.with_generation(name).rolled_back_from(name)
+    observed = replace(RUNNING, record=record, packages=(*RUNNING.packages, name))
     planned = plan(observed, bad, "")
-    assert (planned.steps, planned.refused, planned.restart_pending) == ((), bad.package.directory_name, False)
+    assert (planned.steps, planned.refused, planned.restart_pending) == ((), name, False)
     assert plan(observed, want({**SMALL, "mem": 701}), "").consequence == "restart"
+
+
+def test_the_record_knows_what_is_refused_until_something_else_is_declared_or_it_is_allowed_again() -> None:
+    bad = want({**SMALL, "mem": 700})
+    assert bad.package and RUNNING.record
+    name = bad.package.directory_name
+    # Marked by hand: the first run that wants it knows that it is refused.
+    record = RUNNING.record.with_generation(name).marked(name, True)
+    planned = plan(replace(RUNNING, record=record), bad, "")
+    assert [str(step) for step in planned.steps] == ["record small"] and planned.record
+    assert planned.record.refused == name and planned.record.refused_generation == Generation(2, name, bad=True)
+    back = plan(replace(RUNNING, record=planned.record), WANTED, "").record
+    assert back and back.refused is None
+    assert planned.record.marked(name, False).refused is None
+    assert planned.record.with_generation("another").refused is None
 
 
 @pytest.mark.parametrize("removes", [False, True])
