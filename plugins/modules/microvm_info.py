@@ -44,12 +44,22 @@ EXAMPLES = r"""
   ansible.builtin.debug:
     msg: "{{ microvms.vms | selectattr('restart_pending') | map(attribute='name') | list }}"
 
+- name: Fail if a MicroVM is down
+  ansible.builtin.assert:
+    that: microvms.condition not in ['down', 'failed']
+    fail_msg: "{{ microvms.vms | map(attribute='reasons') | flatten | join('; ') }}"
+
 - name: Gather information about one MicroVM
   microvm.fleet.microvm_info:
     names: [web]
 """
 
 RETURN = r"""
+condition:
+  description: Worst RV(vms[].condition) of the returned MicroVMs, V(ok) if there are none.
+  returned: always
+  type: str
+  sample: pending
 vms:
   description: Information about each MicroVM, sorted by name.
   returned: always
@@ -60,15 +70,36 @@ vms:
       description: Name of the MicroVM.
       type: str
       sample: web
+    condition:
+      description:
+        - Whether the MicroVM is as it was declared, as far as the host knows. C(microvm list) has the exit status 2 for
+          V(pending) and V(refused), and 3 for V(down) and V(failed).
+        - V(ok) if it is. V(pending) if its next start would run a different package. V(refused) if the declared package
+          is not installed because a rollback has marked it bad. V(down) if it should run and does not. V(failed) if
+          its unit or one of its helper units has failed. The worst of them counts.
+      type: str
+      sample: pending
+    reasons:
+      description: What is not as it was declared, and what to do about it, the worst first.
+      type: list
+      elements: str
+      sample: ["a restart is pending: microvm restart web"]
     foreign:
       description:
         - Whether the MicroVM was not installed by this collection, which then leaves it alone and does not know its
           generations.
       type: bool
     state:
-      description: Active state of its unit, as reported by systemd.
+      description:
+        - Active state of its unit, as reported by systemd. V(failed) also if it does not run and a helper unit has
+          failed, see RV(vms[].failed_helpers).
       type: str
       sample: active
+    failed_helpers:
+      description: Helper units that have failed while the MicroVM does not run.
+      type: list
+      elements: str
+      sample: [microvm-virtiofsd@web.service]
     sub_state:
       description: Substate of its unit, as reported by systemd.
       type: str
@@ -81,7 +112,7 @@ vms:
       description: Whether it is started when the host boots.
       type: bool
     restarts:
-      description: Number of automatic restarts by systemd since the last manual start.
+      description: Number of automatic restarts since it was started or stopped by somebody.
       type: int
       sample: 0
     process:
@@ -119,6 +150,9 @@ vms:
     restart_pending:
       description: Whether it is running a different package than its next start would run.
       type: bool
+    refused_package:
+      description: Declared package, if it is not installed because a rollback has marked it bad.
+      type: str
     generations:
       description: Packages that are kept for rollbacks, oldest first.
       type: list

@@ -39,7 +39,7 @@ def test_an_external_package_is_installed_and_started(host: Host, web: str) -> N
 
 def test_a_pending_restart_is_shown_and_ends_with_the_restart(host: Host, updated: str) -> None:
     listed = host.microvm("list", 2)
-    assert "yes" in listed.splitlines()[1] and "active" in listed
+    assert "pending" in listed.splitlines()[1] and "active" in listed
     before = host.info(updated)
     assert before["generation"] == 2 and before["current"] == SECOND
     assert "would be rolled back to generation 1" in host.microvm(f"rollback {updated} --check")

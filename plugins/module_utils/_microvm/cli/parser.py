@@ -18,7 +18,8 @@ DESCRIPTION = "Inspect, install and control the MicroVMs of a host."
 
 EPILOG = """\
 Short forms of microvm.nix's command: -l is list, -c NAME [-f FLAKE] create, -u NAME… [-R] update, -r NAME run,
--s NAME ssh. Exit status: 0 success, 1 failure, 2 wrong usage or, for list, a pending restart."""
+-s NAME ssh. Exit status: 0 success, 1 failure, 2 wrong usage; for list, 2 where a restart is pending or a package is
+refused, 3 where a MicroVM is down or has failed."""
 
 FILE = "YAML or JSON file with a declaration, a list of them, or a mapping with microvm_vms; - is standard input"
 
@@ -95,9 +96,12 @@ def _inspection(commands: Commands) -> None:
         "list",
         "list:list_vms",
         "list the MicroVMs of the host",
-        "The column PENDING shows whether a MicroVM runs a different package than its next start would; the exit "
-        "status is then 2. Colours are used on a terminal unless NO_COLOR is set.",
+        "The column CONDITION and the exit status show whether the MicroVMs are as they were declared: ok (0); "
+        "pending, a different package than the running one waits for a restart, or refused, the declared package is "
+        "marked bad (2); down, it should run and does not, or failed, its unit or a helper unit has failed (3). Lines "
+        "on standard error say why, and what to do. Colours are used on a terminal unless NO_COLOR is set.",
     )
+    subparser.add_argument("names", metavar=VM, nargs="*", type=_name, help="only these; all by default")
     subparser.add_argument("--json", action="store_true", help="print all information as a JSON list")
     subparser = _on_host(commands, "info", "info:info", "show all information about a MicroVM")
     subparser.add_argument("name", metavar=VM, type=_name)

@@ -32,6 +32,9 @@ BOOT_QUEUE_DIRECTORY = RUN_DIRECTORY + "/boot"
 SHARE_DIRECTORY = RUN_DIRECTORY + "/shares"
 """Links to the sources of running MicroVMs' shares, ``NAME/sources/TAG``, and the root directories of their daemons."""
 
+RESTART_DIRECTORY = RUN_DIRECTORY + "/restarts"
+"""Numbers of automatic starts, in a file for each MicroVM that has had some since it was started."""
+
 PACKAGE_STORE = FLEET_DIRECTORY + "/packages"
 """Runner packages, one directory for each, named ``DIGEST-NAME``."""
 

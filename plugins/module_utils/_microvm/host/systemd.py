@@ -9,10 +9,11 @@ from __future__ import annotations
 import contextlib
 import os
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Dict, Iterable, List, Sequence
 
 from ..schema.excerpts import last_lines
+from . import restarts
 from .bus import ATTEMPTS, ask, is_lost, pause
 from .capture import capture
 from .commands import HostError, run
@@ -78,8 +79,14 @@ def show(names: Sequence[str]) -> Dict[str, Unit]:
     if not names:
         return {}
     properties = ",".join(("Id", "NeedDaemonReload", *_PROPERTIES))
-    output = ask(["systemctl", "show", f"--property={properties}", "--", *names])
-    return {**{name: Unit() for name in names}, **parse_show(output)}
+    shown = parse_show(ask(["systemctl", "show", f"--property={properties}", "--", *names])).items()
+    return {**{name: Unit() for name in names}, **{name: _counted(name, unit) for name, unit in shown}}
+
+
+def _counted(name: str, unit: Unit) -> Unit:
+    """Return a unit with the number of its automatic starts, which systemd forgets at times."""
+    count = restarts.count(name)
+    return replace(unit, restarts=str(count)) if count > int(unit.restarts) else unit
 
 
 def parse_show(output: str) -> Dict[str, Unit]:
@@ -96,6 +103,12 @@ def parse_show(output: str) -> Dict[str, Unit]:
 def is_stale(pattern: str) -> bool:
     """Return whether files of any unit that systemd has loaded, of those that match, have changed since."""
     return "yes" in ask(["systemctl", "show", "--property=NeedDaemonReload", "--value", "--", pattern]).split()
+
+
+def failed_units(pattern: str) -> Dict[str, Unit]:
+    """Return the loaded units that match and have failed, by name."""
+    shown = parse_show(ask(["systemctl", "show", "--property=Id,ActiveState,Result", "--", pattern]))
+    return {name: unit for name, unit in shown.items() if unit.active_state == "failed"}
 
 
 def active_units(pattern: str) -> List[str]:
@@ -207,5 +220,6 @@ def _last_start(name: str) -> _Start:
 
 def _reset_failed(*names: str) -> None:
     """Forget failures; a unit that systemd does not know (yet) has none, and does not keep the others from it."""
+    restarts.forget(names)
     with contextlib.suppress(HostError):
         ask(["systemctl", "reset-failed", "--", *names])

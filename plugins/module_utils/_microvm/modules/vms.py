@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from ..declaration.restrictions.parse import parse_restrictions
 from ..host.places import Places
+from ..operations.condition import worst
 from ..operations.info import InformationResult, inform
 from ..operations.reconcile import Request, parse, reconcile
 from ..operations.report import VmsResult
@@ -38,7 +39,8 @@ def run_info() -> None:
 
 
 def _inform(parameters: Parameters, _check_mode: bool) -> InformationResult:
-    return {"changed": False, "vms": inform(Places(parameters["state_dir"]), parameters["names"])}
+    vms = inform(Places(parameters["state_dir"]), parameters["names"])
+    return {"changed": False, "condition": worst(vm["condition"] for vm in vms), "vms": vms}
 
 
 def _run(options: Options) -> None:

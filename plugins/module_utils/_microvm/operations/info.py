@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import ipaddress
 import os
-from typing import Callable, List, Optional, Sequence, TypedDict, TypeVar
+from typing import Callable, Dict, Iterable, List, Mapping, Optional, Sequence, TypedDict, TypeVar
 
 from ..declaration.accounts import SHARED, account
-from ..declaration.names import BOOTED_LINK, CURRENT_LINK, OLD_LINK, unit_name
+from ..declaration.names import BOOTED_LINK, CURRENT_LINK, OLD_LINK, unit_name, unit_names
 from ..declaration.types import PackagedVm
 from ..host import files, systemd
 from ..host.commands import HostError
@@ -19,6 +19,7 @@ from ..host.places import Places
 from ..host.records import Record
 from ..resources.vms.state import LINKS
 from ..schema import checks
+from .condition import condition
 
 Value = TypeVar("Value")
 
@@ -30,6 +31,7 @@ class UnitInformation(TypedDict):
     """State of a MicroVM's unit."""
 
     state: str
+    failed_helpers: List[str]
     sub_state: str
     result: str
     autostart: bool
@@ -71,11 +73,14 @@ class Information(UnitInformation, GenerationsInformation):
     """Facts of a MicroVM on the host."""
 
     name: str
+    condition: str
+    reasons: List[str]
     foreign: bool
     current: Optional[str]
     booted: Optional[str]
     old: Optional[str]
     restart_pending: bool
+    refused_package: Optional[str]
     unit: str
     state_directory: str
     volumes: List[VolumeInformation]
@@ -91,6 +96,7 @@ class InformationResult(TypedDict):
     """Outcome of microvm_info."""
 
     changed: bool
+    condition: str
     vms: List[Information]
 
 
@@ -127,10 +133,17 @@ def inform(places: Places, wanted: Optional[Sequence[str]] = None) -> List[Infor
     """
     selected = [name for name in names(places) if wanted is None or name in wanted]
     units = systemd.show([unit_name(name) for name in selected])
-    return [_inform(name, places, units[unit_name(name)]) for name in selected]
+    failed = systemd.failed_units("microvm*@*.service") if selected else {}
+    return [_inform(name, places, units[unit_name(name)], _failed_helpers(name, failed)) for name in selected]
 
 
-def _inform(name: str, places: Places, unit: systemd.Unit) -> Information:
+def _failed_helpers(name: str, failed: Mapping[str, systemd.Unit]) -> Dict[str, systemd.Unit]:
+    return {helper: failed[helper] for helper in unit_names(name)[1:] if helper in failed}
+
+
+def _inform(name: str, places: Places, unit: systemd.Unit, failed: Mapping[str, systemd.Unit]) -> Information:
+    # One that has failed before, and that the present start does not need, stays failed.
+    failed = {} if unit.running else failed
     check_access(places.state(name))
     read = _Reader()
     record = read(lambda: places.records.read(name))
@@ -143,16 +156,21 @@ def _inform(name: str, places: Places, unit: systemd.Unit) -> Information:
     context_identifier = read(lambda: places.store.read(current, CONTEXT_IDENTIFIER_FILE)) or ""
     if record is not None and current and current in places.store.unusable([current], places.store.damaged()):
         read.errors.append(f"the package {current} is damaged; {places.store.way_out(current)}")
+    # Between two starts nothing is booted, and the next one is on its way.
+    is_pending = unit.running and links[BOOTED_LINK] not in (None, links[CURRENT_LINK])
+    state = condition(name, unit, failed, record, is_pending)
     return {
         "name": name,
         "foreign": is_foreign,
-        **_of_unit(unit),
+        "condition": state.word,
+        "reasons": state.reasons,
+        **_of_unit(unit, failed),
         "current": links[CURRENT_LINK],
         "booted": links[BOOTED_LINK],
         "old": links[OLD_LINK],
         **_of_generations(record, places, links[CURRENT_LINK], links[BOOTED_LINK]),
-        # Between two starts nothing is booted, and the next one is on its way.
-        "restart_pending": unit.running and links[BOOTED_LINK] not in (None, links[CURRENT_LINK]),
+        "restart_pending": is_pending,
+        "refused_package": record.refused if record is not None else None,
         "unit": unit_name(name),
         "state_directory": places.state(name),
         "volumes": _volumes(record, places),
@@ -186,9 +204,12 @@ def check_access(directory: str) -> None:
         raise HostError(f"this user may not read {directory}; run the command as root")
 
 
-def _of_unit(unit: systemd.Unit) -> UnitInformation:
+def _of_unit(unit: systemd.Unit, failed: Iterable[str]) -> UnitInformation:
+    helpers = list(failed)
     return {
-        "state": unit.active_state,
+        # systemd calls a unit inactive that was not started since another one has failed.
+        "state": "failed" if helpers else unit.active_state,
+        "failed_helpers": helpers,
         "sub_state": unit.sub_state,
         "result": unit.result,
         "autostart": unit.enabled,

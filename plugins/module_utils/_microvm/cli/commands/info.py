@@ -32,14 +32,14 @@ def _lines(vm: Information) -> Iterator[str]:
         yield f"{title + ':':16}{fact}"
     if vm["foreign"]:
         yield "This MicroVM was not installed by this collection, which leaves it alone."
-    if vm["restart_pending"]:
-        yield f"A restart is pending: microvm restart {vm['name']}"
+    yield from vm["reasons"]
 
 
 def _facts(vm: Information) -> Mapping[str, str]:
     state = f"{vm['state']} ({vm['sub_state']})"
     return {
         "name": vm["name"],
+        "condition": vm["condition"],
         "state": state if vm["result"] == "success" else f"{state}, {vm['result']}",
         "since": since(vm["active_since"]),
         "autostart": "yes" if vm["autostart"] else "no",

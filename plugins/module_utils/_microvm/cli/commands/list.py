@@ -10,15 +10,17 @@ import json
 from argparse import Namespace
 from typing import List, Optional, Sequence
 
+from ...host.commands import HostError
+from ...operations.condition import DOWN, FAILED, OK, PENDING, REFUSED, worst
 from ...operations.info import Information, inform
 from ..host import places
 from ..output import complain, say
 from ..table import GREEN, RED, YELLOW, bytes_in_words, colours, table
 
-HEAD = ("NAME", "STATE", "GENERATION", "CURRENT", "BOOTED", "PENDING", "RESTARTS", "MEMORY", "SINCE")
+HEAD = ("NAME", "STATE", "GENERATION", "CURRENT", "BOOTED", "CONDITION", "RESTARTS", "MEMORY", "SINCE")
 
-PENDING = 2
-"""Exit status of list where a restart is pending."""
+STATUSES = {OK: 0, PENDING: 2, REFUSED: 2, DOWN: 3, FAILED: 3}
+"""Exit statuses of list by the worst condition of a MicroVM."""
 
 SHOWN_DIGITS = 8
 """Digits of a digest that are shown."""
@@ -26,17 +28,23 @@ SHOWN_DIGITS = 8
 
 def list_vms(arguments: Namespace) -> int:
     """``microvm list``."""
-    vms = inform(places(arguments))
+    vms = inform(places(arguments), arguments.names or None)
+    missing = sorted(set(arguments.names) - {vm["name"] for vm in vms})
+    if missing:
+        raise HostError(f"there is no MicroVM {', '.join(missing)} in {arguments.state_dir}; see: microvm list")
     if arguments.json:
         say(json.dumps(vms, indent=2, sort_keys=True))
     elif vms:
         paint = [_colour(vm) for vm in vms] if colours() else ()
         say(table(HEAD, [row(vm) for vm in vms], paint), has_colours=True)
+        for vm in vms:
+            for reason in vm["reasons"]:
+                complain(f"{vm['name']}: {reason}")
     else:
         say(f"there are no MicroVMs in {arguments.state_dir}")
     if complain_of(vms):
         return 1
-    return PENDING if any(vm["restart_pending"] for vm in vms) else 0
+    return STATUSES[worst(vm["condition"] for vm in vms)]
 
 
 def complain_of(vms: Sequence[Information]) -> bool:
@@ -55,7 +63,7 @@ def row(vm: Information) -> List[str]:
         text(vm["generation"]),
         short(vm["current"]),
         short(vm["booted"]),
-        "yes" if vm["restart_pending"] else "no",
+        vm["condition"],
         str(vm["restarts"]),
         bytes_in_words(vm["memory"]),
         since(vm["active_since"]),
@@ -77,8 +85,8 @@ def text(value: object) -> str:
 
 
 def _colour(vm: Information) -> Optional[str]:
-    if vm["state"] == "failed" or vm["error"] is not None:
+    if vm["condition"] in (DOWN, FAILED) or vm["error"] is not None:
         return RED
-    if vm["restart_pending"] or vm["state"] in ("activating", "deactivating"):
+    if vm["condition"] in (PENDING, REFUSED) or vm["state"] in ("activating", "deactivating"):
         return YELLOW
     return GREEN if vm["state"] == "active" else None

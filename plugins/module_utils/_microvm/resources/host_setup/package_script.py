@@ -13,6 +13,7 @@ from ...declaration.names import (
     BOOTED_LINK,
     CURRENT_LINK,
     GROUP,
+    RESTART_DIRECTORY,
     SHARE_DIRECTORY,
     SOCKET_DIRECTORY,
     USER,
@@ -54,5 +55,5 @@ _FUNCTIONS = (
 
 def package_script() -> str:
     """Return the script ``microvm-package``, without its first line."""
-    names = assignments(user=USER, group=GROUP, shares_directory=SHARE_DIRECTORY)
+    names = assignments(user=USER, group=GROUP, shares_directory=SHARE_DIRECTORY, restarts_directory=RESTART_DIRECTORY)
     return f'{_HEADER}{names}{_ENTRIES}{"".join(_FUNCTIONS)}\nrun_action "$1" "$2"\n'

@@ -153,6 +153,7 @@ def unprepared(setup: HostSetup) -> Wanted:
             names.GARBAGE_ROOTS,
             names.CONSOLE_DIRECTORY,
             names.BOOT_QUEUE_DIRECTORY,
+            names.RESTART_DIRECTORY,
             f"{names.RUN_DIRECTORY}/accelerator.json",
         ),
         removed_when_empty=(

@@ -291,8 +291,9 @@ relay_notifications() { # socket, escaped for socat
 
 PACKAGE_ACTIONS = r"""
 # Set before: the account of packages without scripts, which know no other, entries of the state directory, and the
-# directory of what shares are mounted from.
+# directories of what shares are mounted from and of the numbers of restarts.
 : "${user:?}" "${group:?}" "${current:?}" "${booted:?}" "${work:?}" "${sockets:?}" "${shares_directory:?}"
+: "${restarts_directory:?}"
 
 tap_up() {
     local flags=(vnet_hdr) id
@@ -463,6 +464,23 @@ register() {
     fi
 }
 
+# systemd forgets how often it has started a service again when helper units are restarted with it (PartOf=). So the
+# ends are counted that another start follows, until the service is stopped; it says by its status what follows.
+count_restart() {
+    local file=$restarts_directory/$name count=0
+    case ${SERVICE_RESULT:-success}:${EXIT_STATUS:-} in
+        *:134) return ;;
+        success:133) ;;
+        success:*)
+            rm -f -- "$file"
+            return
+            ;;
+    esac
+    mkdir -p -- "$restarts_directory"
+    if [ -s "$file" ]; then count=$(< "$file"); fi
+    echo "$((count + 1))" > "$file.partial" && mv -fT -- "$file.partial" "$file"
+}
+
 run_action() { # action, MicroVM, its state directory where that is not the working directory
     local action=$1 name=$2 package lists
     case $action in
@@ -475,7 +493,10 @@ run_action() { # action, MicroVM, its state directory where that is not the work
     case $action in
         virtiofsd-prepare | virtiofsd-ended) "${action//-/_}" ;;
         microvm-register) if [ -x "$package/bin/$action" ]; then register; fi ;;
-        microvm-unregister) if [ -x "$package/bin/$action" ]; then "$package/bin/$action" || true; fi ;;
+        microvm-unregister)
+            count_restart || true
+            if [ -x "$package/bin/$action" ]; then "$package/bin/$action" || true; fi
+            ;;
         tap-up | tap-down | macvtap-up | macvtap-down | pci-setup | pci-teardown | virtiofsd-run)
             if [ "$action" = virtiofsd-run ]; then begin_shares; fi
             if [ -x "$package/bin/$action" ]; then exec "$package/bin/$action"; fi

@@ -7,7 +7,7 @@ _microvm_offers() { # command or nothing, word before the current one; sets opti
     directory=/var/lib/microvms
     case $1 in
         '') options='list info logs start stop restart create update apply generations rollback console ssh balloon run remove gc render validate --help' ;;
-        list) options='--help --state-dir --json' operands= ;;
+        list) options='--help --state-dir --json' operands=vms ;;
         info) options='--help --state-dir --json' operands=vms ;;
         logs) options='--help --state-dir --follow --lines' operands=vms ;;
         start) options='--help --state-dir --no-wait' operands=vms ;;

@@ -20,9 +20,15 @@ microvm \- MicroVMs on plain Linux hosts
 .SH DESCRIPTION
 Inspect, install and control the MicroVMs of a host.
 .SH COMMANDS
-.SS "list [OPTION\&...]"
-List the MicroVMs of the host. The column PENDING shows whether a MicroVM runs a different package than its
-next start would; the exit status is then 2. Colours are used on a terminal unless NO_COLOR is set.
+.SS "list [OPTION\&...] [NAME\&...]"
+List the MicroVMs of the host. The column CONDITION and the exit status show whether the MicroVMs are as they
+were declared: ok (0); pending, a different package than the running one waits for a restart, or refused, the
+declared package is marked bad (2); down, it should run and does not, or failed, its unit or a helper unit has
+failed (3). Lines on standard error say why, and what to do. Colours are used on a terminal unless NO_COLOR is
+set.
+.TP
+.I NAME
+only these; all by default
 .TP
 .B \-\-state\-dir DIR
 state directory of the MicroVMs (default: /var/lib/microvms)
@@ -338,7 +344,7 @@ _microvm_offers() { # command or nothing, word before the current one; sets opti
     directory=/var/lib/microvms
     case $1 in
         '') options='list info logs start stop restart create update apply generations rollback console ssh balloon run remove gc render validate --help' ;;
-        list) options='--help --state-dir --json' operands= ;;
+        list) options='--help --state-dir --json' operands=vms ;;
         info) options='--help --state-dir --json' operands=vms ;;
         logs) options='--help --state-dir --follow --lines' operands=vms ;;
         start) options='--help --state-dir --no-wait' operands=vms ;;

@@ -103,6 +103,8 @@ def known(**values: Any) -> Any:
         "generation": 3,
         "current": "8036e47c17d40a1f21eb16074a649559-web",
         "booted": "/nix/store/zyxwvutsrq-microvm-qemu-web",
+        "condition": "pending",
+        "reasons": ["a restart is pending: microvm restart web"],
         "restart_pending": True,
         "restarts": 0,
         "memory": 300 << 20,
@@ -113,12 +115,45 @@ def known(**values: Any) -> Any:
 
 
 def test_the_table_has_a_line_for_each() -> None:
-    rows = [see.row(known()), see.row(known(name="other-one", foreign=True, generation=None, memory=None, booted=None))]
+    other = known(name="other-one", foreign=True, generation=None, memory=None, booted=None, condition="ok")
+    rows = [see.row(known()), see.row(other)]
     assert table.table(see.HEAD, rows).splitlines() == [
-        "NAME       STATE             GENERATION  CURRENT   BOOTED    PENDING  RESTARTS  MEMORY   SINCE",
-        "web        active            3           8036e47c  zyxwvuts  yes      0         300 MiB  11-24 17:56:33 UTC",
-        "other-one  active (foreign)  -           8036e47c  -         yes      0         -        11-24 17:56:33 UTC",
+        "NAME       STATE             GENERATION  CURRENT   BOOTED    CONDITION  RESTARTS  MEMORY   SINCE",
+        "web        active            3           8036e47c  zyxwvuts  pending    0         300 MiB  11-24 17:56:33 UTC",
+        "other-one  active (foreign)  -           8036e47c  -         ok         0         -        11-24 17:56:33 UTC",
     ]
+
+
+@pytest.mark.parametrize(
+    ("conditions", "status"),
+    [
+        (["ok", "ok"], 0),
+        (["ok", "pending"], 2),
+        (["refused", "ok"], 2),
+        (["down", "refused"], 3),
+        (["pending", "failed", "ok"], 3),
+    ],
+)
+@pytest.mark.parametrize("form", [[], ["--json"]])
+def test_the_exit_status_of_list_is_that_of_the_worst_condition(
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    conditions: list[str],
+    status: int,
+    form: list[str],
+) -> None:
+    vms = [known(name=f"vm{index}", condition=word, reasons=[f"why {index}"]) for index, word in enumerate(conditions)]
+    monkeypatch.setattr(see, "inform", lambda _places, _names: vms)
+    assert main(["list", *form]) == status
+    said = capsys.readouterr()
+    assert all(f"why {index}" in (said.out if form else said.err) for index in range(len(vms)))
+
+
+def test_list_looks_at_some_microvms_only(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.setattr(see, "inform", lambda _places, names: [known(name=name) for name in names if name != "gone"])
+    assert main(["list", "db"]) == 2 and "db" in capsys.readouterr().out
+    assert main(["list", "db", "gone"]) == 1
+    assert "there is no MicroVM gone in" in capsys.readouterr().err
 
 
 def test_colours_are_for_terminals(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -36,6 +36,7 @@ def places(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Places:
         return dict.fromkeys(names, UP)
 
     monkeypatch.setattr(systemd, "show", show)
+    monkeypatch.setattr(systemd, "failed_units", lambda _pattern: {})
     (tmp_path / "vms").mkdir()
     return Places(str(tmp_path / "vms"), PackageStore(str(tmp_path / "store")), Records(str(tmp_path / "records")))
 

@@ -279,10 +279,34 @@ def test_a_directory_that_becomes_a_link_while_it_is_looked_at_is_not_followed(t
     assert set(done.stdout.split()) <= {f"{tree}/others/deep", f"{tree}/others/link"}
 
 
-def run_action(directory: Path, action: str) -> subprocess.CompletedProcess[str]:
+def run_action(directory: Path, action: str, **environment: str) -> subprocess.CompletedProcess[str]:
     """Call what microvm-package does, with functions that print what they are asked to do."""
     functions = ("make_tap", "remove_tap", "make_macvtap", "remove_macvtap", "take_pci_device")
     fakes = "".join(f'{name}() {{ echo {name} "$@"; }}\n' for name in functions)
     variables = {"user": "microvm", "group": "microvm", "current": "current", "booted": "booted"}
-    variables |= {"work": "work", "sockets": "sockets", "shares_directory": "shares"}
-    return bash(directory, f"{fakes}run_action {action} web", "package_actions", **variables)
+    variables |= {"work": "work", "sockets": "sockets", "shares_directory": "shares", "restarts_directory": "restarts"}
+    return bash(directory, f"{fakes}run_action {action} web", "package_actions", **variables, **environment)
+
+
+@pytest.mark.parametrize(
+    ("result", "status", "before", "after"),
+    [
+        ("exit-code", "137", None, "1"),
+        ("signal", "KILL", "4", "5"),
+        ("oom-kill", "KILL", "9", "10"),
+        # A reboot of the guest, its poweroff or a stop, and a crash that `on_crash` leaves it in.
+        ("success", "133", "1", "2"),
+        ("success", "0", "3", None),
+        ("exit-code", "134", "2", "2"),
+    ],
+)
+def test_the_ends_that_another_start_follows_are_counted(
+    tmp_path: Path, result: str, status: str, before: str | None, after: str | None
+) -> None:
+    file = tmp_path / "restarts" / "web"
+    if before is not None:
+        file.parent.mkdir()
+        file.write_text(before)
+    done = run_action(tmp_path, "microvm-unregister", SERVICE_RESULT=result, EXIT_STATUS=status)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert (file.read_text().strip() if file.exists() else None) == after
