@@ -161,6 +161,7 @@ def install(fake: FakeHost, monkeypatch: pytest.MonkeyPatch) -> FakeHost:
     (fake.root / "vms").mkdir()
     replacements: list[tuple[Any, str, Any]] = [
         (systemd, "show", fake.show),
+        (systemd, "failed_units", lambda _pattern: {}),
         (systemd, "daemon_reload", fake.daemon_reload),
         (systemd, "enable", fake.enable),
         (systemd, "start", fake.start),
