@@ -687,10 +687,45 @@ options:
               - Static addresses with their prefix lengths.
             type: list
             elements: str
+          name:
+            description:
+              - Name of the interface in the guest. Defaults to V(net) and the position of the interface, such as
+                V(net0).
+              - The interface is recognised by its MAC address, so that its name does not depend on other devices.
+            type: str
           gateway:
             description:
-              - Default gateway.
-            type: str
+              - Default gateway, or a list with one for IPv4 and one for IPv6.
+              - A gateway must be in a subnet of O(ignore:guest.networks[].addresses). If an address has the prefix
+                length 32 (IPv4) or 128 (IPv6), the gateway may be any, and is reached directly on the interface.
+            type: list
+            elements: str
+          routes:
+            description:
+              - Routes beside that of O(ignore:guest.networks[].gateway).
+            type: list
+            elements: dict
+            suboptions:
+              destination:
+                description:
+                  - Subnet or address that the route leads to, V(0.0.0.0/0) or V(::/0) for all.
+                type: str
+                required: true
+              gateway:
+                description:
+                  - Address of the gateway. Without it, the destination is reached directly on the interface.
+                type: str
+              metric:
+                description:
+                  - Metric of the route. Of several routes to a destination, that with the smallest metric is used.
+                type: int
+              on_link:
+                description:
+                  - Whether the gateway is reached directly on the interface, although no subnet of its addresses
+                    has it.
+                  - Defaults to V(true) if no subnet has it and an address has the prefix length 32 (IPv4) or 128
+                    (IPv6).
+                type: bool
           dns:
             description:
               - DNS servers.

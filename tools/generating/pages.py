@@ -48,6 +48,7 @@ def options(table: Options) -> str:
 def _row(path: str, option: Option) -> str:
     kind = f"{option.type} of {option.elements}" if option.elements else option.type
     kind = f"{kind} of strings" if option.values else kind
+    kind = f"{option.elements}, or {kind}" if option.single else kind
     default = "required" if option.required else _default(option.default)
     text = " ".join(plain(paragraph) for paragraph in option.paragraphs)
     choices = f" One of {', '.join(f'`{choice}`' for choice in option.choices)}." if option.choices else ""

@@ -61,7 +61,7 @@ def _property(option: Option) -> dict[str, Any]:
 def _shape(option: Option) -> dict[str, Any]:
     if option.type == "list":
         items = _mapping(option.suboptions) if option.suboptions else TYPES[option.elements or "str"]
-        return {"type": "array", "items": items}
+        return {"type": ["array", "string"] if option.single else "array", "items": items}
     if option.type == "dict":
         if option.suboptions:
             return _mapping(option.suboptions)

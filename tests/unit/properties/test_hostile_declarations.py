@@ -80,7 +80,12 @@ UNIT_KEYS = frozenset(
     )
 )
 """Settings that drop-ins may have."""
-NETWORK_KEYS = frozenset(("MACAddress", "DHCP", "Address", "Gateway", "DNS", "ClientIdentifier"))
+NETWORK_KEYS = frozenset(
+    (
+        *("MACAddress", "Type", "DHCP", "Address", "Gateway", "DNS", "ClientIdentifier"),
+        *("Destination", "GatewayOnLink", "Metric"),
+    )
+)
 VARIABLES = ["BOOT_ORDER", "ON_CRASH", "ON_POWEROFF", "ON_REBOOT", "STOP_TIMEOUT"]
 ARGUMENTS = {"microvm-run": "", "microvm-balloon": "16", "microvm-register": "1"}
 
@@ -207,7 +212,7 @@ def test_guests_get_the_declared_networks_and_mounts(attack: Attack) -> None:
         texts = {path.split("/")[-1]: file.content.decode() for path, file in files.items() if "/credentials/" in path}
         for index, network in enumerate(declaration["guest"]["networks"]):
             settings = settings_of(texts.get(f"network.network.10-if{index}", ""))
-            assert {setting.section for setting in settings} <= {"[Match]", "[Network]", "[DHCPv4]"}
+            assert {setting.section for setting in settings} <= {"[Match]", "[Network]", "[DHCPv4]", "[Route]"}
             assert {setting.key for setting in settings} <= NETWORK_KEYS
             if settings:
                 assert [setting.value for setting in settings if setting.key == "DNS"] == network["dns"]

@@ -151,12 +151,23 @@ class Virtiofsd(TypedDict):
     package: Optional[str]
 
 
+class GuestNetworkRoute(TypedDict):
+    """Element of ``guest.networks[].routes``."""
+
+    destination: str
+    gateway: Optional[str]
+    metric: Optional[int]
+    on_link: bool
+
+
 class GuestNetwork(TypedDict):
     """Element of ``guest.networks``."""
 
     interface: str
     addresses: List[str]
-    gateway: Optional[str]
+    name: str
+    gateway: List[str]
+    routes: List[GuestNetworkRoute]
     dns: List[str]
     dhcp: bool
 

@@ -100,6 +100,17 @@ interface_name = pattern(
     r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,14}",
     "is not an interface name: the kernel allows at most 15 characters; use letters, digits, '_', '.' and '-'",
 )
+_NO_INTERFACE = ("all", "default", "lo")
+"""Names that Linux or systemd uses for something else."""
+
+
+def guest_interface_name(value: str) -> Optional[str]:
+    """Check the name of an interface in a guest, as systemd.link(5) takes it."""
+    if value in _NO_INTERFACE or value.isdigit():
+        return f"{value!r} cannot be the name of an interface; choose another, such as lan0"
+    return interface_name(value)
+
+
 interface_id = pattern(
     r"[A-Za-z0-9][A-Za-z0-9_.-]{0,62}",
     "is not an interface's id: use letters, digits, '_', '.' and '-', and begin with a letter or a digit",
@@ -329,6 +340,15 @@ def interface_address(value: str) -> Optional[str]:
     if "/" not in value:
         return f"{value!r} has no prefix length; write it as {value}/24, for example"
     return None
+
+
+def route_destination(value: str) -> Optional[str]:
+    """Check an address or a subnet that a route leads to."""
+    try:
+        ipaddress.ip_network(value)
+    except ValueError as problem:
+        return f"{_shown(value)} is not a subnet ({problem}); write it such as 10.1.0.0/16, or 0.0.0.0/0 for all"
+    return f"{_shown(value)} has a zone; write the subnet without it" if "%" in value else None
 
 
 def weight(value: int) -> Optional[str]:

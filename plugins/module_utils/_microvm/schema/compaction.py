@@ -60,6 +60,7 @@ _SCALARS: Mapping[str, Tuple[Type[object], ...]] = {
 
 def _check_value(option: Option, value: object, place: str) -> None:
     if option.type == "list":
+        value = option.in_list(value)
         if not isinstance(value, list):
             raise ValueError(f"{place} is not a list")
         for index, element in enumerate(value):
@@ -122,4 +123,4 @@ def _completed(option: Option, record: Mapping[str, object]) -> object:
         return complete(option.suboptions, value or {})
     if value is None:
         return option.empty()
-    return option.parsed(value) if option.parsed is not None else value
+    return option.parsed(value) if option.parsed is not None else option.in_list(value)

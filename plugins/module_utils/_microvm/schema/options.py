@@ -78,7 +78,8 @@ class Option:
     The rest says what validation and parsing make of a value, which ``declaration/types.py`` is generated from.
     ``parsed`` turns a checked value into another type, such as a size into MiB. ``derived`` means that parsing fills
     the option in where nobody wrote it, so that it is never ``None`` afterwards. ``on_demand`` means that a group which
-    nobody wrote is ``None``; other groups are there with the defaults of their suboptions.
+    nobody wrote is ``None``; other groups are there with the defaults of their suboptions. ``single`` means that the
+    only element of a list may be written without the list.
     """
 
     name: str
@@ -99,6 +100,7 @@ class Option:
     parsed: Optional[Parse] = None
     derived: bool = False
     on_demand: bool = False
+    single: bool = False
 
     @property
     def paragraphs(self) -> Tuple[str, ...]:
@@ -115,6 +117,10 @@ class Option:
         """Return whether a group that nobody wrote has its defaults: it is neither on demand, nor needs a value."""
         needs_value = any(suboption.required for suboption in self.suboptions)
         return self.is_group and not self.on_demand and not needs_value
+
+    def in_list(self, value: object) -> object:
+        """Return a value in a list where it may be written, or was recorded, without one."""
+        return [value] if self.single and isinstance(value, str) else value
 
     def empty(self) -> Optional[Union[List[object], Dict[str, object]]]:
         """Return the value of an option without a default that nobody wrote."""

@@ -95,6 +95,7 @@ def _refuse(problem: Optional[str], path: str) -> None:
 
 def _convert(option: Option, value: object, path: str) -> object:
     if option.type == "list":
+        value = option.in_list(value)
         if not isinstance(value, (list, tuple)):
             raise DeclarationError(path, f"must be a list, not {_describe(value)}")
         return [_element(option, element, f"{path}[{index}]") for index, element in enumerate(value)]

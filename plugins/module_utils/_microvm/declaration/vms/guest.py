@@ -12,11 +12,12 @@ Guests find a disk by its serial where the hypervisor has serials, else by its p
 
 from __future__ import annotations
 
-from typing import Dict, List, Optional
+from typing import Dict, Iterator, List, Optional
 
 from ...schema.quoting import fields, fstab_field, network_value, one_per_line, plain, section, setting
 from ..identity import STORE_SERIAL, volume_serial
-from ..types import GuestNetwork, Interface, PackagedVm, Share, Volume
+from ..types import GuestNetwork, GuestNetworkRoute, Interface, PackagedVm, Share, Volume
+from .guest_networks import is_on_link
 
 NINE_P_MESSAGE_SIZE = 512 * 1024
 """Bytes of one 9p message: Linux' default (128 KiB at most) makes large reads slow."""
@@ -34,6 +35,7 @@ def credentials(declaration: PackagedVm, by_serial: bool) -> Dict[str, str]:
         "fstab.extra": one_per_line(_mounts(declaration, by_serial)),
     }
     for index, (interface, network) in enumerate(zip(declaration["interfaces"], guest["networks"])):
+        texts[f"network.link.10-if{index}"] = _link(interface, network)
         texts[f"network.network.10-if{index}"] = _network(interface, network)
     # A credential that the user declares under the same name has precedence.
     return {name: text for name, text in texts.items() if text and name not in declaration["credential_files"]}
@@ -103,14 +105,51 @@ def _mount(device: str, mount_point: Optional[str], kind: str, options: str, che
     return fields(*map(fstab_field, (device, mount_point or "", kind, options)), plain(0), plain(check))
 
 
+def _match(interface: Interface) -> str:
+    """Return the section by which udev and networkd recognise an interface.
+
+    The type is that of devices only: a VLAN that the guest makes on the interface has its address too.
+    """
+    return section("Match", [setting("MACAddress", plain(interface["mac"])), setting("Type", plain("ether"))])
+
+
+def _link(interface: Interface, network: GuestNetwork) -> str:
+    """Return a systemd.link(5) file, which names the interface; names by its place remain as alternative ones."""
+    names = [
+        setting("Name", network_value(network["name"])),
+        setting("AlternativeNamesPolicy", *map(plain, ("database", "onboard", "slot", "path"))),
+    ]
+    return "\n".join((_match(interface), section("Link", names)))
+
+
 def _network(interface: Interface, network: GuestNetwork) -> str:
-    """Return a systemd.network(5) file, which matches the address, since the interface's name is the guest's affair."""
+    """Return a systemd.network(5) file."""
     lines = [setting("DHCP", plain("yes" if network["dhcp"] else "no"))]
     lines += [setting("Address", network_value(address)) for address in network["addresses"]]
-    lines += [setting("Gateway", network_value(network["gateway"]))] if network["gateway"] else []
+    lines += [
+        setting("Gateway", network_value(gateway)) for gateway in network["gateway"] if not is_on_link(network, gateway)
+    ]
     lines += [setting("DNS", network_value(server)) for server in network["dns"]]
-    sections = [section("Match", [setting("MACAddress", plain(interface["mac"]))]), section("Network", lines)]
+    sections = [_match(interface), section("Network", lines)]
     if network["dhcp"]:
         # Leases are declared by MAC address; a server of systemd 252 looks for them by the identifier alone.
         sections.append(section("DHCPv4", [setting("ClientIdentifier", plain("mac"))]))
-    return "\n".join(sections)
+    return "\n".join([*sections, *_routes(network)])
+
+
+def _routes(network: GuestNetwork) -> Iterator[str]:
+    """Yield sections of routes: those of default gateways that no subnet has, then the declared ones."""
+    on_link = setting("GatewayOnLink", plain("yes"))
+    for gateway in network["gateway"]:
+        if is_on_link(network, gateway):
+            yield section("Route", [setting("Gateway", network_value(gateway)), on_link])
+    for route in network["routes"]:
+        yield section("Route", [*_route(route), *([on_link] if route["on_link"] else [])])
+
+
+def _route(route: GuestNetworkRoute) -> Iterator[str]:
+    yield setting("Destination", network_value(route["destination"]))
+    if route["gateway"] is not None:
+        yield setting("Gateway", network_value(route["gateway"]))
+    if route["metric"] is not None:
+        yield setting("Metric", plain(route["metric"]))

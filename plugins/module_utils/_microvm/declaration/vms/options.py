@@ -65,6 +65,39 @@ _OPTIMIZE: Options = (
     ),
 )
 
+_ROUTES: Options = (
+    Option(
+        "destination",
+        "str",
+        "Subnet or address that the route leads to, V(0.0.0.0/0) or V(::/0) for all.",
+        required=True,
+        check=checks.route_destination,
+        trust=PLAIN,
+    ),
+    Option(
+        "gateway",
+        "str",
+        "Address of the gateway. Without it, the destination is reached directly on the interface.",
+        check=checks.address_without_zone,
+        trust=PLAIN,
+    ),
+    Option(
+        "metric",
+        "int",
+        "Metric of the route. Of several routes to a destination, that with the smallest metric is used.",
+        check=checks.not_negative,
+    ),
+    Option(
+        "on_link",
+        "bool",
+        (
+            "Whether the gateway is reached directly on the interface, although no subnet of its addresses has it.",
+            "Defaults to V(true) if no subnet has it and an address has the prefix length 32 (IPv4) or 128 (IPv6).",
+        ),
+        derived=True,
+    ),
+)
+
 _NETWORKS: Options = (
     Option(
         "interface",
@@ -82,7 +115,38 @@ _NETWORKS: Options = (
         check=checks.interface_address,
         trust=PLAIN,
     ),
-    Option("gateway", "str", "Default gateway.", check=checks.address_without_zone, trust=PLAIN),
+    Option(
+        "name",
+        "str",
+        (
+            "Name of the interface in the guest. Defaults to V(net) and the position of the interface, such as "
+            "V(net0).",
+            "The interface is recognised by its MAC address, so that its name does not depend on other devices.",
+        ),
+        check=checks.guest_interface_name,
+        derived=True,
+        trust=PLAIN,
+    ),
+    Option(
+        "gateway",
+        "list",
+        (
+            "Default gateway, or a list with one for IPv4 and one for IPv6.",
+            "A gateway must be in a subnet of O(ignore:guest.networks[].addresses). If an address has the prefix "
+            "length 32 (IPv4) or 128 (IPv6), the gateway may be any, and is reached directly on the interface.",
+        ),
+        elements="str",
+        single=True,
+        check=checks.address_without_zone,
+        trust=PLAIN,
+    ),
+    Option(
+        "routes",
+        "list",
+        "Routes beside that of O(ignore:guest.networks[].gateway).",
+        elements="dict",
+        suboptions=_ROUTES,
+    ),
     Option("dns", "list", "DNS servers.", elements="str", check=checks.ip_address, trust=PLAIN),
     Option(
         "dhcp",

@@ -6,8 +6,7 @@
 
 from __future__ import annotations
 
-import ipaddress
-from typing import Dict, List, Optional, Sequence, TypeVar, cast
+from typing import List, Optional, Sequence, TypeVar, cast
 
 from ...hypervisors.profiles import PROFILES
 from ...schema.errors import DeclarationError
@@ -15,11 +14,12 @@ from ...schema.options import defaults
 from ...schema.validation import validate
 from .. import identity
 from ..names import IMAGE_STORE
-from ..types import GuestNetwork, HostImage, PackagedVm, Vm
+from ..types import HostImage, PackagedVm, Vm
 from .claims import reachable_addresses
 from .clashes import clashes
 from .devices import check_devices, check_mount_points, complete_interfaces, complete_shares, complete_volumes
 from .disks import BY_SPELLING, Disks
+from .guest_networks import complete_networks
 from .options import VM_OPTIONS
 
 Declaration = Vm
@@ -123,41 +123,13 @@ def _complete_guest(declaration: Declaration, prefix: str) -> None:
     guest["enable"] = _unless_given(guest["enable"], declaration["image"] is not None)
     guest["hostname"] = _unless_given(guest["hostname"], _hostname(declaration["name"]))
     guest["authorized_keys"] = [key.strip() for key in guest["authorized_keys"]]
-    guest["networks"] = _networks(declaration, f"{prefix}guest.networks")
+    guest["networks"] = complete_networks(declaration, f"{prefix}guest.networks")
 
 
 def _hostname(name: str) -> str:
     """Return the name of a MicroVM as a host name: labels have no underscores, and no hyphens at their ends."""
     labels = (label.strip("-") for label in name.replace("_", "-").split("."))
     return ".".join(label for label in labels if label)
-
-
-def _networks(declaration: Declaration, path: str) -> List[GuestNetwork]:
-    """Return one entry for each interface, in the interfaces' order."""
-    interfaces = [interface["id"] for interface in declaration["interfaces"]]
-    networks: Dict[str, GuestNetwork] = {}
-    for index, network in enumerate(declaration["guest"]["networks"]):
-        if index < len(interfaces):
-            network["interface"] = _unless_given(network["interface"], interfaces[index])
-        if network["interface"] not in interfaces:
-            names = ", ".join(interfaces) or "none is declared"
-            raise DeclarationError(
-                f"{path}[{index}].interface", f"is not an interface of this MicroVM; its interfaces are: {names}"
-            )
-        if network["interface"] in networks:
-            raise DeclarationError(f"{path}[{index}].interface", "is configured twice; merge the two entries")
-        networks[network["interface"]] = _complete_network(network)
-    return [networks.get(interface) or _by_dhcp(interface) for interface in interfaces]
-
-
-def _complete_network(network: GuestNetwork) -> GuestNetwork:
-    # In one way of writing: 10.0.0.2/255.255.255.0 is 10.0.0.2/24.
-    addresses = [str(ipaddress.ip_interface(address)) for address in network["addresses"]]
-    return {**network, "addresses": addresses, "dhcp": _unless_given(network["dhcp"], not addresses)}
-
-
-def _by_dhcp(interface: str) -> GuestNetwork:
-    return {"interface": interface, "addresses": [], "gateway": None, "dns": [], "dhcp": True}
 
 
 def _resolve_image(declaration: Declaration, images: Sequence[HostImage], prefix: str) -> None:

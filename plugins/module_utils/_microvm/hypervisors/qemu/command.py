@@ -13,7 +13,6 @@ from ...declaration.vms.parse import Declaration
 from ..command import Command
 from ..descriptors import macvtap_descriptors, pairs
 from ..facts import HostFacts
-from ..fw_cfg import fw_cfg
 from ..hypervisor import Hypervisor
 from ..requests import QmpRequest, Shutdown, qmp_balloon
 from ..words import Text, join, words
@@ -28,7 +27,7 @@ from .devices import (
     user_network,
     volumes,
 )
-from .machine import Machine, escape, kernel, machine, memory, qemu_program, sandbox
+from .machine import Machine, escape, fw_cfg_files, kernel, machine, memory, qemu_program, sandbox
 from .probe import kvm_probe
 from .profile import PROFILE
 
@@ -74,7 +73,7 @@ class Qemu(Hypervisor):
         if declaration["vsock"]["cid"] is not None:
             arguments += ["-device", f"vhost-vsock-{target.bus},guest-cid={declaration['vsock']['cid']}"]
         arguments += passthrough(target)
-        arguments += fw_cfg(declaration, by_serial=True, option="-fw_cfg", key="file", escape=escape)
+        arguments += fw_cfg_files(target)
         arguments += declaration["qemu"]["extra_args"]
         forwards_to_host = any(port["from"] == "guest" for port in declaration["forward_ports"])
         return Command(

@@ -15,6 +15,7 @@ from ...declaration.vms.parse import Declaration
 from ...schema.errors import DeclarationError
 from ...schema.quoting import kernel_command_line
 from ..facts import HostFacts
+from ..fw_cfg import fw_cfg
 from ..programs import program_path
 from ..words import Text, Variable, join
 from .profile import PROFILE
@@ -45,6 +46,9 @@ SANDBOX = {"obsolete": "deny", "elevateprivileges": "deny", "spawn": "deny", "re
 
 CREDENTIAL_NAME_LENGTH = 28
 """Characters of a credential's name: QEMU's names of fw_cfg files have 55, 27 of which are systemd's prefix."""
+
+FREE_FILES = 12
+"""Files of fw_cfg that every machine has place for: QEMU has 32, of which its own need up to 16."""
 
 
 @dataclass(frozen=True)
@@ -284,3 +288,11 @@ def switch(value: bool) -> str:
 def escape(text: str) -> str:
     """Double commas: a single one ends a value."""
     return text.replace(",", ",,")
+
+
+def fw_cfg_files(target: Machine) -> List[Text]:
+    """Return the credentials as files of fw_cfg, and place for them if there are many: QEMU aborts without."""
+    arguments = fw_cfg(target.declaration, by_serial=True, option="-fw_cfg", key="file", escape=escape)
+    count = len(arguments) // 2
+    device = "fw_cfg_io" if target.architecture == "x86_64" else "fw_cfg_mem"
+    return [*(("-global", f"{device}.x-file-slots={32 + count}") if count > FREE_FILES else ()), *arguments]

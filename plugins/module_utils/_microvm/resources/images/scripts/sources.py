@@ -128,12 +128,14 @@ if [ "$systemd" -lt 254 ]; then
     give fstab.extra /root/etc/fstab
 fi
 if [ "$systemd" -lt 256 ]; then
-    for file in "$credentials"/network.network.*/raw "$appended"/network.network.*.cred; do
-        [ -e "$file" ] || continue
-        name=${file%/raw}
-        name=${name%.cred}
-        name=${name##*/network.network.}
-        give "network.network.$name" "/root/etc/systemd/network/$name.network"
+    for kind in link network; do
+        for file in "$credentials/network.$kind".*/raw "$appended/network.$kind".*.cred; do
+            [ -e "$file" ] || continue
+            name=${file%/raw}
+            name=${name%.cred}
+            name=${name##*/"network.$kind".}
+            give "network.$kind.$name" "/root/etc/systemd/network/$name.$kind"
+        done
     done
 fi
 

@@ -110,9 +110,14 @@ def test_credentials_are_files_of_the_package() -> None:
     declaration = parse(FULL)[0]
     argv = registry.command(declaration, KVM).argv
     files = [word for word in argv if "opt/io.systemd.credentials/" in str(word.parts[0])]
-    assert len(files) == 5
+    assert len(files) == 6
     assert all(Variable.PACKAGE in word.parts for word in files)
     assert not any("AAAAC3" in str(word) for word in argv), "what stands in a credential is never an argument"
+
+
+@pytest.mark.parametrize(("interfaces", "slots"), [(4, []), (5, ["fw_cfg_io.x-file-slots=46"])])
+def test_there_is_place_for_the_credentials_of_many_interfaces(interfaces: int, slots: list[str]) -> None:
+    assert values(arguments(**{**FULL, "interfaces": [{}] * interfaces}), "-global") == slots
 
 
 def test_unsupported_options_are_refused_with_their_path() -> None:

@@ -24,6 +24,7 @@ def test_a_configured_guest_gets_its_credentials() -> None:
     assert credentials["network.network.10-if0"].splitlines() == [
         "[Match]",
         f"MACAddress={declaration['interfaces'][0]['mac']}",
+        "Type=ether",
         "",
         "[Network]",
         "DHCP=no",
