@@ -30,6 +30,7 @@ WITHOUT_FILES = {
     "resources/host_setup/handlers.py": "a number for a file of the kernel",
     "resources/images/build_initrd.py": "a number for the initial RAM disk",
     "host/accelerator.py": "properties of a transient unit, which are arguments of systemd-run",
+    "host/host_keys.py": "options, which are arguments of ssh",
     "host/readiness.py": "a request to a socket",
     "host/systemd.py": "messages for people",
     "runner/unit_filter.py": "lines that are compared, and never written",

@@ -6,14 +6,15 @@
 
 from __future__ import annotations
 
+import concurrent.futures
 import os
 import select
 import time
 from dataclasses import dataclass
-from typing import Callable, Dict, Mapping, Optional
+from typing import Callable, Dict, Mapping, Optional, Sequence, Set
 
 from ..schema.excerpts import excerpt
-from . import files, peer, qmp, systemd
+from . import files, host_keys, own_addresses, peer, qmp, systemd
 from .commands import HostError
 from .deadline import Deadline
 
@@ -24,7 +25,12 @@ PROBE_SECONDS = 2.0
 GREETING_BYTES = 255
 """Limit of the first line of an SSH server (RFC 4253, section 4.2)."""
 
+HOST_KEY_SECONDS = 20.0
+"""Time limit of a key exchange, which guests without KVM are slow at."""
+
 SETTLE_SECONDS = 1.0
+"""Time within which a hypervisor that cannot begin has ended."""
+
 STDOUT = 1
 
 
@@ -42,6 +48,8 @@ class Readiness:
     """Context identifier of the guest's vsock."""
     vsock_socket: str = ""
     """File that names the Unix socket which the guest's vsock is behind, where it is behind one."""
+    host_key_name: str = ""
+    """Name of the guest's recorded SSH host key; empty for a guest that does not keep its key."""
 
 
 class Abandoned(HostError):
@@ -60,15 +68,21 @@ def hypervisor_runs(ready: Readiness, deadline: Deadline) -> Optional[str]:
 
 def port_accepts(ready: Readiness, deadline: Deadline) -> Optional[str]:
     """A connection is accepted."""
-    with peer.connect_tcp(ready.address, ready.port, deadline):
+    with _connect(ready, deadline):
         return None
 
 
 def ssh_greets(ready: Readiness, deadline: Deadline) -> Optional[str]:
     """An SSH server says its version (RFC 4253, section 4.2)."""
-    with peer.connect_tcp(ready.address, ready.port, deadline) as server:
+    with _connect(ready, deadline) as server:
         greeting = server.line(GREETING_BYTES)
     return None if greeting.startswith(b"SSH-") else f"port {ready.port} answers {peer.quotation(greeting)}"
+
+
+def _connect(ready: Readiness, deadline: Deadline) -> peer.Peer:
+    """Connect to a port of the guest. Raises OSError, and OtherProgram where that port is another program's."""
+    own_addresses.check(ready.unit, ready.address, ready.port)
+    return peer.connect_tcp(ready.address, ready.port, deadline)
 
 
 def vsock_accepts(ready: Readiness, deadline: Deadline) -> Optional[str]:
@@ -84,24 +98,12 @@ def vsock_accepts(ready: Readiness, deadline: Deadline) -> Optional[str]:
     return None if answer.startswith(b"OK ") else f"port {ready.port} of the vsock does not answer"
 
 
-def unit_is_active(ready: Readiness, _deadline: Deadline) -> Optional[str]:
-    """The unit is active: the guest has notified it, where it waits for that."""
-    unit = systemd.show([ready.unit])[ready.unit]
-    return None if unit.active_state == "active" else _inactivity(unit)
+def unit_alone(_ready: Readiness, _deadline: Deadline) -> Optional[str]:
+    """Nothing is asked but the state of the unit, which is looked at with every predicate."""
 
 
 def _inactivity(unit: systemd.Unit) -> str:
     return f"the unit is {unit.active_state} ({unit.sub_state})"
-
-
-def unit_stays(ready: Readiness, _deadline: Deadline) -> Optional[str]:
-    """The unit still runs after the moment in which a hypervisor that cannot begin has ended."""
-    before = systemd.show([ready.unit])[ready.unit]
-    time.sleep(SETTLE_SECONDS)
-    unit = systemd.show([ready.unit])[ready.unit]
-    if unit.active_state == "active" and unit.restarts != before.restarts:
-        return "the unit has ended and was started again"
-    return None if unit.active_state == "active" else _inactivity(unit)
 
 
 PREDICATES: Dict[str, Predicate] = {
@@ -109,9 +111,15 @@ PREDICATES: Dict[str, Predicate] = {
     "tcp": port_accepts,
     "ssh": ssh_greets,
     "vsock": vsock_accepts,
-    "notify": unit_is_active,
-    "none": unit_stays,
+    "notify": unit_alone,
+    "none": unit_alone,
 }
+
+_SETTLING = frozenset({"ssh", "tcp", "none"})
+"""Checks that a hypervisor need not have begun for: others may be at its guest's address."""
+
+_OF_UNIT = frozenset({"notify", "none"})
+"""Checks that ask the unit alone."""
 
 
 def settle(timeouts: Mapping[str, float]) -> Dict[str, HostError]:
@@ -120,8 +128,6 @@ def settle(timeouts: Mapping[str, float]) -> Dict[str, HostError]:
     ``timeouts`` are in seconds, by unit. Returns the errors of units that do not stay.
     """
     begin, errors, waiting = time.monotonic(), {}, list(timeouts)
-    # A unit that ends and is started again is active every now and then.
-    restarts = dict.fromkeys(timeouts, "0")
     while waiting:
         time.sleep(SETTLE_SECONDS)
         if _is_abandoned():
@@ -129,48 +135,88 @@ def settle(timeouts: Mapping[str, float]) -> Dict[str, HostError]:
         states, waited = systemd.show(waiting), time.monotonic() - begin
         problems = {unit: _unsettled(unit, states[unit], waited, timeouts[unit]) for unit in waiting}
         errors.update({unit: systemd.explain(unit, problem) for unit, problem in problems.items() if problem})
-        settled = {
-            unit
-            for unit in waiting
-            if states[unit].active_state == "active" and states[unit].restarts == restarts[unit]
-        }
-        restarts = {unit: states[unit].restarts for unit in waiting}
-        waiting = [unit for unit in waiting if unit not in errors and unit not in settled]
+        # A unit that ends and is started again is active every now and then.
+        waiting = [unit for unit in waiting if unit not in errors and not _has_settled(states[unit])]
     return errors
+
+
+def _has_settled(unit: systemd.Unit) -> bool:
+    return unit.active_state == "active" and unit.active_seconds >= SETTLE_SECONDS
 
 
 def _unsettled(name: str, unit: systemd.Unit, waited: float, timeout: float) -> Optional[str]:
     """Return why a unit need not be waited for any longer, though it is not up."""
     if not unit.running:
         return f"{name} stopped before its guest was up ({unit.result})"
-    if unit.active_state != "active" and waited > timeout:
+    if waited > timeout and not _has_settled(unit):
         return f"{name} is not up after {timeout:.0f} s (ready.timeout), {_inactivity(unit)}"
     return None
 
 
-def wait(ready: Readiness, begun: bool = True) -> float:
+def wait(ready: Readiness) -> float:
     """Seconds until the guest was up. Raises HostError when the unit ends or the time is over.
 
-    ``begun`` tells that the unit has just been started: one that has run for long needs not show that it stays.
+    An answer counts only if the unit is active, before and after it, with the same start: others may answer in place of
+    a guest that has crashed or not begun.
     """
     begin, deadline = time.monotonic(), Deadline(ready.timeout)
+    unit = systemd.show([ready.unit])[ready.unit]
     while True:
-        problem = check_readiness(ready, deadline) if begun or ready.check != "none" else None
-        if problem is None:
-            return time.monotonic() - begin
+        problem, before = check_readiness(ready, deadline), unit
+        if problem is None and ready.check in _SETTLING and before.active_state == "active":
+            time.sleep(max(0.0, SETTLE_SECONDS - before.active_seconds))
         unit = systemd.show([ready.unit])[ready.unit]
+        end = _end_between(before, unit)
+        if problem is None and end is None:
+            return time.monotonic() - begin
         if _is_abandoned():
             # Ended at once: it holds locks that the next run waits for.
             raise Abandoned("the run was abandoned because nobody reads its output any more")
         if not unit.running:
-            raise systemd.explain(ready.unit, f"{ready.unit} stopped before its guest was up ({unit.result})")
+            stranger = "; what answered in its place is another machine or program" if problem is None else ""
+            ending = f"{ready.unit} stopped before its guest was up ({unit.result}){stranger}"
+            raise systemd.explain(ready.unit, ending)
         if deadline.is_over:
             raise systemd.explain(
                 ready.unit,
                 f"the guest of {ready.unit} is not up after {ready.timeout:.0f} s (ready.timeout); "
-                f"checked {ready.check}, last seen: {problem}",
+                f"checked {ready.check}, last seen: {problem or end}",
             )
         time.sleep(POLL_SECONDS)
+
+
+def _end_between(before: systemd.Unit, after: systemd.Unit) -> Optional[str]:
+    """Return why an answer between two looks at a unit is not that of its present start; ``None`` where it is."""
+    for unit in (after, before):
+        if unit.active_state != "active":
+            return _inactivity(unit)
+    is_same = (before.invocation, before.process) == (after.invocation, after.process)
+    return None if is_same else "the unit has ended and was started again"
+
+
+def running_guests_up(guests: Sequence[Readiness], before: Mapping[str, systemd.Unit], parallel: int) -> Set[str]:
+    """Look once at guests that have run for long. Returns the units of those that are up.
+
+    ``before`` are the units as they were last seen; systemd is asked once for all of them.
+    """
+    asked = [ready for ready in guests if ready.check not in _OF_UNIT]
+    answering = _answering(asked, parallel) if asked else set()
+    after = {**before, **(systemd.show(sorted(answering)) if answering else {})}
+    silent = {ready.unit for ready in asked} - answering
+    units = {ready.unit for ready in guests} - silent
+    return {unit for unit in units if _end_between(before[unit], after[unit]) is None}
+
+
+def _answering(guests: Sequence[Readiness], parallel: int) -> Set[str]:
+    with concurrent.futures.ThreadPoolExecutor(max_workers=min(parallel, len(guests))) as pool:
+        return {ready.unit for ready, is_up in zip(guests, pool.map(_answers, guests)) if is_up}
+
+
+def _answers(ready: Readiness) -> bool:
+    try:
+        return check_readiness(ready, Deadline(ready.timeout)) is None
+    except own_addresses.OtherProgram:
+        return False
 
 
 def _is_abandoned() -> bool:
@@ -182,9 +228,17 @@ def _is_abandoned() -> bool:
 
 
 def check_readiness(ready: Readiness, deadline: Deadline) -> Optional[str]:
-    """Look once. Returns ``None`` when the guest is up, else what was seen, fit for a message."""
+    """Look once. Returns ``None`` when the guest is up, else what was seen, fit for a message.
+
+    Raises OtherProgram where another program of the host answers, which no wait changes.
+    """
     try:
         problem = PREDICATES[ready.check](ready, deadline.within(PROBE_SECONDS))
+        if problem is None and ready.check == "ssh" and ready.host_key_name:
+            limit = deadline.within(HOST_KEY_SECONDS)
+            problem = host_keys.difference(ready.host_key_name, ready.address or "", ready.port, limit)
+    except own_addresses.OtherProgram:
+        raise
     except (HostError, OSError, ValueError) as error:
         problem = str(error) or type(error).__name__
     return None if problem is None else excerpt(problem)

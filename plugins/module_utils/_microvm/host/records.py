@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import os
 from dataclasses import asdict, dataclass, replace
-from typing import Any, Collection, Dict, Iterable, List, NamedTuple, Optional, Tuple, cast
+from typing import Any, Collection, Dict, Iterable, List, Mapping, NamedTuple, Optional, Tuple, cast
 
 from ..declaration.modes import RECORD_DIRECTORY_MODE
 from ..declaration.names import RECORD_DIRECTORY
@@ -29,6 +29,7 @@ _GENERATION: Options = (
     Option("package", "str", "See Generation.", required=True),
     Option("bad", "bool", "See Generation.", default=False),
     Option("external", "bool", "See Generation.", default=False),
+    Option("ready", "dict", "See Generation."),
 )
 
 _RECORD: Options = (
@@ -59,6 +60,8 @@ class Generation:
     """True if it was rolled back from: it is not installed again."""
     external: bool = False
     """True if the package was not rendered on this host."""
+    ready: Optional[Ready] = None
+    """The option ``ready`` of the declaration that the package was rendered from; ``None`` where that is not known."""
 
 
 @dataclass(frozen=True)
@@ -79,7 +82,7 @@ class Record:
     unit_settings: str = ""
     """Lines that its unit's drop-in has beside those of the package."""
     ready: Optional[Ready] = None
-    """The option ``ready`` of its declaration; ``None`` where there is none."""
+    """The option ``ready`` of its last declaration; ``None`` where there is none."""
     state: Optional[str] = None
     """``started`` or ``stopped``, as it was declared; ``None`` where no declaration says so."""
     refused: Optional[str] = None
@@ -88,6 +91,12 @@ class Record:
     def generation(self, package: str) -> Optional[Generation]:
         """The last one with a package."""
         return next((generation for generation in reversed(self.generations) if generation.package == package), None)
+
+    def ready_of(self, package: Optional[str]) -> Optional[Ready]:
+        """Return how a guest of a package is known to be up: as the declaration of that package says, which need not be
+        the last one."""
+        generation = self.generation(package) if package else None
+        return (generation.ready if generation else None) or self.ready
 
     def is_bad(self, package: str) -> bool:
         """Return whether a package was rolled back from."""
@@ -120,6 +129,14 @@ class Record:
         older = (generation for generation in self.generations if generation.package != package)
         generations = (*older, Generation(number, package, external=external))
         return replace(self, generations=generations, refused=None)
+
+    def with_ready(self, package: str, ready: Ready) -> Record:
+        """Return the record with how a guest of a package is known to be up."""
+        generations = (
+            replace(generation, ready=ready) if generation.package == package else generation
+            for generation in self.generations
+        )
+        return replace(self, generations=tuple(generations), ready=ready)
 
     def marked(self, package: str, bad: bool) -> Record:
         """Return the record with all generations of a package marked bad, or good again."""
@@ -224,21 +241,30 @@ class Records:
 
 def _parse(name: str, values: Dict[str, Any]) -> Record:
     """Return the record of a MicroVM, given values of the right types. Raises ValueError."""
-    ready = values["ready"]
     record = Record(
         name=values["name"],
         state_directory=values["state_directory"],
-        generations=tuple(Generation(**generation) for generation in values["generations"]),
+        generations=tuple(_generation(generation, values["ready"]) for generation in values["generations"]),
         user=values["user"],
         directories=tuple(values["directories"]),
         volumes=tuple(values["volumes"]),
         unit_settings=values["unit_settings"],
-        ready=None if ready is None else cast(Ready, read_record(_READY, ready, "ready")),
+        ready=_ready(values["ready"]),
         state=values["state"],
         refused=values["refused"],
     )
     _check(name, record)
     return record
+
+
+def _generation(values: Dict[str, Any], declared: Optional[Mapping[str, object]]) -> Generation:
+    """Return a generation; earlier versions have only recorded the ``ready`` of the last declaration."""
+    ready = values["ready"] or (None if values["external"] else declared)
+    return Generation(**{**values, "ready": _ready(ready)})
+
+
+def _ready(value: Optional[Mapping[str, object]]) -> Optional[Ready]:
+    return None if value is None else cast(Ready, read_record(_READY, value, "ready"))
 
 
 def _check(name: str, record: Record) -> None:

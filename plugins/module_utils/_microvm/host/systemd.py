@@ -34,6 +34,8 @@ _PROPERTIES = {
     "MainPID": "process",
     "MemoryCurrent": "memory",
     "ActiveEnterTimestamp": "active_since",
+    "ActiveEnterTimestampMonotonic": "active_since_monotonic",
+    "InvocationID": "invocation",
 }
 """Properties that are asked for, and the fields of Unit that they become."""
 
@@ -57,6 +59,17 @@ class Unit:
     """Bytes that its processes have."""
     active_since: str = ""
     """Time at which it became active, in systemd's form."""
+    active_since_monotonic: str = "0"
+    """The same in microseconds of clock_gettime(2)'s CLOCK_MONOTONIC."""
+    invocation: str = ""
+    """Identifier of its present start, or of the last one."""
+
+    @property
+    def active_seconds(self) -> float:
+        """Seconds for which it has been active; 0 for one that is not."""
+        if self.active_state != "active":
+            return 0
+        return max(0.0, time.monotonic() - int(self.active_since_monotonic or 0) / 1e6)
 
     @property
     def running(self) -> bool:

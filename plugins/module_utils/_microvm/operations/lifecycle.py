@@ -19,9 +19,9 @@ from ..resources.vms.actions import Action, Plan
 from ..resources.vms.handlers import HANDLERS
 from ..resources.vms.handlers_job import Job
 from ..resources.vms.observe import observe_name
+from ..resources.vms.observe_guests import recorded_readiness
 from ..resources.vms.plan_lifecycle import plan_end, plan_restart, plan_start
 from ..resources.vms.state import Observed
-from .guests import recorded_readiness
 from .info import check_access
 
 
@@ -56,11 +56,12 @@ def restart_vm(name: str, places: Places, wait: bool = True) -> Optional[float]:
 def _begin(name: str, places: Places, planned: Callable[[Observed], Plan], wait: bool) -> Optional[float]:
     require(name, places)
     with locked([name]):
-        ready = recorded_readiness(name, places) if wait else None
-        job = Job(planned(observe_name(places, name)), places, ready, is_waited_for=wait)
+        plan = planned(observe_name(places, name))
+        ready = recorded_readiness(plan, places) if wait else None
+        job = Job(plan, places, ready, is_waited_for=wait)
         carry_out(job)
         if ready is not None and not job.plan.has(Action.START, Action.RESTART):
-            job.ready_after = readiness.wait(ready, begun=False)
+            job.ready_after = readiness.wait(ready)
         return job.ready_after
 
 

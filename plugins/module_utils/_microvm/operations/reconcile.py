@@ -23,6 +23,7 @@ from ..host.accelerator import Accelerator, accelerator
 from ..host.commands import HostError
 from ..host.locks import locked
 from ..host.places import Places
+from ..host.systemd import Unit
 from ..host.versions import installed_version
 from ..hypervisors.facts import HostFacts
 from ..hypervisors.registry import command, profile, program
@@ -33,6 +34,7 @@ from ..resources.vms.handlers import HANDLERS, damage_of
 from ..resources.vms.handlers_job import Job
 from ..resources.vms.observe import observe, recorded_beside
 from ..resources.vms.observe_former import Formers, observe_formers
+from ..resources.vms.observe_guests import declared_readiness
 from ..resources.vms.plan import Clock, plan
 from ..resources.vms.plan_removal import Removal, plan_removal, plan_stop
 from ..resources.vms.plan_rename import Former, plan_rename
@@ -44,7 +46,6 @@ from ..runner.units import translates
 from ..schema.errors import DeclarationError
 from . import outcomes
 from .attachments import check_addresses
-from .guests import readiness_of
 from .report import VmsResult, diff, result
 
 
@@ -268,8 +269,9 @@ def _reconcile(request: Request, wanted: Sequence[Wanted], undeclared: Sequence[
     before = {**observed, **{name: former.observed for name, former in formers.vms.items() if former.observed.exists}}
     diffs = [diff(job.plan, before[job.name], vm, places) for job, vm in pairs if job.plan.changed]
     usable = [job for job in jobs if job.name in observed]
+    units = {unit_name(vm.name): vm.unit for vm in observed.values()}
     refused = outcomes.refusals(pairs)
-    failures = {} if request.check_mode else _carry_out(usable, request.parallel)
+    failures = {} if request.check_mode else _carry_out(usable, units, request.parallel)
     errors = {**refused.errors, **unreadable, **failures}
     # An error may have left something else than the plan says.
     standings = {
@@ -299,22 +301,26 @@ def _plan(request: Request, index: int, observed: Observed, wanted: Wanted, cloc
 def _job(planned: Plan, wanted: Wanted, places: Places) -> Job:
     begins = planned.has(Action.START, Action.RESTART)
     falls_back = wanted.declaration["rollback_on_failure"]
+    ready = declared_readiness(wanted.declaration, planned, places) if wanted.runs and wanted.package else None
     return Job(
         planned,
         places,
-        readiness=readiness_of(wanted.declaration, places) if wanted.runs and wanted.package else None,
+        readiness=ready,
         # Nothing is asked of such a guest, and nothing would follow from it.
-        settles_later=begins and not falls_back and wanted.declaration["ready"]["check"] == "none",
+        settles_later=begins and not falls_back and ready is not None and ready.check == "none",
         falls_back=begins and falls_back,
     )
 
 
-def _carry_out(jobs: Sequence[Job], parallel: int) -> Dict[str, str]:
-    """Carry out all plans and wait until the guests are up. Returns errors by the names of MicroVMs."""
+def _carry_out(jobs: Sequence[Job], units: Mapping[str, Unit], parallel: int) -> Dict[str, str]:
+    """Carry out all plans and wait until the guests are up; ``units`` are those that were there before.
+
+    Returns errors by the names of MicroVMs.
+    """
     outcomes = execute(jobs, HANDLERS, parallel)
     errors = {name: outcome.error for name, outcome in outcomes.items() if outcome.error is not None}
     waiting = [job for job in jobs if job.readiness is not None and job.ready_after is None and job.name not in errors]
-    return {**errors, **settle_jobs([job for job in waiting if job.settles_later]), **_await(waiting, parallel)}
+    return {**errors, **settle_jobs([job for job in waiting if job.settles_later]), **_await(waiting, units, parallel)}
 
 
 def settle_jobs(jobs: Sequence[Job]) -> Dict[str, str]:
@@ -339,9 +345,14 @@ def _with_damage(job: Job, error: HostError) -> str:
     return str(error) if damage is None else f"{error}; {damage}"
 
 
-def _await(jobs: Sequence[Job], parallel: int) -> Dict[str, str]:
+def _await(jobs: Sequence[Job], units: Mapping[str, Unit], parallel: int) -> Dict[str, str]:
     """Wait for guests that run already: a run that was killed while it waited is completed by this one."""
-    waiting = [job for job in jobs if not job.settles_later]
+    begin, running = time.monotonic(), [job for job in jobs if not job.settles_later]
+    guests = [job.readiness for job in running if job.readiness is not None]
+    up = readiness.running_guests_up(guests, units, parallel)
+    for job in running:
+        job.ready_after = time.monotonic() - begin if unit_name(job.name) in up else None
+    waiting = [job for job in running if job.ready_after is None]
     if not waiting:
         return {}
     with concurrent.futures.ThreadPoolExecutor(max_workers=min(parallel, len(waiting))) as pool:
@@ -351,7 +362,7 @@ def _await(jobs: Sequence[Job], parallel: int) -> Dict[str, str]:
 
 def _await_one(job: Job) -> Optional[str]:
     try:
-        job.ready_after = readiness.wait(job.readiness, begun=False) if job.readiness else None
+        job.ready_after = readiness.wait(job.readiness) if job.readiness else None
     except (HostError, OSError) as error:
         return str(error)
     return None

@@ -78,7 +78,7 @@ def result(job: Job, wanted: Wanted, standing: Standing, error: Optional[str]) -
         "refused_package": standing.refused,
         "rolled_back": job.is_rolled_back,
         "rollback_actions": [str(step) for step in job.fallback],
-        "address": wanted.declaration["ready"]["address"],
+        "address": job.readiness.address if job.readiness else wanted.declaration["ready"]["address"],
         "unit": unit_name(plan.name),
         "ready_after": None if job.ready_after is None else round(job.ready_after, 1),
         "kept": [printable(entry) for entry in plan.kept],

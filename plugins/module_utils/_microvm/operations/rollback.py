@@ -14,9 +14,9 @@ from ..host.places import Places
 from ..resources.vms.actions import Plan
 from ..resources.vms.handlers_job import Job
 from ..resources.vms.observe import installed_generations, observe_name
+from ..resources.vms.observe_guests import recorded_readiness
 from ..resources.vms.plan_rollback import plan_marking, plan_rollback
 from ..resources.vms.state import Observed
-from .guests import recorded_readiness
 from .lifecycle import carry_out
 
 
@@ -38,5 +38,5 @@ def _change(name: str, planned: Callable[[Observed], Plan], check: bool, places:
     with contextlib.nullcontext() if check else locked([name]):
         plan = planned(observe_name(places, name))
         if not check:
-            carry_out(Job(plan, places, recorded_readiness(name, places, plan.package) if wait else None))
+            carry_out(Job(plan, places, recorded_readiness(plan, places) if wait else None))
     return plan

@@ -15,10 +15,10 @@ from ...declaration.names import KNOWN_HOSTS, unit_name, unit_names
 from ...host import systemd
 from ...host.commands import HostError, search_path
 from ...host.places import Places
-from ...operations.guests import VSOCK_SOCKET_FILE
 from ...operations.info import Information, inform
 from ...operations.lifecycle import require
 from ...resources.vms.handlers import BALLOON_SCRIPT, set_balloon
+from ...resources.vms.observe_guests import VSOCK_SOCKET_FILE
 from ..host import places, require_root
 from ..output import say
 
@@ -58,7 +58,7 @@ def ssh(arguments: Namespace) -> int:
 
 def _address(vm: Information, where: Places) -> Optional[str]:
     record = where.records.read(vm["name"])
-    ready = record.ready if record else None
+    ready = record.ready_of(vm["booted"] or vm["current"]) if record else None
     return (ready["address"] if ready else None) or next(iter(vm["addresses"]), None)
 
 

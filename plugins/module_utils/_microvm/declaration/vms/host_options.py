@@ -18,6 +18,8 @@ _READY: Options = (
             "Check that determines when the guest is up.",
             "V(ssh) waits for the banner of an SSH server, V(tcp) for a TCP connection, V(vsock) for a connection to "
             "the guest's vsock, and V(hypervisor) for the hypervisor to report that the guest is running.",
+            "An answer counts only while the unit is active. If C(microvm ssh) has recorded the host key of a guest "
+            "that keeps it on a volume or in a share, V(ssh) also compares that key.",
             "V(notify) waits for the unit, which in turn waits for the guest to report that it is ready, see "
             "O(ignore:use_notify_sockets). V(none) waits only for the unit to become active.",
             "V(auto) is V(ssh) if the guest has a static address and an authorized key. Otherwise it is "
@@ -31,7 +33,8 @@ _READY: Options = (
     Option(
         "address",
         "str",
-        "Address that V(ssh) and V(tcp) connect to from the host. Defaults to the first static address of the guest.",
+        "Address that V(ssh) and V(tcp) connect to from the host. Defaults to the first static address of the guest. "
+        "An address of the host itself is accepted only for a port at which the hypervisor listens.",
         check=checks.ip_address,
         cost=LIVE,
         trust=PLAIN,

@@ -20,6 +20,7 @@ from . import handlers_files, handlers_rename
 from .actions import Action
 from .handlers_job import Job
 from .observe import installed_generations, observe_name
+from .observe_guests import recorded_readiness
 from .plan_rollback import plan_fallback
 
 BALLOON_SCRIPT = f"{BOOTED_LINK}/bin/microvm-balloon"
@@ -77,7 +78,8 @@ def _fall_back(job: Job) -> bool:
     plan = plan_fallback(observed, job.plan, installed_generations(job.places, job.plan.record))
     if plan is None:
         return False
-    outcome = execute([Job(plan, job.places, job.readiness)], HANDLERS)[job.name]
+    ready = recorded_readiness(plan, job.places) if job.readiness is not None else None
+    outcome = execute([Job(plan, job.places, ready)], HANDLERS)[job.name]
     job.fallback, job.is_rolled_back = tuple(outcome.done), outcome.error is None
     return job.is_rolled_back
 

@@ -143,12 +143,12 @@ def _record(observed: Observed, wanted: Wanted, target: _Target) -> Record:
         directories=tuple(sorted({*record.directories, *observed.missing_directories})),
         volumes=tuple(sorted({*record.volumes, *volumes})),
         unit_settings=wanted.unit_settings,
-        ready=wanted.declaration["ready"],
         state=state,
         refused=None,
     )
     is_new = observed.current != target.package or record.generation(target.package) is None
-    return record.with_generation(target.package) if is_new else record
+    record = record.with_generation(target.package) if is_new else record
+    return record.with_ready(target.package, wanted.declaration["ready"])
 
 
 def _kept_packages(

@@ -35,4 +35,12 @@ def _plan(observed: Observed, actions: List[Action]) -> Plan:
     is_stale = observed.unit.stale and actions
     steps = [Step(action, unit_name(observed.name)) for action in actions]
     steps += [Step(Action.READ_UNIT_SETTINGS, unit_name(observed.name))] if is_stale else []
-    return Plan(observed.name, ordered(steps), observed.current, observed.current, record=observed.record)
+    return Plan(
+        observed.name,
+        ordered(steps),
+        observed.current,
+        observed.current,
+        booted=observed.booted,
+        restart_pending=not actions and observed.booted != observed.current,
+        record=observed.record,
+    )

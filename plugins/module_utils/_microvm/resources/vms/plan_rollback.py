@@ -82,6 +82,9 @@ def _plan(
     steps = [*marks, *link_steps(observed, package), *unit_steps(observed, drop_ins)]
     if is_restarted or observed.unit.running:
         steps.append(Step(Action.RESTART, unit_name(observed.name)))
+    elif observed.unit.active_state == "failed":
+        # One that was stopped is inactive; this one is to run, and what it could not run is left.
+        steps.append(Step(Action.START, unit_name(observed.name)))
     return Plan(observed.name, ordered(steps), package, observed.current, record=record, drop_ins=drop_ins)
 
 

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import socket
@@ -16,14 +17,29 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from ansible_collections.microvm.fleet.plugins.module_utils._microvm.host import readiness, systemd
+from ansible_collections.microvm.fleet.plugins.module_utils._microvm.host import (
+    host_keys,
+    own_addresses,
+    readiness,
+    systemd,
+)
 from ansible_collections.microvm.fleet.plugins.module_utils._microvm.host.commands import HostError
 from ansible_collections.microvm.fleet.plugins.module_utils._microvm.host.deadline import Deadline
 from ansible_collections.microvm.fleet.plugins.module_utils._microvm.host.readiness import Readiness, check_readiness
 
+UNIT = "microvm@x.service"
+UP = systemd.Unit("loaded", "active", "running", invocation="a1", process="71")
+FAILED = replace(UP, active_state="failed", sub_state="failed", result="exit-code", process="0")
+
 
 def ready(check: str, port: int = 1, control_socket: str = "/nonexistent") -> Readiness:
-    return Readiness("microvm@x.service", check, "127.0.0.1", port, 1, control_socket)
+    return Readiness(UNIT, check, "127.0.0.1", port, 1, control_socket)
+
+
+@pytest.fixture(autouse=True)
+def own_processes(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Take this process for the MicroVM's, which has no control group here."""
+    monkeypatch.setattr(own_addresses, "processes", lambda _unit: [str(os.getpid())])
 
 
 def look(wanted: Readiness) -> str | None:
@@ -170,21 +186,129 @@ def test_what_a_guest_says_is_fit_for_a_terminal() -> None:
     assert seen is not None and seen.isprintable() and "220 mail" in seen
 
 
-def test_a_unit_that_is_started_again_and_again_does_not_stay(monkeypatch: pytest.MonkeyPatch) -> None:
-    active = systemd.Unit(active_state="active", restarts="0")
-    looping = [replace(active, restarts=str(number)) for number in (1, 2, 3)]
-    answers = [*looping, systemd.Unit(active_state="failed", result="start-limit-hit")]
-    monkeypatch.setattr(readiness, "SETTLE_SECONDS", 0)
+def units(monkeypatch: pytest.MonkeyPatch, *seen: systemd.Unit) -> list[systemd.Unit]:
+    """Let each look at the unit see the next of these, and the last of them for ever."""
+    left = list(seen)
+    monkeypatch.setattr(readiness, "POLL_SECONDS", 0)
     monkeypatch.setattr(readiness, "_is_abandoned", lambda: False)
     monkeypatch.setattr(systemd, "journal", lambda _name: "")
-    monkeypatch.setattr(systemd, "show", lambda names: {"stays": active, "loops": answers.pop(0)})
+    monkeypatch.setattr(systemd, "show", lambda names: {names[0]: left.pop(0) if len(left) > 1 else left[0]})
+    return left
+
+
+RESTARTING = replace(UP, active_state="activating", sub_state="auto-restart", process="0")
+AGAIN = replace(UP, invocation="b2", process="93")
+
+MISLEADING: dict[str, tuple[list[systemd.Unit], str]] = {
+    "the unit has failed before": ([FAILED], r"stopped .* \(exit-code\); what answered .* another machine or program"),
+    "the unit fails meanwhile": ([UP, FAILED], "another machine or program"),
+    "it waits for its next start": (
+        [RESTARTING],
+        r"not up after 1 s.*last seen: the unit is activating \(auto-restart",
+    ),
+    "it was not active before": ([RESTARTING, UP, FAILED], "another machine or program"),
+    "it was started again": ([UP, AGAIN, UP, AGAIN, FAILED], "another machine or program"),
+    "its process is another": ([UP, replace(UP, process="72"), UP, FAILED], "another machine or program"),
+}
+"""What is seen of a unit while somebody answers at the address of its guest, and the error."""
+
+
+@pytest.mark.parametrize(("seen", "error"), MISLEADING.values(), ids=MISLEADING.keys())
+@pytest.mark.parametrize("check", ["tcp", "ssh"])
+def test_an_answer_counts_only_while_the_unit_runs_as_it_was_started(
+    monkeypatch: pytest.MonkeyPatch, check: str, seen: list[systemd.Unit], error: str
+) -> None:
+    units(monkeypatch, *seen)
+    monkeypatch.setitem(readiness.PREDICATES, check, lambda _ready, _deadline: None)
+    with pytest.raises(HostError, match=error):
+        readiness.wait(ready(check))
+
+
+def test_a_guest_that_reboots_while_it_is_waited_for_is_up_after_its_next_start(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    left = units(monkeypatch, UP, AGAIN)
+    monkeypatch.setitem(readiness.PREDICATES, "tcp", lambda _ready, _deadline: None)
+    readiness.wait(ready("tcp"))
+    assert left == [AGAIN]
+
+
+@pytest.mark.parametrize(("check", "is_settling"), [("ssh", True), ("tcp", True), ("none", True), ("vsock", False)])
+def test_an_answer_that_is_not_the_hypervisors_counts_when_that_had_time_to_fail(
+    monkeypatch: pytest.MonkeyPatch, check: str, is_settling: bool
+) -> None:
+    """It fails 0.2 s after its start, and somebody else answers at once."""
+    begin = time.monotonic()
+    started = replace(UP, active_since_monotonic=str(int(begin * 1e6)))
+    units(monkeypatch, UP)
+    monkeypatch.setattr(readiness, "SETTLE_SECONDS", 0.4)
+    monkeypatch.setattr(
+        systemd, "show", lambda names: {names[0]: FAILED if time.monotonic() > begin + 0.2 else started}
+    )
+    monkeypatch.setitem(readiness.PREDICATES, check, lambda _ready, _deadline: None)
+    with contextlib.nullcontext() if not is_settling else pytest.raises(HostError, match="another machine"):
+        readiness.wait(ready(check))
+
+
+@pytest.mark.parametrize("number", [0, 3])
+def test_guests_that_have_run_before_are_asked_with_one_question_to_systemd(
+    monkeypatch: pytest.MonkeyPatch, number: int
+) -> None:
+    questions: list[list[str]] = []
+    now = {"gone": FAILED, "again": AGAIN, "up": UP, "slow": UP, "alone": UP, "late": RESTARTING}
+
+    def show(names: list[str]) -> dict[str, systemd.Unit]:
+        questions.append(names)
+        return {name: now[name] for name in names}
+
+    def answer(wanted: Readiness, _deadline: Deadline) -> str | None:
+        return "refused" if wanted.unit == "slow" else None
+
+    monkeypatch.setattr(systemd, "show", show)
+    monkeypatch.setitem(readiness.PREDICATES, "tcp", answer)
+    checks = {name: "none" if name in ("alone", "late") else "tcp" for name in now}
+    guests = [replace(ready(check), unit=name) for name, check in checks.items()]
+    before = {**dict.fromkeys(now, UP), "late": RESTARTING}
+    assert readiness.running_guests_up(guests, before, 2 + number) == {"up", "alone"}
+    assert questions == [["again", "gone", "up"]]
+
+
+OTHERS = "10.66.3.1 is an address of this host, and another program than the hypervisor of microvm@x.service listens"
+
+
+@pytest.mark.parametrize("check", ["tcp", "ssh"])
+def test_another_program_of_the_host_is_refused_at_once(monkeypatch: pytest.MonkeyPatch, check: str) -> None:
+    units(monkeypatch, UP)
+    monkeypatch.setattr(own_addresses, "is_own", lambda address: address == "10.66.3.1")
+    monkeypatch.setattr(own_addresses, "listening", lambda _address, _port: {"4711"})
+    with pytest.raises(HostError, match=OTHERS):
+        readiness.wait(replace(ready(check, 22), address="10.66.3.1", timeout=60))
+
+
+@pytest.mark.parametrize(
+    ("name", "answer", "is_ready"),
+    [("web", None, True), ("web", "has another host key", False), ("", "has another host key", True)],
+)
+def test_the_host_key_of_a_guest_that_keeps_it_is_compared(
+    monkeypatch: pytest.MonkeyPatch, name: str, answer: str | None, is_ready: bool
+) -> None:
+    monkeypatch.setitem(readiness.PREDICATES, "ssh", lambda _ready, _deadline: None)
+    monkeypatch.setattr(host_keys, "difference", lambda *_arguments: answer)
+    assert (look(replace(ready("ssh"), host_key_name=name)) is None) == is_ready
+
+
+def test_a_unit_that_is_started_again_and_again_does_not_stay(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is active at each look, and never for long."""
+    answers = [*[replace(UP, active_since_monotonic=str(10**15))] * 3, replace(FAILED, result="start-limit-hit")]
+    monkeypatch.setattr(readiness, "SETTLE_SECONDS", 0.01)
+    monkeypatch.setattr(readiness, "_is_abandoned", lambda: False)
+    monkeypatch.setattr(systemd, "journal", lambda _name: "")
+    monkeypatch.setattr(systemd, "show", lambda names: {"stays": UP, "loops": answers.pop(0)})
     errors = readiness.settle({"stays": 10, "loops": 10})
     assert list(errors) == ["loops"] and "start-limit-hit" in str(errors["loops"]) and answers == []
 
 
-def test_a_guest_that_has_rebooted_once_stays(monkeypatch: pytest.MonkeyPatch) -> None:
-    answers = [systemd.Unit(active_state="active", restarts="1")] * 2
-    monkeypatch.setattr(readiness, "SETTLE_SECONDS", 0)
-    monkeypatch.setattr(readiness, "_is_abandoned", lambda: False)
-    monkeypatch.setattr(systemd, "show", lambda names: {"reboots": answers.pop()})
-    assert readiness.settle({"reboots": 10}) == {} and answers == []
+def test_a_unit_that_never_stays_is_reported_after_its_time_limit(monkeypatch: pytest.MonkeyPatch) -> None:
+    units(monkeypatch, replace(UP, active_since_monotonic=str(10**15)))
+    monkeypatch.setattr(readiness, "SETTLE_SECONDS", 0.01)
+    assert "not up after 0 s" in str(readiness.settle({UNIT: 0.05})[UNIT])

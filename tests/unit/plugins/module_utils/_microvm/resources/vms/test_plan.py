@@ -38,6 +38,7 @@ OLD_RECORD = replace(RUNNING.record or Record("small", "/s"), generations=(Gener
 OUTDATED = replace(
     RUNNING, current=OLDER, booted=OLDER, packages=(OLDER,), record=OLD_RECORD, declared=None, booted_declared=None
 )
+LINKED_LATER = OLD_RECORD.with_generation(NEW).with_ready(NEW, WANTED.declaration["ready"])
 
 CASES: dict[str, tuple[Observed, str, list[str]]] = {
     "a fresh host": (
@@ -98,7 +99,7 @@ CASES: dict[str, tuple[Observed, str, list[str]]] = {
         [f"systemctl restart {UNIT}"],
     ),
     "a run that was killed before it linked": (
-        replace(OUTDATED, packages=(OLDER, NEW), record=OLD_RECORD.with_generation(NEW)),
+        replace(OUTDATED, packages=(OLDER, NEW), record=LINKED_LATER),
         "present",
         [f"link old {OLDER}", f"link current {NEW}"],
     ),
