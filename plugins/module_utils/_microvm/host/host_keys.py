@@ -12,6 +12,7 @@ from typing import Optional
 from ..declaration.names import KNOWN_HOSTS
 from ..schema.excerpts import last_lines
 from .capture import capture
+from .commands import HostError
 from .deadline import Deadline
 
 RECORD_SECONDS = 5.0
@@ -34,16 +35,23 @@ OPTIONS = (
 )
 
 
-def difference(name: str, address: str, port: int, deadline: Deadline) -> Optional[str]:
-    """Return how the host key of an SSH server differs from the one that is recorded under a name; ``None`` where it
-    does not, and where none is recorded. Raises HostError where ssh is not installed."""
+class OtherHostKey(HostError):
+    """Answer of an SSH server that has not the key of the guest that was asked."""
+
+
+def check(name: str, address: str, port: int, deadline: Deadline) -> Optional[str]:
+    """Compare the host key of an SSH server with the one that is recorded under a name, if one is.
+
+    Returns why the key was not seen; ``None`` where it is the recorded one. Raises OtherHostKey for another key, and
+    HostError where ssh is not installed.
+    """
     if not is_recorded(name):
         return None
     options = (*OPTIONS, f"UserKnownHostsFile={KNOWN_HOSTS}", f"HostKeyAlias={name}")
     words = ["ssh", "-F", "/dev/null", *(word for option in options for word in ("-o", option))]
     done = capture([*words, "-p", str(port), "-l", "root", "--", address, "true"], deadline.remaining)
     if DIFFERENT in done.errors:
-        return (
+        raise OtherHostKey(
             f"the SSH server at {address} has another host key than the one recorded for {name}: another machine "
             f"answers there, or the guest was made anew; then delete the old key: ssh-keygen -f {KNOWN_HOSTS} -R {name}"
         )

@@ -56,6 +56,9 @@ class Abandoned(HostError):
     """Error of a run whose outcome nobody waits for any more."""
 
 
+STRANGERS = (own_addresses.OtherProgram, host_keys.OtherHostKey)
+"""Errors where somebody else answers in place of a guest."""
+
 Predicate = Callable[[Readiness, Deadline], Optional[str]]
 """Function that returns ``None`` when the guest is up, else what was seen, by a deadline. Raises OSError."""
 
@@ -215,7 +218,7 @@ def _answering(guests: Sequence[Readiness], parallel: int) -> Set[str]:
 def _answers(ready: Readiness) -> bool:
     try:
         return check_readiness(ready, Deadline(ready.timeout)) is None
-    except own_addresses.OtherProgram:
+    except STRANGERS:
         return False
 
 
@@ -230,14 +233,14 @@ def _is_abandoned() -> bool:
 def check_readiness(ready: Readiness, deadline: Deadline) -> Optional[str]:
     """Look once. Returns ``None`` when the guest is up, else what was seen, fit for a message.
 
-    Raises OtherProgram where another program of the host answers, which no wait changes.
+    Raises an error where it is certain that somebody else answers: no wait changes that.
     """
     try:
         problem = PREDICATES[ready.check](ready, deadline.within(PROBE_SECONDS))
         if problem is None and ready.check == "ssh" and ready.host_key_name:
             limit = deadline.within(HOST_KEY_SECONDS)
-            problem = host_keys.difference(ready.host_key_name, ready.address or "", ready.port, limit)
-    except own_addresses.OtherProgram:
+            problem = host_keys.check(ready.host_key_name, ready.address or "", ready.port, limit)
+    except STRANGERS:
         raise
     except (HostError, OSError, ValueError) as error:
         problem = str(error) or type(error).__name__

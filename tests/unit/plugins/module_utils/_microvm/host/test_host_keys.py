@@ -16,7 +16,6 @@ from ansible_collections.microvm.fleet.plugins.module_utils._microvm.host.deadli
 ANSWERS: dict[str, tuple[str, str | None]] = {
     "the recorded key": ("echo 'root@192.0.2.9: Permission denied (publickey).' >&2; exit 255", None),
     "a login without a key": ("exit 0", None),
-    "another key": ("echo 'Host key verification failed.' >&2; exit 255", "ssh-keygen -f {file} -R db"),
     "no answer": ("exec sleep 60", "in time"),
     "no connection": ("echo 'ssh: connect to host 192.0.2.9: No route to host' >&2; exit 255", "No route"),
     "no word": ("exit 3", "status 3"),
@@ -36,23 +35,30 @@ def recorded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return file
 
 
-@pytest.mark.parametrize(("script", "expected"), ANSWERS.values(), ids=ANSWERS.keys())
-def test_an_answer_with_another_key_is_reported(recorded: Path, script: str, expected: str | None) -> None:
+def answer(recorded: Path, script: str) -> None:
+    """Let ``ssh`` be a script, which writes its arguments down first."""
     ssh = recorded.with_name("ssh")
     ssh.write_text(f'#!/bin/sh\necho "$@" > {recorded.with_name("words")}\n{script}\n')
     ssh.chmod(0o755)
-    problem = host_keys.difference("db", "192.0.2.9", 2222, Deadline(1))
-    if expected is None:
-        assert problem is None
-    else:
-        assert problem is not None and expected.format(file=recorded) in problem
+
+
+@pytest.mark.parametrize(("script", "expected"), ANSWERS.values(), ids=ANSWERS.keys())
+def test_an_answer_without_a_key_is_reported(recorded: Path, script: str, expected: str | None) -> None:
+    answer(recorded, script)
+    assert (expected or "None") in str(host_keys.check("db", "192.0.2.9", 2222, Deadline(1)))
     words = recorded.with_name("words").read_text()
     assert "HostKeyAlias=db -p 2222" in words and "StrictHostKeyChecking=yes" in words
+
+
+def test_another_key_is_an_error(recorded: Path) -> None:
+    answer(recorded, "echo 'Host key verification failed.' >&2; exit 255")
+    with pytest.raises(host_keys.OtherHostKey, match=f"192.0.2.9 has another .*ssh-keygen -f {recorded} -R db"):
+        host_keys.check("db", "192.0.2.9", 22, Deadline(1))
 
 
 @pytest.mark.parametrize("is_file", [True, False])
 def test_a_guest_without_a_recorded_key_is_not_asked(recorded: Path, is_file: bool) -> None:
     if not is_file:
         recorded.unlink()
-    assert host_keys.difference("app", "192.0.2.9", 22, Deadline(1)) is None
+    assert host_keys.check("app", "192.0.2.9", 22, Deadline(1)) is None
     assert not recorded.with_name("words").exists()

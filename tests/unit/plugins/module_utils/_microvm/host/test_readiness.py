@@ -287,13 +287,13 @@ def test_another_program_of_the_host_is_refused_at_once(monkeypatch: pytest.Monk
 
 @pytest.mark.parametrize(
     ("name", "answer", "is_ready"),
-    [("web", None, True), ("web", "has another host key", False), ("", "has another host key", True)],
+    [("web", None, True), ("web", "has not shown its host key", False), ("", "has not shown its host key", True)],
 )
 def test_the_host_key_of_a_guest_that_keeps_it_is_compared(
     monkeypatch: pytest.MonkeyPatch, name: str, answer: str | None, is_ready: bool
 ) -> None:
     monkeypatch.setitem(readiness.PREDICATES, "ssh", lambda _ready, _deadline: None)
-    monkeypatch.setattr(host_keys, "difference", lambda *_arguments: answer)
+    monkeypatch.setattr(host_keys, "check", lambda *_arguments: answer)
     assert (look(replace(ready("ssh"), host_key_name=name)) is None) == is_ready
 
 
