@@ -74,6 +74,17 @@ def fragment(subject: str, options: Options) -> str:
     return FRAGMENT.format(subject=subject, options=to_yaml({"options": documentation(options)}))
 
 
+def host_variable(option: Option) -> Option:
+    """Return the variable of role ``host`` for an option of the module.
+
+    A default of a role would be a value that the roles after it see, and these take the state directory from the host.
+    """
+    is_recorded = option.name == "state_dir"
+    more = (f"Defaults to C({option.default}).",) if is_recorded else ()
+    default = None if is_recorded else option.default
+    return replace(option, name=f"microvm_{option.name}", description=(*option.paragraphs, *more), default=default)
+
+
 def generated() -> dict[Path, str]:
     """Every generated file and what should stand in it."""
     supported = with_support(VM_OPTIONS)
@@ -83,7 +94,7 @@ def generated() -> dict[Path, str]:
         "microvm_networks", "list", "The bridges of the host.", elements="dict", suboptions=NETWORK_OPTIONS
     )
     fragments, roles = ROOT / "plugins" / "doc_fragments", ROOT / "roles"
-    host = tuple(replace(option, name=f"microvm_{option.name}") for option in HOST_SETUP_OPTIONS)
+    host = tuple(host_variable(option) for option in HOST_SETUP_OPTIONS)
     restrictions = tuple(option for option in host if option.name == "microvm_restrictions")
     tables: dict[str, Options] = {
         "host": host,

@@ -14,8 +14,15 @@ options:
   state_dir:
     description:
       - Directory that contains the state directories of the MicroVMs.
+      - It is recorded in C(/etc/microvm-fleet/host.json), where modules and the command C(microvm) find it.
     type: path
     default: /var/lib/microvms
+  image_store:
+    description:
+      - Directory on the host that contains its guest images.
+      - It is recorded for modules and the command, too.
+    type: path
+    default: /var/lib/microvm-fleet/images
   ksm:
     description:
       - Whether the kernel merges equal memory pages of guests (KSM). This saves memory, but opens a side channel

@@ -94,7 +94,7 @@ options:
     description:
       - Directory that contains the images, each in a directory of its own.
       - By default, a build host has it in C(/var/cache/microvm-fleet/images) if root builds, and in C(~/.cache/microvm-fleet/images)
-        of any other user. Images are installed to, and removed from, the store of the host, C(/var/lib/microvm-fleet/images).
+        of any other user. Images are installed to, and removed from, the store of the host, by default C(/var/lib/microvm-fleet/images).
     type: path
   cache:
     description:

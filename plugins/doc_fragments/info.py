@@ -19,7 +19,8 @@ options:
     elements: str
   state_dir:
     description:
-      - Directory that contains the state directories of the MicroVMs, as prepared by role P(microvm.fleet.host#role).
+      - Directory that contains the state directories of the MicroVMs. Defaults to that of the host, which role
+        P(microvm.fleet.host#role) has recorded in C(/etc/microvm-fleet/host.json), or else to C(/var/lib/microvms).
+      - If the host has recorded another one, the module fails, because its units run MicroVMs from there.
     type: path
-    default: /var/lib/microvms
 """

@@ -1208,6 +1208,8 @@ options:
   images:
     description:
       - Images that are installed on the host, as reported by role P(microvm.fleet.images#role).
+      - An image of any other name is looked up among those that the host has; if it has several of one name, the
+        newest is used.
     type: list
     elements: dict
     suboptions:
@@ -1230,9 +1232,10 @@ options:
           - squashfs
   state_dir:
     description:
-      - Directory that contains the state directories of the MicroVMs, as prepared by role P(microvm.fleet.host#role).
+      - Directory that contains the state directories of the MicroVMs. Defaults to that of the host, which role
+        P(microvm.fleet.host#role) has recorded in C(/etc/microvm-fleet/host.json), or else to C(/var/lib/microvms).
+      - If the host has recorded another one, the module fails, because its units run MicroVMs from there.
     type: path
-    default: /var/lib/microvms
   networks:
     description:
       - Networks that the same run creates before, as declared for role P(microvm.fleet.network#role). Addresses

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from _microvm.cli.parser import DEFAULT_FLAKE, DESCRIPTION, VM, parser
-from _microvm.declaration.names import FLEET_DIRECTORY, STATE_DIRECTORY, UNIT_DIRECTORY
+from _microvm.declaration.names import FLEET_DIRECTORY, HOST_SETTINGS, STATE_DIRECTORY, UNIT_DIRECTORY
 
 from .sources import body, constant
 
@@ -148,10 +148,13 @@ def completion() -> str:
     commands = " ".join((*(subcommand.name for subcommand in parsers), "--help"))
     operands = [f"'') options='{commands}'", *map(_operands, parsers), "-u | -r | -s) operands=vms"]
     values = [line for subcommand in parsers for line in _values(subcommand)]
-    offers = (
-        "_microvm_offers() { # command or nothing, word before the current one; sets options, operands, directory\n"
+    offers = "_microvm_offers() { # command or nothing, word before the current one; sets options, operands, places\n"
+    offers += (
+        f"    directory={STATE_DIRECTORY} settings={HOST_SETTINGS}\n"
+        + _case("$1", operands)
+        + _case("$1:$2", values)
+        + "}\n"
     )
-    offers += f"    directory={STATE_DIRECTORY}\n" + _case("$1", operands) + _case("$1:$2", values) + "}\n"
     return COMPLETION_HEAD + offers + body(Path(__file__).with_name("completion.bash"))
 
 

@@ -8,13 +8,12 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-from _microvm.declaration.names import IMAGE_STORE, STATE_DIRECTORY
+from _microvm.declaration.names import IMAGE_STORE
 from _microvm.schema.options import Options, documentation
 
 from .yaml_text import to_yaml
 
 PATHS = {
-    "microvm_state_dir": STATE_DIRECTORY,
     "microvm_image_store": IMAGE_STORE,
 }
 """Defaults of variables that are paths; no other file of a role says them."""

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import get_type_hints
 
-from _microvm.declaration.host_setup.options import HOST_SETUP_OPTIONS
+from _microvm.declaration.host_setup.options import HOST_DIRECTORY_OPTIONS, HOST_SETUP_OPTIONS
 from _microvm.declaration.images.options import HOST_IMAGE_OPTIONS, IMAGE_OPTIONS
 from _microvm.declaration.networks.options import NETWORK_OPTIONS
 from _microvm.declaration.vms.host_options import HOST_OPTIONS
@@ -66,6 +66,7 @@ TYPES = (
     Table("PackagedVm", "Options of a MicroVM that determine its package, which records them.", PACKAGE_OPTIONS),
     Table("Vm", "Options of a MicroVM, those for its host included.", HOST_OPTIONS, base="PackagedVm"),
     Table("Network", "Options of a network of a host.", NETWORK_OPTIONS),
+    Table("HostDirectories", "Directories of a host, which are recorded there.", HOST_DIRECTORY_OPTIONS),
     Table("HostSetup", "Settings of a host that is prepared for MicroVMs.", HOST_SETUP_OPTIONS),
     Table("Image", "Options of a guest image.", IMAGE_OPTIONS, prefix="Image"),
     Table("HostImage", "Image that a host was given.", HOST_IMAGE_OPTIONS),

@@ -84,3 +84,31 @@ def test_packing_the_command_needs_no_other_user(tmp_path: Path) -> None:
     )
     outcome = run(tmp_path, {"east": HERE}, str(playbook), "--check", common=BECOME)
     assert outcome.status == 0, outcome.output
+
+
+def test_a_run_of_all_roles_hands_over_what_it_brings(tmp_path: Path) -> None:
+    outcome = run(tmp_path, {"east": web()}, "microvm.fleet.site", *ROLES)
+    preflight, applied = [call for call in outcome.calls if call["module"] == "microvm_vms"]
+    assert preflight["images"] == [{"name": "small", "store_disk_type": "erofs"}]
+    assert preflight["bridges"] == ["br7"]
+    assert [(image["name"], bool(image["path"])) for image in applied["images"]] == [("small", True)]
+
+
+def test_one_role_counts_only_on_what_the_host_has(tmp_path: Path) -> None:
+    outcome = run(tmp_path, {"east": web()}, "microvm.fleet.site", "--tags", "vms")
+    assert outcome.status == 0, outcome.output
+    preflight, applied = outcome.calls
+    assert (preflight["preflight"], preflight["images"], preflight["bridges"]) == (True, [], [])
+    assert applied["images"] == []
+    # That of the host.
+    assert "state_dir" not in applied
+
+
+@pytest.mark.parametrize("role", ["network", "images"])
+def test_a_tag_selects_a_role_and_its_preflight(tmp_path: Path, role: str) -> None:
+    outcome = run(tmp_path, {"east": web()}, "microvm.fleet.site", "--tags", role)
+    assert outcome.status == 0, outcome.output
+    assert {call["module"] for call in outcome.calls} == {
+        {"network": "microvm_network", "images": "microvm_image"}[role]
+    }
+    assert len(outcome.changing()) < len(outcome.calls)

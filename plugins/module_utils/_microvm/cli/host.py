@@ -10,14 +10,16 @@ import os
 from argparse import Namespace
 from typing import Callable, Sequence
 
+from ..host import settings
 from ..host.commands import HostError
 from ..host.places import Places
 from .output import complain
 
 
 def places(arguments: Namespace) -> Places:
-    """Return the places of this host."""
-    return Places(os.path.abspath(arguments.state_dir))
+    """Return the places of this host. Raises HostError for a state directory that is not its own."""
+    given = None if arguments.state_dir is None else os.path.abspath(arguments.state_dir)
+    return Places(settings.state_directory("--state-dir", given))
 
 
 def require_root(arguments: Namespace) -> None:

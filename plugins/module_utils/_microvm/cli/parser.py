@@ -9,7 +9,7 @@ from __future__ import annotations
 import argparse
 from typing import TYPE_CHECKING
 
-from ..declaration.names import ARCHIVE_DIRECTORY, STATE_DIRECTORY
+from ..declaration.names import ARCHIVE_DIRECTORY, HOST_SETTINGS
 from ..hypervisors.profiles import PROFILES
 from ..schema import checks
 from .platforms import PLATFORMS, own_platform
@@ -70,8 +70,7 @@ def _on_host(commands: Commands, name: str, run: str, title: str, more: str = ""
     subparser.add_argument(
         "--state-dir",
         metavar="DIR",
-        default=STATE_DIRECTORY,
-        help="state directory of the MicroVMs (default: %(default)s)",
+        help=f"state directory of the MicroVMs (default: that of the host, see {HOST_SETTINGS})",
     )
     return subparser
 

@@ -23,6 +23,9 @@ CONFIGURATION_DIRECTORY = "/etc/microvm-fleet"
 BOOT_SETTINGS = CONFIGURATION_DIRECTORY + "/boot.env"
 """File with the number of MicroVMs that start at once when the host boots."""
 
+HOST_SETTINGS = CONFIGURATION_DIRECTORY + "/host.json"
+"""Settings of the host that modules and the command take from there: its directories."""
+
 RESTRICTIONS = CONFIGURATION_DIRECTORY + "/restrictions.json"
 """Restrictions of declarations on the host, which only root reads and writes."""
 

@@ -400,6 +400,13 @@ class Network(TypedDict):
     leases: List[Lease]
 
 
+class HostDirectories(TypedDict):
+    """Directories of a host, which are recorded there."""
+
+    state_dir: str
+    image_store: str
+
+
 class Restrictions(TypedDict):
     """Group ``restrictions``."""
 
@@ -419,6 +426,7 @@ class HostSetup(TypedDict):
     """Settings of a host that is prepared for MicroVMs."""
 
     state_dir: str
+    image_store: str
     ksm: bool
     boot_parallel: int
     boot_settle: int

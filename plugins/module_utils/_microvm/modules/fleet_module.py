@@ -49,7 +49,7 @@ class FleetModule(AnsibleModule):
         try:
             validate(self._options, self.params, "")
             self._parse(self.params)
-        except (DeclarationError, AttributeError, KeyError, TypeError, ValueError) as error:
+        except (DeclarationError, HostError, AttributeError, KeyError, TypeError, ValueError) as error:
             return str(error) if isinstance(error, DeclarationError) else message
         return message
 

@@ -7,11 +7,11 @@
 from __future__ import annotations
 
 import platform
-from typing import List
+from typing import List, Optional
 
 from ..declaration.images.parse import ImageDeclaration, parse_image
-from ..declaration.names import IMAGE_STORE
 from ..host.image_store import ImageStore, build_cache
+from ..host.settings import host_images
 from ..operations.images import ImageResult, reconcile_image
 from ..resources.images.build import image_files
 from ..resources.images.digest import digest
@@ -56,12 +56,16 @@ def _parse(parameters: Parameters) -> None:
 
 def _reconcile(parameters: Parameters, check_mode: bool) -> StoredImageResult:
     wanted = _wanted(parameters)
-    store = ImageStore(
-        parameters["store"] or (IMAGE_STORE if wanted.declaration is None else f"{build_cache()}/images")
-    )
+    store = _store(parameters["store"], wanted)
     outcome = reconcile_image(wanted, store, check_mode)
     result: StoredImageResult = {**outcome, "digest": wanted.digest, "path": store.path(wanted.digest)}
     return result if wanted.declaration is None else _built(result, wanted.declaration)
+
+
+def _store(given: Optional[str], wanted: Wanted) -> ImageStore:
+    if given is not None:
+        return ImageStore(given)
+    return host_images() if wanted.declaration is None else ImageStore(f"{build_cache()}/images")
 
 
 def _wanted(parameters: Parameters) -> Wanted:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from ..declaration.host_setup.options import HOST_SETUP_OPTIONS
 from ..declaration.images.options import HOST_IMAGE_OPTIONS, IMAGE_OPTIONS
-from ..declaration.names import IMAGE_CACHE, IMAGE_STORE, STATE_DIRECTORY
+from ..declaration.names import HOST_SETTINGS, IMAGE_CACHE, IMAGE_STORE, STATE_DIRECTORY
 from ..declaration.networks.options import NETWORK_OPTIONS
 from ..declaration.restrictions.options import RESTRICTION_OPTIONS
 from ..declaration.vms.options import VM_OPTIONS
@@ -20,8 +20,11 @@ STATES = ("started", "stopped", "restarted", "present", "absent")
 _STATE_DIRECTORY = Option(
     "state_dir",
     "path",
-    "Directory that contains the state directories of the MicroVMs, as prepared by role P(microvm.fleet.host#role).",
-    default=STATE_DIRECTORY,
+    (
+        "Directory that contains the state directories of the MicroVMs. Defaults to that of the host, which role "
+        f"P(microvm.fleet.host#role) has recorded in C({HOST_SETTINGS}), or else to C({STATE_DIRECTORY}).",
+        "If the host has recorded another one, the module fails, because its units run MicroVMs from there.",
+    ),
     check=checks.plain_path,
 )
 
@@ -29,7 +32,11 @@ COMMON_OPTIONS: Options = (
     Option(
         "images",
         "list",
-        "Images that are installed on the host, as reported by role P(microvm.fleet.images#role).",
+        (
+            "Images that are installed on the host, as reported by role P(microvm.fleet.images#role).",
+            "An image of any other name is looked up among those that the host has; if it has several of one name, the "
+            "newest is used.",
+        ),
         elements="dict",
         suboptions=HOST_IMAGE_OPTIONS,
     ),
@@ -170,7 +177,7 @@ IMAGE_MODULE_OPTIONS: Options = (
             "Directory that contains the images, each in a directory of its own.",
             f"By default, a build host has it in C({IMAGE_CACHE}/images) if root builds, and in "
             "C(~/.cache/microvm-fleet/images) of any other user. Images are installed to, and removed from, the "
-            f"store of the host, C({IMAGE_STORE}).",
+            f"store of the host, by default C({IMAGE_STORE}).",
         ),
     ),
     Option(

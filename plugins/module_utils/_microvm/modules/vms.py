@@ -6,12 +6,16 @@
 
 from __future__ import annotations
 
+from typing import Any, Dict
+
 from ..declaration.restrictions.parse import parse_restrictions
 from ..host.places import Places
+from ..host.settings import host_images, state_directory
 from ..operations.condition import worst
 from ..operations.info import InformationResult, inform
 from ..operations.reconcile import Request, parse, reconcile
 from ..operations.report import VmsResult
+from ..resources.images.observe import known_images
 from ..schema.options import Options
 from .fleet_module import FleetModule, Parameters
 from .options import COMMON_OPTIONS, INFO_MODULE_OPTIONS, VM_MODULE_OPTIONS, VMS_MODULE_OPTIONS
@@ -39,7 +43,7 @@ def run_info() -> None:
 
 
 def _inform(parameters: Parameters, _check_mode: bool) -> InformationResult:
-    vms = inform(Places(parameters["state_dir"]), parameters["names"])
+    vms = inform(Places(state_directory("state_dir", parameters["state_dir"])), parameters["names"])
     return {"changed": False, "condition": worst(vm["condition"] for vm in vms), "vms": vms}
 
 
@@ -63,12 +67,12 @@ def _reconcile(parameters: Parameters, check_mode: bool) -> VmsResult:
 
 def request(parameters: Parameters, check_mode: bool) -> Request:
     """The parameters of either module as a request."""
-    images = parameters.get("images") or ()
+    is_predicted = check_mode or bool(parameters.get("preflight"))
     given = parameters.get("restrictions")
-    common = {
-        "images": images,
+    common: Dict[str, Any] = {
+        "images": known_images(parameters.get("images") or (), host_images()),
         "networks": parameters.get("networks") or (),
-        "state_dir": parameters["state_dir"],
+        "state_dir": state_directory("state_dir", parameters["state_dir"], is_predicted),
         "check_mode": check_mode,
         "restrictions": None if given is None else parse_restrictions(given, "restrictions"),
     }

@@ -11,7 +11,7 @@ from typing import List, Mapping, TypedDict
 
 from ..declaration.accounts import ROOT
 from ..declaration.host_setup.parse import parse_host_setup
-from ..host import state_directories
+from ..host import settings, state_directories
 from ..host.commands import HostError
 from ..host.locks import locked
 from ..host.records import Records
@@ -42,6 +42,10 @@ def set_up_host(raw: Mapping[str, object], present: bool, check_mode: bool) -> H
     Raises DeclarationError, before anything has changed, and HostError.
     """
     setup = parse_host_setup(raw)
+    recorded = None if present else settings.read_settings()
+    if recorded is not None:
+        # What was created is removed where it is.
+        setup = {**setup, **recorded}
     wanted = prepared(setup) if present else unprepared(setup)
     with (
         contextlib.nullcontext()

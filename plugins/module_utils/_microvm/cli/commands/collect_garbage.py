@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from argparse import Namespace
 
-from ...host.image_store import ImageStore
+from ...host.settings import host_images
 from ...operations.collect_garbage import collect
 from ..host import places, require_root
 from ..output import complain, say
@@ -18,7 +18,7 @@ from ..table import bytes_in_words
 def collect_garbage(arguments: Namespace) -> int:
     """Run ``microvm gc``; returns the exit status."""
     require_root(arguments)
-    collected = collect(places(arguments), arguments.check, ImageStore(), verifies=arguments.verify)
+    collected = collect(places(arguments), arguments.check, host_images(), verifies=arguments.verify)
     for entry in collected.entries:
         say(f"{entry.step} ({bytes_in_words(entry.size)})")
         if entry.error is not None:

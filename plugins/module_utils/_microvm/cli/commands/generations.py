@@ -30,7 +30,9 @@ def generations(arguments: Namespace) -> int:
         return _mark(arguments)
     vms = inform(places(arguments), [arguments.name])
     if not vms:
-        raise HostError(f"there is no MicroVM {arguments.name!r} in {arguments.state_dir}; see: microvm list")
+        raise HostError(
+            f"there is no MicroVM {arguments.name!r} in {places(arguments).state_directory}; see: microvm list"
+        )
     listed = vms[0]["generations"]
     if arguments.json:
         say(json.dumps(listed, indent=2, sort_keys=True))

@@ -22,7 +22,9 @@ def info(arguments: Namespace) -> int:
     """``microvm info``."""
     vms = inform(places(arguments), [arguments.name])
     if not vms:
-        raise HostError(f"there is no MicroVM {arguments.name!r} in {arguments.state_dir}; see: microvm list")
+        raise HostError(
+            f"there is no MicroVM {arguments.name!r} in {places(arguments).state_directory}; see: microvm list"
+        )
     say(json.dumps(vms[0], indent=2, sort_keys=True) if arguments.json else "\n".join(_lines(vms[0])))
     return 1 if complain_of(vms) else 0
 

@@ -11,9 +11,8 @@ from argparse import Namespace
 from typing import Dict, List, Mapping, Optional, Sequence
 
 from ...declaration.names import GARBAGE_ROOTS
-from ...host import nix, restrictions
+from ...host import nix, restrictions, settings
 from ...host.commands import HostError
-from ...host.image_store import ImageStore
 from ...host.places import Places
 from ...operations import lifecycle
 from ...operations.adopt import adopt, is_installed
@@ -130,7 +129,7 @@ def _all(source: Source, file: str) -> List[Raw]:
 def _request(arguments: Namespace, source: Source, vms: Sequence[Raw], state: str) -> Request:
     return Request(
         vms=vms,
-        images=installed_images(source.images, ImageStore()),
+        images=installed_images(source.images, settings.host_images()),
         state=state,
         state_dir=places(arguments).state_directory,
         parallel=getattr(arguments, "parallel", 1),

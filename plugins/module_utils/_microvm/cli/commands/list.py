@@ -28,10 +28,11 @@ SHOWN_DIGITS = 8
 
 def list_vms(arguments: Namespace) -> int:
     """``microvm list``."""
-    vms = inform(places(arguments), arguments.names or None)
+    where = places(arguments)
+    vms = inform(where, arguments.names or None)
     missing = sorted(set(arguments.names) - {vm["name"] for vm in vms})
     if missing:
-        raise HostError(f"there is no MicroVM {', '.join(missing)} in {arguments.state_dir}; see: microvm list")
+        raise HostError(f"there is no MicroVM {', '.join(missing)} in {where.state_directory}; see: microvm list")
     if arguments.json:
         say(json.dumps(vms, indent=2, sort_keys=True))
     elif vms:
@@ -41,7 +42,7 @@ def list_vms(arguments: Namespace) -> int:
             for reason in vm["reasons"]:
                 complain(f"{vm['name']}: {reason}")
     else:
-        say(f"there are no MicroVMs in {arguments.state_dir}")
+        say(f"there are no MicroVMs in {where.state_directory}")
     if complain_of(vms):
         return 1
     return STATUSES[worst(vm["condition"] for vm in vms)]

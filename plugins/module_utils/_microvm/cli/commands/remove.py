@@ -23,7 +23,9 @@ def remove_vms(arguments: Namespace) -> int:
     installed = names(places(arguments))
     missing = [name for name in arguments.names if name not in installed]
     if missing:
-        raise HostError(f"there is no MicroVM {', '.join(missing)} in {arguments.state_dir}; see: microvm list")
+        raise HostError(
+            f"there is no MicroVM {', '.join(missing)} in {places(arguments).state_directory}; see: microvm list"
+        )
     predicted = _removed(arguments, True)
     if arguments.check:
         return print_outcome(predicted, True)

@@ -8,17 +8,34 @@ from __future__ import annotations
 
 from ...schema import checks
 from ...schema.options import Option, Options
-from ..names import RESTRICTIONS, STATE_DIRECTORY
+from ..names import HOST_SETTINGS, IMAGE_STORE, RESTRICTIONS, STATE_DIRECTORY
 from ..restrictions.options import RESTRICTION_OPTIONS
 
-HOST_SETUP_OPTIONS: Options = (
+HOST_DIRECTORY_OPTIONS: Options = (
     Option(
         "state_dir",
         "path",
-        "Directory that contains the state directories of the MicroVMs.",
+        (
+            "Directory that contains the state directories of the MicroVMs.",
+            f"It is recorded in C({HOST_SETTINGS}), where modules and the command C(microvm) find it.",
+        ),
         default=STATE_DIRECTORY,
         check=checks.plain_path,
     ),
+    Option(
+        "image_store",
+        "path",
+        (
+            "Directory on the host that contains its guest images.",
+            "It is recorded for modules and the command, too.",
+        ),
+        default=IMAGE_STORE,
+        check=checks.plain_path,
+    ),
+)
+"""Options that are recorded on the host, for all who work there."""
+
+HOST_SETUP_OPTIONS: Options = HOST_DIRECTORY_OPTIONS + (
     Option(
         "ksm",
         "bool",

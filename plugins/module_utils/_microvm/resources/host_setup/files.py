@@ -73,6 +73,7 @@ def files(setup: HostSetup) -> Dict[str, HostFile]:
             + setting("BOOT_PARALLEL", environment_value(setup["boot_parallel"]))
             + setting("BOOT_SETTLE", environment_value(setup["boot_settle"]))
         ),
+        names.HOST_SETTINGS: HostFile(_settings(setup)),
         names.MODULES_LOAD: HostFile(HEADER + one_per_line(module.name for module in KERNEL_MODULES)),
         names.LIMITS: HostFile(HEADER + one_per_line(_memory_locks(names.USER))),
         names.MANUAL_PAGE: HostFile(MANUAL),
@@ -86,6 +87,12 @@ def files(setup: HostSetup) -> Dict[str, HostFile]:
             HEADER + one_per_line([fields(*map(plain, ("w", KSM, "-", "-", "-", "-", "1")))])
         )
     return dict(sorted(contents.items()))
+
+
+def _settings(setup: HostSetup) -> str:
+    """Return what others read of the setup. One key per line, for the shell's completion."""
+    recorded = {"state_dir": setup["state_dir"], "image_store": setup["image_store"]}
+    return json.dumps(recorded, indent=2, sort_keys=True) + "\n"
 
 
 def _memory_locks(user: str) -> Iterator[str]:

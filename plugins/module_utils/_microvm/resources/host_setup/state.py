@@ -160,7 +160,7 @@ def unprepared(setup: HostSetup) -> Wanted:
             names.SCRIPT_DIRECTORY,
             names.SETTINGS_DIRECTORY,
             names.CONFIGURATION_DIRECTORY,
-            names.IMAGE_STORE,
+            setup["image_store"],
             names.ARCHIVE_DIRECTORY,
             names.FLEET_DIRECTORY,
             *SHARED_DIRECTORIES,

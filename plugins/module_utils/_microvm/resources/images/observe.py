@@ -46,5 +46,11 @@ def installed_images(declared: Sequence[HostImage], store: ImageStore) -> List[H
     return list(images.values())
 
 
+def known_images(given: Sequence[HostImage], store: ImageStore) -> List[HostImage]:
+    """Return the images that a run was given, and those of other names that a host has."""
+    names = {image["name"] for image in given}
+    return [*given, *(image for image in installed_images((), store) if image["name"] not in names)]
+
+
 def _age(store: ImageStore, digest: str) -> float:
     return os.stat(os.path.join(store.path(digest), MANIFEST)).st_mtime

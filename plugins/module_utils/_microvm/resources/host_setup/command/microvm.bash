@@ -3,8 +3,8 @@
 # shellcheck shell=bash
 # Written by `make generate` from the parser. For bash; in zsh after `autoload -U bashcompinit && bashcompinit`.
 
-_microvm_offers() { # command or nothing, word before the current one; sets options, operands, directory
-    directory=/var/lib/microvms
+_microvm_offers() { # command or nothing, word before the current one; sets options, operands, places
+    directory=/var/lib/microvms settings=/etc/microvm-fleet/host.json
     case $1 in
         '') options='list info logs start stop restart create update apply generations rollback console ssh balloon run remove gc render validate --help' ;;
         list) options='--help --state-dir --json' operands=vms ;;
@@ -68,8 +68,10 @@ _microvm_offers() { # command or nothing, word before the current one; sets opti
     esac
 }
 
-_microvm_vms() { # state directory, unless the line names another; prints the MicroVMs in it
-    local directory=$1 index path
+_microvm_vms() { # default of the state directory, file of settings with the host's; prints the MicroVMs in it
+    local directory index path
+    directory=$(sed -n 's/^ *"state_dir": "\(.*\)".*/\1/p' "$2" 2>/dev/null)
+    directory=${directory:-$1}
     for ((index = 1; index < ${#COMP_WORDS[@]} - 1; index++)); do
         if [ "${COMP_WORDS[index]}" = --state-dir ]; then directory=${COMP_WORDS[index + 1]}; fi
     done
@@ -80,13 +82,13 @@ _microvm_vms() { # state directory, unless the line names another; prints the Mi
 
 _microvm() { # calls _microvm_offers, which is written from the parser
     local current=${COMP_WORDS[COMP_CWORD]} previous=${COMP_WORDS[COMP_CWORD - 1]} command=${COMP_WORDS[1]}
-    local options='' operands='' directory='' line
+    local options='' operands='' directory='' settings='' line
     COMPREPLY=()
     if [ "$COMP_CWORD" -eq 1 ]; then command=; fi
     _microvm_offers "$command" "$previous"
     case $current:$operands in
         -*) ;;
-        *:vms) options=$(_microvm_vms "$directory") ;;
+        *:vms) options=$(_microvm_vms "$directory" "$settings") ;;
         *:files)
             while IFS= read -r line; do COMPREPLY+=("$line"); done < <(compgen -f -- "$current")
             return

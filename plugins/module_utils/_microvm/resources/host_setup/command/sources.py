@@ -31,7 +31,7 @@ set.
 only these; all by default
 .TP
 .B \-\-state\-dir DIR
-state directory of the MicroVMs (default: /var/lib/microvms)
+state directory of the MicroVMs (default: that of the host, see /etc/microvm\-fleet/host.json)
 .TP
 .B \-\-json
 print all information as a JSON list
@@ -39,7 +39,7 @@ print all information as a JSON list
 Show all information about a MicroVM.
 .TP
 .B \-\-state\-dir DIR
-state directory of the MicroVMs (default: /var/lib/microvms)
+state directory of the MicroVMs (default: that of the host, see /etc/microvm\-fleet/host.json)
 .TP
 .B \-\-json
 print JSON
@@ -48,7 +48,7 @@ Show the journal of a MicroVM and its helper units. It includes the console of t
 that the rate limit of the journal drops.
 .TP
 .B \-\-state\-dir DIR
-state directory of the MicroVMs (default: /var/lib/microvms)
+state directory of the MicroVMs (default: that of the host, see /etc/microvm\-fleet/host.json)
 .TP
 .B \-f, \-\-follow
 follow the journal
@@ -60,7 +60,7 @@ Start MicroVMs. Waits until their guests are up according to the option `ready`,
 active if it is not declared.
 .TP
 .B \-\-state\-dir DIR
-state directory of the MicroVMs (default: /var/lib/microvms)
+state directory of the MicroVMs (default: that of the host, see /etc/microvm\-fleet/host.json)
 .TP
 .B \-\-no\-wait
 do not wait for the result
@@ -68,7 +68,7 @@ do not wait for the result
 Shut guests down and wait until they have stopped.
 .TP
 .B \-\-state\-dir DIR
-state directory of the MicroVMs (default: /var/lib/microvms)
+state directory of the MicroVMs (default: that of the host, see /etc/microvm\-fleet/host.json)
 .TP
 .B \-\-no\-wait
 do not wait for the result
@@ -76,7 +76,7 @@ do not wait for the result
 Stop and start MicroVMs. They then run their current packages.
 .TP
 .B \-\-state\-dir DIR
-state directory of the MicroVMs (default: /var/lib/microvms)
+state directory of the MicroVMs (default: that of the host, see /etc/microvm\-fleet/host.json)
 .TP
 .B \-\-no\-wait
 do not wait for the result
@@ -84,7 +84,7 @@ do not wait for the result
 Install a new MicroVM. The MicroVM is not started, unless its declaration sets a state.
 .TP
 .B \-\-state\-dir DIR
-state directory of the MicroVMs (default: /var/lib/microvms)
+state directory of the MicroVMs (default: that of the host, see /etc/microvm\-fleet/host.json)
 .TP
 .B \-\-file FILE
 YAML or JSON file with a declaration, a list of them, or a mapping with microvm_vms; \- is standard input
@@ -105,7 +105,7 @@ Install new packages of MicroVMs. Uses the flakes that they were built from, unl
 A running MicroVM keeps its package until it is restarted.
 .TP
 .B \-\-state\-dir DIR
-state directory of the MicroVMs (default: /var/lib/microvms)
+state directory of the MicroVMs (default: that of the host, see /etc/microvm\-fleet/host.json)
 .TP
 .B \-R, \-\-restart
 restart changed MicroVMs and start stopped ones
@@ -137,7 +137,7 @@ YAML or JSON file with a declaration, a list of them, or a mapping with microvm_
 apply only these MicroVMs
 .TP
 .B \-\-state\-dir DIR
-state directory of the MicroVMs (default: /var/lib/microvms)
+state directory of the MicroVMs (default: that of the host, see /etc/microvm\-fleet/host.json)
 .TP
 .B \-\-diff
 show differences of declarations, command lines and steps
@@ -152,7 +152,7 @@ List the generations of a MicroVM, or mark one of them. A generation that is mar
 again nor selected by a rollback.
 .TP
 .B \-\-state\-dir DIR
-state directory of the MicroVMs (default: /var/lib/microvms)
+state directory of the MicroVMs (default: that of the host, see /etc/microvm\-fleet/host.json)
 .TP
 .B \-\-good N
 mark generation N good
@@ -174,7 +174,7 @@ bad, so that the next run of Ansible does not install it again.
 number of the generation; see: microvm generations
 .TP
 .B \-\-state\-dir DIR
-state directory of the MicroVMs (default: /var/lib/microvms)
+state directory of the MicroVMs (default: that of the host, see /etc/microvm\-fleet/host.json)
 .TP
 .B \-\-keep
 do not mark the current generation bad
@@ -193,7 +193,7 @@ input is not a terminal, it is copied to the guest, and the command exits after 
 for a while.
 .TP
 .B \-\-state\-dir DIR
-state directory of the MicroVMs (default: /var/lib/microvms)
+state directory of the MicroVMs (default: that of the host, see /etc/microvm\-fleet/host.json)
 .TP
 .B \-\-linger SECONDS
 length of that silence (default: 1.0)
@@ -203,7 +203,7 @@ The host key of the guest is recorded under the name of the MicroVM at the first
 change afterwards.
 .TP
 .B \-\-state\-dir DIR
-state directory of the MicroVMs (default: /var/lib/microvms)
+state directory of the MicroVMs (default: that of the host, see /etc/microvm\-fleet/host.json)
 .TP
 .B \-l, \-\-login USER
 user to log in as (default: root)
@@ -214,19 +214,19 @@ Set the size of the memory balloon of a running guest.
 size of the balloon; for hypervisors that accept only changes, the change, which may be negative
 .TP
 .B \-\-state\-dir DIR
-state directory of the MicroVMs (default: /var/lib/microvms)
+state directory of the MicroVMs (default: that of the host, see /etc/microvm\-fleet/host.json)
 .SS "run [OPTION\&...] NAME"
 Run a MicroVM in the foreground. Runs as the MicroVM's user and with its interfaces, until the guest stops or
 Ctrl\-] is pressed three times within a second. Refused while the MicroVM runs as a service.
 .TP
 .B \-\-state\-dir DIR
-state directory of the MicroVMs (default: /var/lib/microvms)
+state directory of the MicroVMs (default: that of the host, see /etc/microvm\-fleet/host.json)
 .SS "remove [OPTION\&...] NAME\&..."
 Remove MicroVMs, but not their volumes. Removes everything that was installed for the MicroVM, and nothing
 else.
 .TP
 .B \-\-state\-dir DIR
-state directory of the MicroVMs (default: /var/lib/microvms)
+state directory of the MicroVMs (default: that of the host, see /etc/microvm\-fleet/host.json)
 .TP
 .B \-\-volumes {keep,archive,delete}
 keep volumes in place, move them to /var/lib/microvm\-fleet/archive, or delete them (default: keep)
@@ -245,7 +245,7 @@ packages. Images that are less than an hour old are kept, and so is everything o
 is working on, or whose record is damaged.
 .TP
 .B \-\-state\-dir DIR
-state directory of the MicroVMs (default: /var/lib/microvms)
+state directory of the MicroVMs (default: that of the host, see /etc/microvm\-fleet/host.json)
 .TP
 .B \-\-verify
 compare the packages and images that stay with their digests; the exit status is 1 if any is damaged, and the
@@ -335,13 +335,13 @@ if it is set and not empty, nothing is coloured
 .BR ssh (1)
 """
 
-COMPLETION = """# Copyright (c) 2026 microvm.fleet contributors
+COMPLETION = r"""# Copyright (c) 2026 microvm.fleet contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
 # shellcheck shell=bash
 # Written by `make generate` from the parser. For bash; in zsh after `autoload -U bashcompinit && bashcompinit`.
 
-_microvm_offers() { # command or nothing, word before the current one; sets options, operands, directory
-    directory=/var/lib/microvms
+_microvm_offers() { # command or nothing, word before the current one; sets options, operands, places
+    directory=/var/lib/microvms settings=/etc/microvm-fleet/host.json
     case $1 in
         '') options='list info logs start stop restart create update apply generations rollback console ssh balloon run remove gc render validate --help' ;;
         list) options='--help --state-dir --json' operands=vms ;;
@@ -405,8 +405,10 @@ _microvm_offers() { # command or nothing, word before the current one; sets opti
     esac
 }
 
-_microvm_vms() { # state directory, unless the line names another; prints the MicroVMs in it
-    local directory=$1 index path
+_microvm_vms() { # default of the state directory, file of settings with the host's; prints the MicroVMs in it
+    local directory index path
+    directory=$(sed -n 's/^ *"state_dir": "\(.*\)".*/\1/p' "$2" 2>/dev/null)
+    directory=${directory:-$1}
     for ((index = 1; index < ${#COMP_WORDS[@]} - 1; index++)); do
         if [ "${COMP_WORDS[index]}" = --state-dir ]; then directory=${COMP_WORDS[index + 1]}; fi
     done
@@ -417,13 +419,13 @@ _microvm_vms() { # state directory, unless the line names another; prints the Mi
 
 _microvm() { # calls _microvm_offers, which is written from the parser
     local current=${COMP_WORDS[COMP_CWORD]} previous=${COMP_WORDS[COMP_CWORD - 1]} command=${COMP_WORDS[1]}
-    local options='' operands='' directory='' line
+    local options='' operands='' directory='' settings='' line
     COMPREPLY=()
     if [ "$COMP_CWORD" -eq 1 ]; then command=; fi
     _microvm_offers "$command" "$previous"
     case $current:$operands in
         -*) ;;
-        *:vms) options=$(_microvm_vms "$directory") ;;
+        *:vms) options=$(_microvm_vms "$directory" "$settings") ;;
         *:files)
             while IFS= read -r line; do COMPREPLY+=("$line"); done < <(compgen -f -- "$current")
             return

@@ -12,6 +12,7 @@ from ansible_collections.microvm.fleet.plugins.module_utils._microvm.declaration
 from ansible_collections.microvm.fleet.plugins.module_utils._microvm.host.image_store import MANIFEST, ImageStore
 from ansible_collections.microvm.fleet.plugins.module_utils._microvm.resources.images.observe import (
     installed_images,
+    known_images,
     observe,
 )
 from ansible_collections.microvm.fleet.plugins.module_utils._microvm.resources.images.state import Observed
@@ -49,3 +50,14 @@ def test_the_last_whole_image_of_a_name_is_installed(tmp_path: Path) -> None:
         "placed": placed,
         "missing": missing,
     }
+
+
+def test_a_run_knows_the_images_that_it_was_given_and_the_others_of_the_host(tmp_path: Path) -> None:
+    store = ImageStore(str(tmp_path))
+    for digest, name in (("1", "web"), ("2", "db")):
+        write_image(tmp_path / digest, digest, name)
+    # Given without a path: the same run brings it, and it is not the one that the host has.
+    given: list[HostImage] = [{"name": "web", "path": None, "store_disk_type": "squashfs"}]
+    db: HostImage = {"name": "db", "path": f"{tmp_path}/2", "store_disk_type": "erofs"}
+    assert known_images(given, store) == [*given, db]
+    assert {image["name"] for image in known_images((), store)} == {"web", "db"}
