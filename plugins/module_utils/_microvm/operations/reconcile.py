@@ -36,6 +36,7 @@ from ..resources.vms.observe import observe, recorded_beside
 from ..resources.vms.observe_former import Formers, observe_formers
 from ..resources.vms.observe_guests import declared_readiness
 from ..resources.vms.plan import Clock, plan
+from ..resources.vms.plan_handover import Member, hand_over
 from ..resources.vms.plan_removal import Removal, plan_removal, plan_stop
 from ..resources.vms.plan_rename import Former, plan_rename
 from ..resources.vms.settings import environment, host_unit_settings
@@ -263,6 +264,7 @@ def _reconcile(request: Request, wanted: Sequence[Wanted], undeclared: Sequence[
     ]
     plan_purge = plan_stop if request.purge == "stop" else plan_removal
     plans += [plan_purge(observed[vm.name]) if vm.name in observed else Plan(vm.name, (), None, None) for vm in purged]
+    plans = _in_order(request, plans, wanted, observed)
     jobs = [_job(plan, vm, places) for plan, vm in zip(plans, [*wanted, *purged])]
     pairs = list(zip(jobs, [*wanted, *purged]))
     # Before the packages that it shows may go.
@@ -296,6 +298,21 @@ def _plan(request: Request, index: int, observed: Observed, wanted: Wanted, cloc
         return plan_removal(observed, Removal(on_absent["volumes"], tuple(on_absent["confirm"])), path)
     former = formers.vms.get(wanted.name)
     return plan(observed, wanted, path, clock) if former is None else plan_rename(former, observed, wanted, path, clock)
+
+
+def _in_order(
+    request: Request, plans: Sequence[Plan], wanted: Sequence[Wanted], observed: Mapping[str, Observed]
+) -> List[Plan]:
+    """Return the plans, in which MicroVMs end before others need what they have."""
+    declarations = {vm.name: vm.declaration for vm in wanted if vm.package is not None}
+    paths = {vm.name: request.place(index) for index, vm in enumerate(wanted)}
+    members = [
+        Member(plan, observed[plan.name], declarations.get(plan.name), paths.get(plan.name, ""))
+        for plan in plans
+        if plan.name in observed
+    ]
+    changed = hand_over(members, Disks(request.state_dir, os.path.realpath))
+    return [changed.get(plan.name, plan) for plan in plans]
 
 
 def _job(planned: Plan, wanted: Wanted, places: Places) -> Job:

@@ -67,6 +67,17 @@ Steps = Tuple[Step[Action], ...]
 
 
 @dataclass(frozen=True)
+class Predecessor:
+    """A MicroVM that has to end before another one of the run begins."""
+
+    name: str
+    package: str
+    """The package that it runs until then."""
+    thing: str
+    """The thing that it has of those which the other one needs, for a message."""
+
+
+@dataclass(frozen=True)
 class Plan:
     """All that changes for one MicroVM, and what will be when it is done."""
 
@@ -104,6 +115,10 @@ class Plan:
     """The name that the MicroVM has on the host before."""
     flake: str = ""
     """The flake that the MicroVM was built from."""
+    predecessors: Tuple[Predecessor, ...] = ()
+    """MicroVMs that have, before the run, what this one needs."""
+    successors: Tuple[str, ...] = ()
+    """Names of MicroVMs that need what this one has before the run."""
 
     @property
     def changed(self) -> bool:

@@ -10,7 +10,7 @@ import os
 from typing import Callable, Dict, List, Optional, Sequence, Tuple
 
 from ...declaration.identity import account_name
-from ...declaration.names import BOOTED_LINK, CURRENT_LINK, FLAKE_FILE, OLD_LINK, instance_of, unit_names
+from ...declaration.names import BOOTED_LINK, CURRENT_LINK, FLAKE_FILE, OLD_LINK, instance_of, unit_name, unit_names
 from ...host import accounts, files, readiness, state_directories, systemd
 from ...host.commands import HostError
 from ...host.places import Places
@@ -39,6 +39,7 @@ def _restart(job: Job, unit: str) -> None:
 
 def _begin(job: Job, begin: Callable[[], None]) -> None:
     """Start a guest and wait until it is up. Where it does not come up, start the package before again."""
+    _refuse_held(job)
     try:
         begin()
         if job.readiness is not None and not job.settles_later:
@@ -51,9 +52,21 @@ def _begin(job: Job, begin: Callable[[], None]) -> None:
         if damage is not None:
             # The failure tells nothing about the generation, which is not marked as bad.
             raise HostError(f"{error}; {damage}") from error
+        if job.falls_back and job.plan.successors:
+            names = ", ".join(job.plan.successors)
+            raise HostError(f"{error}; the previous package is not started, since {names} has what it needs") from error
         if job.falls_back and _fall_back(job):
             raise HostError(f"{error}; the previous package is running again") from error
         raise
+
+
+def _refuse_held(job: Job) -> None:
+    """Refuse the start of a MicroVM that needs what another one still has: that could not be stopped."""
+    for predecessor in job.plan.predecessors:
+        unit = unit_name(predecessor.name)
+        booted = files.link_target(job.places.state(predecessor.name, BOOTED_LINK))
+        if booted == job.places.store.path(predecessor.package) and systemd.show([unit])[unit].running:
+            raise HostError(f"not started, since {predecessor.name} could not be stopped and has {predecessor.thing}")
 
 
 def damage_of(job: Job) -> Optional[str]:
