@@ -148,6 +148,18 @@ vms:
     msg:
       description: Reason of the failure.
       type: str
+summary:
+  description:
+    - What has changed or is wrong, as lines for people. First a table with a line for each such MicroVM, which tells the
+      outcome, what the guest notices, and why. Then the MicroVMs that are not declared, and the last lines of the
+      journal of those that have failed.
+    - Empty if nothing has changed and nothing is wrong.
+  returned: always
+  type: list
+  elements: str
+  sample:
+    - MICROVM  OUTCOME  GUEST    WHY
+    - web      changed  restart  mem, vcpu
 undeclared:
   description: MicroVMs that this collection has installed in O(state_dir) and that are not listed in O(vms).
   returned: always

@@ -17,7 +17,10 @@ from .packages import STAY, fake
 def test_a_failed_helper_is_a_failure_of_its_microvm(host: Host) -> None:
     host.install_packages({"web": fake(STAY, tap_up="echo 'no bridge br7' >&2; exit 3"), "db": fake(STAY)})
     host.microvm("start db")
-    host.run("systemctl start microvm@web", 1)
+    # The helper's own words, not that a dependency has failed.
+    said = host.microvm("start web", 1)
+    helper = "microvm-tap-interfaces@web.service, which microvm@web.service needs, has failed"
+    assert said.startswith(f"microvm: web: {helper} (exit-code): no bridge br7")
     assert host.states(["microvm@web.service"]) == {"microvm@web.service": "inactive"}
     listed = host.microvm("list", 3)
     assert "microvm-tap-interfaces@web.service has failed (exit-code)" in listed
@@ -28,6 +31,16 @@ def test_a_failed_helper_is_a_failure_of_its_microvm(host: Host) -> None:
     ]
     host.run("systemctl stop microvm@web; systemctl reset-failed 'microvm*@web.service'")
     assert "ok" in host.microvm("list web")
+
+
+def test_the_hypervisor_s_own_line_is_first_and_nothing_is_said_twice(host: Host) -> None:
+    lines = ("echo booting; echo 'vmm: cannot lock data.img' >&2", "printf 'disk\\e[2J\\n'; sleep 0.5; exit 7")
+    host.install_packages({"db": fake(*lines)}, {"db": "ON_CRASH=stop\n"})
+    said = host.microvm("start db", 1)
+    first, *others = said.splitlines()
+    assert first.endswith("vmm: cannot lock data.img") and said.count("cannot lock") == 1
+    assert "booting" in others and "disk\\x1b[2J" in others and "\x1b" not in said
+    assert others[-1] == "More: microvm logs db"
 
 
 def test_a_hypervisor_that_is_killed_counts_as_a_restart(host: Host) -> None:

@@ -32,7 +32,7 @@ WITHOUT_FILES = {
     "host/accelerator.py": "properties of a transient unit, which are arguments of systemd-run",
     "host/host_keys.py": "options, which are arguments of ssh",
     "host/readiness.py": "a request to a socket",
-    "host/systemd.py": "messages for people",
+    "host/journal.py": "fields of the journal, which are arguments of journalctl",
     "runner/unit_filter.py": "lines that are compared, and never written",
     "host/transient.py": "properties of units, which are arguments of systemd-run",
 }

@@ -33,6 +33,14 @@ if isinstance(image, dict):
 if arguments.get("state") == "installed":
     result["actions"] = []
 declared = [*arguments.get("networks", ()), *arguments.get("vms", ()), *([image] if image else ())]
+if not arguments.get("preflight"):
+    result["vms"] = [
+        {{"name": vm["name"], "failed": vm["name"].startswith("broken")}} for vm in arguments.get("vms", ())
+    ]
+    result["summary"] = [
+        vm["name"] + (" failed" if vm["failed"] else " changed") for vm in result["vms"] if vm["name"] != "idle"
+    ]
+    result["failed"] = any(vm["failed"] for vm in result["vms"])
 refused = [entry["name"] for entry in declared if entry["name"].startswith("wrong")]
 if refused:
     result.update(failed=True, msg=" ".join(refused) + " cannot be")

@@ -112,3 +112,24 @@ def test_a_tag_selects_a_role_and_its_preflight(tmp_path: Path, role: str) -> No
         {"network": "microvm_network", "images": "microvm_image"}[role]
     }
     assert len(outcome.changing()) < len(outcome.calls)
+
+
+@pytest.mark.parametrize(
+    ("names", "status", "lines"),
+    [
+        (["idle"], 0, []),
+        (["web", "idle", "db"], 0, ["web changed", "db changed"]),
+        (["broken1", "web"], 2, ["broken1 failed", "web changed"]),
+    ],
+)
+def test_one_task_shows_what_has_changed_or_is_wrong(
+    tmp_path: Path, names: list[str], status: int, lines: list[str]
+) -> None:
+    outcome = run(
+        tmp_path, {"east": {**HERE, "microvm_vms": [{"name": name} for name in names]}}, "microvm.fleet.site", *ROLES
+    )
+    assert outcome.status == status, outcome.output
+    # Once, and each in a line of its own.
+    shown = [line.strip().strip('",') for line in outcome.output.splitlines()]
+    assert [shown.count(line) for line in lines] == [1] * len(lines)
+    assert outcome.output.count("MODULE FAILURE") == 0 and ("Summarize" in outcome.output)

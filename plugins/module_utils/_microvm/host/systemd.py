@@ -12,14 +12,10 @@ import time
 from dataclasses import dataclass, replace
 from typing import Dict, Iterable, List, Sequence
 
-from ..schema.excerpts import last_lines
 from . import restarts
 from .bus import ATTEMPTS, ask, is_lost, pause
-from .capture import capture
 from .commands import HostError, run
-
-JOURNAL_SECONDS = 30
-"""Time limit of a look into the journal, which may be long and on a slow disk."""
+from .journal import explanation
 
 START_SECONDS = 300
 """Time limit of a start whose end is looked for after its connection was lost."""
@@ -166,20 +162,9 @@ def forget_failures(pattern: str) -> None:
     ask(["systemctl", "reset-failed", "--", pattern])
 
 
-def journal(name: str, lines: int = 12) -> str:
-    """The last lines that a unit left in the journal, fit for a message: a guest's console is among them."""
-    words = ["journalctl", "--unit", name, "--lines", str(lines), "--no-pager", "--output", "cat"]
-    try:
-        # A line has no limit where a program has written it to the journal's socket itself.
-        return last_lines(capture(words, JOURNAL_SECONDS).text, lines)
-    except HostError as error:
-        return f"({error})"
-
-
 def explain(name: str, problem: str) -> HostError:
-    """A problem of a unit together with its last words."""
-    words: List[str] = [problem, f"Last lines of its journal:\n{journal(name)}", f"More: journalctl --unit {name}"]
-    return HostError("\n".join(words))
+    """A problem of a unit together with the words that explain it: its own, or those of a helper unit that failed."""
+    return HostError(explanation(name, problem))
 
 
 def _act(verb: str, name: str, wait: bool) -> None:

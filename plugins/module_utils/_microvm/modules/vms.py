@@ -6,7 +6,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Dict
+from typing import Any, Dict, List
 
 from ..declaration.restrictions.parse import parse_restrictions
 from ..host.places import Places
@@ -15,10 +15,18 @@ from ..operations.condition import worst
 from ..operations.info import InformationResult, inform
 from ..operations.reconcile import Request, parse, reconcile
 from ..operations.report import VmsResult
+from ..operations.summary import summarize
 from ..resources.images.observe import known_images
+from ..schema.excerpts import first_line
 from ..schema.options import Options
 from .fleet_module import FleetModule, Parameters
 from .options import COMMON_OPTIONS, INFO_MODULE_OPTIONS, VM_MODULE_OPTIONS, VMS_MODULE_OPTIONS
+
+
+class SummarizedResult(VmsResult):
+    """Outcome of microvm_vms."""
+
+    summary: List[str]
 
 
 def run_vm() -> None:
@@ -55,9 +63,12 @@ def _run(options: Options) -> None:
         module.warn(warning)
     # Ansible adds them to the result itself.
     values = {key: value for key, value in outcome.items() if key != "warnings"}
-    failures = [f"{vm['name']}: {vm['msg']}" for vm in outcome["vms"] if vm["failed"]]
+    if "purge" in module.params:
+        values["summary"] = summarize(outcome["vms"], outcome["undeclared"], module.params["purge"], module.check_mode)
+    # The rest, such as a guest's journal, is in the entry of each.
+    failures = [f"{vm['name']}: {first_line(vm['msg'])}" for vm in outcome["vms"] if vm["failed"]]
     if failures:
-        module.fail_json(msg="\n\n".join(failures), **values)
+        module.fail_json(msg="\n".join(failures), **values)
     module.exit_json(**values)
 
 

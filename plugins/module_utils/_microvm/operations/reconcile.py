@@ -21,6 +21,7 @@ from ..declaration.vms.parse import Declaration, image_path, parse_vms
 from ..host import files, readiness, restrictions
 from ..host.accelerator import Accelerator, accelerator
 from ..host.commands import HostError
+from ..host.journal import with_remark
 from ..host.locks import locked
 from ..host.places import Places
 from ..host.systemd import Unit
@@ -359,7 +360,7 @@ def settle_jobs(jobs: Sequence[Job]) -> Dict[str, str]:
 def _with_damage(job: Job, error: HostError) -> str:
     """Return an error of a start, with what is wrong with the files of the package."""
     damage = damage_of(job)
-    return str(error) if damage is None else f"{error}; {damage}"
+    return str(error if damage is None else with_remark(error, damage))
 
 
 def _await(jobs: Sequence[Job], units: Mapping[str, Unit], parallel: int) -> Dict[str, str]:

@@ -25,6 +25,11 @@ def excerpt(text: str, limit: int = SHOWN_CHARACTERS) -> str:
     return printable(shown[:limit]) + (CUT if len(shown) > limit or len(text) > 4 * limit else "")
 
 
+def first_line(text: str) -> str:
+    """Return the first line of a message."""
+    return text.partition("\n")[0]
+
+
 def last_lines(text: str, count: int = SHOWN_LINES, limit: int = SHOWN_CHARACTERS) -> str:
     """Return the last lines of a string of somebody else's, each as of ``excerpt``, tabs as spaces."""
     lines = [line.rstrip("\r") for line in text.strip().split("\n")]

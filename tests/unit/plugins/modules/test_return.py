@@ -14,6 +14,7 @@ import pytest
 import yaml
 from ansible_collections.microvm.fleet.plugins.module_utils._microvm.modules.images import BuiltImageResult
 from ansible_collections.microvm.fleet.plugins.module_utils._microvm.modules.package_lock import PackageLockResult
+from ansible_collections.microvm.fleet.plugins.module_utils._microvm.modules.vms import SummarizedResult
 from ansible_collections.microvm.fleet.plugins.module_utils._microvm.operations.host_setup import HostResult
 from ansible_collections.microvm.fleet.plugins.module_utils._microvm.operations.info import InformationResult
 from ansible_collections.microvm.fleet.plugins.module_utils._microvm.operations.networks import NetworksResult
@@ -27,7 +28,7 @@ RESULTS: dict[str, Any] = {
     "microvm_network": NetworksResult,
     "microvm_package_lock": PackageLockResult,
     "microvm_vm": VmsResult,
-    "microvm_vms": VmsResult,
+    "microvm_vms": SummarizedResult,
 }
 OF_ANSIBLE = {"changed", "diff", "warnings"}
 """Keys that modules of Ansible have without documenting them."""

@@ -13,6 +13,7 @@ from ...declaration.identity import account_name
 from ...declaration.names import BOOTED_LINK, CURRENT_LINK, FLAKE_FILE, OLD_LINK, instance_of, unit_name, unit_names
 from ...host import accounts, files, readiness, state_directories, systemd
 from ...host.commands import HostError
+from ...host.journal import with_remark
 from ...host.places import Places
 from ...host.transient import run_script
 from ..executor import GroupHandler, Handler, Handlers, execute
@@ -51,12 +52,12 @@ def _begin(job: Job, begin: Callable[[], None]) -> None:
         damage = damage_of(job)
         if damage is not None:
             # The failure tells nothing about the generation, which is not marked as bad.
-            raise HostError(f"{error}; {damage}") from error
+            raise with_remark(error, damage) from error
         if job.falls_back and job.plan.successors:
             names = ", ".join(job.plan.successors)
-            raise HostError(f"{error}; the previous package is not started, since {names} has what it needs") from error
+            raise with_remark(error, f"the previous package is not started, since {names} has what it needs") from error
         if job.falls_back and _fall_back(job):
-            raise HostError(f"{error}; the previous package is running again") from error
+            raise with_remark(error, "the previous package is running again") from error
         raise
 
 

@@ -167,7 +167,7 @@ def install(fake: FakeHost, monkeypatch: pytest.MonkeyPatch) -> FakeHost:
         (systemd, "start", fake.start),
         (systemd, "restart", fake.start),
         (systemd, "stop", fake.stop),
-        (systemd, "journal", lambda _name: ""),
+        (systemd, "explanation", lambda _name, problem: problem),
         (readiness, "SETTLE_SECONDS", 0.0),
         (readiness, "_is_abandoned", lambda: False),
         (accounts, "exists", lambda user: user in fake.users),

@@ -55,7 +55,7 @@ class Systemd:
 def _booted(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("os.path.isdir", lambda path: True)
     monkeypatch.setattr(bus, "PAUSE_SECONDS", 0)
-    monkeypatch.setattr(systemd, "journal", lambda _name: "")
+    monkeypatch.setattr(systemd, "explanation", lambda _name, problem: problem)
 
 
 def install(monkeypatch: pytest.MonkeyPatch, **answers: list[str | HostError]) -> Systemd:

@@ -101,7 +101,7 @@ def test_a_run_that_nobody_listens_to_any_more_ends(monkeypatch: pytest.MonkeyPa
     reader, writer = os.pipe()
     monkeypatch.setattr(readiness, "STDOUT", writer)
     monkeypatch.setattr(systemd, "show", lambda names: {names[0]: systemd.Unit("loaded", "active", "running")})
-    monkeypatch.setattr(systemd, "journal", lambda _name: "")
+    monkeypatch.setattr(systemd, "explanation", lambda _name, problem: problem)
     if not is_read:
         os.close(reader)
     try:
@@ -139,7 +139,7 @@ def test_a_guest_that_drips_does_not_outlast_the_time_limit(
 ) -> None:
     monkeypatch.setattr(readiness, "_is_abandoned", lambda: False)
     monkeypatch.setattr(systemd, "show", lambda names: {names[0]: systemd.Unit("loaded", "active", "running")})
-    monkeypatch.setattr(systemd, "journal", lambda _name: "")
+    monkeypatch.setattr(systemd, "explanation", lambda _name, problem: problem)
     begin = time.monotonic()
     with dripping(tmp_path / "s") as port, pytest.raises(HostError, match=f"not up after 1 s.*checked {check}"):
         readiness.wait(ready(check, port, str(tmp_path / "s")))
@@ -191,7 +191,7 @@ def units(monkeypatch: pytest.MonkeyPatch, *seen: systemd.Unit) -> list[systemd.
     left = list(seen)
     monkeypatch.setattr(readiness, "POLL_SECONDS", 0)
     monkeypatch.setattr(readiness, "_is_abandoned", lambda: False)
-    monkeypatch.setattr(systemd, "journal", lambda _name: "")
+    monkeypatch.setattr(systemd, "explanation", lambda _name, problem: problem)
     monkeypatch.setattr(systemd, "show", lambda names: {names[0]: left.pop(0) if len(left) > 1 else left[0]})
     return left
 
@@ -302,7 +302,7 @@ def test_a_unit_that_is_started_again_and_again_does_not_stay(monkeypatch: pytes
     answers = [*[replace(UP, active_since_monotonic=str(10**15))] * 3, replace(FAILED, result="start-limit-hit")]
     monkeypatch.setattr(readiness, "SETTLE_SECONDS", 0.01)
     monkeypatch.setattr(readiness, "_is_abandoned", lambda: False)
-    monkeypatch.setattr(systemd, "journal", lambda _name: "")
+    monkeypatch.setattr(systemd, "explanation", lambda _name, problem: problem)
     monkeypatch.setattr(systemd, "show", lambda names: {"stays": UP, "loops": answers.pop(0)})
     errors = readiness.settle({"stays": 10, "loops": 10})
     assert list(errors) == ["loops"] and "start-limit-hit" in str(errors["loops"]) and answers == []
