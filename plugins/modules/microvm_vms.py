@@ -150,8 +150,8 @@ vms:
       type: str
 summary:
   description:
-    - What has changed or is wrong, as lines for people. First a table with a line for each such MicroVM, which tells the
-      outcome, what the guest notices, and why. Then the MicroVMs that are not declared, and the last lines of the
+    - What has changed or is wrong, as lines for people. First a table with a line for each such MicroVM, which tells
+      the outcome, what the guest notices, and why. Then the MicroVMs that are not declared, and the last lines of the
       journal of those that have failed.
     - Empty if nothing has changed and nothing is wrong.
   returned: always
