@@ -1225,6 +1225,11 @@ options:
               - Volumes that may be deleted, as written in O(ignore:volumes[].image).
             type: list
             elements: str
+  defaults:
+    description:
+      - Options that every element of O(vms) has received already, such as C(microvm_defaults) of role P(microvm.fleet.vms#role).
+        They are only verified, so that a mistake in them is reported once and not as one of each MicroVM.
+    type: dict
   state:
     description:
       - Default of O(vms[].state), for MicroVMs that do not set their own.

@@ -69,7 +69,7 @@ def test_a_declared_generation_that_is_marked_bad_is_not_installed_again(host: H
 def test_wrong_names_are_refused_with_their_place(host: Host, db: str) -> None:
     assert "does not declare other" in host.microvm(f"apply {FILE} other", 1)
     declare(host, memory=3)
-    assert "microvm_vms[0].memory" in host.microvm(f"apply {FILE}", 1)
+    assert "microvm_vms[0] (db).memory" in host.microvm(f"apply {FILE}", 1)
 
 
 @pytest.mark.usefixtures("db")

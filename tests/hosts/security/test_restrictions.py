@@ -131,7 +131,7 @@ def test_the_command_refuses_what_is_closed(restricted: Host) -> None:
     for words, options in ATTACKS:
         for option in ("", "--check"):
             output = apply(restricted, {**SMALL, "state": "present", **options}, option, 1)
-            if words not in output or "microvm_vms[0]." not in output:
+            if words not in output or f"microvm_vms[0] ({SMALL['name']})." not in output:
                 problems.append(f"{options}: {output}")
     print(f"declarations against restrictions, by the command: {2 * len(ATTACKS)}")
     assert problems == []

@@ -21,6 +21,7 @@ from ..runner.package import DECLARATION_FILE, Package
 from ..runner.render import runner_package
 from ..runner.scripts.shell import command_line, readable
 from ..schema.errors import DeclarationError
+from ..schema.naming import with_names
 from .output import complain, say
 from .platforms import facts
 from .source import Source, SourceError, read
@@ -36,6 +37,11 @@ class Result:
     command: Optional[Command] = None
     package: Optional[Package] = None
     error: Optional[DeclarationError] = None
+
+    @property
+    def shown_place(self) -> str:
+        """Place in the file, with the name of the MicroVM."""
+        return with_names(self.place, {self.place: self.name} if self.name != self.place else {})
 
 
 class Refusal(TypedDict):
@@ -61,7 +67,7 @@ def results(
     rendered = [_parse(place, vm, source, hypervisor) for place, vm in source.vms]
     parsed = [result for result in rendered if result.declaration is not None]
     declarations = [result.declaration for result in parsed if result.declaration is not None]
-    for index, error in clashes(declarations, lambda index: parsed[index].place or "."):
+    for index, error in clashes(declarations, lambda index: parsed[index].shown_place or "."):
         parsed[index].error = parsed[index].error or error
     chosen = [result for result in rendered if name in (None, result.name)]
     for result in chosen:
@@ -137,7 +143,7 @@ def _complain(file: str, rendered: Sequence[Result]) -> int:
     """Says what is wrong, and of how many."""
     wrong = [result for result in rendered if result.error]
     for result in wrong:
-        place = ".".join(part for part in (result.place, result.error.path if result.error else "") if part)
+        place = ".".join(part for part in (result.shown_place, result.error.path if result.error else "") if part)
         complain(f"{file}: {place}: {result.error.message if result.error else ''}")
     return len(wrong)
 

@@ -13,7 +13,7 @@ from ..declaration.networks.options import NETWORK_OPTIONS
 from ..declaration.restrictions.options import RESTRICTION_OPTIONS
 from ..declaration.vms.options import VM_OPTIONS
 from ..schema import checks
-from ..schema.options import Option, Options
+from ..schema.options import PLAIN, Option, Options
 
 STATES = ("started", "stopped", "restarted", "present", "absent")
 
@@ -73,6 +73,14 @@ VMS_MODULE_OPTIONS: Options = (
         required=True,
         elements="dict",
         suboptions=VM_OPTIONS,
+    ),
+    Option(
+        "defaults",
+        "dict",
+        "Options that every element of O(vms) has received already, such as C(microvm_defaults) of role "
+        "P(microvm.fleet.vms#role). They are only verified, so that a mistake in them is reported once and not as one "
+        "of each MicroVM.",
+        trust=PLAIN,
     ),
     Option(
         "state",

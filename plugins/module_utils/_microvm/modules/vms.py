@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import Any, Dict, List
 
 from ..declaration.restrictions.parse import parse_restrictions
+from ..declaration.vms.options import VM_OPTIONS
 from ..host.places import Places
 from ..host.settings import host_images, state_directory
 from ..operations.condition import worst
@@ -19,6 +20,7 @@ from ..operations.summary import summarize
 from ..resources.images.observe import known_images
 from ..schema.excerpts import first_line
 from ..schema.options import Options
+from ..schema.validation import validate
 from .fleet_module import FleetModule, Parameters
 from .options import COMMON_OPTIONS, INFO_MODULE_OPTIONS, VM_MODULE_OPTIONS, VMS_MODULE_OPTIONS
 
@@ -57,7 +59,7 @@ def _inform(parameters: Parameters, _check_mode: bool) -> InformationResult:
 
 def _run(options: Options) -> None:
     """Reconcile and report the result."""
-    module = FleetModule(options, lambda parameters: parse(request(parameters, False)))
+    module = FleetModule(options, lambda parameters: parse(request(parameters, False)), _check_defaults)
     outcome = module.attempt(_reconcile)
     for warning in outcome["warnings"]:
         module.warn(warning)
@@ -70,6 +72,16 @@ def _run(options: Options) -> None:
     if failures:
         module.fail_json(msg="\n".join(failures), **values)
     module.exit_json(**values)
+
+
+def _check_defaults(parameters: Parameters) -> None:
+    """Refuse defaults that are wrong by themselves. Raises DeclarationError with the name of the roles' variable."""
+    if parameters.get("defaults"):
+        validate(_DEFAULTS, parameters["defaults"], "microvm_defaults")
+
+
+_DEFAULTS: Options = tuple(option for option in VM_OPTIONS if option.name != "name")
+"""Options that MicroVMs may have in common."""
 
 
 def _reconcile(parameters: Parameters, check_mode: bool) -> VmsResult:

@@ -46,6 +46,7 @@ from ..runner.package import Package
 from ..runner.render import render
 from ..runner.units import translates
 from ..schema.errors import DeclarationError
+from ..schema.naming import element_names
 from . import outcomes
 from .attachments import check_addresses
 from .report import VmsResult, diff, result
@@ -96,6 +97,13 @@ def reconcile(request: Request) -> VmsResult:
 
     Raises DeclarationError and HostError before anything has changed; later errors are part of the results.
     """
+    try:
+        return _bring(request)
+    except DeclarationError as error:
+        raise error.named(element_names({request.path: request.vms})) from None
+
+
+def _bring(request: Request) -> VmsResult:
     places = Places(request.state_dir)
     beside = recorded_beside(places, [str(vm.get(key)) for vm in request.vms for key in ("name", "renamed_from")])
     declarations = parse(request, beside)

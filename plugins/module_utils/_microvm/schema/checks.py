@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import ipaddress
 import re
-from typing import Callable, Optional, Tuple
+from typing import Callable, List, Optional, Tuple
 
 from . import quoting
 from .quoting import CONTROL
@@ -71,6 +71,53 @@ MOST_IN_CREDENTIAL = 255
 """Characters of a credential's name (systemd.exec(5))."""
 
 
+def unless_number(
+    check: Callable[[str], Optional[str]], written: Callable[[str], Optional[str]]
+) -> Callable[[str], Optional[str]]:
+    """Return a check of strings of which YAML makes numbers: it reads digits between colons to the base of 60.
+
+    ``written`` returns what somebody has written of whom YAML has made this number; ``None`` if it cannot be told.
+    """
+
+    def check_string(value: object) -> Optional[str]:
+        text = str(value)
+        problem = check(text)
+        if problem is None or not _NUMBER.fullmatch(text):
+            return problem
+        example = written(text)
+        shown = f", such as {example!r}" if example is not None and check(example) is None else ""
+        return f"{_shown(text)} is a number, which YAML reads where a value has no quotes; put it in quotes{shown}"
+
+    return check_string
+
+
+_NUMBER = re.compile(r"[0-9]+(\.[0-9]+)?")
+
+
+def _in_sixties(count: int) -> Callable[[str], Optional[str]]:
+    """Return what writes a number with so many digits to the base of 60, the first of which may be larger."""
+
+    def written(text: str) -> Optional[str]:
+        if not text.isdigit() or int(text) < 60 ** (count - 1):
+            return None
+        return _digits(int(text), count)
+
+    return written
+
+
+def _digits(number: int, count: int) -> str:
+    digits: List[int] = []
+    for _digit in range(count - 1):
+        number, digit = divmod(number, 60)
+        digits.append(digit)
+    return ":".join(f"{digit:02}" for digit in (number, *reversed(digits)))
+
+
+def _written_pci_address(text: str) -> Optional[str]:
+    slot, dot, function = text.partition(".")
+    return f"00{_digits(int(slot), 3)}{dot}{function}"
+
+
 def path_pattern(expression: str, explanation: str) -> Callable[[object], Optional[str]]:
     """Return a check of a path that matches ``expression``, and that is not too long for the kernel."""
     matches = pattern(expression, explanation)
@@ -115,9 +162,12 @@ interface_id = pattern(
     r"[A-Za-z0-9][A-Za-z0-9_.-]{0,62}",
     "is not an interface's id: use letters, digits, '_', '.' and '-', and begin with a letter or a digit",
 )
-mac_address = pattern(
-    r"[0-9a-fA-F][02468aceACE]:([0-9a-fA-F]{2}:){4}[0-9a-fA-F]{2}",
-    "is not a unicast MAC address: write six octets such as 02:00:00:00:00:01, the first one even",
+mac_address = unless_number(
+    pattern(
+        r"[0-9a-fA-F][02468aceACE]:([0-9a-fA-F]{2}:){4}[0-9a-fA-F]{2}",
+        "is not a unicast MAC address: write six octets such as 02:00:00:00:00:01, the first one even",
+    ),
+    _in_sixties(6),
 )
 machine_id = pattern(
     r"[0-9a-fA-F]{32}|[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}",
@@ -151,8 +201,12 @@ oem_string = pattern(
     rf"(?!.*oem_strings)[^{CONTROL},\[\]\"]+",
     "is not a single OEM string: write one string per element, without commas, brackets and quotes",
 )
-pci_address = pattern(
-    r"[0-9a-fA-F]{4}:[0-9a-fA-F]{2}:[0-9a-fA-F]{2}\.[0-7]", "is not the address of a PCI device, such as 0000:01:00.0"
+pci_address = unless_number(
+    pattern(
+        r"[0-9a-fA-F]{4}:[0-9a-fA-F]{2}:[0-9a-fA-F]{2}\.[0-7]",
+        "is not the address of a PCI device with its domain, such as 0000:01:00.0",
+    ),
+    _written_pci_address,
 )
 absolute_path = path_pattern(rf"/[^{CONTROL}]*", "is not an absolute path: begin with '/', without control characters")
 plain_path = path_pattern(
@@ -303,7 +357,7 @@ def port(value: int) -> Optional[str]:
     return None if 1 <= value <= 65535 else f"{value} is not a port; write 1 to 65535"
 
 
-def ip_address(value: str) -> Optional[str]:
+def _ip_address(value: str) -> Optional[str]:
     """Check an IPv4 or IPv6 address; after a percent sign, Python takes anything for its zone."""
     address, percent, zone = value.partition("%")
     try:
@@ -313,6 +367,9 @@ def ip_address(value: str) -> Optional[str]:
     if percent and not (parsed.version == 6 and parsed.is_link_local):
         return f"{_shown(value)} has a zone, which only a link-local IPv6 address may have; remove it"
     return interface_name(zone) if percent else None
+
+
+ip_address = unless_number(_ip_address, _in_sixties(8))
 
 
 def address_without_zone(value: str) -> Optional[str]:

@@ -11,7 +11,7 @@ and this layer must also run where there is no Ansible (``microvm validate``).
 from __future__ import annotations
 
 import difflib
-from typing import Any, Callable, Dict, List, Mapping, Optional
+from typing import Any, Callable, Dict, List, Mapping, Optional, Sequence
 
 from .errors import DeclarationError
 from .options import Option, Options
@@ -95,10 +95,8 @@ def _refuse(problem: Optional[str], path: str) -> None:
 
 def _convert(option: Option, value: object, path: str) -> object:
     if option.type == "list":
-        value = option.in_list(value)
-        if not isinstance(value, (list, tuple)):
-            raise DeclarationError(path, f"must be a list, not {_describe(value)}")
-        return [_element(option, element, f"{path}[{index}]") for index, element in enumerate(value)]
+        elements = _elements(option, option.in_list(value), path)
+        return [_element(option, element, f"{path}[{index}]") for index, element in enumerate(elements)]
     if option.type == "dict":
         if option.suboptions:
             return validate(option.suboptions, value, path)
@@ -106,6 +104,43 @@ def _convert(option: Option, value: object, path: str) -> object:
             raise DeclarationError(path, f"must be a mapping, not {_describe(value)}")
         return _free_mapping(option, value, path)
     return _SCALARS[option.type](value, path)
+
+
+def _elements(option: Option, value: object, path: str) -> Sequence[object]:
+    if isinstance(value, str) and not option.suboptions:
+        _refuse_joined(option, value, path)
+        return value.split(",")
+    if not isinstance(value, (list, tuple)):
+        raise DeclarationError(path, f"must be a list, not {_describe(value)}")
+    return value
+
+
+def _refuse_joined(option: Option, value: str, path: str) -> None:
+    """Refuse a string with a comma for a list whose elements may have commas: Ansible would split it.
+
+    Other strings are what they are everywhere in Ansible: lists of one, or of those between the commas.
+    """
+    if "," in value and (option.check is None or option.check(value) is None):
+        raise DeclarationError(
+            path,
+            f"must be a list, not {_describe(value)}, whose comma may separate two elements or be part of one; "
+            f"write each element in brackets and quotes, such as [{value.partition(',')[0]!r}]",
+        )
+
+
+def refuse_joined(options: Options, values: object, path: str) -> None:
+    """Refuse strings that Ansible would split; to be called before it does. Raises DeclarationError."""
+    if not isinstance(values, Mapping):
+        return
+    for option in options:
+        value, place = values.get(option.name), _join(path, option.name)
+        if option.type == "list" and isinstance(value, str) and not option.suboptions:
+            _refuse_joined(option, value, place)
+        elif option.suboptions and isinstance(value, (list, tuple)):
+            for index, element in enumerate(value):
+                refuse_joined(option.suboptions, element, f"{place}[{index}]")
+        elif option.suboptions:
+            refuse_joined(option.suboptions, value, place)
 
 
 def _plain(value: object, path: str, depth: int = 0) -> None:
@@ -154,7 +189,8 @@ def _string(value: object, path: str) -> str:
         return str(value)
     if isinstance(value, (int, float)) and not isinstance(value, bool):
         return str(value)
-    raise DeclarationError(path, f"must be a string, not {_describe(value)}")
+    advice = "" if value is None or isinstance(value, (Mapping, list, tuple)) else "; put it in quotes"
+    raise DeclarationError(path, f"must be a string, not {_describe(value)}{advice}")
 
 
 def _raw(value: object, path: str) -> object:

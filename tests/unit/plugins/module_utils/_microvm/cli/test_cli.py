@@ -76,7 +76,10 @@ def test_clashes_are_found_across_the_file(tmp_path: Path, capsys: pytest.Captur
     assert json.loads(capsys.readouterr().out)["two"]["refused"]["path"] == "interfaces[0].id"
     assert main(["render", file, "--json", "--name", "one"]) == 0
     assert main(["validate", file]) == 1
-    assert "[1].interfaces[0].id" in capsys.readouterr().err
+    assert (
+        "[1] (two).interfaces[0].id: the interface 'same' is already used by [0] (one).interfaces[0].id"
+        in capsys.readouterr().err
+    )
 
 
 def test_hypervisor_and_platform_can_be_chosen(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
