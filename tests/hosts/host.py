@@ -38,6 +38,8 @@ INSTALL_ROLE = """\
   roles: [microvm.fleet.host]
 """
 DECLARED = {
+    "name": "any",
+    "kernel": "/boot/vmlinuz",
     "volumes": [{"image": "data.img", "size": 8}],
     "shares": [{"proto": "virtiofs", "tag": "files", "source": "/srv", "mount_point": "/mnt"}],
 }

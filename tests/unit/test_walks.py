@@ -27,6 +27,7 @@ RENDER = """
 import json, sys
 from _microvm.declaration.vms.parse import parse_vm
 from _microvm.hypervisors.facts import HostFacts
+from _microvm.hypervisors.programs import debian_packages
 from _microvm.runner.render import render
 from _microvm.runner.scripts.shell import readable
 from _microvm.schema.errors import DeclarationError
@@ -36,7 +37,9 @@ for raw in json.load(sys.stdin):
     try:
         package = render(parse_vm({"name": "vm", "kernel": "/k", **raw}), HostFacts())
         text = package.files["share/microvm/command-line"].content.decode()
-        answers.append({"command": text, "digest": package.digest, "programs": package.programs})
+        programs = package.programs
+        debian = debian_packages(programs, "trixie")
+        answers.append({"command": text, "digest": package.digest, "programs": programs, "debian": debian})
     except DeclarationError as error:
         answers.append({"path": error.path, "message": error.message})
 print(json.dumps(answers))
@@ -100,7 +103,6 @@ def test_a_hypervisor_is_one_folder(tree: Path) -> None:
     assert "| toy-vmm |" in (tree / "docs/hypervisors.md").read_text()
     assert "| `toy_vmm.extra_args` |" in (tree / "docs/options.md").read_text()
     assert "toy_vmm:" in (tree / "plugins/doc_fragments/vms.py").read_text()
-    assert "toy-vmm: [toy-vmm]" in (tree / "roles/host/vars/main/hypervisors.yml").read_text()
     completion = tree / "plugins/module_utils/_microvm/resources/host_setup/command/microvm.bash"
     assert "alioth vfkit toy-vmm" in completion.read_text()
 
@@ -114,6 +116,7 @@ def test_a_hypervisor_is_one_folder(tree: Path) -> None:
     )
     assert plain["command"].split() == ["toy-vmm", "--memory", "64", "/k"]
     assert plain["programs"] == ["toy-vmm"]
+    assert plain["debian"] == ["toy-vmm"]
     assert "--huge-pages" in pages["command"]
     assert elsewhere["programs"] == ["/opt/toy/bin/toy-vmm"]
     assert refused["path"] == "balloon"

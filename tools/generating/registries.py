@@ -53,16 +53,6 @@ HYPERVISORS: Dict[str, Hypervisor] = {{
 '''
 )
 
-VARIABLES = """\
-# Copyright (c) 2026 microvm.fleet contributors
-# SPDX-License-Identifier: GPL-3.0-or-later
-# Written by `make generate` from the profiles of hypervisors.
----
-__microvm_hypervisor_default: {default}
-# Packages by family of operating systems and hypervisor.
-__microvm_hypervisor_packages:
-"""
-
 
 def folders(code: Path) -> list[str]:
     """Return the names of the folders that have a hypervisor, in the order of their profiles."""
@@ -84,7 +74,6 @@ def registries(root: Path) -> dict[Path, str]:
     """Return the generated files, and what should stand in each."""
     code = root / "plugins" / "module_utils" / "_microvm"
     names = folders(code)
-    variables = root / "roles" / "host" / "vars" / "main" / "hypervisors.yml"
     return {
         code / "hypervisors" / "profiles.py": PROFILES.format(
             imports=_imports(names, "profile", "PROFILE", "Profile"), names=_listed(names)
@@ -92,7 +81,6 @@ def registries(root: Path) -> dict[Path, str]:
         code / "hypervisors" / "commands.py": COMMANDS.format(
             imports=_imports(names, "command", "HYPERVISOR", "Hypervisor"), names=_listed(names)
         ),
-        variables: role_variables([profile(name) for name in names]),
     }
 
 
@@ -104,17 +92,6 @@ def _imports(names: Sequence[str], module: str, constant: str, class_name: str) 
 
 def _listed(names: Sequence[str]) -> str:
     return "".join(f"        {name.upper()},\n" for name in names)
-
-
-def role_variables(profiles: Sequence[Profile]) -> str:
-    """Return the variables of role ``host``: the default hypervisor, and the packages that each needs."""
-    text = VARIABLES.format(default=profiles[0].name)
-    for family in sorted({family for profile in profiles for family in profile.packages}):
-        text += f"  {family}:\n"
-        text += "".join(
-            f"    {profile.name}: [{', '.join(profile.packages.get(family, ()))}]\n" for profile in profiles
-        )
-    return text
 
 
 def write(root: Path) -> None:

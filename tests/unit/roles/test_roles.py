@@ -10,10 +10,15 @@ from typing import Any
 
 import pytest
 import yaml
+from ansible.errors import AnsibleFilterError
+from ansible_collections.microvm.fleet.plugins.filter.host_packages import FilterModule
 from ansible_collections.microvm.fleet.plugins.module_utils._microvm.declaration import names
 from ansible_collections.microvm.fleet.plugins.module_utils._microvm.declaration.types import HostImage
+from ansible_collections.microvm.fleet.plugins.module_utils._microvm.hypervisors.programs import DEBIAN_PACKAGES
 
 ROOT = Path(__file__).resolve().parents[3]
+NEVER_ON_THE_TEST_BED = {"netcat-openbsd", "qemu-system-arm", "systemd-container"}
+"""Packages for options that no MicroVM of a test has."""
 ROLES = ("host", "network", "images", "vms")
 
 
@@ -22,10 +27,9 @@ def load(path: str) -> dict[str, Any]:
 
 
 def test_the_test_bed_has_every_package_that_roles_install() -> None:
-    needed = set(re.findall(r"\['([a-z0-9.+', -]+)'\]", load("host/vars/main/main.yml")["__microvm_packages_needed"]))
-    packages = {name.strip(" '") for group in needed for name in group.split(",")}
-    by_family = load("host/vars/main/hypervisors.yml")["__microvm_hypervisor_packages"]
-    packages |= {name for group in by_family["Debian"].values() for name in group}
+    fixed = set(re.findall(r"\['([a-z0-9.+', -]+)'\]", load("host/vars/main/main.yml")["__microvm_packages_needed"]))
+    packages = {name.strip(" '") for group in fixed for name in group.split(",")}
+    packages |= set(DEBIAN_PACKAGES.values()) - NEVER_ON_THE_TEST_BED
     trees = (ROOT / "tests/testbed/trees.py").read_text()
     offered = re.search(r"^HOST_PACKAGES = .*?^SUITE_PACKAGES = .*?$", trees, re.DOTALL | re.MULTILINE)
     assert packages >= {"socat", "qemu-system-x86", "nftables", "virtiofsd"}
@@ -52,3 +56,10 @@ def test_images_are_handed_over_with_the_keys_that_modules_read() -> None:
     tasks = yaml.safe_load((ROOT / "roles/images/tasks/main.yml").read_text())
     entries = [task["vars"]["__microvm_entry"] for task in tasks if "__microvm_entry" in task.get("vars", {})]
     assert [set(entry) for entry in entries] == [set(HostImage.__annotations__)]
+
+
+def test_the_filter_of_role_host_names_packages_and_mistakes() -> None:
+    host_packages = FilterModule().filters()["host_packages"]
+    assert host_packages([{"name": "a", "kernel": "/k"}], "x86_64", "trixie") == ["qemu-system-x86"]
+    with pytest.raises(AnsibleFilterError, match=r"microvm_vms\[0\]\.kernal: unknown option"):
+        host_packages([{"name": "a", "kernal": "/k"}], "x86_64", "trixie")

@@ -53,8 +53,8 @@ class Profile:
     """Behaviour of the hypervisor's process when the guest powers off or reboots."""
     clean_end: str = "poweroff"
     """Meaning of an end without failure or reason: ``poweroff`` or ``reboot``."""
-    packages: Mapping[str, Tuple[str, ...]] = field(default_factory=dict)
-    """Packages that a host needs, by Ansible's family of operating systems."""
+    packages: Mapping[str, str] = field(default_factory=dict)
+    """Debian packages by the programs in them."""
     additions: Mapping[str, Options] = field(default_factory=dict)
     """Options that it adds to groups which all hypervisors have, by the group's path."""
     needs_virtiofsd: bool = True

@@ -6,10 +6,37 @@
 
 from __future__ import annotations
 
-from typing import Optional
+from typing import Iterable, List, Mapping, Optional
+
+from .profiles import PROFILES
 
 UNBUFFER = "unbuffer"
-"""Program of the package expect that gives another one a terminal."""
+"""Program that gives another one a terminal."""
+
+DEBIAN_PACKAGES: Mapping[str, str] = {
+    "cpio": "cpio",
+    "machinectl": "systemd-container",
+    "mkfs.btrfs": "btrfs-progs",
+    "mkfs.ext2": "e2fsprogs",
+    "mkfs.ext3": "e2fsprogs",
+    "mkfs.ext4": "e2fsprogs",
+    "mkfs.vfat": "dosfstools",
+    "mkfs.xfs": "xfsprogs",
+    "nc": "netcat-openbsd",
+    UNBUFFER: "expect",
+    "virtiofsd": "virtiofsd",
+    **{program: name for profile in PROFILES.values() for program, name in profile.packages.items()},
+}
+"""Debian packages by the programs in them that runner packages execute."""
+
+_MISSING = {"virtiofsd": ("bullseye", "bookworm", "focal", "jammy")}
+"""Releases that do not have a package, or only a program of that name with other options."""
+
+
+def debian_packages(programs: Iterable[str], release: str) -> List[str]:
+    """Return the Debian packages of programs in a release, sorted; programs elsewhere have none."""
+    names = {DEBIAN_PACKAGES[program] for program in programs if program in DEBIAN_PACKAGES}
+    return sorted(name for name in names if release not in _MISSING.get(name, ()))
 
 
 def program_path(package: Optional[str], name: str) -> str:

@@ -54,6 +54,7 @@ def _programs(declaration: Declaration, built: Command, facts: HostFacts) -> Tup
     names += [shell.readable(built.sidecar[0])] if built.sidecar else []
     names += [shell.readable(virtiofsd.arguments(declaration, 0)[0])] if _daemons(declaration) else []
     names += ["cpio"] if built.initrd_credentials else []
+    names += ["machinectl"] if declaration["register_with_machined"] else []
     return tuple(dict.fromkeys([*names, *_mkfs(declaration)]))
 
 

@@ -126,7 +126,7 @@ PROFILE = Profile(
         "graphics.vulkan": ("venus", "drm_native_context"),
         "graphics.hostmem": ANY,
     },
-    packages={"Debian": ("qemu-system-x86",)},
+    packages={"qemu-system-x86_64": "qemu-system-x86", "qemu-system-aarch64": "qemu-system-arm"},
     systems=(*LINUX, "aarch64-darwin"),
     vcpus=288,
     serials=True,

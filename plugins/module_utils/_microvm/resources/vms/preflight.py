@@ -18,6 +18,7 @@ from ...declaration.vms.parse import Declaration
 from ...host import accounts, files, state_directories, systemd
 from ...host.commands import HostError, run, search_path
 from ...host.places import Places
+from ...hypervisors.programs import DEBIAN_PACKAGES
 from ...schema.errors import DeclarationError
 
 CAP_NET_ADMIN = 12
@@ -91,10 +92,15 @@ def check_installed(placed: Placed, programs: Mapping[str, Sequence[str]], place
             if shutil.which(program, path=search_path()) is None:
                 raise DeclarationError(
                     f"{path}.hypervisor",
-                    f"its program {program} is not installed; run the role microvm.fleet.host first, or install it",
+                    f"its program {program} is not installed; run the role microvm.fleet.host first, or install it"
+                    + _package_hint(program),
                 )
         if list(_taps(declaration)) and not os.path.exists("/dev/net/tun"):
             raise DeclarationError(f"{path}.interfaces", "this host's kernel has no /dev/net/tun; load the module tun")
+
+
+def _package_hint(program: str) -> str:
+    return f" (package {DEBIAN_PACKAGES[program]})" if program in DEBIAN_PACKAGES else ""
 
 
 def check_layout(placed: Placed, places: Places) -> None:
