@@ -114,7 +114,7 @@ def test_what_a_pending_microvm_still_has_is_refused_to_another_one(
     host.calls.clear()
     with pytest.raises(DeclarationError) as raised:
         run(vm("old", **after, **pending), vm("new", **before), check=check)
-    assert str(raised.value).startswith(f"vms[1].{error} is still used by 'old'")
+    assert str(raised.value).startswith(f"vms[1] (new).{error} is still used by 'old'")
     assert "microvm restart old" in str(raised.value)
     assert [call for call in host.calls if not call.startswith("show")] == []
 
