@@ -107,6 +107,15 @@ options:
             therefore completely trusted.
         type: bool
         default: false
+  diff_detail:
+    description:
+      - What diffs contain. V(declared) shows what was set and what follows from it. V(full) also shows options
+        with default values, command lines of hypervisors, and the contents of files that are the same on all hosts.
+    type: str
+    default: declared
+    choices:
+      - declared
+      - full
   state:
     description:
       - V(present) prepares the host for MicroVMs.

@@ -1205,6 +1205,15 @@ options:
           - Volumes that may be deleted, as written in O(ignore:volumes[].image).
         type: list
         elements: str
+  diff_detail:
+    description:
+      - What diffs contain. V(declared) shows what was set and what follows from it. V(full) also shows options
+        with default values, command lines of hypervisors, and the contents of files that are the same on all hosts.
+    type: str
+    default: declared
+    choices:
+      - declared
+      - full
   images:
     description:
       - Images that are installed on the host, as reported by role P(microvm.fleet.images#role).

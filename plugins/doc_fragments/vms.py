@@ -1269,6 +1269,15 @@ options:
       - Bridges that O(preflight) accepts although they do not exist yet, because the same run creates them later.
     type: list
     elements: str
+  diff_detail:
+    description:
+      - What diffs contain. V(declared) shows what was set and what follows from it. V(full) also shows options
+        with default values, command lines of hypervisors, and the contents of files that are the same on all hosts.
+    type: str
+    default: declared
+    choices:
+      - declared
+      - full
   images:
     description:
       - Images that are installed on the host, as reported by role P(microvm.fleet.images#role).

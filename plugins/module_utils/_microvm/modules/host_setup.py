@@ -9,9 +9,9 @@ from __future__ import annotations
 from typing import Any, Dict, Mapping
 
 from ..declaration.host_setup.parse import parse_host_setup
-from ..operations.host_setup import HostResult, set_up_host
+from ..operations.host_setup import HostResult, in_short, set_up_host
 from .fleet_module import FleetModule
-from .options import HOST_MODULE_OPTIONS
+from .options import DIFF_DETAIL, HOST_MODULE_OPTIONS
 
 
 def run_host() -> None:
@@ -26,8 +26,9 @@ def run_host() -> None:
 
 
 def _set_up(parameters: Mapping[str, Any], check_mode: bool) -> HostResult:
-    return set_up_host(_setup(parameters), parameters["state"] == "present", check_mode)
+    outcome = set_up_host(_setup(parameters), parameters["state"] == "present", check_mode)
+    return outcome if parameters["diff_detail"] == "full" else {**outcome, "diff": in_short(outcome["diff"])}
 
 
 def _setup(parameters: Mapping[str, Any]) -> Dict[str, Any]:
-    return {name: value for name, value in parameters.items() if name != "state"}
+    return {name: value for name, value in parameters.items() if name not in ("state", DIFF_DETAIL.name)}

@@ -28,7 +28,17 @@ _STATE_DIRECTORY = Option(
     check=checks.plain_path,
 )
 
+DIFF_DETAIL = Option(
+    "diff_detail",
+    "str",
+    "What diffs contain. V(declared) shows what was set and what follows from it. V(full) also shows options with "
+    "default values, command lines of hypervisors, and the contents of files that are the same on all hosts.",
+    default="declared",
+    choices=("declared", "full"),
+)
+
 COMMON_OPTIONS: Options = (
+    DIFF_DETAIL,
     Option(
         "images",
         "list",
@@ -151,6 +161,7 @@ INFO_MODULE_OPTIONS: Options = (
 )
 
 HOST_MODULE_OPTIONS: Options = HOST_SETUP_OPTIONS + (
+    DIFF_DETAIL,
     Option(
         "state",
         "str",

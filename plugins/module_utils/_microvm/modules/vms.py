@@ -97,6 +97,7 @@ def request(parameters: Parameters, check_mode: bool) -> Request:
         "networks": parameters.get("networks") or (),
         "state_dir": state_directory("state_dir", parameters["state_dir"], is_predicted),
         "check_mode": check_mode,
+        "full_diff": parameters["diff_detail"] == "full",
         "restrictions": None if given is None else parse_restrictions(given, "restrictions"),
     }
     if "vms" in parameters:

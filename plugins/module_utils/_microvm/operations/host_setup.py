@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 from typing import List, Mapping, TypedDict
 
+from ..declaration import names
 from ..declaration.accounts import ROOT
 from ..declaration.host_setup.parse import parse_host_setup
 from ..host import settings, state_directories
@@ -21,6 +22,16 @@ from ..resources.host_setup.handlers import HANDLERS, HostJob
 from ..resources.host_setup.observe import observe
 from ..resources.host_setup.plan import Action, Plan, plan
 from ..resources.host_setup.state import HostEntry, Observed, prepared, unprepared
+
+_SAME_EVERYWHERE = (
+    f"{names.SCRIPT_DIRECTORY}/",
+    f"{names.UNIT_DIRECTORY}/",
+    names.MANUAL_PAGE,
+    names.COMPLETION,
+    names.MODULES_LOAD,
+    names.LIMITS,
+)
+"""Beginnings of paths of files that no declaration has a part in."""
 
 LOCK = "@host"
 """Name of the lock; no MicroVM has such a name."""
@@ -95,6 +106,14 @@ def _diff(observed: Observed, planned: Plan) -> List[Diff]:
     of_files = [_of_file(path, observed.files, planned) for path in planned.targets(Action.WRITE)]
     remaining = [step for step in planned.steps if step.action is not Action.WRITE]
     return [*of_files, *([difference("steps", "", "".join(f"{step}\n" for step in remaining))] if remaining else [])]
+
+
+def in_short(diffs: List[Diff]) -> List[Diff]:
+    """Return diffs without the contents of files that are the same on all hosts, whose names are listed instead."""
+    own = [diff for diff in diffs if diff["after_header"].partition(" ")[0].startswith(_SAME_EVERYWHERE)]
+    lines = "".join(f"{'change' if diff['before'] else 'create'} {diff['after_header']}\n" for diff in own)
+    listed = [difference("files of the collection", "", lines)] if own else []
+    return [*listed, *(diff for diff in diffs if diff not in own)]
 
 
 def _of_file(path: str, before: Mapping[str, HostEntry], planned: Plan) -> Diff:

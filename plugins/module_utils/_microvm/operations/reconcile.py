@@ -72,6 +72,8 @@ class Request:
     """Networks that will be there when the MicroVMs start."""
     restrictions: Optional[Restrictions] = None
     """Restrictions besides those of the host."""
+    full_diff: bool = False
+    """True if diffs show what nobody has set, too."""
     path: str = "vms"
     """Begins the paths in error messages; empty for a single MicroVM."""
 
@@ -278,7 +280,7 @@ def _reconcile(request: Request, wanted: Sequence[Wanted], undeclared: Sequence[
     pairs = list(zip(jobs, [*wanted, *purged]))
     # Before the packages that it shows may go.
     before = {**observed, **{name: former.observed for name, former in formers.vms.items() if former.observed.exists}}
-    diffs = [diff(job.plan, before[job.name], vm, places) for job, vm in pairs if job.plan.changed]
+    diffs = [diff(job.plan, before[job.name], vm, places, request.full_diff) for job, vm in pairs if job.plan.changed]
     usable = [job for job in jobs if job.name in observed]
     units = {unit_name(vm.name): vm.unit for vm in observed.values()}
     refused = outcomes.refusals(pairs)

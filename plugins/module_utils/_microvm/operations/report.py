@@ -12,8 +12,10 @@ from ..declaration.names import unit_name
 from ..host.commands import HostError
 from ..host.places import Places
 from ..resources.diffs import Diff
-from ..resources.vms.actions import Plan
+from ..resources.vms.actions import Plan, Steps, visible_steps
+from ..resources.vms.changes import normal
 from ..resources.vms.handlers_job import Job
+from ..resources.vms.shown import set_options
 from ..resources.vms.state import Observed, Wanted
 from ..runner.package import COMMAND_LINE_FILE, DECLARATION_FILE
 from ..schema.quoting import printable
@@ -87,14 +89,24 @@ def result(job: Job, wanted: Wanted, standing: Standing, error: Optional[str]) -
     }
 
 
-def diff(plan: Plan, observed: Observed, wanted: Wanted, places: Places) -> Diff:
-    """Return before and after of one MicroVM, for people."""
+def diff(plan: Plan, observed: Observed, wanted: Wanted, places: Places, is_full: bool = False) -> Diff:
+    """Return before and after of one MicroVM, for people: what somebody has set, or with ``is_full`` all of it."""
+    before = _before(observed, places) if is_full else _before_in_short(observed)
+    after = _after(plan, wanted) if is_full else _after_in_short(plan, wanted)
+    if not is_full and plan.previous != plan.package and _without_package(before) == _without_package(after):
+        # A newer version renders the same declaration in another way.
+        before, after = _before(observed, places), _after(plan, wanted)
+    steps = plan.steps if is_full else visible_steps(plan.steps)
     return {
         "before_header": f"MicroVM {plan.name}",
         "after_header": f"MicroVM {plan.name} (for the guest: {plan.consequence})",
-        "before": _before(observed, places),
-        "after": _after(plan, wanted) + _consequences(plan),
+        "before": before,
+        "after": after + _consequences(plan, steps),
     }
+
+
+def _without_package(text: str) -> str:
+    return "".join(line for line in text.splitlines() if not line.startswith("package: "))
 
 
 def package_diff(plan: Plan, places: Places) -> Diff:
@@ -107,12 +119,12 @@ def package_diff(plan: Plan, places: Places) -> Diff:
         "before_header": f"MicroVM {plan.name}",
         "after_header": f"MicroVM {plan.name} (for the guest: {plan.consequence})",
         "before": f"package: {plan.previous}\n{''.join(before)}" if plan.previous else "",
-        "after": f"package: {plan.package}\n{''.join(after)}{_consequences(plan)}",
+        "after": f"package: {plan.package}\n{''.join(after)}{_consequences(plan, plan.steps)}",
     }
 
 
-def _consequences(plan: Plan) -> str:
-    """Return the lines on what the change costs, and on what will be done."""
+def _consequences(plan: Plan, steps: Steps) -> str:
+    """Return the lines on what the change costs, and on what will be done, as far as it is to be shown."""
     lines = [f"changes: {change}" for change in plan.changes]
     if plan.recreate:
         lines.append(
@@ -120,7 +132,7 @@ def _consequences(plan: Plan) -> str:
         )
     if plan.refused:
         lines.append(f"note: {plan.refused} is marked bad after a rollback; it is not installed again")
-    return "".join(f"{line}\n" for line in (*lines, *(f"step: {step}" for step in plan.steps)))
+    return "".join(f"{line}\n" for line in (*lines, *(f"step: {step}" for step in steps)))
 
 
 def _before(observed: Observed, places: Places) -> str:
@@ -128,6 +140,20 @@ def _before(observed: Observed, places: Places) -> str:
         return ""
     texts = _shown(observed.current, places)
     return _describe(observed.unit.running, observed.unit.enabled, observed.current, texts)
+
+
+def _before_in_short(observed: Observed) -> str:
+    if not observed.exists:
+        return ""
+    texts = [f"{line}\n" for line in set_options(observed.declared)] if observed.declared is not None else []
+    return _describe(observed.unit.running, observed.unit.enabled, observed.current, texts)
+
+
+def _after_in_short(plan: Plan, wanted: Wanted) -> str:
+    if wanted.package is None:
+        return _after(plan, wanted)
+    texts = [f"{line}\n" for line in set_options(normal(wanted.declaration))]
+    return _describe(wanted.runs, wanted.declaration["autostart"], plan.package, texts)
 
 
 def _shown(package: Optional[str], places: Places) -> List[str]:

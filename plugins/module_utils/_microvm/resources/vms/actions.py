@@ -157,6 +157,27 @@ def ordered(steps: Iterable[Step[Action]]) -> Steps:
     return in_order(steps)
 
 
+_INTERNAL = (
+    Action.RECORD,
+    Action.CREATE_STATE,
+    Action.LINK_OLD,
+    Action.LINK_CURRENT,
+    Action.WRITE_ENVIRONMENT,
+    Action.WRITE_UNIT_SETTINGS,
+    Action.REMOVE_UNIT_SETTINGS,
+    Action.READ_UNIT_SETTINGS,
+    Action.REMOVE_ENVIRONMENT,
+    Action.KEEP_RECORD,
+    Action.FORGET,
+)
+"""Actions that keep the books of the collection, and that nobody has asked for."""
+
+
+def visible_steps(steps: Steps) -> Steps:
+    """Return the steps that a diff in short has: all of them where the others would be none."""
+    return tuple(step for step in steps if step.action not in _INTERNAL) or steps
+
+
 def refuse_elsewhere(observed: Observed, path: str) -> None:
     """Raises DeclarationError for a MicroVM that is known to be in another state directory."""
     record = observed.record

@@ -111,6 +111,20 @@ def test_the_diff_has_files_with_their_owners_and_the_other_steps(workshop: Work
     assert steps["after"] == "systemctl daemon-reload for the units of MicroVMs\n"
 
 
+def test_a_diff_in_short_lists_files_that_are_the_same_on_all_hosts(workshop: Workshop) -> None:
+    full = host_setup.set_up_host({"boot_parallel": 7}, present=True, check_mode=True)["diff"]
+    short = host_setup.in_short(full)
+    (listed,) = (diff for diff in short if diff["after_header"] == "files of the collection")
+    assert f"create {UNIT} (root:root 0644)\n" in listed["after"] and "[Service]" not in str(short)
+    (settings,) = (diff for diff in short if diff["after_header"].startswith(names.BOOT_SETTINGS))
+    assert "BOOT_PARALLEL=7\n" in settings["after"]
+    assert sum(diff["after"].count("\n") for diff in short) < 80
+    host_setup.set_up_host({}, present=True, check_mode=False)
+    workshop.host.write(UNIT, "[Unit]\n")
+    (listed, *_others) = host_setup.in_short(host_setup.set_up_host({}, present=True, check_mode=True)["diff"])
+    assert listed["after"] == f"change {UNIT} (root:root 0644)\n"
+
+
 def test_an_error_ends_the_run_and_the_next_completes_it(workshop: Workshop) -> None:
     workshop.failing = Action.ENABLE
     with pytest.raises(HostError, match="it is broken"):

@@ -8,6 +8,7 @@ On a fake of ``host/``, so that the real plans, executor and handlers run withou
 
 from __future__ import annotations
 
+import dataclasses
 import os
 import resource
 import threading
@@ -18,6 +19,7 @@ from typing import Any
 import pytest
 from ansible_collections.microvm.fleet.plugins.module_utils._microvm.host import readiness, systemd
 from ansible_collections.microvm.fleet.plugins.module_utils._microvm.host.commands import HostError
+from ansible_collections.microvm.fleet.plugins.module_utils._microvm.operations import reconcile as reconcile_operation
 from ansible_collections.microvm.fleet.plugins.module_utils._microvm.operations.adopt import adopt
 from ansible_collections.microvm.fleet.plugins.module_utils._microvm.operations.lifecycle import (
     restart_vm,
@@ -421,3 +423,43 @@ def test_settings_of_a_helper_unit_that_systemd_has_not_read_are_read(host: Fake
     assert run(vm(shares=[share]))["changed"]
     assert done == ["systemctl daemon-reload for microvm@web.service"]
     assert not run(vm(shares=[share]))["changed"]
+
+
+def diff_of(outcome: VmsResult) -> tuple[set[str], set[str]]:
+    """Return the lines that only one side of the only diff has."""
+    (diff,) = outcome["diff"]
+    before, after = (set(diff["before"].splitlines()), set(diff["after"].splitlines()))
+    return before - after, after - before
+
+
+def test_a_diff_shows_what_was_set_and_what_follows(host: FakeHost) -> None:
+    _before, new = diff_of(run(vm(interfaces=[{"bridge": "br5"}]), check=True))
+    assert {"interfaces[0].bridge: br5", "step: systemctl start microvm@web.service"} <= new and len(new) < 15
+    run(vm())
+    before, after = diff_of(run(vm(mem=930, vcpu=3), check=True))
+    packages = {line for line in after | before if line.startswith("package: ")}
+    assert before < packages
+    assert after - packages == {
+        "mem: 930",
+        "vcpu: 3",
+        "changes: mem (restart)",
+        "changes: vcpu (restart)",
+        *(f"step: {action}" for action in ("install package " + max(after & packages)[9:],)),
+        "step: systemctl restart microvm@web.service",
+    }
+    _before, full = diff_of(run(vm(mem=930, vcpu=3), check=True, full_diff=True))
+    assert {"-m 930M", "-smp 3"} <= full
+
+
+def test_a_package_that_differs_only_in_its_command_line_has_a_diff_of_that(
+    host: FakeHost, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run(vm())
+    original = reconcile_operation._facts
+    monkeypatch.setattr(
+        reconcile_operation,
+        "_facts",
+        lambda *arguments: dataclasses.replace(original(*arguments), architecture="aarch64"),
+    )
+    _before, after = diff_of(run(vm(), check=True))
+    assert any(line.startswith("-M virt") for line in after)
