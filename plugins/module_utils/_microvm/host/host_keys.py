@@ -2,21 +2,18 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""SSH host keys of guests, which `microvm ssh` has recorded on the host."""
+"""Answers of SSH servers, compared with the host keys of guests that `microvm ssh` has recorded on the host."""
 
 from __future__ import annotations
 
-import os
 from typing import Optional
 
 from ..declaration.names import KNOWN_HOSTS
 from ..schema.excerpts import last_lines
+from . import known_hosts
 from .capture import capture
 from .commands import HostError
 from .deadline import Deadline
-
-RECORD_SECONDS = 5.0
-"""Time limit of a look into the file."""
 
 DIFFERENT = b"Host key verification failed"
 """Error of ssh(1) where the server has another key than the recorded one, or does not prove that it has it."""
@@ -45,7 +42,7 @@ def check(name: str, address: str, port: int, deadline: Deadline) -> Optional[st
     Returns why the key was not seen; ``None`` where it is the recorded one. Raises OtherHostKey for another key, and
     HostError where ssh is not installed.
     """
-    if not is_recorded(name):
+    if not known_hosts.has_key(name):
         return None
     options = (*OPTIONS, f"UserKnownHostsFile={KNOWN_HOSTS}", f"HostKeyAlias={name}")
     words = ["ssh", "-F", "/dev/null", *(word for option in options for word in ("-o", option))]
@@ -60,11 +57,3 @@ def check(name: str, address: str, port: int, deadline: Deadline) -> Optional[st
     if done.status is None:
         return f"the SSH server at {address} has not shown its host key in time"
     return last_lines(done.errors.decode(errors="replace"), 1) or f"ssh ended with status {done.status}"
-
-
-def is_recorded(name: str) -> bool:
-    """Return whether a host key is recorded under a name. Raises HostError where ssh is not installed."""
-    if not os.path.exists(KNOWN_HOSTS):
-        return False
-    # It prints what it finds, hashed names included.
-    return bool(capture(["ssh-keygen", "-F", name, "-f", KNOWN_HOSTS], RECORD_SECONDS).output)

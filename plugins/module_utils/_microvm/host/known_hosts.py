@@ -29,6 +29,12 @@ def rename(former: str, name: str) -> None:
     files.replace_file(KNOWN_HOSTS, one_per_line(renamed).encode(), 0o644)
 
 
+def forget(name: str) -> None:
+    """Forget the host keys of a MicroVM."""
+    lines = [line for line in _lines() if not _is_of(line, name)]
+    files.replace_file(KNOWN_HOSTS, one_per_line(lines).encode(), 0o644)
+
+
 def _lines() -> List[str]:
     return (files.read_text(KNOWN_HOSTS) or "").splitlines()
 

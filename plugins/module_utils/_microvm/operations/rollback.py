@@ -9,6 +9,8 @@ from __future__ import annotations
 import contextlib
 from typing import Callable, Optional
 
+from ..declaration.names import unit_names
+from ..host import systemd
 from ..host.locks import locked
 from ..host.places import Places
 from ..resources.vms.actions import Plan
@@ -24,7 +26,9 @@ def roll_back(name: str, number: Optional[int], keep: bool, check: bool, wait: b
     """Bring a MicroVM back to a generation, see plan_rollback; ``check`` only plans. Raises HostError."""
 
     def planned(observed: Observed) -> Plan:
-        return plan_rollback(observed, installed_generations(places, observed.record), number, keep)
+        # A stop forgets failures, so whoever has failed was not stopped.
+        has_failed = any(unit.active_state == "failed" for unit in systemd.show(unit_names(name)).values())
+        return plan_rollback(observed, installed_generations(places, observed.record), number, keep, has_failed)
 
     return _change(name, planned, check, places, wait)
 

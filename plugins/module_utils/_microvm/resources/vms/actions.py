@@ -59,6 +59,7 @@ class Action(BaseAction):
     REMOVE_ENVIRONMENT = "remove settings"
     REMOVE_PACKAGE = "remove package"
     REMOVE_ACCOUNT = "remove user"
+    FORGET_HOST_KEY = "forget the known host"
     KEEP_RECORD = "record kept volumes of"
     FORGET = "delete the record of"
 

@@ -11,7 +11,7 @@ from typing import Callable, Dict, List, Optional, Sequence, Tuple
 
 from ...declaration.identity import account_name
 from ...declaration.names import BOOTED_LINK, CURRENT_LINK, FLAKE_FILE, OLD_LINK, instance_of, unit_name, unit_names
-from ...host import accounts, files, readiness, state_directories, systemd
+from ...host import accounts, files, known_hosts, readiness, state_directories, systemd
 from ...host.commands import HostError
 from ...host.journal import with_remark
 from ...host.places import Places
@@ -180,6 +180,7 @@ _SINGLE: Dict[Action, Handler[Job]] = {
     Action.REMOVE_ENVIRONMENT: lambda job, name: files.remove(job.places.environment(name)),
     Action.REMOVE_PACKAGE: lambda job, package: job.places.store.remove(package),
     Action.REMOVE_ACCOUNT: lambda _job, user: accounts.remove_user(user),
+    Action.FORGET_HOST_KEY: lambda _job, name: known_hosts.forget(name),
     Action.FORGET: lambda job, name: job.places.records.remove(name),
 }
 

@@ -38,7 +38,7 @@ from ...declaration.names import (
     unit_name,
 )
 from ...declaration.types import PackagedVm
-from ...host import accounts, files, restrictions, state_directories, systemd
+from ...host import accounts, files, known_hosts, restrictions, state_directories, systemd
 from ...host.commands import HostError
 from ...host.places import Places
 from ...host.records import Record
@@ -62,7 +62,12 @@ class Observations(NamedTuple):
 def observe(places: Places, wanted: Sequence[Wanted]) -> Observations:
     """Return the MicroVMs of a run."""
     directories = {vm.name: external_directories(vm.declaration) if vm.package else () for vm in wanted}
-    return observe_names(places, directories, {vm.name: vm.account for vm in wanted})
+    every = observe_names(places, directories, {vm.name: vm.account for vm in wanted})
+    removed = {vm.name for vm in wanted if vm.package is None and vm.name in every.vms}
+    every.vms.update(
+        {name: replace(every.vms[name], has_host_key=known_hosts.has_key(name)) for name in sorted(removed)}
+    )
+    return every
 
 
 def observe_name(places: Places, name: str, owner: Account = SHARED) -> Observed:

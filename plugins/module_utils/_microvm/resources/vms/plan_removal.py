@@ -65,7 +65,10 @@ def plan_removal(observed: Observed, removal: Removal = Removal(), path: str = "
     remaining_volumes = tuple(volume for volume in volumes if volume not in removed)
     record = _of_kept(observed, remaining_volumes, bool(remaining or remaining_volumes or observed.full_directories))
     clearing = _clear(observed, remaining, leaving, record)
-    steps = (*_stop(observed), *_volume_steps(removal.volumes, removed), *clearing)
+    # A guest of the same name that is made anew has another one, unless it uses a volume again.
+    is_key_stale = observed.has_host_key and observed.record is not None and not remaining_volumes
+    forgetting = [Step(Action.FORGET_HOST_KEY, observed.name)] if is_key_stale else []
+    steps = (*_stop(observed), *_volume_steps(removal.volumes, removed), *clearing, *forgetting)
     return Plan(observed.name, ordered(steps), None, observed.current, record=record, kept=remaining)
 
 

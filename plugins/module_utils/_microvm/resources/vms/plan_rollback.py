@@ -20,16 +20,20 @@ Packages = Mapping[str, Installed]
 """Packages of generations that are there, by name."""
 
 
-def plan_rollback(observed: Observed, packages: Packages, number: Optional[int], keep: bool) -> Plan:
+def plan_rollback(
+    observed: Observed, packages: Packages, number: Optional[int], keep: bool, has_failed: bool = False
+) -> Plan:
     """Plan the way to generation ``number``, or to the newest older one that is not bad.
 
-    The generation that is left is marked bad, unless ``keep``. Raises HostError for what cannot be.
+    The generation that is left is marked bad, unless ``keep``. A MicroVM that runs is restarted, and one of whose units
+    any ``has_failed`` is started; one that was stopped stays so. Raises HostError for what cannot be.
     """
+    begin = Action.RESTART if observed.unit.running else Action.START if has_failed else None
     record, current = require_record(observed), observed.current
     present = record.generation(current) if current else None
     if present is not None and number in (None, present.number) and _is_half_done(observed, record):
         _refuse_gone(record, present, packages)
-        return _plan(observed, record, packages, present.package, [])
+        return _plan(observed, record, packages, present.package, [], begin)
     target = _newest_before(record, present, packages) if number is None else numbered(record, number)
     _refuse(record, target, packages, current)
     if packages[target.package].account.group != observed.group:
@@ -39,9 +43,9 @@ def plan_rollback(observed: Observed, packages: Packages, number: Optional[int],
     # A way forward says nothing of the generation that is left.
     is_back = present is not None and target.number < present.number
     if present is None or present.bad or keep or not is_back:
-        return _plan(observed, record, packages, target.package, [])
+        return _plan(observed, record, packages, target.package, [], begin)
     marked = record.rolled_back_from(present.package)
-    return _plan(observed, marked, packages, target.package, [_mark(Action.MARK_BAD, present)])
+    return _plan(observed, marked, packages, target.package, [_mark(Action.MARK_BAD, present)], begin)
 
 
 def plan_fallback(observed: Observed, failed: Plan, packages: Packages) -> Optional[Plan]:
@@ -58,7 +62,7 @@ def plan_fallback(observed: Observed, failed: Plan, packages: Packages) -> Optio
         return None
     generation = record.generation(failed.package)
     marks = [_mark(Action.MARK_FAILED, generation)] if generation else []
-    return _plan(observed, record.rolled_back_from(failed.package), packages, previous, marks, is_restarted=True)
+    return _plan(observed, record.rolled_back_from(failed.package), packages, previous, marks, Action.RESTART)
 
 
 def plan_marking(observed: Observed, number: int, bad: bool) -> Plan:
@@ -76,15 +80,12 @@ def _plan(
     packages: Packages,
     package: str,
     marks: List[Step[Action]],
-    is_restarted: bool = False,
+    begin: Optional[Action],
 ) -> Plan:
     drop_ins = settings.drop_ins(packages[package].drop_ins, record.unit_settings)
     steps = [*marks, *link_steps(observed, package), *unit_steps(observed, drop_ins)]
-    if is_restarted or observed.unit.running:
-        steps.append(Step(Action.RESTART, unit_name(observed.name)))
-    elif observed.unit.active_state == "failed":
-        # One that was stopped is inactive; this one is to run, and what it could not run is left.
-        steps.append(Step(Action.START, unit_name(observed.name)))
+    if begin is not None:
+        steps.append(Step(begin, unit_name(observed.name)))
     return Plan(observed.name, ordered(steps), package, observed.current, record=record, drop_ins=drop_ins)
 
 

@@ -64,6 +64,8 @@ class Observed:
     missing_directories: Tuple[str, ...] = ()
     """Directories outside of the state directory that shares and volumes need."""
     has_account: bool = True
+    has_host_key: bool = False
+    """True if its SSH host key is recorded; only looked at for one that is removed."""
     unit: Unit = field(default_factory=Unit)
 
     @property

@@ -1,7 +1,7 @@
 # Copyright (c) 2026 microvm.fleet contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Recorded host keys against the answers of ssh, which fakes print; the file is searched by the real ssh-keygen."""
+"""Recorded host keys against the answers of ssh, which fakes print."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from ansible_collections.microvm.fleet.plugins.module_utils._microvm.host import host_keys
+from ansible_collections.microvm.fleet.plugins.module_utils._microvm.host import host_keys, known_hosts
 from ansible_collections.microvm.fleet.plugins.module_utils._microvm.host.deadline import Deadline
 
 ANSWERS: dict[str, tuple[str, str | None]] = {
@@ -31,6 +31,7 @@ def recorded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     file.write_text(f"web,10.0.0.1 {kind} {blob}\ndb {kind} {blob}\n")
     subprocess.run(["ssh-keygen", "-q", "-H", "-f", str(file)], check=True, capture_output=True)
     monkeypatch.setattr(host_keys, "KNOWN_HOSTS", str(file))
+    monkeypatch.setattr(known_hosts, "KNOWN_HOSTS", str(file))
     monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
     return file
 

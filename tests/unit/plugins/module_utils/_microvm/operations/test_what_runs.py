@@ -16,7 +16,7 @@ from typing import Any
 
 import pytest
 from ansible_collections.microvm.fleet.plugins.module_utils._microvm.declaration.names import BOOTED_LINK
-from ansible_collections.microvm.fleet.plugins.module_utils._microvm.host import readiness, systemd
+from ansible_collections.microvm.fleet.plugins.module_utils._microvm.host import known_hosts, readiness, systemd
 from ansible_collections.microvm.fleet.plugins.module_utils._microvm.host.commands import HostError
 from ansible_collections.microvm.fleet.plugins.module_utils._microvm.host.deadline import Deadline
 from ansible_collections.microvm.fleet.plugins.module_utils._microvm.host.readiness import Readiness
@@ -159,8 +159,15 @@ def test_the_record_of_an_earlier_version_says_it_of_all_its_generations(guests:
     assert guests.asked == [(OLD, 22)]
 
 
+def fail_helper(host: FakeHost) -> None:
+    """Let a helper unit fail: what depends on it is inactive."""
+    systemd.stop([UNIT])
+    host.units["microvm-tap-interfaces@db.service"] = systemd.Unit(active_state="failed")
+
+
 ENDS: dict[str, tuple[Callable[[FakeHost], object], bool]] = {
-    "failed": (lambda host: host.failing_packages.clear(), True),
+    "failed": (lambda host: None, True),
+    "a helper has failed": (fail_helper, True),
     "stopped": (lambda host: systemd.stop([UNIT]), False),
 }
 
@@ -185,3 +192,36 @@ def test_a_rollback_whose_package_does_not_come_up_either_is_an_error(guests: Gu
     run(change)
     with pytest.raises(HostError, match="does not come up"):
         roll_back("db", None, False, False, True, host.places)
+
+
+REMOVALS: dict[str, tuple[str, bool, bool]] = {
+    "a root that stays": ("keep", True, False),
+    "a root that is archived": ("archive", True, True),
+    "a guest without volumes": ("keep", False, True),
+}
+"""What happens to volumes, whether there is one, and whether the host key is forgotten."""
+
+
+@pytest.mark.parametrize(("volumes", "has_volume", "is_forgotten"), REMOVALS.values(), ids=REMOVALS.keys())
+def test_a_removal_forgets_the_host_key_of_a_guest_that_loses_it(
+    guests: Guests,
+    host: FakeHost,
+    monkeypatch: pytest.MonkeyPatch,
+    volumes: str,
+    has_volume: bool,
+    is_forgotten: bool,
+) -> None:
+    file = host.root / "known_hosts"
+    file.write_text("db ssh-ed25519 AAAA\nweb ssh-ed25519 BBBB\n")
+    monkeypatch.setattr(known_hosts, "KNOWN_HOSTS", str(file))
+    image = {"image": "root.img", "size": 64, "mount_point": "/"}
+    wanted = db(volumes=[image] if has_volume else [])
+    guests.come_up(wanted)
+    run(wanted)
+    if has_volume:
+        Path(host.places.work("db", "root.img")).write_bytes(b"root")
+    removed = db(state="absent", on_absent={"volumes": volumes})
+    shown = run(removed, check=True)["vms"][0]["actions"]
+    assert run(removed)["vms"][0]["actions"] == shown
+    assert ("forget the known host db" in shown) == is_forgotten == ("db" not in file.read_text())
+    assert "web" in file.read_text() and not run(removed)["changed"]
