@@ -12,6 +12,7 @@ from __future__ import annotations
 import sys
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import yaml
 
@@ -46,7 +47,7 @@ from _microvm.modules.options import (
     VMS_MODULE_OPTIONS,
 )
 from _microvm.schema.options import Option, Options, documentation
-from generating import command, pages
+from generating import command, pages, variables
 from generating.headers import HEADER, LICENCE
 from generating.roles import role_files
 from generating.schema import schema
@@ -102,6 +103,15 @@ def generated() -> dict[Path, str]:
         "images": (images,),
         "network": (networks,),
     }
+    of_roles = {
+        path: text
+        for role, options in tables.items()
+        for path, text in role_files(roles / role, HEADER, options).items()
+    }
+    specifications = {
+        role: _options(of_roles[roles / role / "meta" / "argument_specs.yml"])
+        for role in ("host", "network", "images", "vms")
+    }
     docs = ROOT / "docs"
     code = ROOT / "plugins" / "module_utils" / "_microvm"
     host_setup = code / "resources" / "host_setup"
@@ -130,13 +140,20 @@ def generated() -> dict[Path, str]:
         fragments / "info.py": fragment("what is known of MicroVMs", INFO_MODULE_OPTIONS),
         fragments / "package_lock.py": fragment("waiting for the package manager", PACKAGE_LOCK_MODULE_OPTIONS),
         fragments / "image.py": fragment("a guest image", IMAGE_MODULE_OPTIONS),
-        **{
-            path: text
-            for role, variables in tables.items()
-            for path, text in role_files(roles / role, HEADER, variables).items()
-        },
+        **of_roles,
+        **{roles / role / "README.md": _readme(roles / role, specifications[role]) for role in tables},
+        docs / "variables.md": variables.variables(specifications),
         **registries(ROOT),
     }
+
+
+def _options(specification: str) -> dict[str, Any]:
+    """Return the variables of a role, given its argument spec."""
+    return dict(yaml.safe_load(specification)["argument_specs"]["main"]["options"])
+
+
+def _readme(role: Path, options: dict[str, Any]) -> str:
+    return variables.with_variables((role / "README.md").read_text(), options)
 
 
 def main(arguments: list[str]) -> int:

@@ -46,21 +46,30 @@ def options(table: Options) -> str:
 
 
 def _row(path: str, option: Option) -> str:
-    kind = f"{option.type} of {option.elements}" if option.elements else option.type
-    kind = f"{kind} of strings" if option.values else kind
-    kind = f"{option.elements}, or {kind}" if option.single else kind
-    default = "required" if option.required else _default(option.default)
+    words = f"{option.type} of {option.elements}" if option.elements else option.type
+    words = f"{words} of strings" if option.values else words
+    words = f"{option.elements}, or {words}" if option.single else words
+    default = "required" if option.required else shown_default(option.default)
     text = " ".join(plain(paragraph) for paragraph in option.paragraphs)
     choices = f" One of {', '.join(f'`{choice}`' for choice in option.choices)}." if option.choices else ""
-    cells = (f"`{path}`", _kind(kind), default, _support(path), option.cost, text + choices)
-    return "| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |"
+    cells = (f"`{path}`", kind(words), default, _support(path), option.cost, text + choices)
+    return "| " + " | ".join(map(cell, cells)) + " |"
 
 
-def _kind(kind: str) -> str:
-    return {"raw": "number or string", "dict": "mapping", "list of dict": "list of mappings"}.get(kind, kind)
+def cell(text: str) -> str:
+    """Return the content of a table's cell."""
+    return text.replace("|", "\\|")
 
 
-def _default(value: Any) -> str:
+def kind(type_of_option: str) -> str:
+    """Return the type of an option in words."""
+    return {"raw": "number or string", "dict": "mapping", "list of dict": "list of mappings"}.get(
+        type_of_option, type_of_option
+    )
+
+
+def shown_default(value: Any) -> str:
+    """Return the default of an option as Markdown; nothing if there is none."""
     return "" if value in (None, "") else f"`{str(value).lower() if isinstance(value, bool) else value}`"
 
 
@@ -73,7 +82,9 @@ def plain(text: str) -> str:
     """Return Ansible markup as Markdown."""
     text = re.sub(r"O\(ignore:([^)]*)\)", r"`\1`", text)
     text = re.sub(r"P\(([^)#]*)#role\)", r"`\1`", text)
-    return re.sub(r"[VCO]\(([^)]*)\)", r"`\1`", text)
+    # Of an option of another module, the option: its module is named beside it.
+    text = re.sub(r"[VCO]\((?:[a-z_.]+#module:)?([^)]*)\)", r"`\1`", text)
+    return re.sub(r"M\(([^)]*)\)", r"`\1`", text)
 
 
 def hypervisors() -> str:
@@ -119,9 +130,9 @@ def with_restrictions(page: str, table: Options, restrictions: Options, keys: Ma
     rows = ["| key | default | meaning | options |", "|---|---|---|---|"]
     for option in restrictions:
         text = " ".join(plain(paragraph) for paragraph in option.paragraphs)
-        cells = (f"`{option.name}`", _default(option.default) or "none", text, ", ".join(closed[option.name]))
+        cells = (f"`{option.name}`", shown_default(option.default) or "none", text, ", ".join(closed[option.name]))
         rows.append("| " + " | ".join(cells) + " |")
-    return _between(page, RESTRICTIONS_BEGIN, rows, RESTRICTIONS_END)
+    return between(page, RESTRICTIONS_BEGIN, rows, RESTRICTIONS_END)
 
 
 def _trusted(table: Options, prefix: str = "") -> Iterator[tuple[str, str]]:
@@ -134,7 +145,8 @@ def _trusted(table: Options, prefix: str = "") -> Iterator[tuple[str, str]]:
             yield from _trusted(option.suboptions, f"{path}[]." if option.type == "list" else f"{path}.")
 
 
-def _between(page: str, begin: str, rows: Sequence[str], end: str) -> str:
+def between(page: str, begin: str, rows: Sequence[str], end: str) -> str:
+    """Return a page with rows of a table between two marks."""
     before, after = page.split(begin)[0], page.split(end)[1]
     return before + begin + "\n".join(rows) + "\n" + end + after
 
@@ -146,4 +158,4 @@ def with_deviations(page: str, deviations: Sequence[Mapping[str, Any]]) -> str:
         "|---|---|",
         *(f"| `{deviation['id']}` | {deviation['reason']} |" for deviation in deviations),
     ]
-    return _between(page, BEGIN, rows, END)
+    return between(page, BEGIN, rows, END)

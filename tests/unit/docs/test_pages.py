@@ -22,7 +22,7 @@ from ansible_collections.microvm.fleet.plugins.module_utils._microvm.declaration
 from ..plugins.module_utils._microvm.examples import KEY
 
 ROOT = Path(__file__).resolve().parents[3]
-GENERATED = {"options.md", "hypervisors.md", "CHANGELOG.md"}
+GENERATED = {"options.md", "hypervisors.md", "variables.md", "CHANGELOG.md"}
 PAGES = [
     path
     for pattern in ("*.md", "docs/**/*.md", "roles/*/README.md", "tests/testbed/*.md")
