@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from .host import Host
+from .paths import STATE
 
 INSTALL_COMMAND = """\
 - hosts: all
@@ -24,25 +25,25 @@ INSTALL_COMMAND = """\
     - ansible.builtin.assert:
         that: known.vms == [] and known is not changed
 """
-ELSEWHERE = """\
+ELSEWHERE = f"""\
 - hosts: all
   gather_facts: false
   tasks:
-    - microvm.fleet.microvm_host: {state_dir: /srv/guests}
+    - microvm.fleet.microvm_host: {{state_dir: /srv/guests}}
     - microvm.fleet.microvm_info:
       register: known
     - ansible.builtin.command: microvm list
       register: listed
-    - microvm.fleet.microvm_vms: {vms: [], state_dir: /var/lib/microvms}
+    - microvm.fleet.microvm_vms: {{vms: [], state_dir: {STATE}}}
       register: refused
       ignore_errors: true
     # The units are there again for other tests.
-    - microvm.fleet.microvm_host: {}
+    - microvm.fleet.microvm_host: {{}}
     - ansible.builtin.assert:
         that:
           - known.vms == []
           - listed.stdout == 'there are no MicroVMs in /srv/guests'
-          - refused.msg is search('^state_dir. the state directory of this host is /srv/guests, not /var/lib/microvms')
+          - refused.msg is search('^state_dir. the state directory of this host is /srv/guests, not {STATE}')
 """
 FILES = "/usr/local/bin/microvm /usr/local/share/man/man1 /usr/local/share/bash-completion"
 
@@ -71,7 +72,7 @@ def test_an_empty_host_is_listed_quickly(host: Host) -> None:
 
 def test_modules_and_the_command_work_in_the_state_directory_of_the_host(host: Host, tmp_path: Path) -> None:
     host.play(tmp_path, ELSEWHERE)
-    assert "there are no MicroVMs in /var/lib/microvms" in host.microvm("list")
+    assert f"there are no MicroVMs in {STATE}" in host.microvm("list")
 
 
 def test_help_and_an_unknown_name_are_answered(host: Host) -> None:
