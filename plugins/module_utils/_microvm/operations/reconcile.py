@@ -50,6 +50,7 @@ from ..schema.naming import element_names
 from . import outcomes
 from .attachments import check_addresses
 from .report import VmsResult, diff, result
+from .taken_images import refuse_taking
 
 
 @dataclass(frozen=True)
@@ -112,6 +113,7 @@ def _bring(request: Request) -> VmsResult:
     placed = [(request.place(index), vm) for index, vm in enumerate(declarations) if vm["state"] != "absent"]
     _check_restrictions(request, placed, beside)
     check_addresses(placed, request.networks)
+    refuse_taking([(request.place(index), vm) for index, vm in enumerate(declarations)], beside, places)
     _check_host(request, placed)
     if request.preflight:
         return {"changed": False, "vms": [], "undeclared": [], "diff": [], "warnings": []}

@@ -71,7 +71,7 @@ def claims(declaration: PackagedVm, disks: Disks) -> Iterator[Claim]:
         if interface["type"] != "user":
             yield _identity("interface", interface["id"], f"interfaces[{index}].id")
             yield _identity("MAC address", interface["mac"], f"interfaces[{index}].mac")
-    yield from _images(declaration, disks)
+    yield from image_claims(declaration, disks)
     yield from _host_ports(declaration)
     for place, address in reachable_addresses(declaration):
         yield _identity("address", address, place)
@@ -81,7 +81,7 @@ def _identity(kind: str, value: str, key: str) -> Claim:
     return Claim(kind, value, key, value)
 
 
-def _images(declaration: PackagedVm, disks: Disks) -> Iterator[Claim]:
+def image_claims(declaration: PackagedVm, disks: Disks) -> Iterator[Claim]:
     """Yield the files that are disks. Whoever reads one that another writes sees a file system change underneath."""
     name = declaration["name"]
     rule = "an image that one MicroVM writes is its own; use another path, or make both `read_only`"

@@ -42,11 +42,12 @@ class Disks:
     def misplaced(self, declaration: PackagedVm) -> Iterator[Tuple[str, str]]:
         """Yield the volumes that nobody but another MicroVM, or root, can write: their keys and what is wrong."""
         for index, volume in enumerate(declaration["volumes"]):
-            problem = self._problem(declaration["name"], volume["image"])
+            problem = self.problem(declaration["name"], volume["image"])
             if problem is not None:
                 yield f"volumes[{index}].image", problem
 
-    def _problem(self, name: str, image: str) -> Optional[str]:
+    def problem(self, name: str, image: str) -> Optional[str]:
+        """Return why an image cannot be a MicroVM's own; ``None`` if it can."""
         place, parent = self.place(name, image), f"{self.resolved(self.state_directory)}/"
         if not place.startswith(parent) or place.startswith(f"{self._work(name)}/"):
             return None

@@ -92,6 +92,8 @@ _ON_ABSENT: Options = (
             "What to do with the volumes that were created for the MicroVM if O(ignore:state) is V(absent).",
             f"V(keep) leaves them in place. V(archive) moves them to C({ARCHIVE_DIRECTORY}). V(delete) deletes them "
             "and requires each of them to be listed in O(ignore:on_absent.confirm).",
+            "An image with an absolute path that existed before the MicroVM was not created for it and stays. An image "
+            "that another MicroVM uses is refused.",
         ),
         default="keep",
         choices=("keep", "archive", "delete"),

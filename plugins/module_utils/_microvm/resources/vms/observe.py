@@ -67,7 +67,18 @@ def observe(places: Places, wanted: Sequence[Wanted]) -> Observations:
     every.vms.update(
         {name: replace(every.vms[name], has_host_key=known_hosts.has_key(name)) for name in sorted(removed)}
     )
+    for vm in wanted:
+        if vm.package is not None and vm.name in every.vms:
+            every.vms[vm.name] = _with_found_images(every.vms[vm.name], vm)
     return every
+
+
+def _with_found_images(observed: Observed, wanted: Wanted) -> Observed:
+    recorded = observed.record.volumes if observed.record else ()
+    images = (volume["image"] for volume in wanted.declaration["volumes"] if volume["image"].startswith("/"))
+    return replace(
+        observed, found_images=tuple(image for image in images if image not in recorded and os.path.lexists(image))
+    )
 
 
 def observe_name(places: Places, name: str, owner: Account = SHARED) -> Observed:

@@ -131,7 +131,9 @@ def _refuse_shrinking(observed: Observed, wanted: Wanted, path: str) -> None:
 def _record(observed: Observed, wanted: Wanted, target: _Target) -> Record:
     """Return the record of what there is, together with what is to come."""
     record = observed.record or Record(wanted.name, "")
-    volumes = [volume["image"] for volume in wanted.declaration["volumes"] if volume["auto_create"]]
+    created = (volume["image"] for volume in wanted.declaration["volumes"] if volume["auto_create"])
+    # Whatever a start does not create is somebody else's to remove.
+    volumes = [image for image in created if image not in observed.found_images]
     state = {"restarted": "started", "present": record.state}.get(wanted.state, wanted.state)
     if target.refused is not None:
         return replace(record, state=state, refused=target.refused)

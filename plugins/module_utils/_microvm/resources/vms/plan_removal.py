@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 from typing import Iterable, Iterator, Optional, Sequence, Tuple
 
 from ...declaration.names import PARTIAL_SUFFIX, STATE_ENTRIES, WORK_DIRECTORY, WORK_ENTRIES, unit_name
+from ...declaration.vms.disks import Disks
 from ...host.records import Record
 from ...schema.errors import DeclarationError
 from ..steps import Step
@@ -54,10 +55,12 @@ def plan_removal(observed: Observed, removal: Removal = Removal(), path: str = "
             "microvm.fleet.host first",
         )
     refuse_elsewhere(observed, path)
-    volumes = observed.volumes
+    disks = Disks(observed.state_directory)
+    volumes = tuple(volume for volume in observed.volumes if disks.problem(observed.name, volume) is None)
     if removal.volumes == "delete":
         recorded = observed.record.volumes if observed.record else ()
         _refuse_unnamed(volumes, recorded, removal.confirm, f"{prefix}on_absent.confirm")
+        _refuse_found(observed, removal.confirm, f"{prefix}on_absent.confirm")
     removed = volumes if removal.volumes != "keep" else ()
     # The subdirectory that a removed volume was in stays.
     leaving = {_entry_of(volume) for volume in removed if _entry_of(volume) in observed.entries}
@@ -90,6 +93,18 @@ def _refuse_unnamed(volumes: Sequence[str], recorded: Sequence[str], confirmed: 
         raise DeclarationError(
             path, f"{', '.join(unknown)} is not a volume of this MicroVM; its volumes are: {', '.join(volumes)}"
         )
+
+
+def _refuse_found(observed: Observed, confirmed: Sequence[str], path: str) -> None:
+    """Refuse to delete an image that was there before the MicroVM."""
+    recorded = observed.record.volumes if observed.record else ()
+    for volume in observed.declared["volumes"] if observed.declared else ():
+        if volume["image"] in confirmed and volume["image"] not in recorded:
+            raise DeclarationError(
+                path,
+                f"{volume['image']} was not created for this MicroVM, so it stays; remove it from the list, and delete "
+                "it yourself",
+            )
 
 
 def _volume_steps(what: str, volumes: Sequence[str]) -> Iterator[Step[Action]]:

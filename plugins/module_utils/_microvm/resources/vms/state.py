@@ -57,6 +57,8 @@ class Observed:
     booted_command_line: str = ""
     volumes: Tuple[str, ...] = ()
     """Images that its starts have created and that are there, as they were declared."""
+    found_images: Tuple[str, ...] = ()
+    """Declared images with absolute paths that are there, and that are not recorded: they were there before."""
     full_directories: Tuple[str, ...] = ()
     """Directories that were made for it outside of its state directory, and that have something in them."""
     state_directory: str = ""
