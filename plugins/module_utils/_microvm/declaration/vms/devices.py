@@ -24,6 +24,14 @@ from .hypervisor_options import VIRTIOFSD
 LABEL_LENGTHS = {"ext2": 16, "ext3": 16, "ext4": 16, "xfs": 12, "btrfs": 255, "vfat": 11}
 """File systems that are created, and how many bytes their labels have at most (the manuals of their mkfs)."""
 
+LEAST_MEBIBYTES = {"xfs": 300, "btrfs": 109}
+"""Smallest sizes in MiB that mkfs.xfs (xfsprogs 6) and mkfs.btrfs format; the others format 1 MiB."""
+
+_MIXED = ("--mixed", "-M")
+"""Arguments of mkfs.btrfs with which 16 MiB are enough."""
+
+_LEAST_MIXED = 16
+
 TAG_LENGTHS = {"9p": 31, "virtiofs": 36}
 """Bytes of a tag (QEMU's hw/9pfs/9p.h; the virtio specification, 5.11.4)."""
 
@@ -108,6 +116,12 @@ def _check_created(volume: Volume, path: str) -> None:
     kind = volume["fs_type"]
     if not volume["size"]:
         raise DeclarationError(f"{path}.size", "is required to create the image; set it or `auto_create: false`")
+    if is_kernels(volume["image"]):
+        raise DeclarationError(
+            f"{path}.image",
+            f"{volume['image']!r} is below a directory of the kernel's, where a new file would be lost with the next "
+            "boot of the host; create the image elsewhere, or set `auto_create: false` for a block device",
+        )
     if volume["image_type"] != "raw":
         raise DeclarationError(
             f"{path}.image_type",
@@ -118,10 +132,26 @@ def _check_created(volume: Volume, path: str) -> None:
         raise DeclarationError(
             f"{path}.fs_type", f"{kind!r} cannot be created, only {kinds}; use one of them or set `auto_create: false`"
         )
+    least = _least_size(volume)
+    if volume["size"] < least:
+        raise DeclarationError(
+            f"{path}.size", f"{volume['size']} MiB are too small for {kind}; set {least} or more, or another fs_type"
+        )
     if volume["label"] is not None and len(volume["label"].encode()) > LABEL_LENGTHS[kind]:
         raise DeclarationError(
             f"{path}.label", f"{kind} labels have at most {LABEL_LENGTHS[kind]} bytes; use a shorter label"
         )
+
+
+def _least_size(volume: Volume) -> int:
+    is_mixed = volume["fs_type"] == "btrfs" and any(word in _MIXED for word in volume["mkfs_extra_args"])
+    return _LEAST_MIXED if is_mixed else LEAST_MEBIBYTES.get(volume["fs_type"], 1)
+
+
+def is_kernels(path: str) -> bool:
+    """Return whether a path is below a directory that the kernel provides, whose files are devices or in memory."""
+    absolute = f"/{posixpath.normpath(path).lstrip('/')}" if path.startswith("/") else ""
+    return absolute.startswith(("/dev/", "/proc/", "/sys/"))
 
 
 _SOCKET = defaults(SHARES)["socket"]
