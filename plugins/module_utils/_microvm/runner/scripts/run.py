@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import posixpath
 import shlex
 from typing import Iterator, Sequence
 
@@ -27,7 +28,7 @@ def microvm_run(declaration: Declaration, built: Command) -> str:
     script += definitions(list(_words(declaration, built))) + (HOME if built.needs_home else "")
     if declaration["pre_start"]:
         script += f"\n{declaration['pre_start'].rstrip()}\n"
-    script += _volumes(declaration) + _sockets(built)
+    script += _directories(declaration, built) + _volumes(declaration) + _sockets(built)
     if built.events:
         script += sources.EVENTS + "\n" + call("record_reason_of_end", *EVENTS_FIFOS, ENDED_FILE)
     script += _initrd(declaration, built) + _macvtaps(built)
@@ -45,6 +46,17 @@ def _words(declaration: Declaration, built: Command) -> Iterator[Word]:
     yield from (Word((TapDevice(interface),)) for interface, _descriptor in built.macvtaps)
     if built.sets_balloon:
         yield Word((Variable.PACKAGE,))
+
+
+def _directories(declaration: Declaration, built: Command) -> str:
+    """Return what creates directories in the working directory: of images, of sockets, and those that 9p shares."""
+    files = [volume["image"] for volume in declaration["volumes"] if volume["auto_create"]]
+    files += [declaration["socket"] or "", built.sidecar_socket, *built.stale]
+    files += [built.notify.socket] if built.notify else []
+    directories = [posixpath.dirname(file) for file in files]
+    directories += [share["source"] for share in declaration["shares"] if share["proto"] == "9p"]
+    inside = {posixpath.normpath(directory) for directory in directories if directory and directory[0] != "/"} - {"."}
+    return call("mkdir", "-p", "--", *sorted(inside)) if inside else ""
 
 
 def _volumes(declaration: Declaration) -> str:
