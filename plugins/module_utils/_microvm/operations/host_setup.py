@@ -7,7 +7,7 @@
 from __future__ import annotations
 
 import contextlib
-from typing import List, Mapping, TypedDict
+from typing import Dict, List, Mapping, TypedDict
 
 from ..declaration import names
 from ..declaration.accounts import ROOT
@@ -63,6 +63,8 @@ def set_up_host(raw: Mapping[str, object], present: bool, check_mode: bool) -> H
         if check_mode
         else locked([LOCK, *state_directories.former(wanted.state_directory, Records().names())])
     ):
+        if present:
+            refuse_other_state_directory(wanted.state_directory, Records())
         observed = observe(wanted)
         planned = plan(observed, wanted)
         job = HostJob(planned)
@@ -77,6 +79,23 @@ def set_up_host(raw: Mapping[str, object], present: bool, check_mode: bool) -> H
         "kept": list(planned.kept),
         "diff": _diff(observed, planned),
     }
+
+
+def refuse_other_state_directory(directory: str, records: Records) -> None:
+    """Refuse to let all units look for their MicroVMs where the installed ones are not. Raises HostError.
+
+    In check mode too: of what an earlier task removes, nothing is gone by then, but nothing else would tell.
+    """
+    elsewhere: Dict[str, List[str]] = {}
+    for record in records.read_all().usable.values():
+        if record.generations and record.state_directory not in ("", directory):
+            elsewhere.setdefault(record.state_directory, []).append(record.name)
+    for installed, microvms in sorted(elsewhere.items()):
+        raise HostError(
+            f"the state directory cannot become {directory}, since MicroVMs are installed in {installed}: "
+            f"{', '.join(microvms)}; set microvm_state_dir (`state_dir` of the modules) to {installed}, or remove them "
+            "first, with that setting"
+        )
 
 
 def _refuse_installed(records: Records) -> None:

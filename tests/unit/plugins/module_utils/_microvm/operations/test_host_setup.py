@@ -98,6 +98,24 @@ def test_the_setup_stays_while_microvms_are_installed(workshop: Workshop, tmp_pa
     assert host_setup.set_up_host({}, present=False, check_mode=False)["changed"]
 
 
+@pytest.mark.parametrize("check_mode", [True, False])
+def test_the_state_directory_stays_while_microvms_are_installed(
+    workshop: Workshop, tmp_path: Path, check_mode: bool
+) -> None:
+    moved = {"state_dir": "/srv/vms"}
+    records = Records(str(tmp_path / "records"))
+    for name in ("web", "db"):
+        records.write(Record(name, names.STATE_DIRECTORY, (Generation(1, f"a-{name}"),)))
+    records.write(Record("there", "/srv/vms", (Generation(1, "a-there"),)))
+    with pytest.raises(HostError, match=f"installed in {names.STATE_DIRECTORY}: db, web; set microvm_state_dir"):
+        host_setup.set_up_host(moved, present=True, check_mode=check_mode)
+    assert [line for line in workshop.log if line != "lock"] == []
+    records.remove("web")
+    # What a removal has kept stays where it is.
+    records.write(Record("db", names.STATE_DIRECTORY, volumes=("data.img",)))
+    assert host_setup.set_up_host(moved, present=True, check_mode=check_mode)["changed"]
+
+
 def test_the_diff_has_files_with_their_owners_and_the_other_steps(workshop: Workshop) -> None:
     host_setup.set_up_host({}, present=True, check_mode=False)
     workshop.host.path(UNIT).chmod(0o600)
