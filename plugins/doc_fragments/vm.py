@@ -1305,6 +1305,12 @@ options:
               - IPv4 address to assign to the guest.
             type: str
             required: true
+  bridges:
+    description:
+      - Bridges that need not exist yet in check mode, or with O(ignore:preflight), because the same run creates
+        them before.
+    type: list
+    elements: str
   restrictions:
     description:
       - Restrictions that the declarations must satisfy in addition to those that the host has, see O(microvm.fleet.microvm_host#module:restrictions).

@@ -1264,13 +1264,10 @@ options:
     description:
       - Whether to only verify the declarations and the ability of the host to run them. Nothing is changed, and
         the result is never C(changed).
+      - The same is verified as in check mode and in a run. Images, bridges, the setup of the host and packages
+        of the distribution that the roles bring before the MicroVMs may be missing.
     type: bool
     default: false
-  bridges:
-    description:
-      - Bridges that O(preflight) accepts although they do not exist yet, because the same run creates them later.
-    type: list
-    elements: str
   diff_detail:
     description:
       - What diffs contain. V(declared) shows what was set and what follows from it. V(full) also shows options
@@ -1369,6 +1366,12 @@ options:
               - IPv4 address to assign to the guest.
             type: str
             required: true
+  bridges:
+    description:
+      - Bridges that need not exist yet in check mode, or with O(ignore:preflight), because the same run creates
+        them before.
+    type: list
+    elements: str
   restrictions:
     description:
       - Restrictions that the declarations must satisfy in addition to those that the host has, see O(microvm.fleet.microvm_host#module:restrictions).

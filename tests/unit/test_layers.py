@@ -102,7 +102,7 @@ def test_profiles_know_the_schema_only_and_declarations_know_profiles(directory:
     assert violations("from ..hypervisors.registry import command", ("declaration",)) != []
 
 
-EFFECTFUL = ("observe*", "handlers*", "executor", "build*", "preflight")
+EFFECTFUL = ("observe*", "handlers*", "executor", "build*", "preflight/*")
 """Files of ``resources/`` that look at a host or change it; every other file there plans, and has no effects."""
 
 WORDS_OF_HOSTS = {"Unit", "Record", "Generation", "HostError"}

@@ -58,7 +58,7 @@ def accelerator(kernel: str, check_mode: bool) -> Accelerator:
     Check mode boots nothing: it has the answer of an earlier run, or expects that the device works. Where the kernel is
     yet to come, or there is no program to try it with, nothing is tested either. Raises HostError.
     """
-    if not os.access(KVM, os.R_OK | os.W_OK):
+    if not can_be_opened(KVM):
         return Accelerator("tcg")
     kernels = [path for path in (HOST_KERNEL.format(release=platform.release()), kernel) if os.path.isfile(path)]
     command = probe(platform.machine(), _PLACE)
@@ -72,6 +72,15 @@ def accelerator(kernel: str, check_mode: bool) -> Accelerator:
             return Accelerator("kvm", is_tested=False)
         _try(keys, answers, (program, *command[1:]))
     return Accelerator("kvm" if "kvm" in map(answers.get, keys) else "tcg")
+
+
+def can_be_opened(device: str) -> bool:
+    """Return whether there is a device, and a driver behind it: a node alone may be there without, or forbidden."""
+    try:
+        os.close(os.open(device, os.O_RDWR | os.O_CLOEXEC))
+    except OSError:
+        return False
+    return True
 
 
 def _try(keys: Dict[str, str], answers: Dict[str, str], command: Sequence[str]) -> None:

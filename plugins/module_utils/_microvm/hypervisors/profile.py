@@ -61,6 +61,9 @@ class Profile:
     """True if virtiofs shares are served by virtiofsd, not by the hypervisor itself."""
     asks_virtiofsd_for_tag: bool = False
     """True if the tag of a virtiofs share is an argument of virtiofsd, not of the hypervisor."""
+    huge_pages: Optional[int] = 0
+    """KiB of the huge pages that ``hugepage_mem`` takes, 0 for the host's default size; ``None`` if it needs no pages
+    that are set aside."""
     needs_internet_sockets: bool = True
     """True if an Internet socket is opened to configure a tap, not the tap's own file."""
 

@@ -13,6 +13,9 @@ from .profiles import PROFILES
 UNBUFFER = "unbuffer"
 """Program that gives another one a terminal."""
 
+VIRTIOFSD = "virtiofsd"
+"""Daemon that serves virtiofs shares."""
+
 DEBIAN_PACKAGES: Mapping[str, str] = {
     "cpio": "cpio",
     "machinectl": "systemd-container",
@@ -24,12 +27,12 @@ DEBIAN_PACKAGES: Mapping[str, str] = {
     "mkfs.xfs": "xfsprogs",
     "nc": "netcat-openbsd",
     UNBUFFER: "expect",
-    "virtiofsd": "virtiofsd",
+    VIRTIOFSD: "virtiofsd",
     **{program: name for profile in PROFILES.values() for program, name in profile.packages.items()},
 }
 """Debian packages by the programs in them that runner packages execute."""
 
-_MISSING = {"virtiofsd": ("bullseye", "bookworm", "focal", "jammy")}
+_MISSING = {VIRTIOFSD: ("bullseye", "bookworm", "focal", "jammy")}
 """Releases that do not have a package, or only a program of that name with other options."""
 
 
@@ -37,6 +40,12 @@ def debian_packages(programs: Iterable[str], release: str) -> List[str]:
     """Return the Debian packages of programs in a release, sorted; programs elsewhere have none."""
     names = {DEBIAN_PACKAGES[program] for program in programs if program in DEBIAN_PACKAGES}
     return sorted(name for name in names if release not in _MISSING.get(name, ()))
+
+VIRTIOFSD = "virtiofsd"
+"""Daemon that serves virtiofs shares."""
+
+PACKAGES = {"mkfs.ext2": "e2fsprogs", "mkfs.ext3": "e2fsprogs", "mkfs.ext4": "e2fsprogs", VIRTIOFSD: "virtiofsd"}
+"""Packages of Debian that role ``host`` installs, by the programs that hosts need beside hypervisors."""
 
 
 def program_path(package: Optional[str], name: str) -> str:

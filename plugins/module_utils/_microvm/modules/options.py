@@ -60,6 +60,14 @@ COMMON_OPTIONS: Options = (
         suboptions=NETWORK_OPTIONS,
     ),
     Option(
+        "bridges",
+        "list",
+        "Bridges that need not exist yet in check mode, or with O(ignore:preflight), because the same run creates them "
+        "before.",
+        elements="str",
+        check=checks.interface_name,
+    ),
+    Option(
         "restrictions",
         "dict",
         (
@@ -124,16 +132,13 @@ VMS_MODULE_OPTIONS: Options = (
     Option(
         "preflight",
         "bool",
-        "Whether to only verify the declarations and the ability of the host to run them. Nothing is changed, and the "
-        "result is never C(changed).",
+        (
+            "Whether to only verify the declarations and the ability of the host to run them. Nothing is changed, and "
+            "the result is never C(changed).",
+            "The same is verified as in check mode and in a run. Images, bridges, the setup of the host and packages "
+            "of the distribution that the roles bring before the MicroVMs may be missing.",
+        ),
         default=False,
-    ),
-    Option(
-        "bridges",
-        "list",
-        "Bridges that O(preflight) accepts although they do not exist yet, because the same run creates them later.",
-        elements="str",
-        check=checks.interface_name,
     ),
 ) + COMMON_OPTIONS
 

@@ -94,6 +94,7 @@ def request(parameters: Parameters, check_mode: bool) -> Request:
     given = parameters.get("restrictions")
     common: Dict[str, Any] = {
         "images": known_images(parameters.get("images") or (), host_images()),
+        "bridges": parameters["bridges"] or (),
         "networks": parameters.get("networks") or (),
         "state_dir": state_directory("state_dir", parameters["state_dir"], is_predicted),
         "check_mode": check_mode,
@@ -102,7 +103,6 @@ def request(parameters: Parameters, check_mode: bool) -> Request:
     }
     if "vms" in parameters:
         own = {key: parameters[key] for key in ("vms", "state", "parallel", "preflight", "purge")}
-        own["bridges"] = parameters["bridges"] or ()
         return Request(**own, **common)
     shared = {option.name for option in COMMON_OPTIONS}
     vm = {key: value for key, value in parameters.items() if key not in shared}

@@ -27,9 +27,8 @@ from ..host.places import Places
 from ..host.systemd import Unit
 from ..host.versions import installed_version
 from ..hypervisors.facts import HostFacts
-from ..hypervisors.registry import command, profile, program
+from ..hypervisors.registry import profile, program
 from ..resources.executor import execute
-from ..resources.vms import preflight
 from ..resources.vms.actions import Action, Plan
 from ..resources.vms.handlers import HANDLERS, damage_of
 from ..resources.vms.handlers_job import Job
@@ -40,6 +39,9 @@ from ..resources.vms.plan import Clock, plan
 from ..resources.vms.plan_handover import Member, hand_over
 from ..resources.vms.plan_removal import Removal, plan_removal, plan_stop
 from ..resources.vms.plan_rename import Former, plan_rename
+from ..resources.vms.preflight.checks import check_ability
+from ..resources.vms.preflight.expected import Expected, Placed
+from ..resources.vms.preflight.host import check_host
 from ..resources.vms.settings import environment, host_unit_settings
 from ..resources.vms.state import Observed, Wanted
 from ..runner.package import Package
@@ -49,6 +51,7 @@ from ..schema.errors import DeclarationError
 from ..schema.naming import element_names
 from . import outcomes
 from .attachments import check_addresses
+from .host_setup import refuse_other_state_directory
 from .report import VmsResult, diff, result
 from .taken_images import refuse_taking
 
@@ -75,8 +78,22 @@ class Request:
     """Restrictions besides those of the host."""
     full_diff: bool = False
     """True if diffs show what nobody has set, too."""
+    alone: bool = False
+    """True if no role comes before the MicroVMs in the same run: what is missing stays so, in check mode too."""
     path: str = "vms"
     """Begins the paths in error messages; empty for a single MicroVM."""
+
+    @property
+    def is_prediction(self) -> bool:
+        """Return whether nothing is to be changed."""
+        return self.check_mode or self.preflight
+
+    @property
+    def expected(self) -> Expected:
+        """Return what the host need not have yet: in a prediction, the roles before have changed nothing either."""
+        if self.alone or not self.is_prediction:
+            return Expected()
+        return Expected(tuple(map(image_path, self.images)), tuple(self.bridges), setup=True)
 
     def place(self, index: int) -> str:
         """The path of one MicroVM."""
@@ -114,22 +131,26 @@ def _bring(request: Request) -> VmsResult:
     _check_restrictions(request, placed, beside)
     check_addresses(placed, request.networks)
     refuse_taking([(request.place(index), vm) for index, vm in enumerate(declarations)], beside, places)
-    _check_host(request, placed)
     if request.preflight:
-        return {"changed": False, "vms": [], "undeclared": [], "diff": [], "warnings": []}
+        refuse_other_state_directory(places.state_directory, places.records)
+    check_host([(path, vm) for path, vm in placed if vm["state"] in ("started", "restarted")])
     accelerators = {path: _accelerator(request, declaration, places) for path, declaration in placed}
     packages = {path: _render(path, declaration, accelerators[path].name) for path, declaration in placed}
-    if not request.check_mode:
-        preflight.check_installed(placed, {path: package.programs for path, package in packages.items()}, places)
     wanted = [_want(vm, packages.get(request.place(index))) for index, vm in enumerate(declarations)]
     names = [*(vm.name for vm in wanted), *_former_names(wanted).values()]
     undeclared = _undeclared(request, names, places)
-    if request.check_mode:
+    if request.is_prediction:
+        predicted = _reconcile(request, wanted, undeclared, places)
         untested = [vm["name"] for path, vm in placed if not accelerators[path].is_tested]
-        outcome = _reconcile(request, wanted, undeclared, places)
-        return {**outcome, "warnings": [*outcome["warnings"], *_warnings(untested)]}
+        if request.preflight:
+            return _NOTHING
+        return {**predicted, "warnings": [*predicted["warnings"], *_warnings(untested)]}
     with locked([*names, *(undeclared if request.purge != "report" else ())]):
         return _reconcile(request, wanted, undeclared, places)
+
+
+_NOTHING: VmsResult = {"changed": False, "vms": [], "undeclared": [], "diff": [], "warnings": []}
+"""Result of a preflight that found nothing to refuse."""
 
 
 def _former_names(wanted: Sequence[Wanted]) -> Dict[str, str]:
@@ -155,48 +176,15 @@ def _undeclared(request: Request, names: Sequence[str], places: Places) -> List[
     return sorted({*installed, *unknown} - set(names))
 
 
-def _check_restrictions(request: Request, placed: preflight.Placed, beside: Sequence[PackagedVm]) -> None:
+def _check_restrictions(request: Request, placed: Placed, beside: Sequence[PackagedVm]) -> None:
     """Refuse what is closed on this host; ``beside`` are the MicroVMs that it has besides the declared ones."""
-    is_predicted = request.preflight or request.check_mode
     declarations: List[PackagedVm] = [*(declaration for _path, declaration in placed), *beside]
     sources = {source for declaration in declarations for source in writable_sources(declaration)}
-    for limits in restrictions.in_force(request.restrictions, is_predicted):
+    for limits in restrictions.in_force(request.restrictions, request.is_prediction):
         for path, declaration in placed:
             restrictions.check(declaration, limits, path)
             if limits["enable"]:
                 refuse_inside_of_shares(declaration, sources, path)
-
-
-def _check_host(request: Request, placed: preflight.Placed) -> None:
-    preflight.check_host(
-        [(path, declaration) for path, declaration in placed if declaration["state"] in ("started", "restarted")]
-    )
-    preflight.check_units(placed)
-    for path, declaration in placed:
-        _check_kvm(declaration, path)
-        if request.preflight:
-            command(declaration, _facts(declaration, declaration["accel"]), path)
-    # Images, packages and bridges may be what the same run is about to bring.
-    brings = request.images if request.preflight or request.check_mode else ()
-    directories = tuple(f"{image_path(image)}/" for image in brings)
-    places = Places(request.state_dir)
-    preflight.check_files(
-        placed, places, awaited=lambda file: file.startswith(directories) or _has_former_name(file, placed, places)
-    )
-    if request.preflight:
-        preflight.check_interfaces(placed, request.bridges)
-
-
-def _has_former_name(file: str, placed: preflight.Placed, places: Places) -> bool:
-    """Return whether a file is there below the former name of a MicroVM that is about to be renamed."""
-    names = ((declaration["name"], declaration["renamed_from"]) for _path, declaration in placed)
-    directories = ((places.work(name, ""), places.work(former, "")) for name, former in names if former)
-    return any(file.startswith(new) and os.path.exists(old + file[len(new) :]) for new, old in directories)
-
-
-def _check_kvm(declaration: Declaration, path: str) -> None:
-    if declaration["accel"] == "kvm" and not os.path.exists("/dev/kvm"):
-        raise DeclarationError(f"{path}.accel", "this host has no /dev/kvm; set auto or tcg, or load the module kvm")
 
 
 def _facts(declaration: Declaration, accel: str) -> HostFacts:
@@ -268,6 +256,11 @@ def _reconcile(request: Request, wanted: Sequence[Wanted], undeclared: Sequence[
     unreadable.update(formers.errors)
     for name in formers.errors:
         observed.pop(name, None)
+    before = {**observed, **{name: former.observed for name, former in formers.vms.items() if former.observed.exists}}
+    _check_ability(request, wanted, before, places)
+    if request.expected.setup:
+        # Role `host` brings state directories to today's layout.
+        observed = {name: replace(vm, is_former=False) for name, vm in observed.items()}
     clock = _clock()
     plans = [
         _plan(request, index, observed[vm.name], vm, clock, formers)
@@ -281,12 +274,11 @@ def _reconcile(request: Request, wanted: Sequence[Wanted], undeclared: Sequence[
     jobs = [_job(plan, vm, places) for plan, vm in zip(plans, [*wanted, *purged])]
     pairs = list(zip(jobs, [*wanted, *purged]))
     # Before the packages that it shows may go.
-    before = {**observed, **{name: former.observed for name, former in formers.vms.items() if former.observed.exists}}
     diffs = [diff(job.plan, before[job.name], vm, places, request.full_diff) for job, vm in pairs if job.plan.changed]
     usable = [job for job in jobs if job.name in observed]
     units = {unit_name(vm.name): vm.unit for vm in observed.values()}
     refused = outcomes.refusals(pairs)
-    failures = {} if request.check_mode else _carry_out(usable, units, request.parallel)
+    failures = {} if request.is_prediction else _carry_out(usable, units, request.parallel)
     errors = {**refused.errors, **unreadable, **failures}
     # An error may have left something else than the plan says.
     standings = {
@@ -302,6 +294,16 @@ def _reconcile(request: Request, wanted: Sequence[Wanted], undeclared: Sequence[
             *refused.warnings,
         ],
     }
+
+
+def _check_ability(
+    request: Request, wanted: Sequence[Wanted], observed: Mapping[str, Observed], places: Places
+) -> None:
+    """Refuse what the host cannot run. Raises HostError or DeclarationError."""
+    packages = {request.place(index): vm.package for index, vm in enumerate(wanted) if vm.package is not None}
+    placed = [(request.place(index), vm.declaration) for index, vm in enumerate(wanted) if vm.package is not None]
+    programs = {path: package.programs for path, package in packages.items()}
+    check_ability(placed, programs, observed, places, request.expected)
 
 
 def _plan(request: Request, index: int, observed: Observed, wanted: Wanted, clock: Clock, formers: Formers) -> Plan:

@@ -134,5 +134,6 @@ def _request(arguments: Namespace, source: Source, vms: Sequence[Raw], state: st
         state_dir=places(arguments).state_directory,
         parallel=getattr(arguments, "parallel", 1),
         check_mode=getattr(arguments, "check", False),
+        alone=True,
         path=VARIABLE,
     )

@@ -37,7 +37,8 @@ def remove_vms(arguments: Namespace) -> int:
 def _removed(arguments: Namespace, check: bool) -> VmsResult:
     on_absent = {"volumes": arguments.volumes, "confirm": arguments.confirm or []}
     vms = [{"name": name, "state": "absent", "on_absent": on_absent} for name in dict.fromkeys(arguments.names)]
-    return reconcile(Request(vms=vms, state_dir=places(arguments).state_directory, check_mode=check, path="vms"))
+    state_directory = places(arguments).state_directory
+    return reconcile(Request(vms=vms, state_dir=state_directory, check_mode=check, alone=True, path="vms"))
 
 
 def _confirm(arguments: Namespace, predicted: VmsResult) -> None:

@@ -70,4 +70,6 @@ PROFILE = Profile(
     on_poweroff=EXITS,
     on_reboot=EXITS,
     asks_virtiofsd_for_tag=True,
+    # `--hugepages` advises the kernel to use transparent ones (madvise(2)).
+    huge_pages=None,
 )

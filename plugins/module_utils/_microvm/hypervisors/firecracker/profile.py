@@ -58,4 +58,6 @@ PROFILE = Profile(
     on_poweroff="keeps running on x86_64 (reboot instead), exits on aarch64",
     on_reboot=EXITS,
     clean_end="reboot",
+    # `huge_pages: 2M` of its configuration.
+    huge_pages=2048,
 )

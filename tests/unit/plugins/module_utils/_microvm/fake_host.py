@@ -40,7 +40,6 @@ from ansible_collections.microvm.fleet.plugins.module_utils._microvm.resources.v
     handlers_files,
     handlers_rename,
     observe_former,
-    preflight,
 )
 
 
@@ -209,7 +208,7 @@ def _redirect_locks(fake: FakeHost, monkeypatch: pytest.MonkeyPatch) -> None:
 
 def _skip_preflight(monkeypatch: pytest.MonkeyPatch) -> None:
     """Programs, kernels and memory are not looked for here; other tests do that."""
-    for check in ("check_host", "check_files", "check_installed"):
-        monkeypatch.setattr(preflight, check, lambda *_arguments, **_options: None)
+    for check in ("check_host", "check_ability"):
+        monkeypatch.setattr(reconcile_operation, check, lambda *_arguments: None)
     monkeypatch.setattr(reconcile_operation, "installed_version", lambda _program: None)
     monkeypatch.setattr(handlers, "set_balloon", lambda _name, _size, _places: "")

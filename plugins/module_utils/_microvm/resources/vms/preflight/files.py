@@ -1,0 +1,93 @@
+# Copyright (c) 2026 microvm.fleet contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Verify the files and directories that declarations name: they are there, and the MicroVM's user can use them."""
+
+from __future__ import annotations
+
+import os
+import stat
+from typing import Iterator, NamedTuple
+
+from ....declaration.accounts import Account, account
+from ....declaration.vms.parse import Declaration
+from ....host import safe_paths
+from ....host.commands import HostError
+from ....host.permissions import is_permitted
+from ....schema.errors import DeclarationError
+from ..state import Observed
+from .expected import Expected, Placed
+
+
+class _File(NamedTuple):
+    """A file that a declaration names with a key."""
+
+    key: str
+    path: str
+    mode: int = 0
+    """Use that the MicroVM's user makes of it; 0 for a file that only root reads."""
+
+
+def check_files(placed: Placed, expected: Expected) -> None:
+    """Refuse files that are missing, or that a MicroVM's user cannot read. Raises DeclarationError."""
+    for path, declaration in placed:
+        for file in _files(declaration):
+            key = f"{path}.{file.key}"
+            if not os.path.exists(file.path):
+                if not expected.has(file.path):
+                    raise DeclarationError(
+                        key, f"{file.path} does not exist on this host; correct the path or provide the file"
+                    )
+            elif os.path.isdir(file.path):
+                raise DeclarationError(key, f"{file.path} is a directory; name the file")
+            else:
+                _refuse_forbidden(account(declaration), file, key)
+        _check_sources(declaration, path)
+
+
+def _files(declaration: Declaration) -> Iterator[_File]:
+    for key in ("kernel", "initrd_path", "store_disk"):
+        path = declaration[key]
+        if path:
+            yield _File(key, path, os.R_OK)
+    if declaration["extra_args_script"]:
+        yield _File("extra_args_script", declaration["extra_args_script"], os.R_OK | os.X_OK)
+    for name, path in declaration["credential_files"].items():
+        yield _File(f"credential_files.{name}", path)
+
+
+def _check_sources(declaration: Declaration, path: str) -> None:
+    """Refuse sources of shares that are no directories, or that a hypervisor cannot serve; virtiofsd is root's."""
+    for index, share in enumerate(declaration["shares"]):
+        source, key = share["source"], f"{path}.shares[{index}].source"
+        if not source.startswith("/") or not os.path.exists(source):
+            continue
+        if not os.path.isdir(source):
+            raise DeclarationError(key, f"{source} is no directory; name the directory to share")
+        if share["proto"] == "9p":
+            _refuse_forbidden(account(declaration), _File(key, source, os.R_OK | os.X_OK), key)
+
+
+def _refuse_forbidden(owner: Account, file: _File, key: str) -> None:
+    if file.mode and not is_permitted(owner, file.path, file.mode):
+        verb = "execute" if file.mode & os.X_OK and not os.path.isdir(file.path) else "read"
+        raise DeclarationError(
+            key,
+            f"the user {owner.user!r}, who runs the hypervisor, cannot {verb} {file.path}; allow it by the "
+            "modes of the file and of the directories above it (chmod, setfacl), or put it elsewhere",
+        )
+
+
+def check_directories(path: str, observed: Observed) -> None:
+    """Refuse directories that are to be created where a link or a file is in the way. Raises DeclarationError."""
+    for directory in observed.missing_directories:
+        try:
+            with safe_paths.opened_parent(directory) as (parent, name):
+                status = os.stat(name, dir_fd=parent, follow_symlinks=False)
+        except FileNotFoundError:
+            continue
+        except (HostError, OSError) as error:
+            raise DeclarationError(path, f"{directory} cannot be created: {error}") from None
+        if not stat.S_ISDIR(status.st_mode):
+            raise DeclarationError(path, f"{directory} is to be a directory, and is something else; move it away")

@@ -1,0 +1,94 @@
+# Copyright (c) 2026 microvm.fleet contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Verify that a host has the memory that its MicroVMs need: ordinary one, and huge pages."""
+
+from __future__ import annotations
+
+from typing import Dict, Mapping, Optional
+
+from ....declaration.types import PackagedVm
+from ....host import files
+from ....hypervisors.profiles import PROFILES
+from ....schema.errors import DeclarationError
+from ..state import Observed
+from .expected import Placed, together
+
+_POOLS = "/sys/kernel/mm/hugepages/hugepages-{size}kB"
+
+
+def check_memory(placed: Placed, observed: Mapping[str, Observed]) -> None:
+    """Refuse MicroVMs that need more memory than a host has; ``observed`` are those that it has by name.
+
+    Raises DeclarationError.
+    """
+    _check_ordinary([(path, vm) for path, vm in placed if not _page_size(vm)])
+    for size in sorted({_page_size(vm) for _path, vm in placed} - {0}):
+        users = [(path, vm) for path, vm in placed if _page_size(vm) == size]
+        _check_huge(users, size, free_huge_pages(size) + sum(_held(observed.get(vm["name"]), size) for _, vm in users))
+
+
+def _check_ordinary(placed: Placed) -> None:
+    available, needed = memory_total(), 0
+    for path, declaration in placed:
+        needed += declaration["mem"]
+        if needed > available:
+            raise DeclarationError(
+                f"{path}.mem",
+                f"{declaration['mem']} MiB{together(needed, declaration['mem'], 'MiB')} exceed the {available} MiB of "
+                "this host; declare less, or run it elsewhere",
+            )
+
+
+def _check_huge(placed: Placed, size: int, available: int) -> None:
+    needed = 0
+    for path, declaration in placed:
+        own = _pages(declaration, size)
+        needed += own
+        if needed > available:
+            raise DeclarationError(
+                f"{path}.hugepage_mem",
+                f"{own} huge pages of {size} KiB{together(needed, own, 'pages')} exceed the {available} that this "
+                f"host has free; reserve them (`sysctl vm.nr_hugepages`, or hugepagesz= and hugepages= on the host's "
+                "kernel command line), declare less memory, or remove this option",
+            )
+
+
+def _page_size(declaration: PackagedVm) -> int:
+    """Return the KiB of the reserved pages that a MicroVM's memory is made of; 0 for memory that needs none."""
+    kind = PROFILES[declaration["hypervisor"]].huge_pages
+    if not declaration["hugepage_mem"] or kind is None:
+        return 0
+    return kind or _meminfo()["Hugepagesize"]
+
+
+def _pages(declaration: PackagedVm, size: int) -> int:
+    return -(-(declaration["mem"] + declaration["hotplugged_mem"]) * 1024 // size)
+
+
+def _held(observed: Optional[Observed], size: int) -> int:
+    """Return the pages that a MicroVM has already, and gives back before it starts anew."""
+    running = observed.booted_declared if observed is not None and observed.unit.running else None
+    return _pages(running, size) if running is not None and _page_size(running) == size else 0
+
+
+def free_huge_pages(size: int) -> int:
+    """Return the number of huge pages of so many KiB that nobody has or has reserved."""
+    free, reserved = (
+        int((files.read_text(f"{_POOLS.format(size=size)}/{name}") or "0").strip())
+        for name in ("free_hugepages", "resv_hugepages")
+    )
+    return free - reserved
+
+
+def memory_total() -> int:
+    """The host's memory in MiB (proc_meminfo(5)), without what is set aside for huge pages."""
+    sizes = _meminfo()
+    return (sizes["MemTotal"] - sizes.get("Hugetlb", 0)) // 1024
+
+
+def _meminfo() -> Dict[str, int]:
+    """Return the sizes of proc_meminfo(5) in KiB."""
+    fields = (line.partition(":") for line in (files.read_text("/proc/meminfo") or "").splitlines())
+    return {name: int(value.split()[0]) for name, _colon, value in fields}
