@@ -378,7 +378,8 @@ options:
       image:
         description:
           - Path of the disk image, absolute or relative to the MicroVM's working directory.
-          - The directory of the image is created, owned by the MicroVM's user, if it does not exist.
+          - The directory of the image is created, owned by the MicroVM's user, if it does not exist. No image is
+            created below C(/dev), whose block devices require O(ignore:volumes[].auto_create=false).
         type: str
         required: true
       size:
@@ -396,7 +397,8 @@ options:
       fs_type:
         description:
           - File system of the image.
-          - Images can be created with V(ext2), V(ext3), V(ext4), V(xfs), V(btrfs) or V(vfat).
+          - Images can be created with V(ext2), V(ext3), V(ext4), V(xfs), V(btrfs) or V(vfat). V(xfs) needs at least
+            300 MiB, and V(btrfs) 109 MiB.
         type: str
         default: ext4
       label:
@@ -456,7 +458,7 @@ options:
       source:
         description:
           - Path of the directory on the host, absolute or relative to the MicroVM's working directory.
-          - A directory with an absolute path is created, owned by the MicroVM's user, if it does not exist.
+          - The directory is created, owned by the MicroVM's user, if it does not exist.
         type: path
         required: true
       mount_point:

@@ -21,13 +21,14 @@ def declare(host: Host, **options: object) -> None:
     """Write a file on the host that declares one MicroVM with these options."""
     declaration = {
         "name": "db",
-        "kernel": "/root/kernel",
+        "kernel": "/srv/kernel",
         "accel": "tcg",
         "ready": {"check": "none"},
         "stop_timeout": 1,
         **options,
     }
-    host.send("/root", {"site.json": json.dumps({"microvm_vms": [declaration]}), "kernel": "no kernel"})
+    host.send("/root", {"site.json": json.dumps({"microvm_vms": [declaration]})})
+    host.send("/srv", {"kernel": "no kernel"})
 
 
 @pytest.fixture

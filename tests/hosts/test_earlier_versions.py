@@ -60,7 +60,8 @@ def _former(host: Host, previous: Path, tmp_path: Path) -> Iterator[Host]:
     host.run("usermod --gid kvm microvm")
     host.send("/usr/local/bin", {"qemu-system-x86_64": FAKE_QEMU})
     declared = [declaration("own"), declaration("shared", isolation="shared"), declaration("down", state="stopped")]
-    host.send("/root", {"fleet.json": json.dumps(declared), "kernel": "no kernel"})
+    host.send("/root", {"fleet.json": json.dumps(declared)})
+    host.send("/srv", {"kernel": "no kernel"})
     host.microvm("apply /root/fleet.json")
     host.run("rm /usr/local/bin/qemu-system-x86_64")
     host.send(
@@ -79,7 +80,7 @@ def _former(host: Host, previous: Path, tmp_path: Path) -> Iterator[Host]:
 
 def declaration(name: str, **options: object) -> dict[str, object]:
     """Return a declaration for the fake QEMU."""
-    fixed = {"kernel": "/root/kernel", "accel": "tcg", "ready": {"check": "none"}, "socket": None}
+    fixed = {"kernel": "/srv/kernel", "accel": "tcg", "ready": {"check": "none"}, "socket": None}
     return {"name": name, **fixed, "volumes": [{"image": "data.img", "size": 8}], **options}
 
 

@@ -106,9 +106,10 @@ def saying(words: bytes) -> bytes:
 
 @pytest.fixture
 def declared(host: Host) -> str:
-    """Declaration of a MicroVM whose kernel only root can read, on a host that has tried no kernel yet."""
-    host.run(f"rm -f {CACHE}; mkdir -p -m 0700 /srv/secret; echo declared > {KERNEL}; echo x > /srv/secret/other")
-    host.run(f"chmod 0600 {KERNEL}; test -e /dev/kvm")
+    """Declaration of a MicroVM whose kernel only its user can read, on a host that has tried no kernel yet."""
+    host.run(f"rm -f {CACHE}; mkdir -p /srv/secret; echo declared > {KERNEL}; echo x > /srv/secret/other")
+    host.run(f"chgrp microvm /srv/secret {KERNEL}; chmod 0710 /srv/secret; chmod 0600 /srv/secret/other")
+    host.run(f"chmod 0640 {KERNEL}; test -e /dev/kvm")
     host.send("/root", {"auto.json": json.dumps(DECLARED)})
     return "/root/auto.json"
 

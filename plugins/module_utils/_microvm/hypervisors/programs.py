@@ -41,6 +41,7 @@ def debian_packages(programs: Iterable[str], release: str) -> List[str]:
     names = {DEBIAN_PACKAGES[program] for program in programs if program in DEBIAN_PACKAGES}
     return sorted(name for name in names if release not in _MISSING.get(name, ()))
 
+
 VIRTIOFSD = "virtiofsd"
 """Daemon that serves virtiofs shares."""
 

@@ -123,7 +123,8 @@ VOLUMES: Options = (
         "str",
         (
             "Path of the disk image, absolute or relative to the MicroVM's working directory.",
-            "The directory of the image is created, owned by the MicroVM's user, if it does not exist.",
+            "The directory of the image is created, owned by the MicroVM's user, if it does not exist. No image is "
+            "created below C(/dev), whose block devices require O(ignore:volumes[].auto_create=false).",
         ),
         required=True,
         check=checks.state_path,
@@ -156,7 +157,8 @@ VOLUMES: Options = (
         "str",
         (
             "File system of the image.",
-            "Images can be created with V(ext2), V(ext3), V(ext4), V(xfs), V(btrfs) or V(vfat).",
+            "Images can be created with V(ext2), V(ext3), V(ext4), V(xfs), V(btrfs) or V(vfat). V(xfs) needs at least "
+            "300 MiB, and V(btrfs) 109 MiB.",
         ),
         default="ext4",
         check=checks.file_system,
@@ -223,7 +225,7 @@ SHARES: Options = (
         "path",
         (
             "Path of the directory on the host, absolute or relative to the MicroVM's working directory.",
-            "A directory with an absolute path is created, owned by the MicroVM's user, if it does not exist.",
+            "The directory is created, owned by the MicroVM's user, if it does not exist.",
         ),
         required=True,
         check=checks.state_path,

@@ -17,6 +17,7 @@ from ....hypervisors.programs import VIRTIOFSD, debian_packages
 from ....schema.errors import DeclarationError
 from .expected import Expected, Placed
 
+
 def check_programs(placed: Placed, programs: Mapping[str, Sequence[str]], expected: Expected) -> None:
     """Refuse a host that lacks programs.
 
@@ -56,4 +57,3 @@ def _refusal(declaration: Declaration, program: str, package: str) -> str:
         f"the program {program} is not installed, and no package of the distribution has it that the roles install; "
         f"install it on this host, and set `{group}.package` if that is not in PATH"
     )
-
