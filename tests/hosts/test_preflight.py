@@ -76,3 +76,29 @@ def test_directories_of_relative_paths_are_created_by_the_user(host: Host) -> No
         "files/a microvm-db 700",
     ]
     assert "db: unchanged" in apply(host, "--check", 0, **options)
+
+
+@pytest.mark.parametrize("profile", ["strict", "compat"])
+def test_what_is_declared_below_the_private_directories_of_units_is_the_host_s(host: Host, profile: str) -> None:
+    host.send("/srv", {"kernel": ""})
+    host.send("/tmp", {"of test": "", "initrd-of-test": "of the host"})
+    try:
+        apply(
+            host,
+            "",
+            0,
+            profile=profile,
+            initrd_path="/tmp/initrd-of-test",
+            volumes=[{"image": "/tmp/volumes-of-test/a.img", "size": 8}],
+            shares=[{"tag": "a", "source": "/var/tmp/source-of-test"}],
+            pre_start="cp /tmp/initrd-of-test /var/tmp/source-of-test/copy; ls /tmp > listing",
+        )
+        host.wait_for_states({"microvm@db": "active"})
+        assert host.run("cat /var/tmp/source-of-test/copy; stat -c %U /tmp/volumes-of-test/a.img").split("\n")[:2] == [
+            "of the hostmicrovm-db",
+            "",
+        ]
+        assert host.run(f"cat {STATE}/db/work/listing").split() == ["initrd-of-test", "volumes-of-test"]
+    finally:
+        host.stop_microvms()
+        host.run("rm -rf /tmp/*of?test /var/tmp/source-of-test")

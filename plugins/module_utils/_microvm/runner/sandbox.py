@@ -54,6 +54,9 @@ _EMPTY = {
 }
 """Settings for the empty file systems, in memory of the unit's own limit, that take the place of those of the host."""
 
+_PRIVATE = ("/tmp", "/var/tmp")
+"""Directories in the place of which any unit has its own (``PrivateTmp=``)."""
+
 _ALIASES = {"/var/run": "/run", "/run/shm": "/dev/shm"}
 
 _RESOLVERS = ("systemd/resolve/stub-resolv.conf", "systemd/resolve/resolv.conf", "NetworkManager/resolv.conf")
@@ -132,6 +135,21 @@ def _files(declaration: Declaration, built: Command, written: Sequence[str]) -> 
     yield from (_bind(f"-{path}") for path in optional)
     yield from (setting("ReadWritePaths", unit_word(path)) for path in sorted(directories) if _root(path) in visible)
     yield from (setting("BindReadOnlyPaths", plain(f"-/run/{path}")) for path in _services(declaration))
+
+
+def compat_settings(declaration: Declaration, built: Command, written: Sequence[str]) -> str:
+    """Return the settings of a relaxed sandbox for a declaration: its private ``/tmp`` has what is named there."""
+    directories = {_resolved(path) for path in written if is_private(path)}
+    named = {_resolved(path) for path in _named(declaration, built) if is_private(path)}
+    if any(path in _PRIVATE for path in directories) or not all(map(_PLAIN.fullmatch, directories | named)):
+        return setting("PrivateTmp", plain("no")) + setting("ReadWritePaths", *map(plain, _PRIVATE))
+    optional = (path for path in named if not _is_below(path, sorted(directories)))
+    return "".join([*map(_bind, sorted(directories)), *(_bind(f"-{path}") for path in sorted(optional))])
+
+
+def is_private(path: str) -> bool:
+    """Return whether any unit has a directory of its own where the path is on the host."""
+    return _is_below(_resolved(path), _PRIVATE)
 
 
 def _bind(path: str) -> str:

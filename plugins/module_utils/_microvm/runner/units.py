@@ -22,7 +22,7 @@ from ..hypervisors.facts import HostFacts
 from ..hypervisors.programs import program_path
 from ..hypervisors.registry import profile
 from ..schema.quoting import of_instance, plain, section, setting, unit_assignment, unit_credential, unit_word
-from .sandbox import is_hidden, strict_settings
+from .sandbox import compat_settings, is_hidden, is_private, strict_settings
 from .scripts import virtiofsd
 
 UNIT_FILES = "share/microvm/systemd"
@@ -113,7 +113,8 @@ def _hypervisor(declaration: Declaration, built: Command, facts: HostFacts) -> s
     if owner.is_own and any(device.startswith(("/dev/kvm", "/dev/vhost")) for device in devices):
         lines.append(setting("SupplementaryGroups", plain(KVM_GROUP)))
     written, is_strict = writable_paths(declaration), declaration["profile"] == "strict"
-    lines += _writable(path for path in written if not (is_strict and is_hidden(path)))
+    has_own = is_hidden if is_strict else is_private
+    lines += _writable(path for path in written if not has_own(path))
     # Root reads them; the hypervisor's user gets copies that no other one can read.
     credentials = sorted(declaration["credential_files"].items())
     lines += [setting("LoadCredential", unit_credential(name, path)) for name, path in credentials]
@@ -128,7 +129,9 @@ def _hypervisor(declaration: Declaration, built: Command, facts: HostFacts) -> s
     # An empty value forgets what the template allows.
     lines += [setting("DeviceAllow"), *(setting("DeviceAllow", plain(device), plain("rw")) for device in devices)]
     text = "".join(lines)
-    return text + strict_settings(declaration, built, facts, written) if is_strict else text
+    if is_strict:
+        return text + strict_settings(declaration, built, facts, written)
+    return text + compat_settings(declaration, built, written)
 
 
 def _writable(paths: Iterable[str]) -> List[str]:

@@ -111,6 +111,34 @@ def test_what_a_declaration_names_is_visible_in_a_strict_sandbox(
     assert values("ReadWritePaths", **options) == []
 
 
+COMPAT: dict[str, tuple[dict[str, Any], list[str]]] = {
+    "kernel": ({"kernel": "/var/tmp/vmlinuz"}, ["-/var/tmp/vmlinuz"]),
+    "image": ({"volumes": [{"image": "/tmp/vm/a.img", "size": 1}]}, ["/tmp/vm"]),
+    "socket": ({"socket": "/var/tmp/vm/control"}, ["/var/tmp/vm"]),
+    "source": ({"shares": [{"tag": "a", "source": "/tmp/a", "read_only": True}]}, ["-/tmp/a"]),
+    "argument": ({"qemu": {"extra_args": ["-drive", "file=/tmp/x.img,if=none"]}}, ["-/tmp/x.img"]),
+    "elsewhere": ({"kernel": "/run/vmlinuz", "volumes": [{"image": "/srv/a.img", "size": 1}]}, []),
+}
+
+
+@pytest.mark.parametrize(("options", "bound"), COMPAT.values(), ids=COMPAT.keys())
+def test_what_a_declaration_names_is_visible_in_the_private_directories_of_a_relaxed_sandbox(
+    options: dict[str, Any], bound: list[str]
+) -> None:
+    assert values("BindPaths", profile="compat", **options) == bound
+    assert values("PrivateTmp", profile="compat", **options) == []
+    written = values("ReadWritePaths", profile="compat", **options)
+    assert not [path for path in written if path.startswith(("/tmp", "/var/tmp"))]
+
+
+@pytest.mark.parametrize("image", ["/var/tmp/a.img", "/tmp/a b/c.img"])
+def test_what_a_bind_mount_cannot_name_leaves_a_relaxed_sandbox_the_directories_of_the_host(image: str) -> None:
+    options = {"volumes": [{"image": image, "size": 1}], "profile": "compat"}
+    assert values("PrivateTmp", **options) == ["no"]
+    assert values("ReadWritePaths", **options) == ["/tmp /var/tmp"]
+    assert values("BindPaths", **options) == []
+
+
 @pytest.mark.parametrize("image", ["/tmp/a.img", "/tmp/a b/c.img"])
 def test_a_directory_that_a_bind_mount_cannot_name_stays_visible_as_a_whole(image: str) -> None:
     options = {"volumes": [{"image": image, "size": 1}]}
