@@ -13,7 +13,8 @@ version_added: 0.1.0
 description:
   - Returns for each MicroVM its declaration, its installed packages, the state of its unit, and whether a restart is
     pending.
-  - Reads only files and the state of systemd units on the host. It does not contact guests or hypervisors.
+  - Reads only files, the state of systemd units and the addresses that the host knows. It does not contact guests or
+    hypervisors.
 author:
   - microvm.fleet contributors (@microvm)
 extends_documentation_fragment:
@@ -192,7 +193,7 @@ vms:
       type: str
       sample: /var/lib/microvms/web
     volumes:
-      description: Volumes whose images are created when it starts.
+      description: Volumes, as recorded and as declared.
       type: list
       elements: dict
       contains:
@@ -203,15 +204,29 @@ vms:
         path:
           description: Absolute path of the image.
           type: str
-          sample: /var/lib/microvms/web/data.img
+          sample: /var/lib/microvms/web/work/data.img
         size:
-          description: Apparent size of the image in bytes, or V(null) if it does not exist yet.
+          description: Apparent size of the image in bytes, or V(null) if it does not exist yet or is a device.
           type: int
           sample: 10737418240
     hypervisor:
       description: Hypervisor of the current package, if the package records it.
       type: str
       sample: qemu
+    accelerator:
+      description:
+        - Whether the processor (V(kvm)) or an emulator (V(tcg)) executes the guest's instructions. V(null) if the
+          package was not rendered by this collection.
+      type: str
+      sample: kvm
+    guest_memory:
+      description: Memory of the guest in MiB, as declared in the current package, or V(null) as above.
+      type: int
+      sample: 512
+    processors:
+      description: Number of virtual CPUs of the guest, as declared in the current package, or V(null) as above.
+      type: int
+      sample: 2
     user:
       description: User that the hypervisor runs as.
       type: str
@@ -221,6 +236,13 @@ vms:
       type: list
       elements: str
       sample: [10.66.1.11]
+    dhcp_addresses:
+      description:
+        - Other addresses of the running guest on bridges, as far as the host knows them from the leases of
+          systemd-networkd's DHCP server and from its neighbour table.
+      type: list
+      elements: str
+      sample: [10.66.1.130]
     vsock_cid:
       description: Context identifier of the guest's vsock, or V(null) if it has none.
       type: int

@@ -8,20 +8,26 @@ from __future__ import annotations
 
 import ipaddress
 import os
+import stat
+from functools import lru_cache
 from typing import Callable, Dict, Iterable, List, Mapping, Optional, Sequence, TypedDict, TypeVar
 
 from ..declaration.accounts import SHARED, account
 from ..declaration.names import BOOTED_LINK, CURRENT_LINK, OLD_LINK, unit_name, unit_names
 from ..declaration.types import PackagedVm
-from ..host import files, systemd
+from ..host import dhcp, files, systemd
 from ..host.commands import HostError
 from ..host.places import Places
 from ..host.records import Record
 from ..resources.vms.state import LINKS
+from ..runner.units import translates
 from ..schema import checks
 from .condition import condition
 
 Value = TypeVar("Value")
+
+Behind = Callable[[str], Mapping[str, Sequence[str]]]
+"""Function from a bridge to the IP addresses behind it, by MAC address."""
 
 HYPERVISOR_FILE = "share/microvm/hypervisor"
 CONTEXT_IDENTIFIER_FILE = "share/microvm/vsock-cid"
@@ -85,8 +91,12 @@ class Information(UnitInformation, GenerationsInformation):
     state_directory: str
     volumes: List[VolumeInformation]
     hypervisor: Optional[str]
+    accelerator: Optional[str]
+    guest_memory: Optional[int]
+    processors: Optional[int]
     user: str
     addresses: List[str]
+    dhcp_addresses: List[str]
     vsock_cid: Optional[int]
     declaration: Optional[PackagedVm]
     error: Optional[str]
@@ -134,14 +144,17 @@ def inform(places: Places, wanted: Optional[Sequence[str]] = None) -> List[Infor
     selected = [name for name in names(places) if wanted is None or name in wanted]
     units = systemd.show([unit_name(name) for name in selected])
     failed = systemd.failed_units("microvm*@*.service") if selected else {}
-    return [_inform(name, places, units[unit_name(name)], _failed_helpers(name, failed)) for name in selected]
+    behind = lru_cache(maxsize=None)(dhcp.addresses_behind)
+    return [_inform(name, places, units[unit_name(name)], _failed_helpers(name, failed), behind) for name in selected]
 
 
 def _failed_helpers(name: str, failed: Mapping[str, systemd.Unit]) -> Dict[str, systemd.Unit]:
     return {helper: failed[helper] for helper in unit_names(name)[1:] if helper in failed}
 
 
-def _inform(name: str, places: Places, unit: systemd.Unit, failed: Mapping[str, systemd.Unit]) -> Information:
+def _inform(
+    name: str, places: Places, unit: systemd.Unit, failed: Mapping[str, systemd.Unit], behind: Behind
+) -> Information:
     # One that has failed before, and that the present start does not need, stays failed.
     failed = {} if unit.running else failed
     check_access(places.state(name))
@@ -173,10 +186,14 @@ def _inform(name: str, places: Places, unit: systemd.Unit, failed: Mapping[str, 
         "refused_package": record.refused if record is not None else None,
         "unit": unit_name(name),
         "state_directory": places.state(name),
-        "volumes": _volumes(record, places),
+        "volumes": _volumes(name, record, declaration, places),
         "hypervisor": hypervisor.strip() or None,
+        "accelerator": read(lambda: _accelerator(places, current)) if declaration else None,
+        "guest_memory": declaration["mem"] if declaration else None,
+        "processors": declaration["vcpu"] if declaration else None,
         "user": (account(declaration) if declaration else SHARED).user,
         "addresses": addresses(declaration) if declaration else [],
+        "dhcp_addresses": _dhcp_addresses(declaration, behind) if declaration and unit.running else [],
         "vsock_cid": _number(context_identifier),
         "declaration": declaration,
         "error": "\n".join(dict.fromkeys(read.errors)) or None,
@@ -248,17 +265,38 @@ def _of_generations(
     }
 
 
-def _volumes(record: Optional[Record], places: Places) -> List[VolumeInformation]:
-    paths = [(image, places.work(record.name, image)) for image in record.volumes] if record else []
-    return [{"image": image, "path": path, "size": _size(path)} for image, path in paths]
+def _volumes(
+    name: str, record: Optional[Record], declaration: Optional[PackagedVm], places: Places
+) -> List[VolumeInformation]:
+    """Return the recorded volumes, which its starts make, and those that the declaration has besides."""
+    declared = [volume["image"] for volume in declaration["volumes"]] if declaration else []
+    paths = {image: places.work(name, image) for image in (*(record.volumes if record else ()), *declared)}
+    return [{"image": image, "path": path, "size": _size(path)} for image, path in paths.items()]
 
 
 def _size(path: str) -> Optional[int]:
-    """Bytes, holes included; ``None`` for an image that no start has made yet."""
+    """Bytes, holes included; ``None`` for an image that no start has made yet, and for a device."""
     try:
-        return os.lstat(path).st_size
+        status = os.lstat(path)
     except OSError:
         return None
+    return status.st_size if stat.S_ISREG(status.st_mode) else None
+
+
+def _accelerator(places: Places, package: str) -> str:
+    """Return what runs the guest's instructions, which is decided when a package is made."""
+    return "tcg" if translates(places.unit_settings(package)) else "kvm"
+
+
+def _dhcp_addresses(declaration: PackagedVm, behind: Behind) -> List[str]:
+    """Return the addresses that the host has seen behind the guest's MAC addresses, without the declared ones."""
+    seen = [
+        address
+        for interface in declaration["interfaces"]
+        if interface["bridge"]
+        for address in behind(interface["bridge"]).get(interface["mac"].lower(), ())
+    ]
+    return [address for address in dict.fromkeys(seen) if address not in addresses(declaration)]
 
 
 def addresses(declaration: PackagedVm) -> List[str]:

@@ -58,8 +58,12 @@ def _facts(vm: Information) -> Mapping[str, str]:
         or "-",
         "hypervisor": text(vm["hypervisor"]),
         "user": vm["user"],
+        "accelerator": text(vm["accelerator"]),
+        "processors": text(vm["processors"]),
+        "guest memory": bytes_in_words(None if vm["guest_memory"] is None else vm["guest_memory"] << 20),
         "addresses": " ".join(vm["addresses"]) or "-",
+        "by DHCP": " ".join(vm["dhcp_addresses"]) or "-",
         "vsock": text(vm["vsock_cid"]),
-        "volumes": " ".join(f"{volume['image']} ({bytes_in_words(volume['size'])})" for volume in vm["volumes"]) or "-",
+        "volumes": " ".join(f"{volume['path']} ({bytes_in_words(volume['size'])})" for volume in vm["volumes"]) or "-",
         "directory": vm["state_directory"],
     }

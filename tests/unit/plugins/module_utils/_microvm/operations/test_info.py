@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
-from ansible_collections.microvm.fleet.plugins.module_utils._microvm.host import systemd
+from ansible_collections.microvm.fleet.plugins.module_utils._microvm.host import dhcp, systemd
 from ansible_collections.microvm.fleet.plugins.module_utils._microvm.host.commands import HostError
 from ansible_collections.microvm.fleet.plugins.module_utils._microvm.host.places import Places
 from ansible_collections.microvm.fleet.plugins.module_utils._microvm.host.records import Generation, Record, Records
@@ -37,6 +37,7 @@ def places(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Places:
 
     monkeypatch.setattr(systemd, "show", show)
     monkeypatch.setattr(systemd, "failed_units", lambda _pattern: {})
+    monkeypatch.setattr(dhcp, "addresses_behind", lambda bridge: {"02:00:00:00:00:77": [f"10.8.0.{len(bridge)}"]})
     (tmp_path / "vms").mkdir()
     return Places(str(tmp_path / "vms"), PackageStore(str(tmp_path / "store")), Records(str(tmp_path / "records")))
 
@@ -63,10 +64,35 @@ def test_all_information_about_an_installed_microvm_is_returned(places: Places) 
     assert (one["generation"], one["booted_generation"], one["bad_generations"]) == (2, 1, [1])
     assert one["restart_pending"] and not one["foreign"] and one["memory"] == 4096 and one["process"] == 7
     assert one["addresses"] == ["10.0.0.2"] and one["hypervisor"] == "qemu" and one["user"] != "microvm"
+    assert (one["guest_memory"], one["processors"], one["accelerator"]) == (1024, 1, "tcg")
+    assert one["dhcp_addresses"] == []
     assert one["declaration"] and one["declaration"]["mem"] == 1024 and one["volumes"][0]["size"] == 4
     assert list(violations(one, Information)) == []
     assert [kept["installed"] for kept in one["generations"]] == [False, True]
     assert inform(places, ["other"]) == [] and inform(places, ["web"]) == [one]
+
+
+def test_addresses_behind_a_bridge_and_declared_volumes_are_returned(places: Places) -> None:
+    declared = {
+        "name": "mail",
+        "kernel": "/k",
+        "accel": "tcg",
+        "interfaces": [{"bridge": "br12", "mac": "02:00:00:00:00:77"}, {"type": "user"}],
+        "volumes": [{"image": "/dev/null", "auto_create": False}, {"image": "a.img", "size": 9}],
+    }
+    package = want(declared).package
+    assert package is not None
+    places.store.install(package)
+    link(places, "mail", "current", places.store.path(package.directory_name))
+    generations = (Generation(1, package.directory_name),)
+    places.records.write(Record("mail", places.state_directory, generations, volumes=("former.img", "a.img")))
+    (one,) = inform(places)
+    assert one["dhcp_addresses"] == ["10.8.0.4"]
+    assert [(volume["path"], volume["size"]) for volume in one["volumes"]] == [
+        (places.work("mail", "former.img"), None),
+        (places.work("mail", "a.img"), None),
+        ("/dev/null", None),
+    ]
 
 
 def test_foreign_microvms_are_reported_as_foreign(places: Places) -> None:
