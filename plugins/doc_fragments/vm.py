@@ -378,8 +378,9 @@ options:
       image:
         description:
           - Path of the disk image, absolute or relative to the MicroVM's working directory.
-          - The directory of the image is created, owned by the MicroVM's user, if it does not exist. No image is
-            created below C(/dev), whose block devices require O(ignore:volumes[].auto_create=false).
+          - The directory of the image is created, owned by the MicroVM's user, if it does not exist.
+          - A path below C(/dev), such as V(/dev/vg0/data), is a block device of the host, which the MicroVM alone
+            is given. No image is created there, so it requires O(ignore:volumes[].auto_create=false).
         type: str
         required: true
       size:
@@ -394,6 +395,16 @@ options:
           - An existing image is never formatted.
         type: bool
         default: true
+      format:
+        description:
+          - Whether a block device of the host gets a file system.
+          - V(if_blank) formats it before the MicroVM starts, if its beginning is zero and neither blkid nor wipefs
+            finds a signature of anything on it. A device with any data is left as it is.
+        type: str
+        default: never
+        choices:
+          - never
+          - if_blank
       fs_type:
         description:
           - File system of the image.

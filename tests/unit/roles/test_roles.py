@@ -17,7 +17,7 @@ from ansible_collections.microvm.fleet.plugins.module_utils._microvm.declaration
 from ansible_collections.microvm.fleet.plugins.module_utils._microvm.hypervisors.programs import DEBIAN_PACKAGES
 
 ROOT = Path(__file__).resolve().parents[3]
-NEVER_ON_THE_TEST_BED = {"netcat-openbsd", "qemu-system-arm", "systemd-container"}
+NEVER_ON_THE_TEST_BED = {"acl", "netcat-openbsd", "qemu-system-arm", "systemd-container"}
 """Packages for options that no MicroVM of a test has."""
 ROLES = ("host", "network", "images", "vms")
 

@@ -89,6 +89,7 @@ class Volume(TypedDict):
     image: str
     size: Optional[int]
     auto_create: bool
+    format: Literal["never", "if_blank"]
     fs_type: str
     label: Optional[str]
     mkfs_extra_args: List[str]

@@ -26,6 +26,7 @@ DEBIAN_PACKAGES: Mapping[str, str] = {
     "mkfs.vfat": "dosfstools",
     "mkfs.xfs": "xfsprogs",
     "nc": "netcat-openbsd",
+    "setfacl": "acl",
     UNBUFFER: "expect",
     VIRTIOFSD: "virtiofsd",
     **{program: name for profile in PROFILES.values() for program, name in profile.packages.items()},

@@ -12,6 +12,7 @@ from typing import Dict, List, Optional, Tuple
 
 from ..declaration.accounts import account
 from ..declaration.types import Interface, Share
+from ..declaration.vms.block_devices import access, block_devices, is_formatted
 from ..declaration.vms.guest import credentials
 from ..declaration.vms.options import PACKAGE_OPTIONS
 from ..declaration.vms.parse import Declaration
@@ -54,12 +55,14 @@ def _programs(declaration: Declaration, built: Command, facts: HostFacts) -> Tup
     names += [shell.readable(built.sidecar[0])] if built.sidecar else []
     names += [shell.readable(virtiofsd.arguments(declaration, 0)[0])] if _daemons(declaration) else []
     names += ["cpio"] if built.initrd_credentials else []
+    names += ["setfacl"] if block_devices(declaration) else []
     names += ["machinectl"] if declaration["register_with_machined"] else []
     return tuple(dict.fromkeys([*names, *_mkfs(declaration)]))
 
 
 def _mkfs(declaration: Declaration) -> List[str]:
-    return [f"mkfs.{volume['fs_type']}" for volume in declaration["volumes"] if volume["auto_create"]]
+    formatted = [volume for volume in declaration["volumes"] if volume["auto_create"] or is_formatted(volume)]
+    return [f"mkfs.{volume['fs_type']}" for volume in formatted]
 
 
 def _interfaces(declaration: Declaration, kind: str) -> List[Interface]:
@@ -127,6 +130,7 @@ def _share(declaration: Declaration, built: Command) -> Dict[str, File]:
         "tap-interfaces": one_per_line(tap["id"] for tap in _interfaces(declaration, "tap")),
         "macvtap-interfaces": one_per_line(macvtaps),
         "pci-devices": one_per_line(_devices(declaration, "pci")),
+        "block-devices": one_per_line(f"{access(device)} {device['image']}" for device in block_devices(declaration)),
         "usb-devices": one_per_line(_devices(declaration, "usb")),
         "vsock-cid": one_per_line([declaration["vsock"]["cid"]] if declaration["vsock"]["cid"] is not None else []),
         # Where the guest's vsock is a Unix socket of the hypervisor: `ssh vsock-mux/PATH` reaches it.

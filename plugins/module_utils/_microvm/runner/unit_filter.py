@@ -19,6 +19,7 @@ from typing import Callable, FrozenSet, Iterator, List, Mapping, Optional, Tuple
 from ..declaration.accounts import Account, account
 from ..declaration.names import CONSOLE_DIRECTORY, KVM_GROUP, RUN_DIRECTORY, UNIT_DIRECTORY, unit_name
 from ..declaration.types import PackagedVm
+from ..declaration.vms.block_devices import access, block_devices, is_block_device
 from .units import UNIT_FILES, UNIT_TEMPLATES, VIRTIOFSD_TEMPLATE, UnitSettings
 
 _SECTION = "[Service]"
@@ -140,14 +141,20 @@ def _access(declaration: PackagedVm) -> _Access:
         frozenset(map(_without_slash, written)),
         frozenset(_without_slash(path) for path in named if path.startswith("/")),
         frozenset(declaration["credential_files"].items()),
-        frozenset(f"{device} rw" for device, needed in needs.items() if needed),
+        frozenset(
+            (
+                *(f"{device} rw" for device, needed in needs.items() if needed),
+                *(f"{volume['image']} {access(volume)}" for volume in block_devices(declaration)),
+            )
+        ),
     )
 
 
 def _written(declaration: PackagedVm) -> Iterator[str]:
     """Yield the absolute paths of directories that a MicroVM writes to, and of those that it shares."""
     yield from (share["source"] for share in declaration["shares"] if share["source"].startswith("/"))
-    files = [volume["image"] for volume in declaration["volumes"] if not volume["read_only"]]
+    images = [volume for volume in declaration["volumes"] if not is_block_device(volume)]
+    files = [volume["image"] for volume in images if not volume["read_only"]]
     sockets = [declaration["socket"], *(share["socket"] for share in declaration["shares"])]
     yield from (posixpath.dirname(file) for file in (*files, *sockets) if file and file.startswith("/"))
 

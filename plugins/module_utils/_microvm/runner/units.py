@@ -16,6 +16,7 @@ from typing import Callable, Dict, Iterable, List, Sequence, Tuple
 from ..declaration.accounts import account
 from ..declaration.names import KVM_GROUP, SHARE_DIRECTORY, VIRTIOFSD, unit_name
 from ..declaration.types import Share
+from ..declaration.vms.block_devices import access, block_devices, is_block_device
 from ..declaration.vms.parse import Declaration
 from ..hypervisors.command import Command
 from ..hypervisors.facts import HostFacts
@@ -88,7 +89,8 @@ def translates(settings: UnitSettings) -> bool:
 
 def writable_paths(declaration: Declaration) -> Tuple[str, ...]:
     """Return what the MicroVM's process writes outside of its state directory: paths of files and directories."""
-    volumes = [volume["image"] for volume in declaration["volumes"] if not volume["read_only"]]
+    images = [volume for volume in declaration["volumes"] if not is_block_device(volume)]
+    volumes = [volume["image"] for volume in images if not volume["read_only"]]
     # An image that is yet to be made needs a directory to be made in.
     volumes = [posixpath.dirname(image) for image in volumes if image.startswith("/")]
     shares = [share["source"] for share in _external_shares(declaration) if not share["read_only"]]
@@ -128,6 +130,9 @@ def _hypervisor(declaration: Declaration, built: Command, facts: HostFacts) -> s
     )
     # An empty value forgets what the template allows.
     lines += [setting("DeviceAllow"), *(setting("DeviceAllow", plain(device), plain("rw")) for device in devices)]
+    lines += [
+        setting("DeviceAllow", plain(volume["image"]), plain(access(volume))) for volume in block_devices(declaration)
+    ]
     text = "".join(lines)
     if is_strict:
         return text + strict_settings(declaration, built, facts, written)

@@ -123,8 +123,9 @@ VOLUMES: Options = (
         "str",
         (
             "Path of the disk image, absolute or relative to the MicroVM's working directory.",
-            "The directory of the image is created, owned by the MicroVM's user, if it does not exist. No image is "
-            "created below C(/dev), whose block devices require O(ignore:volumes[].auto_create=false).",
+            "The directory of the image is created, owned by the MicroVM's user, if it does not exist.",
+            "A path below C(/dev), such as V(/dev/vg0/data), is a block device of the host, which the MicroVM alone is "
+            "given. No image is created there, so it requires O(ignore:volumes[].auto_create=false).",
         ),
         required=True,
         check=checks.state_path,
@@ -150,6 +151,18 @@ VOLUMES: Options = (
             "An existing image is never formatted.",
         ),
         default=True,
+        honoured_by=PACKAGE,
+    ),
+    Option(
+        "format",
+        "str",
+        (
+            "Whether a block device of the host gets a file system.",
+            "V(if_blank) formats it before the MicroVM starts, if its beginning is zero and neither blkid nor wipefs "
+            "finds a signature of anything on it. A device with any data is left as it is.",
+        ),
+        default="never",
+        choices=("never", "if_blank"),
         honoured_by=PACKAGE,
     ),
     Option(

@@ -16,6 +16,7 @@ from .. import identity
 from ..accounts import account
 from ..names import PARTIAL_SUFFIX, WORK_ENTRIES
 from ..types import ForwardPort, Interface, Share, Vm, Volume
+from .block_devices import complete_block_device, is_formatted
 from .device_identity import device_identity
 from .device_options import SHARES
 from .disks import spelt_once
@@ -104,7 +105,10 @@ def complete_volumes(declaration: Vm, prefix: str) -> None:
         path = f"{prefix}volumes[{index}]"
         if posixpath.normpath(volume["image"]) in reserved or volume["image"].endswith(PARTIAL_SUFFIX):
             raise DeclarationError(f"{path}.image", f"{volume['image']!r} is a reserved name; choose a different one")
+        complete_block_device(volume, path)
         if volume["auto_create"]:
+            _check_image(volume, path)
+        if volume["auto_create"] or is_formatted(volume):
             _check_created(volume, path)
         if volume["mount_point"] == "/" and volume["read_only"]:
             raise DeclarationError(f"{path}.read_only", "the volume mounted at / must be writable; remove this option")
@@ -112,8 +116,7 @@ def complete_volumes(declaration: Vm, prefix: str) -> None:
         _refuse_repetition(owners, path, volume, ("serial",))
 
 
-def _check_created(volume: Volume, path: str) -> None:
-    kind = volume["fs_type"]
+def _check_image(volume: Volume, path: str) -> None:
     if not volume["size"]:
         raise DeclarationError(f"{path}.size", "is required to create the image; set it or `auto_create: false`")
     if is_kernels(volume["image"]):
@@ -127,13 +130,17 @@ def _check_created(volume: Volume, path: str) -> None:
             f"{path}.image_type",
             f"{volume['image_type']} images cannot be created; provide the image and set `auto_create: false`",
         )
+
+
+def _check_created(volume: Volume, path: str) -> None:
+    kind = volume["fs_type"]
     if kind not in LABEL_LENGTHS:
         kinds = ", ".join(LABEL_LENGTHS)
         raise DeclarationError(
             f"{path}.fs_type", f"{kind!r} cannot be created, only {kinds}; use one of them or set `auto_create: false`"
         )
     least = _least_size(volume)
-    if volume["size"] < least:
+    if volume["auto_create"] and volume["size"] is not None and volume["size"] < least:
         raise DeclarationError(
             f"{path}.size", f"{volume['size']} MiB are too small for {kind}; set {least} or more, or another fs_type"
         )

@@ -17,6 +17,7 @@ from typing import Dict, Iterator, List, Optional
 from ...schema.quoting import fields, fstab_field, network_value, one_per_line, plain, section, setting
 from ..identity import STORE_SERIAL, volume_serial
 from ..types import GuestNetwork, GuestNetworkRoute, Interface, PackagedVm, Share, Volume
+from .block_devices import is_block_device
 from .guest_networks import is_on_link
 
 NINE_P_MESSAGE_SIZE = 512 * 1024
@@ -86,12 +87,18 @@ def _mounts(declaration: PackagedVm, by_serial: bool) -> List[str]:
         if volume["mount_point"] not in (None, "/"):
             options = "ro" if volume["read_only"] else "defaults"
             # An image that has grown: its file system follows, where the host could not do it.
-            options += ",x-systemd.growfs" if volume["fs_type"] in ("xfs", "btrfs") and options != "ro" else ""
+            options += ",x-systemd.growfs" if _grows_in_guest(volume) else ""
             serial = disk_serial(declaration, volume)
             device = f"/dev/disk/by-id/virtio-{serial}" if by_serial else f"/dev/{name}"
             lines.append(_mount(device, volume["mount_point"], volume["fs_type"], options, 2))
     shares = ((share, share["mount_point"]) for share in declaration["shares"])
     return lines + [_share_mount(share, mount_point) for share, mount_point in shares if mount_point is not None]
+
+
+def _grows_in_guest(volume: Volume) -> bool:
+    """Return whether the guest lets a file system grow, since the host can only do that for ext4 in an image."""
+    kinds = ("ext4", "xfs", "btrfs") if is_block_device(volume) else ("xfs", "btrfs")
+    return volume["fs_type"] in kinds and not volume["read_only"]
 
 
 def _share_mount(share: Share, mount_point: str) -> str:

@@ -47,6 +47,7 @@ _FUNCTIONS = (
     sources.REMOVE_MACVTAP,
     sources.TAKE_PCI_DEVICE,
     sources.GIVE_PCI_DEVICE_BACK,
+    sources.BLOCK_DEVICES,
     sources.ENTER_DIRECTORY,
     sources.VIRTIOFSD,
     sources.PACKAGE_ACTIONS,

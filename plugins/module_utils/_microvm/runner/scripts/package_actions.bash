@@ -42,6 +42,19 @@ pci_teardown() {
     while read -r address; do give_pci_device_back "$address"; done < "$lists/pci-devices"
 }
 
+# The list says no user: it is the one whose working directory this is, which only root could give it.
+block_devices_give() {
+    local access path owner
+    owner=$(stat -c %u -- "$work")
+    while read -r access path; do give_block_device "$access" "$path" "$owner"; done < "$lists/block-devices"
+}
+
+block_devices_take() {
+    local _access path owner
+    owner=$(stat -c %u -- "$work")
+    while read -r _access path; do take_block_device "$path" "$owner"; done < "$lists/block-devices"
+}
+
 # Goes where a file is to be created or removed by root: no directory on the way is anybody else's.
 enter_directory_of() { # path, absolute or relative to the directory of sockets; then options of enter_directory
     local path=$1
@@ -197,7 +210,8 @@ count_restart() {
 run_action() { # action, MicroVM, its state directory where that is not the working directory
     local action=$1 name=$2 package lists
     case $action in
-        tap-up | macvtap-up | pci-setup | virtiofsd-prepare | virtiofsd-run | microvm-register) package=$current ;;
+        tap-up | macvtap-up | pci-setup | block-devices-give) package=$current ;;
+        virtiofsd-prepare | virtiofsd-run | microvm-register) package=$current ;;
         *) package=$booted ;;
     esac
     # A start that failed early leaves no link to what runs.
@@ -210,7 +224,14 @@ run_action() { # action, MicroVM, its state directory where that is not the work
             count_restart || true
             if [ -x "$package/bin/$action" ]; then "$package/bin/$action" || true; fi
             ;;
-        tap-up | tap-down | macvtap-up | macvtap-down | pci-setup | pci-teardown | virtiofsd-run)
+        block-devices-give | block-devices-take)
+            if [ -e "$lists/block-devices" ]; then "${action//-/_}"; fi
+            ;;
+        pci-setup | pci-teardown)
+            if [ -x "$package/bin/$action" ]; then exec "$package/bin/$action"; fi
+            if [ -e "$lists/pci-devices" ]; then "${action//-/_}"; fi
+            ;;
+        tap-up | tap-down | macvtap-up | macvtap-down | virtiofsd-run)
             if [ "$action" = virtiofsd-run ]; then begin_shares; fi
             if [ -x "$package/bin/$action" ]; then exec "$package/bin/$action"; fi
             "${action//-/_}"

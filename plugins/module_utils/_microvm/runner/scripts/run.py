@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import posixpath
 import shlex
-from typing import Iterator, Sequence
+from typing import Iterator, List, Sequence
 
 from ...declaration.names import ENDED_FILE, EVENTS_FIFOS, PROCESS_FILE
 from ...declaration.types import Volume
+from ...declaration.vms.block_devices import is_formatted
 from ...declaration.vms.parse import Declaration
 from ...hypervisors.command import Command
 from ...hypervisors.words import CredentialFile, TapDevice, Variable, Word
@@ -60,16 +61,26 @@ def _directories(declaration: Declaration, built: Command) -> str:
 
 
 def _volumes(declaration: Declaration) -> str:
-    calls = [_create_volume(volume) for volume in declaration["volumes"] if volume["auto_create"]]
-    return sources.VOLUMES + "\n" + "".join(calls) if calls else ""
+    created = [
+        call("create_volume", volume["image"], str(volume["size"]), *_mkfs(volume))
+        for volume in declaration["volumes"]
+        if volume["auto_create"]
+    ]
+    formatted = [
+        call("format_if_blank", volume["image"], *_mkfs(volume))
+        for volume in declaration["volumes"]
+        if is_formatted(volume)
+    ]
+    script = sources.VOLUMES + "\n" + "".join(created) if created else ""
+    return script + (sources.FORMAT_IF_BLANK + "\n" + "".join(formatted) if formatted else "")
 
 
-def _create_volume(volume: Volume) -> str:
+def _mkfs(volume: Volume) -> List[str]:
+    """Return the program that makes the file system of a volume, and its arguments."""
     kind, label = volume["fs_type"], volume["label"]
     arguments = [f"mkfs.{kind}", *(("-q",) if kind in _QUIET else ())]
     arguments += [_LABEL_OPTIONS.get(kind, "-L"), label] if label else []
-    arguments += volume["mkfs_extra_args"]
-    return call("create_volume", volume["image"], str(volume["size"]), *arguments)
+    return arguments + volume["mkfs_extra_args"]
 
 
 def _sockets(built: Command) -> str:

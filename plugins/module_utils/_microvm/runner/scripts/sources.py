@@ -40,6 +40,77 @@ change_balloon() { # MiB, with a sign; calls request or shrink
 }
 """
 
+BLOCK_DEVICES = """
+# Prints the device that a path of a declaration leads to, once it is there: below /dev, where only root makes links.
+block_device() { # path
+    local path=$1 device tenths=0
+    while [ ! -e "$path" ] && [ "$tenths" -lt 300 ]; do
+        # Volume managers and udev may be late, at the host's boot above all.
+        sleep 0.1
+        tenths=$((tenths + 1))
+    done
+    device=$(readlink -e -- "$path") || device=
+    case $device in
+        /dev/shm/* | /dev/mqueue/* | /dev/hugepages/*) device= ;;
+        /dev/*) ;;
+        *) device= ;;
+    esac
+    if ! [ -b "$device" ]; then
+        echo "$path is no block device of this host" >&2
+        return 1
+    fi
+    echo "$device"
+}
+
+device_numbers() { # device
+    local numbers
+    numbers=$(stat -c '%t %T' -- "$1")
+    echo "$((16#${numbers% *})):$((16#${numbers#* }))"
+}
+
+# Prints where a device is mounted on the host, as its first process sees it.
+mount_point_of() { # major and minor number
+    local numbers mount_point
+    while read -r _ _ numbers _ mount_point _; do
+        if [ "$numbers" = "$1" ]; then
+            echo "$mount_point"
+            return
+        fi
+    done < /proc/1/mountinfo
+}
+
+# Two systems that have one file system destroy it: neither the device, nor a partition of it, nor what is made of it.
+refuse_if_mounted() { # device, path as it was declared
+    local numbers name directory place mounted
+    numbers=$(device_numbers "$1")
+    name=/sys/dev/block/$numbers
+    for directory in "$name" "$name"/*/partition "$name"/holders/*; do
+        place=$directory
+        if [ "${directory##*/}" = partition ]; then place=${directory%/*}; fi
+        if [ "$directory" != "$name" ]; then numbers=$(cat "$place/dev" 2>/dev/null) || continue; fi
+        mounted=$(mount_point_of "$numbers")
+        if [ -n "$mounted" ]; then
+            echo "$2 is mounted on the host, at $mounted; unmount it, or declare another device" >&2
+            return 1
+        fi
+    done
+}
+
+# An entry of the access list, not the owner: udev gives a device its owner and mode again at any event.
+give_block_device() { # access, path, user
+    local device
+    device=$(block_device "$2")
+    refuse_if_mounted "$device" "$2"
+    setfacl --modify "user:$3:$1" -- "$device"
+}
+
+take_block_device() { # path, user
+    local device
+    device=$(readlink -e -- "$1") || return 0
+    if [ -b "$device" ]; then setfacl --remove "user:$2" -- "$device" || true; fi
+}
+"""
+
 CREDENTIAL_FILE = """
 credential_file() { # name, path; prints the path of systemd's copy where the unit has one
     local copy=${CREDENTIALS_DIRECTORY:-}/$1
@@ -129,6 +200,26 @@ read_extra_arguments() { # program
     local printed
     printed=$("$1")
     read -r -d '' -a extra_arguments <<< "$printed" || true
+}
+"""
+
+FORMAT_IF_BLANK = """
+# A device of the host is formatted only if nothing at all is on it: no signature that util-linux knows, and no other
+# data where file systems, partition tables and volume managers begin. Runs as the MicroVM's user.
+format_if_blank() { # device, mkfs and its arguments
+    local device=$1 signatures status=0
+    shift
+    signatures=$(wipefs --no-act --noheadings -- "$device") || return
+    blkid --probe -- "$device" > /dev/null || status=$?
+    # 2: nothing was found.
+    if [ -n "$signatures" ] || [ "$status" -ne 2 ]; then return; fi
+    if ! cmp -s --bytes=4096 -- "$device" /dev/zero; then
+        echo "$device has data without a known signature, and is not formatted" >&2
+        return
+    fi
+    echo "formatting $device: $1"
+    "$@" "$device"
+    sync -- "$device"
 }
 """
 
@@ -329,6 +420,19 @@ pci_teardown() {
     while read -r address; do give_pci_device_back "$address"; done < "$lists/pci-devices"
 }
 
+# The list says no user: it is the one whose working directory this is, which only root could give it.
+block_devices_give() {
+    local access path owner
+    owner=$(stat -c %u -- "$work")
+    while read -r access path; do give_block_device "$access" "$path" "$owner"; done < "$lists/block-devices"
+}
+
+block_devices_take() {
+    local _access path owner
+    owner=$(stat -c %u -- "$work")
+    while read -r _access path; do take_block_device "$path" "$owner"; done < "$lists/block-devices"
+}
+
 # Goes where a file is to be created or removed by root: no directory on the way is anybody else's.
 enter_directory_of() { # path, absolute or relative to the directory of sockets; then options of enter_directory
     local path=$1
@@ -484,7 +588,8 @@ count_restart() {
 run_action() { # action, MicroVM, its state directory where that is not the working directory
     local action=$1 name=$2 package lists
     case $action in
-        tap-up | macvtap-up | pci-setup | virtiofsd-prepare | virtiofsd-run | microvm-register) package=$current ;;
+        tap-up | macvtap-up | pci-setup | block-devices-give) package=$current ;;
+        virtiofsd-prepare | virtiofsd-run | microvm-register) package=$current ;;
         *) package=$booted ;;
     esac
     # A start that failed early leaves no link to what runs.
@@ -497,7 +602,14 @@ run_action() { # action, MicroVM, its state directory where that is not the work
             count_restart || true
             if [ -x "$package/bin/$action" ]; then "$package/bin/$action" || true; fi
             ;;
-        tap-up | tap-down | macvtap-up | macvtap-down | pci-setup | pci-teardown | virtiofsd-run)
+        block-devices-give | block-devices-take)
+            if [ -e "$lists/block-devices" ]; then "${action//-/_}"; fi
+            ;;
+        pci-setup | pci-teardown)
+            if [ -x "$package/bin/$action" ]; then exec "$package/bin/$action"; fi
+            if [ -e "$lists/pci-devices" ]; then "${action//-/_}"; fi
+            ;;
+        tap-up | tap-down | macvtap-up | macvtap-down | virtiofsd-run)
             if [ "$action" = virtiofsd-run ]; then begin_shares; fi
             if [ -x "$package/bin/$action" ]; then exec "$package/bin/$action"; fi
             "${action//-/_}"

@@ -114,7 +114,7 @@ SystemCallErrorNumber=EPERM
 """,
     "microvm-pci-devices@.service": """
 [Unit]
-Description=Setup MicroVM '%i' devices for passthrough
+Description=Setup MicroVM '%i' devices of the host
 # The scripts run modprobe, which then has nothing to do.
 Wants=modprobe@vfio_pci.service
 After=microvm-set-booted@%i.service modprobe@vfio_pci.service
@@ -127,12 +127,15 @@ StartLimitIntervalSec=0
 StopWhenUnneeded=yes
 ConditionPathExists=|@STATE_DIRECTORY@/%i/current/bin/pci-setup
 ConditionPathExists=|@STATE_DIRECTORY@/%i/current/share/microvm/pci-devices
+ConditionPathExists=|@STATE_DIRECTORY@/%i/current/share/microvm/block-devices
 
 [Service]
 Type=oneshot
 RemainAfterExit=yes
 WorkingDirectory=@STATE_DIRECTORY@/%i
 ExecStart=@SCRIPT_DIRECTORY@/microvm-package pci-setup %i
+ExecStart=@SCRIPT_DIRECTORY@/microvm-package block-devices-give %i
+ExecStop=@SCRIPT_DIRECTORY@/microvm-package block-devices-take %i
 ExecStop=@SCRIPT_DIRECTORY@/microvm-package pci-teardown %i
 SyslogIdentifier=microvm-pci-devices@%i
 # Drivers are changed by files of sysfs that are root's; the group of a device is then given to the hypervisor's user.

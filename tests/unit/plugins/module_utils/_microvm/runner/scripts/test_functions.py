@@ -161,6 +161,8 @@ def test_machined_gets_the_process_and_the_machine_id(tmp_path: Path) -> None:
         ("macvtap-up", "make_macvtap mac0 microvm microvm eth0 02:00:00:00:00:01 bridge\n"),
         ("macvtap-down", "remove_macvtap mac0\n"),
         ("pci-setup", "take_pci_device 0000:00:01.0 microvm microvm\n"),
+        ("block-devices-give", f"give_block_device r /dev/vg0/data {os.getuid()}\n"),
+        ("block-devices-take", f"take_block_device /dev/vg0/data {os.getuid()}\n"),
     ],
 )
 def test_a_package_without_scripts_is_served_by_its_lists(action: str, output: str, tmp_path: Path) -> None:
@@ -171,6 +173,8 @@ def test_a_package_without_scripts_is_served_by_its_lists(action: str, output: s
     (lists / "tap-flags").write_text("vnet_hdr\nmulti_queue\n")
     (lists / "macvtap-interfaces").write_text("mac0 02:00:00:00:00:01 eth0 bridge\n")
     (lists / "pci-devices").write_text("0000:00:01.0\n")
+    (lists / "block-devices").write_text("r /dev/vg0/data\n")
+    (tmp_path / "work").mkdir()
     done = run_action(tmp_path, action)
     assert (done.returncode, done.stdout) == (0, output), done.stderr
 
@@ -281,7 +285,8 @@ def test_a_directory_that_becomes_a_link_while_it_is_looked_at_is_not_followed(t
 
 def run_action(directory: Path, action: str, **environment: str) -> subprocess.CompletedProcess[str]:
     """Call what microvm-package does, with functions that print what they are asked to do."""
-    functions = ("make_tap", "remove_tap", "make_macvtap", "remove_macvtap", "take_pci_device")
+    functions = ["make_tap", "remove_tap", "make_macvtap", "remove_macvtap"]
+    functions += ["take_pci_device", "give_block_device", "take_block_device"]
     fakes = "".join(f'{name}() {{ echo {name} "$@"; }}\n' for name in functions)
     variables = {"user": "microvm", "group": "microvm", "current": "current", "booted": "booted"}
     variables |= {"work": "work", "sockets": "sockets", "shares_directory": "shares", "restarts_directory": "restarts"}
@@ -310,3 +315,45 @@ def test_the_ends_that_another_start_follows_are_counted(
     done = run_action(tmp_path, "microvm-unregister", SERVICE_RESULT=result, EXIT_STATUS=status)
     assert (done.returncode, done.stderr) == (0, "")
     assert (file.read_text().strip() if file.exists() else None) == after
+
+
+@pytest.mark.parametrize("action", ["pci-setup", "pci-teardown", "block-devices-give", "block-devices-take"])
+def test_a_package_with_devices_of_one_kind_has_none_of_the_other(action: str, tmp_path: Path) -> None:
+    (tmp_path / "current").mkdir()
+    done = run_action(tmp_path, action)
+    assert (done.returncode, done.stdout) == (0, ""), done.stderr
+
+
+WITHOUT_SIGNATURES = {
+    "zeros": ("true", True),
+    "ext4": ("mkfs.ext4 -q disk", False),
+    "swap": ("mkswap -q disk", False),
+    "boot sector": (r"printf '\x55\xaa' | dd of=disk bs=1 seek=510 conv=notrunc", False),
+    "data without a signature": ("printf data | dd of=disk bs=1 seek=4090 conv=notrunc status=none", False),
+    "file system behind zeros": ("mkfs.ext4 -q disk; dd if=/dev/zero of=disk bs=1024 count=1 conv=notrunc", False),
+}
+
+
+@pytest.mark.parametrize(("content", "is_blank"), WITHOUT_SIGNATURES.values(), ids=WITHOUT_SIGNATURES.keys())
+def test_only_what_has_nothing_at_all_on_it_is_formatted(content: str, is_blank: bool, tmp_path: Path) -> None:
+    fake(tmp_path, "mkfs.toy", 'printf formatted > "${@: -1}"')
+    script = f"truncate -s 8M disk; {content} 2>/dev/null; before=$(sha256sum disk); format_if_blank disk mkfs.toy -L x"
+    done = bash(tmp_path, f'{script}\n[ "$before" = "$(sha256sum disk)" ] && echo same || cat disk', "format_if_blank")
+    assert done.returncode == 0, done.stderr
+    assert done.stdout == ("formatting disk: mkfs.toy\nformatted" if is_blank else "same\n")
+
+
+def test_a_device_that_cannot_be_read_is_not_formatted(tmp_path: Path) -> None:
+    fake(tmp_path, "mkfs.toy", "echo formatted")
+    done = bash(tmp_path, "format_if_blank missing mkfs.toy", "format_if_blank")
+    assert done.returncode != 0 and "formatted" not in done.stdout
+    assert "missing" in done.stderr
+
+
+@pytest.mark.parametrize("path", ["/dev/null", "/dev/shm/image", "/etc/hostname", "link"])
+def test_nothing_but_a_block_device_is_given_away(path: str, tmp_path: Path) -> None:
+    fake(tmp_path, "setfacl", "echo given")
+    (tmp_path / "link").symlink_to("/etc/passwd")
+    done = bash(tmp_path, f"touch /dev/shm/image; give_block_device rw {path} 1000", "block_devices")
+    assert done.returncode != 0 and done.stdout == ""
+    assert "is no block device of this host" in done.stderr
