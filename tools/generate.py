@@ -41,6 +41,7 @@ from _microvm.modules.options import (
     HOST_MODULE_OPTIONS,
     IMAGE_MODULE_OPTIONS,
     INFO_MODULE_OPTIONS,
+    MOVE_MODULE_OPTIONS,
     NETWORK_MODULE_OPTIONS,
     PACKAGE_LOCK_MODULE_OPTIONS,
     VM_MODULE_OPTIONS,
@@ -81,7 +82,7 @@ def host_variable(option: Option) -> Option:
     A default of a role would be a value that the roles after it see, and these take the state directory from the host.
     """
     is_recorded = option.name == "state_dir"
-    more = (f"Defaults to that of the host, and at first to C({option.default}).",) if is_recorded else ()
+    more = (f"Defaults to C({option.default}).",) if is_recorded else ()
     default = None if is_recorded else option.default
     return replace(option, name=f"microvm_{option.name}", description=(*option.paragraphs, *more), default=default)
 
@@ -139,6 +140,7 @@ def generated() -> dict[Path, str]:
         fragments / "network.py": fragment("the networks of a host", NETWORK_MODULE_OPTIONS),
         fragments / "info.py": fragment("what is known of MicroVMs", INFO_MODULE_OPTIONS),
         fragments / "package_lock.py": fragment("waiting for the package manager", PACKAGE_LOCK_MODULE_OPTIONS),
+        fragments / "move.py": fragment("one host's part in a move", MOVE_MODULE_OPTIONS),
         fragments / "image.py": fragment("a guest image", IMAGE_MODULE_OPTIONS),
         **of_roles,
         **{roles / role / "README.md": _readme(roles / role, specifications[role]) for role in tables},

@@ -86,6 +86,16 @@ SCRIPT_DIRECTORY = "/usr/local/lib/microvm-fleet"
 RECORD_DIRECTORY = FLEET_DIRECTORY + "/vms"
 """Directory of the records of what each MicroVM owns on the host, in ``NAME.json``."""
 
+MOVE_DIRECTORY = FLEET_DIRECTORY + "/moves"
+"""Directory of the holds of MicroVMs that are being moved to or from this host, in ``NAME.hold``: their units do not
+start meanwhile."""
+
+MOVE_SOURCE = "source"
+"""Side of a move that a MicroVM leaves."""
+
+MOVE_TARGET = "target"
+"""Side of a move that a MicroVM comes to."""
+
 ARCHIVE_DIRECTORY = FLEET_DIRECTORY + "/archive"
 """Directory of archived volumes of removed MicroVMs."""
 

@@ -121,7 +121,7 @@ def _sysusers_line(user: str, home: str) -> str:
     return fields(plain("u"), plain(user), plain("-"), unit_word("MicroVM"), unit_word(home), plain(NO_SHELL))
 
 
-def rename(former: str, name: str, home: str) -> None:
+def rename_user(former: str, name: str, home: str) -> None:
     """Rename a user and its group, which keep their numbers. A rename that was killed is completed.
 
     Raises HostError for a user whose processes do not end.

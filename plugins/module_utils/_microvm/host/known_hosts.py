@@ -22,7 +22,7 @@ def has_key(name: str) -> bool:
     return any(_is_of(line, name) for line in _lines())
 
 
-def rename(former: str, name: str) -> None:
+def rename_key(former: str, name: str) -> None:
     """Let the host keys of a MicroVM be those of another name, and forget what that had before."""
     lines = [line for line in _lines() if not _is_of(line, name)]
     renamed = [_with_name(line, name) if _is_of(line, former) else line for line in lines]

@@ -7,7 +7,6 @@
 from __future__ import annotations
 
 import contextlib
-import functools
 import os
 import pwd
 from typing import Iterator, List, Tuple
@@ -44,9 +43,8 @@ def _acting_as(owner: Account) -> Iterator[None]:
         os.setgroups(former)
 
 
-@functools.cache
 def _identity(owner: Account) -> Tuple[int, List[int]]:
-    """Return the number of a user and those of its groups, its own first; asked once, since services may be behind."""
+    """Return the number of a user and those of its groups, its own first."""
     try:
         user, group = accounts.numbers(owner)
     except KeyError:

@@ -6,8 +6,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 from ..declaration.host_setup.options import HOST_SETUP_OPTIONS
 from ..declaration.images.options import HOST_IMAGE_OPTIONS, IMAGE_OPTIONS
 from ..declaration.names import HOST_SETTINGS, IMAGE_CACHE, IMAGE_STORE, STATE_DIRECTORY
@@ -167,19 +165,7 @@ INFO_MODULE_OPTIONS: Options = (
     _STATE_DIRECTORY,
 )
 
-_STATE_DIRECTORY_OF_SETUP = next(option for option in HOST_SETUP_OPTIONS if option.name == "state_dir")
-
-HOST_MODULE_OPTIONS: Options = (
-    replace(
-        _STATE_DIRECTORY_OF_SETUP,
-        description=(
-            *_STATE_DIRECTORY_OF_SETUP.paragraphs,
-            f"Defaults to the recorded one, and to C({STATE_DIRECTORY}) on a host without. It cannot change while "
-            "MicroVMs are installed.",
-        ),
-        default=None,
-    ),
-    *(option for option in HOST_SETUP_OPTIONS if option is not _STATE_DIRECTORY_OF_SETUP),
+HOST_MODULE_OPTIONS: Options = HOST_SETUP_OPTIONS + (
     DIFF_DETAIL,
     Option(
         "state",
@@ -241,4 +227,34 @@ PACKAGE_LOCK_MODULE_OPTIONS: Options = (
         default=600,
         check=checks.positive,
     ),
+)
+
+MOVE_MODULE_OPTIONS: Options = (
+    Option("name", "str", "Name of the MicroVM.", required=True, check=checks.name),
+    Option(
+        "state",
+        "str",
+        (
+            "Stage of the move on this host. V(examined) only returns what is there.",
+            "V(held) stops the MicroVM on the source and keeps it from starting there. V(released) takes that back and "
+            "starts the MicroVM if it was running.",
+            "V(incoming) keeps the MicroVM from starting on the target and creates the directory for its volumes; "
+            "volumes that were in place already are moved there. V(accepted) puts the volumes into place and lets it "
+            "start.",
+            "V(discarded) deletes what has arrived on the target of a move that was taken back.",
+            "V(finished) removes what a complete move has left on either host.",
+        ),
+        default="examined",
+        choices=("examined", "held", "incoming", "accepted", "released", "discarded", "finished"),
+    ),
+    Option("peer", "str", "Name of the other host. Required unless O(state=examined).", check=checks.label),
+    Option(
+        "images",
+        "list",
+        "Volumes that must have arrived if O(state=accepted).",
+        elements="str",
+        check=checks.state_path,
+    ),
+    Option("digests", "bool", "Whether to return the SHA-256 of each volume, which reads all of them.", default=False),
+    _STATE_DIRECTORY,
 )

@@ -10,7 +10,7 @@ import os
 from typing import Callable, Optional
 
 from ..declaration.names import BOOTED_LINK, CURRENT_LINK, unit_name
-from ..host import files, readiness, systemd
+from ..host import files, holds, readiness, systemd
 from ..host.commands import HostError
 from ..host.locks import locked
 from ..host.places import Places
@@ -59,10 +59,18 @@ def _begin(name: str, places: Places, planned: Callable[[Observed], Plan], wait:
         plan = planned(observe_name(places, name))
         ready = recorded_readiness(plan, places) if wait else None
         job = Job(plan, places, ready, is_waited_for=wait)
+        _refuse_held(job)
         carry_out(job)
         if ready is not None and not job.plan.has(Action.START, Action.RESTART):
             job.ready_after = readiness.wait(ready)
         return job.ready_after
+
+
+def _refuse_held(job: Job) -> None:
+    """Raises HostError for a MicroVM that would start while it is moved to another host."""
+    reason = holds.reason(job.name) if job.plan.has(Action.START, Action.RESTART) else None
+    if reason is not None:
+        raise HostError(reason)
 
 
 def stop_vm(name: str, places: Places, wait: bool = True) -> None:

@@ -18,7 +18,7 @@ from ..declaration.restrictions.uses import refuse_inside_of_shares, writable_so
 from ..declaration.types import HostImage, PackagedVm, Restrictions
 from ..declaration.vms.disks import Disks
 from ..declaration.vms.parse import Declaration, image_path, parse_vms
-from ..host import files, readiness, restrictions
+from ..host import files, holds, readiness, restrictions
 from ..host.accelerator import Accelerator, accelerator
 from ..host.commands import HostError
 from ..host.journal import with_remark
@@ -173,7 +173,8 @@ def _undeclared(request: Request, names: Sequence[str], places: Places) -> List[
         if record.generations and record.state_directory == request.state_dir
     ]
     unknown = [name for name in records.damaged if os.path.lexists(places.state(name))]
-    return sorted({*installed, *unknown} - set(names))
+    # Those that are being moved are still what is left of them when the move ends.
+    return sorted({*installed, *unknown} - {*names, *holds.held_names()})
 
 
 def _check_restrictions(request: Request, placed: Placed, beside: Sequence[PackagedVm]) -> None:
@@ -270,12 +271,15 @@ def _reconcile(request: Request, wanted: Sequence[Wanted], undeclared: Sequence[
     ]
     plan_purge = plan_stop if request.purge == "stop" else plan_removal
     plans += [plan_purge(observed[vm.name]) if vm.name in observed else Plan(vm.name, (), None, None) for vm in purged]
+    held = _held(plans)
+    unreadable.update(held)
+    plans = [Plan(plan.name, (), plan.previous, plan.previous) if plan.name in held else plan for plan in plans]
     plans = _in_order(request, plans, wanted, observed)
     jobs = [_job(plan, vm, places) for plan, vm in zip(plans, [*wanted, *purged])]
     pairs = list(zip(jobs, [*wanted, *purged]))
     # Before the packages that it shows may go.
     diffs = [diff(job.plan, before[job.name], vm, places, request.full_diff) for job, vm in pairs if job.plan.changed]
-    usable = [job for job in jobs if job.name in observed]
+    usable = [job for job in jobs if job.name in observed and job.name not in held]
     units = {unit_name(vm.name): vm.unit for vm in observed.values()}
     refused = outcomes.refusals(pairs)
     failures = {} if request.is_prediction else _carry_out(usable, units, request.parallel)
@@ -304,6 +308,12 @@ def _check_ability(
     placed = [(request.place(index), vm.declaration) for index, vm in enumerate(wanted) if vm.package is not None]
     programs = {path: package.programs for path, package in packages.items()}
     check_ability(placed, programs, observed, places, request.expected)
+
+
+def _held(plans: Sequence[Plan]) -> Dict[str, str]:
+    """Return why some of the MicroVMs must not start, by their names."""
+    reasons = {plan.name: holds.reason(plan.name) for plan in plans if plan.has(Action.START, Action.RESTART)}
+    return {name: reason for name, reason in reasons.items() if reason is not None}
 
 
 def _plan(request: Request, index: int, observed: Observed, wanted: Wanted, clock: Clock, formers: Formers) -> Plan:

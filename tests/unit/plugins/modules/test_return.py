@@ -17,6 +17,7 @@ from ansible_collections.microvm.fleet.plugins.module_utils._microvm.modules.pac
 from ansible_collections.microvm.fleet.plugins.module_utils._microvm.modules.vms import SummarizedResult
 from ansible_collections.microvm.fleet.plugins.module_utils._microvm.operations.host_setup import HostResult
 from ansible_collections.microvm.fleet.plugins.module_utils._microvm.operations.info import InformationResult
+from ansible_collections.microvm.fleet.plugins.module_utils._microvm.operations.move import MoveResult
 from ansible_collections.microvm.fleet.plugins.module_utils._microvm.operations.networks import NetworksResult
 from ansible_collections.microvm.fleet.plugins.module_utils._microvm.operations.report import VmsResult
 
@@ -25,6 +26,7 @@ RESULTS: dict[str, Any] = {
     "microvm_host": HostResult,
     "microvm_image": BuiltImageResult,
     "microvm_info": InformationResult,
+    "microvm_move": MoveResult,
     "microvm_network": NetworksResult,
     "microvm_package_lock": PackageLockResult,
     "microvm_vm": VmsResult,

@@ -131,6 +131,7 @@ def _values(state_directory: str) -> Mapping[str, str]:
         "CONTROL_FILES": " ".join(names.WORK_ENTRIES),
         "RECORD_DIRECTORY": names.RECORD_DIRECTORY,
         "ARCHIVE_DIRECTORY": names.ARCHIVE_DIRECTORY,
+        "MOVE_DIRECTORY": names.MOVE_DIRECTORY,
         "USER": names.USER,
         "GROUP": names.GROUP,
         "TARGET": names.TARGET,

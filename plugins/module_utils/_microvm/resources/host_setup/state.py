@@ -149,6 +149,7 @@ def unprepared(setup: HostSetup) -> Wanted:
             names.COMMAND,
             names.PACKAGE_STORE,
             names.RECORD_DIRECTORY,
+            names.MOVE_DIRECTORY,
             names.KNOWN_HOSTS,
             names.GARBAGE_ROOTS,
             names.CONSOLE_DIRECTORY,

@@ -17,7 +17,7 @@ from .handlers_job import Job
 
 def rename_account(job: Job, former: str) -> None:
     """Rename the MicroVM's own user and group, which keep their numbers, and therefore all that is theirs."""
-    accounts.rename(account_name(former), account_name(job.name), job.places.state(job.name))
+    accounts.rename_user(account_name(former), account_name(job.name), job.places.state(job.name))
 
 
 def rename_state(job: Job, former: str) -> None:
@@ -41,4 +41,4 @@ def rename_archive(job: Job, former: str) -> None:
 
 def rename_host_key(job: Job, former: str) -> None:
     """Let ``microvm ssh`` know the guest under its new name."""
-    known_hosts.rename(former, job.name)
+    known_hosts.rename_key(former, job.name)

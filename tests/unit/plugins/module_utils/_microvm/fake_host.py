@@ -21,6 +21,7 @@ from ansible_collections.microvm.fleet.plugins.module_utils._microvm.declaration
 from ansible_collections.microvm.fleet.plugins.module_utils._microvm.host import (
     accounts,
     files,
+    holds,
     known_hosts,
     locks,
     places,
@@ -32,9 +33,16 @@ from ansible_collections.microvm.fleet.plugins.module_utils._microvm.host.comman
 from ansible_collections.microvm.fleet.plugins.module_utils._microvm.host.places import Places
 from ansible_collections.microvm.fleet.plugins.module_utils._microvm.host.records import Records
 from ansible_collections.microvm.fleet.plugins.module_utils._microvm.host.store import PackageStore
-from ansible_collections.microvm.fleet.plugins.module_utils._microvm.operations import adopt, collect_garbage, rollback
+from ansible_collections.microvm.fleet.plugins.module_utils._microvm.operations import (
+    adopt,
+    collect_garbage,
+    move,
+    rollback,
+)
 from ansible_collections.microvm.fleet.plugins.module_utils._microvm.operations import lifecycle as lifecycle_operation
 from ansible_collections.microvm.fleet.plugins.module_utils._microvm.operations import reconcile as reconcile_operation
+from ansible_collections.microvm.fleet.plugins.module_utils._microvm.resources.moves import handlers as move_handlers
+from ansible_collections.microvm.fleet.plugins.module_utils._microvm.resources.moves import observe as move_observe
 from ansible_collections.microvm.fleet.plugins.module_utils._microvm.resources.vms import (
     handlers,
     handlers_files,
@@ -172,7 +180,7 @@ def install(fake: FakeHost, monkeypatch: pytest.MonkeyPatch) -> FakeHost:
         (accounts, "exists", lambda user: user in fake.users),
         (accounts, "group_exists", lambda group: group in fake.users),
         (accounts, "group_number", lambda group: os.getegid() if group in fake.users else 0),
-        (accounts, "rename", fake.rename_account),
+        (accounts, "rename_user", fake.rename_account),
         (accounts, "create_users", fake.create_users),
         (accounts, "remove_user", fake.users.discard),
         (handlers_files, "numbers", fake.numbers),
@@ -187,6 +195,9 @@ def install(fake: FakeHost, monkeypatch: pytest.MonkeyPatch) -> FakeHost:
         (handlers_files, "ARCHIVE_DIRECTORY", str(fake.root / "archive")),
         (handlers_rename, "ARCHIVE_DIRECTORY", str(fake.root / "archive")),
         (observe_former, "ARCHIVE_DIRECTORY", str(fake.root / "archive")),
+        (move_handlers, "numbers", fake.numbers),
+        (move_observe, "_units_know_holds", lambda: True),
+        (holds, "MOVE_DIRECTORY", str(fake.root / "moves")),
         (known_hosts, "KNOWN_HOSTS", str(fake.root / "known_hosts")),
     ]
     for target, name, replacement in replacements:
@@ -200,7 +211,7 @@ def _redirect_locks(fake: FakeHost, monkeypatch: pytest.MonkeyPatch) -> None:
     def locked(names: Sequence[str], directory: str = "", patience: float = 1.0) -> Any:
         return locks.locked(names, str(fake.root / "locks"), patience)
 
-    for module in (reconcile_operation, lifecycle_operation, rollback, adopt):
+    for module in (reconcile_operation, lifecycle_operation, rollback, adopt, move):
         monkeypatch.setattr(module, "locked", locked)
     if hasattr(collect_garbage, "LOCK_DIRECTORY"):
         monkeypatch.setattr(collect_garbage, "LOCK_DIRECTORY", str(fake.root / "locks"))

@@ -338,6 +338,8 @@ Requires=@HELPERS@
 After=network.target systemd-modules-load.service
 After=@HELPERS@
 ConditionPathExists=@STATE_DIRECTORY@/%i/current/bin/microvm-run
+# It is being moved to or from another host.
+AssertPathExists=!@MOVE_DIRECTORY@/%i.hold
 # A crash loop ends, and shows. A guest that reboots counts too.
 StartLimitIntervalSec=300
 StartLimitBurst=5

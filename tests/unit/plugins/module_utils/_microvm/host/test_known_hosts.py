@@ -24,7 +24,7 @@ def file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def test_a_key_is_renamed_and_replaces_the_one_of_an_earlier_guest(file: Path) -> None:
     file.write_text(f"web-1,10.0.0.1 {KEY}\nweb {KEY[:-1]}A\nweb-10 {KEY}\n")
-    known_hosts.rename("web-1", "web")
+    known_hosts.rename_key("web-1", "web")
     assert file.read_text() == f"web {KEY}\nweb-10 {KEY}\n"
     assert known_hosts.has_key("web") and not known_hosts.has_key("web-1")
 
@@ -39,5 +39,5 @@ def test_hashed_names_are_those_of_ssh(file: Path) -> None:
     subprocess.run(["ssh-keygen", "-q", "-H", "-f", str(file)], check=True, capture_output=True)
     assert "first" not in file.read_text()
     assert known_hosts.has_key("first") and not known_hosts.has_key("third")
-    known_hosts.rename("first", "third")
+    known_hosts.rename_key("first", "third")
     assert file.read_text().splitlines()[0] == f"third {KEY}" and known_hosts.has_key("second")

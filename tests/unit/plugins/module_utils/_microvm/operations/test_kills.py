@@ -17,6 +17,8 @@ from ansible_collections.microvm.fleet.plugins.module_utils._microvm.operations.
 from ansible_collections.microvm.fleet.plugins.module_utils._microvm.resources import executor
 
 from ..fake_host import FakeHost, install
+from .test_move import IMAGES, arrive, side
+from .test_move import install as make_moving
 from .test_one_road import run, vm
 
 VOLUMES = [{"image": "data.img", "size": 10}, {"image": "more.img", "size": 10}]
@@ -79,6 +81,17 @@ def rename_old(host: FakeHost) -> None:
     reconcile_whole(renamed_from="old", volumes=VOLUMES)
 
 
+def hold(host: FakeHost) -> None:
+    make_moving(host)
+    side(host, "held")
+
+
+def accept(host: FakeHost) -> None:
+    arrive(host)
+    side(host, "accepted", images=IMAGES)
+    reconcile_whole(volumes=VOLUMES)
+
+
 STORIES: dict[str, tuple[Work, Work]] = {
     "installation": (lambda _host: None, reconciles()),
     "another user": (reconciles(), reconciles(isolation="shared")),
@@ -86,6 +99,10 @@ STORIES: dict[str, tuple[Work, Work]] = {
     "deletion of volumes": (make_volumes, reconciles(state="absent", on_absent=DELETED)),
     "rollback": (install_two, go_back),
     "fallback": (reconciles(), fall_back),
+    "hold before a move": (make_moving, lambda host: side(host, "held")),
+    "a move that is taken back": (hold, lambda host: side(host, "released")),
+    "volumes that are put into place": (arrive, lambda host: side(host, "accepted", images=IMAGES)),
+    "a target that gives volumes back": (accept, lambda host: side(host, "incoming")),
     "rename": (make_old, rename_old),
     "rename and another user": (make_old, reconciles(renamed_from="old", volumes=VOLUMES, isolation="shared")),
 }

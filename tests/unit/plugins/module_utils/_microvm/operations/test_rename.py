@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from ansible_collections.microvm.fleet.plugins.module_utils._microvm.operations.reconcile import Request, reconcile
 from ansible_collections.microvm.fleet.plugins.module_utils._microvm.operations.report import VmsResult
 from ansible_collections.microvm.fleet.plugins.module_utils._microvm.schema.errors import DeclarationError
 
@@ -62,7 +63,8 @@ def test_a_host_without_the_former_name_installs_the_new_one(host: FakeHost) -> 
 
 def test_the_former_name_is_neither_undeclared_nor_purged(host: FakeHost) -> None:
     install_old(host)
-    outcome = run(vm("new", renamed_from="old", volumes=VOLUMES), purge="remove")
+    renamed = vm("new", renamed_from="old", volumes=VOLUMES, state="started")
+    outcome = reconcile(Request(vms=[renamed], purge="remove", state_dir=host.places.state_directory))
     assert outcome["undeclared"] == [] and [one["name"] for one in outcome["vms"]] == ["new"]
     assert Path(host.places.work("new", "data.img")).read_bytes() == b"data"
 

@@ -1,0 +1,93 @@
+# Copyright (c) 2026 microvm.fleet contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Look at a MicroVM on one of the two hosts of a move."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import stat
+from typing import Iterator, List, Optional
+
+from ...declaration.names import MOVE_DIRECTORY, UNIT_DIRECTORY, unit_name
+from ...host import files, safe_paths
+from ...host.holds import read_hold, read_receipt
+from ...host.places import Places
+from ..vms.observe import observe_name
+from ..vms.state import Observed as ObservedVm
+from .state import Observed, VolumeFile
+
+_BLOCK = 1 << 20
+
+
+def incoming_directory(places: Places, name: str) -> str:
+    """Path of the directory that volumes arrive in. No MicroVM's name begins with a dot."""
+    return os.path.join(os.path.realpath(places.state_directory), f".{name}.incoming")
+
+
+def observe(places: Places, name: str) -> Observed:
+    """Return a MicroVM as this host has it. Raises HostError."""
+    vm = observe_name(places, name)
+    incoming = incoming_directory(places, name)
+    images = [image for image in _images(vm) if not os.path.isabs(image)]
+    return Observed(
+        name,
+        hold=read_hold(name),
+        receipt=read_receipt(name),
+        is_installed=vm.current is not None,
+        is_up=vm.is_up,
+        is_running=vm.unit.running,
+        is_enabled=vm.unit.enabled,
+        volumes=tuple(_present(places.real_work(name), images)),
+        outside=tuple(image for image in _images(vm) if os.path.isabs(image)),
+        has_incoming=os.path.isdir(incoming),
+        incoming=tuple(_present(incoming, _below(incoming))),
+        knows_holds=_units_know_holds(),
+    )
+
+
+def _units_know_holds() -> bool:
+    return MOVE_DIRECTORY in (files.read_text(f"{UNIT_DIRECTORY}/{unit_name('')}") or "")
+
+
+def _images(vm: ObservedVm) -> List[str]:
+    declared = vm.declared["volumes"] if vm.declared else ()
+    images = [volume["image"] for volume in declared if not (volume["read_only"] and os.path.isabs(volume["image"]))]
+    return list(dict.fromkeys([*images, *(vm.record.volumes if vm.record else ())]))
+
+
+def _present(directory: str, images: List[str]) -> Iterator[VolumeFile]:
+    for image in images:
+        status = _status(os.path.join(directory, image))
+        if status is not None and stat.S_ISREG(status.st_mode):
+            yield VolumeFile(image, status.st_size, status.st_blocks * 512)
+
+
+def _status(path: str) -> Optional[os.stat_result]:
+    """Return the status of a file that no link leads to: the working directory is the MicroVM's user's."""
+    try:
+        with safe_paths.opened_parent(path) as (directory, name):
+            return os.stat(name, dir_fd=directory, follow_symlinks=False)
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+
+
+def _below(directory: str) -> List[str]:
+    return sorted(
+        os.path.relpath(os.path.join(parent, name), directory)
+        for parent, _directories, names in os.walk(directory)
+        for name in names
+    )
+
+
+def digest_of_image(path: str) -> str:
+    """Return the SHA-256 of an image. Raises HostError and OSError."""
+    result = hashlib.sha256()
+    with safe_paths.opened_parent(path) as (directory, name):
+        descriptor = os.open(name, os.O_RDONLY | os.O_NOFOLLOW, dir_fd=directory)
+    with open(descriptor, "rb") as image:
+        for block in iter(lambda: image.read(_BLOCK), b""):
+            result.update(block)
+    return result.hexdigest()

@@ -1,0 +1,116 @@
+# Copyright (c) 2026 microvm.fleet contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Sides of a move on a fake host: a MicroVM that is held starts by no road, and volumes arrive as a whole."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
+import pytest
+from ansible_collections.microvm.fleet.plugins.module_utils._microvm.host.commands import HostError
+from ansible_collections.microvm.fleet.plugins.module_utils._microvm.operations.lifecycle import restart_vm, start_vm
+from ansible_collections.microvm.fleet.plugins.module_utils._microvm.operations.move import MoveResult, move
+from ansible_collections.microvm.fleet.plugins.module_utils._microvm.operations.reconcile import Request, reconcile
+
+from ..fake_host import FakeHost
+from .test_one_road import run, vm
+
+VOLUMES = [{"image": "data.img", "size": 10}, {"image": "logs/log.img", "size": 10}]
+IMAGES = ["data.img", "logs/log.img"]
+
+
+def side(
+    host: FakeHost, state: str, peer: str = "other", images: Sequence[str] = (), check: bool = False
+) -> MoveResult:
+    return move("web", state, peer, images, True, host.places, check)
+
+
+def install(host: FakeHost) -> None:
+    run(vm(volumes=VOLUMES))
+    for image in IMAGES:
+        path = Path(host.places.work("web", image))
+        path.parent.mkdir(exist_ok=True)
+        path.write_text(f"content of {image}")
+
+
+def arrive(host: FakeHost) -> None:
+    directory = Path(side(host, "incoming")["incoming_directory"])
+    (directory / "logs").mkdir()
+    for image in IMAGES:
+        (directory / image).write_text(f"content of {image}")
+    run(vm(volumes=VOLUMES, state="present"))
+
+
+def is_running(host: FakeHost) -> bool:
+    unit = host.units.get("microvm@web.service")
+    return unit is not None and unit.running
+
+
+def test_a_held_microvm_starts_by_no_road(host: FakeHost) -> None:
+    install(host)
+    assert side(host, "held", check=True)["actions"] == side(host, "held")["actions"]
+    assert not is_running(host) and not side(host, "held")["changed"]
+    (outcome,) = run(vm(volumes=VOLUMES))["vms"]
+    assert outcome["failed"] and not outcome["changed"] and "is being moved to other" in outcome["msg"]
+    for begin in (start_vm, restart_vm):
+        with pytest.raises(HostError, match="is being moved to other"):
+            begin("web", host.places)
+    assert not is_running(host)
+
+
+@pytest.mark.parametrize("purge", ["stop", "remove"])
+def test_a_held_microvm_is_not_purged(host: FakeHost, purge: str) -> None:
+    install(host)
+    side(host, "held")
+    request = Request(vms=(), purge=purge, state_dir=host.places.state_directory)
+    assert reconcile(request)["undeclared"] == [] and side(host, "examined")["installed"]
+    assert side(host, "released")["running"] and reconcile(request)["undeclared"] == ["web"]
+
+
+def test_what_was_stopped_before_stays_stopped(host: FakeHost) -> None:
+    run(vm(volumes=VOLUMES, state="stopped", autostart=False))
+    side(host, "held")
+    assert side(host, "released")["actions"] == ["let start again: web", "delete the receipt of web"]
+    assert not is_running(host) and os.listdir(host.root / "moves") == []
+
+
+def test_volumes_are_in_place_before_the_target_may_start(host: FakeHost) -> None:
+    arrive(host)
+    (outcome,) = run(vm(volumes=VOLUMES))["vms"]
+    assert outcome["failed"] and "from other to this host" in outcome["msg"]
+    assert side(host, "accepted", images=IMAGES)["received"]
+    for image in IMAGES:
+        assert Path(host.places.work("web", image)).read_text() == f"content of {image}"
+    assert not side(host, "accepted", images=IMAGES)["changed"]
+    assert run(vm(volumes=VOLUMES))["vms"][0]["msg"] == "" and is_running(host)
+    assert side(host, "finished")["actions"] == ["delete the receipt of web"]
+    assert os.listdir(host.root / "moves") == []
+
+
+def test_a_target_that_does_not_come_up_gives_the_volumes_back_for_the_next_copy(host: FakeHost) -> None:
+    arrive(host)
+    side(host, "accepted", images=IMAGES)
+    run(vm(volumes=VOLUMES))
+    outcome = side(host, "incoming")
+    assert not is_running(host) and not outcome["received"] and outcome["side"] == "target"
+    assert sorted(volume["image"] for volume in outcome["incoming"]) == IMAGES and outcome["volumes"] == []
+    assert side(host, "accepted", images=IMAGES)["received"]
+
+
+def test_digests_and_sizes_are_those_of_the_content(host: FakeHost) -> None:
+    install(host)
+    volumes = {volume["image"]: volume for volume in side(host, "examined")["volumes"]}
+    assert list(volumes) == IMAGES and volumes["data.img"]["size"] == len("content of data.img")
+    assert volumes["logs/log.img"]["digest"] == hashlib.sha256(b"content of logs/log.img").hexdigest()
+
+
+def test_a_link_in_place_of_a_volume_is_not_taken_along(host: FakeHost) -> None:
+    install(host)
+    image = Path(host.places.work("web", "data.img"))
+    image.unlink()
+    image.symlink_to("/etc/hostname")
+    assert [volume["image"] for volume in side(host, "examined")["volumes"]] == ["logs/log.img"]
