@@ -63,8 +63,25 @@ def test_a_declared_generation_that_is_marked_bad_is_not_installed_again(host: H
     declare(host, mem="300M")
     host.microvm(f"apply {FILE}")
     assert "rolled back to generation 1" in host.microvm(f"rollback {db}")
-    assert "is marked bad and not installed" in host.microvm(f"apply {FILE}")
+    assert "is marked bad and not installed" in host.microvm(f"apply {FILE}", 1)
     assert host.info(db)["generation"] == 1
+
+
+def test_microvms_exchange_their_interfaces_in_one_run(host: Host) -> None:
+    fixed = {"kernel": "/root/kernel", "accel": "tcg", "socket": None, "ready": {"check": "none"}, "stop_timeout": 1}
+    interfaces = {"db": "tap-one", "web": "tap-two"}
+    for names in (interfaces, {"db": "tap-two", "web": "tap-one"}):
+        vms = [{"name": name, "interfaces": [{"id": names[name]}], **fixed} for name in names]
+        host.send("/root", {"site.json": json.dumps({"microvm_vms": vms}), "kernel": "no kernel"})
+        host.microvm(f"apply {FILE}")
+        host.run("ip link show tap-one && ip link show tap-two")
+        assert "would be changed" not in host.microvm(f"apply {FILE} --check")
+    host.wait_for_states({"microvm@db": "active", "microvm@web": "active"}, 1)
+    ends, starts = (
+        [int(word) for word in host.run(f"systemctl show -P {moment} microvm@db microvm@web").split()]
+        for moment in ("InactiveEnterTimestampMonotonic", "ActiveEnterTimestampMonotonic")
+    )
+    assert len(ends) == len(starts) == 2 and max(ends) < min(starts)
 
 
 def test_wrong_names_are_refused_with_their_place(host: Host, db: str) -> None:

@@ -45,6 +45,11 @@ THINGS: dict[str, tuple[dict[str, Any], dict[str, Any], str]] = {
         {"devices": []},
         "devices[0].path: the device '0000:01:00.0'",
     ),
+    "an interface": (
+        {"interfaces": [{"id": "tap-one"}]},
+        {"interfaces": [{"id": "tap-two"}]},
+        "interfaces[0].id: the interface 'tap-one'",
+    ),
     "a context identifier": ({"vsock": {"cid": 71}}, {"vsock": {"cid": 72}}, "vsock.cid: the context identifier '71'"),
 }
 """Options of the one that gives something up before and after, and the beginning of an error about the other one."""
