@@ -132,4 +132,5 @@ def test_one_task_shows_what_has_changed_or_is_wrong(
     # Once, and each in a line of its own.
     shown = [line.strip().strip('",') for line in outcome.output.splitlines()]
     assert [shown.count(line) for line in lines] == [1] * len(lines)
-    assert outcome.output.count("MODULE FAILURE") == 0 and ("Summarize" in outcome.output)
+    assert ("Summarize" in outcome.output) == bool(lines)
+    assert ("broken1: failed; the summary above says why" in outcome.output) == (status != 0)
