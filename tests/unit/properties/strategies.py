@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import posixpath
 from typing import Any
 
 from ansible_collections.microvm.fleet.plugins.module_utils._microvm.hypervisors.profiles import PROFILES
@@ -60,6 +61,11 @@ shares = st.fixed_dictionaries(
     optional={"read_only": st.booleans()},
 )
 
+
+def _place(volume: dict[str, Any]) -> str:
+    return posixpath.normpath(str(volume["image"]))
+
+
 declarations = st.fixed_dictionaries(
     {"name": names, "hypervisor": st.sampled_from(HYPERVISORS), "kernel": paths, "initrd_path": paths},
     optional={
@@ -78,7 +84,7 @@ declarations = st.fixed_dictionaries(
         "vsock": optional(cid=st.integers(3, 99)),
         "credential_files": st.dictionaries(st.sampled_from(["token", "db.password"]), paths, max_size=2),
         "interfaces": st.lists(interfaces, max_size=3),
-        "volumes": st.lists(volumes, max_size=3, unique_by=lambda volume: volume["image"]),
+        "volumes": st.lists(volumes, max_size=3, unique_by=_place),
         "shares": st.lists(shares, max_size=2, unique_by=lambda share: share["tag"]),
         "devices": st.lists(st.just({"bus": "pci", "path": "0000:01:00.0"}), max_size=1),
         "bin_scripts": st.dictionaries(st.sampled_from(["my-hook", "tap-up"]), st.just("echo hook"), max_size=2),

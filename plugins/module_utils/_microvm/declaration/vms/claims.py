@@ -72,6 +72,7 @@ def claims(declaration: PackagedVm, disks: Disks) -> Iterator[Claim]:
             yield _identity("interface", interface["id"], f"interfaces[{index}].id")
             yield _identity("MAC address", interface["mac"], f"interfaces[{index}].mac")
     yield from image_claims(declaration, disks)
+    yield from _sockets(declaration, disks)
     yield from _host_ports(declaration)
     for place, address in reachable_addresses(declaration):
         yield _identity("address", address, place)
@@ -90,6 +91,19 @@ def image_claims(declaration: PackagedVm, disks: Disks) -> Iterator[Claim]:
         yield Claim("image", image, key, disks.place(name, image), is_shared=volume["read_only"], rule=rule)
     for key, path in read_disks(declaration):
         yield Claim("image", path, key, disks.place(name, path), is_shared=True, rule=rule)
+
+
+def _sockets(declaration: PackagedVm, disks: Disks) -> Iterator[Claim]:
+    """Yield sockets outside of the working directory: whoever creates one second takes it from the first."""
+    graphics = declaration["graphics"]
+    sockets = [
+        ("socket", declaration["socket"]),
+        ("graphics.socket", graphics["socket"] if graphics["enable"] else None),
+        *((f"shares[{index}].socket", share["socket"]) for index, share in enumerate(declaration["shares"])),
+    ]
+    for key, path in sockets:
+        if path and path.startswith("/"):
+            yield Claim("socket", path, key, disks.place(declaration["name"], path))
 
 
 def _host_ports(declaration: PackagedVm) -> Iterator[Claim]:

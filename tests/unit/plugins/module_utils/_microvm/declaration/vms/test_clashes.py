@@ -117,6 +117,19 @@ REFUSED: dict[str, tuple[list[Vm], str, str]] = {
         "vms[0].volumes[0].image",
         "write 'two.img'",
     ),
+    "a socket in two spellings": (
+        [vm("a", socket="/run/fleet/one.sock"), vm("b", socket="/run/./fleet//one.sock")],
+        "vms[1].socket",
+        "vms[0].socket",
+    ),
+    "a socket of a share": (
+        [
+            vm("a", socket="/run/one.sock"),
+            vm("b", shares=[{"tag": "t", "source": "/s", "proto": "virtiofs", "socket": "/run/one.sock"}]),
+        ],
+        "vms[1].shares[0].socket",
+        "vms[0].socket",
+    ),
     "a USB device in another order": (
         [with_device("a", "vendorid=0x1d6b,productid=0x0104"), with_device("b", "productid=0x0104,vendorid=0x1d6b")],
         "vms[1].devices[0].path",
@@ -161,6 +174,7 @@ def test_one_thing_is_given_to_one_microvm(raw: list[Vm], path: str, words: str)
 ACCEPTED: dict[str, list[Vm]] = {
     "a port of two protocols": [with_ports("a", ":5353/udp"), with_ports("b", ":5353/tcp")],
     "a port of two addresses": [with_ports("a", "192.0.2.7:443/tcp"), with_ports("b", "192.0.2.8:443/tcp")],
+    "a socket of one name in two working directories": [vm("a", socket="one.sock"), vm("b", socket="one.sock")],
     "an image that all read": [with_volumes(name, "/srv/golden.img", read_only=True) for name in ("a", "b")],
     "a root disk that all read": [vm(name, store_disk="/srv/root.erofs") for name in ("a", "b")],
     "its own image by the absolute path": [with_volumes("a", f"{STATE}/a/work/one.img")],
