@@ -82,7 +82,7 @@ def host_variable(option: Option) -> Option:
     A default of a role would be a value that the roles after it see, and these take the state directory from the host.
     """
     is_recorded = option.name == "state_dir"
-    more = (f"Defaults to C({option.default}).",) if is_recorded else ()
+    more = (f"Defaults to that of the host, and at first to C({option.default}).",) if is_recorded else ()
     default = None if is_recorded else option.default
     return replace(option, name=f"microvm_{option.name}", description=(*option.paragraphs, *more), default=default)
 

@@ -15,8 +15,9 @@ options:
     description:
       - Directory that contains the state directories of the MicroVMs.
       - It is recorded in C(/etc/microvm-fleet/host.json), where modules and the command C(microvm) find it.
+      - Defaults to the recorded one, and to C(/var/lib/microvms) on a host without. It cannot change while MicroVMs
+        are installed.
     type: path
-    default: /var/lib/microvms
   image_store:
     description:
       - Directory on the host that contains its guest images.

@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import os
 import pwd
 from typing import Iterator, List, Tuple
@@ -43,8 +44,9 @@ def _acting_as(owner: Account) -> Iterator[None]:
         os.setgroups(former)
 
 
+@functools.cache
 def _identity(owner: Account) -> Tuple[int, List[int]]:
-    """Return the number of a user and those of its groups, its own first."""
+    """Return the number of a user and those of its groups, its own first; asked once, since services may be behind."""
     try:
         user, group = accounts.numbers(owner)
     except KeyError:

@@ -6,6 +6,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from ..declaration.host_setup.options import HOST_SETUP_OPTIONS
 from ..declaration.images.options import HOST_IMAGE_OPTIONS, IMAGE_OPTIONS
 from ..declaration.names import HOST_SETTINGS, IMAGE_CACHE, IMAGE_STORE, STATE_DIRECTORY
@@ -165,7 +167,19 @@ INFO_MODULE_OPTIONS: Options = (
     _STATE_DIRECTORY,
 )
 
-HOST_MODULE_OPTIONS: Options = HOST_SETUP_OPTIONS + (
+_STATE_DIRECTORY_OF_SETUP = next(option for option in HOST_SETUP_OPTIONS if option.name == "state_dir")
+
+HOST_MODULE_OPTIONS: Options = (
+    replace(
+        _STATE_DIRECTORY_OF_SETUP,
+        description=(
+            *_STATE_DIRECTORY_OF_SETUP.paragraphs,
+            f"Defaults to the recorded one, and to C({STATE_DIRECTORY}) on a host without. It cannot change while "
+            "MicroVMs are installed.",
+        ),
+        default=None,
+    ),
+    *(option for option in HOST_SETUP_OPTIONS if option is not _STATE_DIRECTORY_OF_SETUP),
     DIFF_DETAIL,
     Option(
         "state",

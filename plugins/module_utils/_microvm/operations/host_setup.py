@@ -52,9 +52,11 @@ def set_up_host(raw: Mapping[str, object], present: bool, check_mode: bool) -> H
 
     Raises DeclarationError, before anything has changed, and HostError.
     """
-    setup = parse_host_setup(raw)
-    recorded = None if present else settings.read_settings()
-    if recorded is not None:
+    recorded = settings.read_settings()
+    # Unless another one is wanted, the state directory stays.
+    own = {} if recorded is None else {"state_dir": recorded["state_dir"]}
+    setup = parse_host_setup({**own, **{name: value for name, value in raw.items() if value is not None}})
+    if not present and recorded is not None:
         # What was created is removed where it is.
         setup = {**setup, **recorded}
     wanted = prepared(setup) if present else unprepared(setup)

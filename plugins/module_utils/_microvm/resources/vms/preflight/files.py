@@ -7,12 +7,13 @@
 from __future__ import annotations
 
 import os
+import posixpath
 import stat
 from typing import Iterator, NamedTuple
 
 from ....declaration.accounts import Account, account
 from ....declaration.vms.parse import Declaration
-from ....host import safe_paths
+from ....host import files, safe_paths
 from ....host.commands import HostError
 from ....host.permissions import is_permitted
 from ....schema.errors import DeclarationError
@@ -32,7 +33,7 @@ class _File(NamedTuple):
 def check_files(placed: Placed, expected: Expected) -> None:
     """Refuse files that are missing, or that a MicroVM's user cannot read. Raises DeclarationError."""
     for path, declaration in placed:
-        for file in _files(declaration):
+        for file in _named_files(declaration):
             key = f"{path}.{file.key}"
             if not os.path.exists(file.path):
                 if not expected.has(file.path):
@@ -44,9 +45,10 @@ def check_files(placed: Placed, expected: Expected) -> None:
             else:
                 _refuse_forbidden(account(declaration), file, key)
         _check_sources(declaration, path)
+        _check_sockets(declaration, path)
 
 
-def _files(declaration: Declaration) -> Iterator[_File]:
+def _named_files(declaration: Declaration) -> Iterator[_File]:
     for key in ("kernel", "initrd_path", "store_disk"):
         path = declaration[key]
         if path:
@@ -67,6 +69,45 @@ def _check_sources(declaration: Declaration, path: str) -> None:
             raise DeclarationError(key, f"{source} is no directory; name the directory to share")
         if share["proto"] == "9p":
             _refuse_forbidden(account(declaration), _File(key, source, os.R_OK | os.X_OK), key)
+        else:
+            _refuse_links(source, key)
+
+
+def _refuse_links(source: str, key: str) -> None:
+    """Refuse a source that root opens for virtiofsd, and that a link is on the way to."""
+    try:
+        with safe_paths.opened_directory(source):
+            pass
+    except HostError as error:
+        raise DeclarationError(key, str(error)) from None
+
+
+def _check_sockets(declaration: Declaration, path: str) -> None:
+    """Refuse sockets of virtiofsd where others than root can create files; see microvm-package."""
+    for index, share in enumerate(declaration["shares"]):
+        socket = share["socket"] or ""
+        if share["proto"] == "virtiofs" and socket.startswith("/") and not _is_roots_alone(posixpath.normpath(socket)):
+            raise DeclarationError(
+                f"{path}.shares[{index}].socket",
+                f"others than root can create or replace files on the way to {socket}; remove this option, or name a "
+                "directory of root's",
+            )
+
+
+def _is_roots_alone(path: str) -> bool:
+    """Return whether only root can create a file, and the directories to it that are missing."""
+    directory, entry = os.path.split(path)
+    if not os.path.isdir(directory):
+        return _is_roots_alone(directory)
+    is_last = True
+    while True:
+        status = os.stat(directory)
+        is_sticky = status.st_uid == 0 and bool(status.st_mode & stat.S_ISVTX) and not is_last
+        if not files.is_roots_alone(status) and not (is_sticky and os.lstat(f"{directory}/{entry}").st_uid == 0):
+            return False
+        if directory == "/":
+            return True
+        is_last, (directory, entry) = False, os.path.split(directory)
 
 
 def _refuse_forbidden(owner: Account, file: _File, key: str) -> None:

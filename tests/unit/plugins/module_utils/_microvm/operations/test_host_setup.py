@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 from ansible_collections.microvm.fleet.plugins.module_utils._microvm.declaration import names
+from ansible_collections.microvm.fleet.plugins.module_utils._microvm.host import settings
 from ansible_collections.microvm.fleet.plugins.module_utils._microvm.host.commands import HostError
 from ansible_collections.microvm.fleet.plugins.module_utils._microvm.host.records import Generation, Record, Records
 from ansible_collections.microvm.fleet.plugins.module_utils._microvm.operations import host_setup
@@ -66,6 +67,7 @@ def workshop(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Workshop:
     monkeypatch.setattr(host_setup, "HostJob", lambda plan: HostJob(plan, str(tmp_path)))
     monkeypatch.setattr(host_setup, "Records", lambda: Records(str(tmp_path / "records")))
     monkeypatch.setattr(host_setup, "locked", locked)
+    monkeypatch.setattr(settings, "read_settings", lambda: None)
     return fake
 
 
@@ -114,6 +116,19 @@ def test_the_state_directory_stays_while_microvms_are_installed(
     # What a removal has kept stays where it is.
     records.write(Record("db", names.STATE_DIRECTORY, volumes=("data.img",)))
     assert host_setup.set_up_host(moved, present=True, check_mode=check_mode)["changed"]
+
+
+def test_a_state_directory_that_is_not_given_stays(workshop: Workshop, monkeypatch: pytest.MonkeyPatch) -> None:
+    recorded = {"state_dir": "/srv/vms", "image_store": "/srv/images"}
+    monkeypatch.setattr(settings, "read_settings", lambda: recorded)
+    for raw in ({}, {"state_dir": None}):
+        host_setup.set_up_host(raw, present=True, check_mode=False)
+        assert "/srv/vms/%i/" in workshop.host.path(UNIT).read_text()
+        assert names.STATE_DIRECTORY not in workshop.host.path(UNIT).read_text()
+    # Images are at the setting of role `images`, which always says it.
+    assert names.IMAGE_STORE in workshop.host.path(names.HOST_SETTINGS).read_text()
+    host_setup.set_up_host({"state_dir": "/srv/others"}, present=True, check_mode=False)
+    assert "/srv/others/%i/" in workshop.host.path(UNIT).read_text()
 
 
 def test_the_diff_has_files_with_their_owners_and_the_other_steps(workshop: Workshop) -> None:

@@ -6,6 +6,8 @@
 from __future__ import annotations
 
 import os
+import shutil
+import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -133,3 +135,46 @@ def test_a_file_in_the_place_of_a_directory_that_is_to_be_created_is_refused(
     (tmp_path / "file").touch()
     with pytest.raises(DeclarationError, match=words):
         check_directories("vms[0]", Observed("a", missing_directories=(str(tmp_path / path),)))
+
+
+def test_a_link_on_the_way_to_a_source_of_virtiofsd_is_refused(tmp_path: Path, closed: Closed) -> None:
+    (tmp_path / "kernel").touch()
+    (tmp_path / "real").mkdir()
+    (tmp_path / "link").symlink_to("real")
+    declared = {**USER, "kernel": str(tmp_path / "kernel")}
+    for protocol, is_refused in (("virtiofs", True), ("9p", False)):
+        share = {"tag": "a", "source": str(tmp_path / "link"), "proto": protocol}
+        refused = refusal({**declared, "shares": [share]})
+        assert ("shares[0].source" in refused and "leads through the link 'link'" in refused) is is_refused
+
+
+SOCKETS = {
+    "root's": ("", True),
+    "root's, missing": ("new/newer/", True),
+    "sticky": ("sticky/", False),
+    "root's in a sticky one": ("sticky/own/", True),
+    "missing in a sticky one": ("sticky/new/", False),
+    "anybody's": ("open/", False),
+    "root's in anybody's": ("open/own/", False),
+    "missing in anybody's": ("open/new/", False),
+}
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root has directories of root's")
+@pytest.mark.parametrize(("directory", "is_accepted"), SOCKETS.values(), ids=SOCKETS.keys())
+def test_sockets_of_virtiofsd_are_where_only_root_creates_files(
+    closed: Closed, directory: str, is_accepted: bool
+) -> None:
+    place = Path(tempfile.mkdtemp(dir="/var/lib"))
+    try:
+        place.chmod(0o755)
+        for name, mode in (("sticky", 0o1777), ("open", 0o777)):
+            (place / name / "own").mkdir(parents=True)
+            (place / name).chmod(mode)
+        (place / "kernel").touch()
+        share = {"tag": "a", "source": "files", "proto": "virtiofs", "socket": f"{place}/{directory}a.sock"}
+        refused = refusal({**USER, "kernel": str(place / "kernel"), "shares": [share]})
+        assert (refused == "") is is_accepted
+        assert is_accepted or refused.startswith("vms[0].shares[0].socket: others than root can create")
+    finally:
+        shutil.rmtree(place)
