@@ -64,6 +64,12 @@ kept:
   returned: success
   type: list
   elements: str
+still_forwarding:
+  description:
+    - Reason why C(net.ipv4.ip_forward), which was switched on for networks that are removed, stays on.
+    - It is switched off with the last network that has NAT, unless it was on before, or others need it.
+  returned: success
+  type: str
 """
 
 from ansible_collections.microvm.fleet.plugins.module_utils._microvm.modules.networks import run_network

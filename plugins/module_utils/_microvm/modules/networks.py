@@ -20,4 +20,6 @@ def run_network() -> None:
             f"network {network} is no longer declared but was kept because MicroVMs use its bridge; "
             "stop them and run this again"
         )
+    if outcome["still_forwarding"]:
+        module.warn(f"packets are still forwarded (net.ipv4.ip_forward), since {outcome['still_forwarding']}")
     module.exit_json(**outcome)

@@ -33,6 +33,7 @@ class NetworksResult(TypedDict):
     changed: bool
     actions: List[str]
     kept: List[str]
+    still_forwarding: str
     diff: List[Diff]
 
 
@@ -51,6 +52,7 @@ def reconcile_networks(raw: Sequence[object], check_mode: bool) -> NetworksResul
         "changed": planned.changed,
         "actions": [str(step) for step in planned.steps],
         "kept": sorted(planned.kept),
+        "still_forwarding": planned.still_forwarding,
         "diff": _diff(observed, planned),
     }
 

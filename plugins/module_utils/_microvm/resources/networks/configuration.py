@@ -12,7 +12,7 @@ import re
 from typing import Dict, Iterator, List, Mapping, Optional, Sequence
 
 from ...declaration.identity import TAP_PREFIX
-from ...declaration.names import CONFIGURATION_DIRECTORY, NETWORK_UNIT, UNIT_DIRECTORY
+from ...declaration.names import CONFIGURATION_DIRECTORY, FLEET_DIRECTORY, NETWORK_UNIT, UNIT_DIRECTORY
 from ...declaration.networks.options import NETWORK_OPTIONS
 from ...declaration.networks.parse import subnet
 from ...declaration.types import DhcpServer, Lease, Network
@@ -26,6 +26,10 @@ RECORD = f"{CONFIGURATION_DIRECTORY}/networks.json"
 """File with the declared networks: tells the next run what a network was that is no longer declared."""
 RULES = f"{CONFIGURATION_DIRECTORY}/network.nft"
 SYSCTLS = "/etc/sysctl.d/50-microvm-fleet.conf"
+FORWARDING = "net.ipv4.ip_forward"
+"""Parameter of the kernel that lets packets pass from one interface to another (sysctl(8))."""
+FORWARDING_MARK = f"{FLEET_DIRECTORY}/forwarding.switched-on"
+"""File that exists if forwarding was off before our networks needed it."""
 UNIT = f"{UNIT_DIRECTORY}/{NETWORK_UNIT}"
 TABLE = "microvm_fleet"
 """Table of nftables with all our filters and our NAT."""

@@ -48,9 +48,13 @@ def _remove(_job: NetworksJob, path: str) -> None:
 
 def _mark() -> None:
     """Let the next run know, should this one be killed, that not everything that is written has been read."""
-    if not os.path.exists(MARK):
-        os.makedirs(os.path.dirname(MARK), exist_ok=True)
-        files.replace_file(MARK, b"")
+    _touch(MARK)
+
+
+def _touch(path: str) -> None:
+    if not os.path.exists(path):
+        os.makedirs(os.path.dirname(path), exist_ok=True)
+        files.replace_file(path, b"")
 
 
 def _command(*words: str) -> Handler[NetworksJob]:
@@ -78,6 +82,9 @@ HANDLERS: Handlers[NetworksJob, Action] = Handlers(
         Action.RELOAD_NETWORKD: lambda _job, _target: run(["networkctl", "reload"]),
         Action.RECONFIGURE: _command("networkctl", "reconfigure"),
         Action.FORWARD: _command("sysctl", "--quiet", "-p"),
+        Action.RECORD_FORWARDING: lambda _job, path: _touch(path),
+        Action.STOP_FORWARDING: lambda _job, parameter: run(["sysctl", "--quiet", f"{parameter}=0"]),
+        Action.FORGET_FORWARDING: lambda _job, path: files.remove(path),
         Action.LOAD_RULES: _systemctl("reload-or-restart"),
     },
 )

@@ -15,6 +15,8 @@ from ...declaration.types import Network
 from ...schema.errors import DeclarationError
 from ..steps import BaseAction, Step, in_order
 from .configuration import (
+    FORWARDING,
+    FORWARDING_MARK,
     NETWORKD_DIRECTORY,
     RULES,
     SYSCTLS,
@@ -31,6 +33,7 @@ from .state import NETWORKD, Observed, has_address
 class Action(BaseAction):
     """Actions on networks, in the order in which they are carried out."""
 
+    RECORD_FORWARDING = "record that forwarding was off, in"
     UNLOAD_RULES = "systemctl disable --now"
     # Before its files: they tell the next run that the bridge is ours.
     DELETE_BRIDGE = "delete bridge"
@@ -42,6 +45,8 @@ class Action(BaseAction):
     RELOAD_NETWORKD = "reload configuration of"
     RECONFIGURE = "configure bridge"
     FORWARD = "apply"
+    STOP_FORWARDING = "switch off"
+    FORGET_FORWARDING = "delete"
     LOAD_RULES = "load nftables rules of"
 
 
@@ -54,6 +59,8 @@ class Plan:
     """Content of every file when it is done."""
     kept: Mapping[str, Tuple[str, ...]]
     """Networks that are no longer declared and stay for now, with the ports that still need each."""
+    still_forwarding: str = ""
+    """Reason why forwarding, which was switched on for networks that go, stays on."""
 
     @property
     def changed(self) -> bool:
@@ -78,9 +85,15 @@ def plan(observed: Observed, networks: Sequence[Network], path: str = "networks"
     own = {bridge_of(file) for file in observed.files}
     refuse_overlaps(networks, observed.routes, {name for name in own if name}, path)
     files = configuration([*networks, *staying.values()])
-    steps = (*_files(observed, files), *_networkd(observed, files, networks), *_rules(observed, files))
+    steps = (
+        *_files(observed, files),
+        *_networkd(observed, files, networks),
+        *_rules(observed, files),
+        *_forwarding(observed, SYSCTLS in files),
+    )
     ports = {name: observed.links[name].ports for name in staying}
-    return Plan(in_order(steps), files, ports)
+    ends = observed.switched_on and observed.forwarding and SYSCTLS not in files
+    return Plan(in_order(steps), files, ports, observed.other_forwarding if ends else "")
 
 
 def _stays(observed: Observed, network: Network, declared: Sequence[Network]) -> bool:
@@ -145,5 +158,16 @@ def _rules(observed: Observed, files: Mapping[str, str]) -> Iterator[Step[Action
         yield Step(Action.ENABLE, NETWORK_UNIT)
     if not observed.unit.running or observed.rules != rules_digest(files[RULES]):
         yield Step(Action.LOAD_RULES, NETWORK_UNIT)
-    if SYSCTLS in files and not observed.forwarding:
-        yield Step(Action.FORWARD, SYSCTLS)
+
+
+def _forwarding(observed: Observed, is_needed: bool) -> Iterator[Step[Action]]:
+    """Yield the steps after which packets are forwarded, or are no longer if that is due to us alone."""
+    if is_needed:
+        if SYSCTLS not in observed.files and not observed.forwarding and not observed.switched_on:
+            yield Step(Action.RECORD_FORWARDING, FORWARDING_MARK)
+        if not observed.forwarding:
+            yield Step(Action.FORWARD, SYSCTLS)
+    elif observed.switched_on:
+        if observed.forwarding and not observed.other_forwarding:
+            yield Step(Action.STOP_FORWARDING, FORWARDING)
+        yield Step(Action.FORGET_FORWARDING, FORWARDING_MARK)

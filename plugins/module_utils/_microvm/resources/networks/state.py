@@ -41,6 +41,10 @@ class Observed:
     rules: Optional[str] = None
     """Digest of the rules that are loaded."""
     forwarding: bool = False
+    switched_on: bool = False
+    """True if forwarding was off when a network with NAT came, so that it is ours to switch off."""
+    other_forwarding: str = ""
+    """Reason why others than our networks need forwarding; only looked for where it is ours to switch off."""
     networkd: Unit = field(default_factory=Unit)
     unit: Unit = field(default_factory=Unit)
     """Unit that loads the rules."""

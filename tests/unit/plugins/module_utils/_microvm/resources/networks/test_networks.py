@@ -22,6 +22,9 @@ from ansible_collections.microvm.fleet.plugins.module_utils._microvm.resources.n
     is_ours,
     rules_digest,
 )
+from ansible_collections.microvm.fleet.plugins.module_utils._microvm.resources.networks.observe import (
+    forwarding_tables,
+)
 from ansible_collections.microvm.fleet.plugins.module_utils._microvm.resources.networks.plan import Action, plan
 from ansible_collections.microvm.fleet.plugins.module_utils._microvm.resources.networks.state import (
     NETWORKD,
@@ -140,8 +143,10 @@ class Host:
             change.update(rules=rules_digest(files[RULES]), unit=replace(self.observed.unit, active_state="active"))
         elif action is Action.UNLOAD_RULES:
             change.update(rules=None, unit=Unit())
-        elif action is Action.FORWARD:
-            change["forwarding"] = True
+        elif action in (Action.FORWARD, Action.STOP_FORWARDING):
+            change["forwarding"] = action is Action.FORWARD
+        elif action in (Action.RECORD_FORWARDING, Action.FORGET_FORWARDING):
+            change["switched_on"] = action is Action.RECORD_FORWARDING
         self.observed = replace(self.observed, files=files, links=links, **change)
 
     def _read(self, beginning: str) -> None:
@@ -166,6 +171,7 @@ class Host:
             and {name: link.addresses for name, link in self.observed.links.items()}
             == {network["name"]: (network["address"],) for network in declared}
             and self.observed.rules == (rules_digest(files[RULES]) if RULES in files else None)
+            and self.observed.forwarding == self.observed.switched_on == (SYSCTLS in files)
             and not self.observed.interrupted
         )
 
@@ -210,6 +216,37 @@ def test_a_run_that_is_killed_at_any_step_is_completed_by_the_next(before: str, 
 )
 def test_manual_removals_are_repaired(damage: dict[str, Any], step: str) -> None:
     assert actions(replace(host_with([NAT]).observed, **damage), [NAT]) == [step]
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "is_on", "reason"),
+    [
+        ({}, {}, False, ""),
+        ({"forwarding": True}, {}, True, ""),
+        ({}, {"other_forwarding": "docker"}, True, "docker"),
+        ({}, {"forwarding": False, "other_forwarding": "docker"}, False, ""),
+    ],
+    ids=["ours", "on before", "needed by others", "switched off by hand"],
+)
+def test_forwarding_ends_with_the_last_network_that_needs_it_unless_others_do(
+    before: dict[str, Any], after: dict[str, Any], is_on: bool, reason: str
+) -> None:
+    host = Host(replace(FRESH, **before))
+    host.carry_out([NAT, OTHER])
+    host.observed = replace(host.observed, **after)
+    assert plan(host.observed, parse_networks([]), "networks").still_forwarding == reason
+    host.carry_out([OTHER])
+    assert host.observed.forwarding is is_on
+    assert not host.observed.switched_on
+    assert not host.carry_out([OTHER])
+
+
+def test_rules_of_others_for_forwarded_packets_are_seen() -> None:
+    chain = "\tchain x {\n\t\ttype filter hook %s priority filter; policy accept;\n\t}\n}\n"
+    tables = {"ip microvm_fleet": "forward", "inet filter": "input", "ip nat": "postrouting", "inet fw": "forward"}
+    printed = "".join(f"table {name} {{\n{chain % hook}" for name, hook in tables.items())
+    assert forwarding_tables(printed) == ["ip nat", "inet fw"]
+    assert forwarding_tables("") == []
 
 
 def test_a_host_with_another_network_service_does_not_wait_for_ours() -> None:
