@@ -138,10 +138,12 @@ vms:
       type: float
       sample: 9.3
     kept:
-      description: Files that a removal has left, below the state directory.
+      description:
+        - Files and directories that a removal has left, relative to the state directory or absolute.
+        - C(user NAME) is the user that owns them, who stays for as long as they do. Archived volumes belong to root.
       type: list
       elements: str
-      sample: [data.img]
+      sample: [work/data.img, user microvm-web]
     failed:
       description: Whether the MicroVM failed to reach the requested state.
       type: bool

@@ -12,7 +12,7 @@ import os
 import pwd
 import shutil
 import stat
-from typing import Iterator, Optional
+from typing import Collection, Iterator, Optional
 
 from ..declaration.accounts import Account
 from ..declaration.names import PARTIAL_SUFFIX
@@ -216,10 +216,10 @@ def remove_if_empty(directory: str) -> None:
             raise
 
 
-def has_entries(path: str) -> bool:
-    """Return whether there is such a directory, and something in it."""
+def has_entries(path: str, besides: Collection[str] = ()) -> bool:
+    """Return whether there is such a directory, and something in it ``besides`` some paths."""
     try:
         with os.scandir(path) as entries:
-            return next(entries, None) is not None
+            return any(entry.path not in besides for entry in entries)
     except OSError:
         return False

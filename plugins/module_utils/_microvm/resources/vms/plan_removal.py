@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 from typing import Iterable, Iterator, Optional, Sequence, Tuple
 
 from ...declaration.names import PARTIAL_SUFFIX, STATE_ENTRIES, WORK_DIRECTORY, WORK_ENTRIES, unit_name
+from ...declaration.restrictions.uses import is_below
 from ...declaration.vms.disks import Disks
 from ...host.records import Record
 from ...schema.errors import DeclarationError
@@ -66,20 +67,38 @@ def plan_removal(observed: Observed, removal: Removal = Removal(), path: str = "
     leaving = {_entry_of(volume) for volume in removed if _entry_of(volume) in observed.entries}
     remaining = tuple(entry for entry in observed.entries if not _is_ours(entry, observed) and entry not in leaving)
     remaining_volumes = tuple(volume for volume in volumes if volume not in removed)
-    record = _of_kept(observed, remaining_volumes, bool(remaining or remaining_volumes or observed.full_directories))
+    directories = _remaining_directories(observed, remaining_volumes)
+    record = _of_kept(observed, remaining_volumes, directories, bool(remaining or remaining_volumes or directories))
     clearing = _clear(observed, remaining, leaving, record)
     # A guest of the same name that is made anew has another one, unless it uses a volume again.
     is_key_stale = observed.has_host_key and observed.record is not None and not remaining_volumes
     forgetting = [Step(Action.FORGET_HOST_KEY, observed.name)] if is_key_stale else []
     steps = (*_stop(observed), *_volume_steps(removal.volumes, removed), *clearing, *forgetting)
-    return Plan(observed.name, ordered(steps), None, observed.current, record=record, kept=remaining)
+    outside = (path for path in (*remaining_volumes, *directories) if path.startswith("/"))
+    user = (f"user {record.user}",) if record is not None and record.user else ()
+    return Plan(
+        observed.name, ordered(steps), None, observed.current, record=record, kept=(*remaining, *outside, *user)
+    )
 
 
-def _of_kept(observed: Observed, volumes: Tuple[str, ...], has_data: bool) -> Optional[Record]:
+def _remaining_directories(observed: Observed, volumes: Sequence[str]) -> Tuple[str, ...]:
+    """Return the directories outside of the state directory that cannot go, since something stays in them."""
+    remaining = (*observed.full_directories, *volumes)
+    recorded = observed.record.directories if observed.record else ()
+    return tuple(
+        directory
+        for directory in recorded
+        if directory in remaining or any(is_below(path, directory) for path in remaining)
+    )
+
+
+def _of_kept(
+    observed: Observed, volumes: Tuple[str, ...], directories: Tuple[str, ...], has_data: bool
+) -> Optional[Record]:
     """Return the record of a MicroVM that has left data, so that they can still be removed by name."""
     if observed.record is None or not has_data:
         return None
-    state, directories = observed.record.state_directory, observed.full_directories
+    state = observed.record.state_directory
     return Record(observed.name, state, user=observed.record.user, directories=directories, volumes=volumes)
 
 
@@ -133,10 +152,12 @@ def _clear(
     if observed.exists and not remaining:
         yield Step(Action.REMOVE_STATE, name)
     for directory in reversed(record.directories if record else ()):
-        if directory not in observed.full_directories:
+        if remembered is None or directory not in remembered.directories:
             yield Step(Action.REMOVE_DIRECTORY, directory)
     if observed.environment is not None:
         yield Step(Action.REMOVE_ENVIRONMENT, name)
+    if observed.boot_directories is not None:
+        yield Step(Action.REMOVE_BOOT_DIRECTORIES, name)
     for package in observed.packages:
         yield Step(Action.REMOVE_PACKAGE, package)
     if record is not None and record.user and remembered is None:
