@@ -97,6 +97,11 @@ options:
             and interfaces of the host.
         type: bool
         default: false
+      units:
+        description:
+          - Whether declarations may name units of the host, which are then started with the MicroVM.
+        type: bool
+        default: false
       weaker_sandbox:
         description:
           - Whether declarations may weaken the sandbox of a MicroVM.

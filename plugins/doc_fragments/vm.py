@@ -1013,7 +1013,7 @@ options:
       - State of the MicroVM on the host.
       - V(started) installs and starts the MicroVM, restarts it according to O(ignore:restart_policy), and waits
         until the guest is up. V(restarted) does the same, but restarts a running MicroVM in any case.
-      - V(stopped) installs and stops the MicroVM.
+      - V(stopped) installs and stops the MicroVM, which then does not start with the host either.
       - V(present) installs the MicroVM without starting or stopping it. A changed package takes effect at the next
         start.
       - V(absent) stops and removes the MicroVM. O(ignore:on_absent.volumes) determines what happens to its volumes.
@@ -1040,6 +1040,7 @@ options:
   autostart:
     description:
       - Whether to start the MicroVM when the host boots.
+      - A MicroVM that is declared with O(ignore:state=stopped) does not start with the host in any case.
     type: bool
     default: true
   autostart_order:
@@ -1047,6 +1048,26 @@ options:
       - Position in the boot order, from 0 to 99. MicroVMs with a lower number are started first.
     type: int
     default: 50
+  after:
+    description:
+      - Units of the host that the MicroVM starts after, and stops before, such as C(vault-agent.service).
+      - 'Only the order is determined: a unit that nothing else starts is not waited for, see O(ignore:requires).'
+    type: list
+    elements: str
+  requires:
+    description:
+      - Units of the host that are started with the MicroVM, which starts after them and only if they have started,
+        such as C(srv-nas.mount) or C(microvm@db.service).
+      - If such a unit is stopped or restarted, so is the MicroVM.
+    type: list
+    elements: str
+  wait_timeout:
+    description:
+      - 'Maximum number of seconds that a start waits for what the declaration names and others create: bridges,
+        links of macvtap interfaces, files of credentials, sources of shares, directories of volumes and sockets.'
+      - After that, the MicroVM is not started. V(0) means that nothing is waited for.
+    type: int
+    default: 120
   ready:
     description:
       - How to determine that a started guest is up.
@@ -1376,6 +1397,11 @@ options:
         description:
           - Whether declarations may use other interfaces than those of type V(tap), which reach addresses, ports
             and interfaces of the host.
+        type: bool
+        default: false
+      units:
+        description:
+          - Whether declarations may name units of the host, which are then started with the MicroVM.
         type: bool
         default: false
       weaker_sandbox:

@@ -68,6 +68,9 @@ LIMITS = "/etc/security/limits.d/90-microvm-fleet.conf"
 KSM_SETTINGS = "/etc/tmpfiles.d/microvm-fleet-ksm.conf"
 """Switches merging of equal pages on with every start of the host (tmpfiles.d(5))."""
 
+TMPFILES_DIRECTORY = "/etc/tmpfiles.d"
+"""Directory of files that say what is made with every start of the host (tmpfiles.d(5))."""
+
 USER = "microvm"
 """User of MicroVMs without a user of their own, as in microvm.nix."""
 
@@ -171,7 +174,11 @@ def instance_of(unit: str) -> str:
 VIRTIOFSD = "microvm-virtiofsd"
 """Template unit that serves a MicroVM's virtiofs shares."""
 
+WAIT = "microvm-wait"
+"""Template unit that waits, before all others, for what a MicroVM needs and others make."""
+
 HELPERS = (
+    WAIT,
     "microvm-tap-interfaces",
     "microvm-macvtap-interfaces",
     "microvm-pci-devices",

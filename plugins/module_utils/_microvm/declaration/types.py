@@ -361,6 +361,9 @@ class Vm(PackagedVm):
     identity: str
     autostart: bool
     autostart_order: int
+    after: List[str]
+    requires: List[str]
+    wait_timeout: int
     ready: Ready
     startup_timeout: int
     restart_policy: Literal["never", "if_changed", "always", "window"]
@@ -419,6 +422,7 @@ class Restrictions(TypedDict):
     arguments: bool
     devices: bool
     host_network: bool
+    units: bool
     weaker_sandbox: bool
     external_packages: bool
 

@@ -10,7 +10,7 @@ import os
 from dataclasses import dataclass, field
 from typing import Optional, cast
 
-from ..declaration.names import SETTINGS_DIRECTORY, UNIT_DIRECTORY, WORK_DIRECTORY
+from ..declaration.names import SETTINGS_DIRECTORY, TMPFILES_DIRECTORY, UNIT_DIRECTORY, WORK_DIRECTORY
 from ..declaration.types import PackagedVm
 from ..declaration.vms.options import PACKAGE_OPTIONS
 from ..runner.package import DECLARATION_FILE
@@ -51,6 +51,11 @@ class Places:
     def environment(name: str) -> str:
         """Path of the settings that the scripts of a MicroVM's units read."""
         return f"{SETTINGS_DIRECTORY}/{name}.env"
+
+    @staticmethod
+    def boot_directories(name: str) -> str:
+        """Path of the file that says which directories of a MicroVM are created again when the host starts."""
+        return f"{TMPFILES_DIRECTORY}/microvm@{name}.conf"
 
     def unit_settings(self, package: str) -> UnitSettings:
         """Return the drop-ins that an installed package brings along, by template unit."""

@@ -40,6 +40,7 @@ _RECORD: Options = (
     Option("directories", "list", "", elements="path"),
     Option("volumes", "list", "", elements="path"),
     Option("unit_settings", "str", "", default=""),
+    Option("dependencies", "str", "", default=""),
     Option("ready", "dict", ""),
     Option("state", "str", ""),
     Option("refused", "str", ""),
@@ -81,6 +82,8 @@ class Record:
     """Images that its starts create, as they were declared."""
     unit_settings: str = ""
     """Lines that its unit's drop-in has beside those of the package."""
+    dependencies: str = ""
+    """Lines of the section [Unit] that the drop-ins of its units have."""
     ready: Optional[Ready] = None
     """The option ``ready`` of its last declaration; ``None`` where there is none."""
     state: Optional[str] = None
@@ -249,6 +252,7 @@ def _parse(name: str, values: Dict[str, Any]) -> Record:
         directories=tuple(values["directories"]),
         volumes=tuple(values["volumes"]),
         unit_settings=values["unit_settings"],
+        dependencies=values["dependencies"],
         ready=_ready(values["ready"]),
         state=values["state"],
         refused=values["refused"],

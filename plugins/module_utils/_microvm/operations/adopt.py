@@ -25,6 +25,7 @@ from ..host.places import Places
 from ..host.store import PackageStore, package_entries
 from ..resources.vms.actions import Plan
 from ..resources.vms.handlers_job import Job
+from ..resources.vms.needs import package_needs
 from ..resources.vms.observe import installed, observe_name
 from ..resources.vms.plan_adoption import External, plan_adoption
 from ..resources.vms.state import Installed, unit_settings
@@ -71,7 +72,14 @@ def _external(name: str, directory: str, places: Places) -> External:
     owner, drop_ins = account(declaration) if declaration else SHARED, unit_settings(content)
     problem = restrictions.package_problem(declaration, restrictions.read(), is_external=True)
     problem = problem or problem_of_settings(drop_ins, declaration, path, name)
-    return External(name, Installed(content.directory_name, owner, drop_ins, problem), content)
+    needs = package_needs(declaration, content.files, lambda file: _content(content, file))
+    return External(name, Installed(content.directory_name, owner, drop_ins, problem, needs), content)
+
+
+def _content(package: Package, path: str) -> str:
+    """Return the content of a file that a package may have."""
+    file = package.files.get(path)
+    return "" if file is None or file.is_link else file.content.decode(errors="replace")
 
 
 def _refuse_another(name: str, declaration: Optional[PackagedVm]) -> None:

@@ -42,7 +42,7 @@ from ..resources.vms.plan_rename import Former, plan_rename
 from ..resources.vms.preflight.checks import check_ability
 from ..resources.vms.preflight.expected import Expected, Placed
 from ..resources.vms.preflight.host import check_host
-from ..resources.vms.settings import environment, host_unit_settings
+from ..resources.vms.settings import environment, host_dependencies, host_unit_settings
 from ..resources.vms.state import Observed, Wanted
 from ..runner.package import Package
 from ..runner.render import render
@@ -247,6 +247,7 @@ def _want(declaration: Declaration, package: Optional[Package]) -> Wanted:
         package,
         host_unit_settings(declaration),
         environment(declaration),
+        host_dependencies(declaration),
     )
 
 

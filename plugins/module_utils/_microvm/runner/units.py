@@ -15,7 +15,7 @@ from typing import Callable, Dict, Iterable, List, Sequence, Tuple
 
 from ..declaration.accounts import account
 from ..declaration.names import KVM_GROUP, SHARE_DIRECTORY, VIRTIOFSD, unit_name
-from ..declaration.types import Share
+from ..declaration.types import PackagedVm, Share
 from ..declaration.vms.block_devices import access, block_devices, is_block_device
 from ..declaration.vms.parse import Declaration
 from ..hypervisors.command import Command
@@ -87,7 +87,7 @@ def translates(settings: UnitSettings) -> bool:
     )
 
 
-def writable_paths(declaration: Declaration) -> Tuple[str, ...]:
+def writable_paths(declaration: PackagedVm) -> Tuple[str, ...]:
     """Return what the MicroVM's process writes outside of its state directory: paths of files and directories."""
     images = [volume for volume in declaration["volumes"] if not is_block_device(volume)]
     volumes = [volume["image"] for volume in images if not volume["read_only"]]
@@ -100,12 +100,12 @@ def writable_paths(declaration: Declaration) -> Tuple[str, ...]:
     return tuple(sorted({*volumes, *shares, *directories}))
 
 
-def external_directories(declaration: Declaration) -> Tuple[str, ...]:
+def external_directories(declaration: PackagedVm) -> Tuple[str, ...]:
     """Directories outside of the state directory that must be there before the MicroVM starts."""
     return tuple(sorted({*writable_paths(declaration), *(share["source"] for share in _external_shares(declaration))}))
 
 
-def _external_shares(declaration: Declaration) -> List[Share]:
+def _external_shares(declaration: PackagedVm) -> List[Share]:
     return [share for share in declaration["shares"] if share["source"].startswith("/")]
 
 

@@ -418,5 +418,11 @@ def order(value: int) -> Optional[str]:
     return None if 0 <= value <= 99 else f"{value!r} is not a position; write 0 to 99"
 
 
+unit_name = pattern(
+    quoting.UNIT_NAME.pattern,
+    "is not the name of a unit: write the whole name, such as vault-agent.service or srv-nas.mount",
+)
+
+
 _HOUR = r"([01][0-9]|2[0-3]):[0-5][0-9]"
 time_window = pattern(f"{_HOUR}-{_HOUR}", "is not a time window; write its start and its end, such as 22:00-04:30")

@@ -57,6 +57,8 @@ NETWORK = "network"
 """The value, unless it is the default, connects a guest with an interface, a port or a service of the host."""
 BRIDGE = "bridge"
 """The value is the name of a bridge of the host."""
+UNIT = "unit"
+"""The value is the name of a unit of the host, which is started with the MicroVM."""
 SANDBOX = "sandbox"
 """The value, unless it is the default, widens the sandbox of a MicroVM."""
 

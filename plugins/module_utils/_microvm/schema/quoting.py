@@ -48,6 +48,24 @@ def plain(value: object) -> Quoted:
     return Quoted(str(value))
 
 
+INSTANCE = Quoted("%i")
+"""Name of the instance of a template unit."""
+
+
+UNIT_NAME = re.compile(
+    r"(?=.{1,255}$)[A-Za-z0-9:_.\\-]+(@[A-Za-z0-9:_.\\@-]+)?"
+    r"\.(service|socket|device|mount|automount|swap|target|path|timer|slice|scope)"
+)
+"""Name of a unit that is no template (systemd.unit(5))."""
+
+
+def unit_reference(name: str) -> Quoted:
+    """Return the name of a unit in a dependency, such as ``mnt-my\\x2dnas.mount``, where systemd keeps backslashes."""
+    if not UNIT_NAME.fullmatch(name):
+        raise ValueError(f"{name!r} is not the name of a unit")
+    return Quoted(name)
+
+
 def of_instance(directory: str, *entries: str, is_optional: bool = False) -> Quoted:
     """Return the path of something below a directory that is named after the instance of a template unit."""
     path = "/".join([plain(directory), "%i", *map(plain, entries)])

@@ -61,6 +61,12 @@ RESTRICTION_OPTIONS: Options = (
         default=False,
     ),
     Option(
+        "units",
+        "bool",
+        "Whether declarations may name units of the host, which are then started with the MicroVM.",
+        default=False,
+    ),
+    Option(
         "weaker_sandbox",
         "bool",
         "Whether declarations may weaken the sandbox of a MicroVM.",

@@ -23,12 +23,14 @@ from ...schema.options import (
     PROGRAM,
     SANDBOX,
     SCRIPT,
+    UNIT,
     Option,
     Options,
 )
 from ..accounts import account
 from ..names import IMAGE_STORE
 from ..types import PackagedVm, Restrictions
+from ..vms.host_options import HOST_OPTIONS
 from ..vms.options import PACKAGE_OPTIONS
 
 VARIABLE = "microvm_restrictions"
@@ -40,6 +42,7 @@ KEYS = {
     ARGUMENTS: "arguments",
     DEVICE: "devices",
     NETWORK: "host_network",
+    UNIT: "units",
     SANDBOX: "weaker_sandbox",
     FILE: "path_prefixes",
     IMAGE: "path_prefixes",
@@ -53,6 +56,7 @@ _REFUSED = {
     ARGUMENTS: "declarations do not choose arguments of programs, or formats of images",
     DEVICE: "guests get no devices of the host",
     NETWORK: "guests have no interfaces but those of type tap",
+    UNIT: "declarations do not start units",
     SANDBOX: "declarations do not weaken the sandbox",
 }
 
@@ -67,9 +71,13 @@ class Use:
 
 
 def uses(declaration: PackagedVm) -> Iterator[Use]:
-    """Yield the uses of a declaration, parsed or recorded, in the order of the tables."""
-    own_group = account(declaration).group
-    for use in _uses(PACKAGE_OPTIONS, cast(Mapping[str, object], declaration), ""):
+    """Yield the uses of a declaration, parsed or recorded, in the order of the tables.
+
+    A recorded one has no options of the host.
+    """
+    own_group, values = account(declaration).group, cast(Mapping[str, object], declaration)
+    options = (*PACKAGE_OPTIONS, *(option for option in HOST_OPTIONS if option.name in values))
+    for use in _uses(options, values, ""):
         # Filled in where nobody wrote it.
         if use.path != "virtiofsd.group" or use.value != own_group:
             yield use

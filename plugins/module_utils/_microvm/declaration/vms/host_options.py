@@ -6,9 +6,21 @@
 
 from __future__ import annotations
 
+from typing import Optional
+
 from ...schema import checks
-from ...schema.options import HOST, HYPERVISOR, LIVE, PLAIN, Option, Options
-from ..names import ARCHIVE_DIRECTORY
+from ...schema.options import HOST, HYPERVISOR, LIVE, PLAIN, UNIT, Option, Options
+from ..names import ARCHIVE_DIRECTORY, TARGET
+
+
+def unit_of_host(value: object) -> Optional[str]:
+    """Check the name of a unit that a MicroVM can be ordered after while the host starts."""
+    if value in _AFTER_MICROVMS:
+        return f"{value!r} is reached after the MicroVMs have started; name the unit that the MicroVM needs"
+    return checks.unit_name(value)
+
+
+_AFTER_MICROVMS = (TARGET, "multi-user.target", "graphical.target", "default.target")
 
 _READY: Options = (
     Option(
@@ -144,7 +156,10 @@ _STARTING: Options = (
     Option(
         "autostart",
         "bool",
-        "Whether to start the MicroVM when the host boots.",
+        (
+            "Whether to start the MicroVM when the host boots.",
+            "A MicroVM that is declared with O(ignore:state=stopped) does not start with the host in any case.",
+        ),
         default=True,
         cost=LIVE,
         honoured_by=HOST,
@@ -155,6 +170,46 @@ _STARTING: Options = (
         "Position in the boot order, from 0 to 99. MicroVMs with a lower number are started first.",
         default=50,
         check=checks.order,
+        cost=LIVE,
+        honoured_by=HOST,
+    ),
+    Option(
+        "after",
+        "list",
+        (
+            "Units of the host that the MicroVM starts after, and stops before, such as C(vault-agent.service).",
+            "Only the order is determined: a unit that nothing else starts is not waited for, see O(ignore:requires).",
+        ),
+        elements="str",
+        check=unit_of_host,
+        cost=LIVE,
+        honoured_by=HOST,
+        trust=PLAIN,
+    ),
+    Option(
+        "requires",
+        "list",
+        (
+            "Units of the host that are started with the MicroVM, which starts after them and only if they have "
+            "started, such as C(srv-nas.mount) or C(microvm@db.service).",
+            "If such a unit is stopped or restarted, so is the MicroVM.",
+        ),
+        elements="str",
+        check=unit_of_host,
+        cost=LIVE,
+        honoured_by=HOST,
+        trust=UNIT,
+    ),
+    Option(
+        "wait_timeout",
+        "int",
+        (
+            "Maximum number of seconds that a start waits for what the declaration names and others create: bridges, "
+            "links of macvtap interfaces, files of credentials, sources of shares, directories of volumes and sockets.",
+            "After that, the MicroVM is not started. V(0) means that nothing is waited for.",
+        ),
+        default=120,
+        check=checks.not_negative,
         cost=LIVE,
         honoured_by=HOST,
     ),
@@ -284,7 +339,7 @@ HOST_OPTIONS: Options = (
             "State of the MicroVM on the host.",
             "V(started) installs and starts the MicroVM, restarts it according to O(ignore:restart_policy), and waits "
             "until the guest is up. V(restarted) does the same, but restarts a running MicroVM in any case.",
-            "V(stopped) installs and stops the MicroVM.",
+            "V(stopped) installs and stops the MicroVM, which then does not start with the host either.",
             "V(present) installs the MicroVM without starting or stopping it. A changed package takes effect at the "
             "next start.",
             "V(absent) stops and removes the MicroVM. O(ignore:on_absent.volumes) determines what happens to its "

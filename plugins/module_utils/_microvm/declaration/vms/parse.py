@@ -13,7 +13,7 @@ from ...schema.errors import DeclarationError
 from ...schema.options import defaults
 from ...schema.validation import validate
 from .. import identity
-from ..names import IMAGE_STORE
+from ..names import IMAGE_STORE, unit_names
 from ..types import HostImage, PackagedVm, Vm
 from .claims import reachable_addresses
 from .clashes import clashes
@@ -205,5 +205,12 @@ def _check_host_options(declaration: Declaration, prefix: str) -> None:
         raise DeclarationError(
             f"{prefix}restart_window", f"{window!r} is empty because it ends when it starts; write a different end"
         )
+    own_units = unit_names(declaration["name"])
+    for key, units in (("after", declaration["after"]), ("requires", declaration["requires"])):
+        for index, unit in enumerate(units):
+            if unit in own_units:
+                raise DeclarationError(
+                    f"{prefix}{key}[{index}]", f"{unit!r} is a unit of the MicroVM itself; remove it"
+                )
     if declaration["use_notify_sockets"] and declaration["vsock"]["cid"] is None:
         raise DeclarationError(f"{prefix}vsock.cid", "is required for use_notify_sockets; set it to 3 or greater")

@@ -117,6 +117,8 @@ def script_files(state_directory: str) -> Dict[str, str]:
 def _values(state_directory: str) -> Mapping[str, str]:
     return {
         "STATE_DIRECTORY": plain(state_directory),
+        "FLEET_DIRECTORY": names.FLEET_DIRECTORY,
+        "UNIT_DIRECTORY": names.UNIT_DIRECTORY,
         "WORK_DIRECTORY": names.WORK_DIRECTORY,
         "SOCKET_DIRECTORY": names.SOCKET_DIRECTORY,
         "CURRENT_LINK": names.CURRENT_LINK,

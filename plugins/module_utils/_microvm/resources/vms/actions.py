@@ -42,6 +42,7 @@ class Action(BaseAction):
     LINK_OLD = "link old"
     LINK_CURRENT = "link current"
     WRITE_ENVIRONMENT = "write settings"
+    WRITE_BOOT_DIRECTORIES = "let directories be created at boot for"
     WRITE_UNIT_SETTINGS = "write unit settings"
     REMOVE_UNIT_SETTINGS = "remove unit settings"
     # After the links: a fallback that is killed between the two is tried once more, not for ever.
@@ -57,6 +58,7 @@ class Action(BaseAction):
     REMOVE_STATE = "remove state directory"
     REMOVE_DIRECTORY = "remove directory"
     REMOVE_ENVIRONMENT = "remove settings"
+    REMOVE_BOOT_DIRECTORIES = "no longer create directories at boot for"
     REMOVE_PACKAGE = "remove package"
     REMOVE_ACCOUNT = "remove user"
     FORGET_HOST_KEY = "forget the known host"
@@ -95,7 +97,8 @@ class Plan:
     record: Optional[Record] = None
     """The record as it will be."""
     kept: Tuple[str, ...] = ()
-    """Entries that a removal leaves in the state directory: volumes and all that is not ours."""
+    """What a removal leaves: entries of the state directory and absolute paths, volumes and all that is not ours, and
+    ``user NAME``, who owns them."""
     changes: Tuple[Change, ...] = ()
     """Differences between the declaration that runs, or was installed, and the wanted one."""
     refused: Optional[str] = None
@@ -104,6 +107,8 @@ class Plan:
     """The drop-ins of the units as they will be, by template."""
     environment: str = ""
     """The settings that the units' scripts will read."""
+    boot_directories: str = ""
+    """What creates directories again when the host starts."""
     content: Optional[Package] = None
     """The package to install."""
     account: Account = SHARED

@@ -45,6 +45,11 @@ def write_environment(job: Job, name: str) -> None:
     files.replace_file(path, job.plan.environment.encode(), SETTINGS_MODE, Account(ROOT.user, group))
 
 
+def write_boot_directories(job: Job, name: str) -> None:
+    """Write what creates directories again when the host starts."""
+    write_settings(job.places.boot_directories(name), job.plan.boot_directories)
+
+
 def write_unit_settings(job: Job, unit: str) -> None:
     """Write the drop-in of one of the units. systemd has to read it later."""
     template = _template(unit)

@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 import contextlib
+import glob
 import os
 import stat
 from dataclasses import replace
@@ -46,7 +47,9 @@ from ...host.restrictions import package_problem
 from ...host.store import DamagedPackage, PackageStore
 from ...runner.package import COMMAND_LINE_FILE
 from ...runner.unit_filter import problem_of_settings
-from ...runner.units import UNIT_TEMPLATES, external_directories
+from ...runner.units import external_directories
+from .needs import SOURCE_LISTS, package_needs
+from .settings import DROP_IN_TEMPLATES
 from .state import LINKS, Installed, Observed, Wanted
 
 Value = TypeVar("Value")
@@ -117,7 +120,7 @@ class _Packages(NamedTuple):
 
 def _units(places: Places, names: Sequence[str]) -> Dict[str, systemd.Unit]:
     """Return the services of MicroVMs by name; stale where systemd has not read the files of a helper unit either."""
-    templates = [template for template in UNIT_TEMPLATES if template != unit_name("")]
+    templates = [template for template in DROP_IN_TEMPLATES if template != unit_name("")]
     helpers = {
         name: [_instance(template, name) for template in templates if os.path.exists(places.drop_in(template, name))]
         for name in names
@@ -149,7 +152,7 @@ def _observe(
         booted_command_line = _unless_damaged(read_command_line, booted, damaged)
         if booted != current:
             booted_declared = _unless_damaged(partial(places.declaration, booted), booted, damaged)
-    drop_ins = {template: _drop_in(places.drop_in(template, name)) for template in UNIT_TEMPLATES}
+    drop_ins = {template: _drop_in(places.drop_in(template, name)) for template in DROP_IN_TEMPLATES}
     return Observed(
         name=name,
         entries=tuple(sorted(entries)),
@@ -166,6 +169,7 @@ def _observe(
         record=record,
         drop_ins={template: content for template, content in drop_ins.items() if content is not None},
         environment=_text(places.environment(name)),
+        boot_directories=_text(places.boot_directories(name)) if record and record.directories else None,
         flake=read_flake(name, places),
         declared=declared,
         booted_declared=booted_declared,
@@ -173,12 +177,21 @@ def _observe(
         volumes=tuple(volume for volume in record.volumes if os.path.lexists(places.work(name, volume)))
         if record
         else (),
-        full_directories=tuple(path for path in record.directories if files.has_entries(path)) if record else (),
+        full_directories=_full_directories(record) if record else (),
         state_directory=places.state_directory,
         missing_directories=tuple(path for path in directories if not os.path.isdir(path)),
         has_account=not owner.is_own or accounts.exists(owner.user),
         unit=unit,
     )
+
+
+def _full_directories(record: Record) -> Tuple[str, ...]:
+    """Return the directories with something that the record does not name; those inside before those outside."""
+    full: List[str] = []
+    for path in reversed(record.directories):
+        if files.has_entries(path, {*record.volumes, *record.directories} - {*full}):
+            full.append(path)
+    return tuple(full)
 
 
 def _unless_damaged(read: Callable[[], Value], package: Optional[str], damaged: Set[str]) -> Optional[Value]:
@@ -260,7 +273,14 @@ def installed(places: Places, package: str, name: str, is_external: bool = False
     is_external = is_external or declaration is None or package.startswith("/")
     problem = package_problem(declaration, restrictions.read(), is_external)
     problem = problem or problem_of_settings(drop_ins, declaration, places.store.path(package), name)
-    return Installed(package, owner, drop_ins, problem)
+    needs = package_needs(declaration, _lists(places, package), partial(places.store.read, package))
+    return Installed(package, owner, drop_ins, problem, needs)
+
+
+def _lists(places: Places, package: str) -> List[str]:
+    """Return the files of a package that list its shares."""
+    directory = places.store.path(package)
+    return [os.path.relpath(file, directory) for file in glob.glob(f"{glob.escape(directory)}/{SOURCE_LISTS}")]
 
 
 def installed_generations(places: Places, record: Optional[Record]) -> Dict[str, Installed]:

@@ -17,6 +17,7 @@ from ..steps import Step
 from . import settings
 from .actions import Action, Plan, Steps, link_steps, ordered, refuse_elsewhere, unit_steps, unused_packages
 from .changes import Change, changes, is_live
+from .needs import needs_of
 from .state import Observed, Wanted, unit_settings
 
 
@@ -71,6 +72,7 @@ def plan(observed: Observed, wanted: Wanted, path: str, clock: Clock = Clock()) 
         refused=target.refused,
         drop_ins=target.drop_ins,
         environment=wanted.environment or "",
+        boot_directories=settings.boot_directories(record.directories, wanted.account),
         content=wanted.package,
         account=wanted.account,
         volumes=tuple(volume["image"] for volume in wanted.declaration["volumes"]),
@@ -113,7 +115,9 @@ def _target(observed: Observed, wanted: Wanted, package: str) -> _Target:
         return _Target(observed.current, dict(observed.drop_ins), refused=package)
     brought = unit_settings(new) if new is not None else {}
     changes_user = observed.exists and observed.group != wanted.account.group
-    return _Target(package, settings.drop_ins(brought, wanted.unit_settings), changes_user=changes_user)
+    needs = needs_of(wanted.declaration)
+    drop_ins = settings.drop_ins(brought, wanted.unit_settings, wanted.dependencies, needs)
+    return _Target(package, drop_ins, changes_user=changes_user)
 
 
 def _refuse_shrinking(observed: Observed, wanted: Wanted, path: str) -> None:
@@ -145,6 +149,7 @@ def _record(observed: Observed, wanted: Wanted, target: _Target) -> Record:
         directories=tuple(sorted({*record.directories, *observed.missing_directories})),
         volumes=tuple(sorted({*record.volumes, *volumes})),
         unit_settings=wanted.unit_settings,
+        dependencies=wanted.dependencies,
         state=state,
         refused=None,
     )
@@ -168,10 +173,19 @@ def _install(observed: Observed, wanted: Wanted, target: _Target, record: Record
         yield Step(Action.RECORD, observed.name)
     if target.refused is None:
         yield from _provide(observed, wanted, target)
-    unit, enabled = unit_name(observed.name), wanted.declaration["autostart"]
+        yield from _boot_directories(observed, settings.boot_directories(record.directories, wanted.account))
+    # What was declared stopped stays so when the host starts.
+    unit, enabled = unit_name(observed.name), wanted.declaration["autostart"] and wanted.state != "stopped"
     if enabled != observed.unit.enabled:
         yield Step(Action.ENABLE if enabled else Action.DISABLE, unit)
     yield from unit_steps(observed, target.drop_ins, is_reloaded=enabled != observed.unit.enabled)
+
+
+def _boot_directories(observed: Observed, wanted: str) -> Iterator[Step[Action]]:
+    if wanted and wanted != observed.boot_directories:
+        yield Step(Action.WRITE_BOOT_DIRECTORIES, observed.name)
+    elif not wanted and observed.boot_directories is not None:
+        yield Step(Action.REMOVE_BOOT_DIRECTORIES, observed.name)
 
 
 def _provide(observed: Observed, wanted: Wanted, target: _Target) -> Iterator[Step[Action]]:

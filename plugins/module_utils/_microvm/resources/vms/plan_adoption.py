@@ -41,7 +41,9 @@ def plan_adoption(observed: Observed, external: External, keep_generations: int)
     """Plan that ``current`` leads to the package; it is not started. Raises HostError for what cannot be."""
     _refuse(observed, external)
     record, used = _record(observed, external, keep_generations)
-    drop_ins = settings.drop_ins(external.installed.drop_ins, record.unit_settings)
+    drop_ins = settings.drop_ins(
+        external.installed.drop_ins, record.unit_settings, record.dependencies, external.installed.needs
+    )
     steps = [
         *_provide(observed, external, record),
         *link_steps(observed, external.package),

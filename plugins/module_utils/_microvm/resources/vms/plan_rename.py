@@ -138,6 +138,8 @@ def _removals(former: Former, observed: Observed) -> Iterator[Step[Action]]:
         yield Step(Action.REMOVE_ENTRY, f"{observed.name}/{OLD_LINK}")
     if before.environment is not None:
         yield Step(Action.REMOVE_ENVIRONMENT, former.name)
+    if before.boot_directories is not None:
+        yield Step(Action.REMOVE_BOOT_DIRECTORIES, former.name)
     for package in before.packages:
         yield Step(Action.REMOVE_PACKAGE, package)
     if before.record is not None:

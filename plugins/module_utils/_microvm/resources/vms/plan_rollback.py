@@ -82,7 +82,8 @@ def _plan(
     marks: List[Step[Action]],
     begin: Optional[Action],
 ) -> Plan:
-    drop_ins = settings.drop_ins(packages[package].drop_ins, record.unit_settings)
+    installed = packages[package]
+    drop_ins = settings.drop_ins(installed.drop_ins, record.unit_settings, record.dependencies, installed.needs)
     steps = [*marks, *link_steps(observed, package), *unit_steps(observed, drop_ins)]
     if begin is not None:
         steps.append(Step(begin, unit_name(observed.name)))

@@ -6,11 +6,33 @@
 
 from __future__ import annotations
 
-from typing import Dict, List, Mapping, Optional
+from typing import Dict, Iterable, List, Mapping, Optional, Sequence
 
-from ...declaration.names import unit_name
+from ...declaration.accounts import Account
+from ...declaration.names import SCRIPT_DIRECTORY, WAIT, unit_name
+from ...declaration.restrictions.uses import is_below
 from ...declaration.vms.parse import Declaration
-from ...schema.quoting import environment_value, plain, section, setting
+from ...runner.units import UNIT_TEMPLATES, VIRTIOFSD_TEMPLATE
+from ...schema.quoting import (
+    INSTANCE,
+    environment_value,
+    fields,
+    one_per_line,
+    plain,
+    section,
+    setting,
+    unit_reference,
+    unit_word,
+)
+from .needs import NOTHING, Needs
+
+WAIT_TEMPLATE = f"{WAIT}@.service"
+
+DROP_IN_TEMPLATES = (*UNIT_TEMPLATES, WAIT_TEMPLATE)
+"""Template units that MicroVMs have drop-ins of on a host: of those that packages bring along, and of ours."""
+
+_LOST = ("/run", "/var/run", "/tmp", "/dev/shm")
+"""Directories that are empty when the host has started."""
 
 LADDER_SECONDS = 30
 """Seconds that the last rungs of a stop take after ``stop_timeout``: SIGTERM, ten seconds, SIGKILL."""
@@ -48,17 +70,52 @@ def environment(declaration: Declaration) -> str:
         "ON_POWEROFF": declaration["on_poweroff"],
         "ON_REBOOT": declaration["on_reboot"],
         "STOP_TIMEOUT": declaration["stop_timeout"],
+        "WAIT_TIMEOUT": declaration["wait_timeout"],
     }
     return "".join(setting(name, environment_value(value)) for name, value in values.items())
 
 
-def drop_ins(package: Mapping[str, str], settings: str) -> Dict[str, str]:
-    """The drop-ins of a MicroVM's units by template: what its package brings along, and the host's settings."""
+def host_dependencies(declaration: Declaration) -> str:
+    """Lines of the section ``[Unit]`` that follow from the host's options, for all units that wait."""
+    required = list(map(unit_reference, declaration["requires"]))
+    after = [*map(unit_reference, declaration["after"]), *required]
+    lines = [setting("Requires", *required)] if required else []
+    return "".join([*lines, *([setting("After", *after)] if after else [])])
+
+
+def boot_directories(directories: Iterable[str], owner: Account) -> str:
+    """Return what creates those directories again that a start of the host loses (tmpfiles.d(5))."""
+    words = [plain("0755"), plain(owner.user), plain(owner.group), plain("-")]
+    lost = (directory for directory in directories if any(is_below(directory, parent) for parent in _LOST))
+    return one_per_line(fields(plain("d"), unit_word(directory), *words) for directory in lost)
+
+
+def drop_ins(
+    package: Mapping[str, str], settings: str, dependencies: str = "", needs: Needs = NOTHING
+) -> Dict[str, str]:
+    """The drop-ins of a MicroVM's units by template: what its package brings along and needs, and the host's settings.
+
+    ``settings`` and ``dependencies`` are those of the host, see Record.
+    """
     main = unit_name("")
     texts = dict(package)
     if settings:
         texts[main] = texts[main] + settings if texts.get(main) else section("Service", [settings])
+    lines = "".join([*(setting("RequiresMountsFor", unit_word(path)) for path in needs.paths), dependencies])
+    if lines:
+        # What serves shares stops before their file systems too.
+        for template in (main, *((VIRTIOFSD_TEMPLATE,) if needs.serves_shares else ())):
+            texts[template] = texts.get(template, "") + section("Unit", [lines])
+    if lines or needs.awaited:
+        texts[WAIT_TEMPLATE] = _wait(lines, needs.awaited)
     return texts
+
+
+def _wait(lines: str, awaited: Sequence[str]) -> str:
+    """Return the drop-in of the unit that waits. With a colon, dollar signs are no variables (systemd.service(5))."""
+    script = plain(f":{SCRIPT_DIRECTORY}/{WAIT}")
+    command = setting("ExecStart", script, INSTANCE, *map(unit_word, awaited))
+    return (section("Unit", [lines]) if lines else "") + section("Service", [setting("ExecStart"), command])
 
 
 def with_memory_of(texts: Mapping[str, str], running: Mapping[str, str]) -> Dict[str, str]:
@@ -68,7 +125,7 @@ def with_memory_of(texts: Mapping[str, str], running: Mapping[str, str]) -> Dict
     current = dict(texts)
     before, after = (_memory(drop_ins.get(main, "")) for drop_ins in (running, texts))
     if before is not None and after is not None and before > after:
-        current[main] += _memory_limit(before)
+        current[main] += section("Service", [_memory_limit(before)])
     return current
 
 

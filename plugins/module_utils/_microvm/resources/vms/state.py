@@ -17,6 +17,7 @@ from ...host.records import Record
 from ...host.systemd import Unit
 from ...runner.package import Package
 from ...runner.units import UnitSettings, unit_settings_of
+from .needs import NOTHING, Needs
 
 LINKS = (CURRENT_LINK, BOOTED_LINK, OLD_LINK)
 
@@ -48,6 +49,8 @@ class Observed:
     drop_ins: Mapping[str, str] = field(default_factory=dict)
     """Contents by template unit."""
     environment: Optional[str] = None
+    boot_directories: Optional[str] = None
+    """What creates directories of it again when the host starts."""
     flake: Optional[str] = None
     """The flake that it was built from, as root has recorded it."""
     declared: Optional[PackagedVm] = None
@@ -60,7 +63,8 @@ class Observed:
     found_images: Tuple[str, ...] = ()
     """Declared images with absolute paths that are there, and that are not recorded: they were there before."""
     full_directories: Tuple[str, ...] = ()
-    """Directories that were made for it outside of its state directory, and that have something in them."""
+    """Directories that were made for it outside of its state directory, with something else in them than its volumes
+    and such directories."""
     state_directory: str = ""
     """The directory that all MicroVMs of the run have theirs in."""
     missing_directories: Tuple[str, ...] = ()
@@ -87,6 +91,7 @@ class Installed:
     """The drop-ins that it brings along, by template unit."""
     problem: str = ""
     """Reason why the host does not accept it, with what to do."""
+    needs: Needs = NOTHING
 
 
 @dataclass(frozen=True)
@@ -100,6 +105,8 @@ class Wanted:
     unit_settings: str = ""
     """Lines that the unit's drop-in has beside those of the package."""
     environment: Optional[str] = None
+    dependencies: str = ""
+    """Lines of the section [Unit] that the drop-ins of its units have."""
 
     @property
     def name(self) -> str:

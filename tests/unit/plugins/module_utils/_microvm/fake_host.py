@@ -192,6 +192,7 @@ def install(fake: FakeHost, monkeypatch: pytest.MonkeyPatch) -> FakeHost:
         (reconcile_operation, "Places", lambda _directory: fake.places),
         (places, "UNIT_DIRECTORY", str(fake.root / "units")),
         (places, "SETTINGS_DIRECTORY", str(fake.root / "settings")),
+        (places, "TMPFILES_DIRECTORY", str(fake.root / "tmpfiles")),
         (handlers_files, "ARCHIVE_DIRECTORY", str(fake.root / "archive")),
         (handlers_rename, "ARCHIVE_DIRECTORY", str(fake.root / "archive")),
         (observe_former, "ARCHIVE_DIRECTORY", str(fake.root / "archive")),

@@ -443,4 +443,54 @@ else
     exit 1
 fi
 """,
+    "microvm-wait": """
+# Waits until everything is there that a MicroVM needs and others create, for at most WAIT_TIMEOUT seconds. Usage:
+# microvm-wait NAME NEED..., each of which is path:PATH, bridge:NAME or interface:NAME.
+
+set -euo pipefail
+
+name=$1
+shift
+limit=${WAIT_TIMEOUT:-120}
+network=${NETWORK_DIRECTORY:-/sys/class/net}
+
+# systemd sends SIGTERM when a MicroVM that waits is stopped, which is no failure.
+trap 'exit 0' TERM
+
+is_there() { # need
+    case $1 in
+        path:*) [ -e "${1#*:}" ] ;;
+        bridge:*) [ -d "$network/${1#*:}/bridge" ] ;;
+        interface:*) [ -e "$network/${1#*:}" ] ;;
+    esac
+}
+
+missing() { # needs
+    local need text=''
+    for need in "$@"; do
+        if is_there "$need"; then continue; fi
+        case $need in
+            path:*) text+="${text:+, }${need#*:}" ;;
+            *) text+="${text:+, }the ${need%%:*} ${need#*:}" ;;
+        esac
+    done
+    printf '%s' "$text"
+}
+
+text=$(missing "$@")
+if [ -z "$text" ]; then exit 0; fi
+if [ "$limit" -gt 0 ]; then echo "waiting for $text for at most $limit s"; fi
+SECONDS=0
+while [ -n "$text" ]; do
+    if [ "$SECONDS" -ge "$limit" ]; then
+        echo "MicroVM $name is not started, since there is no $text after $limit s; see wait_timeout" >&2
+        exit 1
+    fi
+    # bash runs its traps only when a program in the foreground has ended.
+    sleep 0.5 &
+    wait "$!"
+    text=$(missing "$@")
+done
+echo "everything is there after $SECONDS s"
+""",
 }

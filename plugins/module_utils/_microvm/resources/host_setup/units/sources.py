@@ -13,7 +13,11 @@ FILES: Dict[str, str] = {
     "microvm-boot-queue@.service": """
 [Unit]
 Description=Boot queue of MicroVM '%i'
+# Who waits for others takes no place in the queue.
+Requires=microvm-wait@%i.service
+After=microvm-wait@%i.service
 Before=microvm@%i.service
+RequiresMountsFor=@STATE_DIRECTORY@/%i
 PartOf=microvm@%i.service
 # The limit of microvm@ counts, which brings this unit with it.
 StartLimitIntervalSec=0
@@ -174,6 +178,9 @@ SystemCallErrorNumber=EPERM
     "microvm-set-booted@.service": """
 [Unit]
 Description=Save MicroVM '%i' booted configuration
+RequiresMountsFor=@STATE_DIRECTORY@/%i @FLEET_DIRECTORY@
+Requires=microvm-wait@%i.service
+After=microvm-wait@%i.service
 Before=microvm@%i.service
 PartOf=microvm@%i.service
 # The limit of microvm@ counts, which brings this unit with it.
@@ -331,12 +338,59 @@ SystemCallFilter=@system-service @mount
 SystemCallErrorNumber=EPERM
 UMask=0077
 """,
+    "microvm-wait@.service": """
+[Unit]
+Description=Wait for what MicroVM '%i' needs
+Before=microvm@%i.service
+PartOf=microvm@%i.service
+# The limit of microvm@ counts, which brings this unit with it.
+StartLimitIntervalSec=0
+# Its drop-in says what is waited for.
+ConditionPathExists=@UNIT_DIRECTORY@/microvm-wait@%i.service.d/50-microvm-fleet.conf
+
+[Service]
+Type=oneshot
+EnvironmentFile=-@SETTINGS_DIRECTORY@/%i.env
+ExecStart=@SCRIPT_DIRECTORY@/microvm-wait %i
+# The script has a clock of its own.
+TimeoutStartSec=infinity
+# Stopping a MicroVM that waits is no failure.
+KillMode=mixed
+SuccessExitStatus=SIGTERM
+SyslogIdentifier=microvm-wait@%i
+# It looks whether files exist, in directories that only their users may enter too, and at the host's interfaces.
+CapabilityBoundingSet=CAP_DAC_READ_SEARCH
+IPAddressDeny=any
+RestrictAddressFamilies=none
+SystemCallFilter=@system-service
+SystemCallFilter=~@privileged @resources
+DevicePolicy=closed
+NoNewPrivileges=yes
+ProtectSystem=strict
+ProtectHome=read-only
+ProtectKernelTunables=yes
+ProtectKernelModules=yes
+ProtectKernelLogs=yes
+ProtectControlGroups=yes
+ProtectClock=yes
+ProtectHostname=yes
+PrivateIPC=yes
+KeyringMode=private
+RestrictNamespaces=yes
+RestrictRealtime=yes
+RestrictSUIDSGID=yes
+LockPersonality=yes
+MemoryDenyWriteExecute=yes
+SystemCallArchitectures=native
+SystemCallErrorNumber=EPERM
+""",
     "microvm@.service": """
 [Unit]
 Description=MicroVM '%i'
 Requires=@HELPERS@
 After=network.target systemd-modules-load.service
 After=@HELPERS@
+RequiresMountsFor=@STATE_DIRECTORY@/%i @FLEET_DIRECTORY@
 ConditionPathExists=@STATE_DIRECTORY@/%i/current/bin/microvm-run
 # It is being moved to or from another host.
 AssertPathExists=!@MOVE_DIRECTORY@/%i.hold

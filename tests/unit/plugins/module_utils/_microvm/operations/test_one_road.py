@@ -132,7 +132,7 @@ def test_a_removal_leaves_only_foreign_files(host: FakeHost) -> None:
     (state / "work/data.img").write_bytes(b"data")
     (state / "work/notes").write_text("mine")
     (outcome,) = run(vm(state="absent"))["vms"]
-    assert outcome["kept"] == ["work/data.img", "work/notes"]
+    assert outcome["kept"] == ["work/data.img", "work/notes", "user microvm-web"]
     assert sorted(os.listdir(state)) == ["sockets", "work"]
     assert sorted(os.listdir(state / "work")) == ["data.img", "notes"]
     assert host.places.store.contents() == {}

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, cast
 
 import pytest
 from ansible_collections.microvm.fleet.plugins.module_utils._microvm.declaration.names import IMAGE_STORE
@@ -25,6 +25,7 @@ from ansible_collections.microvm.fleet.plugins.module_utils._microvm.declaration
     uses,
     writable_sources,
 )
+from ansible_collections.microvm.fleet.plugins.module_utils._microvm.declaration.types import PackagedVm
 from ansible_collections.microvm.fleet.plugins.module_utils._microvm.declaration.vms.options import (
     PACKAGE_OPTIONS,
     VM_OPTIONS,
@@ -44,6 +45,7 @@ NEVER_OPEN = ("initrd_path", "store_disk", "shares[].source")
 """Options whose example is below no directory."""
 
 EXAMPLES: dict[str, tuple[dict[str, Any], str]] = {
+    "requires": ({"after": ["ssh.service"], "requires": ["debug-shell.service"]}, "requires[0]"),
     "user": ({"user": "root"}, "user"),
     "socket": ({"socket": "/run/x.sock"}, "socket"),
     "pre_start": ({"pre_start": "id"}, "pre_start"),
@@ -151,8 +153,15 @@ def test_every_free_option_says_what_it_reaches() -> None:
 
 def test_every_kind_of_trust_has_a_key_that_opens_it() -> None:
     assert set(KEYS.values()) | {"enable", "external_packages"} == {option.name for option in RESTRICTION_OPTIONS}
-    assert set(EXAMPLES) == set(needing_trust(PACKAGE_OPTIONS))
-    assert list(needing_trust(VM_OPTIONS)) == list(needing_trust(PACKAGE_OPTIONS))
+    assert set(EXAMPLES) == set(needing_trust(VM_OPTIONS))
+
+
+def test_a_recorded_declaration_has_no_uses_of_the_host_s_options() -> None:
+    declaration = parse({**SMALL, "requires": ["a.mount"]})[0]
+    packaged = {option.name for option in PACKAGE_OPTIONS}
+    recorded = cast(PackagedVm, {key: value for key, value in declaration.items() if key in packaged})
+    assert "requires[0]" in [use.path for use in uses(declaration)]
+    assert "requires[0]" not in [use.path for use in uses(recorded)]
 
 
 @pytest.mark.parametrize("name", EXAMPLES)

@@ -32,6 +32,7 @@ def want(raw: dict[str, Any], state: str = "started", facts: HostFacts = FACTS) 
         package,
         settings.host_unit_settings(declaration),
         settings.environment(declaration),
+        settings.host_dependencies(declaration),
     )
 
 
@@ -61,6 +62,8 @@ def _one(now: Observed, wanted: Wanted, planned: Plan, action: Action, target: s
         Action.LINK_OLD: {"old": target},
         Action.LINK_CURRENT: {"current": target, "declared": normal(wanted.declaration)},
         Action.WRITE_ENVIRONMENT: {"environment": wanted.environment},
+        Action.WRITE_BOOT_DIRECTORIES: {"boot_directories": planned.boot_directories},
+        Action.REMOVE_BOOT_DIRECTORIES: {"boot_directories": None},
         Action.WRITE_UNIT_SETTINGS: {"drop_ins": {**now.drop_ins, template: planned.drop_ins.get(template, "")}},
         Action.REMOVE_UNIT_SETTINGS: {"drop_ins": {key: text for key, text in now.drop_ins.items() if key != template}},
         Action.READ_UNIT_SETTINGS: {"unit": replace(now.unit, stale=False)},

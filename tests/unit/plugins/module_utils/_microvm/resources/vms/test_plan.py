@@ -32,6 +32,7 @@ OLDER, OLDEST = "0" * 32 + "-small", "1" * 32 + "-small"
 UP = Unit("loaded", "active", "running", "enabled")
 DOWN = Unit("loaded", "inactive", "dead", "enabled")
 UNIT = "microvm@small.service"
+WAIT = "microvm-wait@small.service"
 FRESH = Observed("small", state_directory="/s", has_account=False)
 RUNNING = carried_out(FRESH, WANTED, plan(FRESH, WANTED, ""))
 OLD_RECORD = replace(RUNNING.record or Record("small", "/s"), generations=(Generation(1, OLDER),))
@@ -51,6 +52,7 @@ CASES: dict[str, tuple[Observed, str, list[str]]] = {
             "create state directory small",
             f"link current {NEW}",
             "write settings small",
+            f"write unit settings {WAIT}",
             f"write unit settings {UNIT}",
             f"systemctl enable {UNIT}",
             f"systemctl daemon-reload for {UNIT}",
@@ -58,18 +60,36 @@ CASES: dict[str, tuple[Observed, str, list[str]]] = {
         ],
     ),
     "nothing to do": (RUNNING, "started", []),
-    "stopped again": (replace(RUNNING, booted=None, unit=DOWN), "stopped", ["record small"]),
+    "stopped again": (
+        replace(RUNNING, booted=None, unit=replace(DOWN, unit_file_state="disabled")),
+        "stopped",
+        ["record small"],
+    ),
     "stopped by the loss of power": (
-        replace(RUNNING, unit=DOWN),
+        replace(RUNNING, unit=replace(DOWN, unit_file_state="disabled")),
         "stopped",
         ["record small", f"systemctl stop {UNIT}"],
+    ),
+    "stopped by hand": (
+        replace(RUNNING, booted=None, unit=DOWN),
+        "stopped",
+        ["record small", f"systemctl disable {UNIT}", f"systemctl daemon-reload for {UNIT}"],
     ),
     "settings that systemd has not read": (
         replace(RUNNING, unit=replace(UP, stale=True)),
         "started",
         [f"systemctl daemon-reload for {UNIT}"],
     ),
-    "stop": (RUNNING, "stopped", ["record small", f"systemctl stop {UNIT}"]),
+    "stop": (
+        RUNNING,
+        "stopped",
+        ["record small", f"systemctl disable {UNIT}", f"systemctl stop {UNIT}", f"systemctl daemon-reload for {UNIT}"],
+    ),
+    "start of what was declared stopped": (
+        replace(RUNNING, booted=None, unit=replace(DOWN, unit_file_state="disabled")),
+        "started",
+        [f"systemctl enable {UNIT}", f"systemctl daemon-reload for {UNIT}", f"systemctl start {UNIT}"],
+    ),
     "start": (replace(RUNNING, booted=None, unit=DOWN), "started", [f"systemctl start {UNIT}"]),
     "start after a failure": (
         replace(RUNNING, booted=None, unit=Unit("loaded", "failed", "failed", "enabled", "exit-code")),
@@ -138,6 +158,7 @@ REMOVALS: dict[str, tuple[Observed, Removal, list[str]]] = {
         [
             f"systemctl disable {UNIT}",
             f"systemctl stop {UNIT}",
+            f"remove unit settings {WAIT}",
             f"remove unit settings {UNIT}",
             f"systemctl daemon-reload for {UNIT}",
             "remove small/booted",
@@ -192,6 +213,7 @@ REMOVALS: dict[str, tuple[Observed, Removal, list[str]]] = {
         Removal("archive"),
         [
             f"systemctl disable {UNIT}",
+            f"remove unit settings {WAIT}",
             f"remove unit settings {UNIT}",
             f"systemctl daemon-reload for {UNIT}",
             "archive volume data.img",
@@ -283,7 +305,25 @@ def test_an_account_that_was_there_is_somebody_else_s() -> None:
 
 def test_volumes_are_kept_and_named() -> None:
     observed = replace(RUNNING, entries=("current", "data.img"), volumes=("data.img",))
-    assert plan_removal(observed).kept == ("data.img",)
+    assert plan_removal(observed).kept == ("data.img", "user microvm-small")
+
+
+@pytest.mark.parametrize(
+    ("what", "full", "kept"),
+    [
+        ("archive", (), ()),
+        ("archive", ("/srv/a/b",), ("/srv/a", "/srv/a/b", "user microvm-small")),
+        ("keep", (), ("/srv/a/b/data.img", "/srv/a", "/srv/a/b", "user microvm-small")),
+    ],
+)
+def test_what_a_removal_leaves_elsewhere_is_named(what: str, full: tuple[str, ...], kept: tuple[str, ...]) -> None:
+    record = replace(RUNNING.record or Record("small", "/s"), directories=("/srv/a", "/srv/a/b", "/srv/c"))
+    observed = replace(RUNNING, record=record, volumes=("/srv/a/b/data.img",), full_directories=full)
+    planned = plan_removal(observed, Removal(what))
+    assert planned.kept == kept
+    steps = [str(step) for step in planned.steps]
+    assert "remove directory /srv/c" in steps
+    assert ("remove directory /srv/a/b" in steps) is ("remove user microvm-small" in steps) is (not kept)
 
 
 def test_undeclared_microvms_can_be_stopped() -> None:

@@ -50,7 +50,11 @@ def test_the_host_s_settings_come_after_the_package_s() -> None:
 
 @pytest.mark.parametrize(
     ("running", "waiting", "added"),
-    [("900M", "500M", "MemoryMax=900M\n"), ("500M", "900M", ""), ("infinity", "9M", "MemoryMax=infinity\n")],
+    [
+        ("900M", "500M", "[Service]\nMemoryMax=900M\n"),
+        ("500M", "900M", ""),
+        ("infinity", "9M", "[Service]\nMemoryMax=infinity\n"),
+    ],
 )
 def test_a_pending_package_does_not_reduce_the_memory_of_the_running_one(
     running: str, waiting: str, added: str

@@ -1,0 +1,72 @@
+# Copyright (c) 2026 microvm.fleet contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""The script that waits for what a MicroVM needs: it ends when everything is there, when time is up, or by SIGTERM."""
+
+from __future__ import annotations
+
+import subprocess
+from pathlib import Path
+
+import pytest
+from ansible_collections.microvm.fleet.plugins.module_utils._microvm.resources.host_setup.scripts import sources
+
+SCRIPT = Path(sources.__file__).with_name("microvm-wait.bash")
+
+
+def begin(network: Path, limit: int, *needs: str) -> subprocess.Popen[str]:
+    """Run the script for the MicroVM web, with interfaces in a directory."""
+    environment = {"PATH": "/usr/bin:/bin", "WAIT_TIMEOUT": str(limit), "NETWORK_DIRECTORY": str(network)}
+    return subprocess.Popen(
+        ["bash", str(SCRIPT), "web", *needs],
+        env=environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+def test_what_is_there_is_not_waited_for(tmp_path: Path) -> None:
+    (tmp_path / "br0" / "bridge").mkdir(parents=True)
+    (tmp_path / "a $b").write_text("")
+    needs = (f"path:{tmp_path}/a $b", "bridge:br0", "interface:br0", "path:/")
+    with begin(tmp_path, 0, *needs) as process:
+        assert process.communicate(timeout=10) == ("", "")
+    assert process.returncode == 0
+
+
+@pytest.mark.parametrize(
+    ("need", "words"),
+    [
+        ("path:{}/none", "{}/none"),
+        ("path:{}/broken", "{}/broken"),
+        ("bridge:eth7", "the bridge eth7"),
+        ("interface:eth8", "the interface eth8"),
+    ],
+)
+def test_what_does_not_come_is_named(tmp_path: Path, need: str, words: str) -> None:
+    (tmp_path / "eth7").mkdir()
+    (tmp_path / "broken").symlink_to(tmp_path / "nowhere")
+    with begin(tmp_path, 0, f"path:{tmp_path}", need.format(tmp_path)) as process:
+        _output, errors = process.communicate(timeout=10)
+    assert process.returncode == 1
+    assert errors == (
+        f"MicroVM web is not started, since there is no {words.format(tmp_path)} after 0 s; see wait_timeout\n"
+    )
+
+
+def test_the_wait_ends_with_the_last_that_comes_or_by_sigterm(tmp_path: Path) -> None:
+    late, later = tmp_path / "late", tmp_path / "later"
+    needs = (f"path:{late}", f"path:{later}")
+    with begin(tmp_path, 60, *needs) as process, begin(tmp_path, 60, *needs) as stopped:
+        for each in (process, stopped):
+            assert each.stdout
+            assert each.stdout.readline() == f"waiting for {late}, {later} for at most 60 s\n"
+        late.write_text("")
+        assert process.poll() is None
+        stopped.terminate()
+        assert stopped.wait(10) == 0
+        later.write_text("")
+        output, _errors = process.communicate(timeout=10)
+    assert process.returncode == 0
+    assert output.startswith("everything is there after ")
