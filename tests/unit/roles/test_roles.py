@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -63,3 +64,26 @@ def test_the_filter_of_role_host_names_packages_and_mistakes() -> None:
     assert host_packages([{"name": "a", "kernel": "/k"}], "x86_64", "trixie") == ["qemu-system-x86"]
     with pytest.raises(AnsibleFilterError, match=r"microvm_vms\[0\]\.kernal: unknown option"):
         host_packages([{"name": "a", "kernal": "/k"}], "x86_64", "trixie")
+
+
+def tasks(data: object) -> Iterator[dict[str, Any]]:
+    """Yield all tasks of a file of tasks, or of a playbook, also those in blocks."""
+    for task in data if isinstance(data, list) else ():
+        yield task
+        for key in ("block", "rescue", "always", "tasks", "pre_tasks", "post_tasks"):
+            yield from tasks(task.get(key))
+
+
+def test_tasks_on_the_controller_do_not_become_another_user() -> None:
+    """A variable of all hosts takes precedence over the keyword, so that only a variable of the task helps."""
+    files = [*ROOT.glob("roles/*/tasks/*.yml"), *ROOT.glob("roles/*/handlers/*.yml"), *ROOT.glob("playbooks/*.yml")]
+    local = [
+        (str(path.relative_to(ROOT)), task)
+        for path in files
+        for task in tasks(yaml.safe_load(path.read_text()))
+        if task.get("delegate_to") in ("localhost", "127.0.0.1") or "local_action" in task
+    ]
+    assert len(local) >= 2
+    assert [
+        (path, task["name"]) for path, task in local if task.get("vars", {}).get("ansible_become") is not False
+    ] == []
