@@ -21,6 +21,14 @@ All variables of the playbooks and roles. They are set in the inventory, for all
 |---|---|---|
 | `microvm_hosts` | `microvm_hosts` | Pattern of the hosts that a playbook works on, passed with `-e`. |
 | `microvm_remove_confirmed` | `false` | Whether playbook `remove` may remove everything but volumes. |
+| `microvm_move` | | MicroVM that playbook `move` moves, see [moving](lifecycle.md#move-to-another-host). |
+| `microvm_move_to` | | Host that it comes to, whose `microvm_vms` declares it. |
+| `microvm_move_from` | the host that has it | Host that it leaves. |
+| `microvm_move_back` | `false` | Whether playbook `move` gives a move up. |
+| `microvm_move_address` | `ansible_host` | Address at which the old host reaches the SSH server of the new one. |
+| `microvm_move_port` | `ansible_port` | Port of that SSH server. |
+| `microvm_move_volumes` | `archive` | Fate of the volumes on the old host: `archive`, `keep` or `delete`. |
+| `microvm_move_confirm` | `[]` | Images of the volumes that may be deleted. |
 """
 
 PAGES = {

@@ -67,3 +67,15 @@ def test_every_role_has_its_variables_and_an_example() -> None:
         (used,) = play["roles"]
         assert used["role"] == f"microvm.fleet.{role.name}"
         assert set(used["vars"]) <= {*variables, "microvm_vms"}, role.name
+
+
+INTERNAL = {"microvm_role", "microvm_move_source", "microvm_move_target"}
+"""Variable of a loop, and groups of the hosts of a move."""
+
+
+def test_the_page_of_variables_has_all_that_playbooks_and_roles_read() -> None:
+    page = (ROOT / "docs/variables.md").read_text()
+    files = [*ROOT.glob("playbooks/*.yml"), *ROOT.glob("roles/*/tasks/*.yml"), *ROOT.glob("roles/*/vars/**/*.yml")]
+    used = {name for path in files for name in re.findall(r"(?<![\w.])microvm_[a-z_]+[a-z]\b(?!:)", path.read_text())}
+    assert {"microvm_hosts", "microvm_move_to", "microvm_state_dir"} <= used
+    assert sorted(name for name in used - INTERNAL if f"`{name}`" not in page) == []
