@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import stat
 from typing import Mapping, NamedTuple, Optional
@@ -87,6 +88,12 @@ def _check_present(image: _Image, status: os.stat_result) -> None:
             f"{image.key}.image", f"{image.path} is neither a file nor a block device; name the image"
         )
     is_writable = not image.volume["read_only"]
+    if is_device and is_writable and _is_claimed(image.path):
+        raise DeclarationError(
+            f"{image.key}.image",
+            f"the host itself uses {image.path}, or a part of it: as a mounted file system, swap, or part of a volume "
+            "group or an array; end that first, or name another device",
+        )
     mode = os.R_OK | (os.W_OK if is_writable else 0)
     if not is_device and not image.follows and not is_permitted(image.owner, image.path, mode):
         raise DeclarationError(
@@ -95,6 +102,15 @@ def _check_present(image: _Image, status: os.stat_result) -> None:
             f"{image.path}; give it the file (chown), or allow it by the modes of the file and of the directories "
             "above it (chmod, setfacl)",
         )
+
+
+def _is_claimed(device: str) -> bool:
+    """Return whether the kernel has a block device for itself alone (open(2), O_EXCL); hypervisors have not."""
+    try:
+        os.close(os.open(device, os.O_RDONLY | os.O_EXCL | os.O_CLOEXEC))
+    except OSError as error:
+        return error.errno == errno.EBUSY
+    return False
 
 
 def _check_directory(image: _Image) -> None:

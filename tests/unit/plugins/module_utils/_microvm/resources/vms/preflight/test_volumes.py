@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 from pathlib import Path
 from types import SimpleNamespace
@@ -71,6 +72,34 @@ def test_a_device_must_be_a_block_device(tmp_path: Path, closed: dict[str, int],
     link = tmp_path / "disk"
     link.symlink_to(image)
     assert "is no block device" in refusal(tmp_path, {"image": str(link), "auto_create": False})
+
+
+@pytest.mark.parametrize(
+    ("number", "read_only", "is_refused"),
+    [(errno.EBUSY, False, True), (errno.EBUSY, True, False), (errno.ENOMEDIUM, False, False), (0, False, False)],
+)
+def test_a_device_that_the_host_uses_is_refused(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    closed: dict[str, int],
+    number: int,
+    read_only: bool,
+    is_refused: bool,
+) -> None:
+    device = str(tmp_path / "device")
+    Path(device).touch()
+    original = os.open
+
+    def claimed(path: str, flags: int) -> int:
+        assert path == device and flags & os.O_EXCL and not flags & (os.O_RDWR | os.O_WRONLY | os.O_CREAT)
+        if number:
+            raise OSError(number, os.strerror(number))
+        return original(path, flags)
+
+    monkeypatch.setattr("os.open", claimed)
+    monkeypatch.setattr("stat.S_ISBLK", lambda _mode: True)
+    refused = refusal(tmp_path, {"image": device, "auto_create": False, "read_only": read_only})
+    assert refused.startswith("vms[0].volumes[0].image: the host itself uses") is is_refused
 
 
 @pytest.mark.parametrize(
