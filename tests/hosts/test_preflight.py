@@ -25,7 +25,7 @@ REFUSED: dict[str, tuple[dict[str, object], str]] = {
     "directory": ({"volumes": [{"image": "/srv/b.img", "size": 8}]}, "which creates the image, cannot write to /srv"),
     "link": ({"shares": [{"tag": "a", "source": "/srv/link/a"}]}, "leads through the link 'link'"),
     "source": ({"shares": [{"tag": "a", "source": "/srv/closed"}]}, f"shares[0].source: {USER} read /srv/closed"),
-    "device": ({"volumes": [{"image": "/dev/null", "auto_create": False}]}, "/dev/null is no block device"),
+    "device": ({"volumes": [{"image": "/srv/null", "auto_create": False}]}, "/srv/null is no block device"),
     "size": ({"volumes": [{"image": "a.img", "size": "900T"}]}, "volumes[0].size: 943718400 MiB exceed the"),
     "pages": ({"mem": "4T", "hugepage_mem": True}, "hugepage_mem: 2097152 huge pages of 2048 KiB exceed the"),
     "port": (
@@ -46,7 +46,7 @@ def apply(host: Host, option: str, status: int, **options: object) -> str:
 def test_a_check_refuses_what_a_run_refuses(host: Host) -> None:
     host.send("/root", {"kernel": ""})
     host.send("/srv", {"kernel": "", "closed/initrd": "", "a.img": ""})
-    host.run("chmod 0700 /srv/closed; ln -sfn /srv/closed /srv/link")
+    host.run("chmod 0700 /srv/closed; ln -sfn /srv/closed /srv/link; ln -sfn /dev/null /srv/null")
     problems = []
     for options, words in REFUSED.values():
         problems += [
@@ -54,7 +54,7 @@ def test_a_check_refuses_what_a_run_refuses(host: Host) -> None:
             for output in (apply(host, option, 1, **options) for option in ("--check", ""))
             if words not in output
         ]
-    host.run("rm -rf /root/kernel /srv/closed /srv/link /srv/a.img")
+    host.run("rm -rf /root/kernel /srv/closed /srv/link /srv/null /srv/a.img")
     assert problems == []
     assert host.run(f"ls {STATE}; getent passwd microvm-db; true") == ""
 
