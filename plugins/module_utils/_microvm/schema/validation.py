@@ -123,8 +123,8 @@ def _refuse_joined(option: Option, value: str, path: str) -> None:
     if "," in value and (option.check is None or option.check(value) is None):
         raise DeclarationError(
             path,
-            f"must be a list, not {_describe(value)}, whose comma may separate two elements or be part of one; "
-            f"write each element in brackets and quotes, such as [{value.partition(',')[0]!r}]",
+            f"must be a list, not {_describe(value)}, whose comma may be part of an element or separate two; write "
+            f"{[value]}, or {value.split(',')}",
         )
 
 
