@@ -30,7 +30,8 @@ def test_a_host_without_the_file_has_no_restrictions(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "content", ["", "{", "null", "[]", '{"enable": 7}', '{"later": true}', '{"bridges": "all"}', "[" * 99999, "\x00"]
+    "content",
+    ["", "{", "null", "[]", '{"enable": 7}', '{"later": true}', '{"bridges": {"all": 1}}', "[" * 99999, "\x00"],
 )
 def test_a_damaged_file_closes_everything(content: str, tmp_path: Path) -> None:
     file = tmp_path / "restrictions.json"
