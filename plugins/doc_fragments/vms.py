@@ -700,6 +700,13 @@ options:
               - Public SSH keys that are allowed to log in as root. Each element is one line of C(authorized_keys).
             type: list
             elements: str
+          host_access:
+            description:
+              - Whether the host's root may log in to the guest as root by SSH, with a key that role P(microvm.fleet.host#role)
+                creates on each host.
+              - C(microvm ssh) then needs no key of the operator's on the host.
+            type: bool
+            default: false
           networks:
             description:
               - Network configuration of the guest's interfaces. Interfaces that are not listed use DHCP.

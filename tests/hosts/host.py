@@ -223,7 +223,9 @@ class Host:
         """Remove all MicroVMs and their files, in whatever state they are."""
         self.run(
             "systemctl stop 'microvm@*'; systemctl kill --signal=KILL 'microvm*@*' 2>/dev/null;"
-            f"rm -rf {UNITS}/{TARGET}.wants {UNITS}/microvm*@*.service.d {SETTINGS} {STATE}/* {FLEET} /nix;"
+            f"rm -rf {UNITS}/{TARGET}.wants {UNITS}/microvm*@*.service.d {SETTINGS} {STATE}/* /nix;"
+            # The key is the host's.
+            f"find {FLEET} -mindepth 1 -maxdepth 1 ! -name ssh -exec rm -rf {{}} +;"
             "for user in $(getent passwd | grep -o '^microvm-[^:]*'); do userdel $user; done;"
             "systemctl daemon-reload; systemctl reset-failed 'microvm*' 2>/dev/null; true",
             timeout=600,

@@ -11,16 +11,17 @@ from collections.abc import Iterator
 
 import pytest
 
+from .fleet import Fleet, declaration
 from .host import Host
 from .packages import echoing
-from .paths import RECORDS
+from .paths import RECORDS, SSH_KEY, STATE
 
 
 @pytest.fixture
 def deaf(host: Host) -> Iterator[str]:
     """MicroVM with a vsock, on a host whose ``ssh`` prints its arguments."""
-    declaration = {"name": "deaf", "isolation": "shared", "interfaces": [], "vsock": {"cid": 7}}
-    share = {"share/microvm/declaration.json": json.dumps(declaration), "share/microvm/vsock-cid": "7\n"}
+    recorded = {"name": "deaf", "isolation": "shared", "interfaces": [], "vsock": {"cid": 7}}
+    share = {"share/microvm/declaration.json": json.dumps(recorded), "share/microvm/vsock-cid": "7\n"}
     host.send("/root/deaf", {**echoing("deaf"), **share})
     host.send("/usr/local/bin", {"ssh": "#!/bin/sh\necho $*\n"})
     host.microvm("create deaf --package /root/deaf")
@@ -30,6 +31,24 @@ def deaf(host: Host) -> Iterator[str]:
 
 def test_a_guest_without_address_is_reached_by_vsock(host: Host, deaf: str) -> None:
     assert host.microvm(f"ssh {deaf}").endswith("vsock/7\n")
+
+
+def test_a_guest_that_lets_its_host_in_is_reached_with_the_key_of_the_host(host: Host, deaf: str) -> None:
+    assert "id_ed25519" not in host.microvm(f"ssh {deaf}")
+    recorded = {"name": "open", "isolation": "shared", "vsock": {"cid": 8}, "guest": {"host_access": True}}
+    share = {"share/microvm/declaration.json": json.dumps(recorded), "share/microvm/vsock-cid": "8\n"}
+    host.send("/root/open", {**echoing("open"), **share})
+    host.microvm("create open --package /root/open")
+    assert f" -i {SSH_KEY} " in host.microvm("ssh open")
+    assert host.run(f"stat -c '%a %U' {SSH_KEY}; ssh-keygen -y -f {SSH_KEY}").startswith("600 root\nssh-ed25519 ")
+
+
+@pytest.mark.usefixtures("fake_qemu")
+def test_the_key_of_the_host_is_in_the_package_of_such_a_guest(host: Host) -> None:
+    declared = declaration(5, state="present", guest={"enable": True, "host_access": True})
+    host.microvm(f"apply {Fleet(host).declare('open.json', [declared])}")
+    credential = f"{STATE}/vm5/current/share/microvm/credentials/ssh.authorized_keys.root"
+    assert host.run(f"cat {credential}") == host.run(f"cat {SSH_KEY}.pub")
 
 
 def test_a_guest_with_an_address_is_reached_there_under_its_own_name(host: Host, deaf: str) -> None:

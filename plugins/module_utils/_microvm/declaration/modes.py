@@ -19,6 +19,9 @@ RECORD_DIRECTORY_MODE = 0o700
 ARCHIVE_DIRECTORY_MODE = 0o700
 """Archived volumes are root's alone, whoever could read them before."""
 
+SSH_DIRECTORY_MODE = 0o700
+"""The host's own key is root's alone."""
+
 SETTINGS_DIRECTORY_MODE = 0o711
 """See PACKAGE_STORE_MODE."""
 

@@ -105,6 +105,10 @@ ARCHIVE_DIRECTORY = FLEET_DIRECTORY + "/archive"
 PARTIAL_SUFFIX = ".partial"
 """Ends the name of what is being made, before it takes its place; a killed run may leave it."""
 
+SSH_DIRECTORY = FLEET_DIRECTORY + "/ssh"
+"""Directory of the host's own key for SSH."""
+SSH_KEY = SSH_DIRECTORY + "/id_ed25519"
+SSH_PUBLIC_KEY = SSH_KEY + ".pub"
 KNOWN_HOSTS = FLEET_DIRECTORY + "/known_hosts"
 """Host keys of guests, by their MicroVMs' names (ssh(1))."""
 

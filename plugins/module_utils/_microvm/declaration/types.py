@@ -179,6 +179,7 @@ class Guest(TypedDict):
     enable: bool
     hostname: str
     authorized_keys: List[str]
+    host_access: bool
     networks: List[GuestNetwork]
 
 

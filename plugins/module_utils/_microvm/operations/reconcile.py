@@ -21,6 +21,7 @@ from ..declaration.vms.parse import Declaration, image_path, parse_vms
 from ..host import files, holds, readiness, restrictions
 from ..host.accelerator import Accelerator, accelerator
 from ..host.commands import HostError
+from ..host.host_access import add_key_of_host
 from ..host.journal import with_remark
 from ..host.locks import locked
 from ..host.places import Places
@@ -134,6 +135,8 @@ def _bring(request: Request) -> VmsResult:
     if request.preflight:
         refuse_other_state_directory(places.state_directory, places.records)
     check_host([(path, vm) for path, vm in placed if vm["state"] in ("started", "restarted")])
+    for path, declaration in placed:
+        add_key_of_host(declaration, path, request.expected.setup)
     accelerators = {path: _accelerator(request, declaration, places) for path, declaration in placed}
     packages = {path: _render(path, declaration, accelerators[path].name) for path, declaration in placed}
     wanted = [_want(vm, packages.get(request.place(index))) for index, vm in enumerate(declarations)]

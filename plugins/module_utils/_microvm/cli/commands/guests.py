@@ -11,10 +11,11 @@ import sys
 from argparse import Namespace
 from typing import List, NoReturn, Optional
 
-from ...declaration.names import KNOWN_HOSTS, unit_name, unit_names
+from ...declaration.names import KNOWN_HOSTS, SSH_KEY, unit_name, unit_names
 from ...host import systemd
 from ...host.commands import HostError, search_path
 from ...host.places import Places
+from ...host.store import DamagedPackage
 from ...operations.info import Information, inform
 from ...operations.lifecycle import require
 from ...resources.vms.handlers import BALLOON_SCRIPT, set_balloon
@@ -53,7 +54,17 @@ def ssh(arguments: Namespace) -> int:
     options = ["-o", "StrictHostKeyChecking=accept-new", "-o", f"HostKeyAlias={arguments.name}", "-l", arguments.login]
     # Other users than root have known hosts of their own, in the usual place.
     options += ["-o", f"UserKnownHostsFile={KNOWN_HOSTS}"] if os.geteuid() == 0 else []
+    options += ["-i", SSH_KEY] if os.geteuid() == 0 and _lets_host_in(vm, where) else []
     become(["ssh", *options, destination, *arguments.words])
+
+
+def _lets_host_in(vm: Information, where: Places) -> bool:
+    """Return whether the guest knows the host's own key."""
+    try:
+        declaration = where.declaration(vm["booted"] or vm["current"])
+    except DamagedPackage:
+        return False
+    return declaration is not None and declaration["guest"]["host_access"] and os.path.exists(SSH_KEY)
 
 
 def _address(vm: Information, where: Places) -> Optional[str]:

@@ -186,6 +186,16 @@ _GUEST: Options = (
         trust=PLAIN,
     ),
     Option(
+        "host_access",
+        "bool",
+        (
+            "Whether the host's root may log in to the guest as root by SSH, with a key that role "
+            "P(microvm.fleet.host#role) creates on each host.",
+            "C(microvm ssh) then needs no key of the operator's on the host.",
+        ),
+        default=False,
+    ),
+    Option(
         "networks",
         "list",
         "Network configuration of the guest's interfaces. Interfaces that are not listed use DHCP.",

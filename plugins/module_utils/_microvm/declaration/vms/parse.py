@@ -182,7 +182,7 @@ def _complete_ready(declaration: Declaration, prefix: str) -> None:
         ready["address"] = next((address for _place, address in reachable_addresses(declaration)), None)
     if ready["check"] == "auto":
         can_tell = PROFILES[declaration["hypervisor"]].reports_status and declaration["socket"] is not None
-        greets = ready["address"] and guest["authorized_keys"]
+        greets = ready["address"] and (guest["authorized_keys"] or guest["host_access"])
         ready["check"] = "ssh" if greets else "hypervisor" if can_tell else "none"
     if ready["check"] == "vsock" and declaration["vsock"]["cid"] is None:
         raise DeclarationError(f"{prefix}vsock.cid", "is required for `ready.check: vsock`; set it to 3 or greater")

@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 import os
+import platform
 from dataclasses import dataclass, field
 from typing import List, Tuple
 
@@ -60,6 +61,16 @@ def _change_directory(job: HostJob, path: str) -> None:
 
 def _directory(job: HostJob, path: str) -> Directory:
     return next(directory for directory in job.plan.wanted.directories if directory.path == path)
+
+
+def _create_key(job: HostJob, path: str) -> None:
+    """Create the key under another name; the private one, by which it is recognised, gets its own name last."""
+    key, partial = job.root + path, f"{job.root}{path}{names.PARTIAL_SUFFIX}"
+    for leftover in (partial, f"{partial}.pub"):
+        files.remove(leftover)
+    run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", f"microvm.fleet@{platform.node()}", "-f", partial])
+    os.replace(f"{partial}.pub", f"{key}.pub")
+    os.replace(partial, key)
 
 
 def _restrict_package(job: HostJob, package: str) -> None:
@@ -126,6 +137,7 @@ HANDLERS: Handlers[HostJob, Action] = Handlers(
         Action.CHANGE_USER: lambda job, target: accounts.change_user(target, _user(job)),
         Action.CREATE_DIRECTORY: _make_directory,
         Action.CHANGE_DIRECTORY: _change_directory,
+        Action.CREATE_KEY: _create_key,
         Action.RESTRICT_PACKAGE: _restrict_package,
         Action.RESTRICT_SETTINGS: _restrict_settings,
         Action.WRITE: _write,

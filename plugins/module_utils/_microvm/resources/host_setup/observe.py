@@ -40,6 +40,7 @@ def observe(wanted: Wanted, root: str = "") -> Observed:
         groups=frozenset(group for group in names.HOST_GROUPS if accounts.group_exists(group)),
         user=user,
         user_has_files=leaves and user is not None and _has_files(names.USER, root + wanted.state_directory),
+        has_key=wanted.key is not None and os.path.exists(root + wanted.key),
         usable_modules=frozenset(module.name for module in wanted.modules if module not in unusable),
         loadable_modules=frozenset(module.name for module in unusable if _is_loadable(module)),
         former_layouts=()

@@ -30,6 +30,7 @@ class Action(BaseAction):
     CHANGE_USER = "change groups, home and shell of user"
     CREATE_DIRECTORY = "create directory"
     CHANGE_DIRECTORY = "change owner and mode of directory"
+    CREATE_KEY = "create SSH key"
     RESTRICT_PACKAGE = "let only root and the MicroVM's account read package"
     RESTRICT_SETTINGS = "let only root and the MicroVM's account read the settings of"
     WRITE = "write"
@@ -75,6 +76,7 @@ def plan(observed: Observed, wanted: Wanted) -> Plan:
     steps: List[Step[Action]] = [
         *_accounts(observed, wanted),
         *(step for directory in wanted.directories for step in _directory(observed, directory)),
+        *([Step(Action.CREATE_KEY, wanted.key)] if wanted.key is not None and not observed.has_key else []),
         *(Step(Action.RESTRICT_PACKAGE, package) for package in observed.open_packages),
         *(Step(Action.RESTRICT_SETTINGS, name) for name in observed.open_settings),
         *_files(observed, wanted),

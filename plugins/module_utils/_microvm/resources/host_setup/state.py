@@ -54,6 +54,8 @@ class Wanted:
     user: Optional[User] = None
     """User, or ``None`` if the user shall not exist, unless it owns files."""
     state_directory: str = names.STATE_DIRECTORY
+    key: Optional[str] = None
+    """File of the host's own key for SSH."""
     modules: Tuple[KernelModule, ...] = ()
     ksm: bool = False
     starts: bool = False
@@ -86,6 +88,8 @@ class Observed:
     user: Optional[User] = None
     user_has_files: bool = False
     """True if the user owns files in the state directory; only looked for where the user shall not exist."""
+    has_key: bool = False
+    """True if the host's own key for SSH exists."""
     usable_modules: FrozenSet[str] = frozenset()
     loadable_modules: FrozenSet[str] = frozenset()
     """Names of kernel modules that can be loaded, of those that are not usable."""
@@ -121,12 +125,14 @@ def prepared(setup: HostSetup) -> Wanted:
             Directory(names.PACKAGE_STORE, mode=modes.PACKAGE_STORE_MODE),
             Directory(names.RECORD_DIRECTORY, mode=modes.RECORD_DIRECTORY_MODE),
             Directory(names.ARCHIVE_DIRECTORY, mode=modes.ARCHIVE_DIRECTORY_MODE),
+            Directory(names.SSH_DIRECTORY, mode=modes.SSH_DIRECTORY_MODE),
             Directory(posixpath.dirname(names.MANUAL_PAGE), owner=None),
             Directory(posixpath.dirname(names.COMPLETION), owner=None),
         ),
         removed=_switched_off(setup),
         user=User(names.GROUP, state_directory, other_groups=(names.KVM_GROUP,)),
         state_directory=state_directory,
+        key=names.SSH_KEY,
         modules=KERNEL_MODULES,
         ksm=setup["ksm"],
         starts=True,
@@ -151,6 +157,7 @@ def unprepared(setup: HostSetup) -> Wanted:
             names.RECORD_DIRECTORY,
             names.MOVE_DIRECTORY,
             names.KNOWN_HOSTS,
+            names.SSH_DIRECTORY,
             names.GARBAGE_ROOTS,
             names.CONSOLE_DIRECTORY,
             names.BOOT_QUEUE_DIRECTORY,

@@ -261,6 +261,25 @@ def test_files_of_the_host_are_whose_they_were(host: Host) -> None:
         names.PACKAGE_STORE: 0o711,
         names.RECORD_DIRECTORY: 0o700,
         names.ARCHIVE_DIRECTORY: 0o700,
+        names.SSH_DIRECTORY: 0o700,
     }
     assert host.owners[names.SCRIPT_DIRECTORY] == ROOT
     assert host.path(TARGET_FILE).stat().st_mode & 0o777 == 0o644
+
+
+def test_the_key_of_a_host_is_created_once_and_goes_with_the_setup(host: Host) -> None:
+    host.carry_out(PREPARED)
+    assert host.listing().count(names.SSH_KEY) == host.listing().count(names.SSH_PUBLIC_KEY) == 1
+    host.write(names.SSH_KEY, "the same")
+    host.carry_out(prepared(setup(ksm=True)))
+    assert host.content(names.SSH_KEY) == "the same"
+    host.carry_out(unprepared(setup()))
+    assert not host.path(names.SSH_DIRECTORY).exists()
+
+
+def test_a_key_that_was_not_finished_is_created_again(host: Host) -> None:
+    host.write(names.SSH_PUBLIC_KEY, "old")
+    host.write(f"{names.SSH_KEY}.partial", "old")
+    host.carry_out(PREPARED)
+    assert (host.content(names.SSH_KEY), host.content(names.SSH_PUBLIC_KEY)) == ("key", "key")
+    assert not host.path(f"{names.SSH_KEY}.partial").exists()
