@@ -75,12 +75,12 @@ received:
   description: Whether the volumes are in place on the target, which may start the MicroVM.
   returned: success
   type: bool
-volumes: &volumes
+volumes:
   description: Volumes in the working directory that a move takes along.
   returned: success
   type: list
   elements: dict
-  contains:
+  contains: &contents
     image:
       description: Path relative to the working directory.
       type: str
@@ -98,8 +98,11 @@ volumes: &volumes
       type: str
       sample: 60303ae22b998861bce3b28f33eec1be758a213c86c93c076dbe9f558c11c752
 incoming:
-  <<: *volumes
   description: Volumes that have arrived on the target and are not in place yet. They may be incomplete.
+  returned: success
+  type: list
+  elements: dict
+  contains: *contents
 directory:
   description: Working directory of the MicroVM.
   returned: success

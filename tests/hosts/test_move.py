@@ -1,0 +1,27 @@
+# Copyright (c) 2026 microvm.fleet contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Tests that a MicroVM which is being moved to another host starts by no road. The hypervisor is a fake."""
+
+from __future__ import annotations
+
+import json
+
+from .fleet import Fleet, declaration
+from .host import Host
+from .paths import FLEET
+
+
+def test_a_held_microvm_starts_by_no_road(host: Host, fake_qemu: None) -> None:
+    file = Fleet(host).declare("held.json", [declaration(0), declaration(1)])
+    host.microvm(f"apply {file}")
+    host.run("systemctl stop microvm@vm0")
+    host.send(f"{FLEET}/moves", {"vm0.hold": json.dumps({"side": "source", "peer": "elsewhere"})})
+    host.run("! systemctl start microvm@vm0")
+    # As the host's boot does it.
+    host.run("systemctl restart microvms.target; systemctl start --no-block --all microvms.target")
+    assert "vm0 is being moved to elsewhere" in host.run("! microvm start vm0 2>&1")
+    assert "vm0 is being moved to elsewhere" in host.run(f"! microvm apply {file} 2>&1")
+    assert host.run("systemctl is-active microvm@vm0 microvm@vm1").split() == ["inactive", "active"]
+    host.run(f"rm {FLEET}/moves/vm0.hold && systemctl start microvm@vm0")
