@@ -10,7 +10,7 @@ import json
 
 from .fleet import Fleet, declaration
 from .host import Host
-from .paths import FLEET
+from .paths import FLEET, TARGET
 
 
 def test_a_held_microvm_starts_by_no_road(host: Host, fake_qemu: None) -> None:
@@ -20,7 +20,7 @@ def test_a_held_microvm_starts_by_no_road(host: Host, fake_qemu: None) -> None:
     host.send(f"{FLEET}/moves", {"vm0.hold": json.dumps({"side": "source", "peer": "elsewhere"})})
     host.run("! systemctl start microvm@vm0")
     # As the host's boot does it.
-    host.run("systemctl restart microvms.target; systemctl start --no-block --all microvms.target")
+    host.run(f"systemctl restart {TARGET}")
     assert "vm0 is being moved to elsewhere" in host.run("! microvm start vm0 2>&1")
     assert "vm0 is being moved to elsewhere" in host.run(f"! microvm apply {file} 2>&1")
     assert host.run("systemctl is-active microvm@vm0 microvm@vm1").split() == ["inactive", "active"]
