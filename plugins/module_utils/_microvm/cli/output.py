@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import sys
 
 from ..schema.excerpts import without_controls
@@ -17,5 +18,7 @@ def say(text: str, has_colours: bool = False) -> None:
 
 
 def complain(text: str) -> None:
-    """A line about what is wrong."""
+    """A line about what is wrong, after all that was said before, also where both go into one file."""
+    with contextlib.suppress(BrokenPipeError):
+        sys.stdout.flush()
     sys.stderr.write(f"{without_controls(text)}\n")
