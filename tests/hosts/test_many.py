@@ -11,13 +11,13 @@ import pytest
 from .fleet import Fleet, declaration
 from .host import Host, active
 
-COUNT = 500
+COUNT = 300
 OPEN_FILES = 256
 SECONDS = 900
 
 
 @pytest.mark.usefixtures("fake_qemu")
-def test_500_microvms_are_installed_and_removed_in_one_call_each_with_256_open_files(host: Host) -> None:
+def test_300_microvms_are_installed_and_removed_in_one_call_each_with_256_open_files(host: Host) -> None:
     fleet = Fleet(host)
     present = [declaration(number, mem=16) for number in range(COUNT)]
     host.run(f"ulimit -n {OPEN_FILES}; microvm apply {fleet.declare('many.json', present)}", timeout=SECONDS)

@@ -19,7 +19,7 @@ COLLECTION = "ansible_collections.microvm.fleet"
 TREE = {"ANSIBLE_COLLECTIONS_PATH": str(ROOT / ".tree")}
 SHELL_SUFFIXES = (".bash", ".sh")
 SHELL_SCRIPT = re.compile(rb"#!(/usr)?/bin/(env )?(ba|da)?sh\b")
-SCENARIOS = ("default", "debian12")
+SCENARIOS = ("default", "debian12", "day-two")
 
 
 def lint(_stack: ExitStack) -> list[Step]:
