@@ -61,7 +61,9 @@ EXAMPLES = r"""
 
 RETURN = r"""
 vms:
-  description: Result of each MicroVM, in the order of O(vms).
+  description:
+    - Result of each MicroVM, in the order of O(vms).
+    - With O(preflight), only MicroVMs that would be new on the host.
   returned: always
   type: list
   elements: dict

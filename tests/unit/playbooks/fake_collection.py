@@ -33,6 +33,11 @@ if isinstance(image, dict):
 if arguments.get("state") == "installed":
     result["actions"] = []
 declared = [*arguments.get("networks", ()), *arguments.get("vms", ()), *([image] if image else ())]
+if arguments.get("preflight"):
+    # Hosts have a MicroVM that they do not declare, except some.
+    names = [vm["name"] for vm in arguments.get("vms", ())]
+    result["vms"] = [{{"name": name}} for name in names if name != "kept"]
+    result["undeclared"] = [] if {{"idle", "left"}} & set(names) else ["left", "kept"]
 if not arguments.get("preflight"):
     result["vms"] = [
         {{"name": vm["name"], "failed": vm["name"].startswith("broken")}} for vm in arguments.get("vms", ())

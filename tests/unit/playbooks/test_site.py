@@ -46,6 +46,19 @@ def test_a_refused_host_stops_all_before_any_is_changed(tmp_path: Path, others: 
     assert outcome.changing() == []
 
 
+def test_a_microvm_of_another_host_does_not_begin_a_second_life(tmp_path: Path) -> None:
+    outcome = run(tmp_path, {"east": web("idle"), "west": web("left"), "south": web("e")}, "microvm.fleet.site", *ROLES)
+    assert outcome.status == 2, outcome.output
+    assert "left is declared on west and installed on south" in outcome.output
+    assert "microvm.fleet.move" in outcome.output and "installed on east" not in outcome.output
+    assert outcome.changing() == []
+
+
+def test_a_microvm_that_two_hosts_have_already_is_no_reason_to_stop(tmp_path: Path) -> None:
+    outcome = run(tmp_path, {"east": web("kept"), "west": web("e")}, "microvm.fleet.site", *ROLES)
+    assert outcome.status == 0, outcome.output
+
+
 def test_a_build_host_that_cannot_be_reached_is_an_error_that_names_it(tmp_path: Path) -> None:
     hosts = {"east": {**web(), "microvm_image_build_host": "forge"}, "west": {**HERE}}
     outcome = run(

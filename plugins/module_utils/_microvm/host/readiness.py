@@ -176,7 +176,8 @@ def wait(ready: Readiness) -> float:
             # Ended at once: it holds locks that the next run waits for.
             raise Abandoned("the run was abandoned because nobody reads its output any more")
         if not unit.running:
-            stranger = "; what answered in its place is another machine or program" if problem is None else ""
+            is_answered = problem is None and ready.check not in _OF_UNIT
+            stranger = "; what answered in its place is another machine or program" if is_answered else ""
             ending = f"{ready.unit} stopped before its guest was up ({unit.result}){stranger}"
             raise systemd.explain(ready.unit, ending)
         if deadline.is_over:

@@ -146,7 +146,10 @@ def _bring(request: Request) -> VmsResult:
         predicted = _reconcile(request, wanted, undeclared, places)
         untested = [vm["name"] for path, vm in placed if not accelerators[path].is_tested]
         if request.preflight:
-            return _NOTHING
+            # Another host may have what is new on this one.
+            present = [vm for vm in predicted["vms"] if vm["state"] != "absent" and not vm["failed"]]
+            new = [vm for vm in present if vm["previous_package"] is None]
+            return {**_NOTHING, "vms": new, "undeclared": undeclared}
         return {**predicted, "warnings": [*predicted["warnings"], *_warnings(untested)]}
     with locked([*names, *(undeclared if request.purge != "report" else ())]):
         return _reconcile(request, wanted, undeclared, places)

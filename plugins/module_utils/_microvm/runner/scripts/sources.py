@@ -599,7 +599,8 @@ run_action() { # action, MicroVM, its state directory where that is not the work
         virtiofsd-prepare | virtiofsd-ended) "${action//-/_}" ;;
         microvm-register) if [ -x "$package/bin/$action" ]; then register; fi ;;
         microvm-unregister)
-            count_restart || true
+            # The number is for information, and its errors would hide why the hypervisor has ended.
+            count_restart 2> /dev/null || true
             if [ -x "$package/bin/$action" ]; then "$package/bin/$action" || true; fi
             ;;
         block-devices-give | block-devices-take)

@@ -95,11 +95,15 @@ def test_only_check_mode_does_not_boot_a_kernel_to_test_the_accelerator(
     assert asked == [False, True, True, False]
 
 
-def test_preflight_changes_nothing_and_reports_nothing(host: FakeHost) -> None:
+def test_preflight_changes_nothing_and_reports_what_is_new_alone(host: FakeHost) -> None:
     result = run({"preflight": True}, volumes=[{"image": "data.img", "size": 8}])
-    assert result == {"changed": False, "vms": [], "undeclared": [], "diff": [], "warnings": []}
+    assert [vm["name"] for vm in result["vms"]] == ["web"]
+    assert {**result, "vms": []} == {"changed": False, "vms": [], "undeclared": [], "diff": [], "warnings": []}
     assert [call for call in host.calls if not call.startswith("show")] == []
     assert sorted(path.name for path in host.root.iterdir()) == ["vms"]
+    run({}, volumes=[{"image": "data.img", "size": 8}])
+    assert run({"preflight": True}, volumes=[{"image": "data.img", "size": 8}])["vms"] == []
+    assert run({"preflight": True}, state="absent")["vms"] == []
 
 
 def test_microvms_in_another_state_directory_are_refused_before_the_units_are_written(host: FakeHost) -> None:
