@@ -86,7 +86,7 @@ NETWORK_KEYS = frozenset(
         *("Destination", "GatewayOnLink", "Metric"),
     )
 )
-VARIABLES = ["BOOT_ORDER", "ON_CRASH", "ON_POWEROFF", "ON_REBOOT", "STOP_TIMEOUT"]
+VARIABLES = ["BOOT_ORDER", "ON_CRASH", "ON_POWEROFF", "ON_REBOOT", "STOP_TIMEOUT", "WAIT_TIMEOUT"]
 ARGUMENTS = {"microvm-run": "", "microvm-balloon": "16", "microvm-register": "1"}
 
 
