@@ -47,9 +47,9 @@ def subordinate(content: str, user: str, number: int) -> Optional[Range]:
     return None
 
 
-def missing(user: Optional[str] = None, paths: Mapping[str, str] = SUBORDINATES) -> List[str]:
+def missing(user: Optional[str] = None, paths: Optional[Mapping[str, str]] = None) -> List[str]:
     """Return what this user lacks to be root of a namespace, in words."""
-    name = _user() if user is None else user
+    name, paths = _user() if user is None else user, SUBORDINATES if paths is None else paths
     lacking = [program for program in paths.values() if shutil.which(program, path=search_path()) is None]
     ranges = [path for path in paths if _range(path, name) is None]
     return [

@@ -26,7 +26,9 @@ def check_memory(placed: Placed, observed: Mapping[str, Observed]) -> None:
     _check_ordinary([(path, vm) for path, vm in placed if not _page_size(vm)])
     for size in sorted({_page_size(vm) for _path, vm in placed} - {0}):
         users = [(path, vm) for path, vm in placed if _page_size(vm) == size]
-        _check_huge(users, size, free_huge_pages(size) + sum(_held(observed.get(vm["name"]), size) for _, vm in users))
+        _check_huge(
+            users, size, free_huge_pages(size) + sum(_held(observed.get(vm["name"]), size) for _path, vm in users)
+        )
 
 
 def _check_ordinary(placed: Placed) -> None:

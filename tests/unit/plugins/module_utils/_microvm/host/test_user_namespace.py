@@ -108,5 +108,5 @@ def test_without_ids_the_child_ends_and_the_reason_is_reported(monkeypatch: pyte
 
     monkeypatch.setattr(user_namespace, "_map", refuse)
     with pytest.raises(HostError, match=r"newuidmap failed|no user namespace"):
-        user_namespace.as_root_of_namespace(lambda: (tmp_path / "done").touch())
+        user_namespace.as_root_of_namespace((tmp_path / "done").touch)
     assert not (tmp_path / "done").exists()

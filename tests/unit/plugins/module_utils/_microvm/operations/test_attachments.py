@@ -31,14 +31,14 @@ def _host(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(files, "read_text", lambda _path: None)
 
 
-def check(*addresses: str, networks: Any = NETWORKS, **interface: Any) -> None:
+def check(*addresses: str, networks: Any = None, **interface: Any) -> None:
     raw = {
         "name": "web",
         "kernel": "/k",
         "interfaces": [{"type": "user"}, {"bridge": "guests0", **interface}],
         "guest": {"networks": [{}, {"addresses": list(addresses)}]},
     }
-    attachments.check_addresses([("vms[4]", parse(raw)[0])], networks)
+    attachments.check_addresses([("vms[4]", parse(raw)[0])], NETWORKS if networks is None else networks)
 
 
 @pytest.mark.parametrize(

@@ -152,7 +152,7 @@ def test_the_record_of_an_earlier_version_says_it_of_all_its_generations(guests:
     file.write_text(json.dumps(values))
     record = host.places.records.read("db")
     assert record is not None and [generation.ready for generation in record.generations] == [record.ready, None]
-    assert record.ready_of("/nix/store/x") == record.ready is not None
+    assert record.ready is not None and record.ready_of("/nix/store/x") == record.ready
     run(db(NEW, restart_policy="never"))
     guests.asked.clear()
     start_vm("db", host.places)
