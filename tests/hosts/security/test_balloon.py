@@ -71,7 +71,7 @@ setsid sleep 4321 < /dev/null > /dev/null 2>&1 &
 (setsid sh -c 'trap "" TERM HUP; sleep 4322; sleep 4323' < /dev/null > /dev/null 2>&1 &)
 """
 
-STRICT = {"name": "strict", "hypervisor": "qemu", "accel": "tcg", "kernel": "/root/kernel", "profile": "strict"}
+STRICT = {"name": "strict", "hypervisor": "qemu", "accel": "tcg", "kernel": "/etc/hostname", "profile": "strict"}
 
 
 def install(host: Host, name: str, package: Files) -> None:

@@ -137,7 +137,9 @@ def targets(host: Host) -> dict[str, list[str]]:
 
 def attack(host: Host, directory: Path, **options: Any) -> dict[str, object]:
     """Return the intruder's report, from the sandbox of a declaration."""
-    package = rendered(directory, {"name": "evil", "hypervisor": "qemu", "mem": 128, "kernel": "/kernel", **options})
+    package = rendered(
+        directory, {"name": "evil", "hypervisor": "qemu", "mem": 128, "kernel": "/etc/hostname", **options}
+    )
     files = {
         **package,
         "bin/microvm-run": "#!/usr/bin/env python3\n" + INTRUDER.read_text(),
@@ -158,7 +160,7 @@ def prey(host: Host, tmp_path: Path) -> None:
     host.run("rm -rf /root/prey")
     host.send(
         "/root/prey",
-        {**rendered(tmp_path, {"name": "prey", "kernel": "/kernel", "mem": 64, "accel": "tcg"}), **fake(STAY)},
+        {**rendered(tmp_path, {"name": "prey", "kernel": "/etc/hostname", "mem": 64, "accel": "tcg"}), **fake(STAY)},
     )
     host.microvm("create prey --package /root/prey")
     host.send(SETTINGS, {"prey.env": "STOP_TIMEOUT=1\n"})

@@ -58,7 +58,14 @@ echo "$served $refused $escaped"
 
 def rendered(directory: Path, *shares: dict[str, object]) -> Files:
     """Return the package that is rendered for shares, with a fake hypervisor."""
-    declared = {"name": "web", "hypervisor": "qemu", "mem": 64, "accel": "tcg", "kernel": "/k", "isolation": "shared"}
+    declared = {
+        "name": "web",
+        "hypervisor": "qemu",
+        "mem": 64,
+        "accel": "tcg",
+        "kernel": "/etc/hostname",
+        "isolation": "shared",
+    }
     declaration, target = directory / "web.json", directory / "package"
     declaration.write_text(json.dumps({**declared, "shares": [{"proto": "virtiofs", **share} for share in shares]}))
     command: list[str | Path] = [sys.executable, ROOT / "bin/microvm", "render", declaration, "--output", target]

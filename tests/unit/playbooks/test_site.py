@@ -47,10 +47,19 @@ def test_a_refused_host_stops_all_before_any_is_changed(tmp_path: Path, others: 
 
 
 def test_a_microvm_of_another_host_does_not_begin_a_second_life(tmp_path: Path) -> None:
-    outcome = run(tmp_path, {"east": web("idle"), "west": web("left"), "south": web("e")}, "microvm.fleet.site", *ROLES)
+    hosts = {"east": web("idle"), "west": web("left"), "south": web("e")}
+    outcome = run(tmp_path, hosts, "microvm.fleet.site", *ROLES)
     assert outcome.status == 2, outcome.output
-    assert "left is declared on west and installed on south" in outcome.output
+    assert "left is declared on west, and left is installed on south" in outcome.output
     assert "microvm.fleet.move" in outcome.output and "installed on east" not in outcome.output
+    assert outcome.changing() == []
+
+
+def test_a_new_name_does_not_hide_a_microvm_of_another_host(tmp_path: Path) -> None:
+    renamed = {**HERE, "microvm_vms": [{"name": "idle", "renamed_from": "left"}]}
+    outcome = run(tmp_path, {"west": renamed, "south": web("e")}, "microvm.fleet.site", *ROLES)
+    assert outcome.status == 2, outcome.output
+    assert "idle is declared on west, and left is installed on south" in outcome.output
     assert outcome.changing() == []
 
 

@@ -63,6 +63,12 @@ def held_names() -> List[str]:
     return sorted(entry[: -len(_HOLD_SUFFIX)] for entry in entries if entry.endswith(_HOLD_SUFFIX))
 
 
+def coming_names() -> List[str]:
+    """Return the names of the MicroVMs that are being moved to this host. Raises UnreadableFile."""
+    held = {name: read_hold(name) for name in held_names()}
+    return [name for name, hold in held.items() if hold is not None and hold.side == MOVE_TARGET]
+
+
 def write_hold(name: str, hold: Hold) -> None:
     """Hold a MicroVM, on the disk when this returns."""
     os.makedirs(MOVE_DIRECTORY, 0o700, exist_ok=True)

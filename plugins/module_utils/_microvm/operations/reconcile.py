@@ -53,7 +53,7 @@ from ..schema.naming import element_names
 from . import outcomes
 from .attachments import check_addresses
 from .host_setup import refuse_other_state_directory
-from .report import VmsResult, diff, result
+from .report import VmResult, VmsResult, diff, result
 from .taken_images import refuse_taking
 
 
@@ -146,10 +146,7 @@ def _bring(request: Request) -> VmsResult:
         predicted = _reconcile(request, wanted, undeclared, places)
         untested = [vm["name"] for path, vm in placed if not accelerators[path].is_tested]
         if request.preflight:
-            # Another host may have what is new on this one.
-            present = [vm for vm in predicted["vms"] if vm["state"] != "absent" and not vm["failed"]]
-            new = [vm for vm in present if vm["previous_package"] is None]
-            return {**_NOTHING, "vms": new, "undeclared": undeclared}
+            return {**_NOTHING, "vms": _new(predicted["vms"]), "undeclared": undeclared}
         return {**predicted, "warnings": [*predicted["warnings"], *_warnings(untested)]}
     with locked([*names, *(undeclared if request.purge != "report" else ())]):
         return _reconcile(request, wanted, undeclared, places)
@@ -157,6 +154,20 @@ def _bring(request: Request) -> VmsResult:
 
 _NOTHING: VmsResult = {"changed": False, "vms": [], "undeclared": [], "diff": [], "warnings": []}
 """Result of a preflight that found nothing to refuse."""
+
+
+def _new(predicted: Sequence[VmResult]) -> List[VmResult]:
+    """Return the results of MicroVMs that would be new on this host, or are while they are being moved to it.
+
+    Another host may have them, and then a run would begin their second life.
+    """
+    present = [vm for vm in predicted if vm["state"] != "absent"]
+    coming = set(holds.coming_names())
+    return [
+        {**vm, "failed": False}
+        for vm in present
+        if vm["name"] in coming or (vm["previous_package"] is None and not vm["failed"])
+    ]
 
 
 def _former_names(wanted: Sequence[Wanted]) -> Dict[str, str]:

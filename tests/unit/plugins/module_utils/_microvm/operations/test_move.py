@@ -71,6 +71,13 @@ def test_a_held_microvm_is_not_purged(host: FakeHost, purge: str) -> None:
     assert side(host, "released")["running"] and reconcile(request)["undeclared"] == ["web"]
 
 
+def test_preflight_reports_what_is_still_being_moved_to_this_host(host: FakeHost) -> None:
+    request = Request(vms=[vm(volumes=VOLUMES)], state_dir=host.places.state_directory, preflight=True)
+    assert [result["name"] for result in reconcile(request)["vms"]] == ["web"]
+    arrive(host)
+    assert [(result["name"], result["failed"]) for result in reconcile(request)["vms"]] == [("web", False)]
+
+
 def test_what_was_stopped_before_stays_stopped(host: FakeHost) -> None:
     run(vm(volumes=VOLUMES, state="stopped", autostart=False))
     side(host, "held")
