@@ -357,3 +357,61 @@ def test_nothing_but_a_block_device_is_given_away(path: str, tmp_path: Path) -> 
     done = bash(tmp_path, f"touch /dev/shm/image; give_block_device rw {path} 1000", "block_devices")
     assert done.returncode != 0 and done.stdout == ""
     assert "is no block device of this host" in done.stderr
+
+
+HOST_OF_DEVICES = """
+sysfs=$PWD/sys procfs=$PWD/proc
+mkdir -p sys/fs/btrfs/9a/devices proc/1
+device() { # numbers, directory in sysfs
+    mkdir -p "sys/$2/holders" sys/dev/block
+    echo "$1" > "sys/$2/dev"
+    ln -s "../../$2" "sys/dev/block/$1"
+}
+holds() { ln -s "$PWD/sys/$2" "sys/$1/holders/"; }
+device 8:0 sda; device 8:3 sda/sda3; echo 3 > sys/sda/sda3/partition; device 8:16 sdb
+device 9:1 md1; device 253:2 dm-2; device 253:4 dm-4
+holds sda/sda3 md1; holds md1 dm-2; holds dm-2 dm-4; holds sdb dm-4
+printf 'Filename Type Size Used Priority\n' > proc/swaps
+echo '23 1 0:5 / /dev rw,nosuid shared:2 - devtmpfs devtmpfs rw' > proc/1/mountinfo
+block_device() { echo "$1"; }
+device_numbers() {
+    case $1 in
+        /dev/sda) echo 8:0 ;; /dev/sda3) echo 8:3 ;; /dev/sdb) echo 8:16 ;; /dev/sdc) echo 8:32 ;;
+        /dev/md1) echo 9:1 ;; /dev/dm-4 | /dev/mapper/root) echo 253:4 ;;
+    esac
+}
+"""
+"""A disk whose third partition is in an array, on which a volume is encrypted; a part of another disk is in it too."""
+
+MOUNTED = "echo '25 1 {} / {} rw shared:1 - {} rw' >> proc/1/mountinfo"
+
+USED_DEVICES = {
+    "nothing": ("true", "sda", ""),
+    "the device": (MOUNTED.format("8:32", "/srv", "ext4 /dev/sdc"), "sdc", "mounted on the host, at /srv"),
+    "another device": (MOUNTED.format("8:32", "/srv", "ext4 /dev/sdc"), "sda", ""),
+    "longer number": (MOUNTED.format("8:32", "/srv", "ext4 /dev/sdc"), "sda3", ""),
+    "partition": (MOUNTED.format("8:3", "/boot", "vfat /dev/sda3"), "sda", "mounted on the host, at /boot"),
+    "holders of holders": (MOUNTED.format("253:4", "/", "ext4 /dev/mapper/root"), "sda3", "mounted on the host, at /"),
+    "holders of a partition": (MOUNTED.format("253:4", "/", "ext4 /dev/mapper/root"), "sda", "at /"),
+    "btrfs": (MOUNTED.format("0:42", "/pool", "btrfs /dev/mapper/root"), "sda", "mounted on the host, at /pool"),
+    "later disk of a btrfs": ("ln -s ../../../../sdb sys/fs/btrfs/9a/devices/", "sdb", "as part of a btrfs"),
+    "swap": ("echo '/dev/sda3 partition 1 0 -2' >> proc/swaps", "sda", "used as swap space on the host"),
+    "encrypted swap": ("echo '/dev/dm-4 partition 1 0 -2' >> proc/swaps", "md1", "used as swap space on the host"),
+    "swap in a file": ("echo '/swapfile file 1 0 -2' >> proc/swaps", "sda", ""),
+    "kernel without swap": ("rm proc/swaps", "sda", ""),
+}
+
+
+@pytest.mark.parametrize("access", ["r", "rw"])
+@pytest.mark.parametrize(("use", "device", "words"), USED_DEVICES.values(), ids=USED_DEVICES.keys())
+def test_what_the_host_uses_is_not_given_away_for_writing(
+    use: str, device: str, words: str, access: str, tmp_path: Path
+) -> None:
+    fake(tmp_path, "setfacl", "echo given")
+    script = f"{HOST_OF_DEVICES}\n{use}\ngive_block_device {access} /dev/{device} 1000"
+    done = bash(tmp_path, script, "block_devices")
+    if words and access == "rw":
+        assert done.returncode != 0 and done.stdout == ""
+        assert done.stderr.startswith(f"/dev/{device}, or a part of it, is ") and words in done.stderr
+    else:
+        assert (done.returncode, done.stdout, done.stderr) == (0, "given\n", "")
