@@ -398,8 +398,8 @@ options:
       format:
         description:
           - Whether a block device of the host gets a file system.
-          - V(if_blank) formats it before the MicroVM starts, if its beginning is zero and neither blkid nor wipefs
-            finds a signature of anything on it. A device with any data is left as it is.
+          - V(if_blank) formats it before the MicroVM starts, if its beginning and end are zero and neither blkid
+            nor wipefs finds a signature of anything on it. A device with any data is left as it is.
         type: str
         default: never
         choices:

@@ -158,8 +158,8 @@ VOLUMES: Options = (
         "str",
         (
             "Whether a block device of the host gets a file system.",
-            "V(if_blank) formats it before the MicroVM starts, if its beginning is zero and neither blkid nor wipefs "
-            "finds a signature of anything on it. A device with any data is left as it is.",
+            "V(if_blank) formats it before the MicroVM starts, if its beginning and end are zero and neither blkid nor "
+            "wipefs finds a signature of anything on it. A device with any data is left as it is.",
         ),
         default="never",
         choices=("never", "if_blank"),

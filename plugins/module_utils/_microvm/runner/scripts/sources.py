@@ -224,21 +224,28 @@ read_extra_arguments() { # program
 
 FORMAT_IF_BLANK = """
 # A device of the host is formatted only if nothing at all is on it: no signature that util-linux knows, and no other
-# data where file systems, partition tables and volume managers begin. Runs as the MicroVM's user.
+# data in its first 16 MiB and in its last MiB, where file systems, partition tables, encryption, volume managers and
+# databases have what is theirs. Runs as the MicroVM's user.
 format_if_blank() { # device, mkfs and its arguments
-    local device=$1 signatures status=0
+    local device=$1 signatures size status=0 mebibyte=$((1 << 20))
     shift
     signatures=$(wipefs --no-act --noheadings -- "$device") || return
     blkid --probe -- "$device" > /dev/null || status=$?
     # 2: nothing was found.
     if [ -n "$signatures" ] || [ "$status" -ne 2 ]; then return; fi
-    if ! cmp -s --bytes=4096 -- "$device" /dev/zero; then
+    size=$(blockdev --getsize64 "$device") || return
+    if ! is_zero "$device" 0 $((size < 16 * mebibyte ? size : 16 * mebibyte)) ||
+        ! is_zero "$device" $((size < mebibyte ? 0 : size - mebibyte)) $((size < mebibyte ? size : mebibyte)); then
         echo "$device has data without a known signature, and is not formatted" >&2
         return
     fi
     echo "formatting $device: $1"
     "$@" "$device"
     sync -- "$device"
+}
+
+is_zero() { # device, begin and length in bytes
+    cmp -s --ignore-initial="$2:0" --bytes="$3" -- "$1" /dev/zero
 }
 """
 

@@ -330,6 +330,15 @@ WITHOUT_SIGNATURES = {
     "swap": ("mkswap -q disk", False),
     "boot sector": (r"printf '\x55\xaa' | dd of=disk bs=1 seek=510 conv=notrunc", False),
     "data without a signature": ("printf data | dd of=disk bs=1 seek=4090 conv=notrunc status=none", False),
+    "data at 64 KiB": ("printf data | dd of=disk bs=1024 seek=64 conv=notrunc", False),
+    "data at 1 MiB": ("printf data | dd of=disk bs=1M seek=1 conv=notrunc", False),
+    "data before 16 MiB": ("printf x | dd of=disk bs=1 seek=16777215 conv=notrunc", False),
+    "data in the middle": ("printf data | dd of=disk bs=1M seek=20 conv=notrunc", True),
+    "data in the last MiB": ("printf data | dd of=disk bs=1M seek=31 conv=notrunc", False),
+    "last byte": ("printf x | dd of=disk bs=1 seek=33554431 conv=notrunc", False),
+    "small device": ("truncate -s 70K disk", True),
+    "last byte of a small device": ("truncate -s 70K disk; printf x | dd of=disk bs=1 seek=71679 conv=notrunc", False),
+    "device that is not of whole MiB": ("truncate -s 17826304 disk", True),
     "file system behind zeros": ("mkfs.ext4 -q disk; dd if=/dev/zero of=disk bs=1024 count=1 conv=notrunc", False),
 }
 
@@ -337,7 +346,8 @@ WITHOUT_SIGNATURES = {
 @pytest.mark.parametrize(("content", "is_blank"), WITHOUT_SIGNATURES.values(), ids=WITHOUT_SIGNATURES.keys())
 def test_only_what_has_nothing_at_all_on_it_is_formatted(content: str, is_blank: bool, tmp_path: Path) -> None:
     fake(tmp_path, "mkfs.toy", 'printf formatted > "${@: -1}"')
-    script = f"truncate -s 8M disk; {content} 2>/dev/null; before=$(sha256sum disk); format_if_blank disk mkfs.toy -L x"
+    fake(tmp_path, "blockdev", '[ "$1" = --getsize64 ] && stat -c %s "$2"')
+    script = f"truncate -s 32M disk; {content} 2>/dev/null; before=$(sha256sum disk); format_if_blank disk mkfs.toy -L x"
     done = bash(tmp_path, f'{script}\n[ "$before" = "$(sha256sum disk)" ] && echo same || cat disk', "format_if_blank")
     assert done.returncode == 0, done.stderr
     assert done.stdout == ("formatting disk: mkfs.toy\nformatted" if is_blank else "same\n")
