@@ -13,6 +13,7 @@ from typing import Iterator, List, Optional
 
 from ...declaration.names import MOVE_DIRECTORY, UNIT_DIRECTORY, unit_name
 from ...host import files, safe_paths
+from ...host.commands import HostError
 from ...host.holds import read_hold, read_receipt
 from ...host.places import Places
 from ..vms.observe import observe_name
@@ -32,6 +33,8 @@ def observe(places: Places, name: str) -> Observed:
     vm = observe_name(places, name)
     incoming = incoming_directory(places, name)
     images = [image for image in _images(vm) if not os.path.isabs(image)]
+    volumes = tuple(_present(places.real_work(name), images))
+    regular = {volume.image for volume in volumes}
     return Observed(
         name,
         hold=read_hold(name),
@@ -40,12 +43,17 @@ def observe(places: Places, name: str) -> Observed:
         is_up=vm.is_up,
         is_running=vm.unit.running,
         is_enabled=vm.unit.enabled,
-        volumes=tuple(_present(places.real_work(name), images)),
+        volumes=volumes,
         outside=tuple(image for image in _images(vm) if os.path.isabs(image)),
+        irregular=tuple(image for image in images if image not in regular and _is_there(places, name, image)),
         has_incoming=os.path.isdir(incoming),
         incoming=tuple(_present(incoming, _below(incoming))),
         knows_holds=_units_know_holds(),
     )
+
+
+def _is_there(places: Places, name: str, image: str) -> bool:
+    return os.path.lexists(os.path.join(places.real_work(name), image))
 
 
 def _units_know_holds() -> bool:
@@ -70,7 +78,7 @@ def _status(path: str) -> Optional[os.stat_result]:
     try:
         with safe_paths.opened_parent(path) as (directory, name):
             return os.stat(name, dir_fd=directory, follow_symlinks=False)
-    except (FileNotFoundError, NotADirectoryError):
+    except (FileNotFoundError, NotADirectoryError, HostError):
         return None
 
 

@@ -57,6 +57,12 @@ def plan_held(observed: Observed, peer: str) -> Plan:
     _refuse_unless(
         not outside, f"{name} writes to {outside}, outside of its working directory, which a move does not take along"
     )
+    irregular = ", ".join(observed.irregular)
+    _refuse_unless(
+        not irregular,
+        f"{name} has volumes that a move does not take along, since they are links or no regular files: {irregular}; "
+        "put the images into their place",
+    )
     before = Hold(MOVE_SOURCE, peer, observed.is_enabled, observed.is_running)
     return _plan(observed, [*_blocking(observed)], observed.hold or observed.receipt or before)
 
@@ -97,6 +103,11 @@ def plan_released(observed: Observed, peer: str) -> Plan:
     """Plan that a MicroVM is on the source as it was before. Raises HostError."""
     name, hold = observed.name, observed.hold or observed.receipt
     _refuse_others(observed, MOVE_SOURCE, peer)
+    # What the target has is the only one then.
+    _refuse_unless(
+        observed.is_installed,
+        f"{name} cannot be taken back: it has been removed from this host; run the move again, which finishes it",
+    )
     if hold is None:
         return _plan(observed, [], Hold(MOVE_SOURCE, peer))
     unit, steps = unit_name(name), [Step(Action.RELEASE, name)] if observed.hold else []
@@ -135,7 +146,8 @@ def _blocking(observed: Observed) -> Iterator[Step[Action]]:
     if observed.is_enabled:
         yield Step(Action.DISABLE, unit)
         yield Step(Action.READ_UNITS, unit)
-    if observed.is_up:
+    # Until there was a hold, anybody could start it: after this host was observed, too.
+    if observed.is_up or (observed.hold is None and observed.is_installed):
         yield Step(Action.STOP, unit)
     if observed.receipt is not None:
         yield Step(Action.FORGET_RECEIPT, observed.name)

@@ -12,9 +12,11 @@ from pathlib import Path
 
 import pytest
 from ansible_collections.microvm.fleet.plugins.module_utils._microvm.host.commands import HostError
+from ansible_collections.microvm.fleet.plugins.module_utils._microvm.host.holds import to_receipt
 from ansible_collections.microvm.fleet.plugins.module_utils._microvm.operations.lifecycle import restart_vm, start_vm
 from ansible_collections.microvm.fleet.plugins.module_utils._microvm.operations.move import MoveResult, move
 from ansible_collections.microvm.fleet.plugins.module_utils._microvm.operations.reconcile import Request, reconcile
+from ansible_collections.microvm.fleet.plugins.module_utils._microvm.schema.errors import DeclarationError
 
 from ..fake_host import FakeHost
 from .test_one_road import run, vm
@@ -121,3 +123,37 @@ def test_a_link_in_place_of_a_volume_is_not_taken_along(host: FakeHost) -> None:
     image.unlink()
     image.symlink_to("/etc/hostname")
     assert [volume["image"] for volume in side(host, "examined")["volumes"]] == ["logs/log.img"]
+    for check in (True, False):
+        with pytest.raises(HostError, match=r"regular files: data\.img"):
+            side(host, "held", check=check)
+    assert is_running(host)
+
+
+def test_a_linked_directory_of_a_volume_is_refused(host: FakeHost, tmp_path: Path) -> None:
+    install(host)
+    directory = Path(host.places.work("web", "logs"))
+    directory.rename(tmp_path / "elsewhere")
+    directory.symlink_to(tmp_path / "elsewhere")
+    with pytest.raises(HostError, match=r"regular files: logs/log\.img"):
+        side(host, "held")
+
+
+def test_what_has_been_removed_from_the_source_is_not_taken_back(host: FakeHost) -> None:
+    install(host)
+    side(host, "held")
+    assert run(vm(state="absent"))["vms"][0]["msg"] == ""
+    for check in (True, False):
+        with pytest.raises(HostError, match="has been removed from this host"):
+            side(host, "released", check=check)
+
+
+@pytest.mark.parametrize("state", ["present", "stopped", "started"])
+@pytest.mark.parametrize("is_taken_back", [False, True])
+def test_a_microvm_that_is_being_moved_is_not_renamed(host: FakeHost, state: str, is_taken_back: bool) -> None:
+    install(host)
+    side(host, "held")
+    if is_taken_back:
+        to_receipt("web")
+    with pytest.raises(DeclarationError, match="'web' is being moved"):
+        run(vm("shop", renamed_from="web", volumes=VOLUMES, state=state))
+    assert side(host, "examined")["installed"]

@@ -76,6 +76,11 @@ STEPS: dict[str, tuple[Planner, Observed, list[str]]] = {
             f"systemctl daemon-reload for {UNIT}",
         ],
     ),
+    "a source that may start until it is held": (
+        held,
+        with_changes(RUNS, is_up=False, is_running=False, is_enabled=False),
+        ["keep from starting: db", f"systemctl stop {UNIT}"],
+    ),
     "a source that is held": (held, HELD, []),
     "a source that has lost its power": (held, with_changes(HELD, is_up=True), [f"systemctl stop {UNIT}"]),
     "a fresh target": (
@@ -139,7 +144,7 @@ STEPS: dict[str, tuple[Planner, Observed, list[str]]] = {
     "held again before it has started": (
         held,
         with_changes(HELD, hold=None, receipt=LEAVING),
-        ["keep from starting: db", "delete the receipt of db"],
+        ["keep from starting: db", f"systemctl stop {UNIT}", "delete the receipt of db"],
     ),
     "back on a source that was never held": (released, RUNS, []),
     "a target that is given up": (
@@ -161,6 +166,9 @@ REFUSALS: dict[str, tuple[Planner, Observed, str]] = {
     "nothing to leave": (held, Observed("db"), "there is no MicroVM 'db'"),
     "a volume elsewhere": (held, with_changes(RUNS, outside=("/srv/db.img",)), "writes to /srv/db.img"),
     "units of an earlier version": (held, with_changes(RUNS, knows_holds=False), "run the role microvm.fleet.host"),
+    "a volume behind a link": (held, with_changes(RUNS, irregular=("logs/log.img",)), "regular files: logs/log.img"),
+    "a take-back of what has been removed here": (released, Observed("db", hold=LEAVING), "has been removed from this"),
+    "a take-back after the end": (released, Observed("db"), "run the move again"),
     "another target": (held, with_changes(HELD, hold=Hold("source", "c")), "being moved to c"),
     "the other direction": (held, with_changes(EXPECTED, is_installed=True), "being moved from a"),
     "a source that is a target": (held, ARRIVED, "being moved from a"),

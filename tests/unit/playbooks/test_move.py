@@ -1,0 +1,63 @@
+# Copyright (c) 2026 microvm.fleet contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+"""Tasks of a move on two hosts, with fake modules: what is done when something fails, and in which order."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from .fake_collection import HERE, Run, run
+
+
+def seen(access: Path, **changes: Any) -> dict[str, Any]:
+    """Return what a host answers that is asked for the MicroVM."""
+    quiet: dict[str, Any] = {
+        "installed": True,
+        "side": None,
+        "peer": None,
+        "received": False,
+        "volumes": [],
+        "incoming": [],
+    }
+    return {**quiet, "access_directory": str(access), **changes}
+
+
+def conduct(directory: Path, tasks: str, name: str, **target: Any) -> Run:
+    """Carry out tasks of role vms on host ``east``, to which host ``west`` gives a MicroVM."""
+    playbook, access = directory / "tasks.yml", directory / "access"
+    playbook.write_text(
+        "- hosts: east\n"
+        "  gather_facts: false\n"
+        "  tasks:\n"
+        f"    - include_role: {{name: microvm.fleet.vms, tasks_from: {tasks}}}\n"
+    )
+    hosts = {
+        "east": {**HERE, "microvm_vms": [{"name": name}], "__microvm_move_seen": seen(access, **target)},
+        "west": {**HERE, "microvm_vms": [], "__microvm_move_seen": seen(access)},
+    }
+    common = {"microvm_move": name, "microvm_move_to": "east", "__microvm_move_from": "west"}
+    return run(directory, hosts, str(playbook), common=common)
+
+
+def stages(outcome: Run) -> list[str]:
+    """Return the stages that hosts were brought to, in order."""
+    return [call["state"] for call in outcome.changing() if call["module"] == "microvm_move"]
+
+
+def test_a_move_that_has_let_the_target_start_is_not_taken_back_by_a_later_failure(tmp_path: Path) -> None:
+    outcome = conduct(tmp_path, "move", "broken", side="target", peer="west", received=True)
+    assert outcome.status == 2 and stages(outcome) == [], outcome.output
+    assert "broken has had its volumes on east since an earlier run, and stays there" in outcome.output
+
+
+def test_a_move_that_goes_on_after_the_target_may_start_is_finished(tmp_path: Path) -> None:
+    outcome = conduct(tmp_path, "move", "web", side="target", peer="west", received=True)
+    assert outcome.status == 0 and stages(outcome) == ["finished", "finished"], outcome.output
+
+
+def test_a_take_back_asks_the_source_before_it_touches_the_target(tmp_path: Path) -> None:
+    outcome = conduct(tmp_path, "move_back", "web", side="target", peer="west")
+    calls = [(call["state"], call["peer"], call["_ansible_check_mode"]) for call in outcome.calls]
+    expected = [("released", "east", True), ("incoming", "west", False), ("released", "east", False)]
+    assert (outcome.status, calls) == (0, expected), outcome.output
