@@ -12,7 +12,7 @@ from typing import Dict, Iterator, Mapping, NamedTuple, Optional
 
 from ...declaration.identity import account_name
 from ...declaration.names import ARCHIVE_DIRECTORY
-from ...host import accounts, known_hosts
+from ...host import accounts, holds, known_hosts
 from ...host.places import Places
 from ...runner.units import UNIT_TEMPLATES
 from .observe import observe_names
@@ -53,6 +53,7 @@ def _former(places: Places, name: str, observed: Observed) -> Former:
         is_account_taken=is_taken,
         has_archive=os.path.isdir(os.path.join(ARCHIVE_DIRECTORY, observed.name)),
         has_host_key=known_hosts.has_key(observed.name),
+        is_moving=holds.read_hold(observed.name) is not None or holds.read_receipt(observed.name) is not None,
         mount_point=_mount_point(places, observed.name),
         drop_ins_of_others=tuple(_drop_ins_of_others(places, observed.name)),
     )

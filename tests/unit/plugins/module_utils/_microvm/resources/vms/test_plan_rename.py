@@ -128,6 +128,13 @@ REFUSALS: dict[str, tuple[Former, Observed, dict[str, Any], str]] = {
     "no record": (former(replace(RUNNING, record=None)), NEW, {}, "run with its former name"),
     "data under both names": (former(), replace(NEW, exists=True), {}, "both 'db1' and 'pg'"),
     "two accounts": (former(is_account_taken=True), NEW, {}, "'microvm-db1' and the account 'microvm-pg'"),
+    "a move": (former(is_moving=True), NEW, {}, "'db1' is being moved between hosts"),
+    "a move of what is stopped": (
+        former(replace(RUNNING, booted=None, unit=Unit("loaded")), is_moving=True),
+        NEW,
+        {"state": "present"},
+        "complete that move first",
+    ),
     "a mount": (former(mount_point="/s/db1/work"), NEW, {}, "/s/db1/work is a mount point"),
     "no restart": (former(), NEW, {"restart_policy": "never"}, "microvm stop db1"),
     "no start nor stop": (former(), NEW, {"state": "present"}, "microvm stop db1"),
