@@ -21,6 +21,10 @@ _MEMORY = ("/dev/shm/", "/dev/mqueue/", "/dev/hugepages/")
 _PLAIN = re.compile(r"/dev(/[A-Za-z0-9_.:@+,~-]+)+")
 """Paths that a unit can name without quotes."""
 
+_BY_CONTENT = tuple(f"/dev/disk/by-{kind}/" for kind in ("label", "uuid", "partlabel", "partuuid", "designator"))
+_BY_CONTENT += ("/dev/disk/by-id/lvm-pv-uuid-",)
+"""Beginnings of links that udev makes of what disks contain, so that whoever writes to one disk names another."""
+
 
 def is_block_device(volume: Volume) -> bool:
     """Return whether a volume is a device of the host."""
@@ -55,6 +59,12 @@ def complete_block_device(volume: Volume, path: str) -> None:
             f"{path}.image",
             f"{volume['image']!r} has characters that a unit cannot name in the path of a device; use another of its "
             "links below /dev, with letters, digits and any of '_.:@+,~-'",
+        )
+    if volume["image"].startswith(_BY_CONTENT):
+        raise DeclarationError(
+            f"{path}.image",
+            f"{volume['image']!r} follows the contents of disks, and a guest that writes to another device can make it "
+            "lead there; use a link below /dev/disk/by-id or /dev/disk/by-path, or /dev/VG/LV",
         )
     if volume["image_type"] != "raw":
         raise DeclarationError(f"{path}.image_type", "must be raw for a device of the host; remove this option")

@@ -13,6 +13,7 @@ from typing import Mapping, NamedTuple, Optional
 
 from ....declaration.accounts import Account, account
 from ....declaration.types import Volume
+from ....declaration.vms.block_devices import is_block_device
 from ....declaration.vms.devices import is_kernels
 from ....host.permissions import is_permitted
 from ....host.places import Places
@@ -86,6 +87,12 @@ def _check_present(image: _Image, status: os.stat_result) -> None:
     if not is_device and not stat.S_ISREG(status.st_mode):
         raise DeclarationError(
             f"{image.key}.image", f"{image.path} is neither a file nor a block device; name the image"
+        )
+    if is_device and not is_block_device(image.volume):
+        raise DeclarationError(
+            f"{image.key}.image",
+            f"{image.path} leads to the block device {real}, which a MicroVM is given only by a path below /dev; "
+            "name it below /dev",
         )
     is_writable = not image.volume["read_only"]
     if is_device and is_writable and _is_claimed(image.path):

@@ -35,6 +35,11 @@ REFUSED = {
     "creation, spelt otherwise": ({"image": "//dev/./vg0/data", "size": 8}, "image", "would be lost"),
     "blank in the path": (volume(image="/dev/disk/by-label/my data"), "image", "cannot name"),
     "specifier in the path": (volume(image="/dev/vg0/%n"), "image", "cannot name"),
+    "label of a file system": (volume(image="/dev/disk/by-label/data"), "image", "/dev/disk/by-id"),
+    "UUID of a file system, spelt otherwise": (volume(image="/dev//disk/./by-uuid/7a"), "image", "follows the contents"),
+    "label of a partition": (volume(image="/dev/disk/by-partlabel/a", read_only=True), "image", "/dev/VG/LV"),
+    "UUID of a partition": (volume(image="/dev/disk/by-partuuid/7a"), "image", "/dev/disk/by-path"),
+    "UUID of a physical volume": (volume(image="/dev/disk/by-id/lvm-pv-uuid-7a"), "image", "follows the contents"),
     "another format of images": (volume(image_type="qcow2"), "image_type", "must be raw"),
     "read-only device that is formatted": (volume(format="if_blank", read_only=True), "format", "read-only"),
     "file system that nobody makes": (volume(format="if_blank", fs_type="ntfs"), "fs_type", "cannot be created"),
@@ -50,6 +55,11 @@ def test_what_cannot_be_done_with_a_device_is_refused(declared: dict[str, Any], 
         parse({**SMALL, "volumes": [declared]})
     assert refusal.value.path == f"vms[0].volumes[0].{key}"
     assert message in refusal.value.message
+
+
+@pytest.mark.parametrize("image", ["/dev/disk/by-id/wwn-0x5", "/dev/disk/by-path/pci-0:1-part2", "/dev/by-label/a"])
+def test_links_that_no_content_moves_are_accepted(image: str) -> None:
+    assert parse({**SMALL, "volumes": [volume(image=image)]})[0]["volumes"][0]["image"] == image
 
 
 def files(**options: Any) -> dict[str, str]:

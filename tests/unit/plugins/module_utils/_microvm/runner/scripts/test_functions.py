@@ -347,7 +347,9 @@ WITHOUT_SIGNATURES = {
 def test_only_what_has_nothing_at_all_on_it_is_formatted(content: str, is_blank: bool, tmp_path: Path) -> None:
     fake(tmp_path, "mkfs.toy", 'printf formatted > "${@: -1}"')
     fake(tmp_path, "blockdev", '[ "$1" = --getsize64 ] && stat -c %s "$2"')
-    script = f"truncate -s 32M disk; {content} 2>/dev/null; before=$(sha256sum disk); format_if_blank disk mkfs.toy -L x"
+    script = (
+        f"truncate -s 32M disk; {content} 2>/dev/null; before=$(sha256sum disk); format_if_blank disk mkfs.toy -L x"
+    )
     done = bash(tmp_path, f'{script}\n[ "$before" = "$(sha256sum disk)" ] && echo same || cat disk', "format_if_blank")
     assert done.returncode == 0, done.stderr
     assert done.stdout == ("formatting disk: mkfs.toy\nformatted" if is_blank else "same\n")

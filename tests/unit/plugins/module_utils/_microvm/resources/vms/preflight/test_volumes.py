@@ -98,8 +98,23 @@ def test_a_device_that_the_host_uses_is_refused(
 
     monkeypatch.setattr("os.open", claimed)
     monkeypatch.setattr("stat.S_ISBLK", lambda _mode: True)
+    monkeypatch.setattr(module, "is_block_device", lambda _volume: True)
     refused = refusal(tmp_path, {"image": device, "auto_create": False, "read_only": read_only})
     assert refused.startswith("vms[0].volumes[0].image: the host itself uses") is is_refused
+
+
+@pytest.mark.parametrize("volume", [{"auto_create": False}, {"size": 8}, {"auto_create": False, "read_only": True}])
+def test_a_link_elsewhere_to_a_block_device_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, closed: dict[str, int], volume: dict[str, Any]
+) -> None:
+    link = tmp_path / "disk"
+    link.symlink_to(tmp_path / "device")
+    (tmp_path / "device").touch()
+    assert refusal(tmp_path, {"image": str(link), **volume}) == ""
+    monkeypatch.setattr("stat.S_ISBLK", lambda _mode: True)
+    refused = refusal(tmp_path, {"image": str(link), **volume})
+    assert refused.startswith(f"vms[0].volumes[0].image: {link} leads to the block device {tmp_path}/device")
+    assert refused.endswith("name it below /dev")
 
 
 @pytest.mark.parametrize(
