@@ -99,7 +99,8 @@ options:
         default: false
       units:
         description:
-          - Whether declarations may name units of the host, which are then started with the MicroVM.
+          - Whether declarations may name units of the host, which are then started with the MicroVM, or which it
+            starts after.
         type: bool
         default: false
       weaker_sandbox:

@@ -1469,7 +1469,8 @@ options:
         default: false
       units:
         description:
-          - Whether declarations may name units of the host, which are then started with the MicroVM.
+          - Whether declarations may name units of the host, which are then started with the MicroVM, or which it
+            starts after.
         type: bool
         default: false
       weaker_sandbox:

@@ -58,7 +58,7 @@ NETWORK = "network"
 BRIDGE = "bridge"
 """The value is the name of a bridge of the host."""
 UNIT = "unit"
-"""The value is the name of a unit of the host, which is started with the MicroVM."""
+"""The value is the name of a unit of the host, which is started with the MicroVM or before it."""
 SANDBOX = "sandbox"
 """The value, unless it is the default, widens the sandbox of a MicroVM."""
 

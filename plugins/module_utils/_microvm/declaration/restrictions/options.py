@@ -63,7 +63,8 @@ RESTRICTION_OPTIONS: Options = (
     Option(
         "units",
         "bool",
-        "Whether declarations may name units of the host, which are then started with the MicroVM.",
+        "Whether declarations may name units of the host, which are then started with the MicroVM, or which it starts "
+        "after.",
         default=False,
     ),
     Option(

@@ -56,7 +56,7 @@ _REFUSED = {
     ARGUMENTS: "declarations do not choose arguments of programs, or formats of images",
     DEVICE: "guests get no devices of the host",
     NETWORK: "guests have no interfaces but those of type tap",
-    UNIT: "declarations do not start units",
+    UNIT: "declarations do not name units of the host",
     SANDBOX: "declarations do not weaken the sandbox",
 }
 

@@ -184,7 +184,7 @@ _STARTING: Options = (
         check=unit_of_host,
         cost=LIVE,
         honoured_by=HOST,
-        trust=PLAIN,
+        trust=UNIT,
     ),
     Option(
         "requires",

@@ -45,7 +45,8 @@ NEVER_OPEN = ("initrd_path", "store_disk", "shares[].source")
 """Options whose example is below no directory."""
 
 EXAMPLES: dict[str, tuple[dict[str, Any], str]] = {
-    "requires": ({"after": ["ssh.service"], "requires": ["debug-shell.service"]}, "requires[0]"),
+    "after": ({"after": ["ssh.service", "a.mount"]}, "after[0]"),
+    "requires": ({"requires": ["debug-shell.service"]}, "requires[0]"),
     "user": ({"user": "root"}, "user"),
     "socket": ({"socket": "/run/x.sock"}, "socket"),
     "pre_start": ({"pre_start": "id"}, "pre_start"),

@@ -36,7 +36,11 @@ REFUSED = {
     "blank in the path": (volume(image="/dev/disk/by-label/my data"), "image", "cannot name"),
     "specifier in the path": (volume(image="/dev/vg0/%n"), "image", "cannot name"),
     "label of a file system": (volume(image="/dev/disk/by-label/data"), "image", "/dev/disk/by-id"),
-    "UUID of a file system, spelt otherwise": (volume(image="/dev//disk/./by-uuid/7a"), "image", "follows the contents"),
+    "UUID of a file system, spelt otherwise": (
+        volume(image="/dev//disk/./by-uuid/7a"),
+        "image",
+        "follows the contents",
+    ),
     "label of a partition": (volume(image="/dev/disk/by-partlabel/a", read_only=True), "image", "/dev/VG/LV"),
     "UUID of a partition": (volume(image="/dev/disk/by-partuuid/7a"), "image", "/dev/disk/by-path"),
     "UUID of a physical volume": (volume(image="/dev/disk/by-id/lvm-pv-uuid-7a"), "image", "follows the contents"),
