@@ -44,6 +44,11 @@ options:
       - Volumes that must have arrived if O(state=accepted).
     type: list
     elements: str
+  renamed_from:
+    description:
+      - Former name in the declaration. With O(state=incoming), the module fails if this host has a MicroVM of that
+        name, whose place the moved one would take.
+    type: str
   digests:
     description:
       - Whether to return the SHA-256 of each volume, which reads all of them.

@@ -45,6 +45,8 @@ if not arguments.get("preflight"):
     result["summary"] = [
         vm["name"] + (" failed" if vm["failed"] else " changed") for vm in result["vms"] if vm["name"] != "idle"
     ]
+    if any(vm["name"] == "moved" for vm in result["vms"]):
+        result["summary"].append("Installed on the host but not declared (microvm_purge: report): own")
     result["failed"] = any(vm["failed"] for vm in result["vms"])
 refused = [entry["name"] for entry in declared if entry["name"].startswith("wrong")]
 if refused:

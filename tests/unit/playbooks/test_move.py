@@ -24,7 +24,7 @@ def seen(access: Path, **changes: Any) -> dict[str, Any]:
 
 
 def conduct(directory: Path, tasks: str, name: str, **target: Any) -> Run:
-    """Carry out tasks of role vms on host ``east``, to which host ``west`` gives a MicroVM."""
+    """Carry out tasks of role vms on host ``east``, to which host ``west`` gives a MicroVM that was named ``www``."""
     playbook, access = directory / "tasks.yml", directory / "access"
     playbook.write_text(
         "- hosts: east\n"
@@ -32,11 +32,14 @@ def conduct(directory: Path, tasks: str, name: str, **target: Any) -> Run:
         "  tasks:\n"
         f"    - include_role: {{name: microvm.fleet.vms, tasks_from: {tasks}}}\n"
     )
+    vms = [{"name": name, "renamed_from": "www", "state": "restarted"}, {"name": "own"}]
     hosts = {
-        "east": {**HERE, "microvm_vms": [{"name": name}], "__microvm_move_seen": seen(access, **target)},
+        "east": {**HERE, "microvm_vms": vms, "__microvm_move_seen": seen(access, **target)},
         "west": {**HERE, "microvm_vms": [], "__microvm_move_seen": seen(access)},
     }
-    common = {"microvm_move": name, "microvm_move_to": "east", "__microvm_move_from": "west"}
+    common = {"microvm_move": name, "microvm_move_to": "east"}
+    if tasks != "main":
+        common["__microvm_move_from"] = "west"
     return run(directory, hosts, str(playbook), common=common)
 
 
@@ -61,3 +64,18 @@ def test_a_take_back_asks_the_source_before_it_touches_the_target(tmp_path: Path
     calls = [(call["state"], call["peer"], call["_ansible_check_mode"]) for call in outcome.calls]
     expected = [("released", "east", True), ("incoming", "west", False), ("released", "east", False)]
     assert (outcome.status, calls) == (0, expected), outcome.output
+
+
+def test_the_target_is_verified_with_all_of_its_declarations(tmp_path: Path) -> None:
+    outcome = conduct(tmp_path, "move_verify", "web", side="target", peer="west")
+    (preflight,) = [call for call in outcome.calls if call["module"] == "microvm_vms"]
+    assert {vm["name"]: vm.get("state") for vm in preflight["vms"]} == {"own": None, "web": "present"}, outcome.output
+    (incoming,) = [call for call in outcome.calls if call["module"] == "microvm_move"]
+    assert (incoming["state"], incoming["renamed_from"]) == ("incoming", "www")
+
+
+def test_a_move_says_nothing_of_other_microvms(tmp_path: Path) -> None:
+    outcome = conduct(tmp_path, "move", "moved", side="target", peer="west", received=True)
+    assert outcome.status == 0 and "moved changed" in outcome.output, outcome.output
+    assert "not declared" not in outcome.output
+    assert "not declared (microvm_purge: report): own" in conduct(tmp_path, "main", "moved").output

@@ -69,6 +69,11 @@ def coming_names() -> List[str]:
     return [name for name, hold in held.items() if hold is not None and hold.side == MOVE_TARGET]
 
 
+def is_moving(name: str) -> bool:
+    """Return whether a MicroVM is being moved, also when it may start already. Raises UnreadableFile."""
+    return read_hold(name) is not None or read_receipt(name) is not None
+
+
 def write_hold(name: str, hold: Hold) -> None:
     """Hold a MicroVM, on the disk when this returns."""
     os.makedirs(MOVE_DIRECTORY, 0o700, exist_ok=True)

@@ -28,4 +28,5 @@ def _move(parameters: Parameters, check_mode: bool) -> MoveResult:
         parameters["digests"],
         Places(state_directory("state_dir", parameters["state_dir"])),
         check_mode,
+        parameters["renamed_from"],
     )

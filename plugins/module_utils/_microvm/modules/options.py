@@ -269,6 +269,13 @@ MOVE_MODULE_OPTIONS: Options = (
         elements="str",
         check=checks.state_path,
     ),
+    Option(
+        "renamed_from",
+        "str",
+        "Former name in the declaration. With O(state=incoming), the module fails if this host has a MicroVM of that "
+        "name, whose place the moved one would take.",
+        check=checks.name,
+    ),
     Option("digests", "bool", "Whether to return the SHA-256 of each volume, which reads all of them.", default=False),
     _STATE_DIRECTORY,
 )

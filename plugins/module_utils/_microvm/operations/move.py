@@ -57,11 +57,18 @@ class MoveResult(TypedDict):
 
 
 def move(
-    name: str, state: str, peer: str, images: Sequence[str], digests: bool, places: Places, check_mode: bool
+    name: str,
+    state: str,
+    peer: str,
+    images: Sequence[str],
+    digests: bool,
+    places: Places,
+    check_mode: bool,
+    former: Optional[str] = None,
 ) -> MoveResult:
     """Bring one host to a stage of the move, or say what that would mean. Raises HostError and OSError."""
     with contextlib.nullcontext() if check_mode or state == "examined" else locked([name]):
-        observed = observe(places, name)
+        observed = observe(places, name, former)
         planned = _plan(observed, state, peer, images)
         if planned is not None and not check_mode:
             _carry_out(planned, places)

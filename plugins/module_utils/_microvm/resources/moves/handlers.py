@@ -74,8 +74,18 @@ def _put_volume(job: MoveJob, image: str) -> None:
         with open(os.open(name, os.O_RDONLY | os.O_NOFOLLOW, dir_fd=source), "rb") as file:
             os.fsync(file.fileno())
         with safe_paths.opened_parent(job.places.real_work(job.name, image)) as (target, _name):
+            if _is_in(target, name):
+                raise HostError(f"{job.places.real_work(job.name, image)} is there already; move it elsewhere")
             os.rename(name, name, src_dir_fd=source, dst_dir_fd=target)
             os.fsync(target)
+
+
+def _is_in(directory: int, name: str) -> bool:
+    try:
+        os.stat(name, dir_fd=directory, follow_symlinks=False)
+    except FileNotFoundError:
+        return False
+    return True
 
 
 def _make_directory(path: str, owner: Tuple[int, int]) -> None:

@@ -17,6 +17,7 @@ from ...host.commands import HostError
 from ...host.holds import read_hold, read_receipt
 from ...host.places import Places
 from ..vms.observe import observe_name
+from ..vms.observe_former import has_former
 from ..vms.state import Observed as ObservedVm
 from .state import Observed, VolumeFile
 
@@ -28,8 +29,8 @@ def incoming_directory(places: Places, name: str) -> str:
     return os.path.join(os.path.realpath(places.state_directory), f".{name}.incoming")
 
 
-def observe(places: Places, name: str) -> Observed:
-    """Return a MicroVM as this host has it. Raises HostError."""
+def observe(places: Places, name: str, former: Optional[str] = None) -> Observed:
+    """Return a MicroVM as this host has it; its declaration may give it a former name. Raises HostError."""
     vm = observe_name(places, name)
     incoming = incoming_directory(places, name)
     images = [image for image in _images(vm) if not os.path.isabs(image)]
@@ -46,6 +47,7 @@ def observe(places: Places, name: str) -> Observed:
         volumes=volumes,
         outside=tuple(image for image in _images(vm) if os.path.isabs(image)),
         irregular=tuple(image for image in images if image not in regular and _is_there(places, name, image)),
+        replaced=former if former is not None and has_former(places, former) else None,
         has_incoming=os.path.isdir(incoming),
         incoming=tuple(_present(incoming, _below(incoming))),
         knows_holds=_units_know_holds(),

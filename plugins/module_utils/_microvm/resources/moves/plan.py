@@ -73,9 +73,14 @@ def plan_incoming(observed: Observed, peer: str) -> Plan:
     _refuse_others(observed, MOVE_TARGET, peer)
     own = ", ".join(volume.image for volume in observed.volumes)
     _refuse_unless(
-        is_ours or not (own or observed.is_up),
-        f"this host has a MicroVM {name!r} of its own{f' with the volumes {own}' if own else ', which runs'}; remove "
-        "it with its volumes first",
+        is_ours or not (own or observed.is_up or observed.is_installed),
+        f"this host has a MicroVM {name!r} of its own{f' with the volumes {own}' if own else ''}; remove it with its "
+        "volumes first",
+    )
+    _refuse_unless(
+        observed.replaced is None,
+        f"this host has a MicroVM {observed.replaced!r} of its own, whose place {name} would take; remove renamed_from "
+        f"from the declaration of {name}",
     )
     steps = [*_blocking(observed)]
     steps += [] if observed.has_incoming else [Step(Action.CREATE_INCOMING, name)]

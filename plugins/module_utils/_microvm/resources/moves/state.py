@@ -42,6 +42,8 @@ class Observed:
     """Images elsewhere that it writes to, which a move does not take along."""
     irregular: Tuple[str, ...] = ()
     """Images in the working directory that a link leads to, or that are no regular files."""
+    replaced: Optional[str] = None
+    """Former name of it under which this host has another MicroVM, whose place it would take."""
     has_incoming: bool = False
     """True if the directory is there that volumes arrive in."""
     incoming: Tuple[VolumeFile, ...] = ()

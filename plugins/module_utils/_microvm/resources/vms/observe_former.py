@@ -27,13 +27,14 @@ class Formers(NamedTuple):
     errors: Dict[str, str]
 
 
+def has_former(places: Places, former: str) -> bool:
+    """Return whether a host has something under a former name, which a rename takes over."""
+    return places.records.has(former) or os.path.lexists(places.state(former))
+
+
 def observe_formers(places: Places, former_names: Mapping[str, str]) -> Formers:
     """Return the MicroVMs that have something under a former name; ``former_names`` are by the new ones."""
-    present = {
-        name: former
-        for name, former in former_names.items()
-        if places.records.has(former) or os.path.lexists(places.state(former))
-    }
+    present = {name: former for name, former in former_names.items() if has_former(places, former)}
     if not present:
         return Formers({}, {})
     observed, errors = observe_names(places, dict.fromkeys(present.values(), ()), {})
@@ -53,7 +54,7 @@ def _former(places: Places, name: str, observed: Observed) -> Former:
         is_account_taken=is_taken,
         has_archive=os.path.isdir(os.path.join(ARCHIVE_DIRECTORY, observed.name)),
         has_host_key=known_hosts.has_key(observed.name),
-        is_moving=holds.read_hold(observed.name) is not None or holds.read_receipt(observed.name) is not None,
+        moving=next((moved for moved in (observed.name, name) if holds.is_moving(moved)), None),
         mount_point=_mount_point(places, observed.name),
         drop_ins_of_others=tuple(_drop_ins_of_others(places, observed.name)),
     )

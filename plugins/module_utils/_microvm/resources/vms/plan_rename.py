@@ -34,8 +34,8 @@ class Former:
     """True if the user or the group of the new name is there beside it."""
     has_archive: bool = False
     has_host_key: bool = False
-    is_moving: bool = False
-    """True if it is being moved to or from another host."""
+    moving: Optional[str] = None
+    """Name of the two that is being moved to or from another host."""
     mount_point: Optional[str] = None
     """Directory of its that a file system is mounted on, which cannot be renamed."""
     drop_ins_of_others: Tuple[str, ...] = ()
@@ -168,10 +168,10 @@ def _problem(former: Former) -> str:
             f"the MicroVM {name!r} was not installed by this collection (current -> {before.foreign}); remove this "
             "option, or that MicroVM with the tool that installed it"
         )
-    if former.is_moving:
+    if former.moving is not None:
         return (
-            f"{name!r} is being moved between hosts under its former name; complete that move first, by the playbook "
-            "microvm.fleet.move, or take it back with `-e microvm_move_back=true`"
+            f"{former.moving!r} is being moved between hosts, and a rename has to wait; complete that move first, by "
+            "the playbook microvm.fleet.move without this option, or take it back with `-e microvm_move_back=true`"
         )
     if before.is_former:
         return f"the state directory of {name!r} has the layout of an earlier version; run the role microvm.fleet.host"

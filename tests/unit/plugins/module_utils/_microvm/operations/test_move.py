@@ -147,6 +147,26 @@ def test_what_has_been_removed_from_the_source_is_not_taken_back(host: FakeHost)
             side(host, "released", check=check)
 
 
+@pytest.mark.parametrize("check", [True, False])
+def test_a_target_keeps_its_own_microvm_of_the_former_name(host: FakeHost, check: bool) -> None:
+    run(vm("shop", volumes=VOLUMES))
+    with pytest.raises(HostError, match="'shop' of its own, whose place web would take"):
+        move("web", "incoming", "other", [], False, host.places, check, former="shop")
+    assert move("web", "incoming", "other", [], False, host.places, check, former="elsewhere")["changed"]
+    if not check:
+        with pytest.raises(DeclarationError, match="'web' is being moved"):
+            run(vm(renamed_from="shop", volumes=VOLUMES, state="present"))
+
+
+def test_an_image_that_is_there_is_not_overwritten_by_one_that_arrives(host: FakeHost) -> None:
+    arrive(host)
+    image = Path(host.places.work("web", "data.img"))
+    image.write_text("of the target")
+    with pytest.raises(HostError, match=r"data\.img is there already"):
+        side(host, "accepted", images=IMAGES)
+    assert image.read_text() == "of the target" and side(host, "examined")["side"] == "target"
+
+
 @pytest.mark.parametrize("state", ["present", "stopped", "started"])
 @pytest.mark.parametrize("is_taken_back", [False, True])
 def test_a_microvm_that_is_being_moved_is_not_renamed(host: FakeHost, state: str, is_taken_back: bool) -> None:

@@ -174,7 +174,9 @@ REFUSALS: dict[str, tuple[Planner, Observed, str]] = {
     "a source that is a target": (held, ARRIVED, "being moved from a"),
     "a target that is a source": (incoming, HELD, "being moved to b"),
     "volumes of its own": (incoming, with_changes(RUNS, is_up=False), "of its own with the volumes data.img"),
-    "a MicroVM that runs": (incoming, with_changes(RUNS, volumes=()), "which runs"),
+    "a MicroVM that runs": (incoming, with_changes(RUNS, volumes=()), "a MicroVM 'db' of its own; remove"),
+    "a MicroVM that is only installed": (incoming, Observed("db", is_installed=True), "a MicroVM 'db' of its own;"),
+    "a MicroVM of the former name": (incoming, Observed("db", replaced="pg"), "'pg' of its own, whose place db would"),
     "a copy that is missing": (
         accepted,
         with_changes(EXPECTED, is_installed=True, incoming=(DATA,)),

@@ -128,9 +128,9 @@ REFUSALS: dict[str, tuple[Former, Observed, dict[str, Any], str]] = {
     "no record": (former(replace(RUNNING, record=None)), NEW, {}, "run with its former name"),
     "data under both names": (former(), replace(NEW, exists=True), {}, "both 'db1' and 'pg'"),
     "two accounts": (former(is_account_taken=True), NEW, {}, "'microvm-db1' and the account 'microvm-pg'"),
-    "a move": (former(is_moving=True), NEW, {}, "'db1' is being moved between hosts"),
+    "a move": (former(moving="db1"), NEW, {}, "'db1' is being moved between hosts"),
     "a move of what is stopped": (
-        former(replace(RUNNING, booted=None, unit=Unit("loaded")), is_moving=True),
+        former(replace(RUNNING, booted=None, unit=Unit("loaded")), moving="pg"),
         NEW,
         {"state": "present"},
         "complete that move first",
