@@ -87,7 +87,7 @@ class Record:
     ready: Optional[Ready] = None
     """The option ``ready`` of its last declaration; ``None`` where there is none."""
     state: Optional[str] = None
-    """``started`` or ``stopped``, as it was declared; ``None`` where no declaration says so."""
+    """``started``, ``stopped`` or ``present``, as it was declared; ``None`` where no declaration says so."""
     refused: Optional[str] = None
     """The declared package, where that was rolled back from and is not installed again."""
 

@@ -79,6 +79,8 @@ class Request:
     """Restrictions besides those of the host."""
     full_diff: bool = False
     """True if diffs show what nobody has set, too."""
+    keeps_state: bool = False
+    """True if the state ``present`` is the request's own, and not what is declared."""
     alone: bool = False
     """True if no role comes before the MicroVMs in the same run: what is missing stays so, in check mode too."""
     path: str = "vms"
@@ -139,7 +141,7 @@ def _bring(request: Request) -> VmsResult:
         add_key_of_host(declaration, path, request.expected.setup)
     accelerators = {path: _accelerator(request, declaration, places) for path, declaration in placed}
     packages = {path: _render(path, declaration, accelerators[path].name) for path, declaration in placed}
-    wanted = [_want(vm, packages.get(request.place(index))) for index, vm in enumerate(declarations)]
+    wanted = [_want(vm, packages.get(request.place(index)), request) for index, vm in enumerate(declarations)]
     names = [*(vm.name for vm in wanted), *_former_names(wanted).values()]
     undeclared = _undeclared(request, names, places)
     if request.is_prediction:
@@ -255,7 +257,7 @@ def _render(path: str, declaration: Declaration, accel: str) -> Package:
     return render(declaration, _facts(declaration, accel), path)
 
 
-def _want(declaration: Declaration, package: Optional[Package]) -> Wanted:
+def _want(declaration: Declaration, package: Optional[Package], request: Request) -> Wanted:
     if package is None:
         return Wanted(declaration, "absent", None)
     return Wanted(
@@ -265,6 +267,7 @@ def _want(declaration: Declaration, package: Optional[Package]) -> Wanted:
         host_unit_settings(declaration),
         environment(declaration),
         host_dependencies(declaration),
+        request.keeps_state,
     )
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 from argparse import Namespace
+from dataclasses import replace
 from typing import Dict, List, Mapping, Optional, Sequence
 
 from ...declaration.names import GARBAGE_ROOTS
@@ -72,7 +73,8 @@ def update(arguments: Namespace) -> int:
         # An explicit restart does not wait for restart_window.
         wanted = {"state": "started", "restart_policy": "if_changed"} if arguments.restart else {"state": "present"}
         chosen = [{**declaration, **wanted} for declaration in chosen]
-        return print_outcome(reconcile(_request(arguments, source, chosen, "present")), arguments.check, arguments.diff)
+        request = replace(_request(arguments, source, chosen, "present"), keeps_state=True)
+        return print_outcome(reconcile(request), arguments.check, arguments.diff)
     if arguments.package is not None and len(arguments.names) > 1:
         raise HostError("a package belongs to one MicroVM; update one MicroVM at a time")
     return each(arguments.names, lambda name: _update(name, arguments, where))

@@ -138,7 +138,8 @@ def _record(observed: Observed, wanted: Wanted, target: _Target) -> Record:
     created = (volume["image"] for volume in wanted.declaration["volumes"] if volume["auto_create"])
     # Whatever a start does not create is somebody else's to remove.
     volumes = [image for image in created if image not in observed.found_images]
-    state = {"restarted": "started", "present": record.state}.get(wanted.state, wanted.state)
+    keeps_state = wanted.keeps_state and wanted.state == "present"
+    state = record.state if keeps_state else {"restarted": "started"}.get(wanted.state, wanted.state)
     if target.refused is not None:
         return replace(record, state=state, refused=target.refused)
     record = replace(

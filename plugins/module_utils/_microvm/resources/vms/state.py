@@ -107,6 +107,8 @@ class Wanted:
     environment: Optional[str] = None
     dependencies: str = ""
     """Lines of the section [Unit] that the drop-ins of its units have."""
+    keeps_state: bool = False
+    """True if ``present`` is not declared, and the record keeps the state that is."""
 
     @property
     def name(self) -> str:

@@ -19,6 +19,7 @@ from ansible_collections.microvm.fleet.plugins.module_utils._microvm.cli.main im
 from ansible_collections.microvm.fleet.plugins.module_utils._microvm.cli.parser import parser
 from ansible_collections.microvm.fleet.plugins.module_utils._microvm.cli.short_forms import translate
 from ansible_collections.microvm.fleet.plugins.module_utils._microvm.cli.source import Source, SourceError
+from ansible_collections.microvm.fleet.plugins.module_utils._microvm.operations.reconcile import Request
 from ansible_collections.microvm.fleet.plugins.module_utils._microvm.operations.report import VmsResult
 
 COMMANDS = console.__name__.rpartition(".")[0]
@@ -223,6 +224,28 @@ def test_microvms_of_a_file_are_chosen_by_name() -> None:
         install._chosen(source, ["x"], "f")
     with pytest.raises(SourceError, match=r"f: \[2\]: must be a mapping"):
         install._all(source, "f")
+
+
+@pytest.mark.parametrize(
+    ("words", "keeps_state"), [("create web --file f", False), ("apply f web", False), ("update web --file f", True)]
+)
+def test_an_update_does_not_declare_that_microvms_are_only_installed(
+    words: str, keeps_state: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    requests: list[Request] = []
+
+    def reconcile(request: Request) -> dict[str, list[str]]:
+        requests.append(request)
+        return {"undeclared": []}
+
+    monkeypatch.setattr(install, "require_root", lambda _arguments: None)
+    monkeypatch.setattr(install, "is_installed", lambda _name, _places: False)
+    monkeypatch.setattr(install, "read", lambda _file: Source((("[0]", {"name": "web"}),)))
+    monkeypatch.setattr(install, "print_outcome", lambda *_arguments: 0)
+    monkeypatch.setattr(install, "reconcile", reconcile)
+    arguments = parser().parse_args(words.split())
+    getattr(install, {"create": "create_vm"}.get(arguments.command, arguments.command))(arguments)
+    assert [request.keeps_state for request in requests] == [keeps_state]
 
 
 @pytest.mark.parametrize("number", ["0", "-1", "four"])

@@ -119,7 +119,7 @@ CASES: dict[str, tuple[Observed, str, list[str]]] = {
         [f"systemctl restart {UNIT}"],
     ),
     "a run that was killed before it linked": (
-        replace(OUTDATED, packages=(OLDER, NEW), record=LINKED_LATER),
+        replace(OUTDATED, packages=(OLDER, NEW), record=replace(LINKED_LATER, state="present")),
         "present",
         [f"link old {OLDER}", f"link current {NEW}"],
     ),
@@ -343,14 +343,24 @@ def test_undeclared_microvms_can_be_stopped() -> None:
         (None, "started", "started"),
         ("stopped", "restarted", "started"),
         ("started", "stopped", "stopped"),
-        # Only the package is wanted to be there: whether it runs was said by somebody else.
-        ("stopped", "present", "stopped"),
-        (None, "present", None),
+        ("started", "present", "present"),
+        (None, "present", "present"),
+        ("present", "started", "started"),
     ],
 )
 def test_the_record_knows_whether_the_microvm_is_to_run(before: str | None, state: str, after: str | None) -> None:
     observed = replace(RUNNING, record=replace(RUNNING.record or Record("small", "/s"), state=before))
     record = plan(observed, replace(WANTED, state=state), "").record
+    assert record and record.state == after
+
+
+@pytest.mark.parametrize(
+    ("before", "state", "after"),
+    [("started", "present", "started"), (None, "present", None), ("present", "started", "started")],
+)
+def test_who_only_installs_leaves_the_recorded_state(before: str | None, state: str, after: str | None) -> None:
+    observed = replace(RUNNING, record=replace(RUNNING.record or Record("small", "/s"), state=before))
+    record = plan(observed, replace(WANTED, state=state, keeps_state=True), "").record
     assert record and record.state == after
 
 
