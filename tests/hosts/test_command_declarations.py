@@ -68,11 +68,11 @@ def test_a_declared_generation_that_is_marked_bad_is_not_installed_again(host: H
 
 
 def test_microvms_exchange_their_interfaces_in_one_run(host: Host) -> None:
-    fixed = {"kernel": "/root/kernel", "accel": "tcg", "socket": None, "ready": {"check": "none"}, "stop_timeout": 1}
+    fixed = {"kernel": "/etc/hostname", "accel": "tcg", "socket": None, "ready": {"check": "none"}, "stop_timeout": 1}
     interfaces = {"db": "tap-one", "web": "tap-two"}
     for names in (interfaces, {"db": "tap-two", "web": "tap-one"}):
         vms = [{"name": name, "interfaces": [{"id": names[name]}], **fixed} for name in names]
-        host.send("/root", {"site.json": json.dumps({"microvm_vms": vms}), "kernel": "no kernel"})
+        host.send("/root", {"site.json": json.dumps({"microvm_vms": vms})})
         host.microvm(f"apply {FILE}")
         host.run("ip link show tap-one && ip link show tap-two")
         assert "would be changed" not in host.microvm(f"apply {FILE} --check")
