@@ -45,7 +45,7 @@ def check_ability(
     check_required_units(placed)
     check_kvm(placed)
     check_programs(placed, programs, expected)
-    check_files(placed, expected)
+    check_files(placed, expected, observed)
     check_volumes(placed, places, observed)
     for path, declaration in placed:
         if declaration["name"] in observed:

@@ -9,9 +9,9 @@ from __future__ import annotations
 import os
 import posixpath
 import stat
-from typing import Iterator, NamedTuple
+from typing import Iterator, Mapping, NamedTuple
 
-from ....declaration.accounts import Account, account
+from ....declaration.accounts import Account
 from ....declaration.vms.parse import Declaration
 from ....host import files, safe_paths
 from ....host.commands import HostError
@@ -19,6 +19,7 @@ from ....host.permissions import is_permitted
 from ....schema.errors import DeclarationError
 from ..state import Observed
 from .expected import Expected, Placed
+from .owners import owner
 
 
 class _File(NamedTuple):
@@ -30,9 +31,10 @@ class _File(NamedTuple):
     """Use that the MicroVM's user makes of it; 0 for a file that only root reads."""
 
 
-def check_files(placed: Placed, expected: Expected) -> None:
+def check_files(placed: Placed, expected: Expected, observed: Mapping[str, Observed]) -> None:
     """Refuse files that are missing, or that a MicroVM's user cannot read. Raises DeclarationError."""
     for path, declaration in placed:
+        user = owner(declaration, observed.get(declaration["name"]))
         for file in _named_files(declaration):
             key = f"{path}.{file.key}"
             if not os.path.exists(file.path):
@@ -43,8 +45,8 @@ def check_files(placed: Placed, expected: Expected) -> None:
             elif os.path.isdir(file.path):
                 raise DeclarationError(key, f"{file.path} is a directory; name the file")
             else:
-                _refuse_forbidden(account(declaration), file, key)
-        _check_sources(declaration, path)
+                _refuse_forbidden(user, file, key)
+        _check_sources(declaration, user, path)
         _check_sockets(declaration, path)
 
 
@@ -59,7 +61,7 @@ def _named_files(declaration: Declaration) -> Iterator[_File]:
         yield _File(f"credential_files.{name}", path)
 
 
-def _check_sources(declaration: Declaration, path: str) -> None:
+def _check_sources(declaration: Declaration, user: Account, path: str) -> None:
     """Refuse sources of shares that are no directories, or that a hypervisor cannot serve; virtiofsd is root's."""
     for index, share in enumerate(declaration["shares"]):
         source, key = share["source"], f"{path}.shares[{index}].source"
@@ -68,7 +70,7 @@ def _check_sources(declaration: Declaration, path: str) -> None:
         if not os.path.isdir(source):
             raise DeclarationError(key, f"{source} is no directory; name the directory to share")
         if share["proto"] == "9p":
-            _refuse_forbidden(account(declaration), _File(key, source, os.R_OK | os.X_OK), key)
+            _refuse_forbidden(user, _File(key, source, os.R_OK | os.X_OK), key)
         else:
             _refuse_links(source, key)
 
@@ -110,12 +112,12 @@ def _is_roots_alone(path: str) -> bool:
         is_last, (directory, entry) = False, os.path.split(directory)
 
 
-def _refuse_forbidden(owner: Account, file: _File, key: str) -> None:
-    if file.mode and not is_permitted(owner, file.path, file.mode):
+def _refuse_forbidden(user: Account, file: _File, key: str) -> None:
+    if file.mode and not is_permitted(user, file.path, file.mode):
         verb = "execute" if file.mode & os.X_OK and not os.path.isdir(file.path) else "read"
         raise DeclarationError(
             key,
-            f"the user {owner.user!r}, who runs the hypervisor, cannot {verb} {file.path}; allow it by the "
+            f"the user {user.user!r}, who runs the hypervisor, cannot {verb} {file.path}; allow it by the "
             "modes of the file and of the directories above it (chmod, setfacl), or put it elsewhere",
         )
 

@@ -11,7 +11,7 @@ import os
 import stat
 from typing import Mapping, NamedTuple, Optional
 
-from ....declaration.accounts import Account, account
+from ....declaration.accounts import Account
 from ....declaration.types import Volume
 from ....declaration.vms.block_devices import is_block_device
 from ....declaration.vms.devices import is_kernels
@@ -20,6 +20,7 @@ from ....host.places import Places
 from ....schema.errors import DeclarationError
 from ..state import Observed
 from .expected import Placed
+from .owners import owner
 
 _MEBIBYTE = 1 << 20
 
@@ -43,11 +44,12 @@ def check_volumes(placed: Placed, places: Places, observed: Mapping[str, Observe
     ``observed`` are the host's MicroVMs by their names, or by those that they are about to get.
     """
     for path, declaration in placed:
+        before = observed.get(declaration["name"])
+        user = owner(declaration, before)
         for index, volume in enumerate(declaration["volumes"]):
-            before = observed.get(declaration["name"])
             image = _path(declaration["name"], volume["image"], places, before)
-            follows = before is not None and before.exists and before.group != account(declaration).group
-            _check_image(_Image(f"{path}.volumes[{index}]", image, volume, account(declaration), follows))
+            follows = before is not None and before.exists and before.group != user.group
+            _check_image(_Image(f"{path}.volumes[{index}]", image, volume, user, follows))
 
 
 def _path(name: str, image: str, places: Places, before: Optional[Observed]) -> str:

@@ -47,10 +47,10 @@ def closed(monkeypatch: pytest.MonkeyPatch) -> Closed:
     return fake
 
 
-def refusal(raw: dict[str, Any], expected: Expected = NOTHING) -> str:
+def refusal(raw: dict[str, Any], expected: Expected = NOTHING, before: Observed | None = None) -> str:
     """Return why declarations are refused; empty where they are not."""
     try:
-        check_files(placed(raw), expected)
+        check_files(placed(raw), expected, {raw["name"]: before} if before else {})
     except DeclarationError as error:
         return str(error)
     return ""
@@ -90,6 +90,15 @@ def test_the_microvm_s_own_user_must_be_able_to_use_files(
     assert closed.asked == [(user, str(kernel), os.R_OK), (user, str(file), mode)]
     closed.paths.add(str(file))
     assert refusal(declared).startswith(f"vms[0].{key}: the user '{user}', who runs the hypervisor, cannot ")
+
+
+def test_the_former_user_is_asked_before_a_rename(tmp_path: Path, closed: Closed) -> None:
+    kernel, source = tmp_path / "kernel", tmp_path / "source"
+    kernel.touch()
+    source.mkdir()
+    declared = {**USER, "kernel": str(kernel), "shares": [{"tag": "a", "source": str(source), "proto": "9p"}]}
+    assert refusal(declared, before=Observed("db7", exists=True, group="microvm-db7")) == ""
+    assert {user for user, _path, _mode in closed.asked} == {"microvm-db7"}
 
 
 def test_credentials_are_read_by_root_alone(tmp_path: Path, closed: Closed) -> None:

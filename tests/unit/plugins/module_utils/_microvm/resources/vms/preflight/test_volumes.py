@@ -143,6 +143,21 @@ def test_images_follow_a_microvm_to_another_account(tmp_path: Path, closed: dict
     assert refusal(tmp_path, volume, Observed("one", exists=False)) != ""
 
 
+def test_the_former_user_is_asked_before_a_rename(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[str] = []
+
+    def is_permitted(owner: Account, path: str, _mode: int) -> bool:
+        asked.append(f"{owner.user} {path}")
+        return False
+
+    monkeypatch.setattr(module, "is_permitted", is_permitted)
+    former = Observed("db7", exists=True, group="microvm-db7")
+    (tmp_path / "a.img").touch()
+    for image in ("a.img", "b.img"):
+        assert "the user 'microvm-db7'" in refusal(tmp_path, {"image": f"{tmp_path}/{image}", "size": 1}, former)
+    assert asked == [f"microvm-db7 {tmp_path}/a.img", f"microvm-db7 {tmp_path}"]
+
+
 def test_a_directory_that_is_there_must_be_writable_for_a_new_image(tmp_path: Path, closed: dict[str, int]) -> None:
     directory = tmp_path / "disks"
     closed[str(directory)] = os.W_OK
