@@ -16,9 +16,14 @@ network=${NETWORK_DIRECTORY:-/sys/class/net}
 # systemd sends SIGTERM when a MicroVM that waits is stopped, which is no failure.
 trap 'exit 0' TERM
 
+# Whoever looks into a network mount whose server is gone is blocked, and then ends by SIGKILL only.
+exists() { # path
+    { timeout --signal=KILL 2 test -e "$1"; } 2> /dev/null
+}
+
 is_there() { # need
     case $1 in
-        path:*) [ -e "${1#*:}" ] ;;
+        path:*) exists "${1#*:}" ;;
         bridge:*) [ -d "$network/${1#*:}/bridge" ] ;;
         interface:*) [ -e "$network/${1#*:}" ] ;;
     esac

@@ -16,7 +16,7 @@ SCRIPT = Path(sources.__file__).with_name("microvm-wait.bash")
 
 def begin(network: Path, limit: int, *needs: str) -> subprocess.Popen[str]:
     """Run the script for the MicroVM web, with interfaces in a directory."""
-    environment = {"PATH": "/usr/bin:/bin", "WAIT_TIMEOUT": str(limit), "NETWORK_DIRECTORY": str(network)}
+    environment = {"PATH": f"{network}/bin:/usr/bin:/bin", "WAIT_TIMEOUT": str(limit), "NETWORK_DIRECTORY": str(network)}
     return subprocess.Popen(
         ["bash", str(SCRIPT), "web", *needs],
         env=environment,
@@ -70,3 +70,20 @@ def test_the_wait_ends_with_the_last_that_comes_or_by_sigterm(tmp_path: Path) ->
         output, _errors = process.communicate(timeout=10)
     assert process.returncode == 0
     assert output.startswith("everything is there after ")
+
+
+def test_a_mount_that_blocks_is_given_up_like_what_is_missing(tmp_path: Path) -> None:
+    (tmp_path / "bin").mkdir()
+    program = tmp_path / "bin" / "test"
+    program.write_text(
+        "#!/bin/sh\ntrap '' TERM\ncase $2 in */dead) exec sleep 60 ;; *) exec /usr/bin/test \"$@\" ;; esac\n"
+    )
+    program.chmod(0o755)
+    (tmp_path / "dead").write_text("")
+    needs = (f"path:{tmp_path}/dead", f"path:{tmp_path}/bin", f"path:{tmp_path}/none")
+    with begin(tmp_path, 0, *needs) as process:
+        _output, errors = process.communicate(timeout=15)
+    assert process.returncode == 1
+    assert errors == (
+        f"MicroVM web is not started, since there is no {tmp_path}/dead, {tmp_path}/none after 0 s; see wait_timeout\n"
+    )
