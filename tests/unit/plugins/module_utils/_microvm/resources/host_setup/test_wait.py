@@ -16,7 +16,11 @@ SCRIPT = Path(sources.__file__).with_name("microvm-wait.bash")
 
 def begin(network: Path, limit: int, *needs: str) -> subprocess.Popen[str]:
     """Run the script for the MicroVM web, with interfaces in a directory."""
-    environment = {"PATH": f"{network}/bin:/usr/bin:/bin", "WAIT_TIMEOUT": str(limit), "NETWORK_DIRECTORY": str(network)}
+    environment = {
+        "PATH": f"{network}/bin:/usr/bin:/bin",
+        "WAIT_TIMEOUT": str(limit),
+        "NETWORK_DIRECTORY": str(network),
+    }
     return subprocess.Popen(
         ["bash", str(SCRIPT), "web", *needs],
         env=environment,
