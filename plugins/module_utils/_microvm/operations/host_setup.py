@@ -12,7 +12,7 @@ from typing import Dict, List, Mapping, TypedDict
 from ..declaration import names
 from ..declaration.accounts import ROOT
 from ..declaration.host_setup.parse import parse_host_setup
-from ..host import settings, state_directories
+from ..host import holds, settings, state_directories
 from ..host.commands import HostError
 from ..host.locks import locked
 from ..host.records import Records
@@ -113,6 +113,7 @@ def _refuse_installed(records: Records) -> None:
         raise HostError(
             f"MicroVMs are still installed on this host: {', '.join(installed)}; remove them first, for instance by "
             "microvm_vms with `purge: remove`"
+            + "".join(f"\n{reason}" for reason in map(holds.reason, installed) if reason is not None)
         )
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import glob
 import os
+from dataclasses import replace
 from typing import List, Optional, Sequence, TypedDict
 
 from ..declaration.names import MOVE_TARGET, RUN_DIRECTORY
@@ -69,6 +70,9 @@ def move(
     """Bring one host to a stage of the move, or say what that would mean. Raises HostError and OSError."""
     with contextlib.nullcontext() if check_mode or state == "examined" else locked([name]):
         observed = observe(places, name, former)
+        if check_mode:
+            # Role `host` brings the units to this version; in check mode, it has changed nothing yet.
+            observed = replace(observed, knows_holds=True)
         planned = _plan(observed, state, peer, images)
         if planned is not None and not check_mode:
             _carry_out(planned, places)

@@ -13,9 +13,11 @@ from pathlib import Path
 import pytest
 from ansible_collections.microvm.fleet.plugins.module_utils._microvm.host.commands import HostError
 from ansible_collections.microvm.fleet.plugins.module_utils._microvm.host.holds import to_receipt
+from ansible_collections.microvm.fleet.plugins.module_utils._microvm.operations.host_setup import _refuse_installed
 from ansible_collections.microvm.fleet.plugins.module_utils._microvm.operations.lifecycle import restart_vm, start_vm
 from ansible_collections.microvm.fleet.plugins.module_utils._microvm.operations.move import MoveResult, move
 from ansible_collections.microvm.fleet.plugins.module_utils._microvm.operations.reconcile import Request, reconcile
+from ansible_collections.microvm.fleet.plugins.module_utils._microvm.resources.moves import observe
 from ansible_collections.microvm.fleet.plugins.module_utils._microvm.schema.errors import DeclarationError
 
 from ..fake_host import FakeHost
@@ -145,6 +147,21 @@ def test_what_has_been_removed_from_the_source_is_not_taken_back(host: FakeHost)
     for check in (True, False):
         with pytest.raises(HostError, match="has been removed from this host"):
             side(host, "released", check=check)
+
+
+def test_a_prediction_needs_no_units_that_the_same_run_brings(host: FakeHost, monkeypatch: pytest.MonkeyPatch) -> None:
+    install(host)
+    monkeypatch.setattr(observe, "_units_know_holds", lambda: False)
+    assert "keep from starting: web" in side(host, "held", check=True)["actions"]
+    with pytest.raises(HostError, match="units of this host are of an earlier version"):
+        side(host, "held")
+
+
+def test_a_host_that_is_given_up_names_the_unfinished_move(host: FakeHost) -> None:
+    install(host)
+    side(host, "held")
+    with pytest.raises(HostError, match=r"still installed on this host: web(.|\n)*\nweb is being moved to other"):
+        _refuse_installed(host.places.records)
 
 
 @pytest.mark.parametrize("check", [True, False])
