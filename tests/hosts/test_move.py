@@ -7,10 +7,27 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
 from .fleet import Fleet, declaration
 from .host import Host
 from .paths import FLEET, TARGET
+
+LEAVE_AND_RETURN = """\
+- hosts: all
+  gather_facts: false
+  module_defaults:
+    microvm.fleet.microvm_move: {name: vm2, peer: elsewhere}
+  tasks:
+    - microvm.fleet.microvm_move: {state: held}
+    - microvm.fleet.microvm_move: {state: held}
+      check_mode: true
+      register: again
+    - assert: {that: [again is not changed, "again.side == 'source'", not again.running]}
+    - microvm.fleet.microvm_move: {state: released}
+      register: back
+    - assert: {that: [back is changed, back.running, back.side is none]}
+"""
 
 
 def test_a_held_microvm_starts_by_no_road(host: Host, fake_qemu: None) -> None:
@@ -25,3 +42,12 @@ def test_a_held_microvm_starts_by_no_road(host: Host, fake_qemu: None) -> None:
     assert "vm0 is being moved to elsewhere" in host.run(f"! microvm apply {file} 2>&1")
     assert host.run("systemctl is-active microvm@vm0 microvm@vm1").split() == ["inactive", "active"]
     host.run(f"rm {FLEET}/moves/vm0.hold && systemctl start microvm@vm0")
+
+
+def test_what_is_held_stays_so_until_it_is_taken_back(host: Host, fake_qemu: None, tmp_path: Path) -> None:
+    host.microvm(f"apply {Fleet(host).declare('leave.json', [declaration(2)])}")
+    host.play(tmp_path, LEAVE_AND_RETURN)
+    assert host.run("systemctl is-active microvm@vm2; systemctl is-enabled microvm@vm2").split() == [
+        "active",
+        "enabled",
+    ]

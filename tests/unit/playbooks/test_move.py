@@ -119,3 +119,11 @@ def test_an_ipv6_address_is_in_brackets(address: str, destination: str) -> None:
     values = load("roles/vms/vars/main.yml")
     rendered = Environment().from_string(values["__microvm_move_destination"]).render(__microvm_move_host=address)
     assert rendered.strip() == destination
+
+
+def test_the_source_is_asked_again_directly_before_the_target_may_start() -> None:
+    *_others, ask, judge, accept = load("roles/vms/tasks/move_receive.yml")
+    asked, accepted = (task["microvm.fleet.microvm_move"]["state"] for task in (ask, accept))
+    assert (asked, ask["check_mode"], accepted) == ("held", True, "accepted")
+    conditions = [f"{ask['register']} is not changed", f"{ask['register']}.side == 'source'"]
+    assert judge["ansible.builtin.assert"]["that"] == [*conditions, f"not {ask['register']}.running"]
