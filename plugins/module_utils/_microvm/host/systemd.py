@@ -109,6 +109,19 @@ def parse_show(output: str) -> Dict[str, Unit]:
     return units
 
 
+def predecessors(names: Sequence[str]) -> Dict[str, List[str]]:
+    """Return the units that each unit comes after, by all names that it has."""
+    if not names:
+        return {}
+    output = ask(["systemctl", "show", "--property=Id,Names,After", "--", *names])
+    units: Dict[str, List[str]] = {}
+    for block in output.split("\n\n"):
+        values = dict(line.partition("=")[::2] for line in block.splitlines() if "=" in line)
+        for name in {*values.get("Id", "").split(), *values.get("Names", "").split()}:
+            units[name] = values.get("After", "").split()
+    return units
+
+
 def is_stale(pattern: str) -> bool:
     """Return whether files of any unit that systemd has loaded, of those that match, have changed since."""
     return "yes" in ask(["systemctl", "show", "--property=NeedDaemonReload", "--value", "--", pattern]).split()

@@ -20,7 +20,7 @@ from .host import check_kvm, check_layout, check_setup, check_units
 from .interfaces import check_interfaces, check_ports, check_tun
 from .memory import check_memory
 from .programs import check_programs
-from .required_units import check_required_units
+from .required_units import check_order, check_required_units
 from .volumes import check_volumes
 
 
@@ -43,6 +43,7 @@ def check_ability(
         check_tun(placed)
     check_units(placed)
     check_required_units(placed)
+    check_order(placed)
     check_kvm(placed)
     check_programs(placed, programs, expected)
     check_files(placed, expected, observed)
