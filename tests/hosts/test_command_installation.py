@@ -38,7 +38,7 @@ ELSEWHERE = f"""\
       register: refused
       ignore_errors: true
     # The units are there again for other tests.
-    - microvm.fleet.microvm_host: {{}}
+    - microvm.fleet.microvm_host: {{state_dir: {STATE}}}
     - ansible.builtin.assert:
         that:
           - known.vms == []

@@ -149,7 +149,7 @@ def _has_settled(unit: systemd.Unit) -> bool:
 
 def _unsettled(name: str, unit: systemd.Unit, waited: float, timeout: float) -> Optional[str]:
     """Return why a unit need not be waited for any longer, though it is not up."""
-    if not unit.running:
+    if not unit.running and not unit.is_between_starts:
         return f"{name} stopped before its guest was up ({unit.result})"
     if waited > timeout and not _has_settled(unit):
         return f"{name} is not up after {timeout:.0f} s (ready.timeout), {_inactivity(unit)}"
@@ -175,7 +175,7 @@ def wait(ready: Readiness) -> float:
         if _is_abandoned():
             # Ended at once: it holds locks that the next run waits for.
             raise Abandoned("the run was abandoned because nobody reads its output any more")
-        if not unit.running:
+        if not unit.running and not unit.is_between_starts:
             is_answered = problem is None and ready.check not in _OF_UNIT
             stranger = "; what answered in its place is another machine or program" if is_answered else ""
             ending = f"{ready.unit} stopped before its guest was up ({unit.result}){stranger}"

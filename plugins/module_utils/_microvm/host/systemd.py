@@ -32,6 +32,7 @@ _PROPERTIES = {
     "ActiveEnterTimestamp": "active_since",
     "ActiveEnterTimestampMonotonic": "active_since_monotonic",
     "InvocationID": "invocation",
+    "Job": "job",
 }
 """Properties that are asked for, and the fields of Unit that they become."""
 
@@ -59,6 +60,8 @@ class Unit:
     """The same in microseconds of clock_gettime(2)'s CLOCK_MONOTONIC."""
     invocation: str = ""
     """Identifier of its present start, or of the last one."""
+    job: str = ""
+    """Number of its job in systemd's queue; empty or 0 where there is none."""
 
     @property
     def active_seconds(self) -> float:
@@ -71,6 +74,11 @@ class Unit:
     def running(self) -> bool:
         """Return whether it runs, or is on its way up or down."""
         return self.active_state not in ("inactive", "failed")
+
+    @property
+    def is_between_starts(self) -> bool:
+        """Return whether it is down and has a job, as while its helper units are restarted before it."""
+        return not self.running and self.job not in ("", "0")
 
     @property
     def enabled(self) -> bool:

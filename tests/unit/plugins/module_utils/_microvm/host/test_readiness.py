@@ -233,6 +233,20 @@ def test_a_guest_that_reboots_while_it_is_waited_for_is_up_after_its_next_start(
     assert left == [AGAIN]
 
 
+@pytest.mark.parametrize("check", ["tcp", "none"])
+def test_a_guest_whose_helpers_are_restarted_before_it_has_not_stopped(
+    monkeypatch: pytest.MonkeyPatch, check: str
+) -> None:
+    down = replace(UP, active_state="inactive", sub_state="dead", process="0")
+    left = units(monkeypatch, RESTARTING, replace(down, job="103"), replace(down, job="103"), AGAIN)
+    monkeypatch.setitem(readiness.PREDICATES, check, lambda _ready, _deadline: None)
+    readiness.wait(ready(check))
+    assert left == [AGAIN]
+    units(monkeypatch, RESTARTING, replace(down, job="0"))
+    with pytest.raises(HostError, match="stopped before its guest was up"):
+        readiness.wait(ready(check))
+
+
 STRANGER = r"\(exit-code\); what answered in its place is another machine"
 
 
