@@ -75,4 +75,5 @@ def test_a_flood_on_a_console_is_bounded_in_the_log_and_in_the_journal(host: Hos
     # The guest no longer reads its console; the host's own messages are not lost in the flood.
     host.send(SETTINGS, {"tiny.env": "STOP_TIMEOUT=1\n"})
     host.run(f"systemctl stop microvm@flood {UNIT}")
-    assert host.journal("tiny")[-1].startswith("MicroVM tiny: stopped by SIGTERM after ")
+    # QEMU's own word on it may come after.
+    assert any(line.startswith("MicroVM tiny: stopped by SIGTERM after ") for line in host.journal("tiny")[-2:])

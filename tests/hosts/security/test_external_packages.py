@@ -22,7 +22,7 @@ SETTINGS: tuple[tuple[str, str], ...] = (
     (MAIN, f"[Service]\n; comment \\\nUMask=0077\nExecStartPost=!!{PLANT}\n"),
     (MAIN, "[Unit]\nOnSuccess=reboot.target\n"),
     (MAIN, "[Service]\nUMask=0077\n[Install]\nAlias=cron.service\n"),
-    (MAIN, "[Service]\nEnvironment=CLEAN_END=poweroff BASH_ENV=/root/one/plant\n"),
+    (MAIN, "[Service]\nEnvironment=CLEAN_END=poweroff BASH_ENV=/root/external/plant\n"),
     (MAIN, "[Service]\nEnvironmentFile=/etc/shadow\n"),
     (MAIN, "[Service]\nLoadCredential=a:/etc/ssh/ssh_host_ed25519_key\n"),
     (MAIN, "[Service]\nReadWritePaths=/etc /usr\nGroup=root\n"),
@@ -31,12 +31,12 @@ SETTINGS: tuple[tuple[str, str], ...] = (
     (MAIN, "[Service]\nAmbientCapabilities=CAP_SYS_ADMIN\nCapabilityBoundingSet=CAP_SYS_ADMIN\n"),
     (MAIN, "[Service]\nDeviceAllow=block-* rwm\n"),
     (MAIN, "[Service]\nPAMName=login\n"),
-    (MAIN, f"[Service]\nBindPaths=/root/one:{SCRIPTS}\n"),
+    (MAIN, f"[Service]\nBindPaths=/root/external:{SCRIPTS}\n"),
     (MAIN, "[Service]\nNoNewPrivileges=no\nProtectSystem=no\n"),
     (MAIN, "[Service]\nSlice=init.scope\nDelegate=yes\n"),
     (SHARES, f"[Service]\nExecStartPre={PLANT}\n"),
     (SHARES, "[Service]\nReadWritePaths=/\n"),
-    (SHARES, "[Service]\nBindReadOnlyPaths=/root/one:/usr/bin\n"),
+    (SHARES, "[Service]\nBindReadOnlyPaths=/root/external:/usr/bin\n"),
     (SHARES, "[Service]\nCapabilityBoundingSet=CAP_SYS_MODULE CAP_SYS_PTRACE\n"),
     (SHARES, "[Service]\nSystemCallFilter=\nPrivateNetwork=no\n"),
 )
@@ -45,12 +45,15 @@ SETTINGS: tuple[tuple[str, str], ...] = (
 
 def attempt(host: Host, template: str, text: str) -> list[str]:
     """Return what is wrong with the refusal of a package with these settings."""
-    host.run("rm -rf /root/one")
-    host.send("/root/one", {**echoing("one"), "plant": PLANT, f"share/microvm/systemd/{template}.conf": text})
+    host.run("rm -rf /root/external")
+    host.send("/root/external", {**echoing("one"), "plant": PLANT, f"share/microvm/systemd/{template}.conf": text})
     problems = []
     for option in ("", "--check"):
-        output = host.microvm(f"create web --package /root/one {option}", 1)
-        if f"/root/one/share/microvm/systemd/{template}.conf, line " not in output or "60-local.conf" not in output:
+        output = host.microvm(f"create web --package /root/external {option}", 1)
+        if (
+            f"/root/external/share/microvm/systemd/{template}.conf, line " not in output
+            or "60-local.conf" not in output
+        ):
             problems.append(f"{text!r}: {output}")
     left = host.run(
         f"ls -d {STATE}/web {FLEET}/packages/*-web {UNITS}/microvm*@web.service.d /root/planted 2>/dev/null; true"
@@ -65,20 +68,21 @@ def test_unit_settings_of_hostile_packages_are_refused_before_anything_changes(h
 
 
 def rendered(host: Host, **options: object) -> None:
-    """Render a package for MicroVM ``web`` in ``/root/one``, as another machine would."""
+    """Render a package for MicroVM ``web`` in ``/root/external``, as another machine would."""
     declared = {"name": "web", "kernel": "/boot/kernel", "accel": "tcg", **options}
     host.send("/root", {"web.json": json.dumps(declared)})
     host.run(
-        "rm -rf /root/one && mkdir -p /boot && touch /boot/kernel && microvm render /root/web.json --output /root/one"
+        "rm -rf /root/external && mkdir -p /boot && touch /boot/kernel"
+        " && microvm render /root/web.json --output /root/external"
     )
 
 
 def test_a_rendered_package_is_accepted_for_what_it_declares_and_nothing_else(host: Host, fake_qemu: None) -> None:
     host.run("mkdir -p /srv/own && install -m 600 /dev/null /root/key")
     rendered(host, volumes=[{"image": "/srv/own/a.img", "size": 8}], credential_files={"key": "/root/key"})
-    host.microvm("create web --package /root/one")
+    host.microvm("create web --package /root/external")
     assert 'ReadWritePaths="/srv/own"' in host.run(f"cat {UNITS}/microvm@web.service.d/50-microvm-fleet.conf")
-    file = f"/root/one/share/microvm/systemd/{MAIN}.conf"
+    file = f"/root/external/share/microvm/systemd/{MAIN}.conf"
     changes = (
         "s,/srv/own,/etc,",
         "s,:/root/key,:/etc/shadow,",
@@ -92,7 +96,7 @@ def test_a_rendered_package_is_accepted_for_what_it_declares_and_nothing_else(ho
     for change in changes:
         rendered(host, volumes=[{"image": "/srv/own/a.img", "size": 8}], credential_files={"key": "/root/key"})
         host.run(f"sed -i '{change}' {file}")
-        assert file in host.microvm("update web --package /root/one", 1), change
+        assert file in host.microvm("update web --package /root/external", 1), change
     print(f"rendered packages with changed settings: {len(changes)}")
     assert host.info("web")["generation"] == 1
 
