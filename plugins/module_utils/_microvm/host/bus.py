@@ -13,7 +13,7 @@ from __future__ import annotations
 import os
 import re
 import time
-from typing import Optional, Sequence
+from typing import Dict, Iterator, Optional, Sequence
 
 from .commands import HostError, run
 
@@ -46,6 +46,12 @@ def ask(argv: Sequence[str], timeout: Optional[float] = 300) -> str:
                 raise
         pause()
     return run(argv, timeout)
+
+
+def blocks(shown: str) -> Iterator[Dict[str, str]]:
+    """Yield the properties of each unit that `systemctl show` has written: blocks of ``Key=value`` lines."""
+    for block in shown.split("\n\n"):
+        yield dict(line.partition("=")[::2] for line in block.splitlines() if "=" in line)
 
 
 def pause() -> None:

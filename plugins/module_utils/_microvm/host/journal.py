@@ -7,11 +7,11 @@ its hypervisor, and of its guest."""
 
 from __future__ import annotations
 
-from typing import Dict, List, NamedTuple, Sequence
+from typing import List, NamedTuple, Sequence
 
 from ..declaration.names import unit_name, unit_names
 from ..schema.excerpts import last_lines
-from .bus import ask
+from .bus import ask, blocks
 from .capture import capture
 from .commands import HostError
 
@@ -67,10 +67,8 @@ def _show(names: Sequence[str]) -> List[_Unit]:
     except HostError:
         # The problem itself is what has to be said.
         output = ""
-    shown: Dict[str, _Unit] = {}
-    for block in output.split("\n\n"):
-        values = dict(line.partition("=")[::2] for line in block.splitlines() if "=" in line)
-        shown[values.get("Id", "")] = _Unit(*(values.get(key, "") for key in properties.split(",")))
+    keys = properties.split(",")
+    shown = {values.get("Id", ""): _Unit(*(values.get(key, "") for key in keys)) for values in blocks(output)}
     return [shown.get(name, _Unit(name, "", "", "")) for name in names]
 
 

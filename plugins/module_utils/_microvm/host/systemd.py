@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from typing import Dict, Iterable, List, Sequence
 
 from . import restarts
-from .bus import ATTEMPTS, ask, is_lost, pause
+from .bus import ATTEMPTS, ask, blocks, is_lost, pause
 from .commands import HostError, run
 from .journal import explanation
 
@@ -107,10 +107,9 @@ def _counted(name: str, unit: Unit) -> Unit:
 
 
 def parse_show(output: str) -> Dict[str, Unit]:
-    """Blocks of ``Key=value`` lines, one for each unit, by the unit's name."""
+    """Return the units that `systemctl show` has written, by their names."""
     units = {}
-    for block in output.split("\n\n"):
-        values = dict(line.partition("=")[::2] for line in block.splitlines() if "=" in line)
+    for values in blocks(output):
         if "Id" in values:
             fields = {field: values[key] for key, field in _PROPERTIES.items() if key in values}
             units[values["Id"]] = Unit(**fields, stale=values.get("NeedDaemonReload") == "yes")
@@ -123,8 +122,7 @@ def predecessors(names: Sequence[str]) -> Dict[str, List[str]]:
         return {}
     output = ask(["systemctl", "show", "--property=Id,Names,After", "--", *names])
     units: Dict[str, List[str]] = {}
-    for block in output.split("\n\n"):
-        values = dict(line.partition("=")[::2] for line in block.splitlines() if "=" in line)
+    for values in blocks(output):
         for name in {*values.get("Id", "").split(), *values.get("Names", "").split()}:
             units[name] = values.get("After", "").split()
     return units
