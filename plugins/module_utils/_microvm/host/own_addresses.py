@@ -13,6 +13,7 @@ import socket
 import struct
 from typing import Iterable, Iterator, Optional, Set, Tuple
 
+from . import files
 from .commands import HostError
 
 PROC = "/proc"
@@ -104,13 +105,6 @@ def sockets_of(numbers: Iterable[str]) -> Set[str]:
     for number in numbers:
         directory = os.path.join(PROC, number, "fd")
         with contextlib.suppress(OSError):
-            targets = [_target(os.path.join(directory, entry)) for entry in os.listdir(directory)]
+            targets = [files.link_target(os.path.join(directory, entry)) or "" for entry in os.listdir(directory)]
             inodes.update(target[len("socket:[") : -1] for target in targets if target.startswith("socket:["))
     return inodes
-
-
-def _target(link: str) -> str:
-    try:
-        return os.readlink(link)
-    except OSError:
-        return ""
