@@ -188,11 +188,18 @@ class Host:
 
     def journal(self, name: str) -> list[str]:
         """Return the host's journal of a MicroVM in this test, without its console, which has another priority."""
-        selection = f"-b --since=@{self._begin:.6f} -p info -t microvm@{name}"
-        return self.run(f"journalctl -q --no-pager -o cat {selection}").splitlines()
+        return self.messages(f"-p info -t microvm@{name}")
+
+    def messages(self, selection: str) -> list[str]:
+        """Return what the host's journal has of this test by some options of journalctl.
+
+        Tests share a host and names of MicroVMs, so what earlier ones have left must not be counted.
+        """
+        since = f"--since=@{self._begin:.6f}"
+        return self.run(f"journalctl -b -q --no-pager -o cat {since} {selection} || true").splitlines()
 
     def begin_journal(self) -> None:
-        """Begin ``journal`` now; the host has the clock of this machine."""
+        """Begin ``journal`` and ``messages`` now; the host has the clock of this machine."""
         self._begin = time.time()
 
     def install_packages(self, packages: Mapping[str, Files], settings: Mapping[str, str] | None = None) -> None:

@@ -68,7 +68,7 @@ def test_a_flood_on_a_console_is_bounded_in_the_log_and_in_the_journal(host: Hos
     host.run("sleep 3")
     sizes = host.run(f"stat --format %s {CONSOLES}/flood/console.log* {CONSOLES}/tiny/console.log*").split()
     assert len(sizes) >= 3 and all(int(size) <= 512 * 1024 for size in sizes)
-    lines = int(host.run("journalctl -b -q --no-pager -o cat -t microvm@flood | wc -l"))
+    lines = len(host.messages("-t microvm@flood"))
     # journald lets pass more than the burst where the disk has much room.
     assert 900 < lines <= 6 * 1000
     assert host.journal("flood") == []
