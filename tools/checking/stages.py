@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import os
 import re
+import shlex
 import shutil
 import sys
 from contextlib import ExitStack
@@ -96,6 +97,13 @@ def molecule(_stack: ExitStack) -> list[Step]:
     ]
 
 
+def exam(_stack: ExitStack) -> list[Step]:
+    """Examine all hypervisors whose programs are there, with real guests; ``EXAM`` has further options."""
+    command = (PYTHON, "-m", "hosts.hypervisors", *shlex.split(os.environ.get("EXAM", "")))
+    environment = {"PYTHONPATH": str(ROOT / "tests")}
+    return [Step("hypervisors", command, environment=environment, minutes=600, is_live=True, skip=lacking_root())]
+
+
 STAGES: dict[str, Stage] = {
     "lint": lint,
     "types": types,
@@ -104,6 +112,10 @@ STAGES: dict[str, Stage] = {
     "integration": integration,
     "molecule": molecule,
 }
+"""Stages of ``make test``."""
+
+LONG_STAGES: dict[str, Stage] = {"exam": exam}
+"""Stages that run only when they are named."""
 
 
 def ansible_test(stack: ExitStack) -> tuple[Path, dict[str, str]]:
