@@ -1172,7 +1172,7 @@ options:
   on_reboot:
     description:
       - 'What to do when the guest reboots: start the MicroVM again with its current package, or leave it stopped.'
-      - V(stop) is supported only by V(qemu), V(firecracker), V(kvmtool), V(stratovirt).
+      - V(stop) is supported only by V(qemu), V(firecracker), V(crosvm), V(kvmtool), V(stratovirt).
     type: str
     default: restart
     choices:
@@ -1181,8 +1181,8 @@ options:
   on_poweroff:
     description:
       - What to do when the guest powers off by itself.
-      - Only QEMU distinguishes a reboot from a poweroff. The documentation of the hypervisors describes how the
-        exit of other hypervisors is interpreted.
+      - Not every hypervisor distinguishes a reboot from a poweroff. The documentation of the hypervisors describes
+        how the exit of each is interpreted.
       - V(restart) is supported only by V(qemu), V(cloud-hypervisor), V(crosvm), V(alioth), V(vfkit).
     type: str
     default: stop

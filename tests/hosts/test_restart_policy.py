@@ -16,11 +16,18 @@ ONCE = "echo x >> runs"
 FIRST = ONCE + '\nif [ "$(wc -l < runs)" -gt 1 ]; then exec sleep infinity; fi'
 """Lines after these are run at the first start only."""
 
+STATUSES = "END_STATUSES=5:poweroff,32:reboot,34:panic\n"
+"""Meanings of exit statuses as a package brings them along."""
+
 POLICIES = {
     "off": (fake(ONCE, "exit 0"), "", "inactive"),
     "off-again": (fake(FIRST, "exit 0"), "ON_POWEROFF=restart\n", "active"),
     "reset": (fake(FIRST, "exit 0"), "CLEAN_END=reboot\n", "active"),
     "reset-once": (fake(ONCE, "exit 0"), "CLEAN_END=reboot\nON_REBOOT=stop\n", "inactive"),
+    "status": (fake(FIRST, "exit 32"), STATUSES, "active"),
+    "status-once": (fake(ONCE, "exit 32"), f"{STATUSES}ON_REBOOT=stop\n", "inactive"),
+    "status-off": (fake(ONCE, "exit 5"), f"{STATUSES}ON_CRASH=restart\n", "inactive"),
+    "panic": (fake(ONCE, "exit 34"), f"{STATUSES}ON_REBOOT=stop\nON_CRASH=stop\n", "failed"),
     "crash": (fake(FIRST, "exit 3"), "", "active"),
     "crash-once": (fake(ONCE, "exit 3"), "ON_CRASH=stop\n", "failed"),
     "abort": (fake(FIRST, "kill -ABRT $$"), "", "active"),
@@ -45,6 +52,9 @@ def test_poweroff_reboot_and_crash_follow_the_settings(host: Host) -> None:
     host.wait_for_states(states)
     assert host.journal("off") == ["MicroVM off has powered off and stays down"]
     assert "MicroVM reset has rebooted and is started again" in host.journal("reset")
+    assert "MicroVM status has rebooted and is started again" in host.journal("status")
+    assert host.journal("status-off") == ["MicroVM status-off has powered off and stays down"]
+    assert "MicroVM panic has crashed (status 34: panic) and stays down" in host.journal("panic")
     assert "MicroVM crash-once has crashed (status 3) and stays down" in host.journal("crash-once")
     assert "MicroVM abort has crashed (status 134) and is started again" in host.journal("abort")
     # Helpers come and go with it, so the link tells what the next start has run.

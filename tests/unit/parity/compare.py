@@ -33,8 +33,14 @@ PLAIN = {
 SEVERAL = {"--disk", "--net", "--fs", "--device", "--vsock"}
 """Options of cloud-hypervisor behind which several values stand."""
 
-ALONE = {"-nodefaults", "-enable-kvm", "--enable-pci", "--no-smt", "--no-balloon", "--rng", "--entropy", "--watchdog"}
+ALONE = {
+    *("-nodefaults", "-enable-kvm", "--enable-pci", "--no-smt", "--no-balloon", "--rng", "--entropy", "--watchdog"),
+    "--extended-status",
+}
 """Options without a value."""
+
+FIRST = {"--block": "path"}
+"""Keys of values that may stand without it, in the first place."""
 
 ORDERED = {"--disk", "-drive", "--block", "-d", "--blk"}
 """Disks: the guest knows them by their order."""
@@ -86,13 +92,16 @@ def split(text: str) -> list[str]:
     return [part.replace("\0", ",").strip('"') for part in parts if part]
 
 
-def value(text: str) -> Value:
-    """Return a value as a mapping; several equal keys (``hostfwd=``) stay apart."""
+def value(text: str, first: str = "") -> Value:
+    """Return a value as a mapping; several equal keys (``hostfwd=``) stay apart.
+
+    ``first`` is the key of a value in the first place that has none.
+    """
     meaning: Value = {}
     for index, part in enumerate(split(text)):
         key, equals, inner = part.partition("=")
         if not equals or "/" in key:
-            key, inner = str(index or ""), part
+            key, inner = str(index or first), part
         if key in ("hostfwd", "guestfwd"):
             key = f"{key} {inner}"
         meaning[key] = program(inner.strip('"'))
@@ -121,7 +130,8 @@ def meaning(argv: Sequence[str]) -> Meaning:
             values.append(argv[index])
             index += 1
         texts = values or [""]
-        found[word] += [{"": " ".join(text.split())} if word in PLAIN else value(text) for text in texts]
+        first = FIRST.get(word, "")
+        found[word] += [{"": " ".join(text.split())} if word in PLAIN else value(text, first) for text in texts]
     return found
 
 

@@ -279,7 +279,7 @@ def test_options_of_cloud_hypervisor_and_crosvm_have_the_declared_values(attack:
             assert {key for options in read for key, _value in options} <= known
         if declaration["hypervisor"] == "crosvm":
             read = [quoted_options(disk, escapes=True) for disk in arguments_of(accepted, "--block")]
-            assert [options[0] for options in read] == [(image, "") for image in images]
+            assert [options[0] for options in read] == [("path", image) for image in images]
             assert {key for options in read for key, _value in options[1:]} <= {"ro", "id", "direct"}
             users = [quoted_options(user, escapes=True) for user in arguments_of(accepted, "--vhost-user")]
             graphics = [declaration["graphics"]["socket"]] if declaration["graphics"]["enable"] else []

@@ -169,6 +169,7 @@ HOSTILE = (
     *("DeviceAllow=/dev/sda rw", "DeviceAllow=block-* rwm", "DeviceAllow=char-vfio rw", "DeviceAllow=/dev/kvm rwm"),
     *("LoadCredential=x:/etc/shadow", "LoadCredential=x", "LoadCredentialEncrypted=x:/y", "SetCredential=a:b"),
     *("ImportCredential=*", "EnvironmentFile=/etc/shadow", "PassEnvironment=A", "Environment=BASH_ENV=/tmp/x"),
+    *("Environment=END_STATUSES=32:reboot BASH_ENV=/tmp/x", "Environment=END_STATUSES=$(x)"),
     *("Environment=CLEAN_END=poweroff BASH_ENV=/tmp/x", 'Environment="LD_PRELOAD=/x"', "UnsetEnvironment=PATH"),
     *(
         "ReadWritePaths=/",

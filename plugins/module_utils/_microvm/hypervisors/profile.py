@@ -53,6 +53,9 @@ class Profile:
     """Behaviour of the hypervisor's process when the guest powers off or reboots."""
     clean_end: str = "poweroff"
     """Meaning of an end without failure or reason: ``poweroff`` or ``reboot``."""
+    statuses: Mapping[int, str] = field(default_factory=dict)
+    """Meaning of exit statuses other than 0: ``reboot``, ``poweroff``, or a word for a crash, such as ``panic``. Any
+    other status is a crash."""
     packages: Mapping[str, str] = field(default_factory=dict)
     """Debian packages by the programs in them."""
     additions: Mapping[str, Options] = field(default_factory=dict)

@@ -44,6 +44,8 @@ _SIZE = "[0-9]{1,15}[KMGT]?"
 _CALLS = "[@a-z][a-z0-9_-]*( [@a-z][a-z0-9_-]*)*"
 _DAEMON_CALLS = "(@chown|@setuid|capset|chroot)"
 """System calls that the template allows too, and that may be allowed again after others were taken away."""
+_STATUS = "[0-9]{1,3}:[a-z]{1,16}"
+"""Exit status of a hypervisor, and what it means."""
 _MOUNT_OPTION = "(ro|mode=[0-7]+|nr_inodes=[0-9]+|size=[0-9]+[KMG%]?)"
 _CAPABILITY = (
     "CAP_(CHOWN|DAC_OVERRIDE|DAC_READ_SEARCH|FOWNER|FSETID|MKNOD|SETFCAP|SETGID|SETPCAP|SETUID|SYS_ADMIN|SYS_CHROOT)"
@@ -88,7 +90,7 @@ _NARROWING_OF: Mapping[str, Mapping[str, str]] = {
         **_NARROWING,
         "CapabilityBoundingSet": "",
         # Programs that the unit runs as root get the variables too: no other one, such as BASH_ENV.
-        "Environment": "CLEAN_END=(poweroff|reboot)",
+        "Environment": f"CLEAN_END=(poweroff|reboot)|END_STATUSES={_STATUS}(,{_STATUS})*",
         "NotifyAccess": "all|main|none",
         # The template has no such lists, so that any list is narrower.
         "RestrictAddressFamilies": "none|AF_[A-Z0-9]+( AF_[A-Z0-9]+)*",

@@ -20,6 +20,7 @@ from ..declaration.vms.block_devices import access, block_devices, is_block_devi
 from ..declaration.vms.parse import Declaration
 from ..hypervisors.command import Command
 from ..hypervisors.facts import HostFacts
+from ..hypervisors.profile import Profile
 from ..hypervisors.programs import program_path
 from ..hypervisors.registry import profile
 from ..schema.quoting import of_instance, plain, section, setting, unit_assignment, unit_credential, unit_word
@@ -121,7 +122,7 @@ def _hypervisor(declaration: Declaration, built: Command, facts: HostFacts) -> s
     credentials = sorted(declaration["credential_files"].items())
     lines += [setting("LoadCredential", unit_credential(name, path)) for name, path in credentials]
     lines += [setting("MemoryMax", plain(f"{_memory(declaration, facts)}M"))]
-    lines += [setting("Environment", unit_assignment("CLEAN_END", plain(profile(declaration).clean_end)))]
+    lines += _meanings(profile(declaration))
     # The one who notifies is a relay beside the hypervisor.
     lines += (
         [setting("Type", plain("notify")), setting("NotifyAccess", plain("all"))]
@@ -137,6 +138,13 @@ def _hypervisor(declaration: Declaration, built: Command, facts: HostFacts) -> s
     if is_strict:
         return text + strict_settings(declaration, built, facts, written)
     return text + compat_settings(declaration, built, written)
+
+
+def _meanings(hypervisor: Profile) -> List[str]:
+    """Return the variables by which the unit's main process tells how the guest has ended."""
+    lines = [setting("Environment", unit_assignment("CLEAN_END", plain(hypervisor.clean_end)))]
+    meanings = ",".join(f"{status}:{meaning}" for status, meaning in sorted(hypervisor.statuses.items()))
+    return lines + ([setting("Environment", unit_assignment("END_STATUSES", plain(meanings)))] if meanings else [])
 
 
 def _writable(paths: Iterable[str]) -> List[str]:

@@ -313,8 +313,8 @@ _ENDING: Options = (
         "str",
         (
             "What to do when the guest powers off by itself.",
-            "Only QEMU distinguishes a reboot from a poweroff. The documentation of the hypervisors describes how the "
-            "exit of other hypervisors is interpreted.",
+            "Not every hypervisor distinguishes a reboot from a poweroff. The documentation of the hypervisors "
+            "describes how the exit of each is interpreted.",
         ),
         default="stop",
         choices=("restart", "stop"),

@@ -6,25 +6,28 @@
 
 from __future__ import annotations
 
-from typing import List
+from typing import List, Optional
 
 from ...declaration.types import Interface
 from ...declaration.vms.guest import kernel_parameters
 from ...declaration.vms.parse import Declaration
+from ...schema.errors import DeclarationError
 from ...schema.quoting import kernel_command_line
 from ..command import Command
 from ..descriptors import FIRST_DESCRIPTOR
 from ..facts import HostFacts
-from ..fw_cfg import fw_cfg
 from ..hypervisor import Hypervisor
-from ..initrd_credentials import Initrd, initrd_with_credentials
+from ..initrd_credentials import initrd_with_credentials
 from ..programs import UNBUFFER, program_path
 from ..refusals import refuse_in
 from ..words import TapDevice, Text, join, words
 from .profile import PROFILE
 
-NAMED = ("store_disk", "volumes[].image", "shares[].socket", "shares[].tag", "credential_files")
+NAMED = ("store_disk", "volumes[].image", "shares[].socket", "shares[].tag")
 """Values of options that are taken as a whole for a file's name where they cannot be read."""
+
+IDENTIFIER = "id_"
+"""Beginning of a value that stands for the value of an ``--object``."""
 
 MTU = 1500
 """Bytes of a packet; alioth has no default of its own."""
@@ -42,27 +45,21 @@ class Alioth(Hypervisor):
     def command(self, declaration: Declaration, facts: HostFacts) -> Command:
         """See Hypervisor.command."""
         refuse_in(declaration, NAMED, ",=", PROFILE.name)
-        # Only x86_64 has fw_cfg.
-        x86 = facts.architecture == "x86_64"
-        initrd = (
-            Initrd(declaration["initrd_path"])
-            if x86
-            else initrd_with_credentials(declaration, FIRST_DESCRIPTOR, by_serial=False)
-        )
+        _refuse_identifiers(declaration)
+        initrd = initrd_with_credentials(declaration, FIRST_DESCRIPTOR, by_serial=False)
         arguments: List[Text] = [
             *(self.program(declaration, facts), "run"),
             *("--memory", f"size={declaration['mem']}M,backend=memfd", "--cpu", f"count={declaration['vcpu']}"),
             *("-k", declaration["kernel"], *(("-i", initrd.path) if initrd.path else ())),
-            *("-c", _kernel_command_line(declaration, x86), "--entropy"),
+            *("-c", _kernel_command_line(declaration, facts), "--entropy"),
             *_disks(declaration),
         ]
         for share in declaration["shares"]:
-            arguments += ["--fs", f"vu,socket={share['socket']},tag={share['tag']}"]
+            arguments += ["--fs", f"vu,socket={_path(share['socket'])},tag={share['tag']}"]
         for interface in declaration["interfaces"]:
             arguments += ["--net", _interface(declaration, interface)]
         if declaration["vsock"]["cid"] is not None:
             arguments += ["--vsock", f"vhost,cid={declaration['vsock']['cid']}"]
-        arguments += fw_cfg(declaration, by_serial=False, option="--fw-cfg", key="file", escape=str) if x86 else []
         arguments += declaration["alioth"]["extra_args"]
         return Command(
             argv=words(*arguments),
@@ -77,16 +74,34 @@ class Alioth(Hypervisor):
 HYPERVISOR = Alioth()
 
 
-def _kernel_command_line(declaration: Declaration, x86: bool) -> str:
-    console = "ttyS0" if x86 else "ttyAMA0"
-    own = [f"console={console}", "reboot=k", "panic=1"]
+def _refuse_identifiers(declaration: Declaration) -> None:
+    """Raise DeclarationError for names that alioth takes for the identifier of an object (``--object``)."""
+    names = [(f"shares[{index}].tag", share["tag"]) for index, share in enumerate(declaration["shares"])]
+    names += [(f"interfaces[{index}].id", interface["id"]) for index, interface in enumerate(declaration["interfaces"])]
+    for key, name in names:
+        if name.startswith(IDENTIFIER):
+            raise DeclarationError(
+                key, f"begins with {IDENTIFIER!r}, which alioth takes for an object; use another name"
+            )
+
+
+def _path(path: Optional[str]) -> str:
+    """Return a path that alioth does not take for the identifier of an object."""
+    return f"./{path}" if path and path.startswith(IDENTIFIER) else path or ""
+
+
+def _kernel_command_line(declaration: Declaration, facts: HostFacts) -> str:
+    console = "ttyS0" if facts.architecture == "x86_64" else "ttyAMA0"
+    # It has no keyboard controller, which the kernel would poll for minutes. By ACPI a guest reboots in place; a triple
+    # fault ends the process, but with the status of a poweroff.
+    own = [f"console={console}", "reboot=a", "panic=1"]
     return kernel_command_line([*own, *kernel_parameters(declaration, by_serial=False)])
 
 
 def _disks(declaration: Declaration) -> List[str]:
     disks = [f"file,path={declaration['store_disk']},readonly=true"] if declaration["store_disk"] else []
     for volume in declaration["volumes"]:
-        disks.append(f"file,path={volume['image']},readonly={'true' if volume['read_only'] else 'false'}")
+        disks.append(f"file,path={_path(volume['image'])},readonly={'true' if volume['read_only'] else 'false'}")
     return [argument for disk in disks for argument in ("--blk", disk)]
 
 

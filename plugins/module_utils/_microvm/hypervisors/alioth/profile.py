@@ -7,7 +7,7 @@
 from __future__ import annotations
 
 from ..profile import ANY, Profile
-from ..profile_parts import BY_VSOCK, EXITS, EXTRA_ARGS, LINUX, ON_LINUX, group, package
+from ..profile_parts import BY_VSOCK, EXTRA_ARGS, LINUX, ON_LINUX, group, package
 
 PROFILE = Profile(
     name="alioth",
@@ -23,9 +23,9 @@ PROFILE = Profile(
     systems=LINUX,
     vcpus=255,
     serials=False,
-    credentials="fw_cfg",
+    credentials="initrd",
     stop="Only from inside the guest.",
     ready=BY_VSOCK,
-    on_poweroff=EXITS,
-    on_reboot="exits with `reboot=k`, which is the default here; reboots in place if the guest reboots by ACPI",
+    on_poweroff="exits; so it does after a triple fault, which is taken for a poweroff",
+    on_reboot="reboots in place, by ACPI (`reboot=a` is the default here)",
 )

@@ -15,10 +15,10 @@ from ...declaration.vms.parse import Declaration
 from ...schema.errors import DeclarationError
 from ...schema.quoting import kernel_command_line
 from ..command import Command
-from ..descriptors import Descriptors, macvtap_descriptors, pairs
+from ..descriptors import Descriptors, macvtap_descriptors, next_descriptor, pairs
 from ..facts import HostFacts
-from ..fw_cfg import fw_cfg
 from ..hypervisor import Hypervisor
+from ..initrd_credentials import initrd_with_credentials
 from ..programs import program_path
 from ..refusals import refuse_characters
 from ..requests import Balloon, CommandRequest, Shutdown
@@ -44,8 +44,10 @@ class Crosvm(Hypervisor):
         socket, graphics = declaration["socket"], declaration["graphics"]
         name = self.program(declaration, facts)
         macvtaps = macvtap_descriptors(declaration, 1)
+        initrd = initrd_with_credentials(declaration, next_descriptor(macvtaps))
         arguments: List[Text] = [
-            *(name, "run", *_memory(declaration), "-c", str(declaration["vcpu"])),
+            # Without the first, each end has the status 0.
+            *(name, "--extended-status", "run", *_memory(declaration), "-c", str(declaration["vcpu"])),
             *("--serial", "type=stdout,console=true,stdin=true", "-p", _kernel_command_line(declaration)),
             *_balloon(declaration),
             *("--smbios", f"uuid={as_uuid(declaration['machine_id'])}"),
@@ -61,8 +63,7 @@ class Crosvm(Hypervisor):
             arguments += ["--vsock", str(declaration["vsock"]["cid"])]
         for device in declaration["devices"]:
             arguments += ["--vfio", f"/sys/bus/pci/devices/{device['path']},iommu=viommu"]
-        arguments += fw_cfg(declaration, by_serial=True, option="--fw-cfg", key="path", escape=_value)
-        arguments += ["--initrd", declaration["initrd_path"]] if declaration["initrd_path"] else []
+        arguments += ["--initrd", initrd.path] if initrd.path else []
         arguments += [*declaration["crosvm"]["extra_args"], declaration["kernel"]]
         return Command(
             argv=words(*arguments),
@@ -74,6 +75,8 @@ class Crosvm(Hypervisor):
             stale=(socket,) if socket else (),
             sidecar=gpu_device(declaration),
             sidecar_socket=graphics["socket"] if graphics["enable"] else "",
+            initrd_credentials=initrd.names,
+            initrd_descriptor=initrd.descriptor,
         )
 
 
@@ -86,6 +89,11 @@ def _value(text: str) -> str:
         return text
     escaped = text.replace("\\", "\\\\").replace('"', '\\"')
     return f'"{escaped}"'
+
+
+def _untyped(text: str) -> str:
+    """Quote a value that is read before its type is known, if it would be taken for a number or a boolean."""
+    return f'"{text}"' if text[0].isdigit() or text.startswith(("true", "false")) else _value(text)
 
 
 def _switch(value: Optional[bool]) -> str:
@@ -121,7 +129,8 @@ def _disks(declaration: Declaration) -> List[str]:
     arguments: List[str] = []
     for path, options in disks:
         written = [f"{key}={value}" for key, value in options.items() if value is not None]
-        arguments += ["--block", ",".join([_value(path), *written])]
+        # A value without its key is one only if it does not begin as a key does.
+        arguments += ["--block", ",".join([f"path={_value(path)}", *written])]
     return arguments
 
 
@@ -151,7 +160,7 @@ def _queues(declaration: Declaration) -> int:
 
 def _net(declaration: Declaration, interface: Interface, macvtaps: Descriptors) -> str:
     name = interface["id"]
-    end = f"tap-fd={macvtaps[name][0]}" if name in macvtaps else f"tap-name={name}"
+    end = f"tap-fd={macvtaps[name][0]}" if name in macvtaps else f"tap-name={_untyped(name)}"
     options = [end, f"mac={interface['mac']}"]
     if name not in macvtaps and _queues(declaration) > 1:
         options.append(f"vq-pairs={_queues(declaration)}")

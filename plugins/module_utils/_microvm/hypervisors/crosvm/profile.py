@@ -49,7 +49,7 @@ PROFILE = Profile(
         "initial_balloon_mem": ANY,
         # crosvm always deflates the balloon.
         "deflate_on_oom": (True,),
-        # The process ends too when the guest reboots, but does not tell one from the other.
+        "on_reboot": ("restart", "stop"),
         "on_poweroff": ("restart", "stop"),
         "interfaces[].type": ("tap", "macvtap"),
         "interfaces[].tap.vhost": ANY,
@@ -64,11 +64,13 @@ PROFILE = Profile(
     systems=LINUX,
     vcpus=254,
     serials=True,
-    credentials="fw_cfg",
+    credentials="initrd",
     stop="`crosvm powerbtn`; the guest needs the module `button`.",
     ready=BY_VSOCK,
-    on_poweroff=EXITS,
+    on_poweroff="exits; so it does after a triple fault, which is taken for a poweroff",
     on_reboot=EXITS,
+    # CommandStatus in its src/main.rs, with --extended-status.
+    statuses={32: "reboot", 34: "panic", 36: "watchdog"},
     asks_virtiofsd_for_tag=True,
     # `--hugepages` advises the kernel to use transparent ones (madvise(2)).
     huge_pages=None,

@@ -15,9 +15,9 @@ from ...declaration.vms.parse import Declaration
 from ...schema.errors import DeclarationError
 from ...schema.quoting import kernel_command_line
 from ..facts import HostFacts
-from ..fw_cfg import fw_cfg
 from ..programs import program_path
 from ..words import Text, Variable, join
+from .fw_cfg import fw_cfg
 from .profile import PROFILE
 
 NAME = PROFILE.name
@@ -292,7 +292,7 @@ def escape(text: str) -> str:
 
 def fw_cfg_files(target: Machine) -> List[Text]:
     """Return the credentials as files of fw_cfg, and place for them if there are many: QEMU aborts without."""
-    arguments = fw_cfg(target.declaration, by_serial=True, option="-fw_cfg", key="file", escape=escape)
+    arguments = fw_cfg(target.declaration, escape)
     count = len(arguments) // 2
     device = "fw_cfg_io" if target.architecture == "x86_64" else "fw_cfg_mem"
     return [*(("-global", f"{device}.x-file-slots={32 + count}") if count > FREE_FILES else ()), *arguments]

@@ -251,7 +251,11 @@ judge() {
     elif [ "$cause" = stop ] || [ -e "$runtime/stopping" ]; then
         echo stop
     elif [ "$status" -ne 0 ]; then
-        echo crash
+        case $(meaning_of "$status") in
+            reboot) echo reboot ;;
+            poweroff) echo poweroff ;;
+            *) echo crash ;;
+        esac
     else
         reason=$(last_event)
         case $reason in
@@ -261,6 +265,16 @@ judge() {
             *) echo poweroff ;;
         esac
     fi
+}
+
+# Prints what a status of this hypervisor means; nothing where its package names none. END_STATUSES=32:reboot,34:panic
+meaning_of() { # status
+    local -a meanings
+    local meaning
+    IFS=, read -ra meanings <<< "${END_STATUSES:-}"
+    for meaning in "${meanings[@]}"; do
+        if [ "${meaning%%:*}" = "$1" ]; then echo "${meaning#*:}"; fi
+    done
 }
 
 # QEMU's word for the reason of its end, which a process beside it writes down. The file is the hypervisor's, so it may
@@ -275,12 +289,16 @@ last_event() {
     timeout --signal=KILL "$READ_TIMEOUT" head -c 4096 microvm.ended 2>/dev/null | tr -d '\0' | tail -n 1
 }
 
+describe_crash() { # meaning of the status, if there is one
+    if [ "$cause" = shares ]; then echo "has lost its shares"; else echo "has crashed (status $status${1:+: $1})"; fi
+}
+
 describe() { # how
     case $1 in
         stop) echo "has been stopped" ;;
         reboot) echo "has rebooted" ;;
         poweroff) echo "has powered off" ;;
-        crash) if [ "$cause" = shares ]; then echo "has lost its shares"; else echo "has crashed (status $status)"; fi ;;
+        crash) describe_crash "$(meaning_of "$status")" ;;
     esac
 }
 

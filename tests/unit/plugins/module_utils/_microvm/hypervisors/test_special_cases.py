@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import pytest
@@ -55,9 +56,56 @@ def test_a_colon_is_no_protocol() -> None:
 def test_a_credential_of_the_user_replaces_ours(hypervisor: str) -> None:
     options: dict[str, Any] = {"credential_files": {"system.hostname": "/x"}, "guest": {"enable": True}}
     command = line(hypervisor, **options)
-    assert command.count("system.hostname") == (0 if hypervisor == "kvmtool" else 1)
+    assert command.count("system.hostname") == (1 if hypervisor == "qemu" else 0)
     files = render(parse_vm({**VM, "hypervisor": hypervisor, **options}), HostFacts()).files
     assert "share/microvm/credentials/system.hostname" not in files
+
+
+@pytest.mark.parametrize("hypervisor", [name for name, profile in PROFILES.items() if profile.credentials == "initrd"])
+def test_credentials_are_appended_to_the_initial_ram_disk_that_the_hypervisor_opens(hypervisor: str) -> None:
+    options: dict[str, Any] = {"credential_files": {"key": "/x"}, "guest": {"enable": True}}
+    macvtap = {"type": "macvtap", "id": "m", "macvtap": {"link": "eth0", "mode": "bridge"}}
+    options["interfaces"] = [macvtap] if PROFILES[hypervisor].claims("interfaces[].type", "macvtap") else []
+    command = registry.command(parse_vm({**VM, "hypervisor": hypervisor, **options}), LINUX)
+    assert {"key", "system.hostname"} <= set(command.initrd_credentials)
+    assert command.initrd_descriptor not in dict(command.macvtaps).values()
+    text = " ".join([*map(readable, command.argv), *command.files.values()])
+    assert f"/proc/self/fd/{command.initrd_descriptor}" in text
+    assert not re.search(r" /i\b|fw.cfg", text)
+
+
+def test_crosvm_says_by_its_status_how_a_guest_has_ended() -> None:
+    """Before its command: there it is an option of all commands."""
+    assert "crosvm --extended-status run " in line("crosvm")
+
+
+def test_a_guest_of_alioth_does_not_wait_for_a_keyboard_controller() -> None:
+    assert "reboot=a" in line("alioth") and "reboot=k" not in line("alioth")
+
+
+@pytest.mark.parametrize(
+    ("options", "path"),
+    [
+        ({"interfaces": [{"type": "tap", "id": "id_lan"}]}, "interfaces[0].id"),
+        ({"shares": [{"tag": "id_a", "source": "/a", "proto": "virtiofs"}]}, "shares[0].tag"),
+    ],
+)
+def test_names_that_alioth_takes_for_objects_are_refused(options: dict[str, Any], path: str) -> None:
+    assert refused("alioth", **options) == path
+
+
+@pytest.mark.parametrize(
+    ("options", "path"),
+    [
+        ({"volumes": [{"image": "a=b", "size": 1}]}, "volumes[0].image"),
+        ({"volumes": [{"image": "v", "size": 1, "serial": "-x"}]}, "volumes[0].serial"),
+        ({"shares": [{"tag": "-a", "source": "/a", "proto": "virtiofs"}]}, "shares[0].tag"),
+        ({"socket": "a:b"}, "socket"),
+        ({"socket": "a=b"}, "socket"),
+    ],
+)
+def test_values_that_stratovirt_cannot_parse_are_refused(options: dict[str, Any], path: str) -> None:
+    assert refused("stratovirt", **options) == path
 
 
 def test_vfkit_has_no_escapes() -> None:

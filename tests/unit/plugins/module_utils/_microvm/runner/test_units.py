@@ -299,3 +299,8 @@ def test_a_unit_waits_for_its_guest_only_where_that_is_asked_for() -> None:
 def test_the_meaning_of_a_clean_exit_depends_on_the_hypervisor() -> None:
     assert "Environment=CLEAN_END=poweroff" in lines()
     assert "Environment=CLEAN_END=reboot" in lines(hypervisor="firecracker")
+
+
+def test_a_hypervisor_brings_the_meaning_of_its_exit_statuses_along() -> None:
+    assert "Environment=END_STATUSES=32:reboot,34:panic,36:watchdog" in lines(hypervisor="crosvm")
+    assert not [line for line in lines() if "END_STATUSES" in line]
