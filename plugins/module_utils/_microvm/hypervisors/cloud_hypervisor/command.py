@@ -109,7 +109,8 @@ def _single(values: List[str], option: str) -> Optional[str]:
 
 def _value(text: str) -> str:
     """Quote a value where it needs quotes; what they cannot hold has been refused (NAMED)."""
-    return f'"{text}"' if any(character in text for character in ",[]=") else text
+    # Outside of quotes, blanks at the ends are taken away.
+    return f'"{text}"' if any(character in text for character in ",[]=") or text != text.strip() else text
 
 
 def _keys(values: Mapping[str, object], raw: Iterable[str] = ()) -> str:

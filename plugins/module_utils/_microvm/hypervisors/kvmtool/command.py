@@ -92,7 +92,9 @@ def _disks(declaration: Declaration) -> List[str]:
     disks = [f"{declaration['store_disk']},ro"] if declaration["store_disk"] else []
     for volume in declaration["volumes"]:
         flags = [*(["direct"] if volume["direct"] else []), *(["ro"] if volume["read_only"] else [])]
-        disks.append(",".join([volume["image"], *flags]))
+        # A scheme that stands before what is no file.
+        place = "./" if volume["image"].startswith("scsi:") else ""
+        disks.append(",".join([f"{place}{volume['image']}", *flags]))
     if len(disks) > MOST_DISKS:
         raise DeclarationError(
             "volumes", f"kvmtool supports at most {MOST_DISKS} disks, including the root disk; declare fewer"

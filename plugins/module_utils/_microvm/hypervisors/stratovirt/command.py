@@ -26,7 +26,7 @@ from ..words import words
 from .profile import PROFILE
 
 NAMED = ("socket", "store_disk", "volumes[].image", "shares[].socket", "shares[].tag")
-"""Values of options whose parser has no way to write a comma."""
+"""Values of options whose parser has no way to write a comma or an equals sign."""
 
 MOST_QUEUES = 16
 MOST_DEVICES = {"x86_64": 11, "aarch64": 160}
@@ -44,7 +44,10 @@ class Stratovirt(Hypervisor):
 
     def command(self, declaration: Declaration, facts: HostFacts) -> Command:
         """See Hypervisor.command."""
-        refuse_in(declaration, NAMED, ",", PROFILE.name)
+        refuse_in(declaration, NAMED, ",=", PROFILE.name)
+        # In its argument, which begins with `unix:`.
+        refuse_in(declaration, ("socket",), ":", PROFILE.name)
+        _refuse_leading_dashes(declaration)
         _check_devices(declaration, facts)
         macvtaps = macvtap_descriptors(declaration, _queues(declaration))
         initrd = initrd_with_credentials(declaration, next_descriptor(macvtaps))
@@ -80,6 +83,16 @@ class Stratovirt(Hypervisor):
 
 
 HYPERVISOR = Stratovirt()
+
+
+def _refuse_leading_dashes(declaration: Declaration) -> None:
+    """Raise DeclarationError for values that StratoVirt takes for an option."""
+    values = [(f"shares[{index}].tag", share["tag"]) for index, share in enumerate(declaration["shares"])]
+    for index, volume in enumerate(declaration["volumes"]):
+        values.append((f"volumes[{index}].serial", volume["serial"] or ""))
+    for key, value in values:
+        if value.startswith("-"):
+            raise DeclarationError(key, "begins with '-', so stratovirt takes it for an option; use another name")
 
 
 def _check_devices(declaration: Declaration, facts: HostFacts) -> None:
