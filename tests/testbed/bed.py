@@ -10,41 +10,41 @@ import sys
 import time
 from collections.abc import Sequence
 
-from . import cgroup, host, keys, lock, mounts, network, ssh, trees
+from . import cache, cgroup, host, keys, lock, mounts, network, ssh
 from .commands import BedError, delete, delete_if_empty, write_aside
+from .kinds import KINDS, Base
 from .paths import CACHE, DATA, MAX_HOSTS, STATE, Bed, Host
-from .trees import Tree
 
 READY_SECONDS = 120
 
 
-def up(bed: Bed, count: int, suite: str) -> None:
-    """Have ``count`` hosts of ``suite`` running. Those that run stay as they are; what is broken is made anew."""
+def up(bed: Bed, count: int, kind: str, suite: str) -> None:
+    """Have ``count`` hosts running. Those that run stay as they are; what is broken is made anew."""
     if not 1 <= count <= MAX_HOSTS:
         raise BedError(f"{count} hosts: choose between 1 and {MAX_HOSTS}")
-    tree = trees.ensure(suite)
+    base = KINDS[kind](suite)
     with lock.exclusive(bed.state) as descriptor:
-        _settle(bed, tree)
+        _settle(bed, base)
         hosts = [bed.host(number) for number in range(1, count + 1)]
         for member in hosts:
             if not host.is_running(member):
-                print(f"starting {member.name} ({suite}, {member.address})", file=sys.stderr)
-                host.start(member, tree, descriptor)
+                print(f"starting {member.name} ({kind}, {suite}, {member.address})", file=sys.stderr)
+                host.start(member, base, descriptor)
         ssh.write_config(bed)
     for member in hosts:
         wait_until_ready(member)
 
 
-def _settle(bed: Bed, tree: Tree) -> None:
-    """Make what all hosts of the bed share, and hold the bed to one tree."""
+def _settle(bed: Bed, base: Base) -> None:
+    """Make what all hosts of the bed share, and hold the bed to one base."""
     cgroup.mount(bed)
-    record = bed.state / "tree"
+    record = bed.state / "base"
     if any(host.is_running(member) for member in bed.hosts()):
-        if record.read_text(encoding="utf-8") != tree.directory.name:
-            raise BedError(f"bed {bed.name} runs on another base tree; take it down first, or use --name")
+        if record.read_text(encoding="utf-8") != base.name:
+            raise BedError(f"bed {bed.name} runs on another base; take it down first, or use --name")
     else:
         _remove_hosts(bed)
-    write_aside(record, tree.directory.name)
+    write_aside(record, base.name)
     network.create(bed)
     keys.ensure(bed)
 
@@ -86,11 +86,11 @@ def _remove_hosts(bed: Bed) -> None:
     delete(bed.data)
 
 
-def remove_unfinished_trees() -> None:
+def remove_unfinished_builds() -> None:
     """Delete what a killed build left, unless a build is at work."""
     if any(CACHE.glob("*.partial")):
         with lock.exclusive(CACHE):
-            trees.remove_unfinished()
+            cache.remove_unfinished()
 
 
 def status(bed: Bed) -> list[tuple[str, str, str]]:

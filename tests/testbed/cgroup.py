@@ -39,6 +39,11 @@ def processes(group: Path) -> list[int]:
         return []
 
 
+def enter(group: Path) -> None:
+    """Move this process into ``group``."""
+    (group / "cgroup.procs").write_text(str(os.getpid()), encoding="ascii")
+
+
 def wait_until_empty(group: Path, seconds: float) -> bool:
     """Wait until no process is left in ``group``; False if some still are when time is up."""
     end = time.monotonic() + seconds

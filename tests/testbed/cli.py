@@ -14,8 +14,9 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from . import bed as beds
-from . import inventory, network, requirements, ssh, trees
+from . import cache, inventory, network, requirements, ssh, trees
 from .commands import BedError, write_aside
+from .kinds import KINDS
 from .paths import Bed
 from .paths import beds as all_beds
 
@@ -46,6 +47,7 @@ def parser() -> argparse.ArgumentParser:
     command = commands.add_parser("up", parents=[common], help="start hosts; those that run stay")
     command.add_argument("count", type=int, metavar="N", help="host1 to hostN will run")
     command.add_argument("--suite", choices=trees.SUITES, default=trees.SUITES[0], help="default: %(default)s")
+    command.add_argument("--kind", choices=KINDS, default="container", help="default: %(default)s")
     command.set_defaults(run=_up)
 
     command = commands.add_parser("down", parents=[common], help="stop the hosts and remove all of the bed")
@@ -68,21 +70,21 @@ def parser() -> argparse.ArgumentParser:
     command.add_argument("words", nargs=argparse.REMAINDER, metavar="CMD")
     command.set_defaults(run=_exec)
 
-    command = commands.add_parser("clean", help="remove all beds and the cached base trees")
+    command = commands.add_parser("clean", help="remove all beds and what is cached")
     command.set_defaults(run=_clean)
     return top
 
 
 def _up(arguments: argparse.Namespace) -> None:
     begin = time.monotonic()
-    beds.up(Bed(arguments.name), arguments.count, arguments.suite)
+    beds.up(Bed(arguments.name), arguments.count, arguments.kind, arguments.suite)
     print(f"bed {arguments.name}: {arguments.count} ready in {time.monotonic() - begin:.1f} s", file=sys.stderr)
 
 
 def _down(arguments: argparse.Namespace) -> None:
     for bed in all_beds() if arguments.all else [Bed(arguments.name)]:
         beds.down(bed)
-    beds.remove_unfinished_trees()
+    beds.remove_unfinished_builds()
 
 
 def _inventory(arguments: argparse.Namespace) -> None:
@@ -114,4 +116,4 @@ def _exec(arguments: argparse.Namespace) -> None:
 def _clean(_arguments: argparse.Namespace) -> None:
     for bed in all_beds():
         beds.down(bed)
-    trees.clean()
+    cache.clean()

@@ -17,6 +17,7 @@ PACKAGE_OF_PROGRAM = {
     "apt-ftparchive": "apt-utils",
     "apt-get": "apt",
     "ip": "iproute2",
+    "mkfs.ext4": "e2fsprogs",
     "mmdebstrap": "mmdebstrap",
     "mount": "mount",
     "nsenter": "util-linux",
@@ -27,6 +28,7 @@ PACKAGE_OF_PROGRAM = {
     "systemd-nspawn": "systemd-container",
     "umount": "mount",
     "unshare": "util-linux",
+    "unxz": "xz-utils",
 }
 PACKAGE_OF_FILE = {"/usr/share/keyrings/debian-archive-keyring.gpg": "debian-archive-keyring"}
 KERNEL_MODULES = ("overlay", "bridge", "veth", "tun", "kvm", "nf_tables")

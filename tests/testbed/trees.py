@@ -6,19 +6,14 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 import os
 import shlex
-import subprocess
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from . import lock
-from .commands import BedError, delete, run
+from . import cache, debian
+from .commands import BedError, run
 from .paths import CACHE
 
 SUITES = ("trixie", "bookworm")
@@ -73,9 +68,14 @@ class Tree:
     suite: str
 
     @property
+    def name(self) -> str:
+        """Name of its directory."""
+        return f"{self.suite}-{self.digest}"
+
+    @property
     def directory(self) -> Path:
         """Path of the finished tree."""
-        return CACHE / f"{self.suite}-{self.digest}"
+        return CACHE / self.name
 
     @property
     def host_packages(self) -> tuple[str, ...]:
@@ -85,8 +85,7 @@ class Tree:
     @property
     def digest(self) -> str:
         """Sixteen hexadecimal digits."""
-        inputs = [self.suite, BASE_PACKAGES, self.host_packages, PREPARE.read_text(encoding="utf-8")]
-        return hashlib.sha256(json.dumps(inputs).encode()).hexdigest()[:16]
+        return cache.digest([self.suite, BASE_PACKAGES, self.host_packages, PREPARE.read_text(encoding="utf-8")])
 
     @property
     def root(self) -> Path:
@@ -104,65 +103,19 @@ def ensure(suite: str) -> Tree:
     if suite not in SUITES:
         raise BedError(f"suite {suite!r} is unknown: choose one of {', '.join(SUITES)}")
     tree = Tree(suite)
-    if not tree.directory.is_dir():
-        with lock.exclusive(CACHE):
-            remove_unfinished()
-            if not tree.directory.is_dir():
-                _build(tree)
+    cache.ensure(tree.name, lambda directory: _build(tree, directory))
     return tree
 
 
-def remove_unfinished() -> None:
-    """Delete what killed builds left. The caller holds the lock of the cache, so no build is at work."""
-    for path in CACHE.glob("*.partial"):
-        delete(path)
-
-
-def clean() -> None:
-    """Delete all trees; hosts that run on them must be gone."""
-    if CACHE.is_dir():
-        with lock.exclusive(CACHE):
-            delete(CACHE)
-
-
-def _build(tree: Tree) -> None:
+def _build(tree: Tree, directory: Path) -> None:
     print(f"building the base tree of {tree.suite}: once, about half a minute and 60 MB to fetch", file=sys.stderr)
-    with _aside(tree.directory) as partial:
-        packages = partial / "packages"
-        packages.mkdir(parents=True)
-        _bootstrap(tree, partial / "root", packages, partial / "log")
-        _index(packages)
-        os.sync()
-
-
-@contextmanager
-def _aside(final: Path) -> Iterator[Path]:
-    """A directory to work in, which becomes ``final`` if all goes well and nothing if not."""
-    partial = final.with_name(final.name + ".partial")
-    try:
-        yield partial
-        partial.rename(final)
-    finally:
-        delete(partial)
-
-
-def _bootstrap(tree: Tree, root: Path, packages: Path, log: Path) -> None:
-    """Run mmdebstrap, with the mirrors that it chooses."""
+    packages = directory / "packages"
+    packages.mkdir()
     hook = shlex.join([str(PREPARE), str(packages), *tree.host_packages]) + ' "$1"'
-    command = ["mmdebstrap", "--mode=root", "--variant=minbase", f"--include={','.join(BASE_PACKAGES)}"]
-    command += [f"--customize-hook={hook}", tree.suite, str(root)]
-    with log.open("wb") as output:
-        done = subprocess.run(
-            [*_dies_with_us(), *command], stdin=subprocess.DEVNULL, stdout=output, stderr=output, check=False
-        )
-    if done.returncode != 0:
-        end = "\n".join(log.read_text(encoding="utf-8", errors="replace").splitlines()[-15:])
-        raise BedError(f"mmdebstrap could not build {tree.suite}. Does the machine reach a Debian mirror?\n{end}")
-
-
-def _dies_with_us() -> tuple[str, ...]:
-    """A process and mount namespace that ends, with every process and mount in it, when this process does."""
-    return ("setpriv", "--pdeathsig", "KILL", "unshare", "--pid", "--fork", "--kill-child=KILL", "--mount-proc")
+    options = [f"--customize-hook={hook}"]
+    debian.bootstrap(tree.suite, directory / "root", BASE_PACKAGES, options, directory / "log")
+    _index(packages)
+    os.sync()
 
 
 def _index(packages: Path) -> None:

@@ -17,21 +17,14 @@ import pytest
 
 from .. import cgroup, ssh
 from ..paths import Bed
+from .operations import TESTBED, command, leftovers
 
 pytestmark = pytest.mark.testbed
 
-TESTBED = Path(__file__).parents[1] / "testbed"
 BED = Bed("lifecycle")
 HOST = BED.host(1)
 BOOT = "systemctl show --property=UserspaceTimestampMonotonic"
 """Prints on a host what another start of it would not."""
-
-
-def command(*words: str, status: int = 0) -> str:
-    """Run one command of the bed to its end; returns its output."""
-    done = subprocess.run([TESTBED, *words], capture_output=True, text=True, check=False, timeout=300)
-    assert done.returncode == status, done.stdout + done.stderr
-    return done.stdout
 
 
 def up() -> None:
@@ -49,48 +42,13 @@ def on_host(line: str) -> str:
     return command("ssh", "--name", BED.name, "host1", line)
 
 
-def leftovers() -> list[str]:
-    """Every trace of the bed on the machine: files, mounts, control groups, processes."""
-    found = [str(path) for path in (BED.state, BED.data) if path.exists()]
-    mountinfo = Path("/proc/self/mountinfo").read_text(encoding="utf-8")
-    found += [line for line in mountinfo.splitlines() if BED.name in line]
-    found += [f"control group {path}" for path in _control_groups()]
-    for process in Path("/proc").glob("[0-9]*"):
-        if _mentions_bed(process):
-            found.append(f"process {(process / 'cmdline').read_bytes()!r}")
-    return found
-
-
-def _control_groups() -> list[Path]:
-    probe = Bed("probe")
-    probe.state.mkdir(parents=True, exist_ok=True)
-    cgroup.mount(probe)
-    groups = list(probe.cgroup_mount.glob(f"microvm-fleet-testbed.{BED.name}"))
-    command("down", "--name", probe.name)
-    return groups
-
-
-def _mentions_bed(process: Path) -> bool:
-    try:
-        return (
-            process.name != str(os.getpid())
-            and (
-                f"/{BED.name}/".encode() in (process / "cmdline").read_bytes()
-                or f".{BED.name}/" in (process / "cgroup").read_text(encoding="utf-8")
-            )
-            and "\nState:\tZ" not in (process / "status").read_text(encoding="utf-8")
-        )
-    except OSError:
-        return False
-
-
 @pytest.fixture(autouse=True)
 def clean() -> Iterator[None]:
     """Every test begins and ends with nothing, which is also what every test proves of ``down``."""
     down()
     yield
     down()
-    assert leftovers() == []
+    assert leftovers(BED) == []
 
 
 @pytest.mark.parametrize("suite", ["trixie", "bookworm"])
@@ -211,7 +169,7 @@ def test_up_may_be_killed_at_any_moment(milliseconds: int, next_command: str) ->
         assert on_host("systemctl is-system-running") == "running\n"
     else:
         down()
-        assert leftovers() == []
+        assert leftovers(BED) == []
 
 
 @pytest.mark.parametrize("milliseconds", [100, 150, 200, 250, 300, 350, 400, 450])
@@ -232,7 +190,8 @@ def _killed_after(milliseconds: int, *words: str) -> None:
 def test_a_killed_build_ends_and_leaves_nothing_finished(seconds: float, tmp_path: Path) -> None:
     """All of mmdebstrap dies with the command that ran it; what it wrote is deleted by the next one."""
     program = (
-        "import pathlib as p, sys; from testbed import trees as t; t.CACHE = p.Path(sys.argv[1]); t.ensure('trixie')"
+        "import pathlib as p, sys; from testbed import cache, trees; cache.CACHE = p.Path(sys.argv[1]);"
+        " trees.ensure('trixie')"
     )
     environment = {**os.environ, "PYTHONPATH": str(TESTBED.parents[1])}
     process = subprocess.Popen(

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from .. import host, inventory, lock, requirements, ssh, trees
+from .. import container, inventory, lock, requirements, ssh, trees
 from ..commands import BedError, write_aside
 from ..paths import Bed
 
@@ -70,7 +70,7 @@ def _effective(file: Path, name: str) -> list[str]:
 
 def test_devices_become_nodes_of_the_hosts_own() -> None:
     """A line for tmpfiles.d with the machine's numbers; no line for what the machine lacks."""
-    assert host.device_lines({"/dev/null": "0660 root kvm", "/dev/absent": "0660 root kvm"}) == [
+    assert container.device_lines({"/dev/null": "0660 root kvm", "/dev/absent": "0660 root kvm"}) == [
         "c /dev/null 0660 root kvm - 1:3\n"
     ]
 
