@@ -11,6 +11,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from testbed import requirements, vm
+from testbed.commands import BedError
 
 from .fleet import FLEET, Fleet
 from .host import Host
@@ -27,13 +29,33 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker(pytest.mark.testbed)
 
 
+def _bed_name(*suffixes: str) -> str:
+    # Two runs of the tests on one machine need two names, since beds of one name are one bed.
+    names = (os.environ.get("TEST_BED", "hosts"), os.environ.get("PYTEST_XDIST_WORKER"), *suffixes)
+    return "-".join(filter(None, names))
+
+
 @pytest.fixture(scope="session", name="session_host")
 def _session_host() -> Iterator[Host]:
-    # Two runs of the tests on one machine need two names, since beds of one name are one bed.
-    names = (os.environ.get("TEST_BED", "hosts"), os.environ.get("PYTEST_XDIST_WORKER"))
-    host = Host("-".join(filter(None, names)))
+    host = Host(_bed_name())
     try:
         host.up()
+        yield host
+    finally:
+        host.down()
+
+
+@pytest.fixture(scope="session")
+def vm_host() -> Iterator[Host]:
+    """Virtual machine with a kernel, devices and a KVM of its own, where no role has been yet."""
+    try:
+        requirements.check()
+        vm.check(vm.SUITE)
+    except BedError as error:
+        pytest.skip(str(error))
+    host = Host(_bed_name("vm"), "vm")
+    try:
+        host.boot()
         yield host
     finally:
         host.down()
