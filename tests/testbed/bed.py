@@ -40,7 +40,7 @@ def _settle(bed: Bed, base: Base) -> None:
     cgroup.mount(bed)
     record = bed.state / "base"
     if any(host.is_running(member) for member in bed.hosts()):
-        if record.read_text(encoding="utf-8") != base.name:
+        if not record.exists() or record.read_text(encoding="utf-8") != base.name:
             raise BedError(f"bed {bed.name} runs on another base; take it down first, or use --name")
     else:
         _remove_hosts(bed)

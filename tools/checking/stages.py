@@ -79,7 +79,7 @@ def integration(stack: ExitStack) -> list[Step]:
     pytest = (PYTHON, "-m", "pytest", "-m", "testbed")
     return [
         Step("ansible-test", command, directory, environment, minutes=20, is_live=True, skip=lacking_root()),
-        Step("test bed", (*pytest, "tests/testbed/tests"), minutes=10, is_live=True, skip=lacking_root()),
+        Step("test bed", (*pytest, "tests/testbed/tests"), minutes=15, is_live=True, skip=lacking_root()),
         # On two hosts, since tests mostly wait; with what tests of attacks print, the numbers of their tries.
         Step("hosts", (*pytest, *_TWO, "-rP", "tests/hosts"), minutes=40, is_live=True, skip=lacking_root()),
     ]
