@@ -6,7 +6,7 @@
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
 .PHONY: help setup packages tree generate changelog lock cli test lint types unit sanity integration molecule \
-	demo demo-down bench clean
+	exam demo demo-down bench clean
 
 export LC_ALL := C.UTF-8
 
@@ -45,7 +45,8 @@ unit: setup ## pytest: tests that need no host
 sanity: setup ## ansible-test sanity
 integration: setup ## ansible-test integration, the test bed's own tests, the product on hosts of the test bed
 molecule: setup ## the scenarios, on hosts of the test bed
-lint types unit sanity integration molecule:
+exam: setup ## examine hypervisors with real guests, see CONTRIBUTING.md; not part of make test
+lint types unit sanity integration molecule exam:
 	@.venv/bin/python tools/check.py $@
 
 demo: setup ## two throw-away hosts, site.yml, four MicroVMs that answer

@@ -19,6 +19,8 @@ import yaml
 ROOT = Path(__file__).resolve().parent.parent
 # The collection's code, without Ansible and without an ansible_collections tree around it.
 sys.path.insert(0, str(ROOT / "plugins" / "module_utils"))
+# The table of the examination, which says what was seen of hypervisors.
+sys.path.insert(1, str(ROOT / "tests"))
 
 from generating.registries import registries, write
 

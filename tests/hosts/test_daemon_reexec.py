@@ -45,7 +45,7 @@ def test_runs_survive_systemd_that_executes_itself(host: Host) -> None:
     assert set(starts.values()) == {2}, f"a MicroVM was restarted more often than it was asked for: {starts}"
     assert len(starts) == COUNT
     host.run(
-        "microvm restart vm0 vm1 vm2 && microvm stop vm3 vm4 && microvm start vm3 && microvm list", timeout=SECONDS
+        "microvm restart vm0 vm1 vm2 && microvm stop vm3 vm4 && microvm start vm3 vm4 && microvm list", timeout=SECONDS
     )
     absent = fleet.declare("none.json", [{"name": f"vm{number}", "state": "absent"} for number in range(COUNT)])
     host.run(f"microvm apply {absent} --parallel 8", timeout=SECONDS)

@@ -18,7 +18,10 @@ from typing import Any
 import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
-PARTS = ("plugins", "roles", "docs", "tools", "tests/parity", "tests/unit", "meta", "galaxy.yml", "pyproject.toml")
+PARTS = (
+    *("plugins", "roles", "docs", "tools", "meta", "galaxy.yml", "pyproject.toml"),
+    *("tests/hosts", "tests/parity", "tests/testbed", "tests/unit"),
+)
 CODE = Path("plugins/module_utils/_microvm")
 
 pytestmark = pytest.mark.skipif(sys.version_info < (3, 11), reason="tools run on the controller's Python")

@@ -12,8 +12,8 @@ from .runner import Result
 
 def summary(results: Sequence[Result], seconds: float) -> str:
     """A table of all steps, what was left out, and one line that says it all."""
-    parts = ["", "=== Summary", *_table(results), *_left_out(results), "", _total(results, seconds)]
-    return "\n".join(parts)
+    details = [*_table(results), *_left_out(results), *_unsteady(results)]
+    return "\n".join(["", "=== Summary", *details, "", _total(results, seconds)])
 
 
 def _table(results: Sequence[Result]) -> Iterator[str]:
@@ -28,6 +28,13 @@ def _left_out(results: Sequence[Result]) -> Iterator[str]:
         yield "\nLeft out:"
     for result in results:
         yield from (f"  {result.stage}, {result.step.name}: {reason}" for reason in result.left_out)
+
+
+def _unsteady(results: Sequence[Result]) -> Iterator[str]:
+    if any(result.unsteady for result in results):
+        yield "\nPassed only at the second try, which hides a race of the test or of the product:"
+    for result in results:
+        yield from (f"  {result.stage}, {result.step.name}: {test}" for test in result.unsteady)
 
 
 def _total(results: Sequence[Result], seconds: float) -> str:

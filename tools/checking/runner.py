@@ -23,6 +23,8 @@ LOGS = ROOT / ".logs"
 
 LEFT_OUT = re.compile(r"^(?:SKIPPED (?:\[\d+\] )?|WARNING: (?=Skipping|Excluding))(.*)")
 """Patterns by which pytest and ansible-test report what they skipped."""
+FAILED_TEST = re.compile(r"^(?:FAILED|ERROR) (tests/\S+)")
+"""Pattern by which pytest's summary reports a test that failed."""
 SHOWN_LINES = 100
 """Number of lines shown of a failed step's output that has not been shown before."""
 
@@ -38,6 +40,8 @@ class Step:
     minutes: float = 10
     is_live: bool = False
     skip: str = ""
+    second_try: tuple[str | Path, ...] = ()
+    """Command that runs alone what has failed; what passes then is named in the summary, since it hides a race."""
 
 
 @dataclass(frozen=True)
@@ -49,6 +53,8 @@ class Result:
     status: Literal["passed", "failed", "skipped"]
     seconds: float = 0
     left_out: tuple[str, ...] = ()
+    unsteady: tuple[str, ...] = ()
+    """Tests that passed only at the second try."""
 
 
 Stage = Callable[[ExitStack], list[Step]]
@@ -71,7 +77,11 @@ def _run(stage: str, step: Step) -> Result:
     log, begin = LOGS / f"{stage}-{step.name.replace(' ', '-')}.log", time.monotonic()
     LOGS.mkdir(exist_ok=True)
     with log.open("w+", encoding="utf-8", errors="replace") as output:
-        status = _execute(step, output)
+        status, unsteady = _execute(step, step.command, output), tuple[str, ...]()
+        if status == 1 and step.second_try:
+            unsteady = _failed_tests(output)
+            print(f"--- {step.name}: a second try of {len(unsteady)} failed tests", flush=True)
+            status = _execute(step, step.second_try, output)
         seconds = time.monotonic() - begin
         output.seek(0)
         lines = output.read().splitlines()
@@ -80,7 +90,12 @@ def _run(stage: str, step: Step) -> Result:
     outcome = f"FAILED ({_reason(status, step)}), log: {log.relative_to(ROOT)}" if status else "passed"
     print(f"--- {step.name}: {outcome}, {seconds:.1f} s", flush=True)
     left_out = tuple(dict.fromkeys(match[1] for match in map(LEFT_OUT.match, lines) if match))
-    return Result(stage, step, "failed" if status else "passed", seconds, left_out)
+    return Result(stage, step, "failed" if status else "passed", seconds, left_out, () if status else unsteady)
+
+
+def _failed_tests(output: TextIO) -> tuple[str, ...]:
+    output.seek(0)
+    return tuple(dict.fromkeys(match[1] for match in map(FAILED_TEST.match, output) if match))
 
 
 def _reason(status: int, step: Step) -> str:
@@ -93,11 +108,11 @@ def _environment(step: Step) -> dict[str, str]:
     return {**os.environ, **path, "LC_ALL": "C.UTF-8", "PYTHONUNBUFFERED": "1", **step.environment}
 
 
-def _execute(step: Step, output: TextIO) -> int:
+def _execute(step: Step, command: tuple[str | Path, ...], output: TextIO) -> int:
     """The exit status. The command's process group never outlives its time limit or this process's interruption."""
     try:
         process = subprocess.Popen(
-            step.command,
+            command,
             cwd=step.directory,
             env=_environment(step),
             stdin=subprocess.DEVNULL,

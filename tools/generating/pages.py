@@ -5,12 +5,16 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any
 
 from _microvm.hypervisors.profiles import PROFILES
 from _microvm.schema.options import PLAIN, Option, Options, walk
+from hosts.hypervisors.programs import ON_LINUX
+from hosts.hypervisors.results import read
+from hosts.hypervisors.table import LIFE_CYCLE, TABLE, WITHOUT_CELL
 
+from .evidence import UNCLAIMED, UNSEEN, Evidence
 from .support import SUPPORT, honoured_by
 
 WRITTEN = "<!-- Written by `make generate`. -->\n"
@@ -33,8 +37,18 @@ or a new volume image (recreate). Option groups that are named after a hyperviso
 HYPERVISORS_HEAD = """\
 # Hypervisors
 
-Capabilities of the supported hypervisors, generated from their profiles in the code. An option that the declared
-hypervisor does not support is refused before anything is changed, with a list of the hypervisors that support it.
+Capabilities of the supported hypervisors, generated from their profiles in the code and from the results of the
+[examination](https://github.com/microvm/fleet/blob/main/CONTRIBUTING.md#the-examination), which runs them with real
+guests. An option that the declared hypervisor does not support is refused before anything is changed, with a list of
+the hypervisors that support it.
+
+| in the tables | meaning |
+|---|---|
+| run with VERSION | seen in a guest of this version |
+| read in its source | claimed, but not run by the examination |
+| falls short with VERSION | claimed, but not seen in a guest of this version, see [below](#what-falls-short) |
+| – | not supported |
+
 """
 
 
@@ -91,7 +105,9 @@ def hypervisors() -> str:
     """Return docs/hypervisors.md."""
     emulators = " and ".join(profile.name for profile in PROFILES.values() if profile.emulates)
     head = f"{HYPERVISORS_HEAD}Hosts without KVM, and guests of a foreign architecture, require {emulators}.\n"
-    return WRITTEN + head + "\n" + "\n".join([*_life(), "", "## Options", "", *_matrix()]) + "\n"
+    evidence = Evidence(TABLE, read())
+    parts = [*_life(), "", *_seen(evidence), "", "## Options", "", *_matrix(evidence), "", *_shortcomings(evidence)]
+    return WRITTEN + head + "\n" + "\n".join(parts) + "\n"
 
 
 def _life() -> Iterator[str]:
@@ -113,13 +129,58 @@ def _life() -> Iterator[str]:
         yield "| " + " | ".join(cells) + " |"
 
 
-def _matrix() -> Iterator[str]:
-    yield "| option | " + " | ".join(PROFILES) + " |"
-    yield "|---" * (len(PROFILES) + 1) + "|"
+def _seen(evidence: Evidence) -> Iterator[str]:
+    """Yield the table of the life cycle as it was examined."""
+    yield "## Life cycle in the examination"
+    yield ""
+    yield from _heading("examined", ON_LINUX)
+    for examined in LIFE_CYCLE:
+        yield _line(examined.title, [evidence.of_cell(PROFILES[name], examined) for name in ON_LINUX])
+
+
+def _matrix(evidence: Evidence) -> Iterator[str]:
+    yield from _heading("option", PROFILES)
     for path, by_value in SUPPORT.items():
         for value, names in by_value.items():
-            label = f"`{path}: {value}`" if value else f"`{path}`"
-            yield f"| {label} | " + " | ".join("yes" if name in names else "–" for name in PROFILES) + " |"
+            label = option_label(path, value)
+            yield _line(
+                f"`{label}`",
+                [
+                    evidence.of_option(profile, label) if name in names else UNCLAIMED
+                    for name, profile in PROFILES.items()
+                ],
+            )
+    yield ""
+    yield f"The examination has no cell for these rows, so that they are always *{UNSEEN}*:"
+    yield ""
+    yield from (f"* `{label}`: {reason}" for label, reason in WITHOUT_CELL.items())
+
+
+def option_label(path: str, value: str) -> str:
+    """Return the label of an option's row, or of one of its values."""
+    return f"{path}: {value}" if value else path
+
+
+def _heading(subject: str, hypervisors: Collection[str]) -> Iterator[str]:
+    yield f"| {subject} | " + " | ".join(hypervisors) + " |"
+    yield "|---" * (len(hypervisors) + 1) + "|"
+
+
+def _line(label: str, cells: Sequence[str]) -> str:
+    return f"| {label} | " + " | ".join(cells) + " |"
+
+
+def _shortcomings(evidence: Evidence) -> Iterator[str]:
+    yield "## What falls short"
+    yield ""
+    short = list(evidence.shortcomings(PROFILES.values()))
+    if not short:
+        yield "Nothing that was run."
+        return
+    yield "| hypervisor | claim | seen |"
+    yield "|---|---|---|"
+    for row, examined in short:
+        yield _line(f"{row.hypervisor} {row.version}", [examined.title, cell(row.reason)])
 
 
 def with_restrictions(page: str, table: Options, restrictions: Options, keys: Mapping[str, str]) -> str:

@@ -1,0 +1,60 @@
+# Copyright (c) 2026 microvm.fleet contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Programs of hypervisors: those of the host's packages, and those in a directory of this machine."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Mapping
+from pathlib import Path
+
+from _microvm.declaration.vms.parse import parse_vm
+from _microvm.hypervisors import registry
+from _microvm.hypervisors.facts import HostFacts
+from _microvm.hypervisors.profiles import PROFILES
+
+from ..host import Host
+from .guest import PROGRAMS
+
+ON_LINUX = tuple(name for name, profile in PROFILES.items() if "x86_64-linux" in profile.systems)
+"""Hypervisors that run on hosts of the test bed."""
+
+_VERSION = re.compile(r"\bv?(\d+(?:\.\d+)+\S*)")
+
+
+def program(hypervisor: str) -> str:
+    """Return the name of a hypervisor's program."""
+    return registry.program(parse_vm({"name": "any", "kernel": "/k", "hypervisor": hypervisor}), HostFacts())
+
+
+def found(directory: str | None) -> dict[str, Path | None]:
+    """Return the hypervisors whose programs are there: in a directory, or, as ``None``, in packages of hosts."""
+    paths: dict[str, Path | None] = {}
+    for name in ON_LINUX:
+        path = Path(directory or os.devnull, program(name))
+        if PROFILES[name].packages:
+            paths[name] = None
+        elif os.access(path, os.X_OK):
+            paths[name] = path
+    return paths
+
+
+def send(host: Host, paths: Mapping[str, Path | None]) -> None:
+    """Bring programs to a host, unless it has the same."""
+    for path in filter(None, paths.values()):
+        there = host.run(f"stat -c %s {PROGRAMS}/bin/{path.name} 2> /dev/null || true").strip()
+        if there != str(path.stat().st_size):
+            host.send(f"{PROGRAMS}/bin", {path.name: path.read_bytes()})
+
+
+def version(host: Host, hypervisor: str) -> str:
+    """Return the version that a program on a host prints, asked in the ways that programs know."""
+    name = program(hypervisor) if PROFILES[hypervisor].packages else f"{PROGRAMS}/bin/{program(hypervisor)}"
+    for words in ("--version", "-version", "version"):
+        match = _VERSION.search(host.run(f"timeout 20 {name} {words} 2>&1 || true"))
+        if match:
+            return match[1].rstrip(",;)")
+    return "unknown"
