@@ -16,7 +16,7 @@ from _microvm.hypervisors.profiles import PROFILES
 from ..host import Host
 from . import image, programs
 from .examination import HostIsGone, examine
-from .guest import place
+from .guest import place, program
 from .results import RESULTS, Row, summary, write
 from .table import TABLE
 
@@ -44,14 +44,14 @@ def main() -> int:
     chosen = {name: path for name, path in paths.items() if not asked.hypervisor or name in asked.hypervisor}
     for name in asked.hypervisor or programs.ON_LINUX:
         if name not in paths:
-            print(f"{name}: skipped, {programs.program(name)} is not in MICROVM_HYPERVISORS", flush=True)
+            print(f"{name}: skipped, {program(name)} is not in MICROVM_HYPERVISORS", flush=True)
     rows: list[Row] = []
 
     def report(row: Row) -> None:
         rows.append(row)
         write(asked.results, [row], NAMES)
 
-    host = Host(asked.bed)
+    host = Host(asked.bed, "vm")
     try:
         host.up()
         programs.send(host, chosen)

@@ -12,6 +12,9 @@ import subprocess
 import time
 from dataclasses import dataclass, replace
 
+from _microvm.declaration.vms.parse import parse_vm
+from _microvm.hypervisors import registry
+from _microvm.hypervisors.facts import HostFacts
 from _microvm.hypervisors.profile import Profile
 
 from ..host import Host
@@ -80,6 +83,11 @@ class Guest:
     def name(self) -> str:
         """Return the name of the MicroVM."""
         return f"exam-{self.profile.name}"
+
+    @property
+    def program(self) -> str:
+        """Return the name of the hypervisor's program."""
+        return program(self.profile.name)
 
     @property
     def unit(self) -> str:
@@ -205,6 +213,18 @@ class Guest:
         """Return the state of the unit, in two words."""
         return " ".join(self.host.run(f"systemctl show -P ActiveState -P SubState {self.unit}").split())
 
+    def processes(self) -> list[str]:
+        """Return the processes of the hypervisor, of all those of the unit. Raises FellShort where there are none."""
+        group = self.host.run(f"systemctl show -P ControlGroup {self.unit}").strip()
+        programs = self.host.run(
+            f'for p in $(cat /sys/fs/cgroup{group}/cgroup.procs); do echo "$p $(readlink /proc/$p/exe)"; done; true'
+        )
+        pairs = (line.partition(" ") for line in programs.splitlines())
+        found = [process for process, _space, program in pairs if program.rpartition("/")[2] == self.program]
+        if not found:
+            raise FellShort(f"no process of the unit is {self.program}: {' '.join(programs.split())}")
+        return found
+
     def journal(self, since: float) -> str:
         """Return the journal of the MicroVM since a time of the host's clock, its console included."""
         return self.host.run(f"journalctl -b -q --no-pager -o cat --since=@{since:.3f} -t microvm@{self.name} || true")
@@ -230,6 +250,11 @@ class Guest:
             f"microvm remove {self.name} --yes; rm -rf {self.directory()}; true",
             timeout=PATIENCE,
         )
+
+
+def program(hypervisor: str) -> str:
+    """Return the name of a hypervisor's program."""
+    return registry.program(parse_vm({"name": "any", "kernel": "/k", "hypervisor": hypervisor}), HostFacts())
 
 
 def last_line(text: str) -> str:

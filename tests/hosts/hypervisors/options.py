@@ -129,11 +129,10 @@ def volume_is_read_only(guest: Guest) -> None:
 def volume_is_open_direct(guest: Guest) -> None:
     """The hypervisor has opened the image without the page cache (O_DIRECT), and the guest writes to it."""
     volume_is_written("direct")(guest)
-    process = guest.host.run(f"systemctl show -P ControlGroup {guest.unit}").strip()
+    image = f"{guest.directory()}/work/direct.img"
     flags = guest.host.run(
-        f"for p in $(cat /sys/fs/cgroup{process}/cgroup.procs); do for f in /proc/$p/fd/*; do"
-        ' [ "$(readlink $f)" = '
-        f"{guest.directory()}/work/direct.img ] && grep flags: /proc/$p/fdinfo/${{f##*/}}; done; done; true"
+        f"for p in {' '.join(guest.processes())}; do for f in /proc/$p/fd/*; do"
+        f' [ "$(readlink $f)" = {image} ] && grep flags: /proc/$p/fdinfo/${{f##*/}}; done; done; true'
     )
     values = [int(value, 8) for value in re.findall(r"flags:\s*(\d+)", flags)]
     require(any(value & 0o40000 for value in values), "the image is not opened with O_DIRECT")

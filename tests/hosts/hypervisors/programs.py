@@ -11,23 +11,15 @@ import re
 from collections.abc import Mapping
 from pathlib import Path
 
-from _microvm.declaration.vms.parse import parse_vm
-from _microvm.hypervisors import registry
-from _microvm.hypervisors.facts import HostFacts
 from _microvm.hypervisors.profiles import PROFILES
 
 from ..host import Host
-from .guest import PROGRAMS
+from .guest import PROGRAMS, program
 
 ON_LINUX = tuple(name for name, profile in PROFILES.items() if "x86_64-linux" in profile.systems)
 """Hypervisors that run on hosts of the test bed."""
 
 _VERSION = re.compile(r"\bv?(\d+(?:\.\d+)+\S*)")
-
-
-def program(hypervisor: str) -> str:
-    """Return the name of a hypervisor's program."""
-    return registry.program(parse_vm({"name": "any", "kernel": "/k", "hypervisor": hypervisor}), HostFacts())
 
 
 def found(directory: str | None) -> dict[str, Path | None]:
