@@ -15,7 +15,7 @@ from _microvm.hypervisors.profiles import PROFILES
 
 from ..host import Host
 from . import image, programs
-from .examination import HostIsGone, examine
+from .examination import HostIsGone, examine, require_host
 from .guest import place, program
 from .results import RESULTS, Row, summary, write
 from .table import TABLE
@@ -31,7 +31,17 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--short", action="store_true", help="only the cells that `make test` runs")
     parser.add_argument("--results", type=Path, default=RESULTS, help="file of results")
     parser.add_argument("--bed", default=os.environ.get("TEST_BED", "exam"), help="name of the test bed")
+    parser.add_argument("--keep", action="store_true", help="use the host of the last run, and leave it there")
     return parser.parse_args()
+
+
+def answers(host: Host) -> bool:
+    """Return whether a host of an earlier run is there."""
+    try:
+        require_host(host)
+    except HostIsGone:
+        return False
+    return True
 
 
 def main() -> int:
@@ -53,7 +63,8 @@ def main() -> int:
 
     host = Host(asked.bed, "vm")
     try:
-        host.up()
+        if not (asked.keep and answers(host)):
+            host.up()
         programs.send(host, chosen)
         where = place(host, image.provide(host))
         for name in chosen:
@@ -64,7 +75,8 @@ def main() -> int:
         print(f"the host does not answer any more: {error}", flush=True)
         return 1
     finally:
-        host.down()
+        if not asked.keep:
+            host.down()
         print(summary(rows), flush=True)
     return 0
 
