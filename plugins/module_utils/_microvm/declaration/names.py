@@ -105,6 +105,9 @@ ARCHIVE_DIRECTORY = FLEET_DIRECTORY + "/archive"
 PARTIAL_SUFFIX = ".partial"
 """Ends the name of what is being made, before it takes its place; a killed run may leave it."""
 
+GUEST_PORT = 901
+"""Port of vsock(7) at which guests of our images take words of their host; below 1024 only root can listen there."""
+
 SSH_DIRECTORY = FLEET_DIRECTORY + "/ssh"
 """Directory of the host's own key for SSH."""
 SSH_KEY = SSH_DIRECTORY + "/id_ed25519"

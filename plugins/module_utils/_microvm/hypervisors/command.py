@@ -7,9 +7,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Mapping, Optional, Tuple
+from typing import Mapping, Optional, Tuple, Union
 
-from .requests import Balloon, Notify, Shutdown
+from .requests import Balloon, GuestShutdown, Notify, Shutdown
 from .words import Word
 
 
@@ -18,7 +18,7 @@ class Command:
     """Command line of a hypervisor, and what goes with it in a package."""
 
     argv: Tuple[Word, ...]
-    shutdown: Optional[Shutdown] = None
+    shutdown: Union[Shutdown, GuestShutdown, None] = None
     balloon: Optional[Balloon] = None
     sets_balloon: bool = False
     """True if the balloon gets its first size by a request when the hypervisor runs, since no argument can give it."""

@@ -55,6 +55,7 @@ LINUX = ("x86_64-linux", "aarch64-linux")
 """Systems of hosts with Linux, as Nix calls them."""
 
 EXITS = "exits"
+ASKED = "The guest is asked over its vsock, if `vsock.cid` is set and its image is one of the collection"
 BY_VSOCK = "a listener on vsock(7) that the guest's systemd notifies"
 NOTIFIES = "the guest's systemd notifies over the vsock, if `vsock.cid` is set"
 

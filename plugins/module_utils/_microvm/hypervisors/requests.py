@@ -59,6 +59,40 @@ class Shutdown:
 
 
 @dataclass(frozen=True)
+class GuestRequest:
+    """Word that the guest itself takes over its vsock, if it is of an image of ours."""
+
+    context: int
+    """Context identifier of the guest's vsock."""
+    word: str
+    """``poweroff`` or ``reboot``, whichever ends the hypervisor."""
+
+    @property
+    def answer(self) -> str:
+        """Return what a guest says that does so."""
+        return {"poweroff": "powering off", "reboot": "rebooting"}[self.word]
+
+
+@dataclass(frozen=True)
+class GuestShutdown:
+    """Ways to end a guest whose hypervisor has no power button, in the order in which they are tried."""
+
+    guest: Optional[GuestRequest]
+    kernel: Optional[CommandRequest] = None
+    """Program that hands ``Variable.KEY`` to the guest's kernel (SysRq)."""
+    timeout: int = SHUTDOWN_TIMEOUT
+
+
+def guest_shutdown(
+    declaration: Declaration, word: str, kernel: Optional[CommandRequest] = None
+) -> Optional[GuestShutdown]:
+    """Return the ways to end a guest without a power button; none without a vsock and keys of its kernel."""
+    context = declaration["vsock"]["cid"]
+    guest = None if context is None else GuestRequest(context, word)
+    return GuestShutdown(guest, kernel) if guest or kernel else None
+
+
+@dataclass(frozen=True)
 class Balloon:
     """Request that sets the size of the balloon; or, where only a difference can be set, two requests."""
 

@@ -19,6 +19,7 @@ from ..declaration.vms.parse import Declaration
 from ..hypervisors.command import Command
 from ..hypervisors.facts import HostFacts
 from ..hypervisors.registry import command, profile, program
+from ..hypervisors.requests import Shutdown
 from ..schema.compaction import compact
 from ..schema.quoting import one_per_line
 from .package import SHARE, File, Package
@@ -86,8 +87,7 @@ def _tap_flags(built: Command) -> Tuple[str, ...]:
 def _scripts(declaration: Declaration, built: Command) -> Dict[str, File]:
     name = declaration["name"]
     texts = {"microvm-run": run.microvm_run(declaration, built), **_interface_scripts(declaration, built)}
-    if built.shutdown is not None:
-        texts["microvm-shutdown"] = control.microvm_shutdown(name, built.shutdown)
+    texts.update(_shutdown_scripts(name, built))
     if built.balloon is not None:
         texts["microvm-balloon"] = control.microvm_balloon(name, built.balloon, declaration["mem"], built.needs_home)
     addresses = _devices(declaration, "pci")
@@ -102,6 +102,18 @@ def _scripts(declaration: Declaration, built: Command) -> Dict[str, File]:
     for script, text in declaration["bin_scripts"].items():
         texts[script] = f"{texts.get(script, OWN_SCRIPT)}{text.rstrip()}\n"
     return {f"bin/{script}": File(text.encode(), executable=True) for script, text in texts.items()}
+
+
+def _shutdown_scripts(name: str, built: Command) -> Dict[str, str]:
+    shutdown = built.shutdown
+    if isinstance(shutdown, Shutdown):
+        return {"microvm-shutdown": control.microvm_shutdown(name, shutdown)}
+    if shutdown is None:
+        return {}
+    texts = {"microvm-shutdown": control.microvm_end(name, shutdown, built.needs_home)}
+    if shutdown.guest:
+        texts[control.ASK_GUEST] = control.microvm_ask_guest(name, shutdown.guest)
+    return texts
 
 
 def _interface_scripts(declaration: Declaration, built: Command) -> Dict[str, str]:

@@ -47,7 +47,10 @@ _VSOCK: Options = (
     Option(
         "cid",
         "int",
-        "Context identifier (CID) of the guest, 3 or greater. It must be unique on the host.",
+        (
+            "Context identifier (CID) of the guest, 3 or greater. It must be unique on the host.",
+            "Hypervisors without a power button need it to stop the guest properly, see the page on day-to-day operation.",
+        ),
         check=checks.context_identifier,
     ),
     Option("ssh", "dict", "SSH over the vsock.", suboptions=_VSOCK_SSH, honoured_by=RECORD),

@@ -20,6 +20,7 @@ from ..hypervisor import Hypervisor
 from ..initrd_credentials import initrd_with_credentials
 from ..programs import UNBUFFER, program_path
 from ..refusals import refuse_in
+from ..requests import guest_shutdown
 from ..words import TapDevice, Text, join, words
 from .profile import PROFILE
 
@@ -63,6 +64,7 @@ class Alioth(Hypervisor):
         arguments += declaration["alioth"]["extra_args"]
         return Command(
             argv=words(*arguments),
+            shutdown=guest_shutdown(declaration, "poweroff"),
             multi_queue=declaration["vcpu"] > 1,
             initrd_credentials=initrd.names,
             initrd_descriptor=initrd.descriptor,

@@ -7,7 +7,7 @@
 from __future__ import annotations
 
 from ..profile import ANY, Profile
-from ..profile_parts import BY_VSOCK, EXTRA_ARGS, LINUX, ON_LINUX, group, package
+from ..profile_parts import ASKED, BY_VSOCK, EXTRA_ARGS, LINUX, ON_LINUX, group, package
 
 PROFILE = Profile(
     name="alioth",
@@ -24,7 +24,7 @@ PROFILE = Profile(
     vcpus=255,
     serials=False,
     credentials="initrd",
-    stop="Only from inside the guest.",
+    stop=ASKED + ", to power off.",
     ready=BY_VSOCK,
     on_poweroff="exits; so it does after a triple fault, which is taken for a poweroff",
     on_reboot="reboots in place, by ACPI (`reboot=a` is the default here)",

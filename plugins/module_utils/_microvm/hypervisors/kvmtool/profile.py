@@ -7,7 +7,7 @@
 from __future__ import annotations
 
 from ..profile import ANY, Profile
-from ..profile_parts import BY_VSOCK, EXITS, EXTRA_ARGS, LINUX, ON_LINUX, group, package
+from ..profile_parts import ASKED, BY_VSOCK, EXITS, EXTRA_ARGS, LINUX, ON_LINUX, group, package
 
 PROFILE = Profile(
     name="kvmtool",
@@ -31,7 +31,8 @@ PROFILE = Profile(
     vcpus=255,
     serials=False,
     credentials="initrd",
-    stop="Only from inside the guest, by reboot.",
+    stop=ASKED
+    + ", to reboot; otherwise `lkvm debug` tells its kernel to write its file systems and to restart (SysRq).",
     ready=BY_VSOCK,
     on_poweroff="hangs (reboot instead)",
     on_reboot=EXITS,

@@ -21,7 +21,7 @@ from ..hypervisor import Hypervisor
 from ..initrd_credentials import initrd_with_credentials
 from ..programs import UNBUFFER, program_path
 from ..refusals import refuse_in
-from ..requests import qmp_balloon
+from ..requests import guest_shutdown, qmp_balloon
 from ..words import words
 from .profile import PROFILE
 
@@ -71,6 +71,7 @@ class Stratovirt(Hypervisor):
             arguments += ["-device", f"vhost-vsock-device,id=vsock,guest-cid={declaration['vsock']['cid']}"]
         return Command(
             argv=words(*arguments, *declaration["stratovirt"]["extra_args"]),
+            shutdown=guest_shutdown(declaration, "reboot"),
             balloon=qmp_balloon(declaration),
             multi_queue=_queues(declaration) > 1,
             macvtaps=pairs(macvtaps),

@@ -7,7 +7,7 @@
 from __future__ import annotations
 
 from ..profile import ANY, Profile
-from ..profile_parts import BY_VSOCK, EXITS, EXTRA_ARGS, LINUX, ON_LINUX, group, package
+from ..profile_parts import ASKED, BY_VSOCK, EXITS, EXTRA_ARGS, LINUX, ON_LINUX, group, package
 
 PROFILE = Profile(
     name="stratovirt",
@@ -33,7 +33,7 @@ PROFILE = Profile(
     vcpus=254,
     serials=True,
     credentials="initrd",
-    stop="Only from inside the guest, by reboot.",
+    stop=ASKED + ", to reboot.",
     ready="QMP reports that the guest is running; " + BY_VSOCK,
     on_poweroff="keeps running (reboot instead)",
     on_reboot=EXITS,

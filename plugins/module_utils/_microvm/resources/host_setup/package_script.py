@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from ...declaration.names import (
     BOOTED_LINK,
+    CONSOLE_DIRECTORY,
     CURRENT_LINK,
     GROUP,
     RESTART_DIRECTORY,
@@ -56,5 +57,11 @@ _FUNCTIONS = (
 
 def package_script() -> str:
     """Return the script ``microvm-package``, without its first line."""
-    names = assignments(user=USER, group=GROUP, shares_directory=SHARE_DIRECTORY, restarts_directory=RESTART_DIRECTORY)
+    names = assignments(
+        user=USER,
+        group=GROUP,
+        shares_directory=SHARE_DIRECTORY,
+        restarts_directory=RESTART_DIRECTORY,
+        console_directory=CONSOLE_DIRECTORY,
+    )
     return f'{_HEADER}{names}{_ENTRIES}{"".join(_FUNCTIONS)}\nrun_action "$1" "$2"\n'

@@ -11,6 +11,7 @@ import shlex
 from typing import List, Optional
 
 from ...declaration.images.parse import ImageDeclaration
+from ...declaration.names import GUEST_PORT
 from ...declaration.types import ImageFile
 from .scripts import sources
 
@@ -46,8 +47,13 @@ DPKG_OPTIONS = (
     "path-include=/usr/share/doc/*/copyright",
 )
 
-SCRIPTS = {"setup": sources.SETUP, "put-file": sources.PUT_FILE, "clean-up": sources.CLEAN_UP}
-"""The hooks of a build, by the name of the file that they are run from."""
+SCRIPTS = {
+    "setup": sources.SETUP,
+    "put-file": sources.PUT_FILE,
+    "clean-up": sources.CLEAN_UP,
+    "answer-host": f"#!/bin/sh{sources.ANSWER_HOST}",
+}
+"""The hooks of a build, by the name of the file that they are run from, and what ``setup`` puts into the tree."""
 
 
 def mmdebstrap_command(declaration: ImageDeclaration, work: str, cache: Optional[str]) -> List[str]:
@@ -70,7 +76,7 @@ def mmdebstrap_command(declaration: ImageDeclaration, work: str, cache: Optional
 def _hooks(declaration: ImageDeclaration, work: str) -> List[str]:
     excludes = [f"--exclude=*/modules/*/kernel/{path}" for path in NEEDLESS_DRIVERS]
     return [
-        _script(work, "setup", declaration["kernel_package"], *excludes),
+        _script(work, "setup", declaration["kernel_package"], str(GUEST_PORT), *excludes),
         *(_put_file(work, index, file) for index, file in enumerate(declaration["files"])),
         *(f'chroot "$1" sh -c {shlex.quote(command)}' for command in declaration["commands"]),
     ]

@@ -9,10 +9,23 @@ from __future__ import annotations
 import shlex
 from typing import Tuple
 
-from ...declaration.names import PROCESS_FILE
-from ...hypervisors.requests import Balloon, CommandRequest, HttpRequest, QmpRequest, Request, Shutdown
+from ...declaration.names import GUEST_PORT, PROCESS_FILE
+from ...hypervisors.requests import (
+    Balloon,
+    CommandRequest,
+    GuestRequest,
+    GuestShutdown,
+    HttpRequest,
+    QmpRequest,
+    Request,
+    Shutdown,
+)
+from ...hypervisors.words import Variable, join
 from . import sources
-from .shell import HOME, header, quoted, shell_command, socat_escape
+from .shell import HOME, call, definitions, header, quoted, shell_command, socat_escape
+
+ASK_GUEST = "microvm-ask-guest"
+"""Script of a package that asks the guest over its vsock to end."""
 
 
 def microvm_shutdown(name: str, shutdown: Shutdown) -> str:
@@ -20,6 +33,24 @@ def microvm_shutdown(name: str, shutdown: Shutdown) -> str:
     script = header(f"Stops MicroVM {name} gracefully.") + _functions(("request", shutdown.request))
     script += sources.IS_RUNNING + sources.SHUT_DOWN
     return script + f'\nshut_down {shlex.quote(PROCESS_FILE)} "${{STOP_TIMEOUT:-{shutdown.timeout}}}"\n'
+
+
+def microvm_end(name: str, shutdown: GuestShutdown, needs_home: bool = False) -> str:
+    """Return the script that ends a guest whose hypervisor has no power button, by the first way that works."""
+    own = join(Variable.PACKAGE, f"/bin/{ASK_GUEST}")
+    script = header(f"Stops MicroVM {name} gracefully.") + (HOME if needs_home else "")
+    script += (definitions([own]) if shutdown.guest else "") + sources.IS_RUNNING + sources.END_GUEST
+    if shutdown.guest:
+        script += _functions(("ask", CommandRequest((own,))))
+    if shutdown.kernel:
+        script += _functions(("press_key", shutdown.kernel))
+    return script + f'\nend_guest {shlex.quote(PROCESS_FILE)} "${{STOP_TIMEOUT:-{shutdown.timeout}}}"\n'
+
+
+def microvm_ask_guest(name: str, guest: GuestRequest) -> str:
+    """Return the script, for root, that asks the guest over its vsock to end, and returns when it has answered."""
+    script = header(f"Asks the guest of MicroVM {name} to end.") + sources.ASK_GUEST + "\n"
+    return script + call("ask_guest", name, str(guest.context), str(GUEST_PORT), guest.word, guest.answer)
 
 
 def microvm_balloon(name: str, balloon: Balloon, memory: int, needs_home: bool = False) -> str:

@@ -4,9 +4,9 @@
 # shellcheck shell=bash
 
 # Set before: the account of packages without scripts, which know no other, entries of the state directory, and the
-# directories of what shares are mounted from and of the numbers of restarts.
+# directories of what shares are mounted from, of the numbers of restarts and of consoles.
 : "${user:?}" "${group:?}" "${current:?}" "${booted:?}" "${work:?}" "${sockets:?}" "${shares_directory:?}"
-: "${restarts_directory:?}"
+: "${restarts_directory:?}" "${console_directory:?}"
 
 tap_up() {
     local flags=(vnet_hdr) id
@@ -190,6 +190,16 @@ register() {
     fi
 }
 
+# Before the unit's own user ends the hypervisor. Not when that has ended by itself. What root makes in the directory of
+# that user is directories, which follow no link.
+ask_guest_to_end() {
+    local runtime=$console_directory/$name
+    if [ -z "${MAINPID:-}" ]; then return; fi
+    # microvm-start takes the end for what it is.
+    mkdir -- "$runtime/stopping" 2> /dev/null || true
+    if "$package/bin/microvm-ask-guest" < /dev/null; then mkdir -- "$runtime/asked" 2> /dev/null || true; fi
+}
+
 # systemd forgets how often it has started a service again when helper units are restarted with it (PartOf=). So the
 # ends are counted that another start follows, until the service is stopped; it says by its status what follows.
 count_restart() {
@@ -225,6 +235,7 @@ run_action() { # action, MicroVM, its state directory where that is not the work
             count_restart 2> /dev/null || true
             if [ -x "$package/bin/$action" ]; then "$package/bin/$action" || true; fi
             ;;
+        microvm-ask-guest) if [ -x "$package/bin/$action" ]; then ask_guest_to_end; fi ;;
         block-devices-give | block-devices-take)
             if [ -e "$lists/block-devices" ]; then "${action//-/_}"; fi
             ;;

@@ -7,6 +7,49 @@
 
 from __future__ import annotations
 
+ASK_GUEST = r"""
+# An address of vsock(7) as socat takes one of any family: bytes, little-endian. Its VSOCK-CONNECT would do, but crashes
+# with an own port in version 1.8.0, which Debian 13 has.
+vsock_address() { # context, port
+    local number bytes=x0000
+    for number in "$2" "$1"; do
+        bytes+=$(printf %02x $((number & 255)) $((number >> 8 & 255)) $((number >> 16 & 255)) $((number >> 24 & 255)))
+    done
+    echo "${bytes}00000000"
+}
+
+# The guest answers only root, whom it knows by the privileged port. What reads the guest's answer may take such a port,
+# and is nobody otherwise.
+send_word() { # context, port, word, own port
+    local any=4294967295 capability=-all,+net_bind_service
+    printf '%s\n' "$3" | timeout --kill-after=1 8 setpriv --reuid=65534 --regid=65534 --clear-groups --no-new-privs \
+        --inh-caps="$capability" --ambient-caps="$capability" --bounding-set="$capability" socat -t 5 - \
+        "SOCKET-CONNECT:40:0:$(vsock_address "$1" "$2"),bind=$(vsock_address "$any" "$4"),connect-timeout=3,shut-none" |
+        head -c 128
+}
+
+ask_guest() { # MicroVM, context, port, word, answer of a guest that obeys
+    local answer status
+    for _ in {1..5}; do
+        status=0
+        answer=$(send_word "$2" "$3" "$4" $((512 + RANDOM % 512)) 2>&1) || status=$?
+        # Another MicroVM's guest is being asked from this port.
+        if [ "$status" -eq 0 ] || [[ "$answer" != *"Address already in use"* ]]; then break; fi
+    done
+    if [ "$status" -eq 0 ] && [ "$answer" = "$5" ]; then
+        echo "MicroVM $1: the guest was asked over its vsock, and is $5"
+        return 0
+    elif [ "$status" -eq 0 ]; then
+        answer="it does not know the word $4"
+    elif [ "$status" -ge 124 ]; then
+        answer="no answer"
+    fi
+    answer=$(tr -cd '[:print:]' <<< "${answer##*: }")
+    echo "MicroVM $1: the guest cannot be asked over its vsock ($answer)"
+    return 1
+}
+"""
+
 BALLOON = r"""
 check_usage() { # pattern of the one argument, usage, the script's arguments
     local pattern="^$1\$" usage=$2
@@ -134,6 +177,53 @@ CREDENTIAL_FILE = """
 credential_file() { # name, path; prints the path of systemd's copy where the unit has one
     local copy=${CREDENTIALS_DIRECTORY:-}/$1
     if [ -n "${CREDENTIALS_DIRECTORY:-}" ] && [ -e "$copy" ]; then echo "$copy"; else echo "$2"; fi
+}
+"""
+
+END_GUEST = """
+# Seconds that the guest's kernel gets to write its file systems, and to make them read-only: it does not say when it is
+# done.
+SYNC_TIME=2
+REMOUNT_TIME=3
+# Status that tells microvm-stop that the guest's programs were not asked.
+ENDED_BY_KERNEL=4
+
+# Of a hypervisor without a power button. The script defines the ways that there are: ask, over the guest's vsock, which
+# root may have done before (GUEST_ASKED), and press_key, for the kernel's own keys (SysRq).
+end_guest() { # file that record_process has written, seconds
+    local begin=$SECONDS limit=$2
+    if declare -F press_key > /dev/null && [ "$limit" -gt 20 ]; then limit=$((limit - 10)); fi
+    if [ -n "${GUEST_ASKED:-}" ] || { declare -F ask > /dev/null && ask; }; then
+        if await_end "$1" "$limit"; then return 0; fi
+        echo "the guest has not ended within $limit seconds" >&2
+    fi
+    if declare -F press_key > /dev/null && [ $((SECONDS - begin)) -lt "$2" ] && press_keys "$1"; then
+        exit "$ENDED_BY_KERNEL"
+    fi
+    exit 1
+}
+
+await_end() { # file that record_process has written, seconds
+    local fifths=$((5 * $2))
+    while is_running "$1"; do
+        if [ "$fifths" -le 0 ]; then return 1; fi
+        sleep 0.2
+        fifths=$((fifths - 1))
+    done
+}
+
+# Of sysrq.rst of the kernel: s writes all file systems, u makes them read-only, b restarts without a word.
+press_keys() { # file that record_process has written
+    local step key
+    echo "the guest's kernel is told to write its file systems and to restart (SysRq)"
+    for step in "s $SYNC_TIME" "u $REMOUNT_TIME" "b 3"; do
+        # shellcheck disable=SC2034 # press_key has it
+        key=${step% *}
+        if ! press_key > /dev/null 2>&1; then break; fi
+        if await_end "$1" "${step#* }"; then return 0; fi
+    done
+    echo "the guest's kernel has not restarted" >&2
+    return 1
 }
 """
 
@@ -408,9 +498,9 @@ relay_notifications() { # socket, escaped for socat
 
 PACKAGE_ACTIONS = r"""
 # Set before: the account of packages without scripts, which know no other, entries of the state directory, and the
-# directories of what shares are mounted from and of the numbers of restarts.
+# directories of what shares are mounted from, of the numbers of restarts and of consoles.
 : "${user:?}" "${group:?}" "${current:?}" "${booted:?}" "${work:?}" "${sockets:?}" "${shares_directory:?}"
-: "${restarts_directory:?}"
+: "${restarts_directory:?}" "${console_directory:?}"
 
 tap_up() {
     local flags=(vnet_hdr) id
@@ -594,6 +684,16 @@ register() {
     fi
 }
 
+# Before the unit's own user ends the hypervisor. Not when that has ended by itself. What root makes in the directory of
+# that user is directories, which follow no link.
+ask_guest_to_end() {
+    local runtime=$console_directory/$name
+    if [ -z "${MAINPID:-}" ]; then return; fi
+    # microvm-start takes the end for what it is.
+    mkdir -- "$runtime/stopping" 2> /dev/null || true
+    if "$package/bin/microvm-ask-guest" < /dev/null; then mkdir -- "$runtime/asked" 2> /dev/null || true; fi
+}
+
 # systemd forgets how often it has started a service again when helper units are restarted with it (PartOf=). So the
 # ends are counted that another start follows, until the service is stopped; it says by its status what follows.
 count_restart() {
@@ -629,6 +729,7 @@ run_action() { # action, MicroVM, its state directory where that is not the work
             count_restart 2> /dev/null || true
             if [ -x "$package/bin/$action" ]; then "$package/bin/$action" || true; fi
             ;;
+        microvm-ask-guest) if [ -x "$package/bin/$action" ]; then ask_guest_to_end; fi ;;
         block-devices-give | block-devices-take)
             if [ -e "$lists/block-devices" ]; then "${action//-/_}"; fi
             ;;

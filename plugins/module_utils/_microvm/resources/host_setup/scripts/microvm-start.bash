@@ -60,7 +60,7 @@ keep_log() {
 start() {
     local record output errors
     chmod -R u+rwX -- @CONTROL_FILES@ 2> /dev/null
-    timeout --signal=KILL "$REMOVAL_TIMEOUT" rm -rf -- @CONTROL_FILES@ "$runtime"/{stopping,console.in,hypervisor.pid}
+    timeout --signal=KILL "$REMOVAL_TIMEOUT" rm -rf -- @CONTROL_FILES@ "$runtime"/{stopping,asked,console.in,hypervisor.pid}
     mkfifo -m 0600 "$runtime/console.in" || exit 1
     exec {record}> "$runtime/hypervisor.pid" {output}> >(relay)
     relays=$!

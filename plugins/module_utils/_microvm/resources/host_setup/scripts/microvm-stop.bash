@@ -12,6 +12,8 @@ set -uo pipefail
 readonly TERM_TIMEOUT=10
 # How long reading a file may take.
 readonly READ_TIMEOUT=1
+# Status of microvm-shutdown where the guest's kernel has restarted without asking its programs.
+readonly ENDED_BY_KERNEL=4
 
 name=$1
 runtime=@CONSOLE_DIRECTORY@/$name
@@ -70,13 +72,21 @@ ask_guest() {
         say "its package has no way to ask the guest to power off"
         return 1
     fi
-    say "asking the guest to power off, for up to $limit s"
+    if [ -e "$runtime/asked" ]; then
+        export GUEST_ASKED=yes
+        say "waiting for the end of the guest, for up to $limit s"
+    else
+        say "asking the guest to power off, for up to $limit s"
+    fi
     timeout --kill-after=2 "$limit" "$package/bin/microvm-shutdown" < /dev/null || status=$?
     if [ "$status" -ne 0 ] && [ "$status" -ne 124 ] && is_running "$process" "$started"; then
         say "the guest could not be asked, or has not ended (status $status)"
         return 1
     fi
-    if await_end "$(remaining)"; then return 0; fi
+    if await_end "$(remaining)"; then
+        if [ "$status" -eq "$ENDED_BY_KERNEL" ]; then way="the guest's kernel (SysRq)"; fi
+        return 0
+    fi
     say "the guest has not ended within $limit s"
     return 1
 }
@@ -93,13 +103,19 @@ kill_hypervisor() {
     await_end "$TERM_TIMEOUT"
 }
 
-process='' started=''
-if ! find_hypervisor; then exit 0; fi
+process='' started='' way="the guest"
+if ! find_hypervisor; then
+    # It was quick.
+    if [ -e "$runtime/asked" ]; then say "stopped by the guest after 0 s"; fi
+    exit 0
+fi
 # microvm-start takes the end for what it is. A directory is made at once, whatever was in its place.
-timeout --signal=KILL "$READ_TIMEOUT" rm -rf -- "$runtime/stopping"
-mkdir -- "$runtime/stopping" 2>/dev/null
+if [ ! -e "$runtime/stopping" ]; then
+    timeout --signal=KILL "$READ_TIMEOUT" rm -rf -- "$runtime/stopping"
+    mkdir -- "$runtime/stopping" 2>/dev/null
+fi
 if ask_guest; then
-    say "stopped by the guest after $((SECONDS - begin)) s"
+    say "stopped by $way after $((SECONDS - begin)) s"
 elif end_hypervisor; then
     say "stopped by SIGTERM after $((SECONDS - begin)) s"
 elif kill_hypervisor; then

@@ -412,6 +412,8 @@ EnvironmentFile=-@SETTINGS_DIRECTORY@/%i.env
 ExecStartPre=@SCRIPT_DIRECTORY@/microvm-prepare %i
 ExecStart=@SCRIPT_DIRECTORY@/microvm-start %i
 ExecStartPost=+@SCRIPT_DIRECTORY@/microvm-package microvm-register %i
+# Guests answer only the host's root; the script does nothing else as root.
+ExecStop=-+@SCRIPT_DIRECTORY@/microvm-package microvm-ask-guest %i
 ExecStop=@SCRIPT_DIRECTORY@/microvm-stop %i
 ExecStopPost=+@SCRIPT_DIRECTORY@/microvm-package microvm-unregister %i
 # microvm-start says by its status whether the MicroVM shall start again.

@@ -3,11 +3,11 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 # shellcheck shell=sh
 #
-# Run as `sh setup ROOT KERNEL_PACKAGE EXCLUDES…` when all packages are there.
+# Run as `sh setup ROOT KERNEL_PACKAGE GUEST_PORT EXCLUDES…` when all packages are there.
 
 set -eu
-root=$1 kernel=$2
-shift 2
+root=$1 kernel=$2 guest_port=$3
+shift 3
 
 # The kernel package wants an initramfs generator, which is slow and whose work we do ourselves: so it is unpacked only.
 # apt runs outside, where it has the build host's proxy and name servers.
@@ -44,6 +44,37 @@ ExecStart=/usr/bin/ssh-keygen -q -t ed25519 -N "" -f /etc/ssh/ssh_host_ed25519_k
 [Install]
 WantedBy=ssh.service
 END
+# What the host asks of the guest where its hypervisor has no button. Whoever connects without being the host's root is
+# sent away at once, and cannot use up a limit that closes the socket.
+unit microvm-host.socket <<END
+[Unit]
+Description=Words of the host
+DefaultDependencies=no
+[Socket]
+ListenStream=vsock::$guest_port
+Accept=yes
+MaxConnections=4
+TriggerLimitIntervalSec=0
+END
+unit microvm-host@.service <<'END'
+[Unit]
+Description=Answer the host
+DefaultDependencies=no
+CollectMode=inactive-or-failed
+[Service]
+ExecStart=/usr/lib/microvm-fleet/answer-host
+StandardInput=socket
+StandardError=journal
+RuntimeMaxSec=10
+NoNewPrivileges=yes
+ProtectSystem=strict
+END
+# Only where there is a vsock; others would load its modules for nothing.
+cat > "$root/etc/udev/rules.d/90-microvm-host.rules" <<'END'
+SUBSYSTEM=="virtio", ATTR{device}=="0x0013", TAG+="systemd", ENV{SYSTEMD_WANTS}+="microvm-host.socket"
+END
+mkdir -p "$root/usr/lib/microvm-fleet"
+install -m 0755 "${0%/*}/answer-host" "$root/usr/lib/microvm-fleet/answer-host"
 mkdir -p "$root/etc/ssh/sshd_config.d" "$root/etc/systemd/system/ssh.service.d"
 cat > "$root/etc/ssh/sshd_config.d/microvm.conf" <<'END'
 HostKey /etc/ssh/ssh_host_ed25519_key

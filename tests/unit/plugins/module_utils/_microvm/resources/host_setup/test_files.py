@@ -43,7 +43,7 @@ def test_units_have_the_names_of_the_modules() -> None:
 
 def test_units_run_only_scripts_that_are_installed() -> None:
     commands = [
-        word.lstrip("+")
+        word.lstrip("+-")
         for unit in unit_files(names.STATE_DIRECTORY).values()
         for line in unit.splitlines()
         if line.startswith("Exec")

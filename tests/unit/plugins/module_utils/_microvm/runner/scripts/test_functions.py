@@ -290,6 +290,7 @@ def run_action(directory: Path, action: str, **environment: str) -> subprocess.C
     fakes = "".join(f'{name}() {{ echo {name} "$@"; }}\n' for name in functions)
     variables = {"user": "microvm", "group": "microvm", "current": "current", "booted": "booted"}
     variables |= {"work": "work", "sockets": "sockets", "shares_directory": "shares", "restarts_directory": "restarts"}
+    variables |= {"console_directory": "consoles"}
     return bash(directory, f"{fakes}run_action {action} web", "package_actions", **variables, **environment)
 
 
@@ -315,6 +316,50 @@ def test_the_ends_that_another_start_follows_are_counted(
     done = run_action(tmp_path, "microvm-unregister", SERVICE_RESULT=result, EXIT_STATUS=status)
     assert (done.returncode, done.stderr) == (0, "")
     assert (file.read_text().strip() if file.exists() else None) == after
+
+
+@pytest.mark.parametrize(
+    ("process", "status", "marks"),
+    [
+        ("123", 0, {"asked", "stopping"}),
+        # The guest is stopped all the same, by other means.
+        ("123", 1, {"stopping"}),
+        # The hypervisor has ended by itself, and may be started again.
+        ("", 0, set()),
+    ],
+)
+def test_a_guest_is_asked_by_root_while_its_hypervisor_runs(
+    process: str, status: int, marks: set[str], tmp_path: Path
+) -> None:
+    (tmp_path / "consoles/web").mkdir(parents=True)
+    script = tmp_path / "booted/bin/microvm-ask-guest"
+    script.parent.mkdir(parents=True)
+    script.write_text(f"#!/bin/sh\necho asked\nexit {status}\n")
+    script.chmod(0o755)
+    done = run_action(tmp_path, "microvm-ask-guest", MAINPID=process)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "asked\n" if process else "", "")
+    assert {path.name for path in (tmp_path / "consoles/web").iterdir()} == marks
+
+
+def test_root_follows_no_link_where_it_notes_that_a_guest_was_asked(tmp_path: Path) -> None:
+    runtime, target = tmp_path / "consoles/web", tmp_path / "elsewhere"
+    runtime.mkdir(parents=True)
+    for name in ("stopping", "asked"):
+        (runtime / name).symlink_to(target)
+    script = tmp_path / "current/bin/microvm-ask-guest"
+    script.parent.mkdir(parents=True)
+    script.write_text("#!/bin/sh\n")
+    script.chmod(0o755)
+    done = run_action(tmp_path, "microvm-ask-guest", MAINPID="123")
+    assert (done.returncode, done.stderr) == (0, "") and not target.exists()
+
+
+def test_a_package_without_the_script_is_not_asked(tmp_path: Path) -> None:
+    (tmp_path / "consoles/web").mkdir(parents=True)
+    (tmp_path / "current").mkdir()
+    done = run_action(tmp_path, "microvm-ask-guest", MAINPID="123")
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+    assert not list((tmp_path / "consoles/web").iterdir())
 
 
 @pytest.mark.parametrize("action", ["pci-setup", "pci-teardown", "block-devices-give", "block-devices-take"])

@@ -1,0 +1,194 @@
+# Copyright (c) 2026 microvm.fleet contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Ends of guests whose hypervisors have no power button: by the guest's vsock, by its kernel's keys, or not at all.
+
+There is neither a hypervisor nor a vsock: the process is a sleep, and fakes replace setpriv, socat and lkvm.
+"""
+
+from __future__ import annotations
+
+import os
+import struct
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+from ansible_collections.microvm.fleet.plugins.module_utils._microvm.declaration.names import GUEST_PORT
+from ansible_collections.microvm.fleet.plugins.module_utils._microvm.hypervisors.facts import HostFacts
+from ansible_collections.microvm.fleet.plugins.module_utils._microvm.runner.render import render
+
+from ..examples import SMALL, parse
+
+CID = 1234567
+ENDED_BY_KERNEL = 4
+SETPRIV = '#!/bin/bash\nwhile [ "$1" != socat ]; do echo "$1" >> setpriv; shift; done\nexec "$@"\n'
+"""Fake that records what it is to take away, and runs the program with all privileges."""
+FAKE = "#!/bin/bash\n"
+
+pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="the scripts are for hosts with Linux")
+
+
+def scripts(hypervisor: str, **options: Any) -> dict[str, str]:
+    """Return the scripts of a package by name."""
+    declaration = parse({**SMALL, "hypervisor": hypervisor, **options})[0]
+    files = render(declaration, HostFacts()).files
+    return {name[4:]: file.content.decode() for name, file in files.items() if name.startswith("bin/")}
+
+
+def run(directory: Path, script: str, fakes: dict[str, str], **environment: str) -> subprocess.CompletedProcess[str]:
+    """Run ``bin/SCRIPT`` of a package in ``directory``, its working directory too, with fakes of programs."""
+    for name, text in fakes.items():
+        file = directory / "fakes" / name
+        file.parent.mkdir(exist_ok=True)
+        file.write_text(text)
+        file.chmod(0o755)
+    path = f"{directory / 'fakes'}:{os.environ['PATH']}"
+    return subprocess.run(
+        [directory / "bin" / script],
+        cwd=directory,
+        env={**os.environ, "PATH": path, **environment},
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=30,
+    )
+
+
+def install(directory: Path, texts: dict[str, str]) -> None:
+    """Write scripts into ``bin``; the kernel of the guest is given a second in all."""
+    (directory / "bin").mkdir()
+    for name, text in texts.items():
+        file = directory / "bin" / name
+        file.write_text(text.replace("SYNC_TIME=2", "SYNC_TIME=0").replace("REMOUNT_TIME=3", "REMOUNT_TIME=0"))
+        file.chmod(0o755)
+
+
+def guest(answer: str, status: int = 0, error: str = "") -> dict[str, str]:
+    """Return the fakes of a guest that answers on its vsock, and whose word ends the hypervisor."""
+    lines = ['echo "$@" >> socat', "read -r word", 'echo "$word" >> words']
+    lines += [f"echo '2026/01/01 socat[1] E connect(5, AF=40, 16): {error}' >&2"] if error else []
+    lines += [f"echo '{answer}'"] if answer else []
+    lines += ['kill "$(cut -d" " -f1 microvm.pid)" 2>/dev/null'] if answer in ("rebooting", "powering off") else []
+    return {"setpriv": SETPRIV, "socat": FAKE + "\n".join([*lines, f"exit {status}\n"])}
+
+
+@pytest.fixture(name="process")
+def _process(tmp_path: Path) -> Any:
+    """Process of a hypervisor that runs, as microvm-run has recorded it."""
+    with subprocess.Popen(["sleep", "60"]) as process:
+        started = Path(f"/proc/{process.pid}/stat").read_text().rpartition(") ")[2].split()[19]
+        (tmp_path / "microvm.pid").write_text(f"{process.pid} {started}\n")
+        yield process
+        process.kill()
+
+
+@pytest.mark.parametrize(
+    ("hypervisor", "word"), [("kvmtool", "reboot"), ("stratovirt", "reboot"), ("alioth", "poweroff")]
+)
+def test_a_guest_is_told_the_word_that_ends_its_hypervisor(hypervisor: str, word: str, tmp_path: Path) -> None:
+    texts = scripts(hypervisor, vsock={"cid": CID})
+    install(tmp_path, texts)
+    answer = {"reboot": "rebooting", "poweroff": "powering off"}[word]
+    (tmp_path / "microvm.pid").touch()
+    done = run(tmp_path, "microvm-ask-guest", guest(answer))
+    assert (done.returncode, done.stdout) == (
+        0,
+        f"MicroVM small: the guest was asked over its vsock, and is {answer}\n",
+    )
+    assert (tmp_path / "words").read_text() == f"{word}\n"
+
+
+def test_only_a_privileged_port_of_a_process_without_other_privileges_asks(tmp_path: Path) -> None:
+    install(tmp_path, scripts("alioth", vsock={"cid": CID}))
+    (tmp_path / "microvm.pid").touch()
+    run(tmp_path, "microvm-ask-guest", guest("powering off"))
+    address, bound = (tmp_path / "socat").read_text().split()[-1].split(",")[:2]
+    family, _protocol, remote = address.split(":")[1:]
+    assert family == "40"
+    reserved, port, context, flags = struct.unpack("<HIII", bytes.fromhex(remote[1:]))
+    assert (reserved, port, context, flags) == (0, GUEST_PORT, CID, 0)
+    _reserved, own, any_context, _flags = struct.unpack("<HIII", bytes.fromhex(bound[len("bind=x") :]))
+    assert 512 <= own < 1024 and any_context == 0xFFFFFFFF
+    taken_away = (tmp_path / "setpriv").read_text().split()
+    assert {"--reuid=65534", "--regid=65534", "--clear-groups", "--no-new-privs"} < set(taken_away)
+    assert {f"--{kind}=-all,+net_bind_service" for kind in ("inh-caps", "ambient-caps", "bounding-set")} < set(
+        taken_away
+    )
+
+
+@pytest.mark.parametrize(
+    ("fakes", "reason", "attempts"),
+    [
+        # An image of another maker, or an older one.
+        (guest("", 1, "Connection reset by peer"), "Connection reset by peer", 1),
+        (guest("", 1, "Connection timed out"), "Connection timed out", 1),
+        (guest("", 124), "no answer", 1),
+        (guest("unknown word"), "it does not know the word reboot", 1),
+        (guest(""), "it does not know the word reboot", 1),
+        (guest("\x1b]0;title\x07 rebooting"), "it does not know the word reboot", 1),
+        # Every other port might be in use as well, but that would end.
+        (guest("", 1, "Address already in use"), "Address already in use", 5),
+    ],
+)
+def test_a_guest_that_does_not_obey_is_told_in_one_line(
+    fakes: dict[str, str], reason: str, attempts: int, tmp_path: Path
+) -> None:
+    install(tmp_path, scripts("stratovirt", vsock={"cid": CID}))
+    done = run(tmp_path, "microvm-ask-guest", fakes)
+    assert (done.returncode, done.stdout, done.stderr) == (
+        1,
+        f"MicroVM small: the guest cannot be asked over its vsock ({reason})\n",
+        "",
+    )
+    assert len((tmp_path / "words").read_text().splitlines()) == attempts
+
+
+def test_the_guest_is_the_first_to_be_asked(process: Any, tmp_path: Path) -> None:
+    install(tmp_path, scripts("kvmtool", vsock={"cid": CID}))
+    done = run(tmp_path, "microvm-shutdown", {**guest("rebooting"), "lkvm": FAKE + "touch lkvm\n"})
+    assert done.returncode == 0 and process.wait(5) != 0
+    assert "asked over its vsock" in done.stdout and not (tmp_path / "lkvm").exists()
+
+
+def test_a_guest_that_root_has_asked_is_waited_for(process: Any, tmp_path: Path) -> None:
+    install(tmp_path, scripts("stratovirt", vsock={"cid": CID}))
+    fakes = guest("rebooting")
+    done = run(tmp_path, "microvm-shutdown", fakes, GUEST_ASKED="yes", STOP_TIMEOUT="1")
+    assert (done.returncode, done.stderr) == (1, "the guest has not ended within 1 seconds\n")
+    assert process.poll() is None and not (tmp_path / "words").exists()
+
+
+@pytest.mark.parametrize("options", [{}, {"vsock": {"cid": CID}}])
+def test_the_kernel_is_told_to_sync_and_to_restart_if_the_guest_cannot_be_asked(
+    options: dict[str, Any], process: Any, tmp_path: Path
+) -> None:
+    install(tmp_path, scripts("kvmtool", **options))
+    press = 'echo "$HOME $@" >> lkvm; case "$*" in *b) kill "$(cut -d" " -f1 microvm.pid)" ;; esac\n'
+    fakes = {**guest("", 1, "Connection reset by peer"), "lkvm": FAKE + press}
+    done = run(tmp_path, "microvm-shutdown", fakes)
+    assert done.returncode == ENDED_BY_KERNEL and process.wait(5) != 0
+    assert (tmp_path / "lkvm").read_text().splitlines() == [f"{tmp_path} debug -n small -s {key}" for key in "sub"]
+    assert done.stdout.splitlines()[-1] == "the guest's kernel is told to write its file systems and to restart (SysRq)"
+
+
+def test_a_hypervisor_that_takes_no_keys_is_left_to_sigterm_at_once(process: Any, tmp_path: Path) -> None:
+    install(tmp_path, scripts("kvmtool"))
+    done = run(tmp_path, "microvm-shutdown", {"lkvm": FAKE + "exit 1\n"})
+    assert (done.returncode, done.stderr) == (1, "the guest's kernel has not restarted\n")
+    assert process.poll() is None
+
+
+def test_without_a_vsock_only_kvmtool_has_a_way_to_end_its_guest() -> None:
+    names = {name: set(scripts(name)) for name in ("kvmtool", "stratovirt", "alioth")}
+    assert {name for name in names if "microvm-shutdown" in names[name]} == {"kvmtool"}
+    assert not any("microvm-ask-guest" in texts for texts in names.values())
+
+
+@pytest.mark.parametrize("hypervisor", ["qemu", "cloud-hypervisor", "firecracker", "crosvm"])
+def test_hypervisors_with_a_button_use_that(hypervisor: str) -> None:
+    texts = scripts(hypervisor, vsock={"cid": CID}, socket="vm.sock")
+    assert "microvm-shutdown" in texts and "microvm-ask-guest" not in texts
