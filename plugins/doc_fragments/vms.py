@@ -242,8 +242,7 @@ options:
           cid:
             description:
               - Context identifier (CID) of the guest, 3 or greater. It must be unique on the host.
-              - Hypervisors without a power button need it to stop the guest properly, see the page on day-to-day
-                operation.
+              - Hypervisors without a power button need it to stop the guest without loss of data, see lifecycle.md.
               - Supported only by V(qemu), V(cloud-hypervisor), V(firecracker), V(crosvm), V(kvmtool), V(stratovirt),
                 V(alioth).
             type: int

@@ -49,7 +49,7 @@ _VSOCK: Options = (
         "int",
         (
             "Context identifier (CID) of the guest, 3 or greater. It must be unique on the host.",
-            "Hypervisors without a power button need it to stop the guest properly, see the page on day-to-day operation.",
+            "Hypervisors without a power button need it to stop the guest without loss of data, see lifecycle.md.",
         ),
         check=checks.context_identifier,
     ),
