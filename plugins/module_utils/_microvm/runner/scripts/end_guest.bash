@@ -34,6 +34,16 @@ await_end() { # file that record_process has written, seconds
     done
 }
 
+# A hypervisor may hand a key on only when it next reads its console, so an empty line is typed. Its input is a FIFO
+# there, whose reader may have stopped.
+touch_console() { # file that record_process has written
+    local process _started input
+    read -r process _started < "$1"
+    input=/proc/$process/fd/0
+    # shellcheck disable=SC2016 # the inner shell expands it
+    if [ -p "$input" ]; then timeout --signal=KILL 1 sh -c 'echo > "$1"' sh "$input" 2> /dev/null || true; fi
+}
+
 # Of sysrq.rst of the kernel: s writes all file systems, u makes them read-only, b restarts without a word.
 press_keys() { # file that record_process has written
     local step key
@@ -42,6 +52,7 @@ press_keys() { # file that record_process has written
         # shellcheck disable=SC2034 # press_key has it
         key=${step% *}
         if ! press_key > /dev/null 2>&1; then break; fi
+        touch_console "$1"
         if await_end "$1" "${step#* }"; then return 0; fi
     done
     echo "the guest's kernel has not restarted" >&2

@@ -59,11 +59,11 @@ def run(directory: Path, script: str, fakes: dict[str, str], **environment: str)
 
 
 def install(directory: Path, texts: dict[str, str]) -> None:
-    """Write scripts into ``bin``; the kernel of the guest is given a second in all."""
+    """Write scripts into ``bin``; the kernel of the guest is given two seconds in all."""
     (directory / "bin").mkdir()
     for name, text in texts.items():
         file = directory / "bin" / name
-        file.write_text(text.replace("SYNC_TIME=2", "SYNC_TIME=0").replace("REMOUNT_TIME=3", "REMOUNT_TIME=0"))
+        file.write_text(text.replace("SYNC_TIME=2", "SYNC_TIME=1").replace("REMOUNT_TIME=3", "REMOUNT_TIME=1"))
         file.chmod(0o755)
 
 
@@ -76,10 +76,14 @@ def guest(answer: str, status: int = 0, error: str = "") -> dict[str, str]:
     return {"setpriv": SETPRIV, "socat": FAKE + "\n".join([*lines, f"exit {status}\n"])}
 
 
+PRESSED = 'while read -r _line; do cat pending >> pressed; [ "$(cat pending)" != b ] || exit 7; done; exec sleep 60'
+"""Hypervisor that hands a key on to its guest when it reads its console, as lkvm does (term.c); ``b`` ends it."""
+
+
 @pytest.fixture(name="process")
 def _process(tmp_path: Path) -> Any:
     """Process of a hypervisor that runs, as microvm-run has recorded it."""
-    with subprocess.Popen(["sleep", "60"]) as process:
+    with subprocess.Popen(["bash", "-c", PRESSED], cwd=tmp_path, stdin=subprocess.PIPE) as process:
         started = Path(f"/proc/{process.pid}/stat").read_text().rpartition(") ")[2].split()[19]
         (tmp_path / "microvm.pid").write_text(f"{process.pid} {started}\n")
         yield process
@@ -167,10 +171,11 @@ def test_the_kernel_is_told_to_sync_and_to_restart_if_the_guest_cannot_be_asked(
     options: dict[str, Any], process: Any, tmp_path: Path
 ) -> None:
     install(tmp_path, scripts("kvmtool", **options))
-    press = 'echo "$HOME $@" >> lkvm; case "$*" in *b) kill "$(cut -d" " -f1 microvm.pid)" ;; esac\n'
+    press = 'echo "$HOME $@" >> lkvm; echo "${@: -1}" > pending\n'
     fakes = {**guest("", 1, "Connection reset by peer"), "lkvm": FAKE + press}
     done = run(tmp_path, "microvm-shutdown", fakes)
-    assert done.returncode == ENDED_BY_KERNEL and process.wait(5) != 0
+    assert done.returncode == ENDED_BY_KERNEL and process.wait(5) == 7
+    assert (tmp_path / "pressed").read_text().split() == ["s", "u", "b"]
     assert (tmp_path / "lkvm").read_text().splitlines() == [f"{tmp_path} debug -n small -s {key}" for key in "sub"]
     assert done.stdout.splitlines()[-1] == "the guest's kernel is told to write its file systems and to restart (SysRq)"
 
