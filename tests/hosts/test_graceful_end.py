@@ -20,7 +20,12 @@ IMAGES = ROOT / "plugins/module_utils/_microvm/resources/images/scripts"
 PORT = "901"
 SOCKET = "/run/words.socket"
 HERE = f"[Socket]\nListenStream=\nListenStream={SOCKET}\n"
-PEER = '[Service]\nEnvironment="REMOTE_ADDR={}" REMOTE_PORT={}\nEnvironment=PATH=/run/fakes:/usr/bin:/bin\n'
+PEER = """\
+[Service]
+Environment="REMOTE_ADDR={}" REMOTE_PORT={}
+Environment=PATH=/run/fakes:/usr/bin:/bin
+ReadWritePaths=/run/fakes
+"""
 """What systemd sets for a peer on vsock, and a systemctl that does nothing."""
 SYSTEMCTL = '#!/bin/sh\necho "$@" > /run/fakes/log\n'
 AS_ROOT = '[ "$(id -u)" = 0 ] || exit 9\n'
