@@ -929,7 +929,10 @@ options:
         suboptions:
           pivot_root:
             description:
-              - Path of an empty directory that becomes the root directory of crosvm's device processes.
+              - Path of an empty directory that becomes the root directory of crosvm's device processes. The default
+                of crosvm is C(/var/empty), which Debian does not have.
+              - Only with O(ignore:profile=compat). By default, the unit of the MicroVM is the sandbox instead,
+                and that of crosvm is switched off.
             type: path
           extra_args:
             description:

@@ -35,7 +35,7 @@ SEVERAL = {"--disk", "--net", "--fs", "--device", "--vsock"}
 
 ALONE = {
     *("-nodefaults", "-enable-kvm", "--enable-pci", "--no-smt", "--no-balloon", "--rng", "--entropy", "--watchdog"),
-    "--extended-status",
+    *("--extended-status", "--disable-sandbox"),
 }
 """Options without a value."""
 

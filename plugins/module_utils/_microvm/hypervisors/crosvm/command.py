@@ -31,7 +31,7 @@ CONNECT_MILLISECONDS = 30_000
 
 
 class Crosvm(Hypervisor):
-    """crosvm: a process for each device, each in a sandbox of its own."""
+    """crosvm: a process for each device, each in a sandbox of its own where the unit is none."""
 
     profile = PROFILE
 
@@ -51,7 +51,7 @@ class Crosvm(Hypervisor):
             *("--serial", "type=stdout,console=true,stdin=true", "-p", _kernel_command_line(declaration)),
             *_balloon(declaration),
             *("--smbios", f"uuid={as_uuid(declaration['machine_id'])}"),
-            *(("--pivot-root", declaration["crosvm"]["pivot_root"]) if declaration["crosvm"]["pivot_root"] else ()),
+            *_sandbox(declaration),
             *_disks(declaration),
             *_shares(declaration),
             *(("--vhost-user", f"gpu,socket={_value(graphics['socket'])}") if graphics["enable"] else ()),
@@ -98,6 +98,19 @@ def _untyped(text: str) -> str:
 
 def _switch(value: Optional[bool]) -> str:
     return "true" if value else "false"
+
+
+def _sandbox(declaration: Declaration) -> List[str]:
+    """Return the options of crosvm's own sandbox, which needs namespaces and mounts: a strict unit permits neither."""
+    root = declaration["crosvm"]["pivot_root"]
+    if declaration["profile"] != "strict":
+        return ["--pivot-root", root] if root else []
+    if root:
+        raise DeclarationError(
+            "crosvm.pivot_root",
+            "is part of crosvm's own sandbox, which `profile: strict` replaces; remove it, or set `profile: compat`",
+        )
+    return ["--disable-sandbox"]
 
 
 def _memory(declaration: Declaration) -> List[str]:

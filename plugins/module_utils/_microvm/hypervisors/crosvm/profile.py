@@ -17,7 +17,12 @@ _GROUP = group(
     Option(
         "pivot_root",
         "path",
-        "Path of an empty directory that becomes the root directory of crosvm's device processes.",
+        (
+            "Path of an empty directory that becomes the root directory of crosvm's device processes. The default of "
+            "crosvm is C(/var/empty), which Debian does not have.",
+            "Only with O(ignore:profile=compat). By default, the unit of the MicroVM is the sandbox instead, and that "
+            "of crosvm is switched off.",
+        ),
         check=checks.absolute_path,
         trust=FILE,
     ),

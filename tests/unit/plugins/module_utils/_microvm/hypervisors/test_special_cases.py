@@ -79,6 +79,13 @@ def test_crosvm_says_by_its_status_how_a_guest_has_ended() -> None:
     assert "crosvm --extended-status run " in line("crosvm")
 
 
+def test_the_unit_is_the_sandbox_of_crosvm_if_it_is_strict() -> None:
+    assert "--disable-sandbox" in line("crosvm")
+    assert "--disable-sandbox" not in line("crosvm", profile="compat")
+    assert "--pivot-root /r" in line("crosvm", profile="compat", crosvm={"pivot_root": "/r"})
+    assert refused("crosvm", crosvm={"pivot_root": "/r"}) == "crosvm.pivot_root"
+
+
 def test_a_guest_of_alioth_does_not_wait_for_a_keyboard_controller() -> None:
     assert "reboot=a" in line("alioth") and "reboot=k" not in line("alioth")
 
