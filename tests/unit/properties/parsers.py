@@ -11,6 +11,8 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
+from .readers import qemu_options
+
 Pairs = dict[str, str]
 
 
@@ -33,6 +35,16 @@ _DOUBLE = re.compile(r'"((?:[^"\\]|\\["\\])*)"')
 _SINGLE = re.compile(r"'([^']*)'")
 _UNQUOTED = re.compile(r"[^,\"'\[\]]+")
 _NUMBER = re.compile(r"-?((0x[0-9A-Fa-f]+|0o[0-7]+|0b[01]+)|[0-9]+)(?=,|\]|$)")
+
+
+def qemu_socket(text: str) -> str:
+    """Return the path of QEMU's ``-qmp unix:…`` (qemu_chr_parse_compat in chardev/char.c, util/qemu-option.c)."""
+    _check(text, text.startswith("unix:"), "unix:")
+    pairs = qemu_options(text[len("unix:") :])
+    key, value = pairs[0]
+    read = _once(iter([("path", key), *pairs[1:]] if "=" not in text.split(",")[0] else pairs))
+    _check(text, set(read) == {"path", "server", "wait"}, f"path, not {key!r} and {value!r}")
+    return read["path"]
 
 
 def crosvm(text: str, fields: tuple[str, ...], untyped: tuple[str, ...] = ()) -> Pairs:

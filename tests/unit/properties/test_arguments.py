@@ -50,7 +50,8 @@ def read_by_qemu(argv: list[str]) -> Read:
     for disk in disks:
         if ":" in disk.split("/")[0]:
             raise ValueError(f"{disk!r} has a protocol (block.c, path_has_protocol)")
-    return {"disks": disks, "sources": directories, "taps": [tap for tap in taps if tap]}
+    control = [parsers.qemu_socket(value) for value in values(argv, "-qmp")]
+    return {"disks": disks, "sources": directories, "taps": [tap for tap in taps if tap], "control": control}
 
 
 def read_by_cloud_hypervisor(argv: list[str]) -> Read:
@@ -202,6 +203,12 @@ def test_images_with_odd_names_are_accepted(hypervisor: str, image: str) -> None
     read = read_back(hypervisor, volumes=[{"image": image, "size": 1}])
     assert read is not None
     assert_read(read, "disks", image)
+
+
+@pytest.mark.parametrize("socket", ["a=b", "path=x", "server", "a,b", "a,=b", "x:y"])
+def test_the_control_socket_of_qemu_may_have_any_name(socket: str) -> None:
+    read = read_back("qemu", socket=socket)
+    assert read is not None and read["control"] == [socket]
 
 
 @pytest.mark.parametrize("tap", ["0", "1234", "0x1f", "true", "false.1", "t0"])

@@ -93,8 +93,10 @@ HYPERVISOR = Qemu()
 
 
 def _control_socket(declaration: Declaration) -> List[str]:
-    path = declaration["socket"]
-    return ["-qmp", f"unix:{escape(path)},server=on,wait=off"] if path else []
+    path = declaration["socket"] or ""
+    # What stands before an equals sign is a key.
+    key = "path=" if "=" in path else ""
+    return ["-qmp", f"unix:{key}{escape(path)},server=on,wait=off"] if path else []
 
 
 def _shutdown(declaration: Declaration) -> Optional[Shutdown]:
