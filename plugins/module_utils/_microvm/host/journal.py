@@ -14,12 +14,16 @@ from ..schema.excerpts import last_lines
 from .bus import ask, blocks
 from .capture import capture
 from .commands import HostError
+from .reasons import reason_of_guest, reason_of_hypervisor
 
 JOURNAL_SECONDS = 30
 """Time limit of a look into the journal, which may be long and on a slow disk."""
 
 LINES = 12
 """Lines of a unit that are shown."""
+
+READ_LINES = 200
+"""Lines of a unit that are read; a kernel that panics says why before it says where."""
 
 WARNING, INFO, DEBUG = "warning", "info", "debug"
 """Priorities of the hypervisor's errors, of the host's messages and of the guest's console (docs/units.md)."""
@@ -73,16 +77,19 @@ def _show(names: Sequence[str]) -> List[_Unit]:
 
 
 def _of_helper(name: str, helper: _Unit) -> str:
-    words = _lines(helper, INFO, is_own=True) or _lines(helper, WARNING)
+    words = (_lines(helper, INFO, is_own=True) or _lines(helper, WARNING))[-LINES:]
     return _paragraph(f"{helper.name}, which {name} needs, has failed ({helper.result})", words[-1:], words[:-1])
 
 
 def _of_service(service: _Unit, problem: str) -> str:
     first_line = problem.strip().partition("\n")[0]
-    hypervisor = _lines(service, WARNING, is_own=True)
-    words = hypervisor or _lines(service, INFO, is_own=True) or _lines(service, WARNING)
-    others = [*hypervisor[:-1], *(line for line in _lines(service, DEBUG) if line not in (*hypervisor, *words[-1:]))]
-    return _paragraph(first_line, words[-1:], others)
+    hypervisor, every = _lines(service, WARNING, is_own=True), _lines(service, DEBUG)
+    reason = reason_of_guest(every) or reason_of_hypervisor(hypervisor)
+    # What the hypervisor has said last is no reason: a log of its end, for example.
+    words = [reason] if reason else (_lines(service, INFO, is_own=True) or hypervisor or _lines(service, WARNING))[-1:]
+    errors = hypervisor[-LINES:]
+    others = [*errors, *(line for line in every[-LINES:] if line not in errors)]
+    return _paragraph(first_line, words, [line for line in others if line.strip() not in words])
 
 
 def _paragraph(problem: str, words: Sequence[str], others: Sequence[str]) -> str:
@@ -98,10 +105,13 @@ def _lines(unit: _Unit, priority: str, is_own: bool = False) -> List[str]:
     """
     start = unit.invocation
     matches = [f"_SYSTEMD_INVOCATION_ID={start}", *([] if is_own else ["+", f"INVOCATION_ID={start}"])]
-    options = ["--lines", str(LINES), "--priority", priority, "--no-pager", "--quiet", "--output", "cat"]
+    # The last line first: where there is more than is read, the last lines are.
+    options = ["--lines", str(READ_LINES), "--reverse", "--priority", priority, "--no-pager", "--quiet"]
     try:
         # A line has no limit where a program has written it to the journal's socket itself.
-        text = capture(["journalctl", *options, *matches], JOURNAL_SECONDS).text if start else ""
+        command = ["journalctl", *options, "--output", "cat", *matches]
+        text = capture(command, JOURNAL_SECONDS).text if start else ""
     except HostError as error:
         return [f"({error})"]
-    return [line for line in last_lines(text, LINES).split("\n") if line.strip()]
+    lines = [line for line in reversed(text.split("\n")) if line.strip()]
+    return last_lines("\n".join(lines), READ_LINES).split("\n") if lines else []

@@ -150,10 +150,16 @@ def _has_settled(unit: systemd.Unit) -> bool:
 def _unsettled(name: str, unit: systemd.Unit, waited: float, timeout: float) -> Optional[str]:
     """Return why a unit need not be waited for any longer, though it is not up."""
     if not unit.running and not unit.is_between_starts:
-        return f"{name} stopped before its guest was up ({unit.result})"
+        return _early_end(name, unit)
     if waited > timeout and not _has_settled(unit):
         return f"{name} is not up after {timeout:.0f} s (ready.timeout), {_inactivity(unit)}"
     return None
+
+
+def _early_end(name: str, unit: systemd.Unit) -> str:
+    # The result of a hypervisor that has ended by itself, without an error, is a success to systemd alone.
+    result = "" if unit.result == "success" else f" ({unit.result})"
+    return f"{name} stopped before its guest was up{result}"
 
 
 def wait(ready: Readiness) -> float:
@@ -178,8 +184,7 @@ def wait(ready: Readiness) -> float:
         if not unit.running and not unit.is_between_starts:
             is_answered = problem is None and ready.check not in _OF_UNIT
             stranger = "; what answered in its place is another machine or program" if is_answered else ""
-            ending = f"{ready.unit} stopped before its guest was up ({unit.result}){stranger}"
-            raise systemd.explain(ready.unit, ending)
+            raise systemd.explain(ready.unit, f"{_early_end(ready.unit, unit)}{stranger}")
         if deadline.is_over:
             raise systemd.explain(
                 ready.unit,

@@ -41,7 +41,9 @@ def host(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
         limit = PRIORITIES.index(argv[argv.index("--priority") + 1])
         shown = (unit, f"{unit}*") if "+" in argv else (unit,)
         lines = [text for of, priority, text in state["lines"] if of in shown and PRIORITIES.index(priority) <= limit]
-        return Captured(0, "\n".join(lines[-12:]).encode(), b"", False)
+        count = int(argv[argv.index("--lines") + 1])
+        assert "--reverse" in argv
+        return Captured(0, "\n".join(reversed(lines[-count:])).encode(), b"", False)
 
     monkeypatch.setattr(journal, "ask", ask)
     monkeypatch.setattr(journal, "capture", capture)
@@ -94,6 +96,41 @@ CASES: dict[str, tuple[dict[str, str], list[Line], str, list[str]]] = {
         [(SERVICE, "debug", "Kernel panic")],
         "the guest is not up after 7 s",
         ["the guest is not up after 7 s", "Last lines of its journal:", "Kernel panic"],
+    ),
+    "the guest's panic, however far from its end": (
+        {},
+        [
+            (
+                SERVICE,
+                "debug",
+                "[    1.5] Kernel panic - not syncing: VFS: Unable to mount root fs on unknown-block(0,0)",
+            ),
+            *((SERVICE, "debug", f"trace {number}") for number in range(60)),
+            (SERVICE, "warning", "[2026-11-25T01:02:03.000000000+00:00 INFO  vmm] exiting with success"),
+            (SERVICE, "info", "MicroVM db has powered off and stays down"),
+        ],
+        "microvm@db.service stopped before its guest was up",
+        [
+            "microvm@db.service stopped before its guest was up: "
+            "Kernel panic - not syncing: VFS: Unable to mount root fs on unknown-block(0,0)",
+            "Last lines of its journal:",
+            "[2026-11-25T01:02:03.000000000+00:00 INFO  vmm] exiting with success",
+            *(f"trace {number}" for number in range(50, 60)),
+            "MicroVM db has powered off and stays down",
+        ],
+    ),
+    "a hypervisor that only logs its end": (
+        {},
+        [
+            (SERVICE, "warning", "[2026-11-25T01:02:03.000000000+00:00 INFO  vmm] exiting with success"),
+            (SERVICE, "info", "MicroVM db has powered off and stays down"),
+        ],
+        "microvm@db.service stopped before its guest was up",
+        [
+            "microvm@db.service stopped before its guest was up: MicroVM db has powered off and stays down",
+            "Last lines of its journal:",
+            "[2026-11-25T01:02:03.000000000+00:00 INFO  vmm] exiting with success",
+        ],
     ),
     "nothing": ({}, [], "the guest is not up after 8 s", ["the guest is not up after 8 s"]),
 }
