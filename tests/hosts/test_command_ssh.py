@@ -59,6 +59,18 @@ def test_a_guest_with_an_address_is_reached_there_under_its_own_name(host: Host,
     assert "HostKeyAlias=deaf" in output and "accept-new" in output and output.endswith("10.0.0.9 uname -r\n")
 
 
+def test_no_password_is_asked_for_and_a_guest_that_refuses_every_key_is_explained(host: Host, deaf: str) -> None:
+    assert "-o BatchMode=yes" in host.microvm(f"ssh {deaf}")
+    assert "BatchMode" not in host.microvm(f"ssh --password {deaf}")
+    refuses = "#!/bin/sh\necho 'root@deaf: Permission denied (publickey,password).' >&2\nexit 255\n"
+    host.send("/usr/local/bin", {"ssh": refuses})
+    said = host.microvm(f"ssh {deaf} 2>&1", 255)
+    assert "Permission denied" in said and "guest.authorized_keys" in said and "guest.host_access" in said
+    assert "guest.authorized_keys" not in host.microvm(f"ssh --password {deaf} 2>&1", 255)
+    host.send("/usr/local/bin", {"ssh": "#!/bin/sh\necho 'connection refused' >&2\nexit 255\n"})
+    assert "authorized_keys" not in host.microvm(f"ssh {deaf} 2>&1", 255)
+
+
 def test_what_needs_a_running_guest_is_refused_without(host: Host, deaf: str) -> None:
     assert "is not running" in host.microvm(f"balloon {deaf} 64", 1)
     assert "is not running" in host.microvm(f"console {deaf}", 1)

@@ -263,8 +263,10 @@ def _guest(commands: Commands) -> None:
         "guests:ssh",
         "log in to a guest or run a command in it",
         "Connects to the static address of the guest, or else to its vsock. The host key of the guest is recorded "
-        "under the name of the MicroVM at the first connection and must not change afterwards.",
+        "under the name of the MicroVM at the first connection and must not change afterwards. Logs in with keys, see "
+        "guest.authorized_keys and guest.host_access.",
     )
+    subparser.add_argument("--password", action="store_true", help="let ssh ask for a password, too")
     subparser.add_argument(
         "-l", "--login", metavar="USER", default="root", help="user to log in as (default: %(default)s)"
     )
@@ -272,11 +274,7 @@ def _guest(commands: Commands) -> None:
     subparser.add_argument("words", metavar="COMMAND", nargs=argparse.REMAINDER)
     subparser = _on_host(commands, "balloon", "guests:balloon", "set the size of the memory balloon of a running guest")
     subparser.add_argument("name", metavar=VM, type=_name)
-    subparser.add_argument(
-        "size",
-        metavar="MIB",
-        help="size of the balloon; for hypervisors that accept only changes, the change, which may be negative",
-    )
+    subparser.add_argument("size", metavar="MIB", help="memory that the balloon takes from the guest")
     subparser = _on_host(
         commands,
         "run",

@@ -20,11 +20,15 @@ from ...operations.info import Information, inform
 from ...operations.lifecycle import require
 from ...resources.vms.handlers import BALLOON_SCRIPT, set_balloon
 from ...resources.vms.observe_guests import VSOCK_SOCKET_FILE
+from ..foreground import run_in_foreground
 from ..host import places, require_root
-from ..output import say
+from ..output import complain, say
 
 SSH_PROXY = ("/usr/lib/systemd/systemd-ssh-proxy", "/lib/systemd/systemd-ssh-proxy")
 """Lets ssh reach a vsock (systemd-ssh-proxy(1), systemd 256 or newer)."""
+
+SSH_FAILED, KEYS_REFUSED = 255, "Permission denied ("
+"""Exit status of ssh for an error of its own, and what it says where a server accepts nothing that it has to offer."""
 
 
 def become(argv: List[str]) -> NoReturn:
@@ -55,7 +59,26 @@ def ssh(arguments: Namespace) -> int:
     # Other users than root have known hosts of their own, in the usual place.
     options += ["-o", f"UserKnownHostsFile={KNOWN_HOSTS}"] if os.geteuid() == 0 else []
     options += ["-i", SSH_KEY] if os.geteuid() == 0 and _lets_host_in(vm, where) else []
-    become(["ssh", *options, destination, *arguments.words])
+    options += [] if arguments.password else _no_password()
+    ended = run_in_foreground(["ssh", *options, destination, *arguments.words])
+    if ended.status == SSH_FAILED and KEYS_REFUSED in ended.errors and not arguments.password:
+        complain(
+            f"microvm: {arguments.name} accepts no key that ssh has; declare a public key of yours in "
+            "guest.authorized_keys, or guest.host_access: true for the key of this host's root. To log in with a "
+            f"password: microvm ssh --password {arguments.name}"
+        )
+    return ended.status
+
+
+def _no_password() -> List[str]:
+    """Return the options that keep ssh from asking for the guest's password, and for anything where nobody is there.
+
+    A person may have to unlock a key.
+    """
+    words = (
+        ("PasswordAuthentication=no", "KbdInteractiveAuthentication=no") if sys.stdin.isatty() else ("BatchMode=yes",)
+    )
+    return [word for option in words for word in ("-o", option)]
 
 
 def _lets_host_in(vm: Information, where: Places) -> bool:

@@ -19,7 +19,7 @@ _microvm_offers() { # command or nothing, word before the current one; sets opti
         generations) options='--help --state-dir --good --bad --check --json' operands=vms ;;
         rollback) options='--help --state-dir --keep --check --diff --no-wait' operands=vms ;;
         console) options='--help --state-dir --linger' operands=vms ;;
-        ssh) options='--help --state-dir --login' operands=vms ;;
+        ssh) options='--help --state-dir --password --login' operands=vms ;;
         balloon) options='--help --state-dir' operands=vms ;;
         run) options='--help --state-dir' operands=vms ;;
         remove) options='--help --state-dir --volumes --confirm --yes --check' operands=vms ;;

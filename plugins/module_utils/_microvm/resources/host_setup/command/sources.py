@@ -200,10 +200,13 @@ length of that silence (default: 1.0)
 .SS "ssh [OPTION\&...] NAME [COMMAND\&...]"
 Log in to a guest or run a command in it. Connects to the static address of the guest, or else to its vsock.
 The host key of the guest is recorded under the name of the MicroVM at the first connection and must not
-change afterwards.
+change afterwards. Logs in with keys, see guest.authorized_keys and guest.host_access.
 .TP
 .B \-\-state\-dir DIR
 state directory of the MicroVMs (default: that of the host, see /etc/microvm\-fleet/host.json)
+.TP
+.B \-\-password
+let ssh ask for a password, too
 .TP
 .B \-l, \-\-login USER
 user to log in as (default: root)
@@ -211,7 +214,7 @@ user to log in as (default: root)
 Set the size of the memory balloon of a running guest.
 .TP
 .I MIB
-size of the balloon; for hypervisors that accept only changes, the change, which may be negative
+memory that the balloon takes from the guest
 .TP
 .B \-\-state\-dir DIR
 state directory of the MicroVMs (default: that of the host, see /etc/microvm\-fleet/host.json)
@@ -356,7 +359,7 @@ _microvm_offers() { # command or nothing, word before the current one; sets opti
         generations) options='--help --state-dir --good --bad --check --json' operands=vms ;;
         rollback) options='--help --state-dir --keep --check --diff --no-wait' operands=vms ;;
         console) options='--help --state-dir --linger' operands=vms ;;
-        ssh) options='--help --state-dir --login' operands=vms ;;
+        ssh) options='--help --state-dir --password --login' operands=vms ;;
         balloon) options='--help --state-dir' operands=vms ;;
         run) options='--help --state-dir' operands=vms ;;
         remove) options='--help --state-dir --volumes --confirm --yes --check' operands=vms ;;
