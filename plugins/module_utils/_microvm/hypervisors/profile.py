@@ -67,6 +67,9 @@ class Profile:
     huge_pages: Optional[int] = 0
     """KiB of the huge pages that ``hugepage_mem`` takes, 0 for the host's default size; ``None`` if it needs no pages
     that are set aside."""
+    leaves: Tuple[str, ...] = ()
+    """Files and directories besides sockets that its process leaves in the working directory; ``{socket}`` in a name
+    stands for its control socket."""
     needs_internet_sockets: bool = True
     """True if an Internet socket is opened to configure a tap, not the tap's own file."""
 

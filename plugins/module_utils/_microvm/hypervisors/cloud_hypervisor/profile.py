@@ -63,4 +63,5 @@ PROFILE = Profile(
     ready=NOTIFIES,
     on_poweroff=EXITS,
     on_reboot="reboots in place",
+    leaves=("{socket}.lock",),
 )

@@ -13,6 +13,7 @@ from ...declaration.names import PARTIAL_SUFFIX, STATE_ENTRIES, WORK_DIRECTORY, 
 from ...declaration.restrictions.uses import is_below
 from ...declaration.vms.disks import Disks
 from ...host.records import Record
+from ...hypervisors.leftovers import leftovers
 from ...schema.errors import DeclarationError
 from ..steps import Step
 from .actions import Action, Plan, ordered, refuse_elsewhere, unit_steps
@@ -173,8 +174,11 @@ def _entry_of(image: str) -> str:
 
 
 def _is_ours(entry: str, observed: Observed) -> bool:
-    """Return whether an entry is a link, a socket or half made of ours; everything else is somebody's data."""
+    """Return whether an entry is a link, a socket, half made of ours or left by a hypervisor; everything else is
+    somebody's data."""
     own = (*STATE_ENTRIES, *map(_entry_of, WORK_ENTRIES), *observed.sockets)
     volumes = [_entry_of(volume) for volume in observed.record.volumes] if observed.record else []
     is_half_made = entry.endswith(PARTIAL_SUFFIX) and entry[: -len(PARTIAL_SUFFIX)] in (*own, *volumes)
-    return entry in own or is_half_made or (entry.endswith(".sock.pid") and entry not in volumes)
+    left = map(_entry_of, leftovers(observed.declared)) if observed.declared else ()
+    is_left = entry.endswith(".sock.pid") or entry in left
+    return entry in own or is_half_made or (is_left and entry not in volumes)

@@ -246,6 +246,15 @@ def test_a_deletion_that_was_killed_is_completed() -> None:
     assert "delete volume more.img" in [str(step) for step in planned.steps]
 
 
+def test_what_a_hypervisor_leaves_goes_with_the_microvm() -> None:
+    entries = ("work/.lkvm", "work/data.txt", "work/small.sock.lock", "work/small.sock.pid")
+    planned = plan_removal(replace(RUNNING, entries=entries))
+    assert planned.kept == ("work/data.txt", "user microvm-small")
+    volume = replace(RUNNING.record or Record("small", "/s"), volumes=("small.sock.lock",))
+    observed = replace(RUNNING, entries=entries, record=volume, volumes=("small.sock.lock",))
+    assert "work/small.sock.lock" in plan_removal(observed).kept
+
+
 def test_a_volume_elsewhere_keeps_its_user() -> None:
     planned = plan_removal(replace(RUNNING, volumes=("/srv/data.img",)))
     assert "remove user microvm-small" not in [str(step) for step in planned.steps]
