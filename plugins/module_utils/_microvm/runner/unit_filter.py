@@ -42,8 +42,9 @@ _TEMPORARY = ("/run/", "/tmp/", "/var/run/", "/var/tmp/", "/dev/shm/")
 _YES = "yes|true|on|1"
 _SIZE = "[0-9]{1,15}[KMGT]?"
 _CALLS = "[@a-z][a-z0-9_-]*( [@a-z][a-z0-9_-]*)*"
-_DAEMON_CALLS = "(@chown|@setuid|capset|chroot)"
-"""System calls that the template allows too, and that may be allowed again after others were taken away."""
+_DAEMON_CALLS = "(@chown|@setuid|capset|chroot|open_by_handle_at)"
+"""System calls that the template allows too, and that may be allowed again after others were taken away; and the one of
+file handles, which gives no more than the template's CAP_SYS_ADMIN."""
 _STATUS = "[0-9]{1,3}:[a-z]{1,16}"
 """Exit status of a hypervisor, and what it means."""
 _MOUNT_OPTION = "(ro|mode=[0-7]+|nr_inodes=[0-9]+|size=[0-9]+[KMG%]?)"
@@ -136,7 +137,12 @@ def _access(declaration: PackagedVm) -> _Access:
     written = [*_written(declaration), f"{CONSOLE_DIRECTORY}/{declaration['name']}"]
     kinds = {interface["type"] for interface in declaration["interfaces"]}
     buses = {device["bus"] for device in declaration["devices"]}
-    needs = {"char-macvtap": "macvtap" in kinds, "char-vfio": "pci" in buses, "char-usb_device": "usb" in buses}
+    needs = {
+        "char-macvtap": "macvtap" in kinds,
+        "/dev/vfio/vfio": "pci" in buses,
+        "char-vfio": "pci" in buses,
+        "char-usb_device": "usb" in buses,
+    }
     return _Access(
         declaration["name"],
         own if own.is_own else None,

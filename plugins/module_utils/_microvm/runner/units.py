@@ -166,6 +166,8 @@ def _devices(declaration: Declaration, facts: HostFacts) -> Sequence[str]:
         "/dev/vhost-net": vhost,
         "/dev/vhost-vsock": declaration["vsock"]["cid"] is not None,
         "char-macvtap": "macvtap" in kinds,
+        # The node of all containers, which is of another kind than those of groups.
+        "/dev/vfio/vfio": "pci" in buses,
         "char-vfio": "pci" in buses,
         "char-usb_device": "usb" in buses,
     }
@@ -191,7 +193,12 @@ def _virtiofsd(declaration: Declaration) -> str:
         capabilities = [*_VIRTIOFSD_CAPABILITIES, *_capabilities_by_option(declaration)]
         lines += [setting("CapabilityBoundingSet"), setting("CapabilityBoundingSet", *map(plain, capabilities))]
         lines.append(_VIRTIOFSD_WITHOUT_NAMESPACES)
+    lines += [setting("SystemCallFilter", plain("open_by_handle_at"))] if _uses_file_handles(declaration) else []
     return "".join(lines)
+
+
+def _uses_file_handles(declaration: Declaration) -> bool:
+    return declaration["virtiofsd"]["inode_file_handles"] in ("prefer", "mandatory")
 
 
 def _bind(key: str, path: str) -> str:
@@ -209,7 +216,7 @@ def _program_directories(declaration: Declaration) -> Sequence[str]:
 def _capabilities_by_option(declaration: Declaration) -> Sequence[str]:
     needs = {
         # A daemon that has this opens any file of the file system that its source is on.
-        "CAP_DAC_READ_SEARCH": declaration["virtiofsd"]["inode_file_handles"] in ("prefer", "mandatory"),
+        "CAP_DAC_READ_SEARCH": _uses_file_handles(declaration),
         "CAP_MKNOD": virtiofsd.chooses_capabilities(declaration),
     }
     return [capability for capability, needed in needs.items() if needed]

@@ -44,7 +44,7 @@ CASES: dict[str, tuple[dict[str, Any], list[str]]] = {
     ),
     "devices": (
         {"devices": [{"bus": "pci", "path": "0000:01:00.0"}, {"bus": "usb", "path": "vendorid=1,productid=2"}]},
-        ["", "/dev/kvm rw", "char-vfio rw", "char-usb_device rw"],
+        ["", "/dev/kvm rw", "/dev/vfio/vfio rw", "char-vfio rw", "char-usb_device rw"],
     ),
 }
 
@@ -209,6 +209,7 @@ def test_a_compatible_sandbox_is_the_template_s() -> None:
         ({"interfaces": [{"type": "user"}]}, "AF_UNIX AF_INET AF_INET6", False),
         ({**TAP, "hypervisor": "cloud-hypervisor"}, "AF_UNIX AF_INET AF_INET6", True),
         ({"vsock": {"cid": 5}}, "AF_UNIX AF_VSOCK", True),
+        ({"devices": [{"bus": "usb", "path": "vendorid=1,productid=2"}]}, "AF_UNIX AF_NETLINK", True),
     ],
 )
 def test_address_families_are_restricted_to_the_needed_ones(
@@ -269,9 +270,20 @@ def test_daemons_of_shares_have_the_capabilities_that_their_options_need() -> No
     assert "CAP_MKNOD" in capabilities(virtiofsd={"extra_args": ["--modcaps=+mknod"]})
 
 
+@pytest.mark.parametrize("extra", [[], ["--sandbox=namespace"]])
+@pytest.mark.parametrize(("handles", "permitted"), [("never", False), ("prefer", True), ("mandatory", True)])
+def test_daemons_of_shares_may_open_file_handles_where_they_are_declared(
+    handles: str, permitted: bool, extra: list[str]
+) -> None:
+    own = lines(SHARES, shares=[SHARE], virtiofsd={"inode_file_handles": handles, "extra_args": extra})
+    # Behind the line that takes it away.
+    assert (own[-1] == "SystemCallFilter=open_by_handle_at") is permitted
+
+
 def test_a_sandbox_of_the_operators_choice_keeps_what_the_template_permits() -> None:
     own = lines(SHARES, shares=[{**SHARE, "extra_args": ["--sandbox=namespace"]}])
-    assert not [line for line in own if line.startswith(("CapabilityBoundingSet", "RestrictNamespaces", "SystemCall"))]
+    assert not [line for line in own if line.startswith(("CapabilityBoundingSet", "RestrictNamespaces"))]
+    assert [line for line in own if line.startswith("SystemCall")] == ["SystemCallFilter=open_by_handle_at"]
 
 
 @pytest.mark.parametrize(
