@@ -326,7 +326,7 @@ options:
               vhost:
                 description:
                   - Whether the host's kernel processes the packets of the interface (vhost-net).
-                  - Supported only by V(qemu), V(crosvm), V(kvmtool), V(stratovirt).
+                  - Supported only by V(qemu), V(crosvm), V(stratovirt).
                 type: bool
                 default: false
       forward_ports:
@@ -603,6 +603,7 @@ options:
           enable:
             description:
               - Whether the guest has a display.
+              - With Cloud Hypervisor, this requires a build that has the option C(--gpu), which no release has.
               - Supported only by V(qemu), V(cloud-hypervisor), V(crosvm), V(vfkit).
             type: bool
             default: false

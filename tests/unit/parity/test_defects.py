@@ -225,18 +225,33 @@ def test_K01_kvmtool_takes_pci_devices_and_refuses_usb() -> None:
     assert refusal("kvmtool", devices=[{"bus": "usb", "path": "vendorid=1"}])[0] == "devices[0].bus"
 
 
-def test_K02_the_balloon_can_be_deflated(tmp_path: Path) -> None:
-    (tmp_path / "lkvm").write_text('#!/bin/sh\necho "$@"\n')
-    (tmp_path / "lkvm").chmod(0o755)
-    script = file("kvmtool", "bin/microvm-balloon", balloon=True, kvmtool={"package": f"{tmp_path}/bin/lkvm"}) or ""
-    (tmp_path / "balloon").write_text(script.replace(f"{tmp_path}/bin/lkvm", f"{tmp_path}/lkvm"))
+FAKE_LKVM = """\
+#!/bin/bash
+cd "${0%/*}" || exit
+case "$*" in
+    "balloon -n vm -i "*) echo $(($(< held) + $5)) > held ;;
+    "balloon -n vm -d "*) if [ "$(< held)" -ge "$5" ]; then echo $(($(< held) - $5)) > held; fi ;;
+    *) exit 128 ;;
+esac
+"""
+
+
+def test_K02_the_balloon_has_the_size_that_is_set(tmp_path: Path) -> None:
+    program = tmp_path / "bin" / "lkvm"
+    program.parent.mkdir()
+    program.write_text(FAKE_LKVM)
+    program.chmod(0o755)
+    (tmp_path / "bin" / "held").write_text("0\n")
+    script = file("kvmtool", "bin/microvm-balloon", balloon=True, kvmtool={"package": str(program)}) or ""
 
     def balloon(size: str) -> str:
-        command = ["bash", str(tmp_path / "balloon"), size]
-        return subprocess.run(command, capture_output=True, text=True, check=False).stdout.strip()
+        command = ["bash", "-c", script, "microvm-balloon", size]
+        subprocess.run(command, cwd=tmp_path, capture_output=True, check=False)
+        return (tmp_path / "bin" / "held").read_text().strip()
 
-    assert (balloon("64"), balloon("-64")) == ("balloon -n vm -i 64", "balloon -n vm -d 64")
-    assert balloon("all") == ""
+    assert [balloon(size) for size in ("64", "64", "200", "0", "33", "-1", "all")] == [
+        *("64", "64", "200", "0", "33", "33", "33")
+    ]
 
 
 @pytest.mark.parametrize(("vcpu", "queues"), [(1, "1"), (4, "4"), (20, "16")])

@@ -7,7 +7,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Mapping, Tuple
+from typing import FrozenSet, Mapping, Tuple
 
 from ..declaration.vms.parse import Declaration
 
@@ -23,12 +23,14 @@ class HostFacts:
 
     ``accel`` is ``kvm`` or ``tcg``, what ``auto`` came to; ``auto`` where no host was asked. ``versions`` are those of
     the programs, by the hypervisor's name, or ``virtiofsd``; one that is not known counts as the newest.
+    ``missing_options`` are those of ``Hypervisor.uncommon_options`` that the program does not have.
     """
 
     architecture: str = "x86_64"
     accel: str = "kvm"
     system: str = "linux"
     versions: Mapping[str, Version] = field(default_factory=dict)
+    missing_options: FrozenSet[str] = frozenset()
 
     def has(self, program: str, *version: int) -> bool:
         """Return whether a program is of this version or newer."""

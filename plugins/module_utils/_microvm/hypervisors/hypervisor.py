@@ -24,6 +24,10 @@ class Hypervisor(ABC):
     def program(self, declaration: Declaration, facts: HostFacts) -> str:
         """Return the name or path of the hypervisor's program."""
 
+    def uncommon_options(self, declaration: Declaration) -> Tuple[str, ...]:
+        """Return the options of the command line that some builds of the program lack, whatever their version is."""
+        return ()
+
     def probe(self, architecture: str, kernel: str) -> Tuple[str, ...]:
         """Return a command that boots a kernel under the host's KVM and prints its first lines, if there is one."""
         return ()

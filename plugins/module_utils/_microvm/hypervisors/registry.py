@@ -29,6 +29,11 @@ def program(declaration: Declaration, facts: HostFacts) -> str:
     return HYPERVISORS[declaration["hypervisor"]].program(declaration, facts)
 
 
+def uncommon_options(declaration: Declaration) -> Tuple[str, ...]:
+    """Return the options of the command line that some builds of the declared hypervisor's program lack."""
+    return HYPERVISORS[declaration["hypervisor"]].uncommon_options(declaration)
+
+
 def probe(architecture: str, kernel: str) -> Tuple[str, ...]:
     """Return a command that boots a kernel under the host's KVM and prints its first lines."""
     return next(filter(None, (hypervisor.probe(architecture, kernel) for hypervisor in HYPERVISORS.values())), ())

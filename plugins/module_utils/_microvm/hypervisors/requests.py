@@ -94,7 +94,10 @@ def guest_shutdown(
 
 @dataclass(frozen=True)
 class Balloon:
-    """Request that sets the size of the balloon; or, where only a difference can be set, two requests."""
+    """Request that sets the size of the balloon; or, where only a difference can be set, two requests.
+
+    To ``shrink`` a balloon by more than is in it must have no effect, and be no error.
+    """
 
     request: Request
     shrink: Optional[Request] = None

@@ -26,9 +26,9 @@ from ..host.journal import with_remark
 from ..host.locks import locked
 from ..host.places import Places
 from ..host.systemd import Unit
-from ..host.versions import installed_version
+from ..host.versions import installed_version, missing_options
 from ..hypervisors.facts import HostFacts
-from ..hypervisors.registry import profile, program
+from ..hypervisors.registry import profile, program, uncommon_options
 from ..resources.executor import execute
 from ..resources.vms.actions import Action, Plan
 from ..resources.vms.handlers import HANDLERS, damage_of
@@ -210,8 +210,13 @@ def _check_restrictions(request: Request, placed: Placed, beside: Sequence[Packa
 def _facts(declaration: Declaration, accel: str) -> HostFacts:
     """Return the facts of this host that decide the command line; ``accel`` may still be ``auto``."""
     facts = HostFacts(platform.machine(), accel)
-    version = installed_version(program(declaration, facts))
-    return replace(facts, versions={declaration["hypervisor"]: version} if version else {})
+    own = program(declaration, facts)
+    version = installed_version(own)
+    return replace(
+        facts,
+        versions={declaration["hypervisor"]: version} if version else {},
+        missing_options=missing_options(own, uncommon_options(declaration)),
+    )
 
 
 def _accelerator(request: Request, declaration: Declaration, places: Places) -> Accelerator:

@@ -17,7 +17,15 @@ def additions(group: str) -> Options:
 
 
 GRAPHICS: Options = (
-    Option("enable", "bool", "Whether the guest has a display.", default=False),
+    Option(
+        "enable",
+        "bool",
+        (
+            "Whether the guest has a display.",
+            "With Cloud Hypervisor, this requires a build that has the option C(--gpu), which no release has.",
+        ),
+        default=False,
+    ),
     Option(
         "backend",
         "str",

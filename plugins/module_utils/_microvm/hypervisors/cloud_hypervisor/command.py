@@ -35,6 +35,9 @@ NAMED = ("socket", "graphics.socket", "store_disk", "volumes[].image", "shares[]
 """Values of options whose parser counts brackets in quotes too, and has no way to write a quote."""
 
 VSOCK_SOCKET = "notify.vsock"
+GPU = "--gpu"
+"""Option that no release has; builds with patches for graphics do."""
+
 OLDEST = 36
 """Version from which several values stand behind one option."""
 
@@ -48,8 +51,13 @@ class CloudHypervisor(Hypervisor):
         """See Hypervisor.program."""
         return program_path(declaration["cloud_hypervisor"]["package"], PROFILE.name)
 
+    def uncommon_options(self, declaration: Declaration) -> Tuple[str, ...]:
+        """See Hypervisor.uncommon_options."""
+        return (GPU,) if declaration["graphics"]["enable"] else ()
+
     def command(self, declaration: Declaration, facts: HostFacts) -> Command:
         """See Hypervisor.command."""
+        _refuse_missing(facts)
         if not facts.has(PROFILE.name, OLDEST):
             raise DeclarationError("hypervisor", f"this host's cloud-hypervisor is too old; install {OLDEST} or newer")
         refuse_in(declaration, NAMED, '"[]', PROFILE.name)
@@ -78,7 +86,7 @@ class CloudHypervisor(Hypervisor):
             *_many("--device", (f"path=/sys/bus/pci/devices/{device['path']}" for device in declaration["devices"])),
         ]
         graphics = declaration["graphics"]
-        arguments += ["--gpu", _keys({"socket": graphics["socket"]})] if graphics["enable"] else []
+        arguments += [GPU, _keys({"socket": graphics["socket"]})] if graphics["enable"] else []
         stale = [declaration["socket"], vsock["socket"] if vsock else None]
         return Command(
             argv=words(*arguments, *more),
@@ -97,6 +105,15 @@ class CloudHypervisor(Hypervisor):
 
 
 HYPERVISOR = CloudHypervisor()
+
+
+def _refuse_missing(facts: HostFacts) -> None:
+    if GPU in facts.missing_options:
+        raise DeclarationError(
+            "graphics.enable",
+            f"this host's cloud-hypervisor does not have the option {GPU}, which no release has; install a build with "
+            "patches for graphics, and name it in cloud_hypervisor.package, or use another hypervisor",
+        )
 
 
 def _single(values: List[str], option: str) -> Optional[str]:

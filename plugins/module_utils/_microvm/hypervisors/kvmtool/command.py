@@ -126,7 +126,7 @@ def _interfaces(declaration: Declaration) -> List[Text]:
 
 
 def _interface(interface: Interface) -> Text:
-    mac = f"guest_mac={interface['mac']}" + (",vhost=1" if interface["tap"]["vhost"] else "")
+    mac = f"guest_mac={interface['mac']}"
     if interface["type"] == "macvtap":
         return join("mode=tap,tapif=", TapDevice(interface["id"]), f",{mac}")
     return f"mode={interface['type']},tapif={interface['id']},{mac}"

@@ -12,12 +12,16 @@ check_usage() { # pattern of the one argument, usage, the script's arguments
     fi
 }
 
-set_balloon() { # the guest's MiB, those that the balloon takes; calls request
+read_size() { # the guest's MiB, those that the balloon takes
     balloon_mebibytes=$((10#$2))
     if [ "$balloon_mebibytes" -ge "$1" ]; then
         echo "the guest has $1 MiB; the balloon must leave some of them" >&2
         exit 2
     fi
+}
+
+set_balloon() { # the guest's MiB, those that the balloon takes; calls request
+    read_size "$@"
     # shellcheck disable=SC2034 # for the request; not every hypervisor takes this unit
     balloon_bytes=$((balloon_mebibytes * 1024 * 1024))
     # shellcheck disable=SC2034
@@ -25,11 +29,21 @@ set_balloon() { # the guest's MiB, those that the balloon takes; calls request
     request
 }
 
-change_balloon() { # MiB, with a sign; calls request or shrink
-    # shellcheck disable=SC2034 # for the request
-    difference=${1#[-+]}
-    case $1 in
-        -*) shrink ;;
-        *) request ;;
-    esac
+# For a hypervisor that takes only differences, and cannot be asked for what they have come to. It ignores one that
+# would take more from the balloon than is in it. So differences that are halved from the guest's size leave nothing in
+# it, whatever was there before: as in a binary number, each is taken once at most.
+set_balloon_by_differences() { # the guest's MiB, those that the balloon takes; calls request and shrink
+    local lock
+    read_size "$@"
+    # Two at once would add up.
+    exec {lock}< .
+    flock "$lock"
+    difference=1
+    while [ "$((difference * 2))" -le "$1" ]; do difference=$((difference * 2)); done
+    while [ "$difference" -gt 0 ]; do
+        shrink
+        difference=$((difference / 2))
+    done
+    difference=$balloon_mebibytes
+    if [ "$difference" -gt 0 ]; then request; fi
 }

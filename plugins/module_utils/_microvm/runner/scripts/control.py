@@ -54,18 +54,13 @@ def microvm_ask_guest(name: str, guest: GuestRequest) -> str:
 
 
 def microvm_balloon(name: str, balloon: Balloon, memory: int, needs_home: bool = False) -> str:
-    """Return the script that sets how many MiB the balloon takes from the guest, of ``memory`` MiB in all.
-
-    Where a hypervisor takes only a difference, so does the script.
-    """
+    """Return the script that sets how many MiB the balloon takes from the guest, of ``memory`` MiB in all."""
     script = header(f"Sets the size of the balloon of MicroVM {name}.") + (HOME if needs_home else "")
-    if balloon.shrink is not None:
-        script += _functions(("request", balloon.request), ("shrink", balloon.shrink)) + sources.BALLOON
-        usage = shlex.join(["[-+]?[0-9]+", "MIB: more, or with - before it less, for the balloon"])
-        return script + f'\ncheck_usage {usage} "$@"\nchange_balloon "$1"\n'
-    script += _functions(("request", balloon.request)) + sources.BALLOON
+    shrink = (("shrink", balloon.shrink),) if balloon.shrink is not None else ()
+    script += _functions(("request", balloon.request), *shrink) + sources.BALLOON
     usage = shlex.join(["[0-9]+", "MIB: what the balloon takes from the guest"])
-    return script + f'\ncheck_usage {usage} "$@"\nset_balloon {memory} "$1"\n'
+    function = "set_balloon_by_differences" if shrink else "set_balloon"
+    return script + f'\ncheck_usage {usage} "$@"\n{function} {memory} "$1"\n'
 
 
 _REQUESTS = {QmpRequest: sources.QMP_REQUEST, HttpRequest: sources.HTTP_REQUEST, CommandRequest: ""}

@@ -12,6 +12,7 @@ from ansible_collections.microvm.fleet.plugins.module_utils._microvm.host import
 from ansible_collections.microvm.fleet.plugins.module_utils._microvm.host.capture import Captured
 from ansible_collections.microvm.fleet.plugins.module_utils._microvm.host.versions import (
     installed_version,
+    missing_options,
     parse_version,
 )
 
@@ -47,3 +48,20 @@ def test_a_program_that_is_not_there_or_fails_has_none(tmp_path: Path) -> None:
     (tmp_path / "fails").write_text("#!/bin/sh\nexit 1\n")
     (tmp_path / "fails").chmod(0o755)
     assert installed_version(str(tmp_path / "fails")) is None
+
+
+def test_options_that_a_program_does_not_mention_are_missing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    text = b"Usage: vmm [OPTIONS]\n      --gpu-x <gpu>   not --other-gpu\n      --cpus <cpus>...  number\n  -h, --help"
+    asked = []
+
+    def confined(_purpose: str, argv: list[str], _seconds: float) -> Captured:
+        asked.append(argv)
+        return Captured(0, text, b"", False)
+
+    monkeypatch.setattr(versions, "run_confined", confined)
+    program = tmp_path / "vmm"
+    program.write_text("#!/bin/sh\n")
+    program.chmod(0o755)
+    assert missing_options(str(program), ["--gpu", "--cpus", "-h"]) == {"--gpu"}
+    assert missing_options(str(program), []) == missing_options(str(tmp_path / "nothing"), ["--gpu"]) == frozenset()
+    assert asked == [[str(program), "--help"]]

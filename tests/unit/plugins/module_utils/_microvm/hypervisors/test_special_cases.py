@@ -12,6 +12,7 @@ import pytest
 from ansible_collections.microvm.fleet.plugins.module_utils._microvm.declaration.vms.parse import parse_vm
 from ansible_collections.microvm.fleet.plugins.module_utils._microvm.hypervisors import registry
 from ansible_collections.microvm.fleet.plugins.module_utils._microvm.hypervisors.facts import HostFacts
+from ansible_collections.microvm.fleet.plugins.module_utils._microvm.hypervisors.leftovers import leftovers
 from ansible_collections.microvm.fleet.plugins.module_utils._microvm.hypervisors.profiles import PROFILES
 from ansible_collections.microvm.fleet.plugins.module_utils._microvm.runner.render import render
 from ansible_collections.microvm.fleet.plugins.module_utils._microvm.runner.scripts.shell import readable
@@ -219,3 +220,26 @@ def test_a_guest_finds_its_disks_as_the_table_says(hypervisor: str) -> None:
     text = b"".join(file.content for file in files.values()).decode()
     assert f"microvm.store={'microvm-store' if by_serial else '/dev/vda'} " in text
     assert ("serial=microvm-store" in text or "id=microvm-store" in text) is by_serial
+
+
+def test_a_display_needs_a_build_of_cloud_hypervisor_that_has_one() -> None:
+    released = HostFacts(missing_options=frozenset({"--gpu"}))
+    display: dict[str, Any] = {"graphics": {"enable": True}}
+    assert "--gpu" in line("cloud-hypervisor", **display)
+    assert refused("cloud-hypervisor", released, **display) == "graphics.enable"
+    declared = parse_vm({**VM, "hypervisor": "cloud-hypervisor", **display})
+    assert registry.uncommon_options(declared) == ("--gpu",)
+    assert registry.uncommon_options(parse_vm({**VM, "hypervisor": "cloud-hypervisor"})) == ()
+
+
+def test_a_hypervisor_leaves_files_that_are_nobody_s_data() -> None:
+    declared = parse_vm({**VM, "hypervisor": "cloud-hypervisor", "socket": "api", "volumes": [{**VOLUME}]})
+    assert {"api.lock", ".lkvm"} <= leftovers(declared)
+    named_alike = parse_vm({**VM, "hypervisor": "kvmtool", "socket": None, "volumes": [{**VOLUME, "image": ".lkvm"}]})
+    assert not leftovers(named_alike)
+
+
+def test_kvmtool_refuses_vhost_which_passes_no_packet() -> None:
+    interfaces = [{"type": "tap", "tap": {"vhost": True}}]
+    assert "vhost=on" in line("qemu", interfaces=interfaces)
+    assert refused("kvmtool", interfaces=interfaces) == "interfaces[0].tap.vhost"
