@@ -20,12 +20,15 @@ from ...hypervisors.requests import (
     Request,
     Shutdown,
 )
-from ...hypervisors.words import Variable, join
+from ...hypervisors.words import Variable, join, words
 from . import sources
 from .shell import HOME, call, definitions, header, quoted, shell_command, socat_escape
 
 ASK_GUEST = "microvm-ask-guest"
 """Script of a package that asks the guest over its vsock to end."""
+
+KEY_TIME = "2"
+"""Seconds in which a hypervisor has to take a key for its guest's kernel."""
 
 
 def microvm_shutdown(name: str, shutdown: Shutdown) -> str:
@@ -43,7 +46,8 @@ def microvm_end(name: str, shutdown: GuestShutdown, needs_home: bool = False) ->
     if shutdown.guest:
         script += _functions(("ask", CommandRequest((own,))))
     if shutdown.kernel:
-        script += _functions(("press_key", shutdown.kernel))
+        # A hypervisor that hangs takes no keys.
+        script += _functions(("press_key", CommandRequest((*words("timeout", KEY_TIME), *shutdown.kernel.argv))))
     return script + f'\nend_guest {shlex.quote(PROCESS_FILE)} "${{STOP_TIMEOUT:-{shutdown.timeout}}}"\n'
 
 

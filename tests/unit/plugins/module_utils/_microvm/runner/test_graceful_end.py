@@ -180,9 +180,10 @@ def test_the_kernel_is_told_to_sync_and_to_restart_if_the_guest_cannot_be_asked(
     assert done.stdout.splitlines()[-1] == "the guest's kernel is told to write its file systems and to restart (SysRq)"
 
 
-def test_a_hypervisor_that_takes_no_keys_is_left_to_sigterm_at_once(process: Any, tmp_path: Path) -> None:
+@pytest.mark.parametrize("lkvm", ["exit 1\n", "exec sleep 60\n"])
+def test_a_hypervisor_that_takes_no_keys_is_left_to_sigterm_soon(lkvm: str, process: Any, tmp_path: Path) -> None:
     install(tmp_path, scripts("kvmtool"))
-    done = run(tmp_path, "microvm-shutdown", {"lkvm": FAKE + "exit 1\n"})
+    done = run(tmp_path, "microvm-shutdown", {"lkvm": FAKE + lkvm})
     assert (done.returncode, done.stderr) == (1, "the guest's kernel has not restarted\n")
     assert process.poll() is None
 
