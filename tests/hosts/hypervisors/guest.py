@@ -32,6 +32,12 @@ PROGRAMS = "/opt/hypervisors"
 SECRET = "examined by its secret"
 SECRET_FILE = "/root/examination-secret"
 
+PATIENT = (
+    *("systemd.default_device_timeout_sec=600", "systemd.default_timeout_start_sec=600"),
+    *("quiet", "mitigations=off", "init_on_alloc=0", "no_timer_check", "tsc=reliable", "nowatchdog"),
+)
+"""Parameters of the guest's kernel: on an emulated host everything takes longer, output above all."""
+
 PREPARE = f"""\
 ip link show {BRIDGE} > /dev/null 2>&1 || ip link add {BRIDGE} type bridge
 ip address replace {HOST_ADDRESS}/24 dev {BRIDGE}
@@ -112,6 +118,7 @@ class Guest:
             "hypervisor": self.profile.name,
             "image": self.place.image.path,
             "mem": 512,
+            "kernel_params": [*PATIENT],
             "autostart": False,
             "interfaces": [{"bridge": BRIDGE}],
             "guest": {"host_access": True, "networks": [{"addresses": [f"{self.address}/24"]}]},
@@ -152,7 +159,8 @@ class Guest:
 
     def ssh(self, destination: str, command: str) -> subprocess.CompletedProcess[str]:
         """Run a command in the guest, reached in some way, to whatever end."""
-        line = f"{SSH} {destination} -- {shlex.quote(command)} < /dev/null; printf '\\n%s' $?"
+        # What a proxy of ssh says may come after ssh has ended.
+        line = f"said=$({SSH} {destination} -- {shlex.quote(command)} 2>&1 < /dev/null); printf '%s\\n%s' \"$said\" $?"
         output, _newline, status = self.host.run(line, timeout=PATIENCE).rpartition("\n")
         return subprocess.CompletedProcess(line, int(status), stdout=output)
 
