@@ -24,6 +24,7 @@ MODULES = (
     "gpio_keys",
     "evdev",
     "virtio_net",
+    "vmw_vsock_virtio_transport",
     "overlay",
     "erofs",
     "squashfs",

@@ -38,6 +38,11 @@ modprobe crc32c_generic 2>/dev/null
 for module in virtio_mmio virtio_pci virtio_blk virtio_net qemu_fw_cfg button gpio_keys evdev overlay "$store_type"; do
     modprobe "$module" 2>/dev/null
 done
+# Before systemd's generators run, one of which makes the socket of the SSH server only where there is a vsock by then.
+# systemd itself loads the driver for devices on PCI alone.
+for file in /sys/bus/virtio/devices/*/device; do
+    if [ -e "$file" ] && [ "$(cat "$file")" = 0x0013 ]; then modprobe vmw_vsock_virtio_transport; fi
+done
 
 # Prints the device of the disk with a serial; of one that is told by its place, once it is there.
 disk() {

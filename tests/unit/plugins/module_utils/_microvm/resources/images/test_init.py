@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 from ansible_collections.microvm.fleet.plugins.module_utils._microvm.declaration.vms.guest import credentials
-from ansible_collections.microvm.fleet.plugins.module_utils._microvm.resources.images.initrd import INIT
+from ansible_collections.microvm.fleet.plugins.module_utils._microvm.resources.images.initrd import INIT, MODULES
 
 from ...examples import FULL, parse
 
@@ -45,3 +45,19 @@ def test_an_old_systemd_finds_names_and_addresses_of_interfaces_in_files(tmp_pat
 
 def test_a_new_systemd_is_left_alone(tmp_path: Path) -> None:
     assert applied(tmp_path, 256, credentials(parse(FULL)[0], by_serial=True), appended=False) == {}
+
+
+@pytest.mark.parametrize(
+    ("devices", "is_loaded"), [(("0x0002", "0x0013"), True), (("0x0002", "0x0001"), False), ((), False)]
+)
+def test_a_vsock_is_there_before_systemd_makes_sockets_for_it(
+    tmp_path: Path, devices: tuple[str, ...], is_loaded: bool
+) -> None:
+    for number, device in enumerate(devices):
+        (tmp_path / f"virtio{number}").mkdir()
+        (tmp_path / f"virtio{number}" / "device").write_text(f"{device}\n")
+    loop = INIT[INIT.index("for file in /sys/bus/virtio") : INIT.index("# Prints the device of the disk")]
+    script = "modprobe() { echo $1; }\n" + loop.replace("/sys/bus/virtio/devices", str(tmp_path))
+    done = subprocess.run(["sh", "-euc", script], check=True, capture_output=True, text=True)
+    assert done.stdout == ("vmw_vsock_virtio_transport\n" if is_loaded else "")
+    assert "vmw_vsock_virtio_transport" in MODULES
