@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from pathlib import Path
 
@@ -13,10 +14,21 @@ import pytest
 
 from .host import Host
 from .packages import fake, tiny
-from .paths import CONSOLES, SETTINGS
+from .paths import CONSOLES, SETTINGS, STATE
 
 PROMPT = "login: "
 UNIT = "microvm@tiny"
+
+ON_TERMINAL = """\
+#!/usr/bin/env bash
+[ -t 0 ] && [ -f /proc/self/fd/3 ] || exit 9
+stty raw -echo
+printf "%s" "login: "
+while read -r line; do
+    [ "$line" = end ] && exit 7
+    printf "%s\\nlogin: " "$line"
+done
+"""
 
 
 def wait_for_output(host: Host, end: str) -> None:
@@ -77,3 +89,21 @@ def test_a_flood_on_a_console_is_bounded_in_the_log_and_in_the_journal(host: Hos
     host.run(f"systemctl stop microvm@flood {UNIT}")
     # QEMU's own word on it may come after.
     assert any(line.startswith("MicroVM tiny: stopped by SIGTERM after ") for line in host.journal("tiny")[-2:])
+
+
+def test_a_hypervisor_that_wants_a_terminal_has_one_in_its_sandbox(host: Host) -> None:
+    host.send("/srv/tiny", {"bin/stratovirt": ON_TERMINAL, "kernel": "", "initrd": "", "secret": "hidden"})
+    declared = {"name": "tiny", "hypervisor": "stratovirt", "stratovirt": {"package": "/srv/tiny"}, "on_crash": "stop"}
+    files = {"kernel": "/srv/tiny/kernel", "initrd_path": "/srv/tiny/initrd"}
+    secrets = {"credential_files": {"secret": "/srv/tiny/secret"}, "ready": {"check": "none"}}
+    host.send("/root", {"tiny.json": json.dumps([{**declared, **files, **secrets}])})
+    host.microvm("apply /root/tiny.json")
+    wait_for_output(host, PROMPT)
+    type_keys(host, "hi\\n")
+    wait_for_output(host, "login: hi\nlogin: ")
+    # No copier of an earlier start is left, nor the link to the terminal.
+    host.run(f"systemctl restart {UNIT}")
+    assert host.run(f"pgrep --count socat; ls {STATE}/tiny/work") == "1\nmicrovm.pid\n"
+    type_keys(host, "end\\n")
+    host.wait_for_states({UNIT: "failed"})
+    assert host.journal("tiny")[-1] == "MicroVM tiny has crashed (status 7) and stays down"

@@ -33,7 +33,7 @@ def names() -> set[str]:
     programs = {
         registry.program(parse_vm({"name": "vm", "kernel": "/k", "hypervisor": name}), HostFacts()) for name in PROFILES
     }
-    return {*PROFILES, *programs, "unbuffer"}
+    return {*PROFILES, *programs}
 
 
 PATTERN = re.compile("|".join(sorted(re.escape(name).replace(r"\-", "[- _]?") for name in names())), re.IGNORECASE)
@@ -90,7 +90,7 @@ def test_exceptions_are_still_used() -> None:
         "from ..hypervisors.stratovirt import TERMINAL",
         "QEMU = 1",
         "Option('a', 'str', 'QEMU.', choices=('cloud-hypervisor',))",
-        "print('needs unbuffer')",
+        "print('needs alioth')",
         "f'qemu-system-{machine}'",
         "def crosvm_tag(): pass",
     ],

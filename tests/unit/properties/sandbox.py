@@ -25,7 +25,7 @@ HYPERVISORS = (
     "alioth",
     "vfkit",
 )
-OTHERS = ("unbuffer", "socat", "ip", "curl", "busctl", "varlinkctl", "modprobe", "nc", "sh", "chroot")
+OTHERS = ("socat", "ip", "curl", "busctl", "varlinkctl", "modprobe", "nc", "sh", "chroot")
 RECORDING = (*HYPERVISORS, *OTHERS, *(f"mkfs.{kind}" for kind in ("ext2", "ext3", "ext4", "xfs", "btrfs", "vfat")))
 """Programs that note their arguments and succeed."""
 IDLE = ("chattr", "sleep", "sync", "systemd-notify", "truncate")
@@ -77,6 +77,8 @@ class Sandbox:
     def _write_fakes(self) -> None:
         scripts = {**dict.fromkeys(RECORDING, RECORD), **dict.fromkeys(IDLE, "#!/bin/sh\n")}
         scripts.update(dict.fromkeys(FAILING, "#!/bin/sh\nexit 1\n"))
+        # Any file is as good as a terminal for a fake.
+        scripts["socat"] += 'case $3 in PTY,link=*) link=${3#*=}; ln -s /dev/null "${link%%,*}" ;; esac\n'
         scripts["extra-arguments"] = f"#!/bin/sh\ncat <<'END'\n{EXTRA_ARGUMENTS}\nEND\n"
         scripts[CANARY] = f"#!/bin/sh\n: > {self._executed}/$$\n"
         for name, text in scripts.items():

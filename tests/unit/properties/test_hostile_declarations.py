@@ -336,12 +336,11 @@ def assert_arguments(accepted: Accepted, job: Job, sandbox: Sandbox) -> bool:
     built, package = accepted.command, sandbox.package(job.number)
     state, credentials = (package[: -len("package")] + name for name in ("state", "credentials"))
     program = posixpath.basename(expanded(built.argv[0], package, state, credentials))
-    name = "unbuffer" if built.terminal else program
     words = [expanded(word, package, state, credentials) for word in built.argv]
-    expected = words if built.terminal else words[1:]
+    expected = words[1:]
     expected += EXTRA_ARGUMENTS.split() if accepted.declaration["extra_args_script"] else []
     sidecar = [expanded(word, package, state, credentials) for word in built.sidecar][1:]
-    calls = [call[1:] for call in sandbox.calls(job) if call[0] == name]
+    calls = [call[1:] for call in sandbox.calls(job) if call[0] == program]
     calls = [[re.sub(r" tsc_early_khz=\d+$", "", word) for word in call] for call in calls]
     calls = [call for call in calls if call != sidecar and call[:2] != ["device", "gpu"]]
     assert calls in ([], [expected])

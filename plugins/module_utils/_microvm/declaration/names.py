@@ -155,6 +155,9 @@ EVENTS_FIFOS = (f"{EVENTS_PIPE}.in", f"{EVENTS_PIPE}.out")
 ENDED_FILE = "microvm.ended"
 """File in a working directory with the reason that QEMU gives for its exit, for ``microvm-start``."""
 
+TERMINAL_LINK = "microvm.terminal"
+"""Link in a working directory to the terminal that a hypervisor is about to have as its standard input."""
+
 OLD_LINK = "old"
 """Link in a state directory to the package that ``current`` pointed to before."""
 
@@ -164,7 +167,7 @@ FLAKE_FILE = "flake"
 STATE_ENTRIES = (CURRENT_LINK, BOOTED_LINK, OLD_LINK, FLAKE_FILE)
 """Links and files of root's in a state directory."""
 
-WORK_ENTRIES = (PROCESS_FILE, *EVENTS_FIFOS, ENDED_FILE)
+WORK_ENTRIES = (PROCESS_FILE, *EVENTS_FIFOS, ENDED_FILE, TERMINAL_LINK)
 """Entries that packages create in a working directory, besides sockets; no volume may have such a name."""
 
 

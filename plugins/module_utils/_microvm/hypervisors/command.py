@@ -47,7 +47,7 @@ class Command:
     """File descriptor that the initial RAM disk with credentials is open at."""
     needs_home: bool = False
     """True if the hypervisor keeps its control socket in its home, which is the working directory then."""
-    terminal: Tuple[str, ...] = ()
-    """Command that gives the hypervisor a terminal where standard input is none."""
+    terminal: bool = False
+    """True if the hypervisor ends unless its standard input is a terminal."""
     programs: Tuple[str, ...] = ()
     """Programs that the command runs beside the hypervisor's own."""

@@ -10,8 +10,8 @@ from typing import Iterable, List, Mapping, Optional
 
 from .profiles import PROFILES
 
-UNBUFFER = "unbuffer"
-"""Program that gives another one a terminal."""
+SOCAT = "socat"
+"""Program that connects two streams, one of which may be a terminal."""
 
 VIRTIOFSD = "virtiofsd"
 """Daemon that serves virtiofs shares."""
@@ -27,7 +27,7 @@ DEBIAN_PACKAGES: Mapping[str, str] = {
     "mkfs.xfs": "xfsprogs",
     "nc": "netcat-openbsd",
     "setfacl": "acl",
-    UNBUFFER: "expect",
+    SOCAT: "socat",
     VIRTIOFSD: "virtiofsd",
     **{program: name for profile in PROFILES.values() for program, name in profile.packages.items()},
 }

@@ -18,6 +18,7 @@ from ..declaration.vms.options import PACKAGE_OPTIONS
 from ..declaration.vms.parse import Declaration
 from ..hypervisors.command import Command
 from ..hypervisors.facts import HostFacts
+from ..hypervisors.programs import SOCAT
 from ..hypervisors.registry import command, profile, program
 from ..hypervisors.requests import Shutdown
 from ..schema.compaction import compact
@@ -55,6 +56,7 @@ def _programs(declaration: Declaration, built: Command, facts: HostFacts) -> Tup
     names = [program(declaration, facts), *built.programs]
     names += [shell.readable(built.sidecar[0])] if built.sidecar else []
     names += [shell.readable(virtiofsd.arguments(declaration, 0)[0])] if _daemons(declaration) else []
+    names += [SOCAT] if built.terminal else []
     names += ["cpio"] if built.initrd_credentials else []
     names += ["setfacl"] if block_devices(declaration) else []
     names += ["machinectl"] if declaration["register_with_machined"] else []

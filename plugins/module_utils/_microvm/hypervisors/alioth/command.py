@@ -18,7 +18,7 @@ from ..descriptors import FIRST_DESCRIPTOR
 from ..facts import HostFacts
 from ..hypervisor import Hypervisor
 from ..initrd_credentials import initrd_with_credentials
-from ..programs import UNBUFFER, program_path
+from ..programs import program_path
 from ..refusals import refuse_in
 from ..requests import guest_shutdown
 from ..words import TapDevice, Text, join, words
@@ -68,8 +68,8 @@ class Alioth(Hypervisor):
             multi_queue=declaration["vcpu"] > 1,
             initrd_credentials=initrd.names,
             initrd_descriptor=initrd.descriptor,
-            terminal=(UNBUFFER,),
-            programs=(UNBUFFER,),
+            # Its released versions have no other console.
+            terminal=True,
         )
 
 

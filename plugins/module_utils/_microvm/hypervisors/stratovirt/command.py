@@ -19,7 +19,7 @@ from ..descriptors import Descriptors, macvtap_descriptors, next_descriptor, pai
 from ..facts import HUGE_PAGES, HostFacts
 from ..hypervisor import Hypervisor
 from ..initrd_credentials import initrd_with_credentials
-from ..programs import UNBUFFER, program_path
+from ..programs import program_path
 from ..refusals import refuse_in
 from ..requests import guest_shutdown, qmp_balloon
 from ..words import words
@@ -53,7 +53,7 @@ class Stratovirt(Hypervisor):
         initrd = initrd_with_credentials(declaration, next_descriptor(macvtaps))
         socket = declaration["socket"]
         arguments = [
-            *(UNBUFFER, self.program(declaration, facts), "-name", declaration["name"]),
+            *(self.program(declaration, facts), "-name", declaration["name"]),
             *("-machine", _machine(declaration, facts)),
             *("-m", str(declaration["mem"]), "-smp", str(declaration["vcpu"])),
             *("-kernel", declaration["kernel"], *(("-initrd", initrd.path) if initrd.path else ())),
@@ -78,8 +78,8 @@ class Stratovirt(Hypervisor):
             stale=(socket,) if socket else (),
             initrd_credentials=initrd.names,
             initrd_descriptor=initrd.descriptor,
-            # The console of StratoVirt requires a terminal.
-            programs=(UNBUFFER,),
+            # Its console on standard input and output is the only one that both reads and writes there.
+            terminal=True,
         )
 
 

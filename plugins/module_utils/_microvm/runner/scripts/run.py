@@ -10,7 +10,7 @@ import posixpath
 import shlex
 from typing import Iterator, List, Sequence
 
-from ...declaration.names import ENDED_FILE, EVENTS_FIFOS, PROCESS_FILE
+from ...declaration.names import ENDED_FILE, EVENTS_FIFOS, PROCESS_FILE, TERMINAL_LINK
 from ...declaration.types import Volume
 from ...declaration.vms.block_devices import is_formatted
 from ...declaration.vms.parse import Declaration
@@ -32,6 +32,9 @@ def microvm_run(declaration: Declaration, built: Command) -> str:
     script += _directories(declaration, built) + _volumes(declaration) + _sockets(built)
     if built.events:
         script += sources.EVENTS + "\n" + call("record_reason_of_end", *EVENTS_FIFOS, ENDED_FILE)
+    if built.terminal:
+        # Before descriptors are opened, of which the process beside the hypervisor gets none.
+        script += sources.TERMINAL + "\n" + call("provide_terminal", TERMINAL_LINK)
     script += _initrd(declaration, built) + _macvtaps(built)
     if built.sets_balloon:
         size = declaration["initial_balloon_mem"]
@@ -137,7 +140,4 @@ def _become(declaration: Declaration, built: Command) -> str:
         script += sources.EXTRA_ARGUMENTS + "\n" + call("read_extra_arguments", declaration["extra_args_script"])
         # bash before 4.4 calls an empty list unset.
         argv += ' \\\n    ${extra_arguments[@]+"${extra_arguments[@]}"}'
-    if built.terminal:
-        script += sources.TERMINAL + "\n" + call("provide_terminal", *built.terminal)
-        argv = '${terminal[@]+"${terminal[@]}"} ' + argv
     return script + f"\nexec {name}{argv}\n"

@@ -895,11 +895,26 @@ take_pci_device() { # address, user, group
 """
 
 TERMINAL = """
-# The hypervisor asks for a terminal, which a unit has not.
-# shellcheck disable=SC2034 # for the hypervisor's command line
-provide_terminal() { # command that runs another on a terminal
-    terminal=()
-    if [ ! -t 0 ]; then terminal=("$@"); fi
+# The hypervisor wants a terminal as its standard input, which a unit has not. A process beside it copies what is typed
+# to one, and ends when the hypervisor has ended. The hypervisor itself stays the process that gets signals and whose
+# status counts, with the output and all other descriptors that it has anyway.
+provide_terminal() { # link that leads to the terminal meanwhile
+    local link=$1 copier
+    if [ -t 0 ]; then return; fi
+    rm -rf -- "$link"
+    # With its own end of the terminal alone open, it sees when the hypervisor has closed the other one. Where there is
+    # nothing to read, the terminal stays all the same.
+    socat -t 0 "PTY,link=$link,wait-slave,pty-interval=0.05" STDIO,ignoreeof <&0 > /dev/null 2>&1 &
+    copier=$!
+    while [ ! -e "$link" ]; do
+        if ! kill -0 "$copier" 2> /dev/null; then
+            echo "socat has ended before the hypervisor had a terminal" >&2
+            exit 1
+        fi
+        sleep 0.05
+    done
+    exec < "$link"
+    rm -f -- "$link"
 }
 """
 

@@ -41,7 +41,7 @@ NEEDS = {
         {"hypervisor": "firecracker", "initrd_path": "/i", "guest": {"enable": True, "authorized_keys": [KEY]}},
         ["cpio"],
     ),
-    "terminal": ({"hypervisor": "alioth"}, ["expect"]),
+    "terminal": ({"hypervisor": "alioth"}, ["socat"]),
     "port of the host": ({"interfaces": [{"type": "user"}], "forward_ports": [GUEST_PORT]}, ["netcat-openbsd", QEMU]),
     "virtiofs": ({"shares": [{**SHARE, "proto": "virtiofs"}]}, [QEMU, "virtiofsd"]),
     "own virtiofsd": ({"shares": [{**SHARE, "proto": "virtiofs"}], "virtiofsd": {"package": "/opt/v"}}, [QEMU]),

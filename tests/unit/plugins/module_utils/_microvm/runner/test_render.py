@@ -167,8 +167,8 @@ def test_tap_scripts_list_their_interfaces() -> None:
     ("options", "expected"),
     [
         ({}, ("qemu-system-x86_64",)),
-        ({"hypervisor": "stratovirt"}, ("stratovirt", "unbuffer")),
-        ({"hypervisor": "alioth", "volumes": [{"image": "v", "size": 1}]}, ("alioth", "unbuffer", "mkfs.ext4")),
+        ({"hypervisor": "stratovirt"}, ("stratovirt", "socat")),
+        ({"hypervisor": "alioth", "volumes": [{"image": "v", "size": 1}]}, ("alioth", "socat", "mkfs.ext4")),
         ({"hypervisor": "kvmtool", "initrd_path": "/i", "credential_files": {"a": "/a"}}, ("lkvm", "cpio")),
         (
             {"hypervisor": "crosvm", "shares": [{"tag": "a", "source": "/a", "proto": "virtiofs"}]},
