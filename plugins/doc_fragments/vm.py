@@ -1287,6 +1287,12 @@ options:
         choices:
           - erofs
           - squashfs
+      kernel_lacks:
+        description:
+          - Settings of the kernel's configuration that are known to be off, such as C(CONFIG_NET_9P_VIRTIO). MicroVMs
+            that need one of them are refused. What the image itself says on the host takes precedence.
+        type: list
+        elements: str
   state_dir:
     description:
       - Directory that contains the state directories of the MicroVMs. Defaults to that of the host, which role

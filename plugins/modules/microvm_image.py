@@ -73,6 +73,14 @@ store_disk_type:
   returned: when O(state=built)
   type: str
   sample: erofs
+kernel_lacks:
+  description:
+    - Settings of the kernel's configuration that are off, of those that MicroVMs may need.
+    - Of an image that is not yet built, those that Debian's kernels are known to lack.
+  returned: when O(state=built)
+  type: list
+  elements: str
+  sample: [CONFIG_VIRTIO_MMIO_CMDLINE_DEVICES]
 """
 
 from ansible_collections.microvm.fleet.plugins.module_utils._microvm.modules.images import run_image

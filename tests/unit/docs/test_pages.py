@@ -30,8 +30,8 @@ PAGES = [
     if path.name not in GENERATED
 ]
 IMAGES: list[HostImage] = [
-    {"name": "base", "path": None, "store_disk_type": "erofs"},
-    {"name": "web", "path": None, "store_disk_type": "erofs"},
+    {"name": "base", "path": None, "store_disk_type": "erofs", "kernel_lacks": []},
+    {"name": "web", "path": None, "store_disk_type": "erofs", "kernel_lacks": []},
 ]
 """Images that the pages' declarations may name."""
 

@@ -111,9 +111,12 @@ def test_packing_the_command_needs_no_other_user(tmp_path: Path) -> None:
 def test_a_run_of_all_roles_hands_over_what_it_brings(tmp_path: Path) -> None:
     outcome = run(tmp_path, {"east": web()}, "microvm.fleet.site", *ROLES)
     preflight, applied = [call for call in outcome.calls if call["module"] == "microvm_vms"]
-    assert preflight["images"] == [{"name": "small", "store_disk_type": "erofs"}]
+    lacks = ["CONFIG_NET_9P_VIRTIO"]
+    assert preflight["images"] == [{"name": "small", "store_disk_type": "erofs", "kernel_lacks": lacks}]
     assert preflight["bridges"] == ["br7"]
-    assert [(image["name"], bool(image["path"])) for image in applied["images"]] == [("small", True)]
+    assert [(image["name"], bool(image["path"]), image["kernel_lacks"]) for image in applied["images"]] == [
+        ("small", True, lacks)
+    ]
 
 
 def test_one_role_counts_only_on_what_the_host_has(tmp_path: Path) -> None:

@@ -87,6 +87,7 @@ def _image(image: Mapping[str, Any]) -> HostImage:
         "name": str(image["name"]),
         "path": str(image["path"]) if image.get("path") else None,
         "store_disk_type": image.get("store_disk_type") or "erofs",
+        "kernel_lacks": list(image.get("kernel_lacks") or ()),
     }
 
 

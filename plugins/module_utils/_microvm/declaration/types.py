@@ -466,3 +466,4 @@ class HostImage(TypedDict):
     name: str
     path: Optional[str]
     store_disk_type: Literal["erofs", "squashfs"]
+    kernel_lacks: List[str]

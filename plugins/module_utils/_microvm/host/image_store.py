@@ -10,7 +10,7 @@ import hashlib
 import json
 import os
 from dataclasses import asdict, dataclass, field
-from typing import Dict, Mapping, Optional
+from typing import Dict, Mapping, Optional, Tuple
 
 from ..declaration.names import IMAGE_CACHE, IMAGE_STORE
 from . import files
@@ -52,6 +52,9 @@ class Manifest:
     store_disk_type: str = ""
     kernel_version: str = ""
     systemd_version: int = 0
+    kernel_lacks: Optional[Tuple[str, ...]] = None
+    """Settings of the kernel's configuration that are off, of those that MicroVMs may need; ``None`` where nobody has
+    looked."""
     format: int = field(default=FORMAT)
 
     def to_json(self) -> str:
@@ -68,7 +71,14 @@ def parse_manifest(text: str) -> Optional[Manifest]:
         version = int(values.get("systemd_version", 0))
         if any("/" in name or not name.isprintable() for name in (*sums, strings["digest"])):
             return None
-        return Manifest(**strings, files=sums, systemd_version=version, format=int(values.get("format", FORMAT)))
+        lacks = values.get("kernel_lacks")
+        return Manifest(
+            **strings,
+            files=sums,
+            systemd_version=version,
+            kernel_lacks=None if lacks is None else tuple(map(str, lacks)),
+            format=int(values.get("format", FORMAT)),
+        )
     except (AttributeError, KeyError, TypeError, ValueError, RecursionError):
         return None
 

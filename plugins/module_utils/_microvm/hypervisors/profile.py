@@ -25,6 +25,24 @@ Honours = Mapping[str, Values]
 
 
 @dataclass(frozen=True)
+class KernelNeed:
+    """Setting of a guest kernel's configuration without which an option does not work."""
+
+    setting: str
+    """Name of the setting (``CONFIG_…``)."""
+    option: str
+    """Option that needs it, by path."""
+    value: Value
+    """Value of the option that needs it."""
+    reason: str
+    """What the guest uses it for, as a clause."""
+    remedy: str
+    """What to declare instead."""
+    architectures: Tuple[str, ...] = ("x86_64", "aarch64")
+    """Architectures of guests that need it."""
+
+
+@dataclass(frozen=True)
 class Profile:
     """Facts of one hypervisor, from its documentation and sources."""
 
@@ -70,6 +88,8 @@ class Profile:
     leaves: Tuple[str, ...] = ()
     """Files and directories besides sockets that its process leaves in the working directory; ``{socket}`` in a name
     stands for its control socket."""
+    kernel_needs: Tuple[KernelNeed, ...] = ()
+    """Settings of the guest's kernel that it cannot do without."""
     needs_internet_sockets: bool = True
     """True if an Internet socket is opened to configure a tap, not the tap's own file."""
 

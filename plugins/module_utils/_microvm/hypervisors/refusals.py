@@ -18,17 +18,18 @@ def refuse_in(declaration: Declaration, paths: Tuple[str, ...], characters: str,
     ``paths`` are those of options (``shares[].tag``); of a mapping, its values are meant.
     """
     for path in paths:
-        for key, text in _values(declaration, path):
+        for key, text in values_at(declaration, path):
             refuse_characters(text or "", characters, key, name)
 
 
-def _values(declaration: Mapping[str, Any], path: str) -> Iterator[Tuple[str, Optional[str]]]:
+def values_at(declaration: Mapping[str, Any], path: str) -> Iterator[Tuple[str, Optional[str]]]:
+    """Yield the values of an option, with the place of each in the declaration (``shares[0].tag``)."""
     head, _dot, rest = path.partition(".")
     if head.endswith("[]"):
         for index, element in enumerate(declaration[head[:-2]]):
-            yield from ((f"{head[:-1]}{index}].{key}", value) for key, value in _values(element, rest))
+            yield from ((f"{head[:-1]}{index}].{key}", value) for key, value in values_at(element, rest))
     elif rest:
-        yield from ((f"{head}.{key}", value) for key, value in _values(declaration[head], rest))
+        yield from ((f"{head}.{key}", value) for key, value in values_at(declaration[head], rest))
     elif isinstance(declaration[head], Mapping):
         yield from ((f"{head}.{key}", value) for key, value in declaration[head].items())
     else:

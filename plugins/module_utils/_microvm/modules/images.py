@@ -15,6 +15,7 @@ from ..host.settings import host_images
 from ..operations.images import ImageResult, reconcile_image
 from ..resources.images.build import image_files
 from ..resources.images.digest import digest
+from ..resources.images.kernel_settings import lacking
 from ..resources.images.state import State, Wanted
 from .fleet_module import FleetModule, Parameters
 from .options import IMAGE_MODULE_OPTIONS
@@ -33,6 +34,7 @@ class BuiltImageResult(StoredImageResult):
     name: str
     files: List[str]
     store_disk_type: str
+    kernel_lacks: List[str]
 
 
 def run_image() -> None:
@@ -59,7 +61,7 @@ def _reconcile(parameters: Parameters, check_mode: bool) -> StoredImageResult:
     store = _store(parameters["store"], wanted)
     outcome = reconcile_image(wanted, store, check_mode)
     result: StoredImageResult = {**outcome, "digest": wanted.digest, "path": store.path(wanted.digest)}
-    return result if wanted.declaration is None else _built(result, wanted.declaration)
+    return result if wanted.declaration is None else _built(result, wanted.declaration, store)
 
 
 def _store(given: Optional[str], wanted: Wanted) -> ImageStore:
@@ -76,6 +78,12 @@ def _wanted(parameters: Parameters) -> Wanted:
     return Wanted(parameters["digest"], state, staging=parameters["staging"])
 
 
-def _built(result: StoredImageResult, declaration: ImageDeclaration) -> BuiltImageResult:
+def _built(result: StoredImageResult, declaration: ImageDeclaration, store: ImageStore) -> BuiltImageResult:
     kind = declaration["store_disk_type"]
-    return {**result, "name": declaration["name"], "files": image_files(kind), "store_disk_type": kind}
+    return {
+        **result,
+        "name": declaration["name"],
+        "files": image_files(kind),
+        "store_disk_type": kind,
+        "kernel_lacks": lacking(declaration, store.manifest(result["digest"])),
+    }

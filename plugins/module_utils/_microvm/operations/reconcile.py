@@ -333,7 +333,7 @@ def _check_ability(
     packages = {request.place(index): vm.package for index, vm in enumerate(wanted) if vm.package is not None}
     placed = [(request.place(index), vm.declaration) for index, vm in enumerate(wanted) if vm.package is not None]
     programs = {path: package.programs for path, package in packages.items()}
-    check_ability(placed, programs, observed, places, request.expected)
+    check_ability(placed, programs, observed, places, request.images, request.expected)
 
 
 def _held(plans: Sequence[Plan]) -> Dict[str, str]:

@@ -218,6 +218,9 @@ state_path = path_pattern(
     "is not a path: write an absolute path, or one relative to the MicroVM's working directory, without '..', "
     "control characters or a leading '-'",
 )
+kernel_setting = pattern(
+    r"CONFIG_[A-Za-z0-9_]+", "is not the name of a setting of a kernel, such as CONFIG_NET_9P_VIRTIO"
+)
 kernel_parameter = pattern(
     quoting.KERNEL_PARAMETER.pattern,
     'is not a single kernel parameter: write KEY, KEY=VALUE or KEY="VALUE WITH SPACES"',

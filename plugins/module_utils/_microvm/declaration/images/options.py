@@ -88,5 +88,13 @@ HOST_IMAGE_OPTIONS: Options = (
         default="erofs",
         choices=("erofs", "squashfs"),
     ),
+    Option(
+        "kernel_lacks",
+        "list",
+        "Settings of the kernel's configuration that are known to be off, such as C(CONFIG_NET_9P_VIRTIO). MicroVMs "
+        "that need one of them are refused. What the image itself says on the host takes precedence.",
+        elements="str",
+        check=checks.kernel_setting,
+    ),
 )
 """Options of an image that is installed on a host, to which MicroVMs refer."""

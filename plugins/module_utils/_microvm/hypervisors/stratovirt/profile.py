@@ -6,7 +6,7 @@
 
 from __future__ import annotations
 
-from ..profile import ANY, Profile
+from ..profile import ANY, KernelNeed, Profile
 from ..profile_parts import ASKED, BY_VSOCK, EXITS, EXTRA_ARGS, LINUX, ON_LINUX, group, package
 
 PROFILE = Profile(
@@ -38,4 +38,14 @@ PROFILE = Profile(
     on_poweroff="keeps running (reboot instead)",
     on_reboot=EXITS,
     clean_end="reboot",
+    kernel_needs=(
+        KernelNeed(
+            "CONFIG_VIRTIO_MMIO_CMDLINE_DEVICES",
+            "hypervisor",
+            "stratovirt",
+            reason="its machine, which has no ACPI, names disks and interfaces on the kernel's command line",
+            remedy="set `kernel` and `initrd_path` to a kernel that is built with it, or choose another hypervisor",
+            architectures=("x86_64",),
+        ),
+    ),
 )

@@ -18,6 +18,7 @@ from ...host.image_store import MANIFEST, ImageStore, Manifest, sums
 from . import guest_tree
 from .build_initrd import build_initrd
 from .digest import digest
+from .kernel_settings import switched_off
 
 BUILD_SECONDS = 1800
 
@@ -105,7 +106,7 @@ def _build(declaration: ImageDeclaration, image: str, work: str, cache: Optional
     _run(guest_tree.mmdebstrap_command(declaration, work, cache))
     kernel, release = _kernel(tree)
     shutil.copyfile(kernel, os.path.join(image, "kernel"))
-    manifest = _manifest(declaration, tree)
+    manifest = replace(_manifest(declaration, tree), kernel_lacks=_kernel_lacks(tree, release))
     build_initrd(tree, release, manifest.systemd_version, os.path.join(work, "initrd"), os.path.join(image, "initrd"))
     files.remove(os.path.join(tree, "boot"))
     os.makedirs(os.path.join(tree, "boot"))
@@ -127,6 +128,12 @@ def _kernel(tree: str) -> Tuple[str, str]:
     boot = os.path.join(tree, "boot")
     release = max(name[len(prefix) :] for name in os.listdir(boot) if name.startswith(prefix))
     return os.path.join(boot, prefix + release), release
+
+
+def _kernel_lacks(tree: str, release: str) -> Optional[Tuple[str, ...]]:
+    """Return what the kernel is built without; ``None`` where its package has no configuration."""
+    configuration = files.read_text(os.path.join(tree, "boot", f"config-{release}"))
+    return None if configuration is None else switched_off(configuration)
 
 
 def _run(command: List[str]) -> None:

@@ -42,6 +42,7 @@ def installed_images(declared: Sequence[HostImage], store: ImageStore) -> List[H
                 "name": manifest.name,
                 "path": path,
                 "store_disk_type": "squashfs" if manifest.store_disk_type == "squashfs" else "erofs",
+                "kernel_lacks": list(manifest.kernel_lacks or ()),
             }
     return list(images.values())
 

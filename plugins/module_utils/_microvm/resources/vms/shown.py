@@ -35,7 +35,14 @@ def _derived(values: Mapping[str, object], declaration: PackagedVm) -> Mapping[s
     is_named = image is not None and not image.startswith("/")
     directory = posixpath.dirname(declaration["kernel"] or "")
     images: Sequence[HostImage] = (
-        [{"name": image or "", "path": directory, "store_disk_type": declaration["store_disk_type"]}]
+        [
+            {
+                "name": image or "",
+                "path": directory,
+                "store_disk_type": declaration["store_disk_type"],
+                "kernel_lacks": [],
+            }
+        ]
         if is_named
         else ()
     )

@@ -12,12 +12,14 @@ from __future__ import annotations
 
 from typing import Mapping, Sequence
 
+from ....declaration.types import HostImage
 from ....host.places import Places
 from ..state import Observed
 from .expected import Expected, Placed
 from .files import check_directories, check_files
 from .host import check_kvm, check_layout, check_setup, check_units
 from .interfaces import check_interfaces, check_ports, check_tun
+from .kernels import check_kernels
 from .memory import check_memory
 from .programs import check_programs
 from .required_units import check_order, check_required_units
@@ -29,11 +31,13 @@ def check_ability(
     programs: Mapping[str, Sequence[str]],
     observed: Mapping[str, Observed],
     places: Places,
+    images: Sequence[HostImage],
     expected: Expected,
 ) -> None:
     """Refuse a host that cannot run its MicroVMs.
 
-    ``programs`` are those that packages run, by the declarations' paths; ``observed`` the MicroVMs of the host by name.
+    ``programs`` are those that packages run, by the declarations' paths; ``observed`` the MicroVMs of the host by name;
+    ``images`` those that the host was given.
 
     Raises HostError or DeclarationError.
     """
@@ -45,6 +49,7 @@ def check_ability(
     check_required_units(placed)
     check_order(placed)
     check_kvm(placed)
+    check_kernels(placed, images)
     check_programs(placed, programs, expected)
     check_files(placed, expected, observed)
     check_volumes(placed, places, observed)
