@@ -12,22 +12,11 @@ from pathlib import Path
 import pytest
 
 from .host import Host
-from .packages import fake, rendered, tiny
-from .paths import CONSOLES, SETTINGS, STATE
+from .packages import fake, tiny
+from .paths import CONSOLES, SETTINGS
 
 PROMPT = "login: "
 UNIT = "microvm@tiny"
-
-ON_TERMINAL = """\
-#!/usr/bin/env bash
-[ -t 0 ] || exit 9
-stty raw -echo
-printf "%s" "login: "
-while read -r line; do
-    [ "$line" = end ] && exit 7
-    printf "%s\\nlogin: " "$line"
-done
-"""
 
 
 def wait_for_output(host: Host, end: str) -> None:
@@ -88,21 +77,3 @@ def test_a_flood_on_a_console_is_bounded_in_the_log_and_in_the_journal(host: Hos
     host.run(f"systemctl stop microvm@flood {UNIT}")
     # QEMU's own word on it may come after.
     assert any(line.startswith("MicroVM tiny: stopped by SIGTERM after ") for line in host.journal("tiny")[-2:])
-
-
-def test_a_hypervisor_that_wants_a_terminal_has_one_in_its_sandbox(host: Host, tmp_path: Path) -> None:
-    host.send("/srv/tiny", {"bin/stratovirt": ON_TERMINAL})
-    declared = {"name": "tiny", "hypervisor": "stratovirt", "stratovirt": {"package": "/srv/tiny"}, "accel": "kvm"}
-    host.send("/root/tiny", rendered(tmp_path, {**declared, "kernel": "/etc/hostname"}))
-    host.microvm("create tiny --package /root/tiny")
-    host.send(SETTINGS, {"tiny.env": "ON_CRASH=stop\n"})
-    host.run(f"systemctl start {UNIT}")
-    wait_for_output(host, PROMPT)
-    type_keys(host, "hi\\n")
-    wait_for_output(host, "login: hi\nlogin: ")
-    # No copier of an earlier start is left, nor the link to the terminal.
-    host.run(f"systemctl restart {UNIT}")
-    assert host.run(f"pgrep --count socat; ls {STATE}/tiny/work") == "1\nmicrovm.pid\n"
-    type_keys(host, "end\\n")
-    host.wait_for_states({UNIT: "failed"})
-    assert host.journal("tiny")[-1] == "MicroVM tiny has crashed (status 7) and stays down"

@@ -79,11 +79,11 @@ def _wanted(parameters: Parameters) -> Wanted:
 
 
 def _built(result: StoredImageResult, declaration: ImageDeclaration, store: ImageStore) -> BuiltImageResult:
-    kind = declaration["store_disk_type"]
+    kind, manifest = declaration["store_disk_type"], store.manifest(result["digest"])
     return {
         **result,
         "name": declaration["name"],
         "files": image_files(kind),
         "store_disk_type": kind,
-        "kernel_lacks": lacking(declaration, store.manifest(result["digest"])),
+        "kernel_lacks": lacking(declaration, None if manifest is None else manifest.kernel_lacks),
     }

@@ -10,7 +10,6 @@ import re
 from typing import List, Optional, Sequence, Tuple
 
 from ...declaration.images.parse import ImageDeclaration
-from ...host.image_store import Manifest
 from ...hypervisors.kernel_needs import SETTINGS
 
 _KNOWN = (
@@ -26,8 +25,11 @@ def switched_off(configuration: str, settings: Sequence[str] = SETTINGS) -> Tupl
     return tuple(setting for setting in settings if setting not in on)
 
 
-def lacking(declaration: ImageDeclaration, manifest: Optional[Manifest]) -> List[str]:
-    """Return the settings that the kernel of an image is known to lack, of one that is not yet built too."""
-    if manifest is not None and manifest.kernel_lacks is not None:
-        return list(manifest.kernel_lacks)
+def lacking(declaration: ImageDeclaration, recorded: Optional[Sequence[str]]) -> List[str]:
+    """Return the settings that the kernel of an image is known to lack.
+
+    ``recorded`` is what its manifest says; ``None`` for an image that is not yet built, or by an earlier version.
+    """
+    if recorded is not None:
+        return list(recorded)
     return [setting for pattern, setting in _KNOWN if re.fullmatch(pattern, declaration["kernel_package"])]

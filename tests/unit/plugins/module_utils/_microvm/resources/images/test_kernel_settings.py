@@ -46,10 +46,8 @@ def test_of_an_image_that_is_not_built_only_what_is_known_of_debians_kernels_is_
 ) -> None:
     declaration = parse_image({"name": "base", **({"kernel_package": package} if package else {})}, "x86_64")
     assert lacking(declaration, None) == lacks
-    # One of an earlier version says nothing of its kernel.
-    assert lacking(declaration, Manifest("0" * 32, {})) == lacks
-    assert lacking(declaration, Manifest("0" * 32, {}, kernel_lacks=())) == []
-    assert lacking(declaration, Manifest("0" * 32, {}, kernel_lacks=(NINE_P,))) == [NINE_P]
+    assert lacking(declaration, ()) == []
+    assert lacking(declaration, (NINE_P,)) == [NINE_P]
 
 
 @pytest.mark.parametrize("lacks", [None, (), (MMIO,)])
