@@ -89,8 +89,9 @@ def _remove_hosts(bed: Bed) -> None:
 def remove_unfinished_builds() -> None:
     """Delete what a killed build left, unless a build is at work."""
     if any(CACHE.glob("*.partial")):
-        with lock.exclusive(CACHE):
-            cache.remove_unfinished()
+        with lock.if_free(CACHE) as is_mine:
+            if is_mine:
+                cache.remove_unfinished()
 
 
 def status(bed: Bed) -> list[tuple[str, str, str]]:

@@ -27,6 +27,16 @@ def exclusive(directory: Path) -> Iterator[int]:
         os.close(descriptor)
 
 
+@contextmanager
+def if_free(directory: Path) -> Iterator[bool]:
+    """Hold the lock of ``directory``, which exists, unless somebody else does; yields whether it is held."""
+    descriptor = os.open(directory / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        yield _lock_if_free(descriptor) and _is_current(descriptor, directory)
+    finally:
+        os.close(descriptor)
+
+
 def _acquire(directory: Path) -> int:
     """Try until the lock that we hold is the one that others see: a holder may have deleted it meanwhile."""
     while True:
@@ -43,11 +53,17 @@ def _acquire(directory: Path) -> int:
 
 def _wait(descriptor: int, directory: Path) -> None:
     """Lock, and say so when somebody else is first."""
+    if not _lock_if_free(descriptor):
+        print(f"waiting for another command that works in {directory}", file=sys.stderr)
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+
+
+def _lock_if_free(descriptor: int) -> bool:
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
-        print(f"waiting for another command that works in {directory}", file=sys.stderr)
-        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        return False
+    return True
 
 
 def _is_current(descriptor: int, directory: Path) -> bool:

@@ -109,6 +109,15 @@ def test_a_lock_survives_the_removal_of_its_directory(tmp_path: Path) -> None:
         assert os.path.samestat(os.fstat(descriptor), os.stat(directory / "lock"))
 
 
+def test_a_lock_that_somebody_holds_is_not_waited_for_where_that_is_no_use(tmp_path: Path) -> None:
+    with lock.if_free(tmp_path) as is_mine:
+        assert is_mine
+        with lock.if_free(tmp_path) as is_mine_again:
+            assert not is_mine_again
+    with lock.if_free(tmp_path) as is_mine:
+        assert is_mine
+
+
 def test_writing_aside_leaves_one_file(tmp_path: Path) -> None:
     """The new text under the name, nothing beside it."""
     write_aside(tmp_path / "file", "old")
