@@ -27,8 +27,8 @@ class Base(Protocol):
     def command(self, host: Host) -> list[str | Path]:
         """Return the command that becomes the host's supervisor; its standard input is the bed's lock.
 
-        It runs in the bed's network, and joins the host's control group before it lets go of the lock. All of its
-        processes are then in the groups ``supervisor`` and ``payload`` below; SIGTERM to the first group ends the host.
+        It runs in the bed's network, and joins the host's control group before it lets go of the lock. When the host
+        runs, all processes are in the groups ``supervisor`` and ``payload`` below; SIGTERM to the first ends the host.
         """
 
 

@@ -121,7 +121,7 @@ def test_a_host_reboots_as_the_same_host() -> None:
     boot = "cat /proc/sys/kernel/random/boot_id"
     before = on_host(f"touch /root/kept; {boot}", 2)
     ssh.probe(BED.host(2), ["systemctl reboot"])
-    end = time.monotonic() + 300
+    end = time.monotonic() + 600
     while (seen := ssh.probe(BED.host(2), [boot]).stdout) in ("", before):
         assert time.monotonic() < end, seen
         time.sleep(0.5)

@@ -55,21 +55,24 @@ def supervise(host: Host, base: VmBase) -> int:
     machine = Machine(base.tree, base.disk, host.data, host.console, host.name)
     prefix = (*IN_GROUP, host.cgroup / "payload")
     with running.started(machine, base.state, prefix) as (process, _monitor, line):
-        signal.signal(signal.SIGTERM, lambda _number, _frame: process.terminate())
         run("ip", "link", "set", machine.tap, "master", BRIDGE, "up")
         line.run(BECOME.format(archive=archive(host.upper)))
-    return process.wait()
+    try:
+        return process.wait()
+    finally:
+        process.kill()
 
 
 def _join(host: Host) -> None:
-    """Enter the control groups, then let go of the bed's lock: from now on `down` finds this process."""
-    cgroup.enter(host.cgroup)
-    null = os.open(os.devnull, os.O_RDONLY)
-    os.dup2(null, 0)
-    os.close(null)
+    """Enter the control group, then let go of the bed's lock: from now on `down` finds this process and ends it."""
+    # An exception, which ends the machine too, whatever is done with it at the moment.
+    signal.signal(signal.SIGTERM, lambda _number, _frame: sys.exit(0))
     for part in ("supervisor", "payload"):
         (host.cgroup / part).mkdir()
     cgroup.enter(host.cgroup / "supervisor")
+    null = os.open(os.devnull, os.O_RDONLY)
+    os.dup2(null, 0)
+    os.close(null)
 
 
 def archive(directory: Path) -> str:
