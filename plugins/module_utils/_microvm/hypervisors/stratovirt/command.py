@@ -28,6 +28,9 @@ from .profile import PROFILE
 NAMED = ("socket", "store_disk", "volumes[].image", "shares[].socket", "shares[].tag")
 """Values of options whose parser has no way to write a comma or an equals sign."""
 
+LEAST_MEMORY, MOST_MEMORY = 128, 524288
+"""MiB that ``-m`` takes."""
+
 MOST_QUEUES = 16
 MOST_DEVICES = {"x86_64": 11, "aarch64": 160}
 """Devices that the machine has place for (its docs/config_guidebook.md)."""
@@ -48,6 +51,7 @@ class Stratovirt(Hypervisor):
         # In its argument, which begins with `unix:`.
         refuse_in(declaration, ("socket",), ":", PROFILE.name)
         _refuse_leading_dashes(declaration)
+        _check_memory(declaration)
         _check_devices(declaration, facts)
         macvtaps = macvtap_descriptors(declaration, _queues(declaration))
         initrd = initrd_with_credentials(declaration, next_descriptor(macvtaps))
@@ -96,6 +100,12 @@ def _refuse_leading_dashes(declaration: Declaration) -> None:
             raise DeclarationError(key, "begins with '-', so stratovirt takes it for an option; use another name")
 
 
+def _check_memory(declaration: Declaration) -> None:
+    if not LEAST_MEMORY <= declaration["mem"] <= MOST_MEMORY:
+        limits = f"between {LEAST_MEMORY} and {MOST_MEMORY}"
+        raise DeclarationError("mem", f"is not {limits}, which is what stratovirt accepts; declare another size")
+
+
 def _check_devices(declaration: Declaration, facts: HostFacts) -> None:
     single = [True, declaration["store_disk"], declaration["balloon"], declaration["vsock"]["cid"]]
     lists = {key: len(declaration[key]) for key in ("volumes", "interfaces", "shares")}
@@ -124,8 +134,9 @@ def _switch(value: Optional[bool]) -> str:
 def _balloon(declaration: Declaration) -> List[str]:
     if not declaration["balloon"]:
         return []
-    deflate = _switch(declaration["deflate_on_oom"])
-    return ["-device", f"virtio-balloon-device,id=balloon0,deflate-on-oom={deflate},free-page-reporting=on"]
+    # Unlike those of other devices, these two are not on and off.
+    deflate = "true" if declaration["deflate_on_oom"] else "false"
+    return ["-device", f"virtio-balloon-device,id=balloon0,deflate-on-oom={deflate},free-page-reporting=true"]
 
 
 def _disks(declaration: Declaration) -> List[str]:

@@ -172,6 +172,18 @@ def test_qemu_uses_hvf_on_macos() -> None:
     assert "-M microvm,accel=tcg" in line("qemu", MAC, guest_system="x86_64-linux", cpu="max")
 
 
+@pytest.mark.parametrize("mem", [127, 524289])
+def test_stratovirt_refuses_sizes_of_memory_that_its_parser_does_not_accept(mem: int) -> None:
+    assert refused("stratovirt", mem=mem) == "mem"
+    assert "-m 128 " in line("stratovirt", mem=128)
+
+
+@pytest.mark.parametrize(("deflate", "value"), [(True, "true"), (False, "false")])
+def test_switches_of_stratovirts_balloon_are_true_and_false(deflate: bool, value: str) -> None:
+    device = line("stratovirt", balloon=True, deflate_on_oom=deflate)
+    assert f"virtio-balloon-device,id=balloon0,deflate-on-oom={value},free-page-reporting=true" in device
+
+
 def test_stratovirt_has_place_for_eleven() -> None:
     volumes = [{"image": f"{index}", "size": 1} for index in range(10)]
     assert line("stratovirt", volumes=volumes)
