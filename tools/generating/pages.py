@@ -8,6 +8,7 @@ import re
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any
 
+from _microvm.hypervisors.kernel_needs import OF_ALL
 from _microvm.hypervisors.profiles import PROFILES
 from _microvm.schema.options import PLAIN, Option, Options, walk
 from hosts.hypervisors.programs import ON_LINUX
@@ -49,6 +50,13 @@ the hypervisors that support it.
 | falls short with VERSION | claimed, but not seen in a guest of this version, see [below](#what-falls-short) |
 | – | not supported |
 
+"""
+
+KERNELS = """\
+## Kernels of guests
+
+An image records what its kernel is built without. A MicroVM that needs it is refused before anything is changed, with
+the option, the reason and the way out. Of a kernel from elsewhere (`kernel`) nothing is known, and it is not refused.
 """
 
 
@@ -106,8 +114,8 @@ def hypervisors() -> str:
     emulators = " and ".join(profile.name for profile in PROFILES.values() if profile.emulates)
     head = f"{HYPERVISORS_HEAD}Hosts without KVM, and guests of a foreign architecture, require {emulators}.\n"
     evidence = Evidence(TABLE, read())
-    parts = [*_life(), "", *_seen(evidence), "", "## Options", "", *_matrix(evidence), "", *_shortcomings(evidence)]
-    return WRITTEN + head + "\n" + "\n".join(parts) + "\n"
+    parts = [*_life(), "", *_kernels(), "", *_seen(evidence), "", "## Options", "", *_matrix(evidence), ""]
+    return WRITTEN + head + "\n" + "\n".join([*parts, *_shortcomings(evidence)]) + "\n"
 
 
 def _life() -> Iterator[str]:
@@ -127,6 +135,17 @@ def _life() -> Iterator[str]:
             channel,
         )
         yield "| " + " | ".join(cells) + " |"
+
+
+def _kernels() -> Iterator[str]:
+    """Yield what hypervisors and options need of the guest's kernel."""
+    yield KERNELS
+    yield "| hypervisor | option | setting | reason | way out |"
+    yield "|---|---|---|---|---|"
+    for name, needs in (("all", OF_ALL), *((profile.name, profile.kernel_needs) for profile in PROFILES.values())):
+        for need in needs:
+            option = f"`{need.option}: {need.value}` on {', '.join(need.architectures)}"
+            yield f"| {name} | {option} | `{need.setting}` | {need.reason} | {need.remedy} |"
 
 
 def _seen(evidence: Evidence) -> Iterator[str]:
