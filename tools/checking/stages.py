@@ -78,14 +78,17 @@ def integration(stack: ExitStack) -> list[Step]:
     directory, environment = ansible_test(stack)
     command = ("ansible-test", "integration", "--local", "--color", "no", "--allow-root", "--allow-destructive")
     pytest = (PYTHON, "-m", "pytest", "-m", "testbed")
-    hosts = (*pytest, *_TWO, "-rP", "tests/hosts")
-    again = (*pytest, "--last-failed", "--last-failed-no-failures", "none", "tests/hosts")
+    exam = "tests/hosts/hypervisors"
+    hosts = (*pytest, *_TWO, "-rP", f"--ignore={exam}", "tests/hosts")
+    again = (*pytest, "--last-failed", "--last-failed-no-failures", "none", f"--ignore={exam}", "tests/hosts")
     return [
         Step("ansible-test", command, directory, environment, minutes=20, is_live=True, skip=lacking_root()),
         Step("test bed", (*pytest, "tests/testbed/tests"), minutes=15, is_live=True, skip=lacking_root()),
         # On two hosts, since tests mostly wait; with what tests of attacks print, the numbers of their tries.
         # A second try, since one test of 240 that misses a moment of a real host would refuse the whole.
         Step("hosts", hosts, minutes=40, is_live=True, skip=lacking_root(), second_try=again),
+        # After the others, since an emulated host keeps a processor busy.
+        Step("hypervisors", (*pytest, "--durations=5", exam), minutes=15, is_live=True, skip=lacking_root()),
     ]
 
 

@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import re
 from collections.abc import Mapping
@@ -37,9 +38,10 @@ def found(directory: str | None) -> dict[str, Path | None]:
 def send(host: Host, paths: Mapping[str, Path | None]) -> None:
     """Bring programs to a host, unless it has the same."""
     for path in filter(None, paths.values()):
-        there = host.run(f"stat -c %s {PROGRAMS}/bin/{path.name} 2> /dev/null || true").strip()
-        if there != str(path.stat().st_size):
-            host.send(f"{PROGRAMS}/bin", {path.name: path.read_bytes()})
+        content = path.read_bytes()
+        there = host.run(f"sha256sum {PROGRAMS}/bin/{path.name} 2> /dev/null || true").partition(" ")[0]
+        if there != hashlib.sha256(content).hexdigest():
+            host.send(f"{PROGRAMS}/bin", {path.name: content})
 
 
 def version(host: Host, hypervisor: str) -> str:
