@@ -6,17 +6,21 @@
 from __future__ import annotations
 
 import os
+from pathlib import Path
 from typing import Any
 
 import pytest
 from ansible_collections.microvm.fleet.plugins.module_utils._microvm.host import state_directories
 from ansible_collections.microvm.fleet.plugins.module_utils._microvm.host.accelerator import Accelerator
 from ansible_collections.microvm.fleet.plugins.module_utils._microvm.host.commands import HostError
+from ansible_collections.microvm.fleet.plugins.module_utils._microvm.host.image_store import MANIFEST, Manifest
 from ansible_collections.microvm.fleet.plugins.module_utils._microvm.host.records import Generation, Record
 from ansible_collections.microvm.fleet.plugins.module_utils._microvm.host.systemd import Unit
 from ansible_collections.microvm.fleet.plugins.module_utils._microvm.operations import reconcile as module
 from ansible_collections.microvm.fleet.plugins.module_utils._microvm.operations.reconcile import Request, reconcile
 from ansible_collections.microvm.fleet.plugins.module_utils._microvm.operations.report import VmsResult
+from ansible_collections.microvm.fleet.plugins.module_utils._microvm.resources.vms.preflight import checks
+from ansible_collections.microvm.fleet.plugins.module_utils._microvm.resources.vms.preflight.checks import check_ability
 from ansible_collections.microvm.fleet.plugins.module_utils._microvm.resources.vms.preflight.expected import Expected
 from ansible_collections.microvm.fleet.plugins.module_utils._microvm.schema.errors import DeclarationError
 
@@ -78,6 +82,19 @@ def test_a_hypervisor_that_needs_kvm_is_refused_without(
 ) -> None:
     monkeypatch.setattr(module, "accelerator", lambda _kernel, _check_mode: Accelerator("tcg"))
     refuse(mode, "requires KVM", "vms[0].hypervisor", hypervisor=hypervisor, accel="auto")
+
+
+@every_mode
+def test_a_microvm_that_needs_what_the_kernel_of_its_image_lacks_is_refused(
+    host: FakeHost, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, mode: dict[str, Any]
+) -> None:
+    monkeypatch.setattr(module, "check_ability", check_ability)
+    monkeypatch.setattr(checks, "check_setup", lambda: None)
+    lacks = ("CONFIG_NET_9P_VIRTIO",)
+    (tmp_path / MANIFEST).write_text(Manifest("0" * 32, {}, kernel_lacks=lacks).to_json())
+    shares = [{"tag": "a", "source": "/srv/a", "proto": "9p"}]
+    refuse(mode, lacks[0], "vms[0].shares[0].proto", kernel=f"{tmp_path}/kernel", shares=shares)
+    assert [call for call in host.calls if not call.startswith("show")] == []
 
 
 def test_only_check_mode_does_not_boot_a_kernel_to_test_the_accelerator(
