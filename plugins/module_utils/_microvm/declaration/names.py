@@ -77,6 +77,12 @@ USER = "microvm"
 GROUP = "microvm"
 """Group of that user alone: people are in the group of the devices, and have nothing to do with its files."""
 
+HUGE_PAGES = "/dev/hugepages"
+"""Directory where systemd mounts huge pages (dev-hugepages.mount)."""
+
+HUGE_PAGES_PREFIX = HUGE_PAGES + "/microvm-"
+"""Begins the directories of MicroVMs whose hypervisors make files of huge pages, which only root can do above them."""
+
 KVM_GROUP = "kvm"
 """Group that owns ``/dev/kvm`` and ``/dev/vhost-*`` on every distribution."""
 

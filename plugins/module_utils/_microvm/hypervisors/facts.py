@@ -11,9 +11,6 @@ from typing import FrozenSet, Mapping, Tuple
 
 from ..declaration.vms.parse import Declaration
 
-HUGE_PAGES = "/dev/hugepages"
-"""Directory where systemd mounts huge pages."""
-
 Version = Tuple[int, ...]
 
 

@@ -90,6 +90,8 @@ class Profile:
     stands for its control socket."""
     kernel_needs: Tuple[KernelNeed, ...] = ()
     """Settings of the guest's kernel that it cannot do without."""
+    makes_huge_page_files: bool = False
+    """True if the guest's huge pages are a file of its own, which it makes in a directory of the MicroVM's user."""
     needs_internet_sockets: bool = True
     """True if an Internet socket is opened to configure a tap, not the tap's own file."""
 

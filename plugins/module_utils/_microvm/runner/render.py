@@ -11,6 +11,7 @@ import posixpath
 from typing import Dict, List, Optional, Tuple
 
 from ..declaration.accounts import account
+from ..declaration.names import HUGE_PAGES_PREFIX
 from ..declaration.types import Interface, Share
 from ..declaration.vms.block_devices import access, block_devices, is_formatted
 from ..declaration.vms.guest import credentials
@@ -74,6 +75,12 @@ def _interfaces(declaration: Declaration, kind: str) -> List[Interface]:
 
 def _devices(declaration: Declaration, bus: str) -> List[str]:
     return [device["path"] for device in declaration["devices"] if device["bus"] == bus]
+
+
+def _huge_pages(declaration: Declaration) -> List[str]:
+    """Return the directory that the hypervisor makes its file of huge pages in, if it does."""
+    makes_file = declaration["hugepage_mem"] and profile(declaration).makes_huge_page_files
+    return [HUGE_PAGES_PREFIX + declaration["name"]] if makes_file else []
 
 
 def _daemons(declaration: Declaration) -> List[Share]:
@@ -145,6 +152,7 @@ def _share(declaration: Declaration, built: Command) -> Dict[str, File]:
         "macvtap-interfaces": one_per_line(macvtaps),
         "pci-devices": one_per_line(_devices(declaration, "pci")),
         "block-devices": one_per_line(f"{access(device)} {device['image']}" for device in block_devices(declaration)),
+        "huge-pages": one_per_line(_huge_pages(declaration)),
         "usb-devices": one_per_line(_devices(declaration, "usb")),
         "vsock-cid": one_per_line([declaration["vsock"]["cid"]] if declaration["vsock"]["cid"] is not None else []),
         # Where the guest's vsock is a Unix socket of the hypervisor: `ssh vsock-mux/PATH` reaches it.

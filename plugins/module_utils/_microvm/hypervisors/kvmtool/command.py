@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import List, Optional
 
+from ...declaration.names import HUGE_PAGES_PREFIX
 from ...declaration.types import Interface
 from ...declaration.vms.guest import kernel_parameters
 from ...declaration.vms.parse import Declaration
@@ -15,7 +16,7 @@ from ...schema.errors import DeclarationError
 from ...schema.quoting import kernel_command_line
 from ..command import Command
 from ..descriptors import FIRST_DESCRIPTOR
-from ..facts import HUGE_PAGES, HostFacts
+from ..facts import HostFacts
 from ..hypervisor import Hypervisor
 from ..initrd_credentials import initrd_with_credentials
 from ..programs import program_path
@@ -55,7 +56,7 @@ class Kvmtool(Hypervisor):
             *("-k", declaration["kernel"], *(("-i", initrd.path) if initrd.path else ())),
             *("-p", _kernel_command_line(declaration)),
             *(("--balloon",) if declaration["balloon"] else ()),
-            *(("--hugetlbfs", HUGE_PAGES) if declaration["hugepage_mem"] else ()),
+            *(("--hugetlbfs", HUGE_PAGES_PREFIX + declaration["name"]) if declaration["hugepage_mem"] else ()),
             *_disks(declaration),
             *_shares(declaration),
         ]

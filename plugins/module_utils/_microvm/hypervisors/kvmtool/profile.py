@@ -39,4 +39,5 @@ PROFILE = Profile(
     clean_end="reboot",
     # The directory of its control socket.
     leaves=(".lkvm",),
+    makes_huge_page_files=True,
 )

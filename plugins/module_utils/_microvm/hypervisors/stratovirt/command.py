@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import List, Optional
 
 from ...declaration.identity import STORE_SERIAL
+from ...declaration.names import HUGE_PAGES_PREFIX
 from ...declaration.types import Interface
 from ...declaration.vms.guest import disk_names, disk_serial, kernel_parameters
 from ...declaration.vms.parse import Declaration
@@ -16,7 +17,7 @@ from ...schema.errors import DeclarationError
 from ...schema.quoting import kernel_command_line
 from ..command import Command
 from ..descriptors import Descriptors, macvtap_descriptors, next_descriptor, pairs
-from ..facts import HUGE_PAGES, HostFacts
+from ..facts import HostFacts
 from ..hypervisor import Hypervisor
 from ..initrd_credentials import initrd_with_credentials
 from ..programs import program_path
@@ -63,7 +64,7 @@ class Stratovirt(Hypervisor):
             *("-kernel", declaration["kernel"], *(("-initrd", initrd.path) if initrd.path else ())),
             *("-append", _kernel_command_line(declaration, facts), "-serial", "stdio"),
             *("-object", "rng-random,id=rng,filename=/dev/random", "-device", "virtio-rng-device,rng=rng,id=rng_dev"),
-            *(("-mem-path", HUGE_PAGES) if declaration["hugepage_mem"] else ()),
+            *(("-mem-path", HUGE_PAGES_PREFIX + declaration["name"]) if declaration["hugepage_mem"] else ()),
             *_balloon(declaration),
             *_disks(declaration),
             *_shares(declaration),

@@ -48,4 +48,5 @@ PROFILE = Profile(
             architectures=("x86_64",),
         ),
     ),
+    makes_huge_page_files=True,
 )

@@ -14,6 +14,7 @@ from ...declaration.names import (
     CONSOLE_DIRECTORY,
     CURRENT_LINK,
     GROUP,
+    HUGE_PAGES_PREFIX,
     RESTART_DIRECTORY,
     SHARE_DIRECTORY,
     SOCKET_DIRECTORY,
@@ -63,5 +64,6 @@ def package_script() -> str:
         shares_directory=SHARE_DIRECTORY,
         restarts_directory=RESTART_DIRECTORY,
         console_directory=CONSOLE_DIRECTORY,
+        huge_pages_prefix=HUGE_PAGES_PREFIX,
     )
     return f'{_HEADER}{names}{_ENTRIES}{"".join(_FUNCTIONS)}\nrun_action "$1" "$2"\n'

@@ -523,9 +523,10 @@ relay_notifications() { # socket, escaped for socat
 
 PACKAGE_ACTIONS = r"""
 # Set before: the account of packages without scripts, which know no other, entries of the state directory, and the
-# directories of what shares are mounted from, of the numbers of restarts and of consoles.
+# directories of what shares are mounted from, of the numbers of restarts and of consoles; and the prefix of directories
+# of huge pages.
 : "${user:?}" "${group:?}" "${current:?}" "${booted:?}" "${work:?}" "${sockets:?}" "${shares_directory:?}"
-: "${restarts_directory:?}" "${console_directory:?}"
+: "${restarts_directory:?}" "${console_directory:?}" "${huge_pages_prefix:?}"
 
 tap_up() {
     local flags=(vnet_hdr) id
@@ -572,6 +573,23 @@ block_devices_take() {
     local _access path owner
     owner=$(stat -c %u -- "$work")
     while read -r _access path; do take_block_device "$path" "$owner"; done < "$lists/block-devices"
+}
+
+# The list says that there is one, the name says which: only root makes directories among the huge pages, for the user
+# whose working directory this is.
+huge_pages_give() {
+    local directory=$huge_pages_prefix$name mount=${huge_pages_prefix%/*}
+    if [ "$(stat --file-system --format %T -- "$mount")" != hugetlbfs ]; then
+        echo "there are no huge pages at $mount, where hugepage_mem takes them from: start dev-hugepages.mount" >&2
+        return 1
+    fi
+    huge_pages_take
+    mkdir --mode=0700 -- "$directory"
+    chown "$(stat -c %u:%g -- "$work")" -- "$directory"
+}
+
+huge_pages_take() {
+    rm -rf --one-file-system -- "$huge_pages_prefix$name"
 }
 
 # Goes where a file is to be created or removed by root: no directory on the way is anybody else's.
@@ -739,7 +757,7 @@ count_restart() {
 run_action() { # action, MicroVM, its state directory where that is not the working directory
     local action=$1 name=$2 package lists
     case $action in
-        tap-up | macvtap-up | pci-setup | block-devices-give) package=$current ;;
+        tap-up | macvtap-up | pci-setup | block-devices-give | huge-pages-give) package=$current ;;
         virtiofsd-prepare | virtiofsd-run | microvm-register) package=$current ;;
         *) package=$booted ;;
     esac
@@ -755,6 +773,9 @@ run_action() { # action, MicroVM, its state directory where that is not the work
             if [ -x "$package/bin/$action" ]; then "$package/bin/$action" || true; fi
             ;;
         microvm-ask-guest) if [ -x "$package/bin/$action" ]; then ask_guest_to_end; fi ;;
+        huge-pages-give | huge-pages-take)
+            if [ -e "$lists/huge-pages" ]; then "${action//-/_}"; fi
+            ;;
         block-devices-give | block-devices-take)
             if [ -e "$lists/block-devices" ]; then "${action//-/_}"; fi
             ;;

@@ -132,6 +132,7 @@ StopWhenUnneeded=yes
 ConditionPathExists=|@STATE_DIRECTORY@/%i/current/bin/pci-setup
 ConditionPathExists=|@STATE_DIRECTORY@/%i/current/share/microvm/pci-devices
 ConditionPathExists=|@STATE_DIRECTORY@/%i/current/share/microvm/block-devices
+ConditionPathExists=|@STATE_DIRECTORY@/%i/current/share/microvm/huge-pages
 
 [Service]
 Type=oneshot
@@ -139,6 +140,8 @@ RemainAfterExit=yes
 WorkingDirectory=@STATE_DIRECTORY@/%i
 ExecStart=@SCRIPT_DIRECTORY@/microvm-package pci-setup %i
 ExecStart=@SCRIPT_DIRECTORY@/microvm-package block-devices-give %i
+ExecStart=@SCRIPT_DIRECTORY@/microvm-package huge-pages-give %i
+ExecStop=@SCRIPT_DIRECTORY@/microvm-package huge-pages-take %i
 ExecStop=@SCRIPT_DIRECTORY@/microvm-package block-devices-take %i
 ExecStop=@SCRIPT_DIRECTORY@/microvm-package pci-teardown %i
 SyslogIdentifier=microvm-pci-devices@%i

@@ -6,8 +6,10 @@
 
 from __future__ import annotations
 
+import os
 from typing import Dict, Mapping, Optional
 
+from ....declaration.names import HUGE_PAGES
 from ....declaration.types import PackagedVm
 from ....host import files
 from ....hypervisors.profiles import PROFILES
@@ -24,6 +26,7 @@ def check_memory(placed: Placed, observed: Mapping[str, Observed]) -> None:
     Raises DeclarationError.
     """
     _check_ordinary([(path, vm) for path, vm in placed if not _page_size(vm)])
+    _check_mount(placed)
     for size in sorted({_page_size(vm) for _path, vm in placed} - {0}):
         users = [(path, vm) for path, vm in placed if _page_size(vm) == size]
         _check_huge(
@@ -54,6 +57,18 @@ def _check_huge(placed: Placed, size: int, available: int) -> None:
                 f"{own} huge pages of {size} KiB{together(needed, own, 'pages')} exceed the {available} that this "
                 f"host has free; reserve them (`sysctl vm.nr_hugepages`, or hugepagesz= and hugepages= on the host's "
                 "kernel command line), declare less memory, or remove this option",
+            )
+
+
+def _check_mount(placed: Placed) -> None:
+    """Refuse hypervisors that make files of huge pages where these are not mounted."""
+    for path, declaration in placed:
+        makes_file = declaration["hugepage_mem"] and PROFILES[declaration["hypervisor"]].makes_huge_page_files
+        if makes_file and not os.path.ismount(HUGE_PAGES):
+            raise DeclarationError(
+                f"{path}.hugepage_mem",
+                f"{declaration['hypervisor']} takes huge pages from {HUGE_PAGES}, where this host has none mounted; "
+                "mount them (systemctl start dev-hugepages.mount), or remove this option",
             )
 
 

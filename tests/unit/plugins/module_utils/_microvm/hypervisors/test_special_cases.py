@@ -255,3 +255,18 @@ def test_kvmtool_refuses_vhost_which_passes_no_packet() -> None:
     interfaces = [{"type": "tap", "tap": {"vhost": True}}]
     assert "vhost=on" in line("qemu", interfaces=interfaces)
     assert refused("kvmtool", interfaces=interfaces) == "interfaces[0].tap.vhost"
+
+
+@pytest.mark.parametrize("hypervisor", list(PROFILES))
+def test_a_hypervisor_that_makes_files_of_huge_pages_has_a_directory_for_them(hypervisor: str) -> None:
+    if not PROFILES[hypervisor].claims("hugepage_mem", True):
+        pytest.skip("has no huge pages")
+    files = render(parse_vm({**VM, "hypervisor": hypervisor, "hugepage_mem": True, "mem": 512}), LINUX).files
+    text = files["bin/microvm-run"].content.decode()
+    assert "/dev/hugepages " not in text
+    assert ("share/microvm/huge-pages" in files) is ("/dev/hugepages/microvm-vm" in text)
+    assert "share/microvm/huge-pages" not in render(parse_vm({**VM, "hypervisor": hypervisor}), LINUX).files
+
+
+def test_kvmtool_makes_its_file_of_huge_pages_in_a_directory_of_its_own() -> None:
+    assert "--hugetlbfs /dev/hugepages/microvm-vm " in line("kvmtool", hugepage_mem=True, mem=512)

@@ -9,6 +9,7 @@ import json
 import os
 import shlex
 import shutil
+import stat
 import subprocess
 import sys
 import tempfile
@@ -304,7 +305,7 @@ def run_action(directory: Path, action: str, **environment: str) -> subprocess.C
     fakes = "".join(f'{name}() {{ echo {name} "$@"; }}\n' for name in functions)
     variables = {"user": "microvm", "group": "microvm", "current": "current", "booted": "booted"}
     variables |= {"work": "work", "sockets": "sockets", "shares_directory": "shares", "restarts_directory": "restarts"}
-    variables |= {"console_directory": "consoles"}
+    variables |= {"console_directory": "consoles", "huge_pages_prefix": f"{directory}/huge/microvm-"}
     return bash(directory, f"{fakes}run_action {action} web", "package_actions", **variables, **environment)
 
 
@@ -376,7 +377,46 @@ def test_a_package_without_the_script_is_not_asked(tmp_path: Path) -> None:
     assert not list((tmp_path / "consoles/web").iterdir())
 
 
-@pytest.mark.parametrize("action", ["pci-setup", "pci-teardown", "block-devices-give", "block-devices-take"])
+@pytest.fixture(name="huge")
+def _huge(tmp_path: Path) -> Path:
+    """Directory of huge pages, and a package whose hypervisor makes files in there."""
+    fake(tmp_path, "stat", 'case "$*" in *--file-system*) echo hugetlbfs ;; *) exec /usr/bin/stat "$@" ;; esac')
+    lists = tmp_path / "current" / "share" / "microvm"
+    lists.mkdir(parents=True)
+    (lists / "huge-pages").write_text("/somewhere/else\n")
+    for directory in ("work", "huge"):
+        (tmp_path / directory).mkdir()
+    return tmp_path / "huge"
+
+
+@AS_ROOT
+def test_files_of_huge_pages_have_a_directory_that_is_the_user_s_alone(huge: Path, tmp_path: Path) -> None:
+    os.chown(tmp_path / "work", 65534, 65533)
+    own = huge / "microvm-web"
+    # A killed hypervisor may have left files, which hold pages.
+    own.mkdir()
+    (own / "left").touch()
+    done = run_action(tmp_path, "huge-pages-give")
+    assert done.returncode == 0, done.stderr
+    status = own.stat()
+    assert (status.st_uid, status.st_gid, stat.S_IMODE(status.st_mode)) == (65534, 65533, 0o700)
+    assert list(own.iterdir()) == []
+    (own / "kvmtoolXXXXXX").touch()
+    assert run_action(tmp_path, "huge-pages-take").returncode == 0
+    assert list(huge.iterdir()) == []
+
+
+def test_a_host_without_huge_pages_says_how_to_have_them(huge: Path, tmp_path: Path) -> None:
+    fake(tmp_path, "stat", "echo tmpfs")
+    done = run_action(tmp_path, "huge-pages-give")
+    assert done.returncode == 1 and "start dev-hugepages.mount" in done.stderr
+    assert list(huge.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    "action",
+    ["pci-setup", "pci-teardown", "huge-pages-give", "huge-pages-take", "block-devices-give", "block-devices-take"],
+)
 def test_a_package_with_devices_of_one_kind_has_none_of_the_other(action: str, tmp_path: Path) -> None:
     (tmp_path / "current").mkdir()
     done = run_action(tmp_path, action)

@@ -32,6 +32,7 @@ def memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         (pool / "free_hugepages").write_text(f"{free}\n")
         (pool / "resv_hugepages").write_text(f"{reserved}\n")
     monkeypatch.setattr(module, "_POOLS", str(tmp_path / "hugepages-{size}kB"))
+    monkeypatch.setattr(module, "HUGE_PAGES", "/proc")
     set_memory(monkeypatch)
     return tmp_path
 
@@ -79,6 +80,16 @@ def test_huge_pages_have_the_host_s_default_size_or_that_of_the_hypervisor(
     check_memory(placed(huge("a", 1024), huge("b", 260, hypervisor="firecracker")), {})
     with pytest.raises(DeclarationError, match="2 huge pages of 1048576 KiB"):
         check_memory(placed(huge("a", 1026)), {})
+
+
+def test_a_hypervisor_that_makes_files_of_huge_pages_needs_them_mounted(
+    memory: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "HUGE_PAGES", str(memory))
+    check_memory(placed(huge("a", 2, hypervisor="cloud-hypervisor")), {})
+    with pytest.raises(DeclarationError, match=r"start dev-hugepages\.mount") as refusal:
+        check_memory(placed(huge("a", 2, hypervisor="kvmtool")), {})
+    assert refusal.value.path == "vms[0].hugepage_mem"
 
 
 def test_transparent_huge_pages_need_none_that_are_set_aside(memory: Path) -> None:
