@@ -75,21 +75,16 @@ class GuestRequest:
 
 @dataclass(frozen=True)
 class GuestShutdown:
-    """Ways to end a guest whose hypervisor has no power button, in the order in which they are tried."""
+    """Word that ends a guest whose hypervisor has no power button."""
 
-    guest: Optional[GuestRequest]
-    kernel: Optional[CommandRequest] = None
-    """Program that hands ``Variable.KEY`` to the guest's kernel (SysRq)."""
+    guest: GuestRequest
     timeout: int = SHUTDOWN_TIMEOUT
 
 
-def guest_shutdown(
-    declaration: Declaration, word: str, kernel: Optional[CommandRequest] = None
-) -> Optional[GuestShutdown]:
-    """Return the ways to end a guest without a power button; none without a vsock and keys of its kernel."""
+def guest_shutdown(declaration: Declaration, word: str) -> Optional[GuestShutdown]:
+    """Return how a guest without a power button is ended; not at all without a vsock."""
     context = declaration["vsock"]["cid"]
-    guest = None if context is None else GuestRequest(context, word)
-    return GuestShutdown(guest, kernel) if guest or kernel else None
+    return None if context is None else GuestShutdown(GuestRequest(context, word))
 
 
 @dataclass(frozen=True)

@@ -32,8 +32,6 @@ class Variable(Enum):
     """Bytes that the balloon shall leave to the guest."""
     DIFFERENCE = "difference"
     """MiB by which the balloon shall grow or shrink."""
-    KEY = "key"
-    """Key of the guest's kernel (SysRq)."""
 
 
 @dataclass(frozen=True)

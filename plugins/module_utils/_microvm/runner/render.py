@@ -119,10 +119,10 @@ def _shutdown_scripts(name: str, built: Command) -> Dict[str, str]:
         return {"microvm-shutdown": control.microvm_shutdown(name, shutdown)}
     if shutdown is None:
         return {}
-    texts = {"microvm-shutdown": control.microvm_end(name, shutdown, built.needs_home)}
-    if shutdown.guest:
-        texts[control.ASK_GUEST] = control.microvm_ask_guest(name, shutdown.guest)
-    return texts
+    return {
+        "microvm-shutdown": control.microvm_end(name, shutdown),
+        control.ASK_GUEST: control.microvm_ask_guest(name, shutdown.guest),
+    }
 
 
 def _interface_scripts(declaration: Declaration, built: Command) -> Dict[str, str]:

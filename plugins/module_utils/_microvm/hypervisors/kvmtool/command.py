@@ -21,7 +21,7 @@ from ..hypervisor import Hypervisor
 from ..initrd_credentials import initrd_with_credentials
 from ..programs import program_path
 from ..refusals import refuse_in
-from ..requests import Balloon, CommandRequest, GuestShutdown, guest_shutdown
+from ..requests import Balloon, CommandRequest, guest_shutdown
 from ..words import TapDevice, Text, Variable, join, words
 from .profile import PROFILE
 
@@ -68,7 +68,7 @@ class Kvmtool(Hypervisor):
         arguments += declaration["kvmtool"]["extra_args"]
         return Command(
             argv=words(*arguments),
-            shutdown=_shutdown(declaration, name),
+            shutdown=guest_shutdown(declaration, "reboot"),
             balloon=_balloon(declaration, name),
             initrd_credentials=initrd.names,
             initrd_descriptor=initrd.descriptor,
@@ -131,11 +131,6 @@ def _interface(interface: Interface) -> Text:
     if interface["type"] == "macvtap":
         return join("mode=tap,tapif=", TapDevice(interface["id"]), f",{mac}")
     return f"mode={interface['type']},tapif={interface['id']},{mac}"
-
-
-def _shutdown(declaration: Declaration, name: str) -> Optional[GuestShutdown]:
-    press_key = words(name, "debug", "-n", declaration["name"], "-s", join(Variable.KEY))
-    return guest_shutdown(declaration, "reboot", CommandRequest(press_key))
 
 
 def _balloon(declaration: Declaration, name: str) -> Optional[Balloon]:

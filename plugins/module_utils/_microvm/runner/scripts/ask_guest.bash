@@ -36,7 +36,7 @@ ask_guest() { # MicroVM, context, port, word, answer of a guest that obeys
         return 0
     elif [ "$status" -eq 0 ]; then
         answer="it does not know the word $4"
-    elif [ "$status" -ge 124 ]; then
+    elif [ "$status" -eq 124 ] || [ "$status" -eq 137 ]; then
         answer="no answer"
     fi
     answer=$(tr -cd '[:print:]' <<< "${answer##*: }")

@@ -20,15 +20,12 @@ from ...hypervisors.requests import (
     Request,
     Shutdown,
 )
-from ...hypervisors.words import Variable, join, words
+from ...hypervisors.words import Variable, join
 from . import sources
 from .shell import HOME, call, definitions, header, quoted, shell_command, socat_escape
 
 ASK_GUEST = "microvm-ask-guest"
 """Script of a package that asks the guest over its vsock to end."""
-
-KEY_TIME = "2"
-"""Seconds in which a hypervisor has to take a key for its guest's kernel."""
 
 
 def microvm_shutdown(name: str, shutdown: Shutdown) -> str:
@@ -38,16 +35,11 @@ def microvm_shutdown(name: str, shutdown: Shutdown) -> str:
     return script + f'\nshut_down {shlex.quote(PROCESS_FILE)} "${{STOP_TIMEOUT:-{shutdown.timeout}}}"\n'
 
 
-def microvm_end(name: str, shutdown: GuestShutdown, needs_home: bool = False) -> str:
-    """Return the script that ends a guest whose hypervisor has no power button, by the first way that works."""
+def microvm_end(name: str, shutdown: GuestShutdown) -> str:
+    """Return the script that asks the guest over its vsock to end and waits until the hypervisor has ended."""
     own = join(Variable.PACKAGE, f"/bin/{ASK_GUEST}")
-    script = header(f"Stops MicroVM {name} gracefully.") + (HOME if needs_home else "")
-    script += (definitions([own]) if shutdown.guest else "") + sources.IS_RUNNING + sources.END_GUEST
-    if shutdown.guest:
-        script += _functions(("ask", CommandRequest((own,))))
-    if shutdown.kernel:
-        # A hypervisor that hangs takes no keys.
-        script += _functions(("press_key", CommandRequest((*words("timeout", KEY_TIME), *shutdown.kernel.argv))))
+    script = header(f"Stops MicroVM {name} gracefully.") + definitions([own])
+    script += sources.IS_RUNNING + sources.END_GUEST + _functions(("ask", CommandRequest((own,))))
     return script + f'\nend_guest {shlex.quote(PROCESS_FILE)} "${{STOP_TIMEOUT:-{shutdown.timeout}}}"\n'
 
 

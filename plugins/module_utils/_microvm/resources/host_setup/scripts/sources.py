@@ -364,8 +364,6 @@ set -uo pipefail
 readonly TERM_TIMEOUT=10
 # How long reading a file may take.
 readonly READ_TIMEOUT=1
-# Status of microvm-shutdown where the guest's kernel has restarted without asking its programs.
-readonly ENDED_BY_KERNEL=4
 
 name=$1
 runtime=@CONSOLE_DIRECTORY@/$name
@@ -427,6 +425,9 @@ ask_guest() {
     if [ -e "$runtime/asked" ]; then
         export GUEST_ASKED=yes
         say "waiting for the end of the guest, for up to $limit s"
+    elif [ -x "$package/bin/microvm-ask-guest" ]; then
+        # Only root can.
+        export GUEST_ASKED=no
     else
         say "asking the guest to power off, for up to $limit s"
     fi
@@ -435,10 +436,7 @@ ask_guest() {
         say "the guest could not be asked, or has not ended (status $status)"
         return 1
     fi
-    if await_end "$(remaining)"; then
-        if [ "$status" -eq "$ENDED_BY_KERNEL" ]; then way="the guest's kernel (SysRq)"; fi
-        return 0
-    fi
+    if await_end "$(remaining)"; then return 0; fi
     say "the guest has not ended within $limit s"
     return 1
 }
@@ -455,7 +453,7 @@ kill_hypervisor() {
     await_end "$TERM_TIMEOUT"
 }
 
-process='' started='' way="the guest"
+process='' started=''
 if ! find_hypervisor; then
     # It was quick.
     if [ -e "$runtime/asked" ]; then say "stopped by the guest after 0 s"; fi
@@ -467,7 +465,7 @@ if [ ! -e "$runtime/stopping" ]; then
     mkdir -- "$runtime/stopping" 2>/dev/null
 fi
 if ask_guest; then
-    say "stopped by $way after $((SECONDS - begin)) s"
+    say "stopped by the guest after $((SECONDS - begin)) s"
 elif end_hypervisor; then
     say "stopped by SIGTERM after $((SECONDS - begin)) s"
 elif kill_hypervisor; then

@@ -1,9 +1,9 @@
 # Copyright (c) 2026 microvm.fleet contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Ends of guests whose hypervisors have no power button: by the guest's vsock, by its kernel's keys, or not at all.
+"""Ends of guests whose hypervisors have no power button: they are asked over their vsock.
 
-There is neither a hypervisor nor a vsock: the process is a sleep, and fakes replace setpriv, socat and lkvm.
+There is neither a hypervisor nor a vsock: the process is a sleep, and fakes replace setpriv and socat.
 """
 
 from __future__ import annotations
@@ -23,7 +23,6 @@ from ansible_collections.microvm.fleet.plugins.module_utils._microvm.runner.rend
 from ..examples import SMALL, parse
 
 CID = 1234567
-ENDED_BY_KERNEL = 4
 SETPRIV = '#!/bin/bash\nwhile [ "$1" != socat ]; do echo "$1" >> setpriv; shift; done\nexec "$@"\n'
 """Fake that records what it is to take away, and runs the program with all privileges."""
 FAKE = "#!/bin/bash\n"
@@ -59,11 +58,11 @@ def run(directory: Path, script: str, fakes: dict[str, str], **environment: str)
 
 
 def install(directory: Path, texts: dict[str, str]) -> None:
-    """Write scripts into ``bin``; the kernel of the guest is given two seconds in all."""
+    """Write scripts into ``bin``."""
     (directory / "bin").mkdir()
     for name, text in texts.items():
         file = directory / "bin" / name
-        file.write_text(text.replace("SYNC_TIME=2", "SYNC_TIME=1").replace("REMOUNT_TIME=3", "REMOUNT_TIME=1"))
+        file.write_text(text)
         file.chmod(0o755)
 
 
@@ -76,14 +75,10 @@ def guest(answer: str, status: int = 0, error: str = "") -> dict[str, str]:
     return {"setpriv": SETPRIV, "socat": FAKE + "\n".join([*lines, f"exit {status}\n"])}
 
 
-PRESSED = 'while read -r _line; do cat pending >> pressed; [ "$(cat pending)" != b ] || exit 7; done; exec sleep 60'
-"""Hypervisor that hands a key on to its guest when it reads its console, as lkvm does (term.c); ``b`` ends it."""
-
-
 @pytest.fixture(name="process")
 def _process(tmp_path: Path) -> Any:
     """Process of a hypervisor that runs, as microvm-run has recorded it."""
-    with subprocess.Popen(["bash", "-c", PRESSED], cwd=tmp_path, stdin=subprocess.PIPE) as process:
+    with subprocess.Popen(["sleep", "60"]) as process:
         started = Path(f"/proc/{process.pid}/stat").read_text().rpartition(") ")[2].split()[19]
         (tmp_path / "microvm.pid").write_text(f"{process.pid} {started}\n")
         yield process
@@ -151,47 +146,33 @@ def test_a_guest_that_does_not_obey_is_told_in_one_line(
     assert len((tmp_path / "words").read_text().splitlines()) == attempts
 
 
-def test_the_guest_is_the_first_to_be_asked(process: Any, tmp_path: Path) -> None:
+def test_the_end_of_a_guest_that_was_asked_is_waited_for(process: Any, tmp_path: Path) -> None:
     install(tmp_path, scripts("kvmtool", vsock={"cid": CID}))
-    done = run(tmp_path, "microvm-shutdown", {**guest("rebooting"), "lkvm": FAKE + "touch lkvm\n"})
+    done = run(tmp_path, "microvm-shutdown", guest("rebooting"))
     assert done.returncode == 0 and process.wait(5) != 0
-    assert "asked over its vsock" in done.stdout and not (tmp_path / "lkvm").exists()
+    assert "asked over its vsock" in done.stdout
 
 
-def test_a_guest_that_root_has_asked_is_waited_for(process: Any, tmp_path: Path) -> None:
+def test_a_guest_that_root_has_asked_is_not_asked_again(process: Any, tmp_path: Path) -> None:
     install(tmp_path, scripts("stratovirt", vsock={"cid": CID}))
-    fakes = guest("rebooting")
-    done = run(tmp_path, "microvm-shutdown", fakes, GUEST_ASKED="yes", STOP_TIMEOUT="1")
+    done = run(tmp_path, "microvm-shutdown", guest("rebooting"), GUEST_ASKED="yes", STOP_TIMEOUT="1")
     assert (done.returncode, done.stderr) == (1, "the guest has not ended within 1 seconds\n")
     assert process.poll() is None and not (tmp_path / "words").exists()
 
 
-@pytest.mark.parametrize("options", [{}, {"vsock": {"cid": CID}}])
-def test_the_kernel_is_told_to_sync_and_to_restart_if_the_guest_cannot_be_asked(
-    options: dict[str, Any], process: Any, tmp_path: Path
+@pytest.mark.parametrize("environment", [{}, {"GUEST_ASKED": "no"}])
+def test_a_guest_that_cannot_be_asked_is_not_waited_for(
+    environment: dict[str, str], process: Any, tmp_path: Path
 ) -> None:
-    install(tmp_path, scripts("kvmtool", **options))
-    press = 'echo "$HOME $@" >> lkvm; echo "${@: -1}" > pending\n'
-    fakes = {**guest("", 1, "Connection reset by peer"), "lkvm": FAKE + press}
-    done = run(tmp_path, "microvm-shutdown", fakes)
-    assert done.returncode == ENDED_BY_KERNEL and process.wait(5) == 7
-    assert (tmp_path / "pressed").read_text().split() == ["s", "u", "b"]
-    assert (tmp_path / "lkvm").read_text().splitlines() == [f"{tmp_path} debug -n small -s {key}" for key in "sub"]
-    assert done.stdout.splitlines()[-1] == "the guest's kernel is told to write its file systems and to restart (SysRq)"
+    install(tmp_path, scripts("alioth", vsock={"cid": CID}))
+    done = run(tmp_path, "microvm-shutdown", guest("", 1, "Connection reset by peer"), **environment)
+    assert (done.returncode, done.stderr) == (1, "") and process.poll() is None
+    assert (tmp_path / "words").exists() is not bool(environment)
 
 
-@pytest.mark.parametrize("lkvm", ["exit 1\n", "exec sleep 60\n"])
-def test_a_hypervisor_that_takes_no_keys_is_left_to_sigterm_soon(lkvm: str, process: Any, tmp_path: Path) -> None:
-    install(tmp_path, scripts("kvmtool"))
-    done = run(tmp_path, "microvm-shutdown", {"lkvm": FAKE + lkvm})
-    assert (done.returncode, done.stderr) == (1, "the guest's kernel has not restarted\n")
-    assert process.poll() is None
-
-
-def test_without_a_vsock_only_kvmtool_has_a_way_to_end_its_guest() -> None:
-    names = {name: set(scripts(name)) for name in ("kvmtool", "stratovirt", "alioth")}
-    assert {name for name in names if "microvm-shutdown" in names[name]} == {"kvmtool"}
-    assert not any("microvm-ask-guest" in texts for texts in names.values())
+@pytest.mark.parametrize("hypervisor", ["kvmtool", "stratovirt", "alioth"])
+def test_without_a_vsock_there_is_no_way_to_ask(hypervisor: str) -> None:
+    assert not {"microvm-shutdown", "microvm-ask-guest"} & set(scripts(hypervisor))
 
 
 @pytest.mark.parametrize("hypervisor", ["qemu", "cloud-hypervisor", "firecracker", "crosvm"])
