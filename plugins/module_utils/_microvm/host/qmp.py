@@ -6,13 +6,12 @@
 
 from __future__ import annotations
 
-from typing import Dict, Optional
-
 from ..schema.excerpts import excerpt
 from . import peer
 from .deadline import Deadline
 
-COMMANDS = b'{"execute": "qmp_capabilities"}\n{"execute": "query-status"}\n'
+NEGOTIATION = b'{"execute": "qmp_capabilities"}\n'
+QUESTION = b'{"execute": "query-status"}\n'
 
 
 def status(path: str, deadline: Deadline) -> str:
@@ -22,17 +21,23 @@ def status(path: str, deadline: Deadline) -> str:
     """
     with peer.connect_unix(path, deadline) as hypervisor:
         hypervisor.message()
-        hypervisor.send(COMMANDS)
-        while True:
-            reported = _status(hypervisor.message())
-            if reported is not None:
-                return reported
+        # One after the other: there are hypervisors that take what has come by then for one command.
+        hypervisor.send(NEGOTIATION)
+        _result(hypervisor)
+        hypervisor.send(QUESTION)
+        result = _result(hypervisor)
+        reported = result.get("status") if isinstance(result, dict) else None
+        if not isinstance(reported, str):
+            raise peer.PeerError("the hypervisor reports no status of its guest")
+        return excerpt(reported)
 
 
-def _status(answer: Dict[str, object]) -> Optional[str]:
-    """Return the status that an answer has; ``None`` for events, and for the answer to another command."""
-    error, result = answer.get("error"), answer.get("return")
-    if isinstance(error, dict):
-        raise peer.PeerError(f"the hypervisor refuses: {excerpt(str(error.get('desc')))}")
-    reported = result.get("status") if isinstance(result, dict) else None
-    return excerpt(reported) if isinstance(reported, str) else None
+def _result(hypervisor: peer.Peer) -> object:
+    """Return the result of a command; events may come before it."""
+    while True:
+        answer = hypervisor.message()
+        error = answer.get("error")
+        if isinstance(error, dict):
+            raise peer.PeerError(f"the hypervisor refuses: {excerpt(str(error.get('desc')))}")
+        if "return" in answer:
+            return answer["return"]

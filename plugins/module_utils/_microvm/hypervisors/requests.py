@@ -21,6 +21,8 @@ class QmpRequest:
 
     socket: str
     command: Word
+    negotiates: bool = True
+    """True if capabilities are negotiated before the command."""
 
 
 @dataclass(frozen=True)
@@ -111,9 +113,9 @@ class Notify:
         return f"vsock-stream:2:{self.port}"
 
 
-def qmp_balloon(declaration: Declaration) -> Optional[Balloon]:
+def qmp_balloon(declaration: Declaration, negotiates: bool = True) -> Optional[Balloon]:
     """Return the request to set a balloon over the QEMU Machine Protocol, by what is left to the guest."""
     if not declaration["balloon"] or declaration["socket"] is None:
         return None
     command = join('{"execute":"balloon","arguments":{"value":', Variable.GUEST_BYTES, "}}")
-    return Balloon(QmpRequest(declaration["socket"], command))
+    return Balloon(QmpRequest(declaration["socket"], command, negotiates))

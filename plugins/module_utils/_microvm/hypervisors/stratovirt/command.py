@@ -77,7 +77,8 @@ class Stratovirt(Hypervisor):
         return Command(
             argv=words(*arguments, *declaration["stratovirt"]["extra_args"]),
             shutdown=guest_shutdown(declaration, "reboot"),
-            balloon=qmp_balloon(declaration),
+            # It takes two commands that come together for one, which is none.
+            balloon=qmp_balloon(declaration, negotiates=False),
             multi_queue=_queues(declaration) > 1,
             macvtaps=pairs(macvtaps),
             stale=(socket,) if socket else (),

@@ -59,20 +59,24 @@ def microvm_balloon(name: str, balloon: Balloon, memory: int, needs_home: bool =
     return script + f'\ncheck_usage {usage} "$@"\n{function} {memory} "$1"\n'
 
 
-_REQUESTS = {QmpRequest: sources.QMP_REQUEST, HttpRequest: sources.HTTP_REQUEST, CommandRequest: ""}
-"""Functions by the kind of a request."""
+def _function(request: Request) -> str:
+    """Return the function that sends a request of this kind."""
+    if isinstance(request, QmpRequest):
+        return sources.QMP_REQUEST if request.negotiates else sources.QMP_COMMAND
+    return sources.HTTP_REQUEST if isinstance(request, HttpRequest) else ""
 
 
 def _functions(*requests: Tuple[str, Request]) -> str:
     """Return functions with the given names that send the requests."""
-    kinds = {type(request): None for _name, request in requests}
+    functions = dict.fromkeys(_function(request) for _name, request in requests)
     calls = [f"\n{name}() {{\n    {_call(request)}\n}}\n" for name, request in requests]
-    return "".join([*(_REQUESTS[kind] for kind in kinds), *calls])
+    return "".join([*functions, *calls])
 
 
 def _call(request: Request) -> str:
     if isinstance(request, QmpRequest):
-        return f"qmp_request {_address(request.socket)} {quoted(request.command)}"
+        function = "qmp_request" if request.negotiates else "qmp_command"
+        return f"{function} {_address(request.socket)} {quoted(request.command)}"
     if isinstance(request, HttpRequest):
         line = shlex.quote(f"{request.method} {request.path}")
         return f"http_request {_address(request.socket)} {line} {quoted(request.body)}"

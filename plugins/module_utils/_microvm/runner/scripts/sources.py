@@ -758,6 +758,18 @@ run_action() { # action, MicroVM, its state directory where that is not the work
 }
 """
 
+QMP_COMMAND = r"""
+# Of a hypervisor that negotiates no capabilities, and takes what has come by then for one command.
+qmp_command() { # address for socat, command of the QEMU Machine Protocol
+    local answer
+    answer=$(printf '%s\n' "$2" | socat -t 1 - "$1") || return
+    if [[ "$answer" == *'"error"'* ]]; then
+        echo "$answer" >&2
+        return 1
+    fi
+}
+"""
+
 QMP_REQUEST = r"""
 qmp_request() { # address for socat, command of the QEMU Machine Protocol
     local answer

@@ -141,7 +141,7 @@ def test_the_status_is_read_between_events(tmp_path: Path, status: str) -> None:
 
 
 def test_a_status_that_is_hostile_is_made_printable(tmp_path: Path) -> None:
-    answer = b'{"return": {"status": "\\u001b]0;x\\u0007\\ud800"}}\n'
+    answer = b'{"return": {}}\n{"return": {"status": "\\u001b]0;x\\u0007\\ud800"}}\n'
     with hypervisor(tmp_path, once(GREETING + answer)) as path:
         assert qmp.status(path, Deadline(5)) == r"\x1b]0;x\x07\ud800"
 

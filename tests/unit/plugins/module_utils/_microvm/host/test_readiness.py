@@ -84,9 +84,12 @@ def test_a_closed_port_is_reported() -> None:
 def test_a_guest_is_ready_when_qmp_reports_that_it_runs(tmp_path: Path, status: str, is_ready: bool) -> None:
     def answer(connection: socket.socket) -> None:
         connection.sendall(b'{"QMP": {}}\n')
-        connection.recv(4096)
+        # As StratoVirt does: all that has come is one command.
+        assert json.loads(connection.recv(4096)) == {"execute": "qmp_capabilities"}
+        connection.sendall(b'{"event": "RESUME"}\n{"return": {}}\n')
+        assert json.loads(connection.recv(4096)) == {"execute": "query-status"}
         state = {"status": status, "running": is_ready}
-        connection.sendall(b'{"return": {}}\n' + json.dumps({"return": state}).encode() + b"\n")
+        connection.sendall(json.dumps({"return": state}).encode() + b"\n")
 
     with socket.socket(socket.AF_UNIX) as server:
         server.bind(str(tmp_path / "s"))

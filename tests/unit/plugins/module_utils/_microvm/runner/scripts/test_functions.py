@@ -138,6 +138,14 @@ def test_an_error_of_qmp_is_a_failure(answer: str, status: int, tmp_path: Path) 
     ]
 
 
+@pytest.mark.parametrize(("answer", "status"), [('{"return": {}}', 0), ('{"error": {}}', 1)])
+def test_a_hypervisor_that_reads_one_command_gets_one(answer: str, status: int, tmp_path: Path) -> None:
+    fake(tmp_path, "socat", f"cat > sent; echo '{answer}'")
+    done = bash(tmp_path, 'qmp_command UNIX-CONNECT:s \'{"execute":"quit"}\'', "qmp_command")
+    assert (done.returncode, done.stdout, done.stderr) == (status, "", f"{answer}\n" if status else "")
+    assert json.loads((tmp_path / "sent").read_text()) == {"execute": "quit"}
+
+
 BALLOON = """\
 # As lkvm does: a difference that takes more than is in the balloon is ignored.
 request() { echo $(($(< held) + difference)) > held; }
