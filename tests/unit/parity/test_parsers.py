@@ -59,7 +59,7 @@ PARSERS = {
         "firecracker",
         (("--no-such-option",), ("--level", "no-such-level"), ("--no-api", "value")),
         r"No such file or directory|failed to load \w+ kernel image",
-        files=r'(?<="path_on_host": ")[^"]+|(?<=": ")/(kernel-dev|initrd|boot)/[^"]+',
+        files=r'(?<="path_on_host": ")(\.|[^"\])+|(?<=": ")/(kernel-dev|initrd|boot)/[^"]+',
     ),
     "crosvm": Parser(
         "crosvm",
