@@ -402,11 +402,10 @@ first_bytes() { # file
 }
 
 await_end() { # seconds
-    local fifths=$((5 * $1))
+    local end=$((SECONDS + $1))
     while is_running "$process" "$started"; do
-        if [ "$fifths" -le 0 ]; then return 1; fi
+        if [ "$SECONDS" -ge "$end" ]; then return 1; fi
         sleep 0.2
-        fifths=$((fifths - 1))
     done
 }
 

@@ -204,7 +204,8 @@ rm -f "$root/etc/hostname"
 touch "$root/etc/.updated" "$root/var/.updated"
 ln -sf ../run/systemd/resolve/stub-resolv.conf "$root/etc/resolv.conf"
 
-unit() { cat > "$root/etc/systemd/system/$1"; }
+# Not in /etc, where they could not be masked.
+unit() { cat > "$root/usr/lib/systemd/system/$1"; }
 
 unit microvm-ssh-host-key.service <<'END'
 [Unit]
@@ -220,7 +221,7 @@ ExecStart=/usr/bin/ssh-keygen -q -t ed25519 -N "" -f /etc/ssh/ssh_host_ed25519_k
 WantedBy=ssh.service
 END
 # What the host asks of the guest where its hypervisor has no button. Whoever connects without being the host's root is
-# sent away at once, and cannot use up a limit that closes the socket.
+# sent away at once, and cannot use up a limit that closes the socket; only for a moment the number of connections.
 unit microvm-host.socket <<END
 [Unit]
 Description=Words of the host
@@ -228,7 +229,7 @@ DefaultDependencies=no
 [Socket]
 ListenStream=vsock::$guest_port
 Accept=yes
-MaxConnections=4
+MaxConnections=64
 TriggerLimitIntervalSec=0
 END
 unit microvm-host@.service <<'END'
@@ -240,12 +241,16 @@ CollectMode=inactive-or-failed
 ExecStart=/usr/lib/microvm-fleet/answer-host
 StandardInput=socket
 StandardError=journal
-RuntimeMaxSec=10
+# Who is sent away leaves no lines.
+LogLevelMax=warning
+# The script ignores SIGTERM.
+RuntimeMaxSec=60
+TimeoutStopSec=5
 NoNewPrivileges=yes
 ProtectSystem=strict
 END
 # Only where there is a vsock; others would load its modules for nothing.
-cat > "$root/etc/udev/rules.d/90-microvm-host.rules" <<'END'
+cat > "$root/usr/lib/udev/rules.d/90-microvm-host.rules" <<'END'
 SUBSYSTEM=="virtio", ATTR{device}=="0x0013", TAG+="systemd", ENV{SYSTEMD_WANTS}+="microvm-host.socket"
 END
 mkdir -p "$root/usr/lib/microvm-fleet"

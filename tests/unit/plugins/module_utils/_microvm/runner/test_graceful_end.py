@@ -53,7 +53,7 @@ def run(directory: Path, script: str, fakes: dict[str, str], **environment: str)
         capture_output=True,
         text=True,
         check=False,
-        timeout=30,
+        timeout=60,
     )
 
 
@@ -125,9 +125,9 @@ def test_only_a_privileged_port_of_a_process_without_other_privileges_asks(tmp_p
         # An image of another maker, or an older one.
         (guest("", 1, "Connection reset by peer"), "Connection reset by peer", 1),
         (guest("", 1, "Connection timed out"), "Connection timed out", 1),
-        (guest("", 124), "no answer", 1),
         (guest("unknown word"), "it does not know the word reboot", 1),
-        (guest(""), "it does not know the word reboot", 1),
+        (guest("failed"), "it failed to reboot", 1),
+        (guest(r"only the host'\''s root is answered"), "it does not take this for a word of its host's root", 1),
         (guest("\x1b]0;title\x07 rebooting"), "it does not know the word reboot", 1),
         # Every other port might be in use as well, but that would end.
         (guest("", 1, "Address already in use"), "Address already in use", 5),
@@ -144,6 +144,76 @@ def test_a_guest_that_does_not_obey_is_told_in_one_line(
         "",
     )
     assert len((tmp_path / "words").read_text().splitlines()) == attempts
+
+
+@pytest.mark.parametrize(
+    ("program", "text", "reason"),
+    [
+        ("setpriv", "setpriv: activate capabilities: Operation not permitted", "Operation not permitted"),
+        ("timeout", "timeout: failed to run command 'setpriv': No such file or directory", "No such file or directory"),
+        ("socat", "", "status 9"),
+    ],
+)
+def test_a_program_that_does_not_work_is_not_taken_for_a_guest(
+    program: str, text: str, reason: str, tmp_path: Path
+) -> None:
+    install(tmp_path, scripts("stratovirt", vsock={"cid": CID}))
+    script = FAKE + (f'echo "{text}" >&2\nexit 127\n' if text else "exit 9\n")
+    done = run(tmp_path, "microvm-ask-guest", {"setpriv": SETPRIV, program: script})
+    assert done.returncode == 1 and done.stdout.endswith(f" over its vsock ({reason})\n")
+
+
+@pytest.mark.parametrize(("stop_timeout", "limit"), [("90", 30), ("30", 30), ("7", 7)])
+def test_a_guest_has_as_long_for_its_answer_as_the_stop_but_not_for_ever(
+    stop_timeout: str, limit: int, tmp_path: Path
+) -> None:
+    install(tmp_path, scripts("stratovirt", vsock={"cid": CID}))
+    fakes = guest("rebooting")
+    (tmp_path / "microvm.pid").touch()
+    fakes["timeout"] = FAKE + 'echo "$2" > timeout\nshift 2\nexec "$@"\n'
+    assert run(tmp_path, "microvm-ask-guest", fakes, STOP_TIMEOUT=stop_timeout).returncode == 0
+    assert (tmp_path / "socat").read_text().split()[:2] == ["-t", str(limit)]
+    assert int((tmp_path / "timeout").read_text()) > limit + 3, "longer than connecting and waiting take"
+
+
+@pytest.mark.parametrize("status", [124, 137])
+def test_a_guest_that_has_the_word_and_does_not_answer_was_asked(status: int, tmp_path: Path) -> None:
+    install(tmp_path, scripts("stratovirt", vsock={"cid": CID}))
+    done = run(tmp_path, "microvm-ask-guest", guest("", status))
+    assert (done.returncode, done.stdout) == (
+        0,
+        "MicroVM small: the guest was asked over its vsock, and has not answered yet\n",
+    )
+
+
+CROWDED = """\
+echo >> attempts
+case $(wc -l < attempts) in
+    1) exit 0 ;;
+    2) echo "2026/01/01 socat[1] E read(5, 0x1, 8192): Connection reset by peer" >&2; exit 1 ;;
+esac
+"""
+
+
+def test_a_guest_that_others_keep_busy_is_asked_again(tmp_path: Path) -> None:
+    install(tmp_path, scripts("stratovirt", vsock={"cid": CID}))
+    (tmp_path / "microvm.pid").touch()
+    fakes = guest("rebooting")
+    fakes["socat"] = fakes["socat"].replace(FAKE, FAKE + "cat > /dev/null\n" + CROWDED).replace("read -r word", "word=")
+    done = run(tmp_path, "microvm-ask-guest", fakes)
+    assert done.returncode == 0 and done.stdout.endswith("and is rebooting\n")
+
+
+def test_a_guest_that_closes_every_connection_cannot_be_asked(tmp_path: Path) -> None:
+    install(tmp_path, scripts("stratovirt", vsock={"cid": CID}))
+    done = run(tmp_path, "microvm-ask-guest", guest(""), STOP_TIMEOUT="1")
+    assert done.returncode == 1 and done.stdout.endswith("(it closes the connection)\n")
+
+
+def test_nothing_that_a_guest_says_is_repeated(tmp_path: Path) -> None:
+    install(tmp_path, scripts("stratovirt", vsock={"cid": CID}))
+    done = run(tmp_path, "microvm-ask-guest", guest("socat[1] E connect(): GOTCHA " + 9999 * "x"))
+    assert done.returncode == 1 and "GOTCHA" not in done.stdout + done.stderr
 
 
 def test_the_end_of_a_guest_that_was_asked_is_waited_for(process: Any, tmp_path: Path) -> None:
