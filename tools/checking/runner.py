@@ -12,6 +12,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -42,6 +43,8 @@ class Step:
     skip: str = ""
     second_try: tuple[str | Path, ...] = ()
     """Command that runs alone what has failed; what passes then is named in the summary, since it hides a race."""
+    concurrent: tuple[Step, ...] = ()
+    """Steps that run at the same time, since each of them keeps one processor busy and depends on no moment."""
 
 
 @dataclass(frozen=True)
@@ -57,6 +60,9 @@ class Result:
     """Tests that passed only at the second try."""
 
 
+_RUNNING: set[subprocess.Popen[str]] = set()
+"""Processes of steps that have not ended."""
+
 Stage = Callable[[ExitStack], list[Step]]
 """Prepares what its steps need, undone at the end of the stack, and returns the steps."""
 
@@ -65,7 +71,19 @@ def run_stage(name: str, stage: Stage) -> list[Result]:
     """Every step of a stage; one that fails stops none of the others."""
     print(f"\n=== {name}", flush=True)
     with ExitStack() as stack:
-        return [_run(name, step) for step in stage(stack)]
+        return [result for step in stage(stack) for result in _run_all(name, step)]
+
+
+def _run_all(stage: str, step: Step) -> list[Result]:
+    """Run a step and those that run at the same time; an interruption of this process ends all of them."""
+    with ThreadPoolExecutor(max_workers=len(step.concurrent) + 1) as pool:
+        others = [pool.submit(_run, stage, other) for other in step.concurrent]
+        try:
+            return [_run(stage, step), *(other.result() for other in others)]
+        except BaseException:
+            for process in tuple(_RUNNING):
+                _kill(process)
+            raise
 
 
 def _run(stage: str, step: Step) -> Result:
@@ -127,6 +145,7 @@ def _execute(step: Step, command: tuple[str | Path, ...], output: TextIO) -> int
         return 127
     limit = threading.Timer(step.minutes * 60, _kill, (process,))
     limit.start()
+    _RUNNING.add(process)
     try:
         _copy(process, output, step.is_live)
         return process.wait()
@@ -135,6 +154,7 @@ def _execute(step: Step, command: tuple[str | Path, ...], output: TextIO) -> int
         raise
     finally:
         limit.cancel()
+        _RUNNING.discard(process)
 
 
 def _copy(process: subprocess.Popen[str], output: TextIO, is_live: bool) -> None:

@@ -81,14 +81,23 @@ def integration(stack: ExitStack) -> list[Step]:
     exam = "tests/hosts/hypervisors"
     hosts = (*pytest, *_TWO, "-rP", f"--ignore={exam}", "tests/hosts")
     again = (*pytest, "--last-failed", "--last-failed-no-failures", "none", f"--ignore={exam}", "tests/hosts")
+    # An emulated host keeps a processor busy, as ansible-test does; neither depends on moments.
+    hypervisors = Step("hypervisors", (*pytest, "--durations=5", exam), minutes=25, skip=lacking_root())
     return [
-        Step("ansible-test", command, directory, environment, minutes=20, is_live=True, skip=lacking_root()),
+        Step(
+            "ansible-test",
+            command,
+            directory,
+            environment,
+            minutes=20,
+            is_live=True,
+            skip=lacking_root(),
+            concurrent=(hypervisors,),
+        ),
         Step("test bed", (*pytest, "tests/testbed/tests"), minutes=15, is_live=True, skip=lacking_root()),
         # On two hosts, since tests mostly wait; with what tests of attacks print, the numbers of their tries.
         # A second try, since one test of 240 that misses a moment of a real host would refuse the whole.
         Step("hosts", hosts, minutes=40, is_live=True, skip=lacking_root(), second_try=again),
-        # After the others, since an emulated host keeps a processor busy.
-        Step("hypervisors", (*pytest, "--durations=5", exam), minutes=15, is_live=True, skip=lacking_root()),
     ]
 
 

@@ -44,7 +44,7 @@ def _hosts() -> Iterator[None]:
     """Two hosts at once, for all tests; afterwards nothing is left."""
     try:
         requirements.check()
-        vm.check(vm.SUITE)
+        vm.check(vm.SUITE, 2)
     except BedError as error:
         pytest.skip(str(error))
     command("down", "--name", BED.name)

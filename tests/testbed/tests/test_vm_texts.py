@@ -106,6 +106,12 @@ def test_only_a_suite_and_a_processor_that_can_run_are_accepted(monkeypatch: pyt
         base.check(base.SUITE)
 
 
+def test_more_memory_than_the_machine_has_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(platform, "machine", lambda: "x86_64")
+    with pytest.raises(BedError, match=r"^1000 virtual machines need 4608000 MiB of memory, and [0-9]+ MiB are"):
+        base.check(base.SUITE, 1000)
+
+
 def test_an_identity_is_an_archive_of_files_that_root_owns(tmp_path: Path) -> None:
     (tmp_path / "etc/ssh").mkdir(parents=True)
     (tmp_path / "etc/hostname").write_text("host1\n", encoding="ascii")

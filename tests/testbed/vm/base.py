@@ -18,7 +18,7 @@ from ..commands import BedError, run
 from ..paths import CACHE, Host
 from ..trees import BASE_PACKAGES, HOST_PACKAGES, SUITE_PACKAGES
 from . import running
-from .hardware import Machine
+from .hardware import MEMORY, Machine
 
 HERE = Path(__file__).parent
 PREPARE = HERE / "prepare-image"
@@ -108,14 +108,24 @@ def digest() -> str:
     return cache.digest([packages(), DISK_GIBIBYTES, DRIVERS, SETTLE, machine.command(is_frozen=False), scripts])
 
 
-def check(suite: str) -> None:
-    """Raise BedError if the machine cannot run virtual machines of ``suite``."""
+def check(suite: str, hosts: int = 1) -> None:
+    """Raise BedError if the machine cannot run so many virtual machines of ``suite``."""
     if suite != SUITE:
         raise BedError(f"virtual machines run {SUITE}; {suite} is there as --kind container")
     if platform.machine() != "x86_64":
         raise BedError(f"virtual machines need a machine of x86-64, this is {platform.machine()}")
     if not Path("/dev/net/tun").exists():
         raise BedError("virtual machines need /dev/net/tun, which this machine lacks: modprobe tun")
+    # QEMU itself has less than 512 MiB.
+    needed, available = hosts * (MEMORY + 512), _available_mebibytes()
+    if available < needed:
+        raise BedError(f"{hosts} virtual machines need {needed} MiB of memory, and {available} MiB are available")
+
+
+def _available_mebibytes() -> int:
+    """Return the memory that new processes can have (MemAvailable of proc_meminfo(5))."""
+    lines = Path("/proc/meminfo").read_text(encoding="ascii").splitlines()
+    return next(int(line.split()[1]) for line in lines if line.startswith("MemAvailable:")) // 1024
 
 
 def ensure(suite: str) -> VmBase:
