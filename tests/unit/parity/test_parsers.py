@@ -59,7 +59,7 @@ PARSERS = {
         "firecracker",
         (("--no-such-option",), ("--level", "no-such-level"), ("--no-api", "value")),
         r"No such file or directory|failed to load \w+ kernel image",
-        files=r'(?<="path_on_host": ")(\.|[^"\])+|(?<=": ")/(kernel-dev|initrd|boot)/[^"]+',
+        files=r'(?<="path_on_host": ")(\\.|[^"\\])+|(?<=": ")/(kernel-dev|initrd|boot)/[^"]+',
     ),
     "crosvm": Parser(
         "crosvm",
@@ -76,7 +76,7 @@ PARSERS = {
         "stratovirt",
         (("-no-such-option",), ("-netdev", "tap,id=a,no_such_key=1"), ("-device", "pcie-root-port,no_such_key=1")),
         r'No such file or directory|Unsupported device: "no-such-device"|Failed to get tap features',
-        files=r"(?<=\bfile=)[^,]+|^/(kernel|initrd|boot)/.+",
+        files=r"(?<=\bfile=)[^,]+|^/(kernel|initrd|boot|dev/hugepages)/.+",
         last=("-device", "no-such-device,id=last"),
         after_kvm=True,
     ),
@@ -147,7 +147,8 @@ def _existing(parser: Parser, text: str, directory: Path) -> str:
 
 def _file(directory: Path) -> str:
     descriptor, path = tempfile.mkstemp(dir=directory)
-    os.truncate(descriptor, 4096)
+    # As large as the guest's memory, which one of them may have to carry, and sparse.
+    os.truncate(descriptor, 1 << 30)
     os.close(descriptor)
     return path
 
