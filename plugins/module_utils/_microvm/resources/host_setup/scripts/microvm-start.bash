@@ -85,7 +85,8 @@ forward() { # cause
     kill -TERM "$hypervisor" 2>/dev/null
 }
 
-# The guest's files are gone: it is asked to end as long as it can answer at all.
+# The guest's files are gone: it is asked to end as long as it can answer at all. Not over its vsock, since only root of
+# the host is answered there.
 # shellcheck disable=SC2317 # a trap calls it
 end_without_shares() {
     cause=shares
