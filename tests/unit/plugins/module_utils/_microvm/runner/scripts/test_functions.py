@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shlex
 import shutil
 import stat
@@ -19,6 +20,7 @@ from pathlib import Path
 import pytest
 
 SCRIPTS = Path(__file__).resolve().parents[7] / "plugins" / "module_utils" / "_microvm" / "runner" / "scripts"
+STOP = SCRIPTS.parents[1] / "resources" / "host_setup" / "scripts" / "microvm-stop.bash"
 PROGRAMS = "/usr/sbin:/usr/bin:/sbin:/bin"
 NASTY = 'it\'s $HOME `id` \\ "x" *'
 
@@ -55,6 +57,18 @@ def test_a_recorded_process_is_running_until_it_ends(tmp_path: Path) -> None:
         process.kill()
         process.wait()
     assert bash(tmp_path, "is_running p", "is_running").returncode == 1
+
+
+SLOW = "SECONDS=0; sleep() { :; }; is_running() { SECONDS=$((SECONDS + 7)); echo look; }\n"
+"""Host on which a look at the process takes seven seconds."""
+
+
+def test_an_end_is_waited_for_by_the_clock(tmp_path: Path) -> None:
+    done = bash(tmp_path, SLOW + "end_guest p 20", "end_guest", GUEST_ASKED="yes")
+    assert done.stdout == 3 * "look\n" and done.stderr == "the guest has not ended within 20 seconds\n"
+    function = re.findall(r"^await_end\(\) \{.*?^\}\n", STOP.read_text(), re.MULTILINE | re.DOTALL)[0]
+    done = bash(tmp_path, f"process= started=\n{function}{SLOW}await_end 20")
+    assert done.returncode == 1 and done.stdout == 3 * "look\n"
 
 
 @pytest.mark.parametrize("content", ["", "\n", f"{os.getpid()} 1\n"], ids=["empty", "a blank line", "another start"])
