@@ -19,7 +19,7 @@ from generating.evidence import UNCLAIMED, UNSEEN, Evidence
 from generating.pages import option_label
 from generating.support import SUPPORT
 from hosts.hypervisors.cells import Cell, combined
-from hosts.hypervisors.programs import ON_LINUX
+from hosts.hypervisors.programs import ON_LINUX, parse_version
 from hosts.hypervisors.results import BadResults, Outcome, Row, merged, parse, read, summary, text
 from hosts.hypervisors.table import TABLE, WITHOUT_CELL
 
@@ -137,6 +137,24 @@ def test_declarations_of_cells_are_combined() -> None:
     first = {"mem": 512, "guest": {"networks": [1]}, "volumes": [1]}
     second = {"mem": 384, "guest": {"networks": [2]}, "volumes": [2], "vcpu": 2}
     assert combined(first, second) == {"mem": 384, "guest": {"networks": [1, 2]}, "volumes": [1, 2], "vcpu": 2}
+
+
+@pytest.mark.parametrize(
+    ("output", "version"),
+    [
+        ("QEMU emulator version 10.0.13 (Debian 1:10.0.13+ds-0+deb13u1)\nCopyright (c) 2003-2025", "10.0.13"),
+        ("cloud-hypervisor v53.0-246-gae44c2971\n", "53.0-246-gae44c2971"),
+        ("Firecracker v1.17.0-dev\n\n2026-11-26T01:27:51.138729198 [anonymous] exiting\n", "1.17.0-dev"),
+        ("[2026-11-26T01:27:19.138729198+00:00 ERROR crosvm] no such option\n", None),
+        ("crosvm 0.1.0\n", "0.1.0"),
+        ("kvm tool 3.18.0\n", "3.18.0"),
+        ("StratoVirt 2.5.0 commit-id d5b32037", "2.5.0"),
+        ("alioth-cli 0.12.0\n", "0.12.0"),
+        ("error: unexpected argument '-v' found\n", None),
+    ],
+)
+def test_the_version_is_that_of_the_line_about_the_program(output: str, version: str | None) -> None:
+    assert parse_version(output) == version
 
 
 def test_the_short_selection_begins_with_a_boot_and_ends_with_a_removal() -> None:

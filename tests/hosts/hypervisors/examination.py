@@ -74,7 +74,9 @@ class _Clerk:
 def _examine_boot(clerk: _Clerk, members: Sequence[Cell]) -> None:
     """Examine cells with one boot; where that fails, options have one each, to see whose fault it is."""
     guest, cells = _prepared(clerk, members)
-    if not cells:
+    if all(cell.is_bootless for cell in cells):
+        for cell in cells:
+            _examine_cell(clerk, guest, cell)
         return
     try:
         with judged(guest.host):

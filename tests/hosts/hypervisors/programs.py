@@ -20,7 +20,8 @@ from .guest import PROGRAMS, program
 ON_LINUX = tuple(name for name, profile in PROFILES.items() if "x86_64-linux" in profile.systems)
 """Hypervisors that run on hosts of the test bed."""
 
-_VERSION = re.compile(r"\bv?(\d+(?:\.\d+)+\S*)")
+_VERSION = re.compile(r"^[A-Za-z][\w -]* v?(\d+(?:\.\d+)+[\w.+-]*)", re.MULTILINE)
+"""Pattern of the line that a program prints about itself; lines of its log begin otherwise."""
 
 
 def found(directory: str | None) -> dict[str, Path | None]:
@@ -44,11 +45,17 @@ def send(host: Host, paths: Mapping[str, Path | None]) -> None:
             host.send(f"{PROGRAMS}/bin", {path.name: content})
 
 
+def parse_version(output: str) -> str | None:
+    """Return the version in what a program prints about itself."""
+    match = _VERSION.search(output)
+    return match[1] if match else None
+
+
 def version(host: Host, hypervisor: str) -> str:
     """Return the version that a program on a host prints, asked in the ways that programs know."""
     name = program(hypervisor) if PROFILES[hypervisor].packages else f"{PROGRAMS}/bin/{program(hypervisor)}"
     for words in ("--version", "-version", "version"):
-        match = _VERSION.search(host.run(f"timeout 20 {name} {words} 2>&1 || true"))
-        if match:
-            return match[1].rstrip(",;)")
+        seen = parse_version(host.run(f"timeout 20 {name} {words} 2>&1 || true"))
+        if seen:
+            return seen
     return "unknown"
