@@ -22,6 +22,9 @@ from .image import ASKED, FLUSHED
 UPDATED = "examination.updated=1"
 """Parameter of the guest's kernel, by which an update is seen."""
 
+MULTIPLEXED = "-o ProxyCommand='/usr/lib/systemd/systemd-ssh-proxy %h %p' -o ProxyUseFdpass=yes vsock-mux/"
+"""Options of ssh, as `microvm ssh` has them, and the beginning of a destination behind a Unix socket."""
+
 ENDED = "stopped by the guest after"
 """Part of the unit's message about a guest that has ended by itself when it was stopped."""
 
@@ -89,7 +92,7 @@ def answers_by_vsock(guest: Guest) -> None:
         raise NotRun("the host has no vsock")
     guest.up()
     socket = guest.host.run(f"cat {guest.directory()}/current/share/microvm/vsock-socket 2> /dev/null || true").strip()
-    destination = f"vsock-mux/{guest.directory()}/work/{socket}" if socket else f"vsock/{guest.cid}"
+    destination = f"{MULTIPLEXED}{guest.directory()}/work/{socket}" if socket else f"vsock/{guest.cid}"
     done = guest.ssh(destination, "hostname")
     require(done.stdout.strip() == guest.name, f"ssh {destination}: {last_line(done.stdout)}")
 

@@ -27,6 +27,9 @@ from ..output import complain, say
 SSH_PROXY = ("/usr/lib/systemd/systemd-ssh-proxy", "/lib/systemd/systemd-ssh-proxy")
 """Lets ssh reach a vsock (systemd-ssh-proxy(1), systemd 256 or newer)."""
 
+MULTIPLEXER = "vsock-mux/"
+"""Begins a destination of that program which is a vsock behind the hypervisor's Unix socket, whose path follows."""
+
 SSH_FAILED, KEYS_REFUSED = 255, "Permission denied ("
 """Exit status of ssh for an error of its own, and what it says where a server accepts nothing that it has to offer."""
 
@@ -59,6 +62,7 @@ def ssh(arguments: Namespace) -> int:
     # Other users than root have known hosts of their own, in the usual place.
     options += ["-o", f"UserKnownHostsFile={KNOWN_HOSTS}"] if os.geteuid() == 0 else []
     options += ["-i", SSH_KEY] if os.geteuid() == 0 and _lets_host_in(vm, where) else []
+    options += multiplexer_options(destination)
     options += [] if arguments.password else _no_password()
     ended = run_in_foreground(["ssh", *options, destination, *arguments.words])
     if ended.status == SSH_FAILED and KEYS_REFUSED in ended.errors and not arguments.password:
@@ -68,6 +72,16 @@ def ssh(arguments: Namespace) -> int:
             f"password: microvm ssh --password {arguments.name}"
         )
     return ended.status
+
+
+def multiplexer_options(destination: str) -> List[str]:
+    """Return the options for a vsock behind a Unix socket, since the distribution's settings of ssh may lack them.
+
+    Those of systemd 257 name the other destinations of its proxy only.
+    """
+    program = next(filter(os.path.exists, SSH_PROXY), SSH_PROXY[0])
+    words = (f"ProxyCommand={program} %h %p", "ProxyUseFdpass=yes", "CheckHostIP=no")
+    return [word for option in words for word in ("-o", option)] if destination.startswith(MULTIPLEXER) else []
 
 
 def _no_password() -> List[str]:
@@ -108,7 +122,7 @@ def _vsock(vm: Information, where: Places) -> str:
             f"{vm['name']} can be reached only by its vsock, for which ssh needs systemd-ssh-proxy (systemd 256); "
             "declare a static address, or use: microvm console"
         )
-    return f"vsock-mux/{where.work(vm['name'], socket)}" if socket else f"vsock/{vm['vsock_cid']}"
+    return f"{MULTIPLEXER}{where.work(vm['name'], socket)}" if socket else f"vsock/{vm['vsock_cid']}"
 
 
 def balloon(arguments: Namespace) -> int:

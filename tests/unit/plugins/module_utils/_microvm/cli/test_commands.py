@@ -14,6 +14,7 @@ import pytest
 from ansible_collections.microvm.fleet.plugins.module_utils._microvm.cli import table
 from ansible_collections.microvm.fleet.plugins.module_utils._microvm.cli.commands import console, install
 from ansible_collections.microvm.fleet.plugins.module_utils._microvm.cli.commands import list as see
+from ansible_collections.microvm.fleet.plugins.module_utils._microvm.cli.commands.guests import multiplexer_options
 from ansible_collections.microvm.fleet.plugins.module_utils._microvm.cli.commands.results import print_outcome
 from ansible_collections.microvm.fleet.plugins.module_utils._microvm.cli.main import main
 from ansible_collections.microvm.fleet.plugins.module_utils._microvm.cli.parser import parser
@@ -253,3 +254,12 @@ def test_no_microvm_at_a_time_is_wrong_usage(number: str, capsys: pytest.Capture
     with pytest.raises(SystemExit):
         parser().parse_args(["apply", "vms.yml", f"--parallel={number}"])
     assert "--parallel" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("destination", "is_proxied"), [("vsock-mux//srv/web/work/v.sock", True), ("vsock/7", False), ("10.0.0.9", False)]
+)
+def test_a_vsock_behind_a_socket_is_reached_without_the_settings_of_ssh(destination: str, is_proxied: bool) -> None:
+    options = multiplexer_options(destination)
+    assert any(word.endswith("systemd-ssh-proxy %h %p") for word in options) == is_proxied
+    assert ("ProxyUseFdpass=yes" in options) == is_proxied
