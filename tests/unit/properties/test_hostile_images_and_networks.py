@@ -16,6 +16,7 @@ from ansible_collections.microvm.fleet.plugins.module_utils._microvm.declaration
     ImageDeclaration,
     parse_image,
 )
+from ansible_collections.microvm.fleet.plugins.module_utils._microvm.declaration.names import GUEST_PORT
 from ansible_collections.microvm.fleet.plugins.module_utils._microvm.declaration.networks.options import NETWORK_OPTIONS
 from ansible_collections.microvm.fleet.plugins.module_utils._microvm.declaration.networks.parse import parse_networks
 from ansible_collections.microvm.fleet.plugins.module_utils._microvm.declaration.types import Network
@@ -95,7 +96,7 @@ def calls_of(image: ImageDeclaration, work: str) -> list[list[str]]:
     """Return the programs that the hooks of a build should call."""
     excludes = [f"--exclude=*/modules/*/kernel/{path}" for path in NEEDLESS_DRIVERS]
     return [
-        ["sh", f"{work}/setup", "/tree", image["kernel_package"], *excludes],
+        ["sh", f"{work}/setup", "/tree", image["kernel_package"], str(GUEST_PORT), *excludes],
         *(["sh", f"{work}/put-file", "/tree", file["path"], file["mode"]] for file in image["files"]),
         *(["chroot", "/tree", "sh", "-c", command] for command in image["commands"]),
         ["sh", f"{work}/clean-up", "/tree"],
