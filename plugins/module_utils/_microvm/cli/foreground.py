@@ -40,13 +40,13 @@ class Ended(NamedTuple):
 def run_in_foreground(argv: List[str]) -> Ended:
     """Run a program as a shell would, and wait for it. Raises HostError where it is not installed."""
     sys.stdout.flush()
-    with _signals_left_to_program() as started:
+    with _signals_left_to_program() as program:
         try:
             environment = {**os.environ, "PATH": search_path()}
             process = subprocess.Popen(argv, stderr=subprocess.PIPE, env=environment, bufsize=0)
         except FileNotFoundError:
             raise HostError(f"{argv[0]} is not installed on this host") from None
-        started.append(process.pid)
+        program.begin(process.pid)
         errors = bytearray()
         relay = threading.Thread(target=_relay, args=(process.stderr, errors), daemon=True)
         relay.start()
@@ -55,20 +55,42 @@ def run_in_foreground(argv: List[str]) -> Ended:
     return Ended(process.returncode, bytes(errors).decode(errors="replace"))
 
 
+class _Program:
+    """Receiver of the signals that are passed on, also of those that come before its number is known."""
+
+    def __init__(self) -> None:
+        self._process: Optional[int] = None
+        self._early: List[int] = []
+
+    def begin(self, process: int) -> None:
+        """Give the program its number, and the signals that have come since it was started."""
+        self._process = process
+        for number in self._early:
+            self._send(process, number)
+
+    def handle(self, number: int, _frame: Optional[FrameType]) -> None:
+        """Handle a signal of this process."""
+        if number not in _PASSED_ON:
+            return
+        if self._process is None:
+            self._early.append(number)
+        else:
+            self._send(self._process, number)
+
+    @staticmethod
+    def _send(process: int, number: int) -> None:
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(process, number)
+
+
 @contextlib.contextmanager
-def _signals_left_to_program() -> Iterator[List[int]]:
-    """Leave signals to the program whose number the list gets."""
-    started: List[int] = []
-
-    def pass_on(number: int, _frame: Optional[FrameType]) -> None:
-        for process in started if number in _PASSED_ON else []:
-            with contextlib.suppress(ProcessLookupError):
-                os.kill(process, number)
-
+def _signals_left_to_program() -> Iterator[_Program]:
+    """Leave signals to a program."""
+    program = _Program()
     # Functions, not SIG_IGN, which the program would inherit.
-    handlers = {number: signal.signal(number, pass_on) for number in (*_FROM_TERMINAL, *_PASSED_ON)}
+    handlers = {number: signal.signal(number, program.handle) for number in (*_FROM_TERMINAL, *_PASSED_ON)}
     try:
-        yield started
+        yield program
     finally:
         for number, handler in handlers.items():
             signal.signal(number, handler)

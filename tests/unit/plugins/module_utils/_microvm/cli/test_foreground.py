@@ -5,11 +5,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from ansible_collections.microvm.fleet.plugins.module_utils._microvm.cli import foreground
@@ -47,12 +50,19 @@ def test_a_program_that_is_missing_is_named() -> None:
     assert signal.getsignal(signal.SIGINT) == signal.default_int_handler
 
 
-def start(script: str) -> subprocess.Popen[str]:
-    """Run a script in the foreground of another process."""
+@contextlib.contextmanager
+def start(script: str) -> Iterator[subprocess.Popen[str]]:
+    """Run a script in the foreground of another process, in a session that ends with the test."""
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
-    return subprocess.Popen(
-        [sys.executable, "-c", CALL, script], stdout=subprocess.PIPE, text=True, env=environment, cwd=Path("/")
-    )
+    command = [sys.executable, "-c", CALL, script]
+    with subprocess.Popen(
+        command, stdout=subprocess.PIPE, text=True, env=environment, cwd=Path("/"), start_new_session=True
+    ) as process:
+        try:
+            yield process
+        finally:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)
 
 
 def test_a_program_that_stops_stops_the_command_until_both_go_on() -> None:
@@ -68,3 +78,15 @@ def test_a_request_to_end_is_the_program_s() -> None:
         assert process.stdout is not None and process.stdout.readline() == "ready\n"
         process.terminate()
         assert process.wait(20) == 7
+
+
+def test_a_request_that_comes_before_the_program_s_number_is_known_is_not_lost(monkeypatch: pytest.MonkeyPatch) -> None:
+    create = subprocess.Popen
+
+    def create_late(*arguments: Any, **options: Any) -> subprocess.Popen[bytes]:
+        process = create(*arguments, **options)
+        os.kill(os.getpid(), signal.SIGTERM)
+        return process
+
+    monkeypatch.setattr(foreground.subprocess, "Popen", create_late)
+    assert run_in_foreground(["sleep", "20"]).status == 128 + signal.SIGTERM
