@@ -88,5 +88,5 @@ def test_a_request_that_comes_before_the_program_s_number_is_known_is_not_lost(m
         os.kill(os.getpid(), signal.SIGTERM)
         return process
 
-    monkeypatch.setattr(foreground.subprocess, "Popen", create_late)
+    monkeypatch.setattr(subprocess, "Popen", create_late)
     assert run_in_foreground(["sleep", "20"]).status == 128 + signal.SIGTERM
