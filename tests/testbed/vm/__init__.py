@@ -4,7 +4,6 @@
 
 """Hosts that are virtual machines: with a kernel, devices, an IOMMU and a KVM of their own, under QEMU without KVM."""
 
-from .base import SUITE as SUITE
-from .base import VmBase as VmBase
-from .base import check as check
-from .base import ensure as ensure
+from .base import SUITE, VmBase, check, ensure
+
+__all__ = ["SUITE", "VmBase", "check", "ensure"]

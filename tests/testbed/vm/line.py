@@ -31,7 +31,7 @@ class Line:
         self._lines.send(encoded(script))
         answer = self._lines.receive(f"end of the script:\n{script}\n")
         if answer != "0":
-            status, _, output = answer.partition(" ")
+            status, _blank, output = answer.partition(" ")
             words = base64.b64decode(output).decode(errors="replace")
             raise BedError(f"a script on the host ended with status {status}:\n{script}\n{words}")
 
