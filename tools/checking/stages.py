@@ -78,11 +78,12 @@ def integration(stack: ExitStack) -> list[Step]:
     directory, environment = ansible_test(stack)
     command = ("ansible-test", "integration", "--local", "--color", "no", "--allow-root", "--allow-destructive")
     pytest = (PYTHON, "-m", "pytest", "-m", "testbed")
-    exam = "tests/hosts/hypervisors"
-    hosts = (*pytest, *_TWO, "-rP", f"--ignore={exam}", "tests/hosts")
+    exam, machines = "tests/hosts/hypervisors", "tests/testbed/tests/test_vm.py"
+    bed = (*pytest, f"--ignore={machines}", "tests/testbed/tests")
+    hosts = (*pytest, *_TWO, "-rP", "--durations=20", f"--ignore={exam}", "tests/hosts")
     again = (*pytest, "--last-failed", "--last-failed-no-failures", "none", f"--ignore={exam}", "tests/hosts")
     # An emulated host keeps a processor busy, as ansible-test does; neither depends on moments.
-    hypervisors = Step("hypervisors", (*pytest, "--durations=5", exam), minutes=25, skip=lacking_root())
+    emulated = (*pytest, "--durations=5", machines, exam)
     return [
         Step(
             "ansible-test",
@@ -92,9 +93,9 @@ def integration(stack: ExitStack) -> list[Step]:
             minutes=20,
             is_live=True,
             skip=lacking_root(),
-            concurrent=(hypervisors,),
+            concurrent=(Step("emulated hosts", emulated, minutes=30, skip=lacking_root()),),
         ),
-        Step("test bed", (*pytest, "tests/testbed/tests"), minutes=15, is_live=True, skip=lacking_root()),
+        Step("test bed", bed, minutes=10, is_live=True, skip=lacking_root()),
         # On two hosts, since tests mostly wait; with what tests of attacks print, the numbers of their tries.
         # A second try, since one test of 240 that misses a moment of a real host would refuse the whole.
         Step("hosts", hosts, minutes=40, is_live=True, skip=lacking_root(), second_try=again),
