@@ -22,6 +22,19 @@ def _powers_off_for_good(profile: Profile) -> bool:
     return profile.claims("on_poweroff", "restart")
 
 
+def _disk_of_type(image_type: str, title: str, mebibytes: int) -> Cell:
+    """Return the cell of a format of disks; sizes differ, so that a guest cannot take one for another."""
+    return Cell(
+        f"disk {image_type}",
+        f"The guest reads a disk in a {title} image.",
+        options.disk_has_size(mebibytes),
+        claims=(("volumes[].image_type", image_type),),
+        prepare=options.disk_of_type(image_type, mebibytes),
+        boot=FORMATS,
+        rows=(f"volumes[].image_type: {image_type}",),
+    )
+
+
 LIFE_CYCLE = (
     Cell(
         "parse",
@@ -177,33 +190,9 @@ OPTIONS = (
         boot="machined",
         rows=("register_with_machined",),
     ),
-    Cell(
-        "disk qcow2",
-        "The guest reads a disk in a qcow2 image.",
-        options.disk_has_size(48),
-        claims=(("volumes[].image_type", "qcow2"),),
-        prepare=options.disk_of_type("qcow2", 48),
-        boot=FORMATS,
-        rows=("volumes[].image_type: qcow2",),
-    ),
-    Cell(
-        "disk vhd",
-        "The guest reads a disk in a VHD image.",
-        options.disk_has_size(56),
-        claims=(("volumes[].image_type", "vhd"),),
-        prepare=options.disk_of_type("vhd", 56),
-        boot=FORMATS,
-        rows=("volumes[].image_type: vhd",),
-    ),
-    Cell(
-        "disk vhdx",
-        "The guest reads a disk in a VHDX image.",
-        options.disk_has_size(40),
-        claims=(("volumes[].image_type", "vhdx"),),
-        prepare=options.disk_of_type("vhdx", 40),
-        boot=FORMATS,
-        rows=("volumes[].image_type: vhdx",),
-    ),
+    _disk_of_type("qcow2", "qcow2", 48),
+    _disk_of_type("vhd", "VHD", 56),
+    _disk_of_type("vhdx", "VHDX", 40),
     Cell(
         "9p",
         "Guest and host see each other's files in a 9p share.",
