@@ -13,6 +13,7 @@ import time
 from pathlib import Path
 
 from commands import ROOT, Failure, on_host, output
+from hypervisors import hypervisors
 from rendering import rendering
 from scale import scale
 
@@ -74,6 +75,7 @@ def main() -> int:
         "1,000 packages rendered, s of one core": round(rendering(), 2),
         **{f"size of {name}, MB": round(size / 1e6, 1) for name, size in sizes().items()},
         **scale(),
+        **hypervisors(),
     }
     for name, value in figures.items():
         print(f"{name:56} {value:>8}")

@@ -1,7 +1,7 @@
 # Copyright (c) 2026 microvm.fleet contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""The benchmarks' commands: what fails says why."""
+"""The benchmarks: a command that fails says why, and memory is the guest's or its hypervisor's."""
 
 from __future__ import annotations
 
@@ -11,7 +11,21 @@ from pathlib import Path
 
 import pytest
 
-COMMANDS = runpy.run_path(str(Path(__file__).resolve().parents[2] / "bench" / "commands.py"))
+BENCH = Path(__file__).resolve().parents[2] / "bench"
+COMMANDS = runpy.run_path(str(BENCH / "commands.py"))
+HYPERVISORS = runpy.run_path(str(BENCH / "hypervisors.py"))
+
+SMAPS = """\
+55d0c0000000-55d0c1000000 r-xp 00000000 fe:01 1234                       /usr/bin/vmm
+Size:              16384 kB
+Rss:               12000 kB
+Pss:                6000 kB
+7f0000000000-7f0020000000 rw-s 00000000 00:01 5                          /memfd:guest (deleted)
+Size:             524288 kB
+Rss:              200000 kB
+Pss:              200000 kB
+VmFlags: rd wr sh
+"""
 
 
 @pytest.mark.parametrize(
@@ -30,3 +44,16 @@ def test_a_failed_command_shows_its_message(script: str, reason: str) -> None:
 
 def test_a_command_gets_its_input() -> None:
     assert COMMANDS["output"](["cat"], "text") == "text"
+
+
+def test_memory_is_divided_between_the_hypervisor_and_its_guest() -> None:
+    assert HYPERVISORS["divided"](SMAPS + SMAPS.replace("524288", "8192")) == (212000, 200000)
+
+
+def test_figures_are_medians_beside_those_of_the_reference() -> None:
+    measured = HYPERVISORS["Measured"]
+    qemu = measured(seconds=[4, 2, 9], own=[40960, 20480, 81920], guest=[1024] * 3)
+    other = measured(seconds=[1, 1, 1], own=[10240] * 3, guest=[2048] * 3)
+    seen = HYPERVISORS["figures"]({"qemu": qemu, "other": other})
+    assert (seen["qemu: own memory, MiB"], seen["other: memory of its guest, MiB"]) == (40, 2)
+    assert (seen["other: start to SSH, by qemu's"], seen["other: own memory, by qemu's"]) == (0.25, 0.25)
