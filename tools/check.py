@@ -11,8 +11,8 @@ import sys
 import time
 
 from checking.report import summary
-from checking.runner import Result, run_stage
-from checking.stages import LONG_STAGES, STAGES
+from checking.runner import Result, run_lanes
+from checking.stages import LONG_STAGES, ORDER, STAGES
 
 
 def main(names: list[str]) -> int:
@@ -23,8 +23,8 @@ def main(names: list[str]) -> int:
         print(f"no such stage: {', '.join(unknown)}; there are: {', '.join(stages)}", file=sys.stderr)
         return 2
     begin, results = time.monotonic(), list[Result]()
-    for name in names or STAGES:
-        results += run_stage(name, stages[name])
+    for lanes in [((name,),) for name in names] or ORDER:
+        results += run_lanes([(name, stages[name]) for name in lane] for lane in lanes)
     print(summary(results, time.monotonic() - begin))
     return 1 if any(result.status == "failed" for result in results) else 0
 

@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import re
 import signal
@@ -11,7 +12,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass, field
@@ -63,33 +64,52 @@ class Result:
 _RUNNING: set[subprocess.Popen[str]] = set()
 """Processes of steps that have not ended."""
 
+_INTERRUPTED = threading.Event()
+"""Set when no further step is to begin."""
+
 Stage = Callable[[ExitStack], list[Step]]
 """Prepares what its steps need, undone at the end of the stack, and returns the steps."""
+
+
+def run_lanes(lanes: Iterable[Iterable[tuple[str, Stage]]]) -> list[Result]:
+    """Run lanes of stages at the same time, the stages of each one after the other."""
+    return _run_at_once([functools.partial(_run_lane, list(lane)) for lane in lanes])
+
+
+def _run_lane(stages: Iterable[tuple[str, Stage]]) -> list[Result]:
+    return [result for name, stage in stages for result in run_stage(name, stage)]
 
 
 def run_stage(name: str, stage: Stage) -> list[Result]:
     """Every step of a stage; one that fails stops none of the others."""
     print(f"\n=== {name}", flush=True)
     with ExitStack() as stack:
-        return [result for step in stage(stack) for result in _run_all(name, step)]
+        return [result for step in stage(stack) for result in _run_with_others(name, step)]
 
 
-def _run_all(stage: str, step: Step) -> list[Result]:
-    """Run a step and those that run at the same time; an interruption of this process ends all of them."""
-    with ThreadPoolExecutor(max_workers=len(step.concurrent) + 1) as pool:
-        others = [pool.submit(_run, stage, other) for other in step.concurrent]
+def _run_with_others(stage: str, step: Step) -> list[Result]:
+    """Run a step and those that run at the same time."""
+    return _run_at_once([functools.partial(_run, stage, each) for each in (step, *step.concurrent)])
+
+
+def _run_at_once(works: Sequence[Callable[[], list[Result]]]) -> list[Result]:
+    """Return the results of all, in order; an interruption of this process ends every step that runs."""
+    with ThreadPoolExecutor(max_workers=len(works)) as pool:
+        futures = [pool.submit(work) for work in works]
         try:
-            return [_run(stage, step), *(other.result() for other in others)]
+            return [result for future in futures for result in future.result()]
         except BaseException:
+            _INTERRUPTED.set()
             for process in tuple(_RUNNING):
                 _kill(process)
             raise
 
 
-def _run(stage: str, step: Step) -> Result:
-    if step.skip:
-        print(f"--- {step.name}: skipped, {step.skip}", flush=True)
-        return Result(stage, step, "skipped", left_out=(step.skip,))
+def _run(stage: str, step: Step) -> list[Result]:
+    if step.skip or _INTERRUPTED.is_set():
+        reason = step.skip or "interrupted"
+        print(f"--- {step.name}: skipped, {reason}", flush=True)
+        return [Result(stage, step, "skipped", left_out=(reason,))]
     if step.is_live:
         print(f"--- {step.name}", flush=True)
     log, begin = LOGS / f"{stage}-{step.name.replace(' ', '-')}.log", time.monotonic()
@@ -108,7 +128,7 @@ def _run(stage: str, step: Step) -> Result:
     outcome = f"FAILED ({_reason(status, step)}), log: {log.relative_to(ROOT)}" if status else "passed"
     print(f"--- {step.name}: {outcome}, {seconds:.1f} s", flush=True)
     left_out = tuple(dict.fromkeys(match[1] for match in map(LEFT_OUT.match, lines) if match))
-    return Result(stage, step, "failed" if status else "passed", seconds, left_out, () if status else unsteady)
+    return [Result(stage, step, "failed" if status else "passed", seconds, left_out, () if status else unsteady)]
 
 
 def _failed_tests(output: TextIO) -> tuple[str, ...]:

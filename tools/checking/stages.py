@@ -127,6 +127,14 @@ STAGES: dict[str, Stage] = {
 }
 """Stages of ``make test``."""
 
+ORDER = (
+    # These need processors alone, and much of ansible-test uses one.
+    (("lint", "types", "unit"), ("sanity",)),
+    (("integration",),),
+    (("molecule",),),
+)
+"""Order of the stages: lanes that run at the same time, each with stages that run one after the other."""
+
 LONG_STAGES: dict[str, Stage] = {"exam": exam}
 """Stages that run only when they are named."""
 
