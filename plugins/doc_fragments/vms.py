@@ -101,13 +101,14 @@ options:
       initial_balloon_mem:
         description:
           - Memory that the balloon reclaims when the guest starts. Requires O(ignore:balloon).
-          - Supported only by V(qemu), V(cloud-hypervisor), V(firecracker), V(crosvm).
+          - Supported only by V(qemu), V(cloud-hypervisor), V(firecracker), V(crosvm), V(kvmtool).
         type: raw
         default: '0'
       deflate_on_oom:
         description:
           - Whether the balloon deflates when the guest runs out of memory.
-          - V(false) is supported only by V(qemu), V(cloud-hypervisor), V(firecracker), V(kvmtool), V(stratovirt).
+          - V(true) is supported only by V(qemu), V(cloud-hypervisor), V(firecracker), V(crosvm), V(stratovirt).
+            V(false) is supported only by V(qemu), V(cloud-hypervisor), V(firecracker), V(kvmtool), V(stratovirt).
         type: bool
         default: true
       user:
@@ -530,8 +531,7 @@ options:
           cache:
             description:
               - Cache policy of a virtiofs share, see virtiofsd's C(--cache).
-              - Supported only by V(qemu), V(cloud-hypervisor), V(firecracker), V(crosvm), V(kvmtool), V(stratovirt),
-                V(alioth).
+              - Supported only by V(qemu), V(cloud-hypervisor), V(crosvm), V(stratovirt), V(alioth).
             type: str
             default: auto
             choices:
@@ -542,15 +542,13 @@ options:
           posix_acl:
             description:
               - Whether a virtiofs share supports POSIX access control lists.
-              - V(false) is supported only by V(qemu), V(cloud-hypervisor), V(firecracker), V(crosvm), V(kvmtool),
-                V(stratovirt), V(alioth).
+              - V(false) is supported only by V(qemu), V(cloud-hypervisor), V(crosvm), V(stratovirt), V(alioth).
             type: bool
             default: true
           extra_args:
             description:
               - Additional arguments of the virtiofsd that serves this share.
-              - Supported only by V(qemu), V(cloud-hypervisor), V(firecracker), V(crosvm), V(kvmtool), V(stratovirt),
-                V(alioth).
+              - Supported only by V(qemu), V(cloud-hypervisor), V(crosvm), V(stratovirt), V(alioth).
             type: list
             elements: str
       devices:

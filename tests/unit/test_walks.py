@@ -138,7 +138,7 @@ def test_an_option_is_a_line_a_claim_and_a_use(tree: Path) -> None:
     )
 
     qemu = tree / CODE / "hypervisors/qemu"
-    insert(qemu / "profile.py", "        **ON_LINUX,\n", block("claim"), 8)
+    insert(qemu / "profile.py", "        **WITH_VIRTIOFSD,\n", block("claim"), 8)
     insert(qemu / "command.py", "            *machine(target),\n", block("use"), 12)
     run(tree, "tools/generate.py")
     run(tree, "tools/generate.py", "--check")

@@ -33,6 +33,15 @@ def options(**values: object) -> Prepare:
     return lambda _guest: values
 
 
+def balloon(**values: object) -> Prepare:
+    """Return a function that returns options of a balloon, which deflates where the hypervisor's can."""
+    return lambda guest: {
+        "balloon": True,
+        "deflate_on_oom": guest.profile.claims("deflate_on_oom", True),
+        **values,
+    }
+
+
 def require_memory(guest: Guest, mebibytes: int, what: str) -> None:
     """Wait until the guest's balloon holds some memory. Raises FellShort."""
     wanted = mebibytes * PAGES_OF_MEBIBYTE
@@ -56,10 +65,20 @@ def balloon_moves(guest: Guest) -> None:
         require_memory(guest, mebibytes, step)
 
 
+def balloon_gives(guest: Guest) -> None:
+    """The device offers to give memory back when the guest runs out of it."""
+    require(_deflates(guest), "the balloon does not deflate when the guest runs out of memory")
+
+
 def balloon_keeps(guest: Guest) -> None:
-    """The device does not offer to give memory back when the guest runs out of it (feature 2 of virtio-balloon)."""
+    """The device does not offer to give memory back when the guest runs out of it."""
+    require(not _deflates(guest), "the balloon deflates when the guest runs out of memory")
+
+
+def _deflates(guest: Guest) -> bool:
+    """Return whether feature 2 of virtio-balloon is negotiated (VIRTIO_BALLOON_F_DEFLATE_ON_OOM)."""
     script = "for d in /sys/bus/virtio/devices/*; do [ $(cat $d/device) = 0x0005 ] && cut -c3 $d/features; done; true"
-    require(guest.inside(script) == "0", "the balloon deflates when the guest runs out of memory")
+    return guest.inside(script) == "1"
 
 
 def has_processors(guest: Guest) -> None:

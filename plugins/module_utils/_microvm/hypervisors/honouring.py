@@ -32,15 +32,29 @@ def refuse(options: Options, declaration: Mapping[str, Any], profiles: Mapping[s
     profile = profiles[declaration["hypervisor"]]
     for setting in _settings(options, declaration):
         if not _is_honoured(setting, profile) and _is_switched_on(setting.path, declaration):
-            value = setting.value
-            subject = repr(value) if isinstance(value, (str, int)) and not isinstance(value, bool) else "this option"
-            alternatives = supported_by(honouring(setting.option, setting.path, value, profiles.values()))
-            raise DeclarationError(setting.place, f"{profile.name} does not support {subject}; {alternatives}")
+            alternatives = supported_by(honouring(setting.option, setting.path, setting.value, profiles.values()))
+            raise DeclarationError(setting.place, f"{profile.name} {_shortcoming(setting, profile)}; {alternatives}")
+
+
+def _shortcoming(setting: Setting, profile: Profile) -> str:
+    value = setting.value
+    if isinstance(value, bool) and profile.honours.get(setting.path) == (not value,):
+        # The value may be the default, which nobody has written.
+        return f"supports only `{setting.option.name}: {str(not value).lower()}`, set it so or choose another"
+    is_shown = isinstance(value, (str, int)) and not isinstance(value, bool)
+    return f"does not support {value!r}" if is_shown else "does not support this option"
 
 
 def honouring(option: Option, path: str, value: object, profiles: Iterable[Profile]) -> Tuple[str, ...]:
-    """Return the names of the hypervisors that honour a value of an option."""
-    return tuple(profile.name for profile in profiles if _is_honoured(Setting(option, path, path, value), profile))
+    """Return the names of the hypervisors that honour a value of an option, and whatever it needs to have an effect."""
+    setting = Setting(option, path, path, value)
+    # Without its switch, an option has no effect with any value.
+    switch = SWITCHES.get(path)
+    return tuple(
+        profile.name
+        for profile in profiles
+        if _is_honoured(setting, profile) and (switch is None or profile.claims(switch, True))
+    )
 
 
 def supported_by(names: Iterable[str]) -> str:

@@ -7,7 +7,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from typing import Tuple
+from typing import Mapping, Tuple
 
 from ..declaration.vms.parse import Declaration
 from .command import Command
@@ -27,6 +27,10 @@ class Hypervisor(ABC):
     def uncommon_options(self, declaration: Declaration) -> Tuple[str, ...]:
         """Return the options of the command line that some builds of the program lack, whatever their version is."""
         return ()
+
+    def directories(self, declaration: Declaration) -> Mapping[str, str]:
+        """Return the directories of the host that the hypervisor cannot do without, by the options that name them."""
+        return {}
 
     def probe(self, architecture: str, kernel: str) -> Tuple[str, ...]:
         """Return a command that boots a kernel under the host's KVM and prints its first lines, if there is one."""

@@ -6,11 +6,11 @@
 
 from __future__ import annotations
 
-from typing import Iterator, Tuple
+from typing import Iterator, Mapping, Optional, Tuple
 
 from ..declaration.vms.parse import Declaration
 from .facts import HostFacts
-from .profile import KernelNeed
+from .profile import KernelNeed, Value
 from .profiles import PROFILES
 from .refusals import values_at
 from .registry import profile
@@ -36,5 +36,24 @@ def kernel_needs(declaration: Declaration, facts: HostFacts) -> Iterator[Tuple[s
     """Yield what a declaration needs of its guest's kernel, with the path of the option that needs it."""
     architecture = facts.guest(declaration)
     for need in (*profile(declaration).kernel_needs, *OF_ALL):
-        if architecture in need.architectures:
-            yield from ((key, need) for key, value in values_at(declaration, need.option) if value == need.value)
+        if architecture in need.architectures and _is_besides(declaration, need):
+            yield from ((key, need) for key, value in _values(declaration, need.option) if value == need.value)
+
+
+def _is_besides(declaration: Declaration, need: KernelNeed) -> bool:
+    return all(_value(declaration, path) in values for path, values in need.besides.items())
+
+
+def _values(declaration: Declaration, path: str) -> Iterator[Tuple[str, Optional[Value]]]:
+    if "[]" in path:
+        yield from values_at(declaration, path)
+    else:
+        yield path, _value(declaration, path)
+
+
+def _value(declaration: Declaration, path: str) -> Optional[Value]:
+    """Return the value of an option that is in no list, or of a key of a free mapping, which may not be there."""
+    value: object = declaration
+    for name in path.split("."):
+        value = value.get(name) if isinstance(value, Mapping) else None
+    return value if isinstance(value, (str, bool)) else None

@@ -40,6 +40,8 @@ class KernelNeed:
     """What to declare instead."""
     architectures: Tuple[str, ...] = ("x86_64", "aarch64")
     """Architectures of guests that need it."""
+    besides: Mapping[str, Tuple[Optional[Value], ...]] = field(default_factory=dict)
+    """Values of other options, by path, that a declaration must have one of each to need it."""
 
 
 @dataclass(frozen=True)

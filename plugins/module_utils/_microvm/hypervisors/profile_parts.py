@@ -44,12 +44,17 @@ ON_LINUX: Honours = {
     "register_with_machined": ANY,
     "credential_files": ANY,
     "guest.enable": ANY,
+    "ready.check": ("auto", "ssh", "tcp", "vsock", "none"),
+}
+"""Options that every hypervisor honours whose hosts have Linux, with its vsock(7) and machined."""
+
+WITH_VIRTIOFSD: Honours = {
+    **ON_LINUX,
     "shares[].cache": ("auto", "always", "metadata", "never"),
     "shares[].posix_acl": ANY,
     "shares[].extra_args": ANY,
-    "ready.check": ("auto", "ssh", "tcp", "vsock", "none"),
 }
-"""Options that every hypervisor honours whose hosts have Linux, with its vsock(7), machined and virtiofsd."""
+"""Options that every hypervisor honours whose hosts have Linux, and whose shares virtiofsd serves."""
 
 LINUX = ("x86_64-linux", "aarch64-linux")
 """Systems of hosts with Linux, as Nix calls them."""

@@ -6,7 +6,7 @@
 
 from __future__ import annotations
 
-from typing import Tuple
+from typing import Mapping, Tuple
 
 from ..declaration.vms.options import VM_OPTIONS
 from ..declaration.vms.parse import Declaration
@@ -32,6 +32,11 @@ def program(declaration: Declaration, facts: HostFacts) -> str:
 def uncommon_options(declaration: Declaration) -> Tuple[str, ...]:
     """Return the options of the command line that some builds of the declared hypervisor's program lack."""
     return HYPERVISORS[declaration["hypervisor"]].uncommon_options(declaration)
+
+
+def directories(declaration: Declaration) -> Mapping[str, str]:
+    """Return the directories of the host that the declared hypervisor needs, by the options that name them."""
+    return HYPERVISORS[declaration["hypervisor"]].directories(declaration)
 
 
 def probe(architecture: str, kernel: str) -> Tuple[str, ...]:

@@ -7,14 +7,14 @@
 from __future__ import annotations
 
 from ..profile import ANY, Profile
-from ..profile_parts import ASKED, BY_VSOCK, EXTRA_ARGS, LINUX, ON_LINUX, group, package
+from ..profile_parts import ASKED, BY_VSOCK, EXTRA_ARGS, LINUX, WITH_VIRTIOFSD, group, package
 
 PROFILE = Profile(
     name="alioth",
     order=70,
     group=group("alioth", "Options of alioth.", EXTRA_ARGS, package("alioth")),
     honours={
-        **ON_LINUX,
+        **WITH_VIRTIOFSD,
         "on_poweroff": ("restart", "stop"),
         "interfaces[].type": ("tap", "macvtap"),
         "shares[].proto": ("virtiofs",),

@@ -9,7 +9,7 @@ from __future__ import annotations
 from ...schema import checks
 from ...schema.options import PLAIN, Option
 from ..profile import ANY, Profile
-from ..profile_parts import EXITS, EXTRA_ARGS, LINUX, NOTIFIES, ON_LINUX, group, package
+from ..profile_parts import EXITS, EXTRA_ARGS, LINUX, NOTIFIES, WITH_VIRTIOFSD, group, package
 
 _GROUP = group(
     "cloud_hypervisor",
@@ -35,7 +35,7 @@ PROFILE = Profile(
     order=20,
     group=_GROUP,
     honours={
-        **ON_LINUX,
+        **WITH_VIRTIOFSD,
         "hugepage_mem": ANY,
         "hotplug_mem": ANY,
         "hotplugged_mem": ANY,

@@ -6,7 +6,7 @@
 
 from __future__ import annotations
 
-from typing import Dict, List, Optional, Tuple
+from typing import Dict, List, Mapping, Optional, Tuple
 
 from ...declaration.identity import STORE_SERIAL, as_uuid
 from ...declaration.types import Interface
@@ -30,6 +30,10 @@ CONNECT_MILLISECONDS = 30_000
 """Time that crosvm waits for virtiofsd; by default it does not."""
 
 
+PIVOT_ROOT = "/var/empty"
+"""Directory that crosvm makes the root directory of its device processes, unless it is given another."""
+
+
 class Crosvm(Hypervisor):
     """crosvm: a process for each device, each in a sandbox of its own where the unit is none."""
 
@@ -38,6 +42,12 @@ class Crosvm(Hypervisor):
     def program(self, declaration: Declaration, facts: HostFacts) -> str:
         """See Hypervisor.program."""
         return program_path(declaration["crosvm"]["package"], PROFILE.name)
+
+    def directories(self, declaration: Declaration) -> Mapping[str, str]:
+        """See Hypervisor.directories."""
+        if declaration["profile"] == "strict" or "--disable-sandbox" in declaration["crosvm"]["extra_args"]:
+            return {}
+        return {"crosvm.pivot_root": declaration["crosvm"]["pivot_root"] or PIVOT_ROOT}
 
     def command(self, declaration: Declaration, facts: HostFacts) -> Command:
         """See Hypervisor.command."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 from ...schema import checks
 from ...schema.options import FILE, PACKAGE, PROGRAM, Option, Options
 from ..profile import ANY, Profile
-from ..profile_parts import BY_VSOCK, EXITS, EXTRA_ARGS, LINUX, ON_LINUX, group, package
+from ..profile_parts import BY_VSOCK, EXITS, EXTRA_ARGS, LINUX, WITH_VIRTIOFSD, group, package
 
 _GROUP = group(
     "crosvm",
@@ -48,7 +48,7 @@ PROFILE = Profile(
     group=_GROUP,
     additions={"graphics": _GRAPHICS},
     honours={
-        **ON_LINUX,
+        **WITH_VIRTIOFSD,
         "hugepage_mem": ANY,
         "balloon": ANY,
         "initial_balloon_mem": ANY,

@@ -70,6 +70,7 @@ class Kvmtool(Hypervisor):
             argv=words(*arguments),
             shutdown=guest_shutdown(declaration, "reboot"),
             balloon=_balloon(declaration, name),
+            sets_balloon=declaration["initial_balloon_mem"] > 0,
             initrd_credentials=initrd.names,
             initrd_descriptor=initrd.descriptor,
             needs_home=True,

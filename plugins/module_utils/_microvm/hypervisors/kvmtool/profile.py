@@ -16,9 +16,10 @@ PROFILE = Profile(
     honours={
         **ON_LINUX,
         "hugepage_mem": ANY,
-        # Without a first size.
         "balloon": ANY,
-        "deflate_on_oom": ANY,
+        "initial_balloon_mem": ANY,
+        # Its device offers statistics only (get_host_features in its virtio/balloon.c).
+        "deflate_on_oom": (False,),
         # The process goes on when the guest powers off.
         "on_reboot": ("restart", "stop"),
         "interfaces[].type": ("user", "tap", "macvtap"),

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from ...schema import checks
 from ...schema.options import ARGUMENTS, PLAIN, Option, Options
-from ..profile import ANY, Profile
-from ..profile_parts import BY_VSOCK, EXITS, EXTRA_ARGS, LINUX, ON_LINUX, group, package
+from ..profile import ANY, KernelNeed, Profile
+from ..profile_parts import BY_VSOCK, EXITS, EXTRA_ARGS, LINUX, WITH_VIRTIOFSD, group, package
 
 _IDENTIFIER = checks.pattern(
     r"[A-Za-z0-9][A-Za-z0-9_.-]*", "is not a QEMU identifier: use letters, digits, '.', '_' and '-'"
@@ -89,7 +89,7 @@ PROFILE = Profile(
     group=_GROUP,
     additions={"devices[]": (Option("qemu", "dict", "Device options of QEMU.", suboptions=_DEVICE),)},
     honours={
-        **ON_LINUX,
+        **WITH_VIRTIOFSD,
         "accel": ("auto", "kvm", "tcg"),
         "cpu": ANY,
         "hugepage_mem": ANY,
@@ -136,5 +136,17 @@ PROFILE = Profile(
     ready="QMP reports that the guest is running; " + BY_VSOCK,
     on_poweroff=EXITS,
     on_reboot=EXITS,
+    kernel_needs=(
+        KernelNeed(
+            "CONFIG_VIRTIO_MMIO_CMDLINE_DEVICES",
+            "qemu.machine_opts.acpi",
+            "off",
+            reason="without ACPI, its machine microvm names disks and interfaces on the kernel's command line",
+            remedy="set it to on, or `qemu.machine` to q35, or `kernel` and `initrd_path` to a kernel that is built "
+            "with it",
+            architectures=("x86_64",),
+            besides={"qemu.machine": (None, "microvm")},
+        ),
+    ),
     needs_internet_sockets=False,
 )

@@ -7,14 +7,14 @@
 from __future__ import annotations
 
 from ..profile import ANY, KernelNeed, Profile
-from ..profile_parts import ASKED, BY_VSOCK, EXITS, EXTRA_ARGS, LINUX, ON_LINUX, group, package
+from ..profile_parts import ASKED, BY_VSOCK, EXITS, EXTRA_ARGS, LINUX, WITH_VIRTIOFSD, group, package
 
 PROFILE = Profile(
     name="stratovirt",
     order=60,
     group=group("stratovirt", "Options of StratoVirt.", EXTRA_ARGS, package("stratovirt")),
     honours={
-        **ON_LINUX,
+        **WITH_VIRTIOFSD,
         "hugepage_mem": ANY,
         # Without a first size.
         "balloon": ANY,

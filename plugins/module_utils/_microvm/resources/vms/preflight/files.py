@@ -16,6 +16,7 @@ from ....declaration.vms.parse import Declaration
 from ....host import files, safe_paths
 from ....host.commands import HostError
 from ....host.permissions import is_permitted
+from ....hypervisors import registry
 from ....schema.errors import DeclarationError
 from ..state import Observed
 from .expected import Expected, Placed
@@ -46,6 +47,13 @@ def check_files(placed: Placed, expected: Expected, observed: Mapping[str, Obser
                 raise DeclarationError(key, f"{file.path} is a directory; name the file")
             else:
                 _refuse_forbidden(user, file, key)
+        for option, directory in registry.directories(declaration).items():
+            if not os.path.isdir(directory):
+                raise DeclarationError(
+                    f"{path}.{option}",
+                    f"{directory}, which {declaration['hypervisor']} needs, is no directory of this host; create it, "
+                    "or name another one",
+                )
         _check_sources(declaration, user, path)
         _check_sockets(declaration, path)
 

@@ -118,13 +118,32 @@ def test_options_that_are_switched_off_are_not_refused() -> None:
     assert error is not None and error.path == "deflate_on_oom"
 
 
+def test_a_refused_switch_is_told_how_it_must_stand() -> None:
+    error = refusal("kvmtool", balloon=True)
+    assert error is not None
+    assert (error.path, error.message) == (
+        "deflate_on_oom",
+        "kvmtool supports only `deflate_on_oom: false`, set it so or choose another; supported by: qemu, "
+        "cloud-hypervisor, firecracker, crosvm, stratovirt",
+    )
+    assert refusal("kvmtool", balloon=True, deflate_on_oom=False) is None
+
+
+def test_options_of_virtiofsd_are_claimed_by_those_alone_whose_shares_it_serves() -> None:
+    for profile in PROFILES.values():
+        served = profile.claims("shares[].proto", "virtiofs") and profile.needs_virtiofsd
+        for option, value in (("cache", "always"), ("posix_acl", False), ("extra_args", True)):
+            assert profile.claims(f"shares[].{option}", value) == served, (profile.name, option)
+
+
 def test_the_table_of_the_documentation_has_a_line_for_each_value_that_only_some_honour() -> None:
     support = partly_honoured(VM_OPTIONS, PROFILES.values())
     assert support["cpu"] == {None: ("qemu",)}
     assert support["graphics.backend"] == {None: ("qemu",)}, "values that the same ones honour are one line"
     assert support["accel"] == {"tcg": ("qemu",)}
     assert list(support["interfaces[].type"]) == ["user", "tap", "macvtap", "bridge"]
-    assert set(support["deflate_on_oom"]) == {False}
+    assert set(support["deflate_on_oom"]) == {True, False}
+    assert support["deflate_on_oom"][True] == ("qemu", "cloud-hypervisor", "firecracker", "crosvm", "stratovirt")
     assert "mem" not in support and "forward_ports[].proto" not in support
 
 

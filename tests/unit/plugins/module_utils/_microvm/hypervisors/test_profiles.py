@@ -8,6 +8,7 @@ from __future__ import annotations
 import pytest
 from ansible_collections.microvm.fleet.plugins.module_utils._microvm.declaration.vms.options import VM_OPTIONS
 from ansible_collections.microvm.fleet.plugins.module_utils._microvm.hypervisors.commands import HYPERVISORS
+from ansible_collections.microvm.fleet.plugins.module_utils._microvm.hypervisors.kernel_needs import OF_ALL
 from ansible_collections.microvm.fleet.plugins.module_utils._microvm.hypervisors.profile import Profile
 from ansible_collections.microvm.fleet.plugins.module_utils._microvm.hypervisors.profiles import PROFILES
 from ansible_collections.microvm.fleet.plugins.module_utils._microvm.schema.options import (
@@ -58,6 +59,13 @@ def test_a_profile_says_which_interfaces_and_shares_it_has(profile: Profile) -> 
 def test_a_group_of_its_own_is_called_after_the_hypervisor(profile: Profile) -> None:
     assert profile.group.name == profile.name.replace("-", "_")
     assert OWNERS[profile.group.name] == NAMESAKE
+
+
+def test_needs_of_a_kernel_name_options_that_exist() -> None:
+    needs = [*OF_ALL, *(need for profile in PROFILES.values() for need in profile.kernel_needs)]
+    for path in (path for need in needs for path in (need.option, *need.besides)):
+        mapping = OPTIONS.get(path.rpartition(".")[0])
+        assert path in OPTIONS or (mapping is not None and mapping.values), path
 
 
 def test_every_option_is_honoured_by_somebody() -> None:

@@ -22,6 +22,7 @@ VM: dict[str, Any] = {"name": "vm", "kernel": "/k", "initrd_path": "/i"}
 LINUX = HostFacts()
 MAC = HostFacts("aarch64", "auto", "darwin")
 VOLUME = {"image": "v", "size": 1}
+BALLOON = {"balloon": True, "deflate_on_oom": False}
 
 
 def line(hypervisor: str, facts: HostFacts = LINUX, **options: Any) -> str:
@@ -217,8 +218,15 @@ def test_sizes_must_be_multiples_of_huge_pages(options: dict[str, Any], path: st
     assert refused("qemu", **options) == path
 
 
+def test_kvmtools_balloon_gets_its_first_size_when_it_runs() -> None:
+    declared = {**VM, "hypervisor": "kvmtool", **BALLOON}
+    run = render(parse_vm({**declared, "initial_balloon_mem": 64}), HostFacts()).files["bin/microvm-run"].content
+    assert b'set_initial_balloon "$package"/bin/microvm-balloon 64\n' in run
+    assert b"set_initial_balloon" not in render(parse_vm(declared), HostFacts()).files["bin/microvm-run"].content
+
+
 def test_kvmtool_keeps_its_socket_in_the_state_directory() -> None:
-    files = render(parse_vm({**VM, "hypervisor": "kvmtool", "balloon": True}), HostFacts()).files
+    files = render(parse_vm({**VM, "hypervisor": "kvmtool", **BALLOON}), HostFacts()).files
     assert all(b"export HOME=$PWD" in files[f"bin/{name}"].content for name in ("microvm-run", "microvm-balloon"))
 
 

@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 from ansible_collections.microvm.fleet.plugins.module_utils._microvm.declaration.accounts import Account
+from ansible_collections.microvm.fleet.plugins.module_utils._microvm.hypervisors.crosvm import command as crosvm
 from ansible_collections.microvm.fleet.plugins.module_utils._microvm.resources.vms.preflight import files as module
 from ansible_collections.microvm.fleet.plugins.module_utils._microvm.resources.vms.preflight.expected import Expected
 from ansible_collections.microvm.fleet.plugins.module_utils._microvm.resources.vms.preflight.files import (
@@ -75,6 +76,23 @@ def test_files_of_images_may_be_missing_before_the_images_come(closed: Closed) -
     declared = {**USER, "kernel": "/images/none/kernel"}
     assert refusal(declared) == refusal(declared, Expected(images=("/images/other", "/images/non"))) != ""
     assert refusal(declared, Expected(images=("/images/other", "/images/none"))) == ""
+
+
+def test_directories_that_a_hypervisor_needs_must_be_there(
+    tmp_path: Path, closed: Closed, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "kernel").touch()
+    root = tmp_path / "empty"
+    monkeypatch.setattr(crosvm, "PIVOT_ROOT", str(root))
+    strict = {**USER, "kernel": str(tmp_path / "kernel"), "hypervisor": "crosvm", "interfaces": []}
+    compat = {**strict, "profile": "compat"}
+    other = {**compat, "crosvm": {"pivot_root": str(tmp_path / "other")}}
+    without_sandbox = {**compat, "crosvm": {"extra_args": ["--disable-sandbox"]}}
+    assert refusal(strict) == refusal(without_sandbox) == ""
+    assert refusal(compat).startswith(f"vms[0].crosvm.pivot_root: {root}, which crosvm needs, is no directory")
+    root.mkdir()
+    assert refusal(compat) == ""
+    assert refusal(other).startswith(f"vms[0].crosvm.pivot_root: {tmp_path}/other, which crosvm needs")
 
 
 @pytest.mark.parametrize(("key", "mode"), [("initrd_path", os.R_OK), ("extra_args_script", os.R_OK | os.X_OK)])

@@ -21,6 +21,7 @@ from ansible_collections.microvm.fleet.plugins.module_utils._microvm.schema.erro
 MMIO = "CONFIG_VIRTIO_MMIO_CMDLINE_DEVICES"
 NINE_P = "CONFIG_NET_9P_VIRTIO"
 STRATOVIRT = {"hypervisor": "stratovirt"}
+WITHOUT_ACPI = {"machine_opts": {"acpi": "off"}}
 SHARE = {
     "shares": [{"tag": "a", "source": "/srv/a", "proto": "virtiofs"}, {"tag": "b", "source": "/srv/b", "proto": "9p"}]
 }
@@ -45,6 +46,8 @@ def check(path: str | None, lacks: list[str], **options: Any) -> None:
     [
         (STRATOVIRT, MMIO, "hypervisor", "set `kernel` and `initrd_path`"),
         (SHARE, NINE_P, "shares[1].proto", "set `proto: virtiofs`"),
+        ({"qemu": WITHOUT_ACPI}, MMIO, "qemu.machine_opts.acpi", "set it to on"),
+        ({"qemu": {**WITHOUT_ACPI, "machine": "microvm"}}, MMIO, "qemu.machine_opts.acpi", "`qemu.machine` to q35"),
         ({**SHARE, "hypervisor": "kvmtool"}, NINE_P, "shares[1].proto", "set `proto: virtiofs`"),
     ],
 )
@@ -63,6 +66,10 @@ def test_a_need_that_the_kernel_lacks_is_refused_with_a_way_out(
         ({}, [MMIO, NINE_P]),
         (STRATOVIRT, [NINE_P]),
         (SHARE, [MMIO]),
+        ({"qemu": WITHOUT_ACPI}, [NINE_P]),
+        ({"qemu": {**WITHOUT_ACPI, "machine": "q35"}}, [MMIO]),
+        ({"qemu": {"machine_opts": {"pic": "off"}}}, [MMIO]),
+        ({"qemu": {"machine_opts": {"acpi": "on"}}}, [MMIO]),
         ({**STRATOVIRT, "kernel": "/boot/vmlinuz"}, [MMIO]),
         ({**STRATOVIRT, "kernel": "/elsewhere/kernel"}, [MMIO]),
     ],
