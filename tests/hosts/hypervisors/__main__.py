@@ -31,7 +31,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--short", action="store_true", help="only the cells that `make test` runs")
     parser.add_argument("--results", type=Path, default=RESULTS, help="file of results")
     parser.add_argument("--bed", default=os.environ.get("TEST_BED", "exam"), help="name of the test bed")
-    parser.add_argument("--keep", action="store_true", help="use the host of the last run as it is, and leave it there")
+    parser.add_argument("--keep", action="store_true", help="use the host of the last run, with this checkout's command, and leave it there")
     return parser.parse_args()
 
 
@@ -63,7 +63,9 @@ def main() -> int:
 
     host = Host(asked.bed, "vm")
     try:
-        if not (asked.keep and answers(host)):
+        if asked.keep and answers(host):
+            host.install_role()
+        else:
             host.up()
         programs.send(host, chosen)
         where = place(host, image.provide(host))
