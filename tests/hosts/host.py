@@ -23,6 +23,7 @@ import testbed
 from testbed import ssh
 from testbed.paths import Bed
 
+from .connection import Connection
 from .paths import CONSOLES, FLEET, SETTINGS, STATE, TARGET, UNITS
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -57,6 +58,7 @@ class Host:
     def __init__(self, bed: str, kind: str = "container") -> None:
         self._bed = Bed(bed)
         self._host = self._bed.host(1)
+        self._connection = Connection(self._host)
         self._kind = kind
         self._begin = 0.0
 
@@ -74,6 +76,7 @@ class Host:
 
     def down(self) -> None:
         """Remove the host."""
+        self._connection.close()
         subprocess.run([TESTBED, "down", "--name", self._bed.name], check=True, timeout=300)
 
     def install_role(self, collections: Path = TREE, *options: str) -> str:
@@ -118,7 +121,7 @@ class Host:
     def run(self, line: str, status: int = 0, stdin: bytes = b"", timeout: float = 180) -> str:
         """Return the output, errors included, of a line in the host's shell, which must end with ``status``."""
         done = subprocess.run(
-            ssh.command(self._host, [line]),
+            self._connection.command([line]),
             input=stdin,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
@@ -164,6 +167,7 @@ class Host:
             asked = ssh.probe(self._host, [question])
             return asked.stdout if asked.returncode == 0 else ""
 
+        self._connection.close()
         ssh.probe(self._host, ["systemctl reboot"])
         self.wait_for("another start of the host", answer, lambda seen: seen not in ("", before), 120)
         self.run(f"{meanwhile}; systemctl is-system-running --wait || true")

@@ -31,7 +31,11 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--short", action="store_true", help="only the cells that `make test` runs")
     parser.add_argument("--results", type=Path, default=RESULTS, help="file of results")
     parser.add_argument("--bed", default=os.environ.get("TEST_BED", "exam"), help="name of the test bed")
-    parser.add_argument("--keep", action="store_true", help="use the host of the last run, with this checkout's command, and leave it there")
+    parser.add_argument(
+        "--keep",
+        action="store_true",
+        help="use the host of the last run, with this checkout's command, and leave it there",
+    )
     return parser.parse_args()
 
 

@@ -47,6 +47,14 @@ modprobe -a vhost_vsock vhost_net 2> /dev/null
 true
 """
 
+AWAIT_BANNER = """\
+until timeout 5 bash -c 'head -c 4 < /dev/tcp/{address}/22' 2> /dev/null | grep -q SSH; do
+    [ $SECONDS -lt 60 ] || break
+    sleep 1
+done
+"""
+"""Script that waits for the banner of a guest's SSH server: a login of each try would slow down an emulated host."""
+
 SSH = (
     f"ssh -n -q -i {SSH_KEY} -l root -o BatchMode=yes -o StrictHostKeyChecking=no -o UserKnownHostsFile=/dev/null"
     " -o ConnectTimeout=30 -o ServerAliveInterval=15 -o ServerAliveCountMax=2"
@@ -184,6 +192,11 @@ class Guest:
         """Return the identifier of the guest's present boot; empty if the guest does not answer."""
         return self.try_inside("cat /proc/sys/kernel/random/boot_id").strip()
 
+    def _next_boot_id(self) -> str:
+        """Return the identifier of the boot; before that, wait a minute at most, on the host, for its SSH server."""
+        self.host.run(AWAIT_BANNER.format(address=self.address))
+        return self.boot_id()
+
     def is_active(self) -> bool:
         """Return whether the unit is active."""
         return self.host.run(f"systemctl is-active {self.unit} || true").strip() == "active"
@@ -201,7 +214,7 @@ class Guest:
     def wait_for_boot(self, before: str) -> None:
         """Wait until the guest answers, booted anew. Raises FellShort."""
         end = time.monotonic() + PATIENCE
-        while (seen := self.boot_id()) in ("", before):
+        while (seen := self._next_boot_id()) in ("", before):
             if time.monotonic() > end:
                 words = "still runs as before" if seen else "does not answer"
                 raise FellShort(
