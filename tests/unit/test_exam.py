@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import sys
+from dataclasses import replace
 from itertools import groupby, pairwise
 from pathlib import Path
 
@@ -106,6 +107,7 @@ def test_a_broken_file_is_refused(broken: str, message: str) -> None:
     [
         ([], UNSEEN),
         ([(Outcome.HELD, "7.2")], "run with 7.2"),
+        ([(Outcome.HELD, "53.0-246-gae44c2971")], "run with 53.0"),
         ([(Outcome.NOT_RUN, "7.2")], UNSEEN),
         ([(Outcome.FELL_SHORT, "7.2")], "falls short with 7.2"),
     ],
@@ -115,6 +117,13 @@ def test_a_reader_sees_what_was_run_and_with_which_version(outcomes: list[tuple[
     evidence = Evidence(TABLE, rows)
     assert evidence.of_option(PROFILES["qemu"], "interfaces[].tap.vhost") == words
     assert evidence.of_cell(PROFILES["firecracker"], CELLS["vhost"]) == UNCLAIMED
+
+
+def test_a_reader_sees_the_whole_version_and_the_days() -> None:
+    late, unseen = replace(row(), date="2026-12-02"), replace(row(outcome=Outcome.NOT_RUN), date="2026-12-03")
+    assert list(Evidence(TABLE, [row(), late, unseen]).programs()) == [
+        ("qemu", "1", "trixie", "2026-11-26 to 2026-12-02")
+    ]
 
 
 def test_an_option_of_two_cells_falls_short_with_either() -> None:

@@ -36,8 +36,17 @@ class Evidence:
         short = [row for row in rows if row.outcome is Outcome.FELL_SHORT]
         held = [row for row in rows if row.outcome is Outcome.HELD]
         if short:
-            return f"falls short with {short[-1].version}"
-        return f"run with {held[-1].version}" if held else UNSEEN
+            return f"falls short with {release(short[-1].version)}"
+        return f"run with {release(held[-1].version)}" if held else UNSEEN
+
+    def programs(self) -> Iterator[tuple[str, str, str, str]]:
+        """Yield hypervisor, whole version, guest and days (ISO 8601) of the rows that were run."""
+        days: dict[tuple[str, str, str], set[str]] = {}
+        for row in self.rows:
+            if row.outcome is not Outcome.NOT_RUN:
+                days.setdefault((row.hypervisor, row.version, row.guest), set()).add(row.date)
+        for program, dates in days.items():
+            yield *program, " to ".join(dict.fromkeys((min(dates), max(dates))))
 
     def shortcomings(self, profiles: Iterable[Profile]) -> Iterator[tuple[Row, Cell]]:
         """Yield the rows of claimed cells that fell short, by hypervisor and in the order of the table."""
@@ -47,6 +56,11 @@ class Evidence:
                 row = rows.get((profile.name, cell.name))
                 if row is not None and row.outcome is Outcome.FELL_SHORT and cell.is_claimed(profile):
                     yield row, cell
+
+
+def release(version: str) -> str:
+    """Return the beginning of a version: 53.0 of 53.0-246-gae44c2971."""
+    return version.partition("-")[0]
 
 
 def _day(row: Row) -> str:

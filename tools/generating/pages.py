@@ -155,6 +155,12 @@ def _seen(evidence: Evidence) -> Iterator[str]:
     yield from _heading("examined", ON_LINUX)
     for examined in LIFE_CYCLE:
         yield _line(examined.title, [evidence.of_cell(PROFILES[name], examined) for name in ON_LINUX])
+    yield ""
+    yield "These programs were run:"
+    yield ""
+    yield "| hypervisor | version | guest | days |"
+    yield "|---|---|---|---|"
+    yield from (_line(hypervisor, cells) for hypervisor, *cells in evidence.programs())
 
 
 def _matrix(evidence: Evidence) -> Iterator[str]:
