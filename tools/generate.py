@@ -46,6 +46,7 @@ from _microvm.modules.options import (
     MOVE_MODULE_OPTIONS,
     NETWORK_MODULE_OPTIONS,
     PACKAGE_LOCK_MODULE_OPTIONS,
+    TAP_MODULE_OPTIONS,
     VM_MODULE_OPTIONS,
     VMS_MODULE_OPTIONS,
 )
@@ -140,6 +141,7 @@ def generated() -> dict[Path, str]:
         fragments / "vms.py": fragment("all MicroVMs of a host", with_support(VMS_MODULE_OPTIONS)),
         fragments / "host.py": fragment("the setup of a host", HOST_MODULE_OPTIONS),
         fragments / "network.py": fragment("the networks of a host", NETWORK_MODULE_OPTIONS),
+        fragments / "tap.py": fragment("tap and macvtap devices of a host", TAP_MODULE_OPTIONS),
         fragments / "info.py": fragment("what is known of MicroVMs", INFO_MODULE_OPTIONS),
         fragments / "package_lock.py": fragment("waiting for the package manager", PACKAGE_LOCK_MODULE_OPTIONS),
         fragments / "move.py": fragment("one host's part in a move", MOVE_MODULE_OPTIONS),

@@ -17,6 +17,7 @@ from typing import get_type_hints
 from _microvm.declaration.host_setup.options import HOST_DIRECTORY_OPTIONS, HOST_SETUP_OPTIONS
 from _microvm.declaration.images.options import HOST_IMAGE_OPTIONS, IMAGE_OPTIONS
 from _microvm.declaration.networks.options import NETWORK_OPTIONS
+from _microvm.declaration.taps.options import TAP_OPTIONS
 from _microvm.declaration.vms.host_options import HOST_OPTIONS
 from _microvm.declaration.vms.hypervisor_options import HYPERVISOR_OPTIONS
 from _microvm.declaration.vms.options import PACKAGE_OPTIONS
@@ -66,6 +67,7 @@ TYPES = (
     Table("PackagedVm", "Options of a MicroVM that determine its package, which records them.", PACKAGE_OPTIONS),
     Table("Vm", "Options of a MicroVM, those for its host included.", HOST_OPTIONS, base="PackagedVm"),
     Table("Network", "Options of a network of a host.", NETWORK_OPTIONS),
+    Table("TapDevice", "Options of a tap or macvtap device of a host.", TAP_OPTIONS, prefix="TapDevice"),
     Table("HostDirectories", "Directories of a host, which are recorded there.", HOST_DIRECTORY_OPTIONS),
     Table("HostSetup", "Settings of a host that is prepared for MicroVMs.", HOST_SETUP_OPTIONS),
     Table("Image", "Options of a guest image.", IMAGE_OPTIONS, prefix="Image"),

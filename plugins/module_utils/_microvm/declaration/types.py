@@ -405,6 +405,35 @@ class Network(TypedDict):
     leases: List[Lease]
 
 
+class TapDeviceMacvtap(TypedDict):
+    """Group ``macvtap``."""
+
+    link: Optional[str]
+    mode: Optional[Literal["private", "vepa", "bridge", "passthru", "source"]]
+
+
+class TapDevice(TypedDict):
+    """Options of a tap or macvtap device of a host."""
+
+    name: str
+    type: Literal["tap", "macvtap"]
+    state: Literal["present", "absent"]
+    owner: Optional[str]
+    group: Optional[str]
+    multi_queue: bool
+    vnet_hdr: bool
+    mtu: Optional[int]
+    mac: Optional[str]
+    bridge: Optional[str]
+    isolated: bool
+    learning: bool
+    neigh_suppress: bool
+    up: bool
+    link_group: int
+    altnames: Optional[List[str]]
+    macvtap: TapDeviceMacvtap
+
+
 class HostDirectories(TypedDict):
     """Directories of a host, which are recorded there."""
 

@@ -13,6 +13,7 @@ from ..declaration.images.options import HOST_IMAGE_OPTIONS, IMAGE_OPTIONS
 from ..declaration.names import HOST_SETTINGS, IMAGE_CACHE, IMAGE_STORE, STATE_DIRECTORY
 from ..declaration.networks.options import NETWORK_OPTIONS
 from ..declaration.restrictions.options import RESTRICTION_OPTIONS
+from ..declaration.taps.options import TAP_OPTIONS
 from ..declaration.vms.options import VM_OPTIONS
 from ..schema import checks
 from ..schema.options import PLAIN, Option, Options
@@ -152,6 +153,34 @@ NETWORK_MODULE_OPTIONS: Options = (
         required=True,
         elements="dict",
         suboptions=NETWORK_OPTIONS,
+    ),
+)
+
+TAP_MODULE_OPTIONS: Options = (
+    Option(
+        "taps",
+        "list",
+        "Devices to create, to change or to remove. Devices that are not listed are left alone.",
+        required=True,
+        elements="dict",
+        suboptions=TAP_OPTIONS,
+    ),
+    Option(
+        "replace_in_use",
+        "bool",
+        (
+            "Whether a device may be removed or replaced while a process uses it, and changed while the MicroVM to "
+            "which it belongs runs. The module fails otherwise, before anything is changed.",
+            "The process keeps the removed device, which nothing reaches, until it opens the new one.",
+        ),
+        default=False,
+    ),
+    Option(
+        "bridges",
+        "list",
+        "Bridges that need not exist yet in check mode, because the same run creates them before.",
+        elements="str",
+        check=checks.interface_name,
     ),
 )
 

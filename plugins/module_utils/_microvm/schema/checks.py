@@ -147,6 +147,10 @@ interface_name = pattern(
     r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,14}",
     "is not an interface name: the kernel allows at most 15 characters; use letters, digits, '_', '.' and '-'",
 )
+alternative_name = pattern(
+    r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,126}",
+    "is not an alternative name of an interface: use at most 127 letters, digits, '_', '.' and '-'",
+)
 _NO_INTERFACE = ("all", "default", "lo")
 """Names that Linux or systemd uses for something else."""
 
@@ -268,6 +272,28 @@ def not_negative(value: int) -> Optional[str]:
 
 def _too_large(value: int) -> Optional[str]:
     return None if value <= MOST_NUMBER else f"{value} is too large; write at most {MOST_NUMBER}"
+
+
+MOST_IN_PACKET = 65535
+LEAST_IN_PACKET = 68
+"""Packet that each host of IPv4 forwards whole (RFC 791), less than which no interface takes."""
+
+
+def mtu(value: int) -> Optional[str]:
+    """Check the largest packet of an interface."""
+    if LEAST_IN_PACKET <= value <= MOST_IN_PACKET:
+        return None
+    return f"{value} is not an MTU; write {LEAST_IN_PACKET} to {MOST_IN_PACKET}"
+
+
+MOST_LINK_GROUP = 0x7FFFFFFF
+
+
+def link_group(value: int) -> Optional[str]:
+    """Check the number of a group of interfaces."""
+    if 0 <= value <= MOST_LINK_GROUP:
+        return None
+    return f"{value} is not the number of a group of interfaces; write 0 to {MOST_LINK_GROUP}"
 
 
 def percentage(value: int) -> Optional[str]:

@@ -20,6 +20,7 @@ from ansible_collections.microvm.fleet.plugins.module_utils._microvm.operations.
 from ansible_collections.microvm.fleet.plugins.module_utils._microvm.operations.move import MoveResult
 from ansible_collections.microvm.fleet.plugins.module_utils._microvm.operations.networks import NetworksResult
 from ansible_collections.microvm.fleet.plugins.module_utils._microvm.operations.report import VmsResult
+from ansible_collections.microvm.fleet.plugins.module_utils._microvm.operations.taps import TapsResult
 
 MODULES = "ansible_collections.microvm.fleet.plugins.modules"
 RESULTS: dict[str, Any] = {
@@ -29,6 +30,7 @@ RESULTS: dict[str, Any] = {
     "microvm_move": MoveResult,
     "microvm_network": NetworksResult,
     "microvm_package_lock": PackageLockResult,
+    "microvm_tap": TapsResult,
     "microvm_vm": VmsResult,
     "microvm_vms": SummarizedResult,
 }

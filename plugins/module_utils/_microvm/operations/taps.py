@@ -1,0 +1,111 @@
+# Copyright (c) 2026 microvm.fleet contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Brings tap and macvtap devices of a host into the declared state."""
+
+from __future__ import annotations
+
+import contextlib
+from dataclasses import dataclass
+from typing import List, Optional, Sequence, TypedDict
+
+from ..declaration.taps.parse import parse_taps
+from ..declaration.types import TapDevice
+from ..host.device_users import macvtap_node
+from ..host.locks import locked
+from ..host.netlink import Links, find_index, opened_links
+from ..resources.diffs import Diff, difference
+from ..resources.executor import Outcome, execute
+from ..resources.taps.handlers import HANDLERS, TapJob
+from ..resources.taps.observe import observe_taps
+from ..resources.taps.plan import Action, Plan, plan
+from ..resources.taps.state import Observed, Traits, shown
+
+LOCK = "@taps"
+"""Name of the lock; no MicroVM has such a name."""
+
+
+class TapResult(TypedDict):
+    """Outcome for one device."""
+
+    name: str
+    changed: bool
+    actions: List[str]
+    replaced: bool
+    device: Optional[str]
+    failed: bool
+    msg: str
+
+
+class TapsResult(TypedDict):
+    """Outcome of a run over devices of a host."""
+
+    changed: bool
+    taps: List[TapResult]
+    diff: List[Diff]
+
+
+@dataclass(frozen=True)
+class TapsRequest:
+    """Devices as they are wanted on a host."""
+
+    taps: Sequence[object]
+    state_directory: str
+    replace_in_use: bool = False
+    expected_bridges: Sequence[str] = ()
+    """Bridges that may be missing in check mode."""
+    check_mode: bool = False
+
+
+def reconcile_taps(request: TapsRequest) -> TapsResult:
+    """Bring devices into the declared state, or say what that would mean.
+
+    Raises DeclarationError, before anything has changed, and HostError.
+    """
+    taps = parse_taps(request.taps)
+    with contextlib.nullcontext() if request.check_mode else locked([LOCK]), opened_links() as links:
+        bridges = request.expected_bridges if request.check_mode else ()
+        observed = observe_taps(links, taps, request.state_directory, bridges)
+        plans = plan(observed, taps, request.replace_in_use)
+        outcomes = [Outcome[Action](done=list(planned.steps)) for planned in plans]
+        if not request.check_mode:
+            outcomes = _carry_out(links, observed, plans)
+        results = [_result(*each) for each in zip(taps, plans, outcomes)]
+    return {
+        "changed": any(result["changed"] for result in results),
+        "taps": results,
+        "diff": [_difference(planned) for planned in plans if planned.steps],
+    }
+
+
+def _carry_out(links: Links, observed: Observed, plans: Sequence[Plan]) -> List[Outcome[Action]]:
+    groups = tuple({device.group for device in observed.devices.values()})
+    outcomes = execute([TapJob(planned, links, groups) for planned in plans], HANDLERS)
+    return [outcomes[planned.name] for planned in plans]
+
+
+def _result(tap: TapDevice, planned: Plan, outcome: Outcome[Action]) -> TapResult:
+    return {
+        "name": planned.name,
+        "changed": bool(outcome.done),
+        "actions": [str(step) for step in outcome.done],
+        "replaced": bool(planned.replaced_for),
+        "device": _device(tap),
+        "failed": outcome.error is not None,
+        "msg": outcome.error or "",
+    }
+
+
+def _device(tap: TapDevice) -> Optional[str]:
+    """Return the character device that processes open; ``None`` where there is none, or none yet."""
+    index = find_index(tap["name"]) if tap["state"] == "present" and tap["type"] == "macvtap" else None
+    return None if index is None else macvtap_node(index)
+
+
+def _difference(planned: Plan) -> Diff:
+    return difference(planned.name, _text(planned.before), _text(planned.after))
+
+
+def _text(traits: Traits) -> str:
+    return "".join(f"{key}: {shown(traits[key])}\n" for key in sorted(traits))

@@ -1,0 +1,203 @@
+# Copyright (c) 2026 microvm.fleet contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Plans tap and macvtap devices: from those of the host and the declared ones to steps. Pure."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Dict, Iterator, List, Mapping, Optional, Sequence, Tuple
+
+from ...declaration.types import TapDevice
+from ...host.netlink import NetworkDevice
+from ...schema.errors import DeclarationError
+from ..steps import BaseAction, Cost, Phase, Step, in_order
+from .refusals import refuse_impossible
+from .state import PACKET_FORMAT, PORT_DEFAULTS, Observed, Traits, new_traits, observed_traits, shown, wanted_traits
+
+
+class Action(BaseAction):
+    """Actions on devices, in the order in which they are carried out."""
+
+    REMOVE = ("remove", Phase.TOGETHER, Cost.RESTART)
+    # Before others get them.
+    DROP_NAMES = ("remove alternative names", Phase.TOGETHER, Cost.LIVE)
+    CREATE = "create"
+    SET_TAP = "set"
+    CONFIGURE = ("configure", Phase.ALONE, Cost.LIVE)
+    ADD_NAMES = ("add alternative names", Phase.ALONE, Cost.LIVE)
+    DISABLE_IPV6 = ("switch off IPv6 on", Phase.ALONE, Cost.LIVE)
+    SET_NODE = ("set character device:", Phase.ALONE, Cost.LIVE)
+    # Before the tap is up: a port that is to be isolated reaches no other one meanwhile.
+    SET_PORT = ("set bridge port:", Phase.ALONE, Cost.LIVE)
+    BRING_UP = ("bring up", Phase.ALONE, Cost.LIVE)
+    TAKE_DOWN = ("take down", Phase.ALONE, Cost.LIVE)
+
+
+_KEYS: Mapping[Action, Tuple[str, ...]] = {
+    Action.CONFIGURE: ("mode", "mtu", "mac", "link_group", "all_multicast", "bridge"),
+    Action.SET_PORT: tuple(PORT_DEFAULTS),
+}
+"""Properties that an action sets, of devices of both types."""
+
+_OF_TYPES: Mapping[str, Mapping[Action, Tuple[str, ...]]] = {
+    "tap": {Action.SET_TAP: ("owner", "group", "vnet_hdr", "packet_information")},
+    "macvtap": {Action.SET_NODE: ("owner", "group", "permissions")},
+}
+
+_FIXED = ("type", "link", "multi_queue", "persistent")
+"""Properties that a device keeps as long as it exists."""
+
+_PATHS = {"link": "macvtap.link", "mode": "macvtap.mode", "persistent": "name"}
+"""Options that set properties, where they have another name."""
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Steps for one device."""
+
+    name: str
+    steps: Tuple[Step[Action], ...] = ()
+    device: Optional[NetworkDevice] = None
+    """The device as it was observed; ``None`` where there was none."""
+    before: Traits = field(default_factory=dict)
+    """Properties before; empty where there was no device."""
+    after: Traits = field(default_factory=dict)
+    """Properties when it is done; empty where the device is removed."""
+    changes: Traits = field(default_factory=dict)
+    """Properties that steps set."""
+    replaced_for: Tuple[str, ...] = ()
+    """Properties for which an existing device is replaced."""
+
+    @property
+    def takes_away(self) -> bool:
+        """Return whether a device is removed, or replaced."""
+        return any(step.action is Action.REMOVE for step in self.steps)
+
+
+def plan(observed: Observed, taps: Sequence[TapDevice], may_interrupt: bool, path: str = "taps") -> List[Plan]:
+    """Return the plans. Raises DeclarationError, with a path below ``path``, for what cannot or must not be done."""
+    plans = draft(observed, taps, path)
+    if not may_interrupt:
+        for index, planned in enumerate(plans):
+            _refuse_interruption(observed, planned, f"{path}[{index}]")
+    return plans
+
+
+def draft(observed: Observed, taps: Sequence[TapDevice], path: str = "taps") -> List[Plan]:
+    """Return the plans, whoever uses the devices. Raises DeclarationError for what cannot be done."""
+    refuse_impossible(observed, taps, path)
+    return [_absent(observed, tap) if tap["state"] == "absent" else _present(observed, tap) for tap in taps]
+
+
+def _absent(observed: Observed, tap: TapDevice) -> Plan:
+    name = tap["name"]
+    device = observed.devices.get(name)
+    if device is None:
+        return Plan(name)
+    return Plan(name, (Step(Action.REMOVE, f"{device.kind} {name}"),), device, observed_traits(observed, device))
+
+
+def _present(observed: Observed, tap: TapDevice) -> Plan:
+    name, wanted = tap["name"], wanted_traits(observed, tap)
+    device = observed.devices.get(name)
+    before = {} if device is None else observed_traits(observed, device)
+    replaced_for = () if device is None else tuple(_replacing(device, before, wanted))
+    is_made = device is None or bool(replaced_for)
+    if device is not None and device.is_attached and not is_made:
+        wanted = {key: value for key, value in wanted.items() if key not in PACKET_FORMAT}
+    base = new_traits(observed, wanted) if is_made else before
+    changes = _changes(base, wanted)
+    steps = [*(_removal(device) if replaced_for else ()), *_steps(name, base, wanted, changes, is_made)]
+    after = {**{key: before[key] for key in before if not is_made}, **wanted}
+    return Plan(name, in_order(steps), device, before, after, changes, replaced_for)
+
+
+def _removal(device: Optional[NetworkDevice]) -> Iterator[Step[Action]]:
+    if device is not None:
+        yield Step(Action.REMOVE, f"{device.kind} {device.name}")
+
+
+def _changes(base: Traits, wanted: Traits) -> Traits:
+    """Return the properties to set. A port of another bridge is a new one, and what is no port has none of its own."""
+    port = {key: wanted[key] for key in PORT_DEFAULTS if wanted.get("bridge") is not None}
+    own = {key: value for key, value in wanted.items() if key not in PORT_DEFAULTS}
+    is_same_port = base.get("bridge") == wanted.get("bridge")
+    return {**_differing(base, own), **_differing(base if is_same_port else PORT_DEFAULTS, port)}
+
+
+def _differing(base: Traits, wanted: Traits) -> Traits:
+    return {key: value for key, value in wanted.items() if base.get(key) != value}
+
+
+def _replacing(device: NetworkDevice, before: Traits, wanted: Traits) -> Iterator[str]:
+    """Yield the properties that differ and that a device of this state cannot change."""
+    for key in _differing(before, wanted):
+        if key in _FIXED or (key == "mode" and "passthru" in (before.get(key), wanted[key])):
+            yield key
+        elif key in ("owner", "group") and device.kind == "tap" and (device.is_attached or wanted[key] is None):
+            # They are set by whoever has the tap open, and never taken away.
+            yield key
+
+
+def _steps(name: str, base: Traits, wanted: Traits, changes: Traits, is_made: bool) -> Iterator[Step[Action]]:
+    if is_made:
+        place = f" on {shown(wanted['link'])}" if "link" in wanted else ""
+        yield Step(Action.CREATE, f"{shown(wanted['type'])} {name}{place}")
+    for action, keys in {**_KEYS, **_OF_TYPES[str(wanted["type"])]}.items():
+        settings = [f"{key} {shown(changes[key])}" for key in keys if key in changes]
+        if settings:
+            yield Step(action, ", ".join(settings))
+    if "altnames" in changes:
+        yield from _names(base["altnames"], changes["altnames"])
+    if "ipv6" in changes:
+        yield Step(Action.DISABLE_IPV6, name)
+    if "up" in changes:
+        yield Step(Action.BRING_UP if changes["up"] else Action.TAKE_DOWN, name)
+
+
+def _names(before: object, after: object) -> Iterator[Step[Action]]:
+    dropped, added = changed_names(before, after)
+    if dropped:
+        yield Step(Action.DROP_NAMES, ", ".join(dropped))
+    if added:
+        yield Step(Action.ADD_NAMES, ", ".join(added))
+
+
+def changed_names(before: object, after: object) -> Tuple[List[str], List[str]]:
+    """Return the alternative names that are removed, and those that are added."""
+    old, new = (value if isinstance(value, tuple) else () for value in (before, after))
+    return [name for name in old if name not in new], [name for name in new if name not in old]
+
+
+def _refuse_interruption(observed: Observed, planned: Plan, path: str) -> None:
+    device = planned.device
+    if device is None or not planned.steps:
+        return
+    microvm = observed.microvms.get(planned.name)
+    if microvm is not None:
+        raise DeclarationError(
+            f"{path}.name",
+            f"{planned.name} belongs to the MicroVM {microvm}, which is running, and whose units make and remove it; "
+            "change the declaration of the MicroVM instead, or stop it, or set replace_in_use",
+        )
+    user = observed.user(device) if planned.takes_away else None
+    if user is not None:
+        raise DeclarationError(f"{path}.{_cause(planned)}", f"{_consequence(planned, user)}, or set replace_in_use")
+
+
+def _cause(planned: Plan) -> str:
+    if not planned.replaced_for:
+        return "state"
+    return _PATHS.get(planned.replaced_for[0], planned.replaced_for[0])
+
+
+def _consequence(planned: Plan, user: str) -> str:
+    if not planned.replaced_for:
+        return f"{planned.name} cannot be removed, because {user} uses it; stop the process"
+    differences: Dict[str, str] = {key: f"{key} is {shown(planned.before.get(key))}" for key in planned.replaced_for}
+    return (
+        f"{planned.name} would have to be replaced, because {user} uses it and its "
+        f"{', its '.join(differences.values())}; stop the process"
+    )
