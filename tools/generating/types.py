@@ -67,7 +67,7 @@ TYPES = (
     Table("PackagedVm", "Options of a MicroVM that determine its package, which records them.", PACKAGE_OPTIONS),
     Table("Vm", "Options of a MicroVM, those for its host included.", HOST_OPTIONS, base="PackagedVm"),
     Table("Network", "Options of a network of a host.", NETWORK_OPTIONS),
-    Table("TapDevice", "Options of a tap or macvtap device of a host.", TAP_OPTIONS, prefix="TapDevice"),
+    Table("HostTap", "Options of a tap or macvtap device of a host.", TAP_OPTIONS, prefix="HostTap"),
     Table("HostDirectories", "Directories of a host, which are recorded there.", HOST_DIRECTORY_OPTIONS),
     Table("HostSetup", "Settings of a host that is prepared for MicroVMs.", HOST_SETUP_OPTIONS),
     Table("Image", "Options of a guest image.", IMAGE_OPTIONS, prefix="Image"),

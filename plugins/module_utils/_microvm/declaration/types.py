@@ -405,14 +405,14 @@ class Network(TypedDict):
     leases: List[Lease]
 
 
-class TapDeviceMacvtap(TypedDict):
+class HostTapMacvtap(TypedDict):
     """Group ``macvtap``."""
 
     link: Optional[str]
     mode: Optional[Literal["private", "vepa", "bridge", "passthru", "source"]]
 
 
-class TapDevice(TypedDict):
+class HostTap(TypedDict):
     """Options of a tap or macvtap device of a host."""
 
     name: str
@@ -431,7 +431,7 @@ class TapDevice(TypedDict):
     up: bool
     link_group: int
     altnames: Optional[List[str]]
-    macvtap: TapDeviceMacvtap
+    macvtap: HostTapMacvtap
 
 
 class HostDirectories(TypedDict):

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import List, Optional, Sequence, TypedDict
 
 from ..declaration.taps.parse import parse_taps
-from ..declaration.types import TapDevice
+from ..declaration.types import HostTap
 from ..host.device_users import macvtap_node
 from ..host.locks import locked
 from ..host.netlink import Links, find_index, opened_links
@@ -85,7 +85,7 @@ def _carry_out(links: Links, observed: Observed, plans: Sequence[Plan]) -> List[
     return [outcomes[planned.name] for planned in plans]
 
 
-def _result(tap: TapDevice, planned: Plan, outcome: Outcome[Action]) -> TapResult:
+def _result(tap: HostTap, planned: Plan, outcome: Outcome[Action]) -> TapResult:
     return {
         "name": planned.name,
         "changed": bool(outcome.done),
@@ -97,7 +97,7 @@ def _result(tap: TapDevice, planned: Plan, outcome: Outcome[Action]) -> TapResul
     }
 
 
-def _device(tap: TapDevice) -> Optional[str]:
+def _device(tap: HostTap) -> Optional[str]:
     """Return the character device that processes open; ``None`` where there is none, or none yet."""
     index = find_index(tap["name"]) if tap["state"] == "present" and tap["type"] == "macvtap" else None
     return None if index is None else macvtap_node(index)

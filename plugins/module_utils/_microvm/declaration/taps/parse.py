@@ -11,7 +11,7 @@ from typing import Dict, Iterator, List, Sequence, Tuple, cast
 from ...schema.errors import DeclarationError
 from ...schema.options import defaults
 from ...schema.validation import validate
-from ..types import TapDevice
+from ..types import HostTap
 from .options import TAP_OPTIONS
 
 PORT_OPTIONS = ("isolated", "learning", "neigh_suppress")
@@ -22,7 +22,7 @@ MOST_IN_PACKET = 65521
 _DEFAULTS = defaults(TAP_OPTIONS)
 
 
-def parse_taps(raw: Sequence[object], path: str = "taps") -> List[TapDevice]:
+def parse_taps(raw: Sequence[object], path: str = "taps") -> List[HostTap]:
     """Validate devices of one host. Raises DeclarationError with the path of what is wrong."""
     taps = [_parse(element, f"{path}[{index}]") for index, element in enumerate(raw)]
     _refuse_duplicates(taps, path)
@@ -30,8 +30,8 @@ def parse_taps(raw: Sequence[object], path: str = "taps") -> List[TapDevice]:
     return taps
 
 
-def _parse(raw: object, path: str) -> TapDevice:
-    tap = cast(TapDevice, validate(TAP_OPTIONS, raw, path))
+def _parse(raw: object, path: str) -> HostTap:
+    tap = cast(HostTap, validate(TAP_OPTIONS, raw, path))
     if tap["mac"] is not None:
         tap["mac"] = tap["mac"].lower()
     if tap["state"] == "present":
@@ -40,14 +40,14 @@ def _parse(raw: object, path: str) -> TapDevice:
     return tap
 
 
-def _check_type(tap: TapDevice, path: str) -> None:
+def _check_type(tap: HostTap, path: str) -> None:
     if tap["type"] == "macvtap":
         _check_macvtap(tap, path)
     else:
         _check_tap(tap, path)
 
 
-def _check_macvtap(tap: TapDevice, path: str) -> None:
+def _check_macvtap(tap: HostTap, path: str) -> None:
     place = tap["macvtap"]
     for key, value in (("link", place["link"]), ("mode", place["mode"])):
         if value is None:
@@ -58,7 +58,7 @@ def _check_macvtap(tap: TapDevice, path: str) -> None:
         raise DeclarationError(f"{path}.mac", "in mode passthru, the device has the address of its link; remove it")
 
 
-def _check_tap(tap: TapDevice, path: str) -> None:
+def _check_tap(tap: HostTap, path: str) -> None:
     for key, value in (("link", tap["macvtap"]["link"]), ("mode", tap["macvtap"]["mode"])):
         if value is not None:
             raise DeclarationError(f"{path}.macvtap.{key}", "is an option of type macvtap; remove it, or set that type")
@@ -70,18 +70,18 @@ def _check_tap(tap: TapDevice, path: str) -> None:
         raise DeclarationError(f"{path}.{key}", "is an option of a bridge's port; set bridge as well, or remove it")
 
 
-def _not_default(tap: TapDevice, keys: Sequence[str]) -> List[str]:
+def _not_default(tap: HostTap, keys: Sequence[str]) -> List[str]:
     values = cast(Dict[str, object], tap)
     return [key for key in keys if values[key] != _DEFAULTS[key]]
 
 
-def _check_names(tap: TapDevice, path: str) -> None:
+def _check_names(tap: HostTap, path: str) -> None:
     for index, name in enumerate(tap["altnames"] or ()):
         if name == tap["name"]:
             raise DeclarationError(f"{path}.altnames[{index}]", "is the name of the device itself; remove it")
 
 
-def _refuse_duplicates(taps: Sequence[TapDevice], path: str) -> None:
+def _refuse_duplicates(taps: Sequence[HostTap], path: str) -> None:
     uses: Dict[Tuple[str, str], str] = {}
     for index, tap in enumerate(taps):
         for kind, value, key in _claims(tap):
@@ -91,7 +91,7 @@ def _refuse_duplicates(taps: Sequence[TapDevice], path: str) -> None:
                 raise DeclarationError(place, f"{value} is already used by {first}; use another one")
 
 
-def _claims(tap: TapDevice) -> Iterator[Tuple[str, str, str]]:
+def _claims(tap: HostTap) -> Iterator[Tuple[str, str, str]]:
     """Yield what only one device can have: kind and value, and the key that claims it."""
     yield "device", tap["name"], "name"
     # The name of a device that is removed is free for others.
@@ -103,7 +103,7 @@ def _claims(tap: TapDevice) -> Iterator[Tuple[str, str, str]]:
             yield "mac", tap["mac"], "mac"
 
 
-def _refuse_shared_passthru(taps: Sequence[TapDevice], path: str) -> None:
+def _refuse_shared_passthru(taps: Sequence[HostTap], path: str) -> None:
     """Refuse another device on the link of one in mode passthru, which has the link for itself."""
     places = [
         (index, tap["macvtap"]["link"], tap["macvtap"]["mode"])

@@ -15,7 +15,7 @@ from dataclasses import replace
 from typing import Dict, Iterator, Mapping, Optional, Sequence, Tuple
 
 from ...declaration.names import BOOTED_LINK
-from ...declaration.types import TapDevice
+from ...declaration.types import HostTap
 from ...host import files
 from ...host.device_users import find_users, macvtap_node
 from ...host.netlink import Links, NetworkDevice
@@ -27,7 +27,7 @@ LISTS = ("share/microvm/tap-interfaces", "share/microvm/macvtap-interfaces")
 
 
 def observe_taps(
-    links: Links, taps: Sequence[TapDevice], state_directory: str, expected_bridges: Sequence[str] = ()
+    links: Links, taps: Sequence[HostTap], state_directory: str, expected_bridges: Sequence[str] = ()
 ) -> Observed:
     """Return the state by one dump of the interfaces, and a look at who uses the devices that would be taken away.
 
@@ -44,7 +44,7 @@ def observe_taps(
     return replace(observed, users=_users(observed, taps))
 
 
-def _nodes(devices: Mapping[str, NetworkDevice], taps: Sequence[TapDevice]) -> Iterator[Tuple[str, Node]]:
+def _nodes(devices: Mapping[str, NetworkDevice], taps: Sequence[HostTap]) -> Iterator[Tuple[str, Node]]:
     for tap in taps:
         device = devices.get(tap["name"])
         if device is not None and device.kind == "macvtap":
@@ -55,7 +55,7 @@ def _nodes(devices: Mapping[str, NetworkDevice], taps: Sequence[TapDevice]) -> I
             yield device.name, Node(status.st_uid, status.st_gid, f"{stat.S_IMODE(status.st_mode):04o}")
 
 
-def _accounts(taps: Sequence[TapDevice]) -> Iterator[Tuple[Tuple[str, str], int]]:
+def _accounts(taps: Sequence[HostTap]) -> Iterator[Tuple[Tuple[str, str], int]]:
     names = {
         (option, name) for tap in taps for option, name in (("owner", tap["owner"]), ("group", tap["group"])) if name
     }
@@ -81,7 +81,7 @@ def _microvms(state_directory: str) -> Iterator[Tuple[str, str]]:
                     yield line.split()[0], os.path.basename(os.path.dirname(booted))
 
 
-def _users(observed: Observed, taps: Sequence[TapDevice]) -> Dict[str, str]:
+def _users(observed: Observed, taps: Sequence[HostTap]) -> Dict[str, str]:
     devices = [planned.device for planned in draft(observed, taps) if planned.takes_away]
     attached = [device.name for device in devices if device is not None and device.is_attached]
     macvtaps = {device.name: device.index for device in devices if device is not None and device.kind == "macvtap"}

@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Dict, Iterator, List, Mapping, Optional, Sequence, Tuple
 
-from ...declaration.types import TapDevice
+from ...declaration.types import HostTap
 from ...host.netlink import NetworkDevice
 from ...schema.errors import DeclarationError
 from ..steps import BaseAction, Cost, Phase, Step, in_order
@@ -76,7 +76,7 @@ class Plan:
         return any(step.action is Action.REMOVE for step in self.steps)
 
 
-def plan(observed: Observed, taps: Sequence[TapDevice], may_interrupt: bool, path: str = "taps") -> List[Plan]:
+def plan(observed: Observed, taps: Sequence[HostTap], may_interrupt: bool, path: str = "taps") -> List[Plan]:
     """Return the plans. Raises DeclarationError, with a path below ``path``, for what cannot or must not be done."""
     plans = draft(observed, taps, path)
     if not may_interrupt:
@@ -85,13 +85,13 @@ def plan(observed: Observed, taps: Sequence[TapDevice], may_interrupt: bool, pat
     return plans
 
 
-def draft(observed: Observed, taps: Sequence[TapDevice], path: str = "taps") -> List[Plan]:
+def draft(observed: Observed, taps: Sequence[HostTap], path: str = "taps") -> List[Plan]:
     """Return the plans, whoever uses the devices. Raises DeclarationError for what cannot be done."""
     refuse_impossible(observed, taps, path)
     return [_absent(observed, tap) if tap["state"] == "absent" else _present(observed, tap) for tap in taps]
 
 
-def _absent(observed: Observed, tap: TapDevice) -> Plan:
+def _absent(observed: Observed, tap: HostTap) -> Plan:
     name = tap["name"]
     device = observed.devices.get(name)
     if device is None:
@@ -99,7 +99,7 @@ def _absent(observed: Observed, tap: TapDevice) -> Plan:
     return Plan(name, (Step(Action.REMOVE, f"{device.kind} {name}"),), device, observed_traits(observed, device))
 
 
-def _present(observed: Observed, tap: TapDevice) -> Plan:
+def _present(observed: Observed, tap: HostTap) -> Plan:
     name, wanted = tap["name"], wanted_traits(observed, tap)
     device = observed.devices.get(name)
     before = {} if device is None else observed_traits(observed, device)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Iterator, Mapping, Optional, Sequence, Tuple
 
-from ...declaration.types import TapDevice
+from ...declaration.types import HostTap
 from ...host.netlink import NetworkDevice
 from ...schema.errors import DeclarationError
 from .state import Observed
@@ -19,7 +19,7 @@ MOST_ACCOUNTS = 0xFFFFFFFE
 """Largest number of a user; the next one means nobody (credentials(7))."""
 
 
-def refuse_impossible(observed: Observed, taps: Sequence[TapDevice], path: str) -> None:
+def refuse_impossible(observed: Observed, taps: Sequence[HostTap], path: str) -> None:
     """Raise DeclarationError, with a path below ``path``, for the first device that cannot be."""
     declared = {tap["name"]: tap for tap in taps}
     for index, tap in enumerate(taps):
@@ -31,7 +31,7 @@ def refuse_impossible(observed: Observed, taps: Sequence[TapDevice], path: str) 
             _refuse_missing_links(observed, tap, place)
 
 
-def _refuse_foreign(observed: Observed, tap: TapDevice, path: str) -> None:
+def _refuse_foreign(observed: Observed, tap: HostTap, path: str) -> None:
     device = observed.devices.get(tap["name"])
     if device is not None and device.kind not in _OURS:
         kind = f"an interface of kind {device.kind}" if device.kind else "an interface of hardware or of the kernel"
@@ -40,7 +40,7 @@ def _refuse_foreign(observed: Observed, tap: TapDevice, path: str) -> None:
         )
 
 
-def _refuse_taken_names(observed: Observed, tap: TapDevice, declared: Mapping[str, TapDevice], path: str) -> None:
+def _refuse_taken_names(observed: Observed, tap: HostTap, declared: Mapping[str, HostTap], path: str) -> None:
     for key, name in _names(tap):
         holder = observed.holder(name)
         if holder is not None and holder.name != tap["name"] and not _gives_up(holder, name, declared):
@@ -49,13 +49,13 @@ def _refuse_taken_names(observed: Observed, tap: TapDevice, declared: Mapping[st
             )
 
 
-def _names(tap: TapDevice) -> Iterator[Tuple[str, str]]:
+def _names(tap: HostTap) -> Iterator[Tuple[str, str]]:
     yield "name", tap["name"]
     for index, name in enumerate(tap["altnames"] or ()):
         yield f"altnames[{index}]", name
 
 
-def _gives_up(holder: NetworkDevice, name: str, declared: Mapping[str, TapDevice]) -> bool:
+def _gives_up(holder: NetworkDevice, name: str, declared: Mapping[str, HostTap]) -> bool:
     """Return whether an interface loses a name in the same run, before others get theirs."""
     tap = declared.get(holder.name)
     if tap is None:
@@ -64,7 +64,7 @@ def _gives_up(holder: NetworkDevice, name: str, declared: Mapping[str, TapDevice
     return tap["state"] == "absent" or (name != holder.name and not is_kept)
 
 
-def _refuse_missing_accounts(observed: Observed, tap: TapDevice, path: str) -> None:
+def _refuse_missing_accounts(observed: Observed, tap: HostTap, path: str) -> None:
     accounts: Sequence[Tuple[str, str, Optional[str]]] = (
         ("owner", "user", tap["owner"]),
         ("group", "group", tap["group"]),
@@ -81,7 +81,7 @@ def _refuse_missing_accounts(observed: Observed, tap: TapDevice, path: str) -> N
             )
 
 
-def _refuse_missing_links(observed: Observed, tap: TapDevice, path: str) -> None:
+def _refuse_missing_links(observed: Observed, tap: HostTap, path: str) -> None:
     bridge, link = tap["bridge"], tap["macvtap"]["link"]
     if bridge is not None and bridge not in observed.expected_bridges:
         device = observed.devices.get(bridge)
@@ -94,7 +94,7 @@ def _refuse_missing_links(observed: Observed, tap: TapDevice, path: str) -> None
         _refuse_link(observed, tap, link, path)
 
 
-def _refuse_link(observed: Observed, tap: TapDevice, link: str, path: str) -> None:
+def _refuse_link(observed: Observed, tap: HostTap, link: str, path: str) -> None:
     device = observed.devices.get(link)
     if device is None:
         raise DeclarationError(f"{path}.macvtap.link", f"there is no interface {link!r} on this host; correct the name")

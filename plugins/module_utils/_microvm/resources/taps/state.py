@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Dict, Mapping, Optional, Tuple, Union
 
-from ...declaration.types import TapDevice
+from ...declaration.types import HostTap
 from ...host.netlink import NetworkDevice
 
 Value = Union[None, bool, int, str, Tuple[str, ...]]
@@ -107,7 +107,7 @@ def _of_macvtap(observed: Observed, device: NetworkDevice) -> Traits:
     }
 
 
-def wanted_traits(observed: Observed, tap: TapDevice) -> Traits:
+def wanted_traits(observed: Observed, tap: HostTap) -> Traits:
     """Return the declared properties of a device; what is not declared and stays as it is, is left out."""
     wanted: Traits = {
         "type": tap["type"],
@@ -123,7 +123,7 @@ def wanted_traits(observed: Observed, tap: TapDevice) -> Traits:
     return wanted
 
 
-def _wanted_tap(observed: Observed, tap: TapDevice) -> Traits:
+def _wanted_tap(observed: Observed, tap: HostTap) -> Traits:
     return {
         # The kernel lets everybody open a tap that has neither.
         "owner": _account(observed, "owner", tap["owner"] or ("0" if tap["group"] is None else None)),
@@ -139,7 +139,7 @@ def _wanted_tap(observed: Observed, tap: TapDevice) -> Traits:
     }
 
 
-def _wanted_macvtap(observed: Observed, tap: TapDevice) -> Traits:
+def _wanted_macvtap(observed: Observed, tap: HostTap) -> Traits:
     return {
         "owner": _account(observed, "owner", tap["owner"] or "0"),
         "group": _account(observed, "group", tap["group"] or "0"),
