@@ -14,6 +14,7 @@ from pathlib import Path
 
 from commands import ROOT, Failure, on_host, output
 from hypervisors import hypervisors
+from inventory import inventory
 from rendering import rendering
 from scale import scale
 
@@ -73,6 +74,7 @@ def main() -> int:
         "ratio": round(statistics.median(no_change) / statistics.median(ping), 2),
         "guest: restart to SSH banner, s": round(guest_start(), 1),
         "1,000 packages rendered, s of one core": round(rendering(), 2),
+        **inventory(),
         **{f"size of {name}, MB": round(size / 1e6, 1) for name, size in sizes().items()},
         **scale(),
         **hypervisors(),

@@ -31,7 +31,7 @@ WITHOUT_FILES = {
     "resources/images/build_initrd.py": "a number for the initial RAM disk",
     "host/accelerator.py": "properties of a transient unit, which are arguments of systemd-run",
     "host/host_keys.py": "options, which are arguments of ssh",
-    "host/readiness.py": "a request to a socket",
+    "host/peer.py": "a request to a socket",
     "host/journal.py": "fields of the journal, which are arguments of journalctl",
     "runner/unit_filter.py": "lines that are compared, and never written",
     "host/transient.py": "properties of units, which are arguments of systemd-run",

@@ -272,6 +272,18 @@ def _guest(commands: Commands) -> None:
     )
     subparser.add_argument("name", metavar=VM, type=_name)
     subparser.add_argument("words", metavar="COMMAND", nargs=argparse.REMAINDER)
+    subparser = _on_host(
+        commands,
+        "forward",
+        "forward:forward",
+        "connect standard input and output with a port of a guest",
+        "For programs, such as ssh as its ProxyCommand. Connects to the static address of the guest, or else to an "
+        "address that it has by DHCP, or else to its vsock.",
+    )
+    subparser.add_argument("name", metavar=VM, type=_name)
+    subparser.add_argument(
+        "port", metavar="PORT", nargs="?", type=_positive, default=22, help="port in the guest (default: %(default)s)"
+    )
     subparser = _on_host(commands, "balloon", "guests:balloon", "set the size of the memory balloon of a running guest")
     subparser.add_argument("name", metavar=VM, type=_name)
     subparser.add_argument("size", metavar="MIB", help="memory that the balloon takes from the guest")

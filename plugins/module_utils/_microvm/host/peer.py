@@ -31,6 +31,9 @@ BLOCK = 1 << 12
 
 QUOTED_CHARACTERS = 80
 
+ANSWER_BYTES = 256
+"""Limit of the answer of a hypervisor that connects to a vsock."""
+
 
 class PeerError(ConnectionError):
     """Failure of a conversation: the other side says nothing, too much, or nonsense."""
@@ -50,7 +53,16 @@ class Peer:
     def __exit__(
         self, _type: Optional[Type[BaseException]], _error: Optional[BaseException], _trace: Optional[TracebackType]
     ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """End the conversation."""
         self._connection.close()
+
+    def detach(self) -> Tuple[socket.socket, bytes]:
+        """Return the connection, for a conversation without an end, and what has been received already."""
+        self._connection.settimeout(None)
+        return self._connection, bytes(self._buffer)
 
     def send(self, data: bytes) -> None:
         """Send all of it."""
@@ -113,6 +125,19 @@ def connect_tcp(address: Optional[str], port: int, deadline: Deadline) -> Peer:
 def connect_vsock(context_identifier: Optional[int], port: int, deadline: Deadline) -> Peer:
     """Connect to a port of a guest's vsock(7)."""
     return _connect(socket.socket(socket.AF_VSOCK, socket.SOCK_STREAM), (context_identifier, port), deadline)
+
+
+def connect_multiplexer(path: str, port: int, deadline: Deadline) -> Peer:
+    """Connect to a port of a vsock behind the hypervisor's Unix socket (Firecracker's docs/vsock.md)."""
+    hypervisor = connect_unix(path, deadline)
+    try:
+        hypervisor.send(f"CONNECT {port}\n".encode())
+        if not hypervisor.line(ANSWER_BYTES).startswith(b"OK "):
+            raise PeerError(f"port {port} of the vsock does not answer")
+    except BaseException:
+        hypervisor.close()
+        raise
+    return hypervisor
 
 
 def _connect(connection: socket.socket, place: Tuple[object, ...], deadline: Deadline) -> Peer:

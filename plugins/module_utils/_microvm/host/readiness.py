@@ -89,16 +89,15 @@ def _connect(ready: Readiness, deadline: Deadline) -> peer.Peer:
 
 
 def vsock_accepts(ready: Readiness, deadline: Deadline) -> Optional[str]:
-    """The guest accepts a connection at its vsock(7), or behind the hypervisor's Unix socket (Firecracker's
-    docs/vsock.md)."""
+    """The guest accepts a connection at its vsock(7), or behind the hypervisor's Unix socket."""
     name = (files.read_text(ready.vsock_socket) or "").strip()
-    if not name:
-        with peer.connect_vsock(ready.context_identifier, ready.port, deadline):
-            return None
-    with peer.connect_unix(os.path.join(os.path.dirname(ready.control_socket), name), deadline) as hypervisor:
-        hypervisor.send(f"CONNECT {ready.port}\n".encode())
-        answer = hypervisor.line(GREETING_BYTES)
-    return None if answer.startswith(b"OK ") else f"port {ready.port} of the vsock does not answer"
+    path = os.path.join(os.path.dirname(ready.control_socket), name)
+    with (
+        peer.connect_multiplexer(path, ready.port, deadline)
+        if name
+        else peer.connect_vsock(ready.context_identifier, ready.port, deadline)
+    ):
+        return None
 
 
 def unit_alone(_ready: Readiness, _deadline: Deadline) -> Optional[str]:

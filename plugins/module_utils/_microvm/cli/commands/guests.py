@@ -57,7 +57,7 @@ def ssh(arguments: Namespace) -> int:
     where = places(arguments)
     require(arguments.name, where)
     vm = inform(where, [arguments.name])[0]
-    destination = _address(vm, where) or _vsock(vm, where)
+    destination = declared_address(vm, where) or _vsock(vm, where)
     options = ["-o", "StrictHostKeyChecking=accept-new", "-o", f"HostKeyAlias={arguments.name}", "-l", arguments.login]
     # Other users than root have known hosts of their own, in the usual place.
     options += ["-o", f"UserKnownHostsFile={KNOWN_HOSTS}"] if os.geteuid() == 0 else []
@@ -104,7 +104,8 @@ def _lets_host_in(vm: Information, where: Places) -> bool:
     return declaration is not None and declaration["guest"]["host_access"] and os.path.exists(SSH_KEY)
 
 
-def _address(vm: Information, where: Places) -> Optional[str]:
+def declared_address(vm: Information, where: Places) -> Optional[str]:
+    """Return the address of a guest that is declared for it."""
     record = where.records.read(vm["name"])
     ready = record.ready_of(vm["booted"] or vm["current"]) if record else None
     return (ready["address"] if ready else None) or next(iter(vm["addresses"]), None)

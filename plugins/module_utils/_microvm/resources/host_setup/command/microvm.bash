@@ -6,7 +6,7 @@
 _microvm_offers() { # command or nothing, word before the current one; sets options, operands, places
     directory=/var/lib/microvms settings=/etc/microvm-fleet/host.json
     case $1 in
-        '') options='list info logs start stop restart create update apply generations rollback console ssh balloon run remove gc render validate --help' ;;
+        '') options='list info logs start stop restart create update apply generations rollback console ssh forward balloon run remove gc render validate --help' ;;
         list) options='--help --state-dir --json' operands=vms ;;
         info) options='--help --state-dir --json' operands=vms ;;
         logs) options='--help --state-dir --follow --lines' operands=vms ;;
@@ -20,6 +20,7 @@ _microvm_offers() { # command or nothing, word before the current one; sets opti
         rollback) options='--help --state-dir --keep --check --diff --no-wait' operands=vms ;;
         console) options='--help --state-dir --linger' operands=vms ;;
         ssh) options='--help --state-dir --password --login' operands=vms ;;
+        forward) options='--help --state-dir' operands=vms ;;
         balloon) options='--help --state-dir' operands=vms ;;
         run) options='--help --state-dir' operands=vms ;;
         remove) options='--help --state-dir --volumes --confirm --yes --check' operands=vms ;;
@@ -54,6 +55,7 @@ _microvm_offers() { # command or nothing, word before the current one; sets opti
         console:--linger) options='' operands=none ;;
         ssh:--state-dir) options='' operands=files ;;
         ssh:-l | ssh:--login) options='' operands=none ;;
+        forward:--state-dir) options='' operands=files ;;
         balloon:--state-dir) options='' operands=files ;;
         run:--state-dir) options='' operands=files ;;
         remove:--state-dir) options='' operands=files ;;

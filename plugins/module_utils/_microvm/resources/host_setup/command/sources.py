@@ -210,6 +210,15 @@ let ssh ask for a password, too
 .TP
 .B \-l, \-\-login USER
 user to log in as (default: root)
+.SS "forward [OPTION\&...] NAME [PORT]"
+Connect standard input and output with a port of a guest. For programs, such as ssh as its ProxyCommand.
+Connects to the static address of the guest, or else to an address that it has by DHCP, or else to its vsock.
+.TP
+.I PORT
+port in the guest (default: 22)
+.TP
+.B \-\-state\-dir DIR
+state directory of the MicroVMs (default: that of the host, see /etc/microvm\-fleet/host.json)
 .SS "balloon [OPTION\&...] NAME MIB"
 Set the size of the memory balloon of a running guest.
 .TP
@@ -346,7 +355,7 @@ COMPLETION = r"""# Copyright (c) 2026 microvm.fleet contributors
 _microvm_offers() { # command or nothing, word before the current one; sets options, operands, places
     directory=/var/lib/microvms settings=/etc/microvm-fleet/host.json
     case $1 in
-        '') options='list info logs start stop restart create update apply generations rollback console ssh balloon run remove gc render validate --help' ;;
+        '') options='list info logs start stop restart create update apply generations rollback console ssh forward balloon run remove gc render validate --help' ;;
         list) options='--help --state-dir --json' operands=vms ;;
         info) options='--help --state-dir --json' operands=vms ;;
         logs) options='--help --state-dir --follow --lines' operands=vms ;;
@@ -360,6 +369,7 @@ _microvm_offers() { # command or nothing, word before the current one; sets opti
         rollback) options='--help --state-dir --keep --check --diff --no-wait' operands=vms ;;
         console) options='--help --state-dir --linger' operands=vms ;;
         ssh) options='--help --state-dir --password --login' operands=vms ;;
+        forward) options='--help --state-dir' operands=vms ;;
         balloon) options='--help --state-dir' operands=vms ;;
         run) options='--help --state-dir' operands=vms ;;
         remove) options='--help --state-dir --volumes --confirm --yes --check' operands=vms ;;
@@ -394,6 +404,7 @@ _microvm_offers() { # command or nothing, word before the current one; sets opti
         console:--linger) options='' operands=none ;;
         ssh:--state-dir) options='' operands=files ;;
         ssh:-l | ssh:--login) options='' operands=none ;;
+        forward:--state-dir) options='' operands=files ;;
         balloon:--state-dir) options='' operands=files ;;
         run:--state-dir) options='' operands=files ;;
         remove:--state-dir) options='' operands=files ;;

@@ -1,0 +1,320 @@
+# Copyright (c) 2026 microvm.fleet contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Inventory plugin ``microvm.fleet.guests``."""
+
+from __future__ import annotations
+
+DOCUMENTATION = r"""
+name: guests
+author:
+  - microvm.fleet contributors (@microvm)
+short_description: Guests of MicroVMs as hosts
+version_added: 0.1.0
+description:
+  - Makes a host of the guest of each MicroVM that the hosts of the inventory declare in C(microvm_vms). No host is
+    contacted for that.
+  - Guests are reached by SSH through the host that runs them, with the variables by which Ansible reaches that host.
+    A guest without an address that is known beforehand is reached by C(microvm forward) on its host, which finds its
+    DHCP lease or uses its vsock.
+  - The host key of a guest is the one that its host has recorded. Unknown keys are not accepted.
+  - Inventory sources with the hosts must be named before the source of this plugin, or be in the same directory and
+    come before it in the order of file names. Variables in C(group_vars) and C(host_vars) beside inventory sources
+    are read; those beside playbooks are not.
+extends_documentation_fragment:
+  - ansible.builtin.constructed
+  - ansible.builtin.inventory_cache
+options:
+  plugin:
+    description: Name of this plugin.
+    type: str
+    required: true
+    choices: [microvm.fleet.guests]
+  group:
+    description: Group of the hosts whose guests are wanted.
+    type: str
+    default: microvm_hosts
+  hostname:
+    description:
+      - Name of a guest in the inventory, in which V({name}) stands for the name of its MicroVM, and V({host}) for the
+        name of its host.
+      - Names must differ from those of other guests, hosts and groups.
+    type: str
+    default: "{name}"
+  user:
+    description: User to log in as.
+    type: str
+    default: root
+  group_prefix:
+    description:
+      - Prefix of the names of the groups, which are C(guests) for all guests, and C(host_HOST),
+        C(hypervisor_HYPERVISOR), C(network_BRIDGE) and C(state_STATE) for some, with the declared state.
+    type: str
+    default: microvm_
+  facts:
+    description:
+      - Whether facts of hosts that Ansible has cached are used. Declarations may then refer to them, and RV(ignore:vms)
+        of M(microvm.fleet.microvm_info), cached as the fact C(microvm_facts), supplies DHCP leases and the variable
+        C(microvm_guest.facts).
+    type: bool
+    default: false
+  known_hosts:
+    description:
+      - File on the controller with the host keys of guests by their names in the inventory. A relative path begins at
+        the directory of the inventory source.
+      - By default, the host is asked for the key when a connection to the guest begins, which requires OpenSSH 8.5 on
+        the controller.
+    type: path
+  jump_args:
+    description:
+      - Arguments of ssh for connections to hosts on behalf of guests, in addition to C(ansible_ssh_common_args) of the
+        host, such as C(-o ControlMaster=auto -o ControlPersist=60s -o ControlPath=~/.ssh/jump-%C) to share them.
+    type: str
+    default: ""
+seealso:
+  - plugin: ansible.builtin.constructed
+    plugin_type: inventory
+  - module: microvm.fleet.microvm_info
+"""
+
+EXAMPLES = r"""
+# guests.microvm.yml, used as: ansible-playbook -i hosts.yml -i guests.microvm.yml app.yml
+plugin: microvm.fleet.guests
+
+# All options that are specific to this plugin:
+---
+plugin: microvm.fleet.guests
+group: microvm_hosts
+hostname: "{name}.{host}"
+user: root
+facts: true
+jump_args: -o ControlMaster=auto -o ControlPersist=60s -o ControlPath=~/.ssh/jump-%C
+# microvm_guest is a mapping with what is declared of a guest.
+compose:
+  app_listen: microvm_guest.addresses | first | default(omit)
+groups:
+  reachable_by_vsock: microvm_guest.vsock_cid is not none
+keyed_groups:
+  - key: microvm_guest.hostname | regex_replace('[0-9]+$', '')
+    prefix: app
+"""
+
+import os
+import shutil
+from typing import Any, Callable, Dict, Iterator, List, Mapping, Tuple
+
+from ansible import constants as C
+from ansible.errors import AnsibleError, AnsibleParserError
+from ansible.inventory.helpers import get_group_vars
+from ansible.plugins.inventory import BaseInventoryPlugin, Cacheable, Constructable
+from ansible.plugins.loader import cache_loader
+from ansible.utils.vars import combine_vars
+from ansible.vars.plugins import get_vars_from_inventory_sources
+from ansible_collections.microvm.fleet.plugins.module_utils._microvm.operations.guest_inventory import (
+    VMS,
+    Guest,
+    check_name_template,
+    declared_guests,
+    named_guests,
+    relevant,
+)
+from ansible_collections.microvm.fleet.plugins.module_utils._microvm.operations.guest_ssh import (
+    HOST_VARIABLES,
+    Jump,
+    connection_variables,
+    jump_to,
+)
+from ansible_collections.microvm.fleet.plugins.module_utils._microvm.schema.errors import DeclarationError
+from ansible_collections.microvm.fleet.plugins.module_utils._microvm.schema.naming import element_names, with_names
+
+FACTS = "microvm_facts"
+"""Cached fact with what ``microvm_info`` has returned."""
+
+MARKS = ("{{", "{%", "{#")
+"""Beginnings of what Jinja replaces."""
+
+SUFFIXES = ("microvm.yml", "microvm.yaml")
+
+Entry = Dict[str, Any]
+"""Guest as the cache keeps it: its variables and its groups."""
+
+Variables = Dict[str, Any]
+
+# Ansible's own have no annotations.
+combined: Callable[[Mapping[str, Any], Mapping[str, Any]], Variables] = combine_vars
+of_groups: Callable[[Any], Variables] = get_group_vars
+of_sources: Callable[[Any, Any, Any, str], Variables] = get_vars_from_inventory_sources
+
+
+class InventoryModule(BaseInventoryPlugin, Constructable, Cacheable):
+    """Guests of MicroVMs as hosts."""
+
+    NAME = "microvm.fleet.guests"
+
+    inventory: Any
+    loader: Any
+
+    def option(self, name: str) -> Any:
+        """Return the value of an option."""
+        return self.get_option(name)  # type: ignore[no-untyped-call]
+
+    def verify_file(self, path: str) -> bool:
+        """See BaseInventoryPlugin.verify_file."""
+        base: Any = super()
+        return bool(base.verify_file(path)) and path.endswith(SUFFIXES)
+
+    def parse(self, inventory: Any, loader: Any, path: str, cache: bool = True) -> None:
+        """See BaseInventoryPlugin.parse."""
+        super().parse(inventory, loader, path, cache)
+        base: Any = self
+        base._read_config_data(path)
+        self._directory = os.path.dirname(os.path.abspath(path))
+        try:
+            entries = self._entries(path, cache)
+        except DeclarationError as error:
+            raise AnsibleParserError(f"{error.path}: {error.message}") from error
+        for name, entry in entries.items():
+            self._add(name, entry)
+
+    def _entries(self, path: str, cache: bool) -> Dict[str, Entry]:
+        """Return guests by their names, of the cache if that is wanted."""
+        if not self.option("cache"):
+            return self._read()
+        key = self.get_cache_key(path)
+        if cache:
+            try:
+                return dict(self._cache[key])
+            except KeyError:
+                pass
+        entries = self._read()
+        self._cache[key] = entries
+        return entries
+
+    def _read(self) -> Dict[str, Entry]:
+        template = self.option("hostname")
+        wrong = check_name_template(template)
+        if wrong:
+            raise DeclarationError("hostname", wrong)
+        guests: List[Guest] = []
+        jumps: Dict[str, Jump] = {}
+        for host, variables in self._hosts():
+            jumps[host], of_host = self._guests(host, variables)
+            guests += of_host
+        taken = dict.fromkeys(self.inventory.hosts, "a host")
+        taken.update(dict.fromkeys(self.inventory.groups, "a group"))
+        named = named_guests(guests, template, taken)
+        return {name: self._entry(name, guest, jumps[guest.host]) for name, guest in named.items()}
+
+    def _hosts(self) -> Iterator[Tuple[str, Variables]]:
+        """Yield the hosts that declare MicroVMs, with their variables."""
+        group = self.inventory.groups.get(self.option("group"))
+        if group is None:
+            raise DeclarationError(
+                "group",
+                f"there is no group {self.option('group')!r} yet; name the inventory of the hosts before this one, "
+                "or set `group` to the group of the hosts that run MicroVMs",
+            )
+        constants: Any = C
+        facts: Any = cache_loader.get(constants.CACHE_PLUGIN) if self.option("facts") else None
+        for host in group.get_hosts():
+            variables = self._variables(host)
+            if facts is not None and facts.contains(host.name):
+                variables = combined(facts.get(host.name), variables)
+            if variables.get(VMS):
+                yield host.name, combined(variables, self._vars or {})
+
+    def _variables(self, host: Any) -> Variables:
+        """Return the variables of a host from inventory sources, untemplated."""
+        sources, groups = self.inventory.processed_sources, host.get_groups()
+        parts = (
+            of_groups(groups),
+            of_sources(self.loader, sources, groups, "all"),
+            host.get_vars(),
+            of_sources(self.loader, sources, [host], "all"),
+            {"groups": {name: [member.name for member in group.get_hosts()] for name, group in self._groups()}},
+        )
+        variables: Variables = {}
+        for part in parts:
+            variables = combined(variables, part)
+        return variables
+
+    def _groups(self) -> List[Tuple[str, Any]]:
+        return list(self.inventory.groups.items())
+
+    def _guests(self, host: str, variables: Variables) -> Tuple[Jump, List[Guest]]:
+        """Return the way to a host and its guests. Raises DeclarationError, whose path begins with the host."""
+        self.templar.available_variables = variables
+        resolver = Resolver(self.templar)
+        try:
+            reached = {
+                name: variables[name] for names in HOST_VARIABLES.values() for name in names if name in variables
+            }
+            jump = jump_to(host, resolver.resolved(reached), self.option("jump_args"))
+            return jump, declared_guests(host, resolver.resolved(relevant(variables)), variables.get(FACTS))
+        except DeclarationError as error:
+            raise DeclarationError(f"{host}.{error.path}", error.message) from error
+
+    def _entry(self, name: str, guest: Guest, jump: Jump) -> Entry:
+        file, prefix = self.option("known_hosts"), self.option("group_prefix")
+        # A path of OpenSSH's settings must be absolute.
+        program = shutil.which("ssh") or "/usr/bin/ssh"
+        known_hosts = os.path.join(self._directory, file) if file else None
+        variables = connection_variables(name, guest, jump, self.option("user"), program, known_hosts)
+        groups = [f"{prefix}guests", *guest.groups(prefix)]
+        return {"variables": {**variables, "microvm_guest": dict(guest.variables)}, "groups": groups}
+
+    def _add(self, name: str, entry: Entry) -> None:
+        """Add a guest to the inventory."""
+        self.inventory.add_host(name)
+        for group in entry["groups"]:
+            self.inventory.add_child(self.inventory.add_group(self._sanitize_group_name(group)), name)
+        for key, value in entry["variables"].items():
+            self.inventory.set_variable(name, key, value)
+        base: Any = self
+        host, strict = self.inventory.get_host(name), self.option("strict")
+        base._set_composite_vars(self.option("compose"), host.get_vars(), name, strict)
+        variables = host.get_vars()
+        base._add_host_to_composed_groups(self.option("groups"), variables, name, strict, fetch_hostvars=False)
+        base._add_host_to_keyed_groups(self.option("keyed_groups"), variables, name, strict, fetch_hostvars=False)
+
+
+class Resolver:
+    """Resolves the templates in variables of a host. What has none is not looked at by Jinja, which is slow."""
+
+    def __init__(self, templar: Any) -> None:
+        self._templar = templar
+        self._results: Dict[str, Any] = {}
+
+    def resolved(self, variables: Mapping[str, Any]) -> Variables:
+        """Return variables without templates. Raises DeclarationError with the path of what cannot be resolved."""
+        names = element_names(variables)
+        try:
+            return {name: self._resolved(value, name) for name, value in variables.items()}
+        except DeclarationError as error:
+            raise DeclarationError(with_names(error.path, names), error.message) from error
+
+    def _resolved(self, value: Any, path: str) -> Any:
+        if isinstance(value, Mapping):
+            return {key: self._resolved(element, f"{path}.{key}") for key, element in value.items()}
+        if isinstance(value, (list, tuple)):
+            return [self._resolved(element, f"{path}[{index}]") for index, element in enumerate(value)]
+        if value is None or isinstance(value, (bool, int, float)):
+            return value
+        if not isinstance(value, str):
+            return self._templated(value, path)
+        if not any(mark in value for mark in MARKS):
+            return value
+        if value not in self._results:
+            self._results[value] = self._templated(value, path)
+        return self._results[value]
+
+    def _templated(self, value: Any, path: str) -> Any:
+        try:
+            return self._templar.template(value)
+        except AnsibleError as error:
+            raise DeclarationError(
+                path,
+                f"{' '.join(str(error).split())}; here, only variables of the inventory are known, and cached facts "
+                "with `facts: true`",
+            ) from error

@@ -1,0 +1,232 @@
+# Copyright (c) 2026 microvm.fleet contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Guests as hosts of an inventory, from the declarations of the hosts that run them.
+
+Nothing here asks a host: what is declared is what the roles would be given (role ``vms``).
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import Callable, Dict, Iterator, List, Mapping, Optional, Sequence, Tuple
+
+from ..declaration.networks.parse import parse_networks
+from ..declaration.types import HostImage, Network, Vm
+from ..declaration.vms.claims import reachable_addresses
+from ..declaration.vms.options import VM_OPTIONS
+from ..declaration.vms.parse import parse_vms
+from ..schema.errors import DeclarationError
+from ..schema.naming import element_names, with_names
+
+VMS, DEFAULTS, IMAGES, NETWORKS = "microvm_vms", "microvm_defaults", "microvm_images", "microvm_networks"
+VARIABLES = (VMS, DEFAULTS, IMAGES, NETWORKS)
+"""Variables of the roles that guests follow from."""
+
+RELEVANT = (
+    "name",
+    "state",
+    "renamed_from",
+    "identity",
+    "machine_id",
+    "hypervisor",
+    "image",
+    "kernel",
+    "interfaces",
+    "guest",
+    "vsock",
+    "ready",
+    "use_notify_sockets",
+    "forward_ports",
+)
+"""Options of a MicroVM that its guest's place in an inventory follows from, or that others of these need."""
+
+IRRELEVANT = frozenset(option.name for option in VM_OPTIONS) - frozenset(RELEVANT)
+
+SSH_PORT = 22
+
+LOOPBACK = "127.0.0.1"
+"""Address of the host at which hypervisors forward ports that are declared without one."""
+
+KNOWN = ("condition", "state", "addresses", "dhcp_addresses", "restart_pending", "generation", "accelerator")
+"""Facts of a guest that are part of its variables (module ``microvm_info``)."""
+
+
+@dataclass(frozen=True)
+class Guest:
+    """Guest that a host declares."""
+
+    name: str
+    """Name of its MicroVM."""
+    host: str
+    hypervisor: str
+    state: str
+    """Declared state."""
+    networks: Tuple[str, ...]
+    """Bridges, and links of macvtap interfaces."""
+    address: Optional[str]
+    """Address of its SSH server as the host reaches it; ``None`` if only the host can know."""
+    port: int
+    variables: Mapping[str, object]
+    """What templates may want to know of it."""
+
+    def groups(self, prefix: str) -> Iterator[str]:
+        """Yield the names of its groups, which may have characters that Ansible replaces."""
+        yield f"{prefix}host_{self.host}"
+        yield f"{prefix}hypervisor_{self.hypervisor}"
+        yield f"{prefix}state_{self.state}"
+        for network in self.networks:
+            yield f"{prefix}network_{network}"
+
+
+def declared_guests(host: str, variables: Mapping[str, object], facts: object = None) -> List[Guest]:
+    """Return the guests of a host; ``facts`` is what ``microvm_info`` has returned for it as ``vms``, if anything.
+
+    Raises DeclarationError with the path of what is wrong, which begins with the name of a variable.
+    """
+    raw = _list(variables, VMS)
+    defaults = variables.get(DEFAULTS) or {}
+    if not isinstance(defaults, Mapping):
+        raise DeclarationError(DEFAULTS, "is not a mapping; write options of a MicroVM and their values")
+    complete = [merged(defaults, vm) if isinstance(vm, Mapping) else vm for vm in raw]
+    names = element_names({VMS: complete})
+    try:
+        vms = parse_vms(complete, [_image(image) for image in _list(variables, IMAGES)], VMS)
+        leases = _leases(parse_networks(_list(variables, NETWORKS), NETWORKS))
+    except DeclarationError as error:
+        raise DeclarationError(with_names(error.path, names), with_names(error.message, names)) from None
+    seen = _facts_by_name(facts)
+    return [_guest(host, vm, leases, seen.get(vm["name"], {})) for vm in vms if vm["state"] != "absent"]
+
+
+def relevant(variables: Mapping[str, object]) -> Dict[str, object]:
+    """Return the part of a host's variables that guests follow from, untemplated.
+
+    The rest of declarations is not looked at: secrets are not decrypted. What no option is stays, and is refused later.
+    """
+    result = {name: variables[name] for name in VARIABLES if name in variables}
+    result[VMS] = _each(variables.get(VMS), _relevant_options)
+    result[DEFAULTS] = _relevant_options(variables.get(DEFAULTS))
+    result[IMAGES] = _each(variables.get(IMAGES), lambda image: _only(image, ("name",)))
+    return result
+
+
+def _each(value: object, part: Callable[[object], object]) -> object:
+    return [part(element) for element in value] if isinstance(value, (list, tuple)) else value
+
+
+def _relevant_options(vm: object) -> object:
+    if not isinstance(vm, Mapping):
+        return vm
+    return {key: value for key, value in vm.items() if key not in IRRELEVANT}
+
+
+def _only(value: object, keys: Sequence[str]) -> object:
+    return {key: value[key] for key in keys if key in value} if isinstance(value, Mapping) else value
+
+
+def _list(variables: Mapping[str, object], name: str) -> List[object]:
+    value = variables.get(name) or []
+    if not isinstance(value, (list, tuple)):
+        raise DeclarationError(name, "is not a list; begin each element with a hyphen")
+    return list(value)
+
+
+def merged(defaults: Mapping[object, object], values: Mapping[object, object]) -> Dict[object, object]:
+    """Return both, as filter ``combine`` does with ``recursive=true``: mappings are merged, lists are replaced."""
+    result = dict(defaults)
+    for key, value in values.items():
+        default = result.get(key)
+        are_mappings = isinstance(default, Mapping) and isinstance(value, Mapping)
+        result[key] = merged(default, value) if are_mappings else value  # type: ignore[arg-type]
+    return result
+
+
+def _image(image: object) -> HostImage:
+    """Return an image that a role would bring: only its name matters here."""
+    declared = image if isinstance(image, Mapping) else {}
+    return {"name": str(declared.get("name")), "path": None, "store_disk_type": "erofs", "kernel_lacks": []}
+
+
+def _leases(networks: Sequence[Network]) -> Dict[Tuple[str, str], str]:
+    """Return the addresses of static leases by bridge and MAC address."""
+    return {
+        (network["name"], lease["mac"].lower()): lease["address"] for network in networks for lease in network["leases"]
+    }
+
+
+def _facts_by_name(facts: object) -> Dict[object, Mapping[object, object]]:
+    entries = facts if isinstance(facts, (list, tuple)) else ()
+    return {entry.get("name"): entry for entry in entries if isinstance(entry, Mapping)}
+
+
+def _guest(host: str, vm: Vm, leases: Mapping[Tuple[str, str], str], facts: Mapping[object, object]) -> Guest:
+    address, port = _ssh_server(vm, leases, facts)
+    networks = tuple(dict.fromkeys(_networks(vm)))
+    state = vm["state"] or "started"
+    seen = {key: facts[key] for key in KNOWN if key in facts}
+    variables: Dict[str, object] = {
+        "name": vm["name"],
+        "host": host,
+        "hypervisor": vm["hypervisor"],
+        "state": state,
+        "hostname": vm["guest"]["hostname"],
+        "machine_id": vm["machine_id"],
+        "networks": list(networks),
+        "addresses": [address for _key, address in reachable_addresses(vm)],
+        "vsock_cid": vm["vsock"]["cid"],
+        **({"facts": seen} if seen else {}),
+    }
+    return Guest(vm["name"], host, vm["hypervisor"], state, networks, address, port, variables)
+
+
+def _networks(vm: Vm) -> Iterator[str]:
+    for interface in vm["interfaces"]:
+        place = interface["bridge"] or interface["macvtap"]["link"]
+        if place:
+            yield place
+
+
+def _ssh_server(
+    vm: Vm, leases: Mapping[Tuple[str, str], str], facts: Mapping[object, object]
+) -> Tuple[Optional[str], int]:
+    """Return address and port: the first declared ones that the host reaches, else the lease that it has seen."""
+    static = vm["ready"]["address"] or next((address for _key, address in reachable_addresses(vm)), None)
+    if static:
+        return static, SSH_PORT
+    for port in vm["forward_ports"]:
+        if port["from"] == "host" and port["proto"] == "tcp" and port["guest"]["port"] == SSH_PORT:
+            address = port["host"]["address"]
+            return (LOOPBACK if address in (None, "0.0.0.0") else address), port["host"]["port"]
+    by_mac = ((interface["bridge"] or "", interface["mac"].lower()) for interface in vm["interfaces"])
+    leased = next((leases[key] for key in by_mac if key in leases), None)
+    seen = facts.get("dhcp_addresses")
+    return leased or (str(seen[0]) if isinstance(seen, (list, tuple)) and seen else None), SSH_PORT
+
+
+def check_name_template(template: str) -> Optional[str]:
+    """Return what is wrong with a template of names."""
+    if not re.fullmatch(r"(\{name\}|\{host\}|[A-Za-z0-9_.-])+", template):
+        return f"{template!r} may have the fields {{name}} and {{host}}, letters, digits and `_.-` alone"
+    return None if "{name}" in template else f"{template!r} gives all guests one name; it must contain {{name}}"
+
+
+def named_guests(guests: Sequence[Guest], template: str, taken: Mapping[str, str]) -> Dict[str, Guest]:
+    """Return guests by their names in the inventory; ``taken`` are names that others have, with what these are.
+
+    Raises DeclarationError for names that are not unique.
+    """
+    named: Dict[str, Guest] = {}
+    for guest in guests:
+        name = template.format(name=guest.name, host=guest.host)
+        other = taken.get(name) or (f"guest {named[name].name!r} of {named[name].host}" if name in named else None)
+        if other:
+            raise DeclarationError(
+                "hostname",
+                f"guest {guest.name!r} of {guest.host} would be called {name!r}, as {other} is; names in an inventory "
+                "are unique: set `hostname` to another template, such as '{name}.{host}'",
+            )
+        named[name] = guest
+    return named

@@ -1,0 +1,47 @@
+# Copyright (c) 2026 microvm.fleet contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Ansible reaches guests through their host and accepts the recorded host key alone. The guest is the host itself."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from .host import Host
+from .packages import echoing
+from .paths import FLEET, RECORDS
+
+KNOWN_HOSTS = f"{FLEET}/known_hosts"
+OWN_KEY = "cut -d' ' -f1,2 /etc/ssh/ssh_host_ed25519_key.pub"
+ASK = "- {hosts: guest, gather_facts: false, tasks: [{ansible.builtin.raw: 'echo $((6 * 7)) > /run/answer'}]}\n"
+
+
+@pytest.mark.parametrize("is_known_beforehand", [True, False], ids=["an address", "what its host knows"])
+def test_a_guest_is_reached_through_its_host_by_its_recorded_key(
+    host: Host, tmp_path: Path, is_known_beforehand: bool
+) -> None:
+    host.send("/root/guest", echoing("guest"))
+    host.microvm("create guest --package /root/guest")
+    record = json.loads(host.run(f"cat {RECORDS}/guest.json"))
+    record["ready"] = {"check": "none", "address": "127.0.0.1", "port": 22, "timeout": 300}
+    host.send(RECORDS, {"guest.json": json.dumps(record)})
+    declared = {"name": "guest", "kernel": "/boot/vmlinuz"}
+    ready = {"ready": {"address": "127.0.0.1"}} if is_known_beforehand else {}
+    (tmp_path / "guests.microvm.yml").write_text("plugin: microvm.fleet.guests\ngroup: all\n")
+    (tmp_path / "group_vars").mkdir()
+    (tmp_path / "group_vars" / "all.yml").write_text(json.dumps({"microvm_vms": [{**declared, **ready}]}))
+    host.run(f"echo guest $({OWN_KEY}) > {KNOWN_HOSTS}")
+    host.play(tmp_path, ASK, "-i", str(tmp_path / "guests.microvm.yml"))
+    assert host.run("cat /run/answer; rm /run/answer") == "42\n"
+    for line in (
+        f"echo other $({OWN_KEY})",
+        "echo guest $(ssh-keygen -q -t ed25519 -N '' -f /run/x; cut -d' ' -f1,2 /run/x.pub)",
+    ):
+        host.run(f"{line} > {KNOWN_HOSTS}; rm -f /run/x /run/x.pub")
+        with pytest.raises(AssertionError, match="Host key verification failed"):
+            host.play(tmp_path, ASK, "-i", str(tmp_path / "guests.microvm.yml"))
+    assert host.run("ls /run/answer 2>&1", 2)

@@ -1,0 +1,242 @@
+# Copyright (c) 2026 microvm.fleet contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""The inventory plugin as Ansible runs it: ``ansible-inventory`` with the files of a user."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+from unittest.mock import ANY
+
+import pytest
+import yaml
+from ansible_collections.microvm.fleet.plugins.inventory import guests as plugin
+
+ROOT = Path(__file__).resolve().parents[4]
+PROGRAMS = Path(sys.executable).parent
+
+HOSTS = """\
+microvm_hosts:
+  hosts:
+    east: {ansible_host: 192.0.2.1, ansible_user: ops, ansible_become: true}
+    west: {ansible_host: 192.0.2.2}
+    idle: {}
+ungrouped:
+  hosts:
+    other: {microvm_vms: [{name: never}]}
+"""
+EAST = """\
+subnet: 10.66.1
+microvm_vms:
+  - name: web
+    interfaces: [{bridge: br0}]
+    guest: {networks: [{addresses: ["{{ subnet }}.11/24"]}]}
+    credential_files: {token: "{{ lookup('ansible.builtin.pipe', 'touch ' ~ inventory_dir ~ '/looked') }}"}
+  - "{{ database }}"
+database: {name: db, state: "{{ 'stopped' if 'idle' in groups.microvm_hosts else 'started' }}"}
+"""
+WEST = 'microvm_vms: [{name: "app-{{ inventory_hostname }}", hypervisor: cloud-hypervisor, vsock: {cid: 7}}]\n'
+ALL = "microvm_images: [{name: base, commands: ['{{ undefined }}']}]\nmicrovm_defaults: {image: base}\n"
+PLUGIN = "plugin: microvm.fleet.guests\n"
+SOURCES = ("hosts.yml", "guests.microvm.yml")
+
+
+class Inventory:
+    """Files of a user, and what Ansible makes of them."""
+
+    def __init__(self, directory: Path) -> None:
+        self.directory = directory
+        self.write("hosts.yml", HOSTS)
+        self.write("guests.microvm.yml", PLUGIN)
+        self.write("host_vars/east.yml", EAST)
+        self.write("host_vars/west.yml", WEST)
+        self.write("group_vars/microvm_hosts.yml", ALL)
+        self.write("ansible.cfg", "[inventory]\nany_unparsed_is_failed = true\n")
+
+    def write(self, file: str, text: str) -> None:
+        path = self.directory / file
+        path.parent.mkdir(exist_ok=True)
+        path.write_text(text)
+
+    def run(self, *arguments: str, sources: tuple[str, ...] = SOURCES, program: str = "ansible-inventory") -> str:
+        done = self._run(arguments, sources, program)
+        assert done.returncode == 0, done.stderr
+        return done.stdout
+
+    def refusal(self, *sources: str) -> str:
+        done = self._run(("--list",), sources or SOURCES)
+        assert done.returncode != 0 and "Traceback" not in done.stderr
+        return " ".join(done.stderr.split())
+
+    def _run(
+        self, arguments: tuple[str, ...], sources: tuple[str, ...], program: str = "ansible-inventory"
+    ) -> subprocess.CompletedProcess[str]:
+        words = [word for source in sources for word in ("-i", source)]
+        environment = {
+            **os.environ,
+            "ANSIBLE_CONFIG": str(self.directory / "ansible.cfg"),
+            "ANSIBLE_COLLECTIONS_PATH": str(ROOT / ".tree"),
+            "ANSIBLE_NOCOLOR": "1",
+            "COLUMNS": "500",
+        }
+        return subprocess.run(
+            [PROGRAMS / program, *words, *arguments],
+            cwd=self.directory,
+            env=environment,
+            capture_output=True,
+            text=True,
+            timeout=120,
+            check=False,
+        )
+
+    def listed(self, *sources: str) -> dict[str, Any]:
+        return dict(json.loads(self.run("--list", sources=sources or SOURCES), object_hook=plain))
+
+    def variables(self) -> dict[str, Any]:
+        return dict(self.listed()["_meta"]["hostvars"])
+
+
+def plain(value: dict[str, Any]) -> Any:
+    """Return a string that Ansible marks as one without templates, or what it is instead."""
+    return value["__ansible_unsafe"] if list(value) == ["__ansible_unsafe"] else value
+
+
+@pytest.fixture
+def inventory(tmp_path: Path) -> Inventory:
+    return Inventory(tmp_path)
+
+
+def test_guests_are_hosts_in_groups(inventory: Inventory) -> None:
+    listed = inventory.listed()
+    groups = {
+        name: group["hosts"] for name, group in listed.items() if name.startswith("microvm_") and "hosts" in group
+    }
+    assert groups == {
+        "microvm_hosts": ["east", "west", "idle"],
+        "microvm_guests": ["web", "db", "app-west"],
+        "microvm_host_east": ["web", "db"],
+        "microvm_host_west": ["app-west"],
+        "microvm_hypervisor_qemu": ["web", "db"],
+        "microvm_hypervisor_cloud_hypervisor": ["app-west"],
+        "microvm_state_started": ["web", "app-west"],
+        "microvm_state_stopped": ["db"],
+        "microvm_network_br0": ["web"],
+    }
+    web, app = listed["_meta"]["hostvars"]["web"], listed["_meta"]["hostvars"]["app-west"]
+    assert (web["ansible_host"], web["ansible_user"], web["microvm_guest"]["host"]) == ("10.66.1.11", "root", "east")
+    assert "-l ops" in web["ansible_ssh_common_args"] and "192.0.2.1" in web["ansible_ssh_common_args"]
+    assert "microvm forward app-west" in app["ansible_ssh_common_args"]
+    # What a guest does not need is neither templated nor shown.
+    assert not (inventory.directory / "looked").exists()
+    assert "microvm_vms" not in web
+
+
+def test_the_graph_shows_guests_below_their_hosts(inventory: Inventory) -> None:
+    assert "  |--@microvm_host_east:\n  |  |--web\n  |  |--db\n" in inventory.run("--graph")
+
+
+def test_variables_groups_and_keyed_groups_are_composed(inventory: Inventory) -> None:
+    inventory.write(
+        "guests.microvm.yml",
+        PLUGIN + "compose: {listen: microvm_guest.addresses | first, ansible_user: \"'admin'\"}\n"
+        "groups: {by_vsock: microvm_guest.vsock_cid is not none}\n"
+        "keyed_groups: [{key: microvm_guest.hostname, prefix: name}]\n"
+        "hostname: '{name}.{host}'\nuser: ops\ngroup_prefix: mv_\n",
+    )
+    listed = inventory.listed()
+    web = listed["_meta"]["hostvars"]["web.east"]
+    assert (web["listen"], web["ansible_user"]) == ("10.66.1.11", "admin")
+    assert listed["_meta"]["hostvars"]["db.east"]["ansible_user"] == "admin"
+    assert listed["by_vsock"]["hosts"] == ["app-west.west"] and listed["name_db"]["hosts"] == ["db.east"]
+    assert listed["mv_guests"]["hosts"] == ["web.east", "db.east", "app-west.west"]
+
+
+def test_what_cannot_be_composed_is_an_error_if_strict(inventory: Inventory) -> None:
+    inventory.write("guests.microvm.yml", PLUGIN + "compose: {listen: microvm_guest.addresses.2.x}\n")
+    assert "listen" not in inventory.variables()["web"]
+    inventory.write("guests.microvm.yml", PLUGIN + "strict: true\ncompose: {listen: microvm_guest.addresses.2.x}\n")
+    assert "Could not set listen for host web" in inventory.refusal()
+
+
+def test_a_directory_of_sources_is_read_in_the_order_of_names(inventory: Inventory) -> None:
+    for file in ("hosts.yml", "host_vars", "group_vars"):
+        (inventory.directory / "fleet").mkdir(exist_ok=True)
+        (inventory.directory / file).rename(inventory.directory / "fleet" / file)
+    inventory.write("fleet/microvm.yml", PLUGIN)
+    listed = inventory.listed("fleet")
+    assert listed["microvm_guests"]["hosts"] == ["web", "db", "app-west"]
+
+
+def test_cached_facts_count_if_that_is_wanted(inventory: Inventory) -> None:
+    inventory.write(
+        "ansible.cfg", "[defaults]\nfact_caching = ansible.builtin.jsonfile\nfact_caching_connection = facts\n"
+    )
+    seen = [{"name": "db", "dhcp_addresses": ["10.66.1.99"], "condition": "ok"}]
+    facts = json.dumps({"cacheable": True, "microvm_facts": seen, "subnet_of_facts": "10.66.7"})
+    # Nothing is run on the host.
+    inventory.run("east", "-m", "ansible.builtin.set_fact", "-a", facts, sources=("hosts.yml",), program="ansible")
+    inventory.write("host_vars/east.yml", EAST.replace("subnet: 10.66.1", 'subnet: "{{ subnet_of_facts }}"'))
+    inventory.write("guests.microvm.yml", PLUGIN + "facts: true\n")
+    variables = inventory.variables()
+    assert (variables["web"]["ansible_host"], variables["db"]["ansible_host"]) == ("10.66.7.11", "10.66.1.99")
+    assert variables["db"]["microvm_guest"]["facts"]["condition"] == "ok"
+
+
+def test_guests_come_from_the_cache_if_that_is_wanted(inventory: Inventory) -> None:
+    inventory.write(
+        "guests.microvm.yml",
+        PLUGIN + "cache: true\ncache_plugin: ansible.builtin.jsonfile\ncache_connection: cache\n"
+        "keyed_groups: [{key: microvm_guest.hostname, prefix: name}]\n",
+    )
+    before = inventory.listed()
+    inventory.write("host_vars/east.yml", "")
+    assert inventory.listed() == {**before, "_meta": {**before["_meta"], "hostvars": ANY}}
+    assert "microvm_host_east" not in inventory.run("--list", "--flush-cache")
+
+
+@pytest.mark.parametrize(
+    ("file", "text", "message"),
+    [
+        (
+            "host_vars/east.yml",
+            "microvm_vms: [{name: a}, {name: b, guest: {hostname: '{{ nobody }}'}}]",
+            "east.microvm_vms[1] (b).guest.hostname: 'nobody' is undefined; here, only variables of the inventory",
+        ),
+        ("host_vars/west.yml", "microvm_vms: [{name: idle}]", "would be called 'idle', as a host is"),
+        ("guests.microvm.yml", PLUGIN + "group: none_such", "group: there is no group 'none_such' yet"),
+        ("guests.microvm.yml", PLUGIN + "jump_args: \"-o 'x\"", "east.jump_args: cannot be read"),
+    ],
+)  # fmt: skip
+def test_what_is_wrong_is_named_by_its_key(inventory: Inventory, file: str, text: str, message: str) -> None:
+    inventory.write(file, text + "\n")
+    assert message in inventory.refusal()
+
+
+def test_hosts_that_come_too_late_are_missed(inventory: Inventory) -> None:
+    assert "name the inventory of the hosts before this one" in inventory.refusal("guests.microvm.yml", "hosts.yml")
+
+
+def test_other_files_are_left_to_other_plugins(tmp_path: Path) -> None:
+    instance = plugin.InventoryModule()
+    for name, is_ours in (("guests.microvm.yml", True), ("microvm.yaml", True), ("hosts.yml", False)):
+        (tmp_path / name).write_text("")
+        assert instance.verify_file(str(tmp_path / name)) == is_ours
+    assert not instance.verify_file(str(tmp_path / "missing.microvm.yml"))
+
+
+def test_examples_are_accepted(inventory: Inventory) -> None:
+    examples = [text for text in plugin.EXAMPLES.split("---\n") if text]
+    assert len(examples) == 2
+    for text in examples:
+        inventory.write("guests.microvm.yml", text)
+        listed = inventory.listed()
+        assert len(listed["microvm_guests"]["hosts"]) == 3
+    options = set(re.findall(r"^(\w+):", examples[1], re.MULTILINE)) - {"compose", "groups", "keyed_groups"}
+    # A file of keys would have to be there.
+    assert options | {"group_prefix", "known_hosts"} == set(yaml.safe_load(plugin.DOCUMENTATION)["options"])

@@ -1,0 +1,157 @@
+# Copyright (c) 2026 microvm.fleet contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Arguments of ssh by which Ansible reaches guests, as ssh itself and shells read them."""
+
+from __future__ import annotations
+
+import shlex
+import subprocess
+from typing import Any, Dict, List, Optional
+
+import pytest
+from ansible_collections.microvm.fleet.plugins.module_utils._microvm.declaration.names import KNOWN_HOSTS
+from ansible_collections.microvm.fleet.plugins.module_utils._microvm.operations.guest_inventory import Guest
+from ansible_collections.microvm.fleet.plugins.module_utils._microvm.operations.guest_ssh import (
+    Jump,
+    connection_variables,
+    escaped,
+    jump_to,
+)
+from ansible_collections.microvm.fleet.plugins.module_utils._microvm.schema.errors import DeclarationError
+
+SSH = "/usr/bin/ssh"
+HOST: Dict[str, object] = {
+    "ansible_host": "192.0.2.1",
+    "ansible_user": "ops",
+    "ansible_port": 2222,
+    "ansible_ssh_private_key_file": "/home/you/my keys/50%",
+    "ansible_ssh_common_args": "-F '/etc/ssh/our config' -o ProxyCommand='ssh -W %h:%p bastion'",
+    "ansible_password": "SECRET",
+}
+
+
+def guest(address: Optional[str] = "10.0.0.2", name: str = "web", host: str = "east", port: int = 22) -> Guest:
+    return Guest(name, host, "qemu", "started", (), address, port, {})
+
+
+def variables(host: Dict[str, object], of: Optional[Guest] = None, **options: Any) -> Dict[str, Any]:
+    return connection_variables("web.east", of or guest(), jump_to("east", host), "root", SSH, **options)
+
+
+def settings(host: Dict[str, object], of: Optional[Guest] = None, **options: Any) -> Dict[str, str]:
+    """Return the settings of ssh as Ansible splits them."""
+    words = shlex.split(str(variables(host, of, **options)["ansible_ssh_common_args"]))
+    assert words[::2] == ["-o"] * (len(words) // 2)
+    return dict(word.split("=", 1) for word in words[1::2])  # type: ignore[misc]
+
+
+def filled_in(setting: str) -> List[str]:
+    """Return the words of a command as ssh runs it, for a connection to 10.0.0.2."""
+    parts = [part.replace("%h", "10.0.0.2").replace("%p", "22") for part in setting.split("%%")]
+    return shlex.split("%".join(parts))
+
+
+WORDS = [
+    SSH,
+    "-o",
+    "BatchMode=yes",
+    "-F",
+    "/etc/ssh/our config",
+    "-o",
+    "ProxyCommand=ssh -W %h:%p bastion",
+    "-p",
+    "2222",
+    "-i",
+    "/home/you/my keys/50%",
+    "-l",
+    "ops",
+]
+
+
+def test_a_guest_is_reached_through_its_host_as_ansible_reaches_that() -> None:
+    assert filled_in(settings(HOST)["ProxyCommand"]) == [*WORDS, "-W", "[10.0.0.2]:22", "--", "192.0.2.1"]
+
+
+def test_host_keys_come_from_the_host_and_unknown_ones_are_refused() -> None:
+    read = settings(HOST)
+    assert filled_in(read["KnownHostsCommand"]) == [*WORDS, "--", "192.0.2.1", f"cat {KNOWN_HOSTS}"]
+    assert (read["StrictHostKeyChecking"], read["HostKeyAlias"]) == ("yes", "web")
+    assert read["UserKnownHostsFile"] == read["GlobalKnownHostsFile"] == "/dev/null"
+    # Else `host_key_checking = False` of ansible.cfg would come before.
+    assert variables(HOST)["ansible_ssh_host_key_checking"] is True
+
+
+def test_host_keys_may_come_from_a_file_of_the_controller() -> None:
+    read = settings(HOST, known_hosts='/a "b"/50%')
+    assert read["UserKnownHostsFile"] == '"/a \\"b\\"/50%%"' and read["HostKeyAlias"] == "web.east"
+    assert "KnownHostsCommand" not in read
+
+
+@pytest.mark.parametrize(("become", "command"), [(False, ""), (True, "sudo -n "), ("yes", "sudo -n ")])
+def test_a_guest_without_a_known_address_is_reached_by_its_host(become: object, command: str) -> None:
+    host: Dict[str, object] = {"ansible_become": become}
+    proxy = filled_in(settings(host, guest(None))["ProxyCommand"])
+    assert proxy == [SSH, "-o", "BatchMode=yes", "--", "east", f"{command}/usr/local/bin/microvm forward web"]
+
+
+@pytest.mark.parametrize(
+    ("address", "proxy"), [("10.0.0.2", None), (None, ["/usr/local/bin/microvm", "forward", "web"])]
+)
+def test_on_the_controller_itself_no_connection_to_the_host_is_made(
+    address: Optional[str], proxy: Optional[List[str]]
+) -> None:
+    read = settings({"ansible_connection": "local"}, guest(address))
+    assert read["UserKnownHostsFile"] == KNOWN_HOSTS and "KnownHostsCommand" not in read
+    assert (filled_in(read["ProxyCommand"]) if "ProxyCommand" in read else None) == proxy
+
+
+def test_secrets_of_the_host_are_no_variables_of_its_guests() -> None:
+    assert "SECRET" not in str(variables(HOST))
+
+
+def test_guests_with_one_address_on_different_hosts_share_no_connection() -> None:
+    paths = {
+        str(connection_variables(name, of, Jump(of.host, of.host), "root", SSH)["ansible_control_path"])
+        for name, of in (("a", guest()), ("b", guest(host="west")), ("c", guest(name="db")))
+    }
+    assert len(paths) == 3
+    assert all((path % {"directory": "/run"}).endswith("-%r") and len(path) < 50 for path in paths)
+
+
+def test_ssh_reads_what_is_written() -> None:
+    words = shlex.split(str(variables(HOST)["ansible_ssh_common_args"]))
+    done = subprocess.run(
+        ["ssh", "-G", "-F", "/dev/null", *words, "10.0.0.2"], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    read = dict(line.split(" ", 1) for line in done.stdout.splitlines() if " " in line)  # type: ignore[misc]
+    assert read["proxycommand"] == settings(HOST)["ProxyCommand"]
+    assert read["knownhostscommand"] == settings(HOST)["KnownHostsCommand"]
+    assert (read["hostkeyalias"], read["stricthostkeychecking"]) == ("web", "true")
+
+
+@pytest.mark.parametrize("word", ["a b", "it's", '"', "$(x)", "`x`", "\\", "50%h", "%%", "", "#", "~", "*", "ü"])
+def test_any_word_reaches_a_shell(word: str) -> None:
+    command = escaped(["printf", "%s.", word]).replace("%%", "%")
+    assert subprocess.run(command, shell=True, capture_output=True, text=True, check=True).stdout == f"{word}."
+
+
+def test_the_last_of_several_names_of_a_variable_counts() -> None:
+    host = {"ansible_ssh_host": "new", "ansible_host": "old", "ansible_ssh_user": "new", "ansible_user": "old"}
+    jump = jump_to("east", host, "-o ControlMaster=auto")
+    assert (jump.address, jump.words) == ("new", ("-o", "BatchMode=yes", "-o", "ControlMaster=auto", "-l", "new"))
+
+
+@pytest.mark.parametrize(
+    ("host", "path"),
+    [
+        ({"ansible_connection": "community.docker.docker"}, "ansible_connection"),
+        ({"ansible_ssh_common_args": "-o 'x"}, "ansible_ssh_common_args"),
+        ({"ansible_ssh_extra_args": "-o 'x"}, "ansible_ssh_extra_args"),
+    ],
+)
+def test_a_host_that_ssh_does_not_reach_is_refused(host: Dict[str, object], path: str) -> None:
+    with pytest.raises(DeclarationError) as error:
+        jump_to("east", host)
+    assert error.value.path == path
