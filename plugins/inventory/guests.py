@@ -208,21 +208,27 @@ class InventoryModule(BaseInventoryPlugin, Constructable, Cacheable):
 
     def _hosts(self) -> Iterator[Tuple[str, Variables]]:
         """Yield the hosts that declare MicroVMs, with their variables."""
-        group = self.inventory.groups.get(self.option("group"))
-        if group is None:
-            raise DeclarationError(
-                "group",
-                f"there is no group {self.option('group')!r} yet; name the inventory of the hosts before this one, "
-                "or set `group` to the group of the hosts that run MicroVMs",
-            )
+        hosts = self._members(self.option("group"))
         constants: Any = C
         facts: Any = cache_loader.get(constants.CACHE_PLUGIN) if self.option("facts") else None
-        for host in group.get_hosts():
+        for host in hosts:
             variables = self._variables(host)
             if facts is not None and facts.contains(host.name):
                 variables = combined(facts.get(host.name), variables)
             if variables.get(VMS):
                 yield host.name, combined(variables, self._vars or {})
+
+    def _members(self, name: str) -> List[Any]:
+        """Return the hosts of a group. Raises DeclarationError where there is none."""
+        group = self.inventory.groups.get(name)
+        if group is None:
+            raise DeclarationError(
+                "group",
+                f"there is no group {name!r} yet; name the inventory of the hosts before this one, or set `group` to the "
+                "group of the hosts that run MicroVMs",
+            )
+        # Groups become children of this one when all sources have been read.
+        return list(self.inventory.hosts.values() if name == "all" else group.get_hosts())
 
     def _variables(self, host: Any) -> Variables:
         """Return the variables of a host from inventory sources, untemplated."""

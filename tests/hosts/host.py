@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import testbed
-from testbed import ssh
+from testbed import keys, ssh
 from testbed.paths import Bed
 
 from .connection import Connection
@@ -61,6 +61,11 @@ class Host:
         self._connection = Connection(self._host)
         self._kind = kind
         self._begin = 0.0
+
+    @property
+    def key(self) -> Path:
+        """Path of the private key that root of the host lets in."""
+        return Path(keys.private(self._bed))
 
     def up(self) -> None:
         """Boot the host afresh and install role ``host`` on it."""

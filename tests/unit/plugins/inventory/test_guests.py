@@ -157,6 +157,13 @@ def test_variables_groups_and_keyed_groups_are_composed(inventory: Inventory) ->
     assert listed["mv_guests"]["hosts"] == ["web.east", "db.east", "app-west.west"]
 
 
+def test_all_hosts_are_read_if_that_is_wanted(inventory: Inventory) -> None:
+    inventory.write("guests.microvm.yml", PLUGIN + "group: all\n")
+    inventory.write("host_vars/other.yml", "microvm_vms: [{name: inside, kernel: /boot/vmlinuz}]\n")
+    hosts = inventory.listed()["_meta"]["hostvars"]
+    assert {"web", "db", "app-west", "inside"} <= set(hosts)
+
+
 def test_what_cannot_be_composed_is_an_error_if_strict(inventory: Inventory) -> None:
     inventory.write("guests.microvm.yml", PLUGIN + "compose: {listen: microvm_guest.addresses.2.x}\n")
     assert "listen" not in inventory.variables()["web"]
