@@ -36,14 +36,8 @@ def test_a_guest_is_reached_through_its_host_by_its_recorded_key(
     (tmp_path / "group_vars").mkdir()
     (tmp_path / "group_vars" / "all.yml").write_text(json.dumps({"microvm_vms": [{**declared, **ready}]}))
     # A connection that is kept open would not ask for the key again.
-    persistence = ("-e", "ansible_ssh_args=-oControlMaster=no")
-    options = (
-        *persistence,
-        "-i",
-        str(tmp_path / "guests.microvm.yml"),
-        "-e",
-        f"ansible_ssh_private_key_file={host.key}",
-    )
+    variables = {"ansible_ssh_args": "-o ControlMaster=no", "ansible_ssh_private_key_file": str(host.key)}
+    options = ("-i", str(tmp_path / "guests.microvm.yml"), "-e", json.dumps(variables))
     host.run(f"echo guest $({OWN_KEY}) > {KNOWN_HOSTS}")
     host.play(tmp_path, ASK, *options)
     assert host.run("cat /run/answer; rm /run/answer") == "42\n"
@@ -51,4 +45,4 @@ def test_a_guest_is_reached_through_its_host_by_its_recorded_key(
         host.run(f"({line}) > {KNOWN_HOSTS}")
         with pytest.raises(AssertionError, match="Host key verification failed"):
             host.play(tmp_path, ASK, *options)
-    host.run("ls /run/answer", 2)
+    host.run(f"rm {KNOWN_HOSTS}; ls /run/answer", 2)
