@@ -56,4 +56,5 @@ def test_the_first_way_that_is_known_is_taken(
         with pytest.raises(HostError, match="no address of web is known"):
             forward._connect(vm, places, 22)
     else:
-        assert forward._connect(vm, places, 22) == (*way, 22)
+        taken: object = forward._connect(vm, places, 22)
+        assert taken == (*way, 22)

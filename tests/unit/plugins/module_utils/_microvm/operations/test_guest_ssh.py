@@ -43,7 +43,7 @@ def settings(host: Dict[str, object], of: Optional[Guest] = None, **options: Any
     """Return the settings of ssh as Ansible splits them."""
     words = shlex.split(str(variables(host, of, **options)["ansible_ssh_common_args"]))
     assert words[::2] == ["-o"] * (len(words) // 2)
-    return dict(word.split("=", 1) for word in words[1::2])  # type: ignore[misc]
+    return dict(word.split("=", 1) for word in words[1::2])
 
 
 def filled_in(setting: str) -> List[str]:
@@ -125,7 +125,7 @@ def test_ssh_reads_what_is_written() -> None:
         ["ssh", "-G", "-F", "/dev/null", *words, "10.0.0.2"], capture_output=True, text=True, check=False
     )
     assert done.returncode == 0, done.stderr
-    read = dict(line.split(" ", 1) for line in done.stdout.splitlines() if " " in line)  # type: ignore[misc]
+    read = dict(line.split(" ", 1) for line in done.stdout.splitlines() if " " in line)
     assert read["proxycommand"] == settings(HOST)["ProxyCommand"]
     assert read["knownhostscommand"] == settings(HOST)["KnownHostsCommand"]
     assert (read["hostkeyalias"], read["stricthostkeychecking"]) == ("web", "true")
