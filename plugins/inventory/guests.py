@@ -106,14 +106,14 @@ from typing import Any, Callable, Dict, Iterator, List, Mapping, Tuple
 
 from ansible import constants as C
 from ansible.errors import AnsibleError, AnsibleParserError
-from ansible.inventory.helpers import get_group_vars
+from ansible.inventory.helpers import get_group_vars, sort_groups
 from ansible.plugins.inventory import BaseInventoryPlugin, Cacheable, Constructable
 from ansible.plugins.loader import cache_loader
 from ansible.utils.vars import combine_vars
 from ansible.vars.plugins import get_vars_from_inventory_sources
 from ansible_collections.microvm.fleet.plugins.module_utils._microvm.operations.guest_inventory import (
     VMS,
-    Guest,
+    GuestHost,
     check_name_template,
     declared_guests,
     named_guests,
@@ -137,12 +137,13 @@ MARKS = ("{{", "{%", "{#")
 SUFFIXES = ("microvm.yml", "microvm.yaml")
 
 Entry = Dict[str, Any]
-"""Guest as the cache keeps it: its variables and its groups."""
+"""A guest as the cache keeps it: its variables and its groups."""
 
 Variables = Dict[str, Any]
 
 # Ansible's own have no annotations.
 combined: Callable[[Mapping[str, Any], Mapping[str, Any]], Variables] = combine_vars
+in_order: Callable[[List[Any]], List[Any]] = sort_groups
 of_groups: Callable[[Any], Variables] = get_group_vars
 of_sources: Callable[[Any, Any, Any, str], Variables] = get_vars_from_inventory_sources
 
@@ -196,7 +197,7 @@ class InventoryModule(BaseInventoryPlugin, Constructable, Cacheable):
         wrong = check_name_template(template)
         if wrong:
             raise DeclarationError("hostname", wrong)
-        guests: List[Guest] = []
+        guests: List[GuestHost] = []
         jumps: Dict[str, Jump] = {}
         for host, variables in self._hosts():
             jumps[host], of_host = self._guests(host, variables)
@@ -232,7 +233,10 @@ class InventoryModule(BaseInventoryPlugin, Constructable, Cacheable):
 
     def _variables(self, host: Any) -> Variables:
         """Return the variables of a host from inventory sources, untemplated."""
-        sources, groups = self.inventory.processed_sources, host.get_groups()
+        # All hosts become members of the group all when all sources have been read.
+        everybody, own = self.inventory.groups["all"], host.get_groups()
+        groups = in_order([everybody, *(group for group in own if group is not everybody)])
+        sources = self.inventory.processed_sources
         parts = (
             of_groups(groups),
             of_sources(self.loader, sources, groups, "all"),
@@ -248,7 +252,7 @@ class InventoryModule(BaseInventoryPlugin, Constructable, Cacheable):
     def _groups(self) -> List[Tuple[str, Any]]:
         return list(self.inventory.groups.items())
 
-    def _guests(self, host: str, variables: Variables) -> Tuple[Jump, List[Guest]]:
+    def _guests(self, host: str, variables: Variables) -> Tuple[Jump, List[GuestHost]]:
         """Return the way to a host and its guests. Raises DeclarationError, whose path begins with the host."""
         self.templar.available_variables = variables
         resolver = Resolver(self.templar)
@@ -261,7 +265,7 @@ class InventoryModule(BaseInventoryPlugin, Constructable, Cacheable):
         except DeclarationError as error:
             raise DeclarationError(f"{host}.{error.path}", error.message) from error
 
-    def _entry(self, name: str, guest: Guest, jump: Jump) -> Entry:
+    def _entry(self, name: str, guest: GuestHost, jump: Jump) -> Entry:
         file, prefix = self.option("known_hosts"), self.option("group_prefix")
         # A path of OpenSSH's settings must be absolute.
         program = shutil.which("ssh") or "/usr/bin/ssh"

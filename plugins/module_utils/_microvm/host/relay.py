@@ -10,7 +10,7 @@ import os
 import socket
 import threading
 
-BLOCK = 1 << 16
+RELAY_BYTES = 1 << 16
 """Bytes that are copied at once."""
 
 
@@ -30,17 +30,17 @@ def relay(connection: socket.socket, received: bytes, source: int, target: int) 
 def _receive(connection: socket.socket) -> bytes:
     """Return the next bytes; none at the end, however the other side has ended."""
     try:
-        return connection.recv(BLOCK)
+        return connection.recv(RELAY_BYTES)
     except ConnectionError:
         return b""
 
 
 def _send(source: int, connection: socket.socket) -> None:
     try:
-        data = os.read(source, BLOCK)
+        data = os.read(source, RELAY_BYTES)
         while data:
             connection.sendall(data)
-            data = os.read(source, BLOCK)
+            data = os.read(source, RELAY_BYTES)
         connection.shutdown(socket.SHUT_WR)
     except OSError:
         # The other direction sees the end, too.

@@ -21,8 +21,8 @@ from ..declaration.vms.parse import parse_vms
 from ..schema.errors import DeclarationError
 from ..schema.naming import element_names, with_names
 
-VMS, DEFAULTS, IMAGES, NETWORKS = "microvm_vms", "microvm_defaults", "microvm_images", "microvm_networks"
-VARIABLES = (VMS, DEFAULTS, IMAGES, NETWORKS)
+VMS, _DEFAULTS, _IMAGES, _NETWORKS = "microvm_vms", "microvm_defaults", "microvm_images", "microvm_networks"
+VARIABLES = (VMS, _DEFAULTS, _IMAGES, _NETWORKS)
 """Variables of the roles that guests follow from."""
 
 RELEVANT = (
@@ -50,12 +50,12 @@ SSH_PORT = 22
 LOOPBACK = "127.0.0.1"
 """Address of the host at which hypervisors forward ports that are declared without one."""
 
-KNOWN = ("condition", "state", "addresses", "dhcp_addresses", "restart_pending", "generation", "accelerator")
+FACTS_OF_GUESTS = ("condition", "state", "addresses", "dhcp_addresses", "restart_pending", "generation", "accelerator")
 """Facts of a guest that are part of its variables (module ``microvm_info``)."""
 
 
 @dataclass(frozen=True)
-class Guest:
+class GuestHost:
     """Guest that a host declares."""
 
     name: str
@@ -81,20 +81,20 @@ class Guest:
             yield f"{prefix}network_{network}"
 
 
-def declared_guests(host: str, variables: Mapping[str, object], facts: object = None) -> List[Guest]:
+def declared_guests(host: str, variables: Mapping[str, object], facts: object = None) -> List[GuestHost]:
     """Return the guests of a host; ``facts`` is what ``microvm_info`` has returned for it as ``vms``, if anything.
 
     Raises DeclarationError with the path of what is wrong, which begins with the name of a variable.
     """
     raw = _list(variables, VMS)
-    defaults = variables.get(DEFAULTS) or {}
+    defaults = variables.get(_DEFAULTS) or {}
     if not isinstance(defaults, Mapping):
-        raise DeclarationError(DEFAULTS, "is not a mapping; write options of a MicroVM and their values")
+        raise DeclarationError(_DEFAULTS, "is not a mapping; write options of a MicroVM and their values")
     complete = [merged(defaults, vm) if isinstance(vm, Mapping) else vm for vm in raw]
     names = element_names({VMS: complete})
     try:
-        vms = parse_vms(complete, [_image(image) for image in _list(variables, IMAGES)], VMS)
-        leases = _leases(parse_networks(_list(variables, NETWORKS), NETWORKS))
+        vms = parse_vms(complete, [_image(image) for image in _list(variables, _IMAGES)], VMS)
+        leases = _leases(parse_networks(_list(variables, _NETWORKS), _NETWORKS))
     except DeclarationError as error:
         raise DeclarationError(with_names(error.path, names), with_names(error.message, names)) from None
     seen = _facts_by_name(facts)
@@ -108,8 +108,8 @@ def relevant(variables: Mapping[str, object]) -> Dict[str, object]:
     """
     result = {name: variables[name] for name in VARIABLES if name in variables}
     result[VMS] = _each(variables.get(VMS), _relevant_options)
-    result[DEFAULTS] = _relevant_options(variables.get(DEFAULTS))
-    result[IMAGES] = _each(variables.get(IMAGES), lambda image: _only(image, ("name",)))
+    result[_DEFAULTS] = _relevant_options(variables.get(_DEFAULTS))
+    result[_IMAGES] = _each(variables.get(_IMAGES), lambda image: _only(image, ("name",)))
     return result
 
 
@@ -162,11 +162,11 @@ def _facts_by_name(facts: object) -> Dict[object, Mapping[object, object]]:
     return {entry.get("name"): entry for entry in entries if isinstance(entry, Mapping)}
 
 
-def _guest(host: str, vm: Vm, leases: Mapping[Tuple[str, str], str], facts: Mapping[object, object]) -> Guest:
+def _guest(host: str, vm: Vm, leases: Mapping[Tuple[str, str], str], facts: Mapping[object, object]) -> GuestHost:
     address, port = _ssh_server(vm, leases, facts)
     networks = tuple(dict.fromkeys(_networks(vm)))
     state = vm["state"] or "started"
-    seen = {key: facts[key] for key in KNOWN if key in facts}
+    seen = {key: facts[key] for key in FACTS_OF_GUESTS if key in facts}
     variables: Dict[str, object] = {
         "name": vm["name"],
         "host": host,
@@ -179,7 +179,7 @@ def _guest(host: str, vm: Vm, leases: Mapping[Tuple[str, str], str], facts: Mapp
         "vsock_cid": vm["vsock"]["cid"],
         **({"facts": seen} if seen else {}),
     }
-    return Guest(vm["name"], host, vm["hypervisor"], state, networks, address, port, variables)
+    return GuestHost(vm["name"], host, vm["hypervisor"], state, networks, address, port, variables)
 
 
 def _networks(vm: Vm) -> Iterator[str]:
@@ -213,12 +213,12 @@ def check_name_template(template: str) -> Optional[str]:
     return None if "{name}" in template else f"{template!r} gives all guests one name; it must contain {{name}}"
 
 
-def named_guests(guests: Sequence[Guest], template: str, taken: Mapping[str, str]) -> Dict[str, Guest]:
+def named_guests(guests: Sequence[GuestHost], template: str, taken: Mapping[str, str]) -> Dict[str, GuestHost]:
     """Return guests by their names in the inventory; ``taken`` are names that others have, with what these are.
 
     Raises DeclarationError for names that are not unique.
     """
-    named: Dict[str, Guest] = {}
+    named: Dict[str, GuestHost] = {}
     for guest in guests:
         name = template.format(name=guest.name, host=guest.host)
         other = taken.get(name) or (f"guest {named[name].name!r} of {named[name].host}" if name in named else None)

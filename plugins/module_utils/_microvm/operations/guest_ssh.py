@@ -15,9 +15,9 @@ import shlex
 from dataclasses import dataclass
 from typing import Dict, List, Mapping, Optional, Sequence, Tuple
 
-from ..declaration.names import KNOWN_HOSTS
+from ..declaration.names import COMMAND, KNOWN_HOSTS
 from ..schema.errors import DeclarationError
-from .guest_inventory import Guest
+from .guest_inventory import GuestHost
 
 HOST_VARIABLES: Mapping[str, Tuple[str, ...]] = {
     "connection": ("ansible_connection",),
@@ -39,8 +39,6 @@ NO_FILE = "/dev/null"
 
 PINNED = ("StrictHostKeyChecking=yes", "UpdateHostKeys=no", "CheckHostIP=no", f"GlobalKnownHostsFile={NO_FILE}")
 """Settings by which only the recorded key of a guest is accepted."""
-
-COMMAND = "/usr/local/bin/microvm"
 
 
 @dataclass(frozen=True)
@@ -107,7 +105,7 @@ def _split(path: str, text: str) -> List[str]:
 
 
 def connection_variables(
-    name: str, guest: Guest, jump: Jump, user: str, program: str, known_hosts: Optional[str] = None
+    name: str, guest: GuestHost, jump: Jump, user: str, program: str, known_hosts: Optional[str] = None
 ) -> Dict[str, object]:
     """Return the variables by which Ansible reaches a guest.
 
@@ -129,7 +127,7 @@ def connection_variables(
     }
 
 
-def _known_hosts(name: str, guest: Guest, jump: Jump, program: str, known_hosts: Optional[str]) -> List[str]:
+def _known_hosts(name: str, guest: GuestHost, jump: Jump, program: str, known_hosts: Optional[str]) -> List[str]:
     if known_hosts is not None:
         return [f"UserKnownHostsFile={_file(known_hosts)}", f"HostKeyAlias={name}"]
     alias = f"HostKeyAlias={guest.name}"
@@ -144,7 +142,7 @@ def _file(path: str) -> str:
     return '"' + path.replace("%", "%%").replace("\\", "\\\\").replace('"', '\\"') + '"'
 
 
-def _proxy(guest: Guest, jump: Jump, program: str) -> List[str]:
+def _proxy(guest: GuestHost, jump: Jump, program: str) -> List[str]:
     """Return the setting that leads to the guest; none if the controller is its host and reaches its address."""
     if guest.address is None:
         prefix = ("sudo", "-n") if jump.becomes_root else ()

@@ -42,7 +42,8 @@ microvm_vms:
 database: {name: db, state: "{{ 'stopped' if 'idle' in groups.microvm_hosts else 'started' }}"}
 """
 WEST = 'microvm_vms: [{name: "app-{{ inventory_hostname }}", hypervisor: cloud-hypervisor, vsock: {cid: 7}}]\n'
-ALL = "microvm_images: [{name: base, commands: ['{{ undefined }}']}]\nmicrovm_defaults: {image: base}\n"
+ALL = "microvm_images: [{name: base, commands: ['{{ undefined }}']}]\nmicrovm_defaults: {image: none}\n"
+NEARER = "microvm_defaults: {image: base}\n"
 PLUGIN = "plugin: microvm.fleet.guests\n"
 SOURCES = ("hosts.yml", "guests.microvm.yml")
 
@@ -56,7 +57,8 @@ class Inventory:
         self.write("guests.microvm.yml", PLUGIN)
         self.write("host_vars/east.yml", EAST)
         self.write("host_vars/west.yml", WEST)
-        self.write("group_vars/microvm_hosts.yml", ALL)
+        self.write("group_vars/all.yml", ALL)
+        self.write("group_vars/microvm_hosts.yml", NEARER)
         self.write("ansible.cfg", "[inventory]\nany_unparsed_is_failed = true\n")
 
     def write(self, file: str, text: str) -> None:

@@ -9,7 +9,7 @@ from typing import Any, Dict, List, Optional, Tuple
 
 import pytest
 from ansible_collections.microvm.fleet.plugins.module_utils._microvm.operations.guest_inventory import (
-    Guest,
+    GuestHost,
     check_name_template,
     declared_guests,
     merged,
@@ -42,7 +42,7 @@ def forwarded(port: int, **host: object) -> Dict[str, Any]:
     return {**USER, "forward_ports": [{"from": "host", "host": {"port": 2222, **host}, "guest": {"port": port}}]}
 
 
-def guests(*vms: Dict[str, Any], facts: object = None, **variables: object) -> List[Guest]:
+def guests(*vms: Dict[str, Any], facts: object = None, **variables: object) -> List[GuestHost]:
     variables = {"microvm_vms": list(vms), "microvm_images": [{"name": "base"}], **variables}
     return declared_guests("east", variables, facts)
 

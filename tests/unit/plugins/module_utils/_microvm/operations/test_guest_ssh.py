@@ -11,7 +11,7 @@ from typing import Any, Dict, List, Optional
 
 import pytest
 from ansible_collections.microvm.fleet.plugins.module_utils._microvm.declaration.names import KNOWN_HOSTS
-from ansible_collections.microvm.fleet.plugins.module_utils._microvm.operations.guest_inventory import Guest
+from ansible_collections.microvm.fleet.plugins.module_utils._microvm.operations.guest_inventory import GuestHost
 from ansible_collections.microvm.fleet.plugins.module_utils._microvm.operations.guest_ssh import (
     Jump,
     connection_variables,
@@ -31,15 +31,15 @@ HOST: Dict[str, object] = {
 }
 
 
-def guest(address: Optional[str] = "10.0.0.2", name: str = "web", host: str = "east", port: int = 22) -> Guest:
-    return Guest(name, host, "qemu", "started", (), address, port, {})
+def guest(address: Optional[str] = "10.0.0.2", name: str = "web", host: str = "east", port: int = 22) -> GuestHost:
+    return GuestHost(name, host, "qemu", "started", (), address, port, {})
 
 
-def variables(host: Dict[str, object], of: Optional[Guest] = None, **options: Any) -> Dict[str, Any]:
+def variables(host: Dict[str, object], of: Optional[GuestHost] = None, **options: Any) -> Dict[str, Any]:
     return connection_variables("web.east", of or guest(), jump_to("east", host), "root", SSH, **options)
 
 
-def settings(host: Dict[str, object], of: Optional[Guest] = None, **options: Any) -> Dict[str, str]:
+def settings(host: Dict[str, object], of: Optional[GuestHost] = None, **options: Any) -> Dict[str, str]:
     """Return the settings of ssh as Ansible splits them."""
     words = shlex.split(str(variables(host, of, **options)["ansible_ssh_common_args"]))
     assert words[::2] == ["-o"] * (len(words) // 2)
