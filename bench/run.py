@@ -17,6 +17,7 @@ from hypervisors import hypervisors
 from inventory import inventory
 from rendering import rendering
 from scale import scale
+from taps import taps
 
 sys.path.insert(0, str(ROOT / "plugins" / "module_utils"))
 
@@ -76,6 +77,7 @@ def main() -> int:
         "1,000 packages rendered, s of one core": round(rendering(), 2),
         **inventory(),
         **{f"size of {name}, MB": round(size / 1e6, 1) for name, size in sizes().items()},
+        **taps(),
         **scale(),
         **hypervisors(),
     }
