@@ -156,5 +156,6 @@ HANDLERS: Handlers[TapJob, Action] = Handlers(
         Action.TAKE_DOWN: lambda job, name: job.links.change(name, {"state": "down"}),
     },
     {Action.REMOVE: _remove, Action.DROP_NAMES: _drop_names},
-    frozenset((Action.REMOVE, Action.DROP_NAMES)),
+    # Names that were removed could not be removed again.
+    frozenset((Action.REMOVE,)),
 )
