@@ -948,6 +948,17 @@ options:
       - Supported only by V(stratovirt).
     type: dict
     suboptions:
+      machine:
+        description:
+          - Machine of the guest. V(microvm) has few devices, on virtio-mmio, and no ACPI. V(standard) is called
+            q35 by StratoVirt on x86_64, and virt on aarch64; its devices are on PCI.
+          - On x86_64, guests of V(microvm) need a kernel that is built with C(CONFIG_VIRTIO_MMIO_CMDLINE_DEVICES),
+            which Debian's kernels are not. Defaults to V(standard) on x86_64 with the kernel of O(ignore:image),
+            and to V(microvm) otherwise.
+        type: str
+        choices:
+          - microvm
+          - standard
       extra_args:
         description:
           - Additional arguments of the hypervisor, one per element.
@@ -1186,7 +1197,7 @@ options:
       - What to do when the guest powers off by itself.
       - Not every hypervisor distinguishes a reboot from a poweroff. The documentation of the hypervisors describes
         how the exit of each is interpreted.
-      - V(restart) is supported only by V(qemu), V(cloud-hypervisor), V(crosvm), V(alioth), V(vfkit).
+      - V(restart) is supported only by V(qemu), V(cloud-hypervisor), V(crosvm), V(stratovirt), V(alioth), V(vfkit).
     type: str
     default: stop
     choices:

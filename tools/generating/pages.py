@@ -144,7 +144,8 @@ def _kernels() -> Iterator[str]:
     yield "|---|---|---|---|---|"
     for name, needs in (("all", OF_ALL), *((profile.name, profile.kernel_needs) for profile in PROFILES.values())):
         for need in needs:
-            option = f"`{need.option}: {need.value}` on {', '.join(need.architectures)}"
+            value = f": {need.value}`" if need.value is not None else "` not set,"
+            option = f"`{need.option}{value} on {', '.join(need.architectures)}"
             yield f"| {name} | {option} | `{need.setting}` | {need.reason} | {need.remedy} |"
 
 

@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 from _microvm.hypervisors.profile import Profile
+from _microvm.hypervisors.profile_parts import EXITS
 
 from . import life, options
 from .cells import Cell
@@ -20,6 +21,11 @@ DEVICES, MEMORY, FORMATS = "devices", "memory", "formats"
 def _powers_off_for_good(profile: Profile) -> bool:
     """Return whether the hypervisor ends when its guest powers off, so that a restart then is claimed."""
     return profile.claims("on_poweroff", "restart")
+
+
+def _exits_at_reboot(profile: Profile) -> bool:
+    """Return whether the hypervisor ends when a guest of the examination's image reboots."""
+    return profile.on_reboot == EXITS
 
 
 def _disk_of_type(image_type: str, title: str, mebibytes: int) -> Cell:
@@ -116,6 +122,7 @@ LIFE_CYCLE = (
         "With `on_reboot: stop`, a guest that reboots stays down.",
         life.stays_down_after_reboot,
         claims=(("on_reboot", "stop"),),
+        applies=_exits_at_reboot,
         rows=("on_reboot: stop",),
     ),
     Cell("removal", "A removal leaves nothing.", life.is_removed, is_short=True),

@@ -240,6 +240,7 @@ class KvmtoolOptions(TypedDict):
 class StratovirtOptions(TypedDict):
     """Group ``stratovirt``."""
 
+    machine: Optional[Literal["microvm", "standard"]]
     extra_args: List[str]
     package: Optional[str]
 

@@ -49,5 +49,7 @@ class Command:
     """True if the hypervisor keeps its control socket in its home, which is the working directory then."""
     terminal: bool = False
     """True if the hypervisor ends unless its standard input is a terminal."""
+    clean_end: str = ""
+    """Meaning of an end without failure or reason, ``poweroff`` or ``reboot``, where it is not always the profile's."""
     programs: Tuple[str, ...] = ()
     """Programs that the command runs beside the hypervisor's own."""

@@ -32,8 +32,8 @@ class KernelNeed:
     """Name of the setting (``CONFIG_…``)."""
     option: str
     """Option that needs it, by path."""
-    value: Value
-    """Value of the option that needs it."""
+    value: Optional[Value]
+    """Value of the option that needs it; ``None`` if it is not set."""
     reason: str
     """What the guest uses it for, as a clause."""
     remedy: str

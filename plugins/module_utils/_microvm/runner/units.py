@@ -122,7 +122,7 @@ def _hypervisor(declaration: Declaration, built: Command, facts: HostFacts) -> s
     credentials = sorted(declaration["credential_files"].items())
     lines += [setting("LoadCredential", unit_credential(name, path)) for name, path in credentials]
     lines += [setting("MemoryMax", plain(f"{_memory(declaration, facts)}M"))]
-    lines += _meanings(profile(declaration))
+    lines += _meanings(profile(declaration), built)
     # The one who notifies is a relay beside the hypervisor.
     lines += (
         [setting("Type", plain("notify")), setting("NotifyAccess", plain("all"))]
@@ -140,9 +140,9 @@ def _hypervisor(declaration: Declaration, built: Command, facts: HostFacts) -> s
     return text + compat_settings(declaration, built, written)
 
 
-def _meanings(hypervisor: Profile) -> List[str]:
+def _meanings(hypervisor: Profile, built: Command) -> List[str]:
     """Return the variables by which the unit's main process tells how the guest has ended."""
-    lines = [setting("Environment", unit_assignment("CLEAN_END", plain(hypervisor.clean_end)))]
+    lines = [setting("Environment", unit_assignment("CLEAN_END", plain(built.clean_end or hypervisor.clean_end)))]
     meanings = ",".join(f"{status}:{meaning}" for status, meaning in sorted(hypervisor.statuses.items()))
     return lines + ([setting("Environment", unit_assignment("END_STATUSES", plain(meanings)))] if meanings else [])
 

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Command line of StratoVirt's light machine (its docs/config_guidebook.md)."""
+"""Command line of StratoVirt (its docs/config_guidebook.md)."""
 
 from __future__ import annotations
 
@@ -24,6 +24,7 @@ from ..programs import program_path
 from ..refusals import refuse_in
 from ..requests import guest_shutdown, qmp_balloon
 from ..words import words
+from .machine import StratovirtMachine
 from .profile import PROFILE
 
 NAMED = ("socket", "store_disk", "volumes[].image", "shares[].socket", "shares[].tag")
@@ -33,12 +34,10 @@ LEAST_MEMORY, MOST_MEMORY = 128, 524288
 """MiB that ``-m`` takes."""
 
 MOST_QUEUES = 16
-MOST_DEVICES = {"x86_64": 11, "aarch64": 160}
-"""Devices that the machine has place for (its docs/config_guidebook.md)."""
 
 
 class Stratovirt(Hypervisor):
-    """StratoVirt: QEMU's words, a Firecracker's machine; without ACPI, so a guest is only stopped from inside."""
+    """StratoVirt: QEMU's words, and two machines, of which none has a power button: a guest ends from inside only."""
 
     profile = PROFILE
 
@@ -53,30 +52,32 @@ class Stratovirt(Hypervisor):
         refuse_in(declaration, ("socket",), ":", PROFILE.name)
         _refuse_leading_dashes(declaration)
         _check_memory(declaration)
-        _check_devices(declaration, facts)
+        machine = StratovirtMachine(declaration, facts)
+        machine.check()
         macvtaps = macvtap_descriptors(declaration, _queues(declaration))
         initrd = initrd_with_credentials(declaration, next_descriptor(macvtaps))
         socket = declaration["socket"]
         arguments = [
             *(self.program(declaration, facts), "-name", declaration["name"]),
-            *("-machine", _machine(declaration, facts)),
+            # Without sharing, virtiofsd cannot read the guest's memory.
+            *("-machine", machine.type + (",mem-share=on" if declaration["shares"] else "")),
             *("-m", str(declaration["mem"]), "-smp", str(declaration["vcpu"])),
             *("-kernel", declaration["kernel"], *(("-initrd", initrd.path) if initrd.path else ())),
-            *("-append", _kernel_command_line(declaration, facts), "-serial", "stdio"),
-            *("-object", "rng-random,id=rng,filename=/dev/random", "-device", "virtio-rng-device,rng=rng,id=rng_dev"),
+            *("-append", _kernel_command_line(machine), "-serial", "stdio"),
+            *("-object", "rng-random,id=rng,filename=/dev/random", *machine.device("virtio-rng", "rng=rng,id=rng_dev")),
             *(("-mem-path", HUGE_PAGES_PREFIX + declaration["name"]) if declaration["hugepage_mem"] else ()),
-            *_balloon(declaration),
-            *_disks(declaration),
-            *_shares(declaration),
+            *_balloon(machine),
+            *_disks(machine),
+            *_shares(machine),
             *(("-qmp", f"unix:{socket},server,nowait") if socket else ()),
         ]
         for interface in declaration["interfaces"]:
-            arguments += _interface(declaration, interface, macvtaps)
+            arguments += _interface(machine, interface, macvtaps)
         if declaration["vsock"]["cid"] is not None:
-            arguments += ["-device", f"vhost-vsock-device,id=vsock,guest-cid={declaration['vsock']['cid']}"]
+            arguments += machine.device("vhost-vsock", f"id=vsock,guest-cid={declaration['vsock']['cid']}")
         return Command(
             argv=words(*arguments, *declaration["stratovirt"]["extra_args"]),
-            shutdown=guest_shutdown(declaration, "reboot"),
+            shutdown=guest_shutdown(declaration, machine.word),
             # It takes two commands that come together for one, which is none.
             balloon=qmp_balloon(declaration, negotiates=False),
             multi_queue=_queues(declaration) > 1,
@@ -86,6 +87,7 @@ class Stratovirt(Hypervisor):
             initrd_descriptor=initrd.descriptor,
             # Its console on standard input and output is the only one that both reads and writes there.
             terminal=True,
+            clean_end=machine.word,
         )
 
 
@@ -108,59 +110,45 @@ def _check_memory(declaration: Declaration) -> None:
         raise DeclarationError("mem", f"is not {limits}, which is what stratovirt accepts; declare another size")
 
 
-def _check_devices(declaration: Declaration, facts: HostFacts) -> None:
-    single = [True, declaration["store_disk"], declaration["balloon"], declaration["vsock"]["cid"]]
-    lists = {key: len(declaration[key]) for key in ("volumes", "interfaces", "shares")}
-    total, most = sum(map(bool, single)) + sum(lists.values()), MOST_DEVICES[facts.architecture]
-    if total > most:
-        longest = max(lists, key=lambda key: lists[key])
-        raise DeclarationError(longest, f"{total} devices exceed the limit of {most} of stratovirt; declare fewer")
-
-
-def _machine(declaration: Declaration, facts: HostFacts) -> str:
-    kind = "microvm" if facts.architecture == "x86_64" else "virt"
-    # Without it, virtiofsd cannot read the guest's memory.
-    return kind + (",mem-share=on" if declaration["shares"] else "")
-
-
-def _kernel_command_line(declaration: Declaration, facts: HostFacts) -> str:
-    console = "ttyS0" if facts.architecture == "x86_64" else "ttyAMA0"
-    own = [f"console={console}", "edd=off", "reboot=t", "panic=-1"]
-    return kernel_command_line([*own, *kernel_parameters(declaration, by_serial=True)])
+def _kernel_command_line(machine: StratovirtMachine) -> str:
+    console = "ttyS0" if machine.facts.architecture == "x86_64" else "ttyAMA0"
+    own = [f"console={console}", *machine.parameters, "panic=-1"]
+    return kernel_command_line([*own, *kernel_parameters(machine.declaration, by_serial=True)])
 
 
 def _switch(value: Optional[bool]) -> str:
     return "on" if value else "off"
 
 
-def _balloon(declaration: Declaration) -> List[str]:
-    if not declaration["balloon"]:
+def _balloon(machine: StratovirtMachine) -> List[str]:
+    if not machine.declaration["balloon"]:
         return []
     # Unlike those of other devices, these two are not on and off.
-    deflate = "true" if declaration["deflate_on_oom"] else "false"
-    return ["-device", f"virtio-balloon-device,id=balloon0,deflate-on-oom={deflate},free-page-reporting=true"]
+    deflate = "true" if machine.declaration["deflate_on_oom"] else "false"
+    return machine.device("virtio-balloon", f"id=balloon0,deflate-on-oom={deflate},free-page-reporting=true")
 
 
-def _disks(declaration: Declaration) -> List[str]:
+def _disks(machine: StratovirtMachine) -> List[str]:
     arguments: List[str] = []
+    declaration = machine.declaration
     if declaration["store_disk"]:
         options = f"id=store,format=raw,readonly=on,file={declaration['store_disk']},if=none,aio=io_uring,direct=false"
         serial = f",serial={STORE_SERIAL}" if declaration["image"] else ""
-        arguments += ["-drive", options, "-device", f"virtio-blk-device,drive=store,id=blk_store{serial}"]
+        arguments += ["-drive", options, *machine.device("virtio-blk", f"drive=store,id=blk_store{serial}")]
     for volume, name in zip(declaration["volumes"], disk_names(declaration)):
         options = f"id={name},format=raw,if=none,aio=io_uring,file={volume['image']}"
         options += f",direct={_switch(volume['direct'])},readonly={_switch(volume['read_only'])}"
         own = disk_serial(declaration, volume)
-        device = f"virtio-blk-device,drive={name},id=blk_{name}" + (f",serial={own}" if own else "")
-        arguments += ["-drive", options, "-device", device]
+        device = f"drive={name},id=blk_{name}" + (f",serial={own}" if own else "")
+        arguments += ["-drive", options, *machine.device("virtio-blk", device)]
     return arguments
 
 
-def _shares(declaration: Declaration) -> List[str]:
+def _shares(machine: StratovirtMachine) -> List[str]:
     arguments: List[str] = []
-    for index, share in enumerate(declaration["shares"]):
+    for index, share in enumerate(machine.declaration["shares"]):
         arguments += ["-chardev", f"socket,id=fs{index},path={share['socket']}"]
-        arguments += ["-device", f"vhost-user-fs-device,chardev=fs{index},tag={share['tag']},id=fs{index}"]
+        arguments += machine.device("vhost-user-fs", f"chardev=fs{index},tag={share['tag']},id=fs{index}")
     return arguments
 
 
@@ -168,10 +156,10 @@ def _queues(declaration: Declaration) -> int:
     return min(MOST_QUEUES, int(declaration["vcpu"]))
 
 
-def _interface(declaration: Declaration, interface: Interface, macvtaps: Descriptors) -> List[str]:
-    name, queues = interface["id"], _queues(declaration)
+def _interface(machine: StratovirtMachine, interface: Interface, macvtaps: Descriptors) -> List[str]:
+    name, queues = interface["id"], _queues(machine.declaration)
     own = [str(descriptor) for descriptor in macvtaps.get(name, [])]
     end = f"ifname={name}" if not own else f"fd={own[0]}" if len(own) == 1 else f"fds={':'.join(own)}"
     backend = ["tap", f"id={name}", f"queues={queues}", end, *(("vhost=on",) if interface["tap"]["vhost"] else ())]
-    device = f"virtio-net-device,id=net_{name},netdev={name},mac={interface['mac']},mq={_switch(queues > 1)}"
-    return ["-netdev", ",".join(backend), "-device", device]
+    device = f"id=net_{name},netdev={name},mac={interface['mac']},mq={_switch(queues > 1)}"
+    return ["-netdev", ",".join(backend), *machine.device("virtio-net", device)]

@@ -6,13 +6,36 @@
 
 from __future__ import annotations
 
+from ...schema.options import Option
 from ..profile import ANY, KernelNeed, Profile
-from ..profile_parts import ASKED, BY_VSOCK, EXITS, EXTRA_ARGS, LINUX, WITH_VIRTIOFSD, group, package
+from ..profile_parts import ASKED, BY_VSOCK, EXTRA_ARGS, LINUX, WITH_VIRTIOFSD, group, package
+
+MICROVM, STANDARD = "microvm", "standard"
+
+_GROUP = group(
+    "stratovirt",
+    "Options of StratoVirt.",
+    Option(
+        "machine",
+        "str",
+        (
+            "Machine of the guest. V(microvm) has few devices, on virtio-mmio, and no ACPI. V(standard) is called q35 "
+            "by StratoVirt on x86_64, and virt on aarch64; its devices are on PCI.",
+            "On x86_64, guests of V(microvm) need a kernel that is built with C(CONFIG_VIRTIO_MMIO_CMDLINE_DEVICES), "
+            "which Debian's kernels are not. Defaults to V(standard) on x86_64 with the kernel of O(ignore:image), and "
+            "to V(microvm) otherwise.",
+        ),
+        choices=(MICROVM, STANDARD),
+    ),
+    EXTRA_ARGS,
+    package("stratovirt"),
+)
+
 
 PROFILE = Profile(
     name="stratovirt",
     order=60,
-    group=group("stratovirt", "Options of StratoVirt.", EXTRA_ARGS, package("stratovirt")),
+    group=_GROUP,
     honours={
         **WITH_VIRTIOFSD,
         "hugepage_mem": ANY,
@@ -20,8 +43,9 @@ PROFILE = Profile(
         "balloon": ANY,
         "deflate_on_oom": ANY,
         "ready.check": ("auto", "ssh", "tcp", "vsock", "hypervisor", "none"),
-        # The process goes on when the guest powers off.
+        # Either with one of the machines.
         "on_reboot": ("restart", "stop"),
+        "on_poweroff": ("restart", "stop"),
         "interfaces[].type": ("tap", "macvtap"),
         "interfaces[].tap.vhost": ANY,
         "volumes[].serial": ANY,
@@ -33,19 +57,28 @@ PROFILE = Profile(
     vcpus=254,
     serials=True,
     credentials="initrd",
-    stop=ASKED + ", to reboot.",
+    stop=ASKED + ", to power off, or with `machine: microvm` to reboot.",
     ready="QMP reports that the guest is running; " + BY_VSOCK,
-    on_poweroff="keeps running (reboot instead)",
-    on_reboot=EXITS,
-    clean_end="reboot",
+    on_poweroff="exits; so it does after a triple fault, which is taken for a poweroff. With `machine: microvm` it "
+    "keeps running (reboot instead)",
+    on_reboot="reboots in place, by ACPI (`reboot=a` is the default here). With `machine: microvm` it exits",
     kernel_needs=(
         KernelNeed(
             "CONFIG_VIRTIO_MMIO_CMDLINE_DEVICES",
-            "hypervisor",
-            "stratovirt",
-            reason="its machine, which has no ACPI, names disks and interfaces on the kernel's command line",
-            remedy="set `kernel` and `initrd_path` to a kernel that is built with it, or choose another hypervisor",
+            "stratovirt.machine",
+            MICROVM,
+            reason="without ACPI, this machine names disks and interfaces on the kernel's command line",
+            remedy="set it to standard, or `kernel` and `initrd_path` to a kernel that is built with it",
             architectures=("x86_64",),
+        ),
+        KernelNeed(
+            "CONFIG_VIRTIO_MMIO_CMDLINE_DEVICES",
+            "stratovirt.machine",
+            None,
+            reason="without `image` it is microvm, which names disks and interfaces on the kernel's command line",
+            remedy="set it to standard, or `kernel` and `initrd_path` to a kernel that is built with it",
+            architectures=("x86_64",),
+            besides={"image": (None,)},
         ),
     ),
     makes_huge_page_files=True,

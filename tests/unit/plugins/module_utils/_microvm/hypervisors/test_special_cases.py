@@ -14,6 +14,7 @@ from ansible_collections.microvm.fleet.plugins.module_utils._microvm.hypervisors
 from ansible_collections.microvm.fleet.plugins.module_utils._microvm.hypervisors.facts import HostFacts
 from ansible_collections.microvm.fleet.plugins.module_utils._microvm.hypervisors.leftovers import leftovers
 from ansible_collections.microvm.fleet.plugins.module_utils._microvm.hypervisors.profiles import PROFILES
+from ansible_collections.microvm.fleet.plugins.module_utils._microvm.hypervisors.requests import GuestShutdown
 from ansible_collections.microvm.fleet.plugins.module_utils._microvm.runner.render import render
 from ansible_collections.microvm.fleet.plugins.module_utils._microvm.runner.scripts.shell import readable
 from ansible_collections.microvm.fleet.plugins.module_utils._microvm.schema.errors import DeclarationError
@@ -191,6 +192,79 @@ def test_stratovirt_has_place_for_eleven() -> None:
     assert refused("stratovirt", volumes=volumes, vsock={"cid": 3}) == "volumes"
     assert refused("stratovirt", interfaces=[{"type": "tap"}] * 11) == "interfaces"
     assert line("stratovirt", HostFacts("aarch64"), volumes=volumes, balloon=True, vsock={"cid": 3})
+
+
+def test_devices_of_stratovirts_standard_machine_are_in_slots_of_pci() -> None:
+    tap = {"type": "tap", "id": "t", "mac": "02:00:00:00:00:01"}
+    share = {"tag": "s", "source": "/s", "proto": "virtiofs"}
+    command = line(
+        "stratovirt",
+        stratovirt={"machine": "standard"},
+        balloon=True,
+        store_disk="/d",
+        volumes=[VOLUME],
+        shares=[share],
+        interfaces=[tap],
+        vsock={"cid": 3},
+    )
+    devices = [argument.partition(",id=")[0] for argument in command.split(" ") if ",addr=" in argument]
+    assert [device.split(",")[:3] for device in devices] == [
+        [f"{kind}-pci", "bus=pcie.0", f"addr={slot:#x}"]
+        for slot, kind in enumerate(
+            (
+                *("virtio-rng", "virtio-balloon", "virtio-blk", "virtio-blk"),
+                *("vhost-user-fs", "virtio-net", "vhost-vsock"),
+            ),
+            start=1,
+        )
+    ]
+    assert "-machine q35,mem-share=on " in command and "-device,id" not in command
+    assert " reboot=a " in command and "edd=off" not in command
+
+
+@pytest.mark.parametrize(
+    ("options", "facts", "machine", "device"),
+    [
+        ({}, LINUX, "microvm", "virtio-rng-device"),
+        ({"image": "/images/1"}, LINUX, "q35", "virtio-rng-pci"),
+        ({"image": "/images/1", "stratovirt": {"machine": "microvm"}}, LINUX, "microvm", "virtio-rng-device"),
+        ({"image": "/images/1", "kernel": "/mine/kernel"}, LINUX, "microvm", "virtio-rng-device"),
+        ({"stratovirt": {"machine": "standard"}}, LINUX, "q35", "virtio-rng-pci"),
+        ({"image": "/images/1"}, HostFacts("aarch64"), "virt", "virtio-rng-device"),
+        ({"stratovirt": {"machine": "standard"}}, HostFacts("aarch64"), "virt", "virtio-rng-pci"),
+    ],
+)
+def test_stratovirts_machine_is_one_that_the_kernel_finds_its_devices_in(
+    options: dict[str, Any], facts: HostFacts, machine: str, device: str
+) -> None:
+    declared = {"name": "vm", "hypervisor": "stratovirt", **({} if "image" in options else VM), **options}
+    argv = [readable(word) for word in registry.command(parse_vm(declared), facts).argv]
+    assert argv[argv.index("-machine") + 1] == machine
+    assert any(argument.startswith(device) for argument in argv)
+
+
+@pytest.mark.parametrize(("machine", "end"), [("microvm", "reboot"), ("standard", "poweroff")])
+def test_a_guest_of_stratovirt_ends_in_the_way_that_ends_its_machine(machine: str, end: str) -> None:
+    declared = {**VM, "hypervisor": "stratovirt", "stratovirt": {"machine": machine}, "vsock": {"cid": 3}}
+    built = registry.command(parse_vm(declared), LINUX)
+    assert isinstance(built.shutdown, GuestShutdown) and built.shutdown.guest.word == end
+    files = render(parse_vm(declared), LINUX).files
+    units = b"".join(file.content for path, file in files.items() if path.startswith("share/microvm/systemd/"))
+    assert f"CLEAN_END={end}".encode() in units
+
+
+def test_ends_that_a_machine_of_stratovirt_does_not_tell_are_refused() -> None:
+    standard: dict[str, Any] = {"stratovirt": {"machine": "standard"}}
+    assert refused("stratovirt", **standard, on_reboot="stop") == "on_reboot"
+    assert refused("stratovirt", on_poweroff="restart") == "on_poweroff"
+    assert line("stratovirt", on_reboot="stop") and line("stratovirt", **standard, on_poweroff="restart")
+
+
+def test_stratovirts_standard_machine_has_place_for_thirty() -> None:
+    volumes = [{"image": f"{index}", "size": 1} for index in range(29)]
+    standard: dict[str, Any] = {"stratovirt": {"machine": "standard"}}
+    assert "addr=0x1e," in line("stratovirt", **standard, volumes=volumes)
+    assert refused("stratovirt", **standard, volumes=volumes, vsock={"cid": 3}) == "volumes"
 
 
 def test_names_of_taps_are_limited() -> None:

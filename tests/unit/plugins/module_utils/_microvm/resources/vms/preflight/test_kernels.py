@@ -20,7 +20,8 @@ from ansible_collections.microvm.fleet.plugins.module_utils._microvm.schema.erro
 
 MMIO = "CONFIG_VIRTIO_MMIO_CMDLINE_DEVICES"
 NINE_P = "CONFIG_NET_9P_VIRTIO"
-STRATOVIRT = {"hypervisor": "stratovirt"}
+STRATOVIRT = {"hypervisor": "stratovirt", "stratovirt": {"machine": "microvm"}}
+STANDARD = {"hypervisor": "stratovirt", "stratovirt": {"machine": "standard"}}
 WITHOUT_ACPI = {"machine_opts": {"acpi": "off"}}
 SHARE = {
     "shares": [{"tag": "a", "source": "/srv/a", "proto": "virtiofs"}, {"tag": "b", "source": "/srv/b", "proto": "9p"}]
@@ -44,7 +45,7 @@ def check(path: str | None, lacks: list[str], **options: Any) -> None:
 @pytest.mark.parametrize(
     ("options", "setting", "key", "remedy"),
     [
-        (STRATOVIRT, MMIO, "hypervisor", "set `kernel` and `initrd_path`"),
+        (STRATOVIRT, MMIO, "stratovirt.machine", "set it to standard"),
         (SHARE, NINE_P, "shares[1].proto", "set `proto: virtiofs`"),
         ({"qemu": WITHOUT_ACPI}, MMIO, "qemu.machine_opts.acpi", "set it to on"),
         ({"qemu": {**WITHOUT_ACPI, "machine": "microvm"}}, MMIO, "qemu.machine_opts.acpi", "`qemu.machine` to q35"),
@@ -65,6 +66,8 @@ def test_a_need_that_the_kernel_lacks_is_refused_with_a_way_out(
     [
         ({}, [MMIO, NINE_P]),
         (STRATOVIRT, [NINE_P]),
+        (STANDARD, [MMIO]),
+        ({"hypervisor": "stratovirt"}, [MMIO]),
         (SHARE, [MMIO]),
         ({"qemu": WITHOUT_ACPI}, [NINE_P]),
         ({"qemu": {**WITHOUT_ACPI, "machine": "q35"}}, [MMIO]),
@@ -76,6 +79,13 @@ def test_a_need_that_the_kernel_lacks_is_refused_with_a_way_out(
 )
 def test_kernels_that_are_unknown_or_can_do_it_are_accepted(options: dict[str, Any], lacks: list[str]) -> None:
     check("/images/1", lacks, **options)
+
+
+def test_without_an_image_stratovirts_default_machine_is_refused_for_such_a_kernel() -> None:
+    without_image = {"image": None, "kernel": "/images/1/kernel"}
+    with pytest.raises(DeclarationError, match=f"stratovirt.machine: .*{MMIO}; set it to standard"):
+        check("/images/1", [MMIO], **without_image, hypervisor="stratovirt")
+    check("/images/1", [MMIO], **without_image, **STANDARD)
 
 
 def test_a_machine_that_is_described_otherwise_needs_no_command_line(monkeypatch: pytest.MonkeyPatch) -> None:
