@@ -161,7 +161,7 @@ def test_variables_groups_and_keyed_groups_are_composed(inventory: Inventory) ->
 
 def test_all_hosts_are_read_if_that_is_wanted(inventory: Inventory) -> None:
     inventory.write("guests.microvm.yml", PLUGIN + "group: all\n")
-    inventory.write("host_vars/other.yml", "microvm_vms: [{name: inside, kernel: /boot/vmlinuz}]\n")
+    inventory.write("host_vars/other.yml", "microvm_vms: [{name: inside, image: base}]\n")
     hosts = inventory.listed()["_meta"]["hostvars"]
     assert {"web", "db", "app-west", "inside"} <= set(hosts)
 
