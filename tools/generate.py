@@ -120,6 +120,7 @@ def generated() -> dict[Path, str]:
     code = ROOT / "plugins" / "module_utils" / "_microvm"
     host_setup = code / "resources" / "host_setup"
     package_scripts, image_scripts = code / "runner" / "scripts", code / "resources" / "images" / "scripts"
+    network_scripts = code / "resources" / "networks" / "scripts"
     deviations = yaml.safe_load((ROOT / "tests" / "parity" / "deviations.yml").read_text())
     return {
         TYPES_FILE: types(*TYPES),
@@ -132,6 +133,7 @@ def generated() -> dict[Path, str]:
         docs / "microvm.schema.json": schema(VM_OPTIONS),
         package_scripts / "sources.py": LICENCE + sources(package_scripts, "Shell functions of packages' scripts"),
         image_scripts / "sources.py": LICENCE + sources(image_scripts, "Scripts that build and start guest images"),
+        network_scripts / "sources.py": LICENCE + sources(network_scripts, "Shell functions of networks' units"),
         host_setup / "units" / "sources.py": LICENCE + mapping(host_setup / "units", "Units of MicroVMs"),
         host_setup / "scripts" / "sources.py": LICENCE + mapping(host_setup / "scripts", "Scripts that units run"),
         host_setup / "command" / "sources.py": LICENCE + command.sources(),

@@ -1427,6 +1427,42 @@ options:
               - IPv4 address to assign to the guest.
             type: str
             required: true
+      host_access:
+        description:
+          - Services of the host that guests reach. Nothing else of the host answers them, on whichever of its addresses.
+            Answers to connections that the host begins always pass.
+          - With V(dns_dhcp) these are the DHCP server of the network, DNS and ICMP echo requests on the address
+            of the bridge; with V(none) nothing; with V(all) everything on all addresses.
+        type: str
+        default: dns_dhcp
+        choices:
+          - none
+          - dns_dhcp
+          - all
+      host_ports:
+        description:
+          - Ports on the address of the bridge that guests reach beside those of C(host_access), such as V(tcp/8080).
+        type: list
+        elements: str
+      isolate:
+        description:
+          - Whether the guests of the network are kept from each other, so that each reaches the host and, with
+            C(nat), what is beyond it.
+        type: bool
+        default: false
+      metadata:
+        description:
+          - Whether guests of a network with C(nat) reach link-local addresses beyond the host (C(169.254.0.0/16)).
+            There, a cloud gives whoever asks the credentials of the host.
+        type: bool
+        default: false
+      uplinks:
+        description:
+          - Interfaces of the host through which guests of a network with C(nat) reach other networks.
+          - Defaults to those that default routes lead to, or, on a host without one, all that routes lead to. Packets
+            that come in by other interfaces are not forwarded.
+        type: list
+        elements: str
   bridges:
     description:
       - Bridges that need not exist yet in check mode, or with O(ignore:preflight), because the same run creates

@@ -11,8 +11,8 @@ module: microvm_network
 short_description: Manage the networks of a host
 version_added: 0.1.0
 description:
-  - Creates bridges with systemd-networkd, with an address, a DHCP server and static leases, and configures NAT in an
-    nftables table of its own.
+  - Creates bridges with systemd-networkd, with an address, a DHCP server and static leases, and configures NAT
+    and what passes between guests, their host and others, in nftables tables of its own.
   - Compares the declared networks with the actual state of the kernel as well as with configuration files, so that a
     run completes an earlier interrupted run and repairs manual changes.
   - An interface that was not created by this collection is never taken over.
@@ -66,7 +66,7 @@ kept:
   elements: str
 still_forwarding:
   description:
-    - Reason why C(net.ipv4.ip_forward), which was switched on for networks that are removed, stays on.
+    - Reason why forwarding of packets, which was switched on for networks that are removed, stays on.
     - It is switched off with the last network that has NAT, unless it was on before, or others need it.
   returned: success
   type: str

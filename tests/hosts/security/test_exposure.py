@@ -13,7 +13,7 @@ import pytest
 
 from ..host import ROOT, Host, active
 from ..packages import STAY, fake
-from ..paths import NETWORK_UNIT, STATE, UNITS
+from ..paths import NETWORK_UNIT, NETWORK_WATCH_UNIT, STATE, UNITS
 
 PLUGINS = ROOT / "plugins/module_utils/_microvm"
 HELPERS = {
@@ -77,10 +77,11 @@ def test_the_rules_of_networks_are_loaded_within_a_sandbox(host: Host, nft: None
     try:
         assert exposure(host, NETWORK_UNIT) <= NETWORK_EXPOSURE
         for verb in ("restart", "reload"):
-            host.run(f"nft delete table ip {TABLE}; systemctl {verb} {NETWORK_UNIT}")
-            assert "masquerade" in host.run(f"nft list table ip {TABLE}")
+            host.run(f"nft delete table inet {TABLE}; systemctl {verb} {NETWORK_UNIT}")
+            assert "masquerade" in host.run(f"nft list table inet {TABLE}")
+        assert exposure(host, NETWORK_WATCH_UNIT) <= NETWORK_EXPOSURE
         host.run(f"systemctl stop {NETWORK_UNIT}")
-        host.run(f"nft list table ip {TABLE}", status=1)
+        host.run(f"nft list table inet {TABLE} || nft list table bridge {TABLE}", status=1)
     finally:
         host.play(tmp_path, play.replace(str(networks), "[]"))
 

@@ -41,7 +41,7 @@ IMAGES = NETWORKS = max(1, COUNT // 4)
 HOOK = "--customize-hook="
 NETWORK_KEYS = {
     *("Name", "Kind", "Address", "ConfigureWithoutCarrier", "IPv6AcceptRA", "DHCPServer", "RequiredForOnline"),
-    *("PoolOffset", "PoolSize", "DNS", "MACAddress", "Unmanaged"),
+    *("PoolOffset", "PoolSize", "DNS", "MACAddress", "Unmanaged", "LinkLocalAddressing"),
 }
 
 

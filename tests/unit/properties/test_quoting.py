@@ -15,7 +15,7 @@ import pytest
 from ansible_collections.microvm.fleet.plugins.module_utils._microvm.declaration.networks.parse import parse_networks
 from ansible_collections.microvm.fleet.plugins.module_utils._microvm.host.accounts import _sysusers_line
 from ansible_collections.microvm.fleet.plugins.module_utils._microvm.host.unit_files import parse_service
-from ansible_collections.microvm.fleet.plugins.module_utils._microvm.resources.networks.configuration import rules
+from ansible_collections.microvm.fleet.plugins.module_utils._microvm.resources.networks.rules import rules
 from ansible_collections.microvm.fleet.plugins.module_utils._microvm.runner.scripts.shell import call
 from ansible_collections.microvm.fleet.plugins.module_utils._microvm.schema import checks, quoting
 from hypothesis import given, settings

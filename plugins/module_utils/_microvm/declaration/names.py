@@ -138,6 +138,18 @@ UNIT_DIRECTORY = "/etc/systemd/system"
 NETWORK_UNIT = "microvm-fleet-network.service"
 """Loads the rules of the networks with every start of the host."""
 
+NETWORK_WATCH_UNIT = "microvm-fleet-network-watch.service"
+"""Loads the rules of the networks again when somebody has deleted them."""
+
+NETWORK_LIST = CONFIGURATION_DIRECTORY + "/networks.list"
+"""Networks and their leases, for the script that binds taps to their guests."""
+
+NETWORK_SETTINGS = "/etc/sysctl.d/50-microvm-fleet.conf"
+"""Parameters of the kernel for our networks, by their paths below /proc/sys."""
+
+TAP_RULES_DIRECTORY = RUN_DIRECTORY + "/taps"
+"""Rules of the taps that are on our networks, ``TAP.nft`` for each, which are loaded with the rules of the networks."""
+
 CURRENT_LINK = "current"
 """Link in a state directory to the package that the next start runs."""
 

@@ -404,6 +404,11 @@ class Network(TypedDict):
     nat: bool
     dhcp_server: Optional[DhcpServer]
     leases: List[Lease]
+    host_access: Literal["none", "dns_dhcp", "all"]
+    host_ports: List[str]
+    isolate: bool
+    metadata: bool
+    uplinks: List[str]
 
 
 class HostTapMacvtap(TypedDict):

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import posixpath
-from typing import Dict, List, Optional, Tuple
+from typing import Dict, Iterator, List, Optional, Tuple
 
 from ..declaration.accounts import account
 from ..declaration.names import HUGE_PAGES_PREFIX
@@ -138,6 +138,16 @@ def _interface_scripts(declaration: Declaration, built: Command) -> Dict[str, st
     return texts
 
 
+def _tap_guests(declaration: Declaration) -> Iterator[str]:
+    """Yield for each tap its guest's MAC and IP addresses, and ``dhcp`` if the guest gets or chooses others."""
+    guest = declaration["guest"]
+    for interface, network in zip(declaration["interfaces"], guest["networks"]):
+        if interface["type"] == "tap":
+            addresses = [address.partition("/")[0] for address in network["addresses"]] if guest["enable"] else []
+            others = ["dhcp"] if network["dhcp"] or not addresses else []
+            yield " ".join([interface["id"], interface["mac"], *addresses, *others])
+
+
 def _share(declaration: Declaration, built: Command) -> Dict[str, File]:
     macvtaps = [
         f"{interface['id']} {interface['mac']} {interface['macvtap']['link']} {interface['macvtap']['mode']}"
@@ -149,6 +159,7 @@ def _share(declaration: Declaration, built: Command) -> Dict[str, File]:
         "command-line": shell.command_line(built.argv),
         "declaration.json": json.dumps(recorded_declaration(declaration), indent=2, sort_keys=True) + "\n",
         "tap-interfaces": one_per_line(tap["id"] for tap in _interfaces(declaration, "tap")),
+        "tap-guests": one_per_line(_tap_guests(declaration)),
         "macvtap-interfaces": one_per_line(macvtaps),
         "pci-devices": one_per_line(_devices(declaration, "pci")),
         "block-devices": one_per_line(f"{access(device)} {device['image']}" for device in block_devices(declaration)),

@@ -386,6 +386,14 @@ def port(value: int) -> Optional[str]:
     return None if 1 <= value <= 65535 else f"{value} is not a port; write 1 to 65535"
 
 
+def protocol_port(value: str) -> Optional[str]:
+    """Check a protocol with one of its ports."""
+    protocol, _slash, number = value.partition("/")
+    if protocol in ("tcp", "udp") and re.fullmatch("[1-9][0-9]{0,4}", number, re.ASCII):
+        return port(int(number))
+    return f"{_shown(value)} is not a protocol with a port; write it such as tcp/8080 or udp/123"
+
+
 def _ip_address(value: str) -> Optional[str]:
     """Check an IPv4 or IPv6 address; after a percent sign, Python takes anything for its zone."""
     address, percent, zone = value.partition("%")

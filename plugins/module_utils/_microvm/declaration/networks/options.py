@@ -22,6 +22,8 @@ _LEASES: Options = (
     Option("address", "str", "IPv4 address to assign to the guest.", required=True, check=checks.ipv4_address),
 )
 
+DNS_DHCP = "dns_dhcp"
+
 NETWORK_OPTIONS: Options = (
     Option("name", "str", "Name of the bridge, at most 15 characters.", required=True, check=checks.interface_name),
     Option(
@@ -54,5 +56,49 @@ NETWORK_OPTIONS: Options = (
         "Static DHCP leases. Require C(dhcp_server).",
         elements="dict",
         suboptions=_LEASES,
+    ),
+    Option(
+        "host_access",
+        "str",
+        (
+            "Services of the host that guests reach. Nothing else of the host answers them, on whichever of its "
+            "addresses. Answers to connections that the host begins always pass.",
+            "With V(dns_dhcp) these are the DHCP server of the network, DNS and ICMP echo requests on the address of "
+            "the bridge; with V(none) nothing; with V(all) everything on all addresses.",
+        ),
+        default=DNS_DHCP,
+        choices=("none", DNS_DHCP, "all"),
+    ),
+    Option(
+        "host_ports",
+        "list",
+        "Ports on the address of the bridge that guests reach beside those of C(host_access), such as V(tcp/8080).",
+        elements="str",
+        check=checks.protocol_port,
+    ),
+    Option(
+        "isolate",
+        "bool",
+        "Whether the guests of the network are kept from each other, so that each reaches the host and, with C(nat), "
+        "what is beyond it.",
+        default=False,
+    ),
+    Option(
+        "metadata",
+        "bool",
+        "Whether guests of a network with C(nat) reach link-local addresses beyond the host (C(169.254.0.0/16)). "
+        "There, a cloud gives whoever asks the credentials of the host.",
+        default=False,
+    ),
+    Option(
+        "uplinks",
+        "list",
+        (
+            "Interfaces of the host through which guests of a network with C(nat) reach other networks.",
+            "Defaults to those that default routes lead to, or, on a host without one, all that routes lead to. "
+            "Packets that come in by other interfaces are not forwarded.",
+        ),
+        elements="str",
+        check=checks.interface_name,
     ),
 )

@@ -134,6 +134,8 @@ def _values(state_directory: str) -> Mapping[str, str]:
         "RECORD_DIRECTORY": names.RECORD_DIRECTORY,
         "ARCHIVE_DIRECTORY": names.ARCHIVE_DIRECTORY,
         "MOVE_DIRECTORY": names.MOVE_DIRECTORY,
+        "NETWORK_UNIT": names.NETWORK_UNIT,
+        "TAP_RULES_DIRECTORY": names.TAP_RULES_DIRECTORY,
         "USER": names.USER,
         "GROUP": names.GROUP,
         "TARGET": names.TARGET,

@@ -15,9 +15,13 @@ from ...declaration.names import (
     CURRENT_LINK,
     GROUP,
     HUGE_PAGES_PREFIX,
+    NETWORK_LIST,
+    NETWORK_SETTINGS,
+    NETWORK_UNIT,
     RESTART_DIRECTORY,
     SHARE_DIRECTORY,
     SOCKET_DIRECTORY,
+    TAP_RULES_DIRECTORY,
     USER,
     WORK_DIRECTORY,
 )
@@ -45,6 +49,7 @@ sockets=$state/{SOCKET_DIRECTORY}
 _FUNCTIONS = (
     sources.MAKE_TAP,
     sources.REMOVE_TAP,
+    sources.BIND_TAPS,
     sources.MAKE_MACVTAP,
     sources.REMOVE_MACVTAP,
     sources.TAKE_PCI_DEVICE,
@@ -65,5 +70,9 @@ def package_script() -> str:
         restarts_directory=RESTART_DIRECTORY,
         console_directory=CONSOLE_DIRECTORY,
         huge_pages_prefix=HUGE_PAGES_PREFIX,
+        network_list=NETWORK_LIST,
+        network_unit=NETWORK_UNIT,
+        tap_rules=TAP_RULES_DIRECTORY,
+        network_settings=NETWORK_SETTINGS,
     )
     return f'{_HEADER}{names}{_ENTRIES}{"".join(_FUNCTIONS)}\nrun_action "$1" "$2"\n'

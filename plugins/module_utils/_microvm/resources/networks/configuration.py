@@ -6,35 +6,49 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import re
-from typing import Dict, Iterator, List, Mapping, Optional, Sequence
+from typing import Dict, Iterator, List, Mapping, Optional, Sequence, cast
 
 from ...declaration.identity import TAP_PREFIX
-from ...declaration.names import CONFIGURATION_DIRECTORY, FLEET_DIRECTORY, NETWORK_UNIT, UNIT_DIRECTORY
+from ...declaration.names import (
+    CONFIGURATION_DIRECTORY,
+    FLEET_DIRECTORY,
+    NETWORK_LIST,
+    NETWORK_SETTINGS,
+    NETWORK_UNIT,
+    NETWORK_WATCH_UNIT,
+    UNIT_DIRECTORY,
+)
 from ...declaration.networks.options import NETWORK_OPTIONS
 from ...declaration.networks.parse import subnet
 from ...declaration.types import DhcpServer, Lease, Network
 from ...host.commands import HostError
-from ...runner.package import DIGEST_LENGTH
 from ...schema.compaction import check_record
-from ...schema.quoting import network_value, nft_string, nft_value, plain, section, setting
+from ...schema.errors import DeclarationError
+from ...schema.quoting import fields, network_value, one_per_line, plain, section, setting
+from ...schema.validation import validate
+from .rules import rules
+from .units import network_unit, watch_script, watch_unit
 
 NETWORKD_DIRECTORY = "/etc/systemd/network"
 RECORD = f"{CONFIGURATION_DIRECTORY}/networks.json"
 """File with the declared networks: tells the next run what a network was that is no longer declared."""
 RULES = f"{CONFIGURATION_DIRECTORY}/network.nft"
-SYSCTLS = "/etc/sysctl.d/50-microvm-fleet.conf"
-FORWARDING = "net.ipv4.ip_forward"
-"""Parameter of the kernel that lets packets pass from one interface to another (sysctl(8))."""
-FORWARDING_MARK = f"{FLEET_DIRECTORY}/forwarding.switched-on"
-"""File that exists if forwarding was off before our networks needed it."""
+SYSCTLS = NETWORK_SETTINGS
+WATCH = f"{CONFIGURATION_DIRECTORY}/network-watch"
+"""Script of the unit that loads the rules again."""
+FORMER_FORWARDING_MARK = f"{FLEET_DIRECTORY}/forwarding.switched-on"
+"""File of earlier versions, which switched forwarding on for the whole host: exists if it was off before."""
+FORWARDING_RECORDS = f"{FLEET_DIRECTORY}/forwarding"
+"""Directory of an empty file for each interface of others on which forwarding was off before our networks needed it."""
 UNIT = f"{UNIT_DIRECTORY}/{NETWORK_UNIT}"
-TABLE = "microvm_fleet"
-"""Table of nftables with all our filters and our NAT."""
+WATCH_UNIT = f"{UNIT_DIRECTORY}/{NETWORK_WATCH_UNIT}"
 
 _TAPS = f"{NETWORKD_DIRECTORY}/49-microvm-taps.network"
+OWN_FILES = (_TAPS, RECORD, RULES, SYSCTLS, UNIT, WATCH_UNIT, WATCH, NETWORK_LIST)
+"""Files that exist once, however many networks there are."""
+
 _BRIDGE = f"{NETWORKD_DIRECTORY}/50-microvm-%s.%s"
 _BRIDGE_FILE = re.compile(rf"{NETWORKD_DIRECTORY}/50-microvm-(.+)\.(netdev|network)")
 
@@ -49,99 +63,22 @@ Name={prefix}*
 Unmanaged=yes
 """
 
-_UNIT_TEXT = """\
-[Unit]
-Description=Rules of the networks of MicroVMs
-DefaultDependencies=no
-Wants=network-pre.target
-Before=network-pre.target shutdown.target
-Conflicts=shutdown.target
-# nftables.service flushes all rules, these too, whenever it loads its own.
-After=nftables.service
-PartOf=nftables.service
-ReloadPropagatedFrom=nftables.service
 
-[Service]
-Type=oneshot
-RemainAfterExit=yes
-ExecStart=/usr/sbin/nft -f {rules}
-ExecReload=/usr/sbin/nft -f {rules}
-# Somebody may have flushed all rules.
-ExecStop=-/usr/sbin/nft delete table ip {table}
-# Without PrivateTmp=, which would make it wait for file systems.
-CapabilityBoundingSet=CAP_NET_ADMIN
-NoNewPrivileges=yes
-ProtectSystem=strict
-ProtectHome=yes
-PrivateDevices=yes
-PrivateIPC=yes
-ProtectKernelTunables=yes
-ProtectKernelModules=yes
-ProtectKernelLogs=yes
-ProtectControlGroups=yes
-ProtectClock=yes
-ProtectHostname=yes
-KeyringMode=private
-RestrictNamespaces=yes
-RestrictAddressFamilies=AF_NETLINK
-RestrictRealtime=yes
-RestrictSUIDSGID=yes
-LockPersonality=yes
-MemoryDenyWriteExecute=yes
-SystemCallArchitectures=native
-SystemCallFilter=@system-service
-SystemCallFilter=~@privileged @resources
-SystemCallErrorNumber=EPERM
-UMask=0077
+def configuration(networks: Sequence[Network], uplinks: Sequence[str] = ()) -> Dict[str, str]:
+    """Content of every file, by path; empty where there is no network.
 
-[Install]
-WantedBy=multi-user.target
-"""
-
-# One transaction: the old rules are in force until the new ones are. Guests behind NAT are answered,
-# and not reached from elsewhere; what leaves their bridge has an address of its subnet. Without NAT nothing
-# goes in or out, whether or not the host forwards packets for other reasons.
-_RULES_TEXT = """\
-table ip {table}
-delete table ip {table}
-table ip {table} {{
-    comment "{digest}"
-{rules}}}
-"""
-
-_CHAIN = """\
-    chain {name} {{
-        type {type}; policy accept;
-{lines}    }}
-"""
-
-_CLOSED = """\
-        iifname {bridge} oifname != {bridge} drop
-        oifname {bridge} iifname != {bridge} drop
-"""
-
-_TRANSLATED = """\
-        iifname {bridge} ip saddr != {subnet} drop
-        oifname {bridge} iifname != {bridge} ct state != {{ established, related }} drop
-"""
-
-_POSTROUTING = """\
-        ip saddr {subnet} oifname != {bridge} masquerade
-"""
-
-
-def configuration(networks: Sequence[Network]) -> Dict[str, str]:
-    """Content of every file, by path; empty where there is no network."""
+    Guests of networks with NAT that name no uplinks reach what is beyond the interfaces ``uplinks``.
+    """
     texts: Dict[str, str] = {}
     for network in networks:
         bridge = [setting("Name", network_value(network["name"])), setting("Kind", plain("bridge"))]
         texts[_BRIDGE % (network["name"], "netdev")] = section("NetDev", bridge)
         texts[_BRIDGE % (network["name"], "network")] = _network(network)
     if networks:
-        unit = _UNIT_TEXT.format(rules=plain(RULES), table=plain(TABLE))
-        texts.update({_TAPS: _TAPS_TEXT.format(prefix=plain(TAP_PREFIX)), RULES: rules(networks), UNIT: unit})
-    if any(network["nat"] for network in networks):
-        texts[SYSCTLS] = "net.ipv4.ip_forward = 1\n"
+        texts[_TAPS] = _TAPS_TEXT.format(prefix=plain(TAP_PREFIX))
+        texts[UNIT], texts[WATCH_UNIT] = network_unit(RULES), watch_unit(WATCH)
+        texts.update({RULES: rules(networks), NETWORK_LIST: _list(networks), WATCH: watch_script(RULES)})
+        texts[SYSCTLS] = settings(kernel_settings(networks, uplinks))
     texts = {path: _HEADER + text for path, text in texts.items()}
     if networks:
         texts[RECORD] = json.dumps(list(networks), indent=2, sort_keys=True) + "\n"
@@ -156,17 +93,18 @@ def recorded_networks(files: Mapping[str, str]) -> List[Network]:
         networks = json.loads(files[RECORD])
         for network in networks if isinstance(networks, list) else [None]:
             check_record(NETWORK_OPTIONS, network, "network")
-    except (ValueError, RecursionError) as error:
+        # Earlier versions recorded fewer options.
+        return [cast(Network, validate(NETWORK_OPTIONS, network, "network")) for network in networks]
+    except (ValueError, RecursionError, DeclarationError) as error:
         raise HostError(
             f"{RECORD} is damaged ({error}); restore it from a backup, or remove it and run again with all networks, "
             "those that are no longer declared but whose bridges MicroVMs use included"
         ) from None
-    return list(networks)
 
 
 def is_ours(path: str) -> bool:
     """Return whether a file is one of ``configuration``, of whatever networks."""
-    return path in (_TAPS, RECORD, RULES, SYSCTLS, UNIT) or bridge_of(path) is not None
+    return path in OWN_FILES or bridge_of(path) is not None
 
 
 def bridge_of(path: str) -> Optional[str]:
@@ -175,23 +113,47 @@ def bridge_of(path: str) -> Optional[str]:
     return match.group(1) if match else None
 
 
-def rules_digest(text: str) -> Optional[str]:
-    """Return the digest that tells sets of rules apart, from their file or from what `nft list table` prints."""
-    match = re.search(r'^\s*comment "(.*)"$', text, re.MULTILINE)
-    return match.group(1) if match else None
+def kernel_settings(networks: Sequence[Network], uplinks: Sequence[str]) -> Dict[str, str]:
+    """Return parameters of the kernel, as paths below /proc/sys, with their values.
+
+    A packet of IPv4 is forwarded where the interface that it comes in by forwards. What a network without NAT sends
+    stays on the host even without rules. The interfaces that answers to guests come in by need it too.
+    """
+    values = {}
+    for network in networks:
+        values[forwarding_of(network["name"])] = "1" if network["nat"] else "0"
+        values[f"net/ipv6/conf/{network['name']}/disable_ipv6"] = "1"
+    for network in networks:
+        if network["nat"]:
+            values.update({forwarding_of(uplink): "1" for uplink in network["uplinks"] or uplinks})
+    return values
 
 
-def rules(networks: Sequence[Network]) -> str:
-    """The table of nftables (nft(8))."""
-    forward = "".join(_filled(_TRANSLATED if network["nat"] else _CLOSED, network) for network in networks)
-    postrouting = "".join(_filled(_POSTROUTING, network) for network in networks if network["nat"])
-    text = _CHAIN.format(name="forward", type="filter hook forward priority filter", lines=forward)
-    text += _CHAIN.format(name="postrouting", type="nat hook postrouting priority srcnat", lines=postrouting)
-    return _RULES_TEXT.format(table=TABLE, digest=hashlib.sha256(text.encode()).hexdigest()[:DIGEST_LENGTH], rules=text)
+def forwarding_of(interface: str) -> str:
+    """Return the parameter of the kernel, as a path below /proc/sys, that lets an interface's packets be forwarded."""
+    return f"net/ipv4/conf/{interface}/forwarding"
 
 
-def _filled(template: str, network: Network) -> str:
-    return template.format(bridge=nft_string(network["name"]), subnet=nft_value(subnet(network)))
+def settings(values: Mapping[str, str]) -> str:
+    """Return a file of sysctl.d(5). With slashes, names of interfaces may contain dots."""
+    return one_per_line(f"{network_value(path)} = {plain(value)}" for path, value in values.items())
+
+
+def parsed_settings(text: str) -> Dict[str, str]:
+    """Return the parameters of a file that ``settings`` wrote, or an earlier version, with their values."""
+    lines = (line.partition("=") for line in text.splitlines() if not line.startswith("#"))
+    return {key.strip(): value.strip() for key, equals, value in lines if equals}
+
+
+def _list(networks: Sequence[Network]) -> str:
+    """Return the file that ``bind_taps.bash`` reads."""
+    lines = []
+    for network in networks:
+        name, isolated = network_value(network["name"]), plain("on" if network["isolate"] else "off")
+        lines.append(fields(plain("network"), name, network_value(str(subnet(network))), isolated))
+        for lease in network["leases"]:
+            lines.append(fields(plain("lease"), name, plain(lease["mac"]), network_value(lease["address"])))
+    return one_per_line(lines)
 
 
 def _network(network: Network) -> str:
@@ -201,6 +163,8 @@ def _network(network: Network) -> str:
         setting("Address", network_value(network["address"])),
         # A bridge has no carrier until its first MicroVM runs.
         *(setting("ConfigureWithoutCarrier", plain("yes")), setting("IPv6AcceptRA", plain("no"))),
+        # Networks have no IPv6: by link-local addresses guests would reach the host.
+        setting("LinkLocalAddressing", plain("no")),
         setting("DHCPServer", plain("yes" if server is not None else "no")),
     ]
     sections = [

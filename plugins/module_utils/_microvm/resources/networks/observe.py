@@ -10,29 +10,29 @@ import glob
 import json
 import os
 import re
-from typing import Dict, List, Optional, Tuple
+from typing import Dict, FrozenSet, List, Optional, Sequence
 
-from ...declaration.names import FLEET_DIRECTORY, NETWORK_UNIT
+from ...declaration.names import FLEET_DIRECTORY, NETWORK_UNIT, NETWORK_WATCH_UNIT
 from ...host import files, systemd
 from ...host.commands import HostError, run
 from .configuration import (
-    FORWARDING_MARK,
+    FORMER_FORWARDING_MARK,
+    FORWARDING_RECORDS,
     NETWORKD_DIRECTORY,
-    RECORD,
-    RULES,
+    OWN_FILES,
     SYSCTLS,
-    TABLE,
-    UNIT,
+    forwarding_of,
     is_ours,
-    rules_digest,
+    parsed_settings,
 )
-from .routes import Route, parse_routes
+from .routes import parse_routes, uplink_interfaces
+from .rules import FAMILIES, TABLE, rules_digest
 from .state import NETWORKD, Link, Observed
 
 MARK = f"{FLEET_DIRECTORY}/network.changing"
 """File that exists while files and what systemd has read of them may differ: a killed run leaves it to the next one."""
 
-_FORWARDING = "/proc/sys/net/ipv4/ip_forward"
+_PARAMETERS = "/proc/sys"
 
 _SETTINGS = ("/etc/sysctl.conf", "/etc/sysctl.d/*.conf", "/run/sysctl.d/*.conf", "/usr/lib/sysctl.d/*.conf")
 _FORWARDS = re.compile(r"^\s*-?net[./]ipv4[./](ip_forward|conf[./]\w+[./]forwarding)\s*=\s*1", re.MULTILINE)
@@ -40,29 +40,47 @@ _NETWORKD = ("/etc/systemd/network/*.network", "/run/systemd/network/*.network")
 _NETWORKD_FORWARDS = re.compile(
     r"^\s*(IPForward|IPv4Forwarding|IPMasquerade)\s*=\s*(yes|true|1|on|ipv4|both)", re.MULTILINE | re.IGNORECASE
 )
+_OWN_TABLES = tuple(f"{family} {TABLE}" for family in ("ip", *FAMILIES))
+"""Tables of ours; ``ip`` was that of earlier versions."""
 _LEGACY_TABLES = "/proc/net/ip_tables_names"
 """Tables of iptables that has its own rules in the kernel."""
 
 
 def observe() -> Observed:
     """Return the state by one look at our files, one question to systemd, one listing of links, one of routes, one of
-    our table."""
-    paths = [*glob.glob(f"{NETWORKD_DIRECTORY}/*-microvm-*"), RECORD, RULES, SYSCTLS, UNIT]
+    each of our tables."""
+    paths = {*glob.glob(f"{NETWORKD_DIRECTORY}/*-microvm-*"), *OWN_FILES}
     contents = {path: _content(path) for path in sorted(paths) if is_ours(path)}
-    units = systemd.show([NETWORKD, NETWORK_UNIT])
-    switched_on = os.path.exists(FORWARDING_MARK)
+    units = systemd.show([NETWORKD, NETWORK_UNIT, NETWORK_WATCH_UNIT])
+    routes, forwards_everything = observe_routes(), os.path.exists(FORMER_FORWARDING_MARK)
+    links, switched_on = observe_links(), _recorded_interfaces()
+    ports = {port for link in links.values() for port in link.ports}
     return Observed(
         files={path: content for path, content in contents.items() if content is not None},
         interrupted=os.path.exists(MARK),
-        links=observe_links(),
-        routes=observe_routes(),
+        links=links,
+        routes=tuple(parse_routes(routes)),
+        uplinks=uplink_interfaces(routes),
         rules=_loaded_rules(),
-        forwarding=(files.read_text(_FORWARDING) or "").strip() == "1",
+        settings=_settings([*parsed_settings(contents[SYSCTLS] or ""), *map(forwarding_of, links.keys() - ports)]),
         switched_on=switched_on,
-        other_forwarding=other_forwarding() if switched_on else "",
+        forwards_everything=forwards_everything,
+        other_forwarding=other_forwarding() if switched_on or forwards_everything else "",
         networkd=units[NETWORKD],
         unit=units[NETWORK_UNIT],
+        watch=units[NETWORK_WATCH_UNIT],
     )
+
+
+def _recorded_interfaces() -> FrozenSet[str]:
+    """Return the interfaces of others on which forwarding is ours to switch off."""
+    return frozenset(os.listdir(FORWARDING_RECORDS)) if os.path.isdir(FORWARDING_RECORDS) else frozenset()
+
+
+def _settings(parameters: Sequence[str]) -> Dict[str, str]:
+    """Return the values of the parameters that the kernel has."""
+    values = {path: files.read_text(f"{_PARAMETERS}/{path}") for path in parameters if "/" in path}
+    return {path: value.strip() for path, value in values.items() if value is not None}
 
 
 def _content(path: str) -> Optional[str]:
@@ -81,13 +99,18 @@ def observe_links() -> Dict[str, Link]:
         addresses = [f"{address['local']}/{address['prefixlen']}" for address in link["addr_info"]]
         is_bridge = os.path.isdir(f"/sys/class/net/{name}/bridge")
         ports = sorted(os.listdir(f"/sys/class/net/{name}/brif")) if is_bridge else []
-        links[name] = Link(is_bridge, tuple(addresses), tuple(ports))
+        isolated = frozenset(port for port in ports if _is_isolated(port))
+        links[name] = Link(is_bridge, tuple(addresses), tuple(ports), isolated)
     return links
 
 
-def observe_routes() -> Tuple[Route, ...]:
-    """Return the routes of IPv4 in the main table."""
-    return tuple(parse_routes(run(["ip", "-4", "-json", "route", "show", "table", "main"])))
+def _is_isolated(port: str) -> bool:
+    return (files.read_text(f"/sys/class/net/{port}/brport/isolated") or "").strip() == "1"
+
+
+def observe_routes() -> str:
+    """Return the routes of IPv4 in the main table, as ip-route(8) shows them."""
+    return run(["ip", "-4", "-json", "route", "show", "table", "main"])
 
 
 def other_forwarding() -> str:
@@ -118,14 +141,17 @@ def forwarding_tables(chains: str) -> List[str]:
     for line in chains.splitlines():
         if line.startswith("table "):
             name = line[len("table ") :].rstrip(" {")
-        elif re.search(r"\bhook (forward|postrouting)\b", line) and name not in (f"ip {TABLE}", *tables):
+        elif re.search(r"\bhook (forward|postrouting)\b", line) and name not in (*_OWN_TABLES, *tables):
             tables.append(name)
     return tables
 
 
 def _loaded_rules() -> Optional[str]:
+    """Return the digest that both tables have."""
     try:
-        return rules_digest(run(["nft", "list", "table", "ip", TABLE]))
+        listed = [run(["nft", "--terse", "list", "table", family, TABLE]) for family in FAMILIES]
     except HostError:
         # There is no such table, or no nftables yet.
         return None
+    digests = {rules_digest(text) for text in listed}
+    return digests.pop() if len(digests) == 1 else None

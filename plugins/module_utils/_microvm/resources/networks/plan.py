@@ -7,27 +7,34 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Iterator, Mapping, Sequence, Tuple
+from typing import Iterator, Mapping, Sequence, Set, Tuple
 
-from ...declaration.names import NETWORK_UNIT
+from ...declaration.names import NETWORK_UNIT, NETWORK_WATCH_UNIT
 from ...declaration.networks.parse import refuse_clash
 from ...declaration.types import Network
 from ...schema.errors import DeclarationError
 from ..steps import BaseAction, Step, in_order
 from .configuration import (
-    FORWARDING,
-    FORWARDING_MARK,
+    FORMER_FORWARDING_MARK,
+    FORWARDING_RECORDS,
     NETWORKD_DIRECTORY,
     RULES,
     SYSCTLS,
     UNIT,
+    WATCH,
+    WATCH_UNIT,
     bridge_of,
     configuration,
+    forwarding_of,
+    parsed_settings,
     recorded_networks,
-    rules_digest,
 )
 from .routes import refuse_overlaps
-from .state import NETWORKD, Observed, has_address
+from .rules import binds_taps, rules_digest
+from .state import NETWORKD, Link, Observed, has_address
+
+EVERYTHING = "net/ipv4/ip_forward"
+"""Parameter of the kernel, as a path below /proc/sys, that switches forwarding on or off for all interfaces."""
 
 
 class Action(BaseAction):
@@ -35,19 +42,25 @@ class Action(BaseAction):
 
     RECORD_FORWARDING = "record that forwarding was off, in"
     UNLOAD_RULES = "systemctl disable --now"
+    # Before the files by which rules are known that do not bind taps.
+    ADMIT = "do not bind, until its MicroVM starts again, tap"
     # Before its files: they tell the next run that the bridge is ours.
     DELETE_BRIDGE = "delete bridge"
     WRITE = "write"
     REMOVE = "remove"
     RELOAD_SYSTEMD = "systemctl daemon-reload for"
     ENABLE = "systemctl enable"
+    # Rules name interfaces, which need not exist yet.
+    LOAD_RULES = "load nftables rules of"
+    WATCH = "systemctl restart"
     START_NETWORKD = "systemctl start"
     RELOAD_NETWORKD = "reload configuration of"
     RECONFIGURE = "configure bridge"
-    FORWARD = "apply"
+    ISOLATE = "keep from its neighbours port"
+    JOIN = "let reach its neighbours port"
     STOP_FORWARDING = "switch off"
     FORGET_FORWARDING = "delete"
-    LOAD_RULES = "load nftables rules of"
+    APPLY_SETTINGS = "apply"
 
 
 @dataclass(frozen=True)
@@ -84,16 +97,26 @@ def plan(observed: Observed, networks: Sequence[Network], path: str = "networks"
             refuse_clash(network, other, place)
     own = {bridge_of(file) for file in observed.files}
     refuse_overlaps(networks, observed.routes, {name for name in own if name}, path)
-    files = configuration([*networks, *staying.values()])
+    files = configuration([*networks, *staying.values()], _uplinks(observed))
     steps = (
         *_files(observed, files),
         *_networkd(observed, files, networks),
         *_rules(observed, files),
-        *_forwarding(observed, SYSCTLS in files),
+        *_taps(observed, files, [*networks, *staying.values()]),
+        *_forwarding(observed, files),
     )
     ports = {name: observed.links[name].ports for name in staying}
-    ends = observed.switched_on and observed.forwarding and SYSCTLS not in files
+    ends = observed.forwards_everything or observed.switched_on - _forwarding_interfaces(observed, files)
     return Plan(in_order(steps), files, ports, observed.other_forwarding if ends else "")
+
+
+def _uplinks(observed: Observed) -> Tuple[str, ...]:
+    """Return the interfaces behind which the world is; those of the last run while the host has no default route."""
+    own = {bridge_of(path) for path in observed.files}
+    former = parsed_settings(observed.files.get(SYSCTLS, ""))
+    return tuple(name for name in observed.uplinks if name not in own) or tuple(
+        name for name in observed.links if name not in own and former.get(forwarding_of(name)) == "1"
+    )
 
 
 def _stays(observed: Observed, network: Network, declared: Sequence[Network]) -> bool:
@@ -158,16 +181,52 @@ def _rules(observed: Observed, files: Mapping[str, str]) -> Iterator[Step[Action
         yield Step(Action.ENABLE, NETWORK_UNIT)
     if not observed.unit.running or observed.rules != rules_digest(files[RULES]):
         yield Step(Action.LOAD_RULES, NETWORK_UNIT)
+    if not observed.watch.running or any(_differs(observed, files, path) for path in (WATCH, WATCH_UNIT)):
+        yield Step(Action.WATCH, NETWORK_WATCH_UNIT)
 
 
-def _forwarding(observed: Observed, is_needed: bool) -> Iterator[Step[Action]]:
-    """Yield the steps after which packets are forwarded, or are no longer if that is due to us alone."""
-    if is_needed:
-        if SYSCTLS not in observed.files and not observed.forwarding and not observed.switched_on:
-            yield Step(Action.RECORD_FORWARDING, FORWARDING_MARK)
-        if not observed.forwarding:
-            yield Step(Action.FORWARD, SYSCTLS)
-    elif observed.switched_on:
-        if observed.forwarding and not observed.other_forwarding:
-            yield Step(Action.STOP_FORWARDING, FORWARDING)
-        yield Step(Action.FORGET_FORWARDING, FORWARDING_MARK)
+def _taps(observed: Observed, files: Mapping[str, str], networks: Sequence[Network]) -> Iterator[Step[Action]]:
+    """Yield what the ports of bridges need that have them already."""
+    for network in networks:
+        link = observed.links.get(network["name"], Link(True))
+        for port in link.ports:
+            if RULES in observed.files and not binds_taps(observed.files[RULES]):
+                yield Step(Action.ADMIT, port)
+            if network["isolate"] != (port in link.isolated):
+                yield Step(Action.ISOLATE if network["isolate"] else Action.JOIN, port)
+
+
+def _forwarding_interfaces(observed: Observed, files: Mapping[str, str]) -> Set[str]:
+    """Return the interfaces of others whose packets are forwarded for our networks."""
+    wanted = parsed_settings(files.get(SYSCTLS, ""))
+    own = {bridge_of(path) for path in files}
+    others = {*observed.links, *observed.switched_on} - own
+    return {name for name in others if wanted.get(forwarding_of(name)) == "1"}
+
+
+def _forwarding(observed: Observed, files: Mapping[str, str]) -> Iterator[Step[Action]]:
+    """Yield the steps after which packets are forwarded where networks need it, and elsewhere only if others do."""
+    needed, is_ours = _forwarding_interfaces(observed, files), not observed.other_forwarding
+    if observed.forwards_everything:
+        if is_ours:
+            yield Step(Action.STOP_FORWARDING, EVERYTHING)
+        yield Step(Action.FORGET_FORWARDING, FORMER_FORWARDING_MARK)
+    stops = observed.forwards_everything and is_ours
+    for uplink in sorted(needed - observed.switched_on):
+        if stops or observed.settings.get(forwarding_of(uplink)) == "0":
+            yield Step(Action.RECORD_FORWARDING, f"{FORWARDING_RECORDS}/{uplink}")
+    for uplink in sorted(observed.switched_on - needed):
+        if is_ours:
+            yield Step(Action.STOP_FORWARDING, forwarding_of(uplink))
+        yield Step(Action.FORGET_FORWARDING, f"{FORWARDING_RECORDS}/{uplink}")
+    if SYSCTLS in files and (stops or _differs(observed, files, SYSCTLS) or not _are_applied(observed, files)):
+        yield Step(Action.APPLY_SETTINGS, SYSCTLS)
+
+
+def _are_applied(observed: Observed, files: Mapping[str, str]) -> bool:
+    """Return whether the kernel has the parameters, as far as it has them at all: it may have no IPv6."""
+    wanted = parsed_settings(files[SYSCTLS])
+    bridges = {bridge_of(path) for path in files} - {None}
+    return bridges <= {*observed.links} and all(
+        observed.settings.get(parameter, value) == value for parameter, value in wanted.items()
+    )

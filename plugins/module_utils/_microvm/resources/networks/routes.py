@@ -8,12 +8,16 @@ from __future__ import annotations
 
 import ipaddress
 import json
+import re
 from dataclasses import dataclass
-from typing import Any, Collection, List, Optional, Sequence
+from typing import Any, Collection, List, Optional, Sequence, Tuple
 
 from ...declaration.networks.parse import subnet
 from ...declaration.types import Network
 from ...schema.errors import DeclarationError
+
+_NAME = re.compile(r"[A-Za-z0-9_.:-]+")
+"""Name of an interface that files can contain as it is."""
 
 
 @dataclass(frozen=True)
@@ -30,6 +34,15 @@ class Route:
 def parse_routes(output: str) -> List[Route]:
     """Return the routes of ``ip -4 -json route show`` (ip-route(8))."""
     return [_route(entry) for entry in json.loads(output or "[]") if entry["dst"] != "default"]
+
+
+def uplink_interfaces(output: str) -> Tuple[str, ...]:
+    """Return the interfaces that default routes lead to, or, if there are none, those of all routes."""
+    entries = json.loads(output or "[]")
+    defaults = [entry for entry in entries if entry["dst"] == "default"] or entries
+    hops = [hop for entry in defaults for hop in (entry, *entry.get("nexthops", ()))]
+    names = {hop["dev"] for hop in hops if "dev" in hop}
+    return tuple(sorted(name for name in names if _NAME.fullmatch(name)))
 
 
 def _route(entry: Any) -> Route:

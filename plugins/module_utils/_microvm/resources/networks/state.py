@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import ipaddress
 from dataclasses import dataclass, field
-from typing import Mapping, Optional, Tuple
+from typing import FrozenSet, Mapping, Optional, Tuple
 
 from ...declaration.types import Network
 from ...host.systemd import Unit
@@ -25,6 +25,8 @@ class Link:
     addresses: Tuple[str, ...] = ()
     """Addresses with their prefix length."""
     ports: Tuple[str, ...] = ()
+    isolated: FrozenSet[str] = frozenset()
+    """Ports that are kept from each other."""
 
 
 @dataclass(frozen=True)
@@ -38,16 +40,23 @@ class Observed:
     links: Mapping[str, Link] = field(default_factory=dict)
     routes: Tuple[Route, ...] = ()
     """Routes of IPv4, without the default one."""
+    uplinks: Tuple[str, ...] = ()
+    """Interfaces that default routes lead to, or all routes where there is none."""
     rules: Optional[str] = None
     """Digest of the rules that are loaded."""
-    forwarding: bool = False
-    switched_on: bool = False
-    """True if forwarding was off when a network with NAT came, so that it is ours to switch off."""
+    settings: Mapping[str, str] = field(default_factory=dict)
+    """Parameters of the kernel by their paths below /proc/sys: those of our file, and forwarding by interface."""
+    switched_on: FrozenSet[str] = frozenset()
+    """Interfaces of others on which forwarding was off until networks with NAT came: it is ours to switch off."""
+    forwards_everything: bool = False
+    """True if an earlier version has switched forwarding on for the whole host."""
     other_forwarding: str = ""
     """Reason why others than our networks need forwarding; only looked for where it is ours to switch off."""
     networkd: Unit = field(default_factory=Unit)
     unit: Unit = field(default_factory=Unit)
     """Unit that loads the rules."""
+    watch: Unit = field(default_factory=Unit)
+    """Unit that loads them again when they have been deleted."""
 
 
 def has_address(link: Link, network: Network) -> bool:

@@ -15,6 +15,22 @@ tap_up() {
     while read -r id; do make_tap "$id" "$user" '' "${flags[@]}"; done < "$lists/tap-interfaces"
 }
 
+# By the list of guests that our packages have, or by that of taps alone. Taps of a MicroVM that cannot be bound go.
+bind_taps() {
+    local id guest
+    while read -r id; do
+        guest=$(grep -m 1 "^$id " "$lists/tap-guests" 2> /dev/null) || guest=$id
+        # shellcheck disable=SC2086 # words of a line
+        bind_tap $guest || { tap_down; return 1; }
+    done < "$lists/tap-interfaces"
+    apply_network_settings
+}
+
+unbind_taps() {
+    local id
+    while read -r id; do unbind_tap "$id"; done < "$lists/tap-interfaces"
+}
+
 tap_down() {
     local id
     while read -r id; do remove_tap "$id" "$user"; done < "$lists/tap-interfaces"
@@ -264,7 +280,12 @@ run_action() { # action, MicroVM, its state directory where that is not the work
             if [ -x "$package/bin/$action" ]; then exec "$package/bin/$action"; fi
             if [ -e "$lists/pci-devices" ]; then "${action//-/_}"; fi
             ;;
-        tap-up | tap-down | macvtap-up | macvtap-down | virtiofsd-run)
+        tap-up | tap-down)
+            if [ "$action" = tap-down ] && [ -e "$lists/tap-interfaces" ]; then unbind_taps; fi
+            if [ -x "$package/bin/$action" ]; then "$package/bin/$action"; else "${action//-/_}"; fi
+            if [ "$action" = tap-up ] && [ -e "$lists/tap-interfaces" ]; then bind_taps; fi
+            ;;
+        macvtap-up | macvtap-down | virtiofsd-run)
             if [ "$action" = virtiofsd-run ]; then begin_shares; fi
             if [ -x "$package/bin/$action" ]; then exec "$package/bin/$action"; fi
             "${action//-/_}"

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 import pytest
-from ansible_collections.microvm.fleet.plugins.module_utils._microvm.declaration.names import NETWORK_UNIT
+from ansible_collections.microvm.fleet.plugins.module_utils._microvm.declaration.names import NETWORK_WATCH_UNIT
 from ansible_collections.microvm.fleet.plugins.module_utils._microvm.host.commands import HostError
 from ansible_collections.microvm.fleet.plugins.module_utils._microvm.host.systemd import Unit
 from ansible_collections.microvm.fleet.plugins.module_utils._microvm.operations import networks
@@ -80,4 +80,4 @@ def test_an_error_ends_the_run(workshop: Workshop) -> None:
     workshop.failing = Action.START_NETWORKD
     with pytest.raises(HostError, match="networkd is broken"):
         networks.reconcile_networks([NAT], check_mode=False)
-    assert workshop.log[-1] == f"systemctl enable {NETWORK_UNIT}"
+    assert workshop.log[-1] == f"systemctl restart {NETWORK_WATCH_UNIT}"

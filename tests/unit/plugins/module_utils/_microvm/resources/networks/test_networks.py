@@ -9,23 +9,36 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from ansible_collections.microvm.fleet.plugins.module_utils._microvm.declaration.names import NETWORK_UNIT
+from ansible_collections.microvm.fleet.plugins.module_utils._microvm.declaration.names import (
+    NETWORK_LIST,
+    NETWORK_UNIT,
+    NETWORK_WATCH_UNIT,
+)
 from ansible_collections.microvm.fleet.plugins.module_utils._microvm.declaration.networks.parse import parse_networks
 from ansible_collections.microvm.fleet.plugins.module_utils._microvm.host.systemd import Unit
 from ansible_collections.microvm.fleet.plugins.module_utils._microvm.resources.networks.configuration import (
+    FORMER_FORWARDING_MARK,
+    FORWARDING_RECORDS,
     NETWORKD_DIRECTORY,
     RULES,
     SYSCTLS,
     UNIT,
+    WATCH_UNIT,
     bridge_of,
     configuration,
+    forwarding_of,
     is_ours,
-    rules_digest,
+    parsed_settings,
 )
 from ansible_collections.microvm.fleet.plugins.module_utils._microvm.resources.networks.observe import (
     forwarding_tables,
 )
-from ansible_collections.microvm.fleet.plugins.module_utils._microvm.resources.networks.plan import Action, plan
+from ansible_collections.microvm.fleet.plugins.module_utils._microvm.resources.networks.plan import (
+    EVERYTHING,
+    Action,
+    plan,
+)
+from ansible_collections.microvm.fleet.plugins.module_utils._microvm.resources.networks.rules import rules_digest
 from ansible_collections.microvm.fleet.plugins.module_utils._microvm.resources.networks.state import (
     NETWORKD,
     Link,
@@ -39,7 +52,14 @@ NAT: dict[str, Any] = {**BRIDGE, "nat": True}
 LEASE = {"mac": "02:00:00:00:00:01", "address": "10.66.1.20"}
 SERVER: dict[str, Any] = {**NAT, "dhcp_server": {"pool_offset": 100, "dns": ["9.9.9.9"]}, "leases": [LEASE]}
 OTHER: dict[str, Any] = {"name": "other", "address": "10.66.2.1/24"}
-FRESH = Observed(networkd=Unit("loaded", "inactive", "dead", "disabled"), unit=Unit())
+UPLINK = "net/ipv4/conf/eth0/forwarding"
+FRESH = Observed(
+    networkd=Unit("loaded", "inactive", "dead", "disabled"),
+    unit=Unit(),
+    links={"eth0": Link(False)},
+    uplinks=("eth0",),
+    settings={UPLINK: "0"},
+)
 
 
 @pytest.mark.parametrize(
@@ -55,6 +75,10 @@ FRESH = Observed(networkd=Unit("loaded", "inactive", "dead", "disabled"), unit=U
         ([{**BRIDGE, "address": "fd00::1/64"}], "n[0].address"),
         ([BRIDGE, {**OTHER, "name": "microvm0"}], "n[1].name"),
         ([BRIDGE, {**OTHER, "address": "10.66.1.65/26"}], "n[1].address"),
+        ([{**BRIDGE, "host_access": "some"}], "n[0].host_access"),
+        ([{**BRIDGE, "host_ports": ["tcp/80", "sctp/80"]}], "n[0].host_ports[1]"),
+        ([{**BRIDGE, "host_ports": ["tcp/65536"]}], "n[0].host_ports[0]"),
+        ([{**BRIDGE, "host_ports": ["80"]}], "n[0].host_ports[0]"),
         ([{**BRIDGE, "leases": [LEASE]}], "n[0].leases"),
         ([{**SERVER, "leases": [LEASE, {**LEASE, "mac": "02:00:00:00:00:02"}]}], "n[0].leases[1].address"),
         ([{**SERVER, "leases": [{**LEASE, "address": "10.66.2.20"}]}], "n[0].leases[0].address"),
@@ -69,22 +93,70 @@ def test_bad_input_is_refused_with_its_path(networks: list[dict[str, Any]], path
 
 
 def test_networks_become_files_of_networkd_and_rules_of_nftables() -> None:
-    files = configuration(parse_networks([SERVER]))
+    files = configuration(parse_networks([SERVER]), ["eth0"])
     assert all(is_ours(path) for path in files)
     network = files[f"{NETWORKD_DIRECTORY}/50-microvm-microvm0.network"].splitlines()
     assert {"Address=10.66.1.1/24", "DHCPServer=yes", "PoolOffset=100", "DNS=9.9.9.9"} <= set(network)
     assert network.index("MACAddress=02:00:00:00:00:01") == network.index("[DHCPServerStaticLease]") + 1
     assert 'ip saddr 10.66.1.0/24 oifname != "microvm0" masquerade' in files[RULES]
-    assert 'iifname "microvm0" ip saddr != 10.66.1.0/24 drop' in files[RULES]
+    assert 'iifname "microvm0" oifname != "microvm0" ip saddr != 10.66.1.0/24 counter drop' in files[RULES]
+    assert "elements = { 10.66.1.1, 10.66.1.20 }" in files[RULES]
+    assert files[NETWORK_LIST].splitlines()[1:] == [
+        "network microvm0 10.66.1.0/24 off",
+        "lease microvm0 02:00:00:00:00:01 10.66.1.20",
+    ]
+
+
+def test_packets_are_forwarded_where_networks_with_nat_need_it() -> None:
+    files = configuration(parse_networks([NAT, OTHER]), ["eth0", "vlan.7"])
+    assert parsed_settings(files[SYSCTLS]) == {
+        forwarding_of("microvm0"): "1",
+        forwarding_of("other"): "0",
+        forwarding_of("eth0"): "1",
+        forwarding_of("vlan.7"): "1",
+        "net/ipv6/conf/microvm0/disable_ipv6": "1",
+        "net/ipv6/conf/other/disable_ipv6": "1",
+    }
+    named = configuration(parse_networks([{**NAT, "uplinks": ["wan0"]}]), ["eth0"])[SYSCTLS]
+    assert forwarding_of("wan0") in parsed_settings(named) and forwarding_of("eth0") not in parsed_settings(named)
+    assert forwarding_of("eth0") not in parsed_settings(configuration(parse_networks([OTHER]), ["eth0"])[SYSCTLS])
+
+
+@pytest.mark.parametrize(
+    ("options", "expected", "absent"),
+    [
+        ({}, ["dport 67", "dport 53", "echo-request"], ['"microvm0" accept', "dport 8080"]),
+        ({"host_access": "none"}, [], ["dport", "echo-request", '"microvm0" accept']),
+        ({"host_access": "all"}, ['iifname "microvm0" accept'], ["dport"]),
+        ({"host_access": "none", "host_ports": ["udp/123"]}, ["ip daddr 10.66.1.1 udp dport 123 accept"], ["67"]),
+    ],
+    ids=["default", "none", "all", "ports"],
+)
+def test_guests_reach_what_is_declared_of_the_host(
+    options: dict[str, Any], expected: list[str], absent: list[str]
+) -> None:
+    chain = configuration(parse_networks([{**BRIDGE, **options}]))[RULES].partition("chain prerouting")[0]
+    assert all(text in chain for text in expected)
+    assert not any(text in chain for text in absent)
+    assert 'iifname "microvm0" counter drop' in chain
+
+
+def test_link_local_addresses_and_neighbours_are_reached_as_declared() -> None:
+    metadata, neighbours = "169.254.0.0/16 counter drop", 'iifname "microvm0" oifname "microvm0" counter drop'
+    default, asked = (
+        configuration(parse_networks([network]))[RULES] for network in (NAT, {**NAT, "metadata": True, "isolate": True})
+    )
+    assert metadata in default and neighbours not in default
+    assert metadata not in asked and neighbours in asked
 
 
 def test_without_nat_nothing_goes_in_or_out() -> None:
     files = configuration(parse_networks([BRIDGE]))
     assert {bridge_of(path) for path in files} == {None, "microvm0"}
-    assert SYSCTLS not in files
+    assert forwarding_of("microvm0") + " = 0\n" in files[SYSCTLS]
     assert "masquerade" not in files[RULES]
-    assert 'iifname "microvm0" oifname != "microvm0" drop' in files[RULES]
-    assert 'oifname "microvm0" iifname != "microvm0" drop' in files[RULES]
+    assert 'iifname "microvm0" oifname != "microvm0" counter drop' in files[RULES]
+    assert 'oifname "microvm0" iifname != "microvm0" counter drop' in files[RULES]
     assert "DHCPServer=no" in files[f"{NETWORKD_DIRECTORY}/50-microvm-microvm0.network"]
 
 
@@ -93,7 +165,7 @@ def test_rules_are_compared_by_the_output_of_nft() -> None:
         configuration(parse_networks(list(networks)))[RULES] for networks in ([NAT], [NAT, {**OTHER, "nat": True}])
     )
     assert rules_digest(one) != rules_digest(two)
-    printed = f'table ip microvm_fleet {{\n\tcomment "{rules_digest(one)}"\n\tchain forward {{\n'
+    printed = f'table inet microvm_fleet {{\n\tcomment "{rules_digest(one)}"\n\tchain forward {{\n'
     assert rules_digest(printed) == rules_digest(one)
     assert rules_digest("table ip microvm_fleet {\n}\n") is None
 
@@ -138,16 +210,42 @@ class Host:
             change[which] = replace(getattr(self.observed, which), unit_file_state="enabled")
         elif action is Action.RELOAD_SYSTEMD:
             self._read(UNIT)
+            self._read(WATCH_UNIT)
         elif action is Action.LOAD_RULES:
             assert UNIT in self.read, "a unit that systemd has not read is started"
             change.update(rules=rules_digest(files[RULES]), unit=replace(self.observed.unit, active_state="active"))
         elif action is Action.UNLOAD_RULES:
-            change.update(rules=None, unit=Unit())
-        elif action in (Action.FORWARD, Action.STOP_FORWARDING):
-            change["forwarding"] = action is Action.FORWARD
-        elif action in (Action.RECORD_FORWARDING, Action.FORGET_FORWARDING):
-            change["switched_on"] = action is Action.RECORD_FORWARDING
+            change.update(rules=None, unit=Unit(), watch=Unit())
+        elif action is Action.WATCH:
+            assert WATCH_UNIT in self.read, "a unit that systemd has not read is started"
+            change["watch"] = replace(self.observed.watch, active_state="active")
+        elif action in (Action.ISOLATE, Action.JOIN):
+            for name, link in links.items():
+                if target in link.ports:
+                    is_isolated = action is Action.ISOLATE
+                    links[name] = replace(
+                        link, isolated=link.isolated - {target} | ({target} if is_isolated else set())
+                    )
+        elif action is not Action.ADMIT:
+            change = self._change_forwarding(action, target)
         self.observed = replace(self.observed, files=files, links=links, **change)
+
+    def _change_forwarding(self, action: Action, target: str) -> dict[str, Any]:
+        settings, interface = dict(self.observed.settings), target.rpartition("/")[2]
+        if action is Action.APPLY_SETTINGS:
+            bridges = {bridge_of(path) for path in self.observed.files} - {None}
+            assert bridges <= {*self.observed.links}, "parameters of a bridge that does not exist are set"
+            return {"settings": {**settings, **parsed_settings(self.observed.files[target])}}
+        if target == EVERYTHING:
+            return {"settings": dict.fromkeys(settings, "0")}
+        if action is Action.STOP_FORWARDING:
+            return {"settings": {**settings, target: "0"}}
+        if target == FORMER_FORWARDING_MARK:
+            return {"forwards_everything": False}
+        assert target.startswith(FORWARDING_RECORDS)
+        interfaces = self.observed.switched_on - {interface}
+        is_recorded = action is Action.RECORD_FORWARDING
+        return {"switched_on": interfaces | {interface} if is_recorded else interfaces}
 
     def _read(self, beginning: str) -> None:
         self.read = {path: text for path, text in self.read.items() if not path.startswith(beginning)}
@@ -163,15 +261,21 @@ class Host:
     def is_as(self, networks: list[dict[str, Any]]) -> bool:
         """Return whether everything is as declared, and all programs have read what is written."""
         declared = parse_networks(networks)
-        files = configuration(declared)
-        seen = {path: text for path, text in self.read.items() if path.startswith((NETWORKD_DIRECTORY, UNIT))}
+        files = configuration(declared, ["eth0"])
+        units = (NETWORKD_DIRECTORY, UNIT, WATCH_UNIT)
+        seen = {path: text for path, text in self.read.items() if path.startswith(units)}
+        needs_forwarding = any(network["nat"] for network in declared)
         return (
             self.observed.files == files
-            and seen == {path: text for path, text in files.items() if path.startswith((NETWORKD_DIRECTORY, UNIT))}
+            and seen == {path: text for path, text in files.items() if path.startswith(units)}
             and {name: link.addresses for name, link in self.observed.links.items()}
-            == {network["name"]: (network["address"],) for network in declared}
+            == {"eth0": (), **{network["name"]: (network["address"],) for network in declared}}
             and self.observed.rules == (rules_digest(files[RULES]) if RULES in files else None)
-            and self.observed.forwarding == self.observed.switched_on == (SYSCTLS in files)
+            and self.observed.switched_on == ({"eth0"} if needs_forwarding else set())
+            and self.observed.settings[UPLINK] == str(int(needs_forwarding))
+            and all(
+                self.observed.settings[path] == value for path, value in parsed_settings(files.get(SYSCTLS, "")).items()
+            )
             and not self.observed.interrupted
         )
 
@@ -208,42 +312,112 @@ def test_a_run_that_is_killed_at_any_step_is_completed_by_the_next(before: str, 
 @pytest.mark.parametrize(
     ("damage", "step"),
     [
-        ({"links": {}}, "reload configuration of systemd-networkd.service"),
         ({"links": {"microvm0": Link(True)}}, "configure bridge microvm0"),
         ({"rules": None}, f"load nftables rules of {NETWORK_UNIT}"),
-        ({"forwarding": False}, "apply /etc/sysctl.d/50-microvm-fleet.conf"),
+        ({"watch": Unit()}, f"systemctl restart {NETWORK_WATCH_UNIT}"),
+        ({"settings": {UPLINK: "0"}}, "apply /etc/sysctl.d/50-microvm-fleet.conf"),
     ],
 )
 def test_manual_removals_are_repaired(damage: dict[str, Any], step: str) -> None:
     assert actions(replace(host_with([NAT]).observed, **damage), [NAT]) == [step]
 
 
+def test_a_bridge_that_is_deleted_comes_back_with_its_parameters() -> None:
+    assert actions(replace(host_with([NAT]).observed, links={"eth0": Link(False)}), [NAT]) == [
+        "reload configuration of systemd-networkd.service",
+        "apply /etc/sysctl.d/50-microvm-fleet.conf",
+    ]
+
+
 @pytest.mark.parametrize(
     ("before", "after", "is_on", "reason"),
     [
-        ({}, {}, False, ""),
-        ({"forwarding": True}, {}, True, ""),
-        ({}, {"other_forwarding": "docker"}, True, "docker"),
-        ({}, {"forwarding": False, "other_forwarding": "docker"}, False, ""),
+        ({}, {}, "0", ""),
+        ({"settings": {UPLINK: "1"}}, {}, "1", ""),
+        ({}, {"other_forwarding": "docker"}, "1", "docker"),
     ],
-    ids=["ours", "on before", "needed by others", "switched off by hand"],
+    ids=["ours", "on before", "needed by others"],
 )
 def test_forwarding_ends_with_the_last_network_that_needs_it_unless_others_do(
-    before: dict[str, Any], after: dict[str, Any], is_on: bool, reason: str
+    before: dict[str, Any], after: dict[str, Any], is_on: str, reason: str
 ) -> None:
     host = Host(replace(FRESH, **before))
     host.carry_out([NAT, OTHER])
     host.observed = replace(host.observed, **after)
     assert plan(host.observed, parse_networks([]), "networks").still_forwarding == reason
     host.carry_out([OTHER])
-    assert host.observed.forwarding is is_on
+    assert host.observed.settings[UPLINK] == is_on
     assert not host.observed.switched_on
     assert not host.carry_out([OTHER])
 
 
+def test_another_uplink_takes_the_place_of_the_former_one() -> None:
+    host = host_with([NAT])
+    links = {**host.observed.links, "wan0": Link(False)}
+    settings = {**host.observed.settings, forwarding_of("wan0"): "0"}
+    without = replace(host.observed, links=links, settings=settings, uplinks=())
+    assert actions(without, [NAT]) == [], "a host without a default route forgets its uplink"
+    host.observed = replace(without, uplinks=("wan0",))
+    host.carry_out([NAT])
+    assert host.observed.switched_on == {"wan0"}
+    assert (host.observed.settings[UPLINK], host.observed.settings[forwarding_of("wan0")]) == ("0", "1")
+    assert not host.carry_out([NAT])
+
+
+@pytest.mark.parametrize("others", ["", "docker"])
+def test_a_host_of_an_earlier_version_forwards_by_interface(others: str) -> None:
+    """It forwards everything, its rules know no taps, and a MicroVM runs."""
+    host = host_with([NAT])
+    files = {path: text for path, text in host.observed.files.items() if path not in (WATCH_UNIT, NETWORK_LIST)}
+    files.update({RULES: "table ip microvm_fleet {\n", SYSCTLS: "net.ipv4.ip_forward = 1\n"})
+    host.observed = replace(
+        host.observed,
+        files=files,
+        links={**host.observed.links, "microvm0": Link(True, (NAT["address"],), ("mv-web",))},
+        rules=None,
+        settings={UPLINK: "1"},
+        switched_on=frozenset(),
+        forwards_everything=True,
+        other_forwarding=others,
+        watch=Unit(),
+    )
+    planned = plan(host.observed, parse_networks([NAT]), "networks")
+    assert planned.still_forwarding == others
+    assert planned.targets(Action.ADMIT) == ("mv-web",)
+    assert planned.targets(Action.STOP_FORWARDING) == (() if others else (EVERYTHING,))
+    total = len(planned.steps)
+    before, read = host.observed, dict(host.read)
+    for steps in range(total + 1):
+        host.observed, host.read = before, dict(read)
+        host.carry_out([NAT], steps)
+        host.carry_out([NAT])
+        assert not host.observed.forwards_everything
+        assert host.observed.settings[UPLINK] == host.observed.settings[forwarding_of("microvm0")] == "1"
+        assert host.observed.switched_on == (set() if others else {"eth0"})
+        assert not host.carry_out([NAT])
+
+
+def test_ports_are_isolated_as_declared() -> None:
+    host = host_with([NAT])
+    host.observed = replace(
+        host.observed, links={**host.observed.links, "microvm0": Link(True, ("10.66.1.1/24",), ("mv-a",))}
+    )
+    isolated = {**NAT, "isolate": True}
+    assert "keep from its neighbours port mv-a" in actions(host.observed, [isolated])
+    host.carry_out([isolated])
+    assert not host.carry_out([isolated])
+    assert "let reach its neighbours port mv-a" in actions(host.observed, [NAT])
+
+
 def test_rules_of_others_for_forwarded_packets_are_seen() -> None:
     chain = "\tchain x {\n\t\ttype filter hook %s priority filter; policy accept;\n\t}\n}\n"
-    tables = {"ip microvm_fleet": "forward", "inet filter": "input", "ip nat": "postrouting", "inet fw": "forward"}
+    tables = {
+        "ip microvm_fleet": "forward",
+        "inet microvm_fleet": "forward",
+        "inet filter": "input",
+        "ip nat": "postrouting",
+        "inet fw": "forward",
+    }
     printed = "".join(f"table {name} {{\n{chain % hook}" for name, hook in tables.items())
     assert forwarding_tables(printed) == ["ip nat", "inet fw"]
     assert forwarding_tables("") == []

@@ -193,8 +193,12 @@ def test_machined_gets_the_process_and_the_machine_id(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("action", "output"),
     [
-        ("tap-up", "make_tap tap0 microvm  vnet_hdr multi_queue\n"),
-        ("tap-down", "remove_tap tap0 microvm\n"),
+        (
+            "tap-up",
+            "make_tap tap0 microvm  vnet_hdr multi_queue\nbind_tap tap0 02:00:00:00:00:02 10.0.0.2 dhcp\n"
+            "apply_network_settings\n",
+        ),
+        ("tap-down", "unbind_tap tap0\nremove_tap tap0 microvm\n"),
         ("macvtap-up", "make_macvtap mac0 microvm microvm eth0 02:00:00:00:00:01 bridge\n"),
         ("macvtap-down", "remove_macvtap mac0\n"),
         ("pci-setup", "take_pci_device 0000:00:01.0 microvm microvm\n"),
@@ -207,6 +211,7 @@ def test_a_package_without_scripts_is_served_by_its_lists(action: str, output: s
     lists = tmp_path / "current" / "share" / "microvm"
     lists.mkdir(parents=True)
     (lists / "tap-interfaces").write_text("tap0\n")
+    (lists / "tap-guests").write_text("tap01 02:00:00:00:00:03\ntap0 02:00:00:00:00:02 10.0.0.2 dhcp\n")
     (lists / "tap-flags").write_text("vnet_hdr\nmulti_queue\n")
     (lists / "macvtap-interfaces").write_text("mac0 02:00:00:00:00:01 eth0 bridge\n")
     (lists / "pci-devices").write_text("0000:00:01.0\n")
@@ -222,6 +227,41 @@ def test_a_package_s_own_script_comes_first(tmp_path: Path) -> None:
         fake(tmp_path / link, "tap-down", f"echo {link}")
     assert run_action(tmp_path, "tap-down").stdout == "booted\n"
     assert run_action(tmp_path, "nonsense").returncode == 2
+
+
+@pytest.mark.parametrize(
+    ("listed", "bound"), [(None, "tap0\n"), ("tap0 02:00:00:00:00:02\n", "tap0 02:00:00:00:00:02\n")]
+)
+def test_taps_of_a_package_s_own_script_are_bound_too(listed: str | None, bound: str, tmp_path: Path) -> None:
+    lists = tmp_path / "current" / "share" / "microvm"
+    lists.mkdir(parents=True)
+    fake(tmp_path / "current", "tap-up", "echo own")
+    (lists / "tap-interfaces").write_text("tap0\n")
+    if listed is not None:
+        (lists / "tap-guests").write_text(listed)
+    assert run_action(tmp_path, "tap-up").stdout == f"own\nbind_tap {bound}apply_network_settings\n"
+
+
+def test_the_elements_of_a_tap_are_what_its_guest_declares(tmp_path: Path) -> None:
+    given = {name: f"{tmp_path}/{name}" for name in ("network_list", "network_unit", "tap_rules", "network_settings")}
+    call = "tap_elements tap0 {} 10.0.0.0/24 {} {}"
+    outputs = [
+        bash(tmp_path, call.format(*words), "bind_taps", **given).stdout.replace(
+            "add element bridge microvm_fleet ", ""
+        )
+        for words in (("02:00:00:00:00:02", "''", "10.0.0.2 fd00::2"), ("''", "10.0.0.9", "dhcp"), ("''", "''", ""))
+    ]
+    assert [output.splitlines() for output in outputs] == [
+        [
+            'taps { "tap0" }',
+            'macs { "tap0" . 02:00:00:00:00:02 }',
+            "bound_macs { 02:00:00:00:00:02 }",
+            'addresses { "tap0" . 10.0.0.2 }',
+            "bound { 10.0.0.2 }",
+        ],
+        ['taps { "tap0" }', 'anonymous { "tap0" }', 'addresses { "tap0" . 10.0.0.9 }', "bound { 10.0.0.9 }"],
+        ['taps { "tap0" }', 'anonymous { "tap0" }', 'subnets { "tap0" . 10.0.0.0/24 }'],
+    ]
 
 
 AS_ROOT = pytest.mark.skipif(os.geteuid() != 0, reason="owners of directories are changed")
@@ -323,7 +363,8 @@ def test_a_directory_that_becomes_a_link_while_it_is_looked_at_is_not_followed(t
 def run_action(directory: Path, action: str, **environment: str) -> subprocess.CompletedProcess[str]:
     """Call what microvm-package does, with functions that print what they are asked to do."""
     functions = ["make_tap", "remove_tap", "make_macvtap", "remove_macvtap"]
-    functions += ["take_pci_device", "give_block_device", "take_block_device"]
+    functions += ["take_pci_device", "give_block_device", "take_block_device", "bind_tap", "unbind_tap"]
+    functions += ["apply_network_settings"]
     fakes = "".join(f'{name}() {{ echo {name} "$@"; }}\n' for name in functions)
     variables = {"user": "microvm", "group": "microvm", "current": "current", "booted": "booted"}
     variables |= {"work": "work", "sockets": "sockets", "shares_directory": "shares", "restarts_directory": "restarts"}

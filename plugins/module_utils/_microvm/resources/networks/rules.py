@@ -1,0 +1,273 @@
+# Copyright (c) 2026 microvm.fleet contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Rules of nftables (nft(8)) for the networks of a host. Pure.
+
+Table ``inet`` says what passes between a network, the host and the world. Table ``bridge`` says which frames a tap may
+send; its sets are filled by the script that creates the tap (``runner/scripts/bind_taps.bash``).
+"""
+
+from __future__ import annotations
+
+import hashlib
+import ipaddress
+import re
+from typing import Iterator, Optional, Sequence
+
+from ...declaration.names import TAP_RULES_DIRECTORY
+from ...declaration.networks.options import DNS_DHCP
+from ...declaration.networks.parse import subnet
+from ...declaration.types import Network
+from ...runner.package import DIGEST_LENGTH
+from ...schema.quoting import nft_string, nft_value, one_per_line
+
+TABLE = "microvm_fleet"
+"""Name of our tables."""
+FAMILIES = ("inet", "bridge")
+
+_TEXT = """\
+# One transaction: the old rules are in force until the new ones are. Table ip was that of earlier versions.
+table ip {table}
+delete table ip {table}
+table inet {table}
+delete table inet {table}
+table bridge {table}
+delete table bridge {table}
+table inet {table} {{
+    comment "{digest}"
+{inet}}}
+table bridge {table} {{
+    comment "{digest}"
+{bridge}}}
+include "{taps}/*.nft"
+"""
+
+# A local address is looked for before others' NAT can replace it. With br_netfilter, frames within a bridge come
+# through all of these chains as packets from the bridge to itself.
+_INET = """\
+    chain host {{
+        ct state {{ established, related }} accept
+{host}    }}
+    chain prerouting {{
+        type filter hook prerouting priority mangle; policy accept;
+{prerouting}    }}
+    chain input {{
+        type filter hook input priority filter; policy accept;
+{input}    }}
+    chain forward {{
+        type filter hook forward priority filter; policy accept;
+{forward}    }}
+    chain postrouting {{
+        type nat hook postrouting priority srcnat; policy accept;
+{postrouting}    }}
+"""
+
+_HOST = {
+    "none": "",
+    DNS_DHCP: """\
+        iifname {bridge} udp sport 68 udp dport 67 ip daddr {{ 255.255.255.255, {address} }} accept
+        iifname {bridge} ip daddr {address} meta l4proto {{ tcp, udp }} th dport 53 accept
+        iifname {bridge} ip daddr {address} icmp type echo-request accept
+""",
+    "all": """\
+        iifname {bridge} accept
+""",
+}
+
+_HOST_PORT = """\
+        iifname {bridge} ip daddr {address} {protocol} dport {port} accept
+"""
+
+_HOST_REST = """\
+        iifname {bridge} counter drop
+"""
+
+_PREROUTING = """\
+        iifname {bridge} meta nfproto ipv6 counter drop
+        iifname {bridge} fib daddr type local jump host
+"""
+
+_INPUT = """\
+        iifname {bridge} jump host
+"""
+
+# Nothing goes in or out, whether or not the host forwards packets for other reasons.
+_CLOSED = """\
+        iifname {bridge} oifname != {bridge} counter drop
+        oifname {bridge} iifname != {bridge} counter drop
+"""
+
+# Guests are answered, and not reached from elsewhere; what leaves their bridge has an address of its subnet.
+_NAT = """\
+        iifname {bridge} oifname != {bridge} meta nfproto ipv6 counter drop
+        iifname {bridge} oifname != {bridge} ip saddr != {subnet} counter drop
+        oifname {bridge} iifname != {bridge} meta nfproto ipv6 counter drop
+        oifname {bridge} iifname != {bridge} ct state != {{ established, related }} counter drop
+"""
+
+_NO_METADATA = """\
+        iifname {bridge} oifname != {bridge} ip daddr 169.254.0.0/16 counter drop
+"""
+
+# Packets that the host would carry from one guest to another.
+_ISOLATED = """\
+        iifname {bridge} oifname {bridge} counter drop
+"""
+
+_POSTROUTING = """\
+        ip saddr {subnet} oifname != {bridge} masquerade
+"""
+
+# A tap that is in none of the sets sends nothing to one that is, and gets nothing from it.
+_BRIDGE = """\
+    set taps {{
+        type ifname
+    }}
+    # Taps of packages that do not say which MAC address the guest has.
+    set anonymous {{
+        type ifname
+    }}
+    set macs {{
+        type ifname . ether_addr
+    }}
+    set addresses {{
+        type ifname . ipv4_addr
+    }}
+    # Guests whose addresses are not known may have each that is nobody else's.
+    set subnets {{
+        type ifname . ipv4_addr
+        flags interval
+    }}
+    set bound_macs {{
+        type ether_addr
+    }}
+    set bound {{
+        type ipv4_addr
+    }}
+    set reserved {{
+        type ipv4_addr
+{reserved}    }}
+    set seen {{
+        type ifname . ether_addr
+        flags dynamic,timeout
+        timeout 5m
+        size 4096
+    }}
+    chain prerouting {{
+        type filter hook prerouting priority dstnat; policy accept;
+        iifname @taps jump guest
+    }}
+    chain guest {{
+        iifname @anonymous jump anonymous_guest
+        iifname != @anonymous iifname . ether saddr != @macs counter drop
+        ether type arp goto guest_arp
+        ether type ip goto guest_ip
+        counter drop
+    }}
+    chain anonymous_guest {{
+        ether saddr @bound_macs counter drop
+        update @seen {{ iifname . ether saddr }} return
+        counter drop
+    }}
+    chain guest_arp {{
+        arp operation != {{ request, reply }} counter drop
+        iifname != @anonymous iifname . arp saddr ether != @macs counter drop
+        iifname @anonymous arp saddr ether @bound_macs counter drop
+        arp operation request arp saddr ip 0.0.0.0 accept
+        iifname . arp saddr ip @addresses accept
+        arp saddr ip @bound counter drop
+        arp saddr ip @reserved counter drop
+        iifname . arp saddr ip @subnets accept
+        counter drop
+    }}
+    chain guest_ip {{
+        udp sport 67 counter drop
+        udp dport 68 counter drop
+        ip saddr 0.0.0.0 ip daddr 255.255.255.255 udp sport 68 udp dport 67 accept
+        iifname . ip saddr @addresses accept
+        ip saddr @bound counter drop
+        ip saddr @reserved counter drop
+        iifname . ip saddr @subnets accept
+        counter drop
+    }}
+    chain forward {{
+        type filter hook forward priority filter; policy accept;
+        iifname @taps oifname != @taps counter drop
+        oifname @taps iifname != @taps counter drop
+    }}
+"""
+
+_RESERVED = """\
+        elements = {{ {elements} }}
+"""
+
+
+def rules(networks: Sequence[Network]) -> str:
+    """Return the tables, and the inclusion of the taps' rules."""
+    inet, bridge = _inet(networks), _BRIDGE.format(reserved=_reserved(networks))
+    digest = hashlib.sha256(f"{inet}{bridge}".encode()).hexdigest()[:DIGEST_LENGTH]
+    return _TEXT.format(table=TABLE, digest=digest, inet=inet, bridge=bridge, taps=nft_value(TAP_RULES_DIRECTORY))
+
+
+def rules_digest(text: str) -> Optional[str]:
+    """Return the digest that distinguishes sets of rules, of their file or of the output of `nft list table`."""
+    match = re.search(r'^\s*comment "(.*)"$', text, re.MULTILINE)
+    return match.group(1) if match else None
+
+
+def unbound_tap(tap: str) -> str:
+    """Return the rules of a tap whose guest is not known: it sends what is nobody else's, from any address."""
+    name = nft_string(tap)
+    elements = (("taps", name), ("anonymous", name), ("subnets", f"{name} . 0.0.0.0/0"))
+    return one_per_line(f"add element bridge {TABLE} {kind} {{ {element} }}" for kind, element in elements)
+
+
+def binds_taps(text: str) -> bool:
+    """Return whether rules know taps; those of earlier versions do not."""
+    return f"table bridge {TABLE}" in text
+
+
+def _inet(networks: Sequence[Network]) -> str:
+    return _INET.format(
+        host="".join(line for network in networks for line in _host(network)),
+        prerouting="".join(_filled(_PREROUTING, network) for network in networks),
+        input="".join(_filled(_INPUT, network) for network in networks),
+        forward="".join(line for network in networks for line in _forward(network)),
+        postrouting="".join(_filled(_POSTROUTING, network) for network in networks if network["nat"]),
+    )
+
+
+def _host(network: Network) -> Iterator[str]:
+    """Yield what guests reach of the host."""
+    yield _filled(_HOST[network["host_access"]], network)
+    for text in network["host_ports"]:
+        protocol, _slash, port = text.partition("/")
+        yield _filled(_HOST_PORT, network, protocol=nft_value(protocol), port=nft_value(port))
+    yield _filled(_HOST_REST, network)
+
+
+def _forward(network: Network) -> Iterator[str]:
+    if network["isolate"]:
+        yield _filled(_ISOLATED, network)
+    if not network["nat"]:
+        yield _filled(_CLOSED, network)
+        return
+    if not network["metadata"]:
+        yield _filled(_NO_METADATA, network)
+    yield _filled(_NAT, network)
+
+
+def _reserved(networks: Sequence[Network]) -> str:
+    """Return the addresses that no guest has only because they are nobody else's: of bridges, and of leases."""
+    bridges = [ipaddress.ip_interface(network["address"]).ip for network in networks]
+    leases = [ipaddress.ip_address(lease["address"]) for network in networks for lease in network["leases"]]
+    elements = ", ".join(nft_value(address) for address in sorted({*bridges, *leases}, key=int))
+    return _RESERVED.format(elements=elements) if elements else ""
+
+
+def _filled(template: str, network: Network, **values: str) -> str:
+    address = ipaddress.ip_interface(network["address"]).ip
+    return template.format(
+        bridge=nft_string(network["name"]), subnet=nft_value(subnet(network)), address=nft_value(address), **values
+    )

@@ -1,0 +1,40 @@
+# Copyright (c) 2026 microvm.fleet contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+# shellcheck shell=bash
+
+# Loads rules whenever one of their tables has been deleted, as the kernel reports it; between two reports nothing runs.
+watch_rules() { # file, name of its tables
+    local rules=$1 table=$2 report
+    set -euo pipefail
+    exec {reports}< <(exec nft monitor tables 2>&1)
+    await_reports "$reports" "$table"
+    while :; do
+        if ! are_loaded "$table"; then
+            nft -f "$rules"
+            echo "somebody had deleted the rules of the networks of MicroVMs; they are loaded again"
+        fi
+        # Reports may be lost where there are too many. What nft says then is about no table.
+        while :; do
+            read -r report <&"$reports"
+            case $report in
+                "delete table "*" $table" | "destroy table "*" $table") break ;;
+                "add table "* | "delete table "* | "destroy table "*) ;;
+                *) break ;;
+            esac
+        done
+    done
+}
+
+# nft does not say when it has begun to listen; from then on it reports a table that is made for this.
+await_reports() { # descriptor, name
+    local report=''
+    until [[ "$report" = *" $2_watch" ]]; do
+        nft "add table inet $2_watch; delete table inet $2_watch"
+        read -r -t 0.5 report <&"$1" || [ $? -gt 128 ]
+    done
+}
+
+are_loaded() { # name
+    nft --terse list table inet "$1" > /dev/null 2>&1 && nft --terse list table bridge "$1" > /dev/null 2>&1
+}

@@ -1,0 +1,100 @@
+# Copyright (c) 2026 microvm.fleet contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Units of systemd that load the rules of networks, and load them again. Pure."""
+
+from __future__ import annotations
+
+from ...declaration.names import NETWORK_UNIT, NETWORK_WATCH_UNIT, TAP_RULES_DIRECTORY
+from ...runner.scripts.shell import call
+from ...schema.quoting import plain
+from .rules import TABLE
+from .scripts import sources
+
+_SANDBOX = """\
+CapabilityBoundingSet=CAP_NET_ADMIN
+NoNewPrivileges=yes
+ProtectSystem=strict
+ProtectHome=yes
+PrivateDevices=yes
+PrivateIPC=yes
+ProtectKernelTunables=yes
+ProtectKernelModules=yes
+ProtectKernelLogs=yes
+ProtectControlGroups=yes
+ProtectClock=yes
+ProtectHostname=yes
+KeyringMode=private
+RestrictNamespaces=yes
+RestrictAddressFamilies=AF_NETLINK
+RestrictRealtime=yes
+RestrictSUIDSGID=yes
+LockPersonality=yes
+MemoryDenyWriteExecute=yes
+SystemCallArchitectures=native
+SystemCallFilter=@system-service
+SystemCallFilter=~@privileged @resources
+SystemCallErrorNumber=EPERM
+UMask=0077
+"""
+
+_NETWORK_UNIT = """\
+[Unit]
+Description=Rules of the networks of MicroVMs
+DefaultDependencies=no
+Wants=network-pre.target {watch}
+Before=network-pre.target shutdown.target
+Conflicts=shutdown.target
+# nftables.service flushes all rules, these too, whenever it loads its own.
+After=nftables.service
+ReloadPropagatedFrom=nftables.service
+
+[Service]
+Type=oneshot
+RemainAfterExit=yes
+RuntimeDirectory={taps}
+RuntimeDirectoryMode=0755
+RuntimeDirectoryPreserve=yes
+ExecStart=/usr/sbin/nft -f {rules}
+ExecReload=/usr/sbin/nft -f {rules}
+# Somebody may have flushed all rules.
+ExecStop=-/usr/sbin/nft delete table inet {table}
+ExecStop=-/usr/sbin/nft delete table bridge {table}
+# Without PrivateTmp=, which would make it wait for file systems.
+{sandbox}
+[Install]
+WantedBy=multi-user.target
+"""
+
+_WATCH_UNIT = """\
+[Unit]
+Description=Watch over the rules of the networks of MicroVMs
+After={unit}
+PartOf={unit}
+# Rules that cannot be loaded are tried again.
+StartLimitIntervalSec=0
+
+[Service]
+ExecStart=/bin/bash {script}
+Restart=always
+RestartSec=1s
+SyslogIdentifier=microvm-fleet-network
+{sandbox}"""
+
+
+def network_unit(rules: str) -> str:
+    """Return the unit that loads a file of rules."""
+    taps = TAP_RULES_DIRECTORY[len("/run/") :]
+    values = {"rules": plain(rules), "watch": plain(NETWORK_WATCH_UNIT), "taps": plain(taps), "table": plain(TABLE)}
+    return _NETWORK_UNIT.format(sandbox=_SANDBOX, **values)
+
+
+def watch_unit(script: str) -> str:
+    """Return the unit that runs the script which loads deleted rules again."""
+    return _WATCH_UNIT.format(unit=plain(NETWORK_UNIT), script=plain(script), sandbox=_SANDBOX)
+
+
+def watch_script(rules: str) -> str:
+    """Return the script that loads a file of rules whenever one of its tables is deleted."""
+    return sources.WATCH_RULES + "\n" + call("watch_rules", rules, TABLE)

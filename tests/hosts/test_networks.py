@@ -1,0 +1,150 @@
+# Copyright (c) 2026 microvm.fleet contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Networks under a real systemd: rules that are deleted, hosts of earlier versions, what a removal leaves."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from .host import ROOT, TREE, Host
+from .packages import STAY, fake
+from .paths import CONFIGURATION, FLEET, NETWORK_UNIT, NETWORK_WATCH_UNIT, RUNTIME
+
+FORWARDING_EVERYTHING = "d02a8449d9fc00d3e215ce3867ef0cfb112edf67"
+"""Last commit in which a network with NAT switched forwarding on for the whole host."""
+
+NETWORKS = [
+    {"name": "mvnet0", "address": "10.99.0.1/24", "nat": True},
+    {"name": "mvnet1", "address": "10.99.1.1/24", "isolate": True},
+]
+MAC = "02:00:00:00:15:01"
+TAP_UP = """\
+for tap in t0 t1; do
+    ip tuntap add name $tap mode tap user microvm
+    ip link set dev $tap master mvnet${tap#t}
+    ip link set dev $tap up
+done
+"""
+PACKAGE = {
+    **fake(STAY, tap_up=TAP_UP, tap_down="ip link delete dev t0; ip link delete dev t1\n"),
+    "share/microvm/tap-interfaces": "t0\nt1\n",
+    "share/microvm/tap-guests": f"t1 {MAC} 10.99.1.7\n",
+}
+BOTH = "nft list table inet microvm_fleet && nft list table bridge microvm_fleet"
+"""Lists our tables, unless one of them is missing."""
+
+
+class Networks:
+    """The networks of a host."""
+
+    def __init__(self, host: Host, directory: Path) -> None:
+        self.host, self._directory = host, directory
+
+    def apply(self, networks: list[dict[str, object]], *options: str, collections: Path = TREE) -> str:
+        """Run the module; return the output of ansible-playbook."""
+        task = {"microvm.fleet.microvm_network": {"networks": networks}}
+        play = json.dumps([{"hosts": "all", "gather_facts": False, "tasks": [task]}])
+        return self.host.play(self._directory, play, *options, collections=collections)
+
+    def traces(self) -> str:
+        """Return what a host has of networks."""
+        return self.host.run(
+            "nft list tables | grep microvm; ls -d /sys/class/net/mvnet* /etc/systemd/network/*microvm*"
+            " /etc/systemd/system/*microvm-fleet* /etc/systemd/system/*.wants/*microvm-fleet* /etc/sysctl.d/*microvm*"
+            f" {CONFIGURATION}/network* {RUNTIME}/taps {FLEET}/forwarding* 2>/dev/null;"
+            f" systemctl is-active {NETWORK_UNIT} {NETWORK_WATCH_UNIT} | grep -x active;"
+            " cat /proc/sys/net/ipv4/ip_forward; true"
+        )
+
+
+@pytest.fixture
+def networks(host: Host, tmp_path: Path) -> Iterator[Networks]:
+    """A host that has no networks before and after."""
+    host.run("command -v nft >/dev/null || DEBIAN_FRONTEND=noninteractive apt-get -qq install -y nftables")
+    networks = Networks(host, tmp_path)
+    before = networks.traces()
+    yield networks
+    host.stop_microvms()
+    networks.apply([])
+    assert networks.traces() == before == "0\n"
+
+
+def elements(host: Host, kind: str) -> str:
+    """Return the elements of a set of taps."""
+    return host.run(f"nft list set bridge microvm_fleet {kind}")
+
+
+def test_deleted_rules_come_back_with_those_of_taps(networks: Networks) -> None:
+    host = networks.host
+    networks.apply(NETWORKS)
+    assert "changed=0" in networks.apply(NETWORKS)
+    host.install_packages({"web": PACKAGE})
+    host.run("systemctl start microvm@web")
+    assert "changed=0" in networks.apply(NETWORKS)
+    for command in ("nft flush ruleset", "systemctl restart nftables", "nft delete table bridge microvm_fleet"):
+        host.run(command)
+        host.wait_for(f"rules after {command}", lambda: host.run(f"{{ {BOTH}; }} >/dev/null; echo $?"), "0\n".__eq__)
+        assert f'"t1" . {MAC}' in elements(host, "macs")
+        assert '"t1" . 10.99.1.7' in elements(host, "addresses")
+        assert '"t0"' in elements(host, "anonymous")
+    flags = host.run("bridge -d link show dev t1; bridge -d link show dev t0")
+    assert "isolated on" in flags.splitlines()[1] and "learning off" in flags.splitlines()[1]
+    assert f"{MAC} master mvnet1 static" in host.run("bridge fdb show dev t1")
+    settings = (
+        "cd /proc/sys/net; cat ipv4/conf/mvnet0/forwarding ipv4/conf/mvnet1/forwarding ipv6/conf/mvnet0/disable_ipv6"
+    )
+    assert host.run(settings).split() == ["1", "0", "1"]
+    host.run("systemctl stop microvm@web")
+    host.wait_for("end of the taps", lambda: host.run("ip link show type tun"), lambda seen: seen == "")
+    assert "t1" not in host.run(f"nft list table bridge microvm_fleet; ls {RUNTIME}/taps")
+
+
+def test_no_microvm_starts_on_networks_whose_rules_are_not_loaded(networks: Networks) -> None:
+    host = networks.host
+    networks.apply(NETWORKS)
+    host.install_packages({"web": PACKAGE})
+    rules = f"{CONFIGURATION}/network.nft"
+    host.run(f"systemctl stop {NETWORK_UNIT}; mv {rules} /root/; echo nonsense > {rules}")
+    host.run("systemctl start microvm@web", status=1)
+    assert host.run("ip link show type tun") == ""
+    assert "the rules of the networks are not loaded" in host.run("journalctl -b -u microvm-tap-interfaces@web")
+    host.run(f"mv /root/network.nft {rules}; systemctl reset-failed; systemctl start microvm@web")
+    assert '"t1"' in elements(host, "taps")
+
+
+@pytest.fixture(scope="module", name="previous")
+def _previous(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The collection as it was, from the project's history."""
+    collections = tmp_path_factory.mktemp("previous")
+    place = collections / "ansible_collections/microvm/fleet"
+    place.mkdir(parents=True)
+    archive = subprocess.run(["git", "-C", ROOT, "archive", FORWARDING_EVERYTHING], stdout=subprocess.PIPE, check=False)
+    if archive.returncode != 0:
+        pytest.skip("this checkout lacks the history of the project, from which an earlier version is taken")
+    subprocess.run(["tar", "-x", "-C", place], input=archive.stdout, check=True)
+    return collections
+
+
+def test_a_host_of_an_earlier_version_is_closed_without_restarting_a_microvm(
+    networks: Networks, previous: Path
+) -> None:
+    host = networks.host
+    earlier = [{key: value for key, value in network.items() if key != "isolate"} for network in NETWORKS]
+    networks.apply(earlier, collections=previous)
+    assert host.run("cat /proc/sys/net/ipv4/ip_forward") == "1\n"
+    host.run("ip tuntap add name t0 mode tap && ip link set dev t0 master mvnet0")
+    try:
+        networks.apply(NETWORKS)
+        assert host.run("cat /proc/sys/net/ipv4/ip_forward /proc/sys/net/ipv4/conf/mvnet0/forwarding") == "0\n1\n"
+        assert "table ip microvm_fleet" not in host.run("nft list tables")
+        assert '"t0"' in elements(host, "anonymous")
+        assert "changed=0" in networks.apply(NETWORKS)
+    finally:
+        host.run(f"ip link delete dev t0; rm -f {RUNTIME}/taps/t0.nft")
