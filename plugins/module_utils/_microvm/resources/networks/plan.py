@@ -173,7 +173,8 @@ def _differs(observed: Observed, files: Mapping[str, str], beginning: str) -> bo
 def _rules(observed: Observed, files: Mapping[str, str]) -> Iterator[Step[Action]]:
     if UNIT in observed.files and UNIT not in files:
         yield Step(Action.UNLOAD_RULES, NETWORK_UNIT)
-    if _differs(observed, files, UNIT) or observed.unit.stale:
+    is_stale = observed.unit.stale or observed.watch.stale
+    if is_stale or any(_differs(observed, files, path) for path in (UNIT, WATCH_UNIT)):
         yield Step(Action.RELOAD_SYSTEMD, NETWORK_UNIT)
     if RULES not in files:
         return
