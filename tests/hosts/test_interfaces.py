@@ -6,6 +6,8 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 
 from .host import Host
@@ -55,3 +57,15 @@ def test_scripts_of_the_package_make_interfaces_and_register_the_microvm(host: H
     host.run("systemctl stop microvm@new")
     host.wait_for("end of the tap", lambda: host.run("ip link show type tun"), lambda seen: seen == "")
     assert host.run(f"ls {STATE}/new/work").split() == ["unregistered"]
+
+
+def test_a_microvm_is_registered_over_the_bus_that_its_unit_hides(host: Host, fake_qemu: None) -> None:
+    # Hosts of the test bed have no systemd-machined: the bus says so.
+    host.send("/usr/local/bin", {"machinectl": "#!/bin/sh\n"})
+    declared = {"name": "known", "kernel": "/etc/hostname", "ready": {"check": "none"}, "register_with_machined": True}
+    host.send("/root", {"known.json": json.dumps({**declared, "socket": None, "accel": "tcg", "mem": 16})})
+    host.microvm("apply /root/known.json")
+    host.run("rm /usr/local/bin/machinectl")
+    assert any("org.freedesktop.machine1" in line for line in host.messages("-t busctl"))
+    visible = host.run("nsenter --mount -t $(systemctl show -P MainPID microvm@known) ls /run")
+    assert "dbus" not in visible

@@ -98,6 +98,12 @@ def memory_is_plugged(guest: Guest) -> None:
     require(560 < seen < 660, f"the guest has {seen} MiB, where 512 + 128 MiB are declared")
 
 
+def with_plugged_memory(guest: Guest) -> Declaration:
+    """Add memory of which a part is plugged in; QEMU's default machine has no slots for it."""
+    machine = {"qemu": {"machine": "q35"}} if guest.profile.name == "qemu" else {}
+    return {"hotplug_mem": 256, "hotplugged_mem": 128, **machine}
+
+
 def pages_are_huge(guest: Guest) -> None:
     """The guest's memory is taken from the huge pages of the host."""
     if guest.profile.huge_pages is None:

@@ -268,7 +268,7 @@ OPTIONS = (
         "The guest has the part of `hotplug_mem` that `hotplugged_mem` names.",
         options.memory_is_plugged,
         claims=(("hotplug_mem", True), ("hotplugged_mem", True)),
-        prepare=options.options(hotplug_mem=256, hotplugged_mem=128),
+        prepare=options.with_plugged_memory,
         boot="hotplugged memory",
         rows=("hotplug_mem", "hotplugged_mem"),
     ),

@@ -106,10 +106,12 @@ def network_device(target: Machine, interface: Interface, ports: Sequence[str], 
     backend += ["vhost=on"] if interface["tap"]["vhost"] else []
     backend += [f"queues={vcpu}"] if interface["type"] == "tap" and vcpu > 1 else []
     device = f"virtio-net-{target.bus},netdev={identity},mac={interface['mac']}"
-    if target.has_pci:
-        device += ",romfile="
+    device += ",romfile=" if target.has_pci else ""
+    if vcpu > 1 and interface["type"] in ("tap", "macvtap"):
+        # Without it, the guest uses one of the tap's queues, also where the device is not on PCI.
+        device += ",mq=on"
         # One vector for each queue in either direction, one for changes, one for control (QEMU's manual).
-        device += f",mq=on,vectors={2 * vcpu + 2}" if vcpu > 1 and interface["type"] in ("tap", "macvtap") else ""
+        device += f",vectors={2 * vcpu + 2}" if target.has_pci else ""
     return ["-netdev", ",".join(backend), "-device", device]
 
 

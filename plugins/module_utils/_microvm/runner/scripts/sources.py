@@ -816,10 +816,18 @@ virtiofsd_ended() {
     systemctl kill --kill-who=main --signal=USR1 "microvm@$name.service" 2>/dev/null || true
 }
 
+# The unit hides the host's bus below /run, also from what runs as root in it.
+with_host_files() { # program of the package and its arguments
+    local program
+    program=$(realpath -- "$package")/bin/$1
+    shift
+    nsenter --mount=/proc/1/ns/mnt -- bash -c 'cd -- "$1" && shift && exec "$@"' bash "$PWD" "$program" "$@"
+}
+
 # The unit's main process is registered, since systemd itself says which one that is: the number of the hypervisor's own
 # process would have to be read from a file of the MicroVM's user.
 register() {
-    if ! "$package/bin/microvm-register" "${MAINPID:?}"; then
+    if ! with_host_files microvm-register "${MAINPID:?}"; then
         echo "MicroVM $name could not be registered with systemd-machined, and runs without" >&2
     fi
 }
@@ -867,7 +875,7 @@ run_action() { # action, MicroVM, its state directory where that is not the work
         microvm-unregister)
             # The number is for information, and its errors would hide why the hypervisor has ended.
             count_restart 2> /dev/null || true
-            if [ -x "$package/bin/$action" ]; then "$package/bin/$action" || true; fi
+            if [ -x "$package/bin/$action" ]; then with_host_files "$action" || true; fi
             ;;
         microvm-ask-guest) if [ -x "$package/bin/$action" ]; then ask_guest_to_end; fi ;;
         huge-pages-give | huge-pages-take)

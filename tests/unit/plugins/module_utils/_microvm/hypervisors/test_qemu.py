@@ -103,6 +103,7 @@ def test_a_tap_has_a_queue_for_each_processor_and_is_made_for_it() -> None:
     declaration = parse({**SMALL, "vcpu": 2, "interfaces": [{"id": "t0"}]})[0]
     command = registry.command(declaration, KVM)
     assert any("queues=2" in str(word) for word in command.argv)
+    assert any("mq=on" in str(word) and "vectors" not in str(word) for word in command.argv)
     assert command.multi_queue
 
 
