@@ -315,7 +315,10 @@ def has_device(guest: Guest) -> None:
     require(re.search(r"^[0-9a-f]+:", seen), "the guest has no network card with the driver e1000e")
     guest.down()
     package = f"{guest.directory()}/current/share/microvm/pci-devices"
+    # Another unit gives it back, after that of the MicroVM has ended.
+    unit = f"microvm-pci-devices@{guest.name}.service"
     drivers = guest.host.run(
+        f"until systemctl is-active {unit} | grep -qx inactive || [ $SECONDS -gt 60 ]; do sleep 1; done;"
         f'for a in $(cat {package}); do basename "$(readlink /sys/bus/pci/devices/$a/driver)"; done'
     )
     require(drivers.split() == ["e1000e"], f"on the host the card has the driver {drivers.strip() or 'of nobody'}")
