@@ -36,6 +36,7 @@ MACHINE_PACKAGES = (
     "netcat-openbsd",
     "openssh-client",
     "pciutils",
+    "qemu-utils",
     "seabios",
     "systemd-container",
     "zstd",
