@@ -45,9 +45,10 @@ def test_a_program_that_a_signal_ends_has_the_status_of_a_shell() -> None:
 
 
 def test_a_program_that_is_missing_is_named() -> None:
+    before = signal.getsignal(signal.SIGINT)
     with pytest.raises(HostError, match="nonexistent is not installed"):
         run_in_foreground(["nonexistent"])
-    assert signal.getsignal(signal.SIGINT) == signal.default_int_handler
+    assert signal.getsignal(signal.SIGINT) == before
 
 
 @contextlib.contextmanager
