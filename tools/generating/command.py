@@ -145,7 +145,10 @@ def completion() -> str:
     It is the functions of ``completion.bash``, and one from the parser, which sets variables of theirs.
     """
     parsers = list(subcommands())
-    commands = " ".join((*(subcommand.name for subcommand in parsers), "--help"))
+    # Words are separated by spaces and line breaks alike (compgen -W).
+    commands = "\n            ".join(
+        textwrap.wrap(" ".join((*(subcommand.name for subcommand in parsers), "--help")), 100)
+    )
     operands = [f"'') options='{commands}'", *map(_operands, parsers), "-u | -r | -s) operands=vms"]
     values = [line for subcommand in parsers for line in _values(subcommand)]
     offers = "_microvm_offers() { # command or nothing, word before the current one; sets options, operands, places\n"

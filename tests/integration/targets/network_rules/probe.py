@@ -96,7 +96,7 @@ class Guest:
         """Return the frames before a certain one; answers meanwhile who asks for the guest by ARP."""
         deadline, frames = time.monotonic() + PATIENCE, []
         while True:
-            ready, _, _ = select.select([self.file], [], [], max(0, deadline - time.monotonic()))
+            ready, *_others = select.select([self.file], [], [], max(0, deadline - time.monotonic()))
             if not ready:
                 raise AssertionError(f"{self.tap} has not received the expected frame, but {[f.hex() for f in frames]}")
             frame = os.read(self.file, 4096)
@@ -193,7 +193,11 @@ def flood(attacker: Guest, bridge: str, limit: int) -> None:
 def host_and_beyond(a: Guest, closed: Guest) -> None:
     """Try the host's services, and what is beyond it."""
     listeners = [socket.create_server(("0.0.0.0", port)) for port in (22, 8080)]
-    ports = lambda guest, address, port: tcp_syn(*guest.to_host(address), (40000 + port, port))  # noqa: E731
+
+    def ports(guest: Guest, address: str, port: int) -> bytes:
+        """Return a request to connect to a port."""
+        return tcp_syn(*guest.to_host(address), (40000 + port, port))
+
     asked = [ports(a, ELSEWHERE, 8080), ports(a, "198.51.100.1", 8080), ports(a, "10.66.2.1", 8080)]
     asked += [echo_request(*a.to_host(ELSEWHERE)), ports(a, "10.66.1.1", 22)]
     assert answered(a, *asked, ports(a, "10.66.1.1", 8080), by="10.66.1.1") == []
@@ -268,7 +272,7 @@ def wait_for_rules() -> None:
     deadline = time.monotonic() + PATIENCE
     listed = ("nft", "--terse", "list", "table")
     while any(
-        subprocess.run([*listed, family, "microvm_fleet"], capture_output=True).returncode
+        subprocess.run([*listed, family, "microvm_fleet"], capture_output=True, check=False).returncode
         for family in ("inet", "bridge")
     ):
         assert time.monotonic() < deadline, "the rules are not loaded again"

@@ -355,7 +355,8 @@ COMPLETION = r"""# Copyright (c) 2026 microvm.fleet contributors
 _microvm_offers() { # command or nothing, word before the current one; sets options, operands, places
     directory=/var/lib/microvms settings=/etc/microvm-fleet/host.json
     case $1 in
-        '') options='list info logs start stop restart create update apply generations rollback console ssh forward balloon run remove gc render validate --help' ;;
+        '') options='list info logs start stop restart create update apply generations rollback console ssh forward
+            balloon run remove gc render validate --help' ;;
         list) options='--help --state-dir --json' operands=vms ;;
         info) options='--help --state-dir --json' operands=vms ;;
         logs) options='--help --state-dir --follow --lines' operands=vms ;;
