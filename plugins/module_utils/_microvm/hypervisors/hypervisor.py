@@ -12,7 +12,7 @@ from typing import Mapping, Tuple
 from ..declaration.vms.parse import Declaration
 from .command import Command
 from .facts import HostFacts
-from .profile import Profile
+from .profile import KernelNeed, Profile
 
 
 class Hypervisor(ABC):
@@ -31,6 +31,10 @@ class Hypervisor(ABC):
     def directories(self, declaration: Declaration) -> Mapping[str, str]:
         """Return the directories of the host that the hypervisor cannot do without, by the options that name them."""
         return {}
+
+    def kernel_needs(self, declaration: Declaration, facts: HostFacts) -> Tuple[KernelNeed, ...]:
+        """Return the needs of the profile that may be those of a declaration."""
+        return self.profile.kernel_needs
 
     def probe(self, architecture: str, kernel: str) -> Tuple[str, ...]:
         """Return a command that boots a kernel under the host's KVM and prints its first lines, if there is one."""

@@ -13,7 +13,7 @@ from .facts import HostFacts
 from .profile import KernelNeed, Value
 from .profiles import PROFILES
 from .refusals import values_at
-from .registry import profile
+from .registry import needs
 
 OF_ALL: Tuple[KernelNeed, ...] = (
     KernelNeed(
@@ -35,7 +35,7 @@ SETTINGS: Tuple[str, ...] = tuple(
 def kernel_needs(declaration: Declaration, facts: HostFacts) -> Iterator[Tuple[str, KernelNeed]]:
     """Yield what a declaration needs of its guest's kernel, with the path of the option that needs it."""
     architecture = facts.guest(declaration)
-    for need in (*profile(declaration).kernel_needs, *OF_ALL):
+    for need in (*needs(declaration, facts), *OF_ALL):
         if architecture in need.architectures and _is_besides(declaration, need):
             yield from ((key, need) for key, value in _values(declaration, need.option) if value == need.value)
 

@@ -15,7 +15,7 @@ from .command import Command
 from .commands import HYPERVISORS
 from .facts import HostFacts
 from .honouring import refuse, supported_by
-from .profile import Profile
+from .profile import KernelNeed, Profile
 from .profiles import PROFILES
 
 
@@ -37,6 +37,11 @@ def uncommon_options(declaration: Declaration) -> Tuple[str, ...]:
 def directories(declaration: Declaration) -> Mapping[str, str]:
     """Return the directories of the host that the declared hypervisor needs, by the options that name them."""
     return HYPERVISORS[declaration["hypervisor"]].directories(declaration)
+
+
+def needs(declaration: Declaration, facts: HostFacts) -> Tuple[KernelNeed, ...]:
+    """Return what the declared hypervisor may need of the guest's kernel, as the options of each need decide."""
+    return HYPERVISORS[declaration["hypervisor"]].kernel_needs(declaration, facts)
 
 
 def probe(architecture: str, kernel: str) -> Tuple[str, ...]:

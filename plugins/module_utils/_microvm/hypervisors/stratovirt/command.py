@@ -6,7 +6,7 @@
 
 from __future__ import annotations
 
-from typing import List, Optional
+from typing import List, Optional, Tuple
 
 from ...declaration.identity import STORE_SERIAL
 from ...declaration.names import HUGE_PAGES_PREFIX
@@ -20,6 +20,7 @@ from ..descriptors import Descriptors, macvtap_descriptors, next_descriptor, pai
 from ..facts import HostFacts
 from ..hypervisor import Hypervisor
 from ..initrd_credentials import initrd_with_credentials
+from ..profile import KernelNeed
 from ..programs import program_path
 from ..refusals import refuse_in
 from ..requests import guest_shutdown, qmp_balloon
@@ -44,6 +45,10 @@ class Stratovirt(Hypervisor):
     def program(self, declaration: Declaration, facts: HostFacts) -> str:
         """See Hypervisor.program."""
         return program_path(declaration["stratovirt"]["package"], PROFILE.name)
+
+    def kernel_needs(self, declaration: Declaration, facts: HostFacts) -> Tuple[KernelNeed, ...]:
+        """See Hypervisor.kernel_needs."""
+        return () if StratovirtMachine(declaration, facts).is_standard else self.profile.kernel_needs
 
     def command(self, declaration: Declaration, facts: HostFacts) -> Command:
         """See Hypervisor.command."""

@@ -45,9 +45,9 @@ class StratovirtMachine:
     @property
     def type(self) -> str:
         """Return StratoVirt's name of the machine."""
-        if self.facts.architecture != "x86_64":
-            return "virt"
-        return "q35" if self.is_standard else "microvm"
+        if not self.is_standard:
+            return "microvm"
+        return "q35" if self.facts.architecture == "x86_64" else "virt"
 
     @property
     def parameters(self) -> List[str]:

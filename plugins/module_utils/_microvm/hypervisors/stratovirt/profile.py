@@ -75,10 +75,10 @@ PROFILE = Profile(
             "CONFIG_VIRTIO_MMIO_CMDLINE_DEVICES",
             "stratovirt.machine",
             None,
-            reason="without `image` it is microvm, which names disks and interfaces on the kernel's command line",
+            reason="without the kernel of `image` it is microvm, which names disks and interfaces on the kernel's "
+            "command line",
             remedy="set it to standard, or `kernel` and `initrd_path` to a kernel that is built with it",
             architectures=("x86_64",),
-            besides={"image": (None,)},
         ),
     ),
     makes_huge_page_files=True,

@@ -230,7 +230,8 @@ def test_devices_of_stratovirts_standard_machine_are_in_slots_of_pci() -> None:
         ({"image": "/images/1", "stratovirt": {"machine": "microvm"}}, LINUX, "microvm", "virtio-rng-device"),
         ({"image": "/images/1", "kernel": "/mine/kernel"}, LINUX, "microvm", "virtio-rng-device"),
         ({"stratovirt": {"machine": "standard"}}, LINUX, "q35", "virtio-rng-pci"),
-        ({"image": "/images/1"}, HostFacts("aarch64"), "virt", "virtio-rng-device"),
+        ({"image": "/images/1"}, HostFacts("aarch64"), "microvm", "virtio-rng-device"),
+        ({"stratovirt": {"machine": "microvm"}}, HostFacts("aarch64"), "microvm", "virtio-rng-device"),
         ({"stratovirt": {"machine": "standard"}}, HostFacts("aarch64"), "virt", "virtio-rng-pci"),
     ],
 )

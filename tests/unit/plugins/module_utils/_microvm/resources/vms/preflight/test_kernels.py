@@ -81,11 +81,14 @@ def test_kernels_that_are_unknown_or_can_do_it_are_accepted(options: dict[str, A
     check("/images/1", lacks, **options)
 
 
-def test_without_an_image_stratovirts_default_machine_is_refused_for_such_a_kernel() -> None:
-    without_image = {"image": None, "kernel": "/images/1/kernel"}
+@pytest.mark.parametrize("image", [None, "/images/2"])
+def test_without_the_kernel_of_its_image_stratovirts_default_machine_is_refused_for_such_a_kernel(
+    image: str | None,
+) -> None:
+    other_kernel = {"image": image, "kernel": "/images/1/kernel"}
     with pytest.raises(DeclarationError, match=f"stratovirt.machine: .*{MMIO}; set it to standard"):
-        check("/images/1", [MMIO], **without_image, hypervisor="stratovirt")
-    check("/images/1", [MMIO], **without_image, **STANDARD)
+        check("/images/1", [MMIO], **other_kernel, hypervisor="stratovirt")
+    check("/images/1", [MMIO], **other_kernel, **STANDARD)
 
 
 def test_a_machine_that_is_described_otherwise_needs_no_command_line(monkeypatch: pytest.MonkeyPatch) -> None:
