@@ -15,6 +15,9 @@ from ..identity import TAP_PREFIX
 from ..types import DhcpServer, Network
 from .options import NETWORK_OPTIONS
 
+_NO_INTERFACE = ("all", "default")
+"""Names by which the kernel has the parameters of all interfaces (/proc/sys/net/ipv4/conf)."""
+
 
 def parse_networks(raw: Sequence[object], path: str = "networks") -> List[Network]:
     """Validate the networks of one host. Raises DeclarationError with the path of what is wrong."""
@@ -31,6 +34,7 @@ def _parse(raw: object, path: str) -> Network:
     network["address"] = str(ipaddress.ip_interface(network["address"]))
     if network["name"].startswith(TAP_PREFIX):
         raise DeclarationError(f"{path}.name", f"the prefix {TAP_PREFIX!r} is reserved for taps; choose another name")
+    _check_interfaces(network, path)
     if ipaddress.ip_interface(network["address"]).version != 4:
         raise DeclarationError(
             f"{path}.address", f"{network['address']} is not an IPv4 address; only IPv4 is supported"
@@ -39,11 +43,44 @@ def _parse(raw: object, path: str) -> Network:
         raise DeclarationError(
             f"{path}.leases", "leases require a DHCP server; set dhcp_server as well, at least to {}"
         )
+    _check_effects(network, path)
     _check_address(network, path)
     if network["dhcp_server"] is not None:
         _check_pool(network["dhcp_server"], subnet(network), path)
     _check_leases(network, path)
     return network
+
+
+def _check_interfaces(network: Network, path: str) -> None:
+    places = [(f"{path}.name", network["name"])]
+    places += [(f"{path}.uplinks[{index}]", uplink) for index, uplink in enumerate(network["uplinks"])]
+    for place, name in places:
+        if name in _NO_INTERFACE:
+            raise DeclarationError(
+                place, f"{name!r} means all interfaces of the host to the kernel; name one interface, such as eth0"
+            )
+    if network["name"] in network["uplinks"]:
+        index = network["uplinks"].index(network["name"])
+        raise DeclarationError(f"{path}.uplinks[{index}]", _own_bridge(network["name"]))
+
+
+def _own_bridge(uplink: str) -> str:
+    return f"{uplink!r} is the bridge of a network of this host; name an interface that leads elsewhere"
+
+
+def _check_effects(network: Network, path: str) -> None:
+    """Refuse options that others leave without effect."""
+    if network["dhcp_server"] is not None and network["host_access"] == "none":
+        raise DeclarationError(
+            f"{path}.dhcp_server",
+            "guests do not reach a DHCP server with host_access: none; leave dhcp_server out, or set host_access "
+            "to dns_dhcp",
+        )
+    for key, is_set in (("metadata", network["metadata"]), ("uplinks", bool(network["uplinks"]))):
+        if is_set and not network["nat"]:
+            raise DeclarationError(
+                f"{path}.{key}", f"{key} has no effect without nat; leave it out, or set nat to true"
+            )
 
 
 def _check_address(network: Network, path: str) -> None:
@@ -101,6 +138,13 @@ def refuse_clash(network: Network, other: Network, path: str) -> None:
     """Raise DeclarationError, with a path below ``path``, where two networks of a host cannot be together."""
     if network["name"] == other["name"]:
         raise DeclarationError(f"{path}.name", f"another network is also called {network['name']!r}; use unique names")
+    for index, uplink in enumerate(network["uplinks"]):
+        if uplink == other["name"]:
+            raise DeclarationError(f"{path}.uplinks[{index}]", _own_bridge(uplink))
+    if network["name"] in other["uplinks"]:
+        raise DeclarationError(
+            f"{path}.name", f"network {other['name']!r} has an uplink of this name; use different names"
+        )
     if subnet(network).overlaps(subnet(other)):
         raise DeclarationError(
             f"{path}.address", f"its subnet overlaps with the subnet of network {other['name']!r}; use another subnet"
