@@ -58,7 +58,7 @@ class Networks:
         return self.host.run(
             "nft list tables | grep microvm; ls -d /sys/class/net/mvnet* /etc/systemd/network/*microvm*"
             " /etc/systemd/system/*microvm-fleet* /etc/systemd/system/*.wants/*microvm-fleet* /etc/sysctl.d/*microvm*"
-            f" {CONFIGURATION}/network* {RUNTIME}/taps {FLEET}/forwarding* 2>/dev/null;"
+            f" {CONFIGURATION}/network* {RUNTIME}/taps {FLEET}/forwarding* {FLEET}/network* 2>/dev/null;"
             f" systemctl is-active {NETWORK_UNIT} {NETWORK_WATCH_UNIT} | grep -x active;"
             " cat /proc/sys/net/ipv4/ip_forward; true"
         )
@@ -93,6 +93,9 @@ def test_deleted_rules_come_back_with_those_of_taps(networks: Networks) -> None:
         assert f'"t1" . {MAC}' in elements(host, "macs")
         assert '"t1" . 10.99.1.7' in elements(host, "addresses")
         assert '"t0"' in elements(host, "anonymous")
+    host.run(f"nft flush table inet microvm_fleet; bridge fdb delete {MAC} dev t1 master static")
+    networks.apply(NETWORKS)
+    assert "masquerade" in host.run("nft list table inet microvm_fleet")
     flags = host.run("bridge -d link show dev t1; bridge -d link show dev t0")
     assert "isolated on" in flags.splitlines()[1] and "learning off" in flags.splitlines()[1]
     assert f"{MAC} master mvnet1 static" in host.run("bridge fdb show dev t1")
@@ -146,4 +149,4 @@ def test_a_host_of_an_earlier_version_is_closed_without_restarting_a_microvm(
         assert '"t0"' in elements(host, "anonymous")
         assert "changed=0" in networks.apply(NETWORKS)
     finally:
-        host.run(f"ip link delete dev t0; rm -f {RUNTIME}/taps/t0.nft")
+        host.run("ip link delete dev t0")

@@ -42,6 +42,8 @@ FORMER_FORWARDING_MARK = f"{FLEET_DIRECTORY}/forwarding.switched-on"
 """File of earlier versions, which switched forwarding on for the whole host: exists if it was off before."""
 FORWARDING_RECORDS = f"{FLEET_DIRECTORY}/forwarding"
 """Directory of an empty file for each interface of others on which forwarding was off before our networks needed it."""
+FINGERPRINT_RECORD = f"{FLEET_DIRECTORY}/network.fingerprint"
+"""File with the fingerprint of the tables that a run has loaded."""
 UNIT = f"{UNIT_DIRECTORY}/{NETWORK_UNIT}"
 WATCH_UNIT = f"{UNIT_DIRECTORY}/{NETWORK_WATCH_UNIT}"
 

@@ -6,10 +6,12 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import time
+from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Tuple
+from typing import Iterator, Tuple
 
 from ...declaration.names import CONFIGURATION_DIRECTORY, TAP_RULES_DIRECTORY
 from ...host import files, systemd
@@ -17,13 +19,16 @@ from ...host.bus import ask
 from ...host.commands import HostError, run
 from ..executor import Handler, Handlers
 from ..steps import Step
-from .configuration import FORWARDING_RECORDS, parsed_settings
-from .observe import MARK
+from .configuration import FINGERPRINT_RECORD, FORWARDING_RECORDS, bridge_of, parsed_settings
+from .observe import MARK, observe_rules, observe_tap_rules
 from .plan import Action, Plan
 from .rules import unbound_tap
+from .state import NETWORKD
+from .taps import bound_mac, deletions
 
 WAIT_SECONDS = 30
 _PARAMETERS = "/proc/sys"
+_INTERFACES = "/sys/class/net"
 
 
 @dataclass(frozen=True)
@@ -66,33 +71,105 @@ def _touch(path: str) -> None:
 def _load_rules(_job: NetworksJob, unit: str) -> None:
     os.makedirs(TAP_RULES_DIRECTORY, exist_ok=True)
     ask(["systemctl", "reload-or-restart", unit])
+    _digest, fingerprint = observe_rules()
+    files.replace_file(FINGERPRINT_RECORD, fingerprint.encode())
 
 
 def _unload_rules(_job: NetworksJob, unit: str) -> None:
     ask(["systemctl", "disable", "--now", "--quiet", unit])
+    with _locked_taps():
+        for tap in observe_tap_rules():
+            files.remove(_rules_of(tap))
     files.remove_if_empty(TAP_RULES_DIRECTORY)
+    files.remove(FINGERPRINT_RECORD)
 
 
-def _admit(_job: NetworksJob, tap: str) -> None:
-    path = f"{TAP_RULES_DIRECTORY}/{tap}.nft"
-    if not os.path.exists(path):
-        os.makedirs(TAP_RULES_DIRECTORY, exist_ok=True)
-        files.replace_file(path, unbound_tap(tap).encode())
+@contextmanager
+def _locked_taps() -> Iterator[None]:
+    """Keep the units of MicroVMs, which bind taps, from changing and loading the rules of taps."""
+    os.makedirs(TAP_RULES_DIRECTORY, exist_ok=True)
+    directory = os.open(TAP_RULES_DIRECTORY, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        fcntl.flock(directory, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(directory)
+
+
+def _rules_of(tap: str) -> str:
+    return f"{TAP_RULES_DIRECTORY}/{tap}.nft"
+
+
+def _is_there(interface: str) -> bool:
+    return os.path.exists(f"{_INTERFACES}/{interface}")
+
+
+def _admit(job: NetworksJob, tap: str) -> None:
+    """Filter the frames of a tap that no unit has bound since the plan was made."""
+    with _locked_taps():
+        if _is_there(tap) and not os.path.exists(_rules_of(tap)):
+            files.replace_file(_rules_of(tap), unbound_tap(tap).encode())
+            # Those that are loaded later have it.
+            if not job.plan.targets(Action.LOAD_RULES):
+                run(["nft", "-f", _rules_of(tap)])
+
+
+def _bind_again(_job: NetworksJob, tap: str) -> None:
+    with _locked_taps():
+        if os.path.exists(_rules_of(tap)):
+            run(["nft", "-f", _rules_of(tap)])
+
+
+def _forget_tap(_job: NetworksJob, tap: str) -> None:
+    """Delete the rules of a tap that has not been made again since the plan was made."""
+    with _locked_taps():
+        tap_rules = observe_tap_rules()
+        if tap in tap_rules and not _is_there(tap):
+            rules = tap_rules.pop(tap)
+            for command in deletions(rules, tap_rules.values()):
+                _delete_element(command)
+            files.remove(_rules_of(tap))
+
+
+def _delete_element(command: str) -> None:
+    try:
+        run(["nft", command])
+    except HostError:
+        # Somebody else has deleted it, or all rules.
+        return
+
+
+def _pin(_job: NetworksJob, port: str) -> None:
+    """Let the bridge know again that a MAC address is behind a port."""
+    mac = bound_mac(observe_tap_rules().get(port))
+    if mac is not None and _is_there(port):
+        run(["bridge", "fdb", "replace", mac, "dev", port, "master", "static"])
 
 
 def _apply_settings(job: NetworksJob, path: str) -> None:
-    """Set the parameters of the kernel, those of a new bridge as soon as it is there. Raises HostError."""
+    """Set the parameters of the kernel, those of a new bridge as soon as it is there. Raises HostError.
+
+    udev sets those of other interfaces that come later, and so does the next start of a MicroVM.
+    """
     deadline = time.monotonic() + WAIT_SECONDS
+    bridges = {bridge_of(file) for file in job.plan.files}
     for parameter, value in parsed_settings(job.plan.files[path]).items():
-        interfaces = f"{_PARAMETERS}/{parameter.rsplit('/', 2)[0]}"
-        while os.path.isdir(interfaces) and not os.path.exists(f"{_PARAMETERS}/{parameter}"):
-            if time.monotonic() > deadline:
-                raise HostError(
-                    f"/proc/sys/{parameter} does not exist after {WAIT_SECONDS} s: is the interface missing?"
-                )
-            time.sleep(0.1)
-        if os.path.isdir(interfaces):
+        directory, interface, _name = parameter.rsplit("/", 2)
+        # There is none of IPv6 where the kernel has no IPv6.
+        if interface in bridges and os.path.isdir(f"{_PARAMETERS}/{directory}"):
+            _await_parameter(parameter, deadline)
+        if os.path.exists(f"{_PARAMETERS}/{parameter}"):
             _set_parameter(parameter, value)
+
+
+def _await_parameter(parameter: str, deadline: float) -> None:
+    while not os.path.exists(f"{_PARAMETERS}/{parameter}"):
+        if time.monotonic() > deadline:
+            raise HostError(
+                f"{_PARAMETERS}/{parameter} does not exist after {WAIT_SECONDS} s: is the interface missing? "
+                f"See systemctl status {NETWORKD}"
+            )
+        time.sleep(0.1)
 
 
 def _set_parameter(parameter: str, value: str) -> None:
@@ -126,6 +203,8 @@ HANDLERS: Handlers[NetworksJob, Action] = Handlers(
     {
         Action.UNLOAD_RULES: _unload_rules,
         Action.ADMIT: _admit,
+        Action.BIND_AGAIN: _bind_again,
+        Action.FORGET_TAP: _forget_tap,
         Action.DELETE_BRIDGE: _command("ip", "link", "delete", "dev"),
         Action.WRITE: _write,
         Action.REMOVE: _remove,
@@ -138,6 +217,7 @@ HANDLERS: Handlers[NetworksJob, Action] = Handlers(
         Action.RECONFIGURE: _command("networkctl", "reconfigure"),
         Action.ISOLATE: lambda _job, port: run(["bridge", "link", "set", "dev", port, "isolated", "on"]),
         Action.JOIN: lambda _job, port: run(["bridge", "link", "set", "dev", port, "isolated", "off"]),
+        Action.PIN: _pin,
         Action.RECORD_FORWARDING: lambda _job, path: _touch(path),
         Action.STOP_FORWARDING: _stop_forwarding,
         Action.FORGET_FORWARDING: _forget,

@@ -7,15 +7,17 @@
 from __future__ import annotations
 
 import glob
+import hashlib
 import json
 import os
 import re
-from typing import Dict, FrozenSet, List, Optional, Sequence
+from typing import Dict, FrozenSet, List, Mapping, Optional, Sequence, Tuple
 
-from ...declaration.names import FLEET_DIRECTORY, NETWORK_UNIT, NETWORK_WATCH_UNIT
+from ...declaration.names import FLEET_DIRECTORY, NETWORK_UNIT, NETWORK_WATCH_UNIT, TAP_RULES_DIRECTORY
 from ...host import files, systemd
 from ...host.commands import HostError, run
 from .configuration import (
+    FINGERPRINT_RECORD,
     FORMER_FORWARDING_MARK,
     FORWARDING_RECORDS,
     NETWORKD_DIRECTORY,
@@ -25,21 +27,17 @@ from .configuration import (
     is_ours,
     parsed_settings,
 )
+from .forwarding import SWITCHES, is_of_systemd
 from .routes import parse_routes, uplink_interfaces
 from .rules import FAMILIES, TABLE, rules_digest
 from .state import NETWORKD, Link, Observed
+from .taps import bound_mac, parse_elements, parse_entries
 
 MARK = f"{FLEET_DIRECTORY}/network.changing"
 """File that exists while files and what systemd has read of them may differ: a killed run leaves it to the next one."""
 
 _PARAMETERS = "/proc/sys"
 
-_SETTINGS = ("/etc/sysctl.conf", "/etc/sysctl.d/*.conf", "/run/sysctl.d/*.conf", "/usr/lib/sysctl.d/*.conf")
-_FORWARDS = re.compile(r"^\s*-?net[./]ipv4[./](ip_forward|conf[./]\w+[./]forwarding)\s*=\s*1", re.MULTILINE)
-_NETWORKD = ("/etc/systemd/network/*.network", "/run/systemd/network/*.network")
-_NETWORKD_FORWARDS = re.compile(
-    r"^\s*(IPForward|IPv4Forwarding|IPMasquerade)\s*=\s*(yes|true|1|on|ipv4|both)", re.MULTILINE | re.IGNORECASE
-)
 _OWN_TABLES = tuple(f"{family} {TABLE}" for family in ("ip", *FAMILIES))
 """Tables of ours; ``ip`` was that of earlier versions."""
 _LEGACY_TABLES = "/proc/net/ip_tables_names"
@@ -55,14 +53,22 @@ def observe() -> Observed:
     routes, forwards_everything = observe_routes(), os.path.exists(FORMER_FORWARDING_MARK)
     links, switched_on = observe_links(), _recorded_interfaces()
     ports = {port for link in links.values() for port in link.ports}
+    interfaces = ("default", *sorted(links.keys() - ports))
+    rules, fingerprint = observe_rules()
+    tap_rules = observe_tap_rules()
     return Observed(
         files={path: content for path, content in contents.items() if content is not None},
         interrupted=os.path.exists(MARK),
         links=links,
         routes=tuple(parse_routes(routes)),
         uplinks=uplink_interfaces(routes),
-        rules=_loaded_rules(),
-        settings=_settings([*parsed_settings(contents[SYSCTLS] or ""), *map(forwarding_of, links.keys() - ports)]),
+        rules=rules,
+        fingerprint=fingerprint,
+        recorded_fingerprint=(_content(FINGERPRINT_RECORD) or "").strip(),
+        tap_rules=tap_rules,
+        loaded_taps=_loaded_taps() if rules is not None else frozenset(),
+        pinned=_pinned(tap_rules),
+        settings=_settings([*parsed_settings(contents[SYSCTLS] or ""), *map(forwarding_of, interfaces)]),
         switched_on=switched_on,
         forwards_everything=forwards_everything,
         other_forwarding=other_forwarding() if switched_on or forwards_everything else "",
@@ -100,7 +106,8 @@ def observe_links() -> Dict[str, Link]:
         is_bridge = os.path.isdir(f"/sys/class/net/{name}/bridge")
         ports = sorted(os.listdir(f"/sys/class/net/{name}/brif")) if is_bridge else []
         isolated = frozenset(port for port in ports if _is_isolated(port))
-        links[name] = Link(is_bridge, tuple(addresses), tuple(ports), isolated)
+        taps = frozenset(port for port in ports if os.path.exists(f"/sys/class/net/{port}/tun_flags"))
+        links[name] = Link(is_bridge, tuple(addresses), tuple(ports), isolated, taps)
     return links
 
 
@@ -115,9 +122,9 @@ def observe_routes() -> str:
 
 def other_forwarding() -> str:
     """Return why others than our networks need packets to be forwarded; nothing where no reason is seen."""
-    for patterns, expression in ((_SETTINGS, _FORWARDS), (_NETWORKD, _NETWORKD_FORWARDS)):
+    for patterns, expression in SWITCHES:
         for path in sorted(path for pattern in patterns for path in glob.glob(pattern)):
-            if not is_ours(path) and expression.search(_content(path) or ""):
+            if not (is_ours(path) or is_of_systemd(path)) and expression.search(_content(path) or ""):
                 return f"{path} switches it on"
     tables = forwarding_tables(_ruleset())
     if tables:
@@ -146,12 +153,33 @@ def forwarding_tables(chains: str) -> List[str]:
     return tables
 
 
-def _loaded_rules() -> Optional[str]:
-    """Return the digest that both tables have."""
+def observe_rules() -> Tuple[Optional[str], str]:
+    """Return the digest that both tables have, and the fingerprint of what is in them, without elements of sets."""
     try:
-        listed = [run(["nft", "--terse", "list", "table", family, TABLE]) for family in FAMILIES]
+        listed = [run(["nft", "--terse", "--stateless", "list", "table", family, TABLE]) for family in FAMILIES]
     except HostError:
         # There is no such table, or no nftables yet.
-        return None
+        return None, ""
     digests = {rules_digest(text) for text in listed}
-    return digests.pop() if len(digests) == 1 else None
+    fingerprint = hashlib.sha256("".join(listed).encode()).hexdigest()
+    return (digests.pop() if len(digests) == 1 else None), fingerprint
+
+
+def observe_tap_rules() -> Dict[str, str]:
+    """Return the rules of taps, by tap."""
+    names = {path: os.path.basename(path)[: -len(".nft")] for path in glob.glob(f"{TAP_RULES_DIRECTORY}/*.nft")}
+    contents = {name: _content(path) for path, name in sorted(names.items())}
+    return {name: content for name, content in contents.items() if content is not None}
+
+
+def _loaded_taps() -> FrozenSet[str]:
+    try:
+        return parse_elements(run(["nft", "list", "set", "bridge", TABLE, "taps"]))
+    except HostError:
+        # Somebody has deleted the set: its table is loaded again.
+        return frozenset()
+
+
+def _pinned(tap_rules: Mapping[str, str]) -> FrozenSet[Tuple[str, str]]:
+    is_needed = any(bound_mac(rules) for rules in tap_rules.values())
+    return parse_entries(run(["bridge", "-json", "fdb", "show"])) if is_needed else frozenset()

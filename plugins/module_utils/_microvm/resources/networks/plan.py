@@ -30,8 +30,9 @@ from .configuration import (
     recorded_networks,
 )
 from .routes import refuse_overlaps
-from .rules import binds_taps, rules_digest
+from .rules import rules_digest
 from .state import NETWORKD, Link, Observed, has_address
+from .taps import bound_mac
 
 EVERYTHING = "net/ipv4/ip_forward"
 """Parameter of the kernel, as a path below /proc/sys, that switches forwarding on or off for all interfaces."""
@@ -42,8 +43,10 @@ class Action(BaseAction):
 
     RECORD_FORWARDING = "record that forwarding was off, in"
     UNLOAD_RULES = "systemctl disable --now"
-    # Before the files by which rules are known that do not bind taps.
-    ADMIT = "do not bind, until its MicroVM starts again, tap"
+    # Before the rules are loaded, which let nobody but known taps reach each other.
+    ADMIT = "filter, though its guest is not known, tap"
+    BIND_AGAIN = "load again the rules of tap"
+    FORGET_TAP = "delete the rules of the former tap"
     # Before its files: they tell the next run that the bridge is ours.
     DELETE_BRIDGE = "delete bridge"
     WRITE = "write"
@@ -58,6 +61,7 @@ class Action(BaseAction):
     RECONFIGURE = "configure bridge"
     ISOLATE = "keep from its neighbours port"
     JOIN = "let reach its neighbours port"
+    PIN = "set the MAC address of port"
     STOP_FORWARDING = "switch off"
     FORGET_FORWARDING = "delete"
     APPLY_SETTINGS = "apply"
@@ -98,11 +102,14 @@ def plan(observed: Observed, networks: Sequence[Network], path: str = "networks"
     own = {bridge_of(file) for file in observed.files}
     refuse_overlaps(networks, observed.routes, {name for name in own if name}, path)
     files = configuration([*networks, *staying.values()], _uplinks(observed))
+    rules = tuple(_rules(observed, files))
+    is_loaded = all(step.action is not Action.LOAD_RULES for step in rules)
     steps = (
         *_files(observed, files),
         *_networkd(observed, files, networks),
-        *_rules(observed, files),
-        *_taps(observed, files, [*networks, *staying.values()]),
+        *rules,
+        *(step for network in [*networks, *staying.values()] for step in _taps(observed, network, is_loaded)),
+        *_former_taps(observed, files),
         *_forwarding(observed, files),
     )
     ports = {name: observed.links[name].ports for name in staying}
@@ -180,29 +187,50 @@ def _rules(observed: Observed, files: Mapping[str, str]) -> Iterator[Step[Action
         return
     if not observed.unit.enabled:
         yield Step(Action.ENABLE, NETWORK_UNIT)
-    if not observed.unit.running or observed.rules != rules_digest(files[RULES]):
+    is_changed = observed.fingerprint != observed.recorded_fingerprint
+    if not observed.unit.running or observed.rules != rules_digest(files[RULES]) or is_changed:
         yield Step(Action.LOAD_RULES, NETWORK_UNIT)
     if not observed.watch.running or any(_differs(observed, files, path) for path in (WATCH, WATCH_UNIT)):
         yield Step(Action.WATCH, NETWORK_WATCH_UNIT)
 
 
-def _taps(observed: Observed, files: Mapping[str, str], networks: Sequence[Network]) -> Iterator[Step[Action]]:
-    """Yield what the ports of bridges need that have them already."""
-    for network in networks:
-        link = observed.links.get(network["name"], Link(True))
-        for port in link.ports:
-            if RULES in observed.files and not binds_taps(observed.files[RULES]):
-                yield Step(Action.ADMIT, port)
-            if network["isolate"] != (port in link.isolated):
-                yield Step(Action.ISOLATE if network["isolate"] else Action.JOIN, port)
+def _taps(observed: Observed, network: Network, is_loaded: bool) -> Iterator[Step[Action]]:
+    """Yield what the ports of a bridge need; ``is_loaded`` if the rules are, and stay, loaded."""
+    link = observed.links.get(network["name"], Link(True))
+    for port in link.ports:
+        rules = observed.tap_rules.get(port)
+        if port in link.taps and rules is None:
+            yield Step(Action.ADMIT, port)
+        elif rules is not None and is_loaded and port not in observed.loaded_taps:
+            yield Step(Action.BIND_AGAIN, port)
+        if network["isolate"] and port not in link.isolated:
+            yield Step(Action.ISOLATE, port)
+        mac = bound_mac(rules)
+        # Module microvm_tap may keep taps that are bound to no guest from their neighbours.
+        if mac is not None and port in link.isolated and not network["isolate"]:
+            yield Step(Action.JOIN, port)
+        # Who may open a tap may give it a neighbour's MAC address, for which the bridge then forgets the neighbour.
+        if mac is not None and (port, mac) not in observed.pinned:
+            yield Step(Action.PIN, port)
+
+
+def _former_taps(observed: Observed, files: Mapping[str, str]) -> Iterator[Step[Action]]:
+    """Yield the steps that give free the addresses of taps that have gone without their units."""
+    if RULES in files:
+        for tap in observed.tap_rules:
+            if tap not in observed.links:
+                yield Step(Action.FORGET_TAP, tap)
 
 
 def _forwarding_interfaces(observed: Observed, files: Mapping[str, str]) -> Set[str]:
-    """Return the interfaces of others whose packets are forwarded for our networks."""
+    """Return the interfaces of others whose packets are forwarded for our networks, be they there or not."""
     wanted = parsed_settings(files.get(SYSCTLS, ""))
-    own = {bridge_of(path) for path in files}
-    others = {*observed.links, *observed.switched_on} - own
+    others = {*observed.links, *observed.switched_on, *map(_interface_of, wanted)} - {bridge_of(path) for path in files}
     return {name for name in others if wanted.get(forwarding_of(name)) == "1"}
+
+
+def _interface_of(parameter: str) -> str:
+    return parameter.rpartition("/")[0].rpartition("/")[2]
 
 
 def _forwarding(observed: Observed, files: Mapping[str, str]) -> Iterator[Step[Action]]:
@@ -213,8 +241,9 @@ def _forwarding(observed: Observed, files: Mapping[str, str]) -> Iterator[Step[A
             yield Step(Action.STOP_FORWARDING, EVERYTHING)
         yield Step(Action.FORGET_FORWARDING, FORMER_FORWARDING_MARK)
     stops = observed.forwards_everything and is_ours
+    new_interface = observed.settings.get(forwarding_of("default"))
     for uplink in sorted(needed - observed.switched_on):
-        if stops or observed.settings.get(forwarding_of(uplink)) == "0":
+        if stops or observed.settings.get(forwarding_of(uplink), new_interface) == "0":
             yield Step(Action.RECORD_FORWARDING, f"{FORWARDING_RECORDS}/{uplink}")
     for uplink in sorted(observed.switched_on - needed):
         if is_ours:

@@ -223,11 +223,6 @@ def unbound_tap(tap: str) -> str:
     return one_per_line(f"add element bridge {TABLE} {kind} {{ {element} }}" for kind, element in elements)
 
 
-def binds_taps(text: str) -> bool:
-    """Return whether rules know taps; those of earlier versions do not."""
-    return f"table bridge {TABLE}" in text
-
-
 def _inet(networks: Sequence[Network]) -> str:
     return _INET.format(
         host="".join(line for network in networks for line in _host(network)),

@@ -27,6 +27,8 @@ class Link:
     ports: Tuple[str, ...] = ()
     isolated: FrozenSet[str] = frozenset()
     """Ports that are kept from each other."""
+    taps: FrozenSet[str] = frozenset()
+    """Ports that are taps."""
 
 
 @dataclass(frozen=True)
@@ -44,6 +46,16 @@ class Observed:
     """Interfaces that default routes lead to, or all routes where there is none."""
     rules: Optional[str] = None
     """Digest of the rules that are loaded."""
+    fingerprint: str = ""
+    """Fingerprint of the tables as the kernel has them, of a host whose rules are loaded."""
+    recorded_fingerprint: str = ""
+    """The same right after a run had loaded the rules: others have changed the tables if it differs."""
+    tap_rules: Mapping[str, str] = field(default_factory=dict)
+    """Rules of taps, which are loaded with the others, by tap."""
+    loaded_taps: FrozenSet[str] = frozenset()
+    """Taps that the rules know that are loaded."""
+    pinned: FrozenSet[Tuple[str, str]] = frozenset()
+    """Ports with the MAC addresses that their bridges know them by, whoever else uses these."""
     settings: Mapping[str, str] = field(default_factory=dict)
     """Parameters of the kernel by their paths below /proc/sys: those of our file, and forwarding by interface."""
     switched_on: FrozenSet[str] = frozenset()

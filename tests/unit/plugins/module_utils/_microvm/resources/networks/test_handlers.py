@@ -5,23 +5,43 @@
 
 from __future__ import annotations
 
+import fcntl
+import os
 from pathlib import Path
 
 import pytest
 from ansible_collections.microvm.fleet.plugins.module_utils._microvm.resources.executor import execute
-from ansible_collections.microvm.fleet.plugins.module_utils._microvm.resources.networks import handlers
+from ansible_collections.microvm.fleet.plugins.module_utils._microvm.resources.networks import handlers, observe
 from ansible_collections.microvm.fleet.plugins.module_utils._microvm.resources.networks.plan import Action, Plan
+from ansible_collections.microvm.fleet.plugins.module_utils._microvm.resources.networks.rules import unbound_tap
 from ansible_collections.microvm.fleet.plugins.module_utils._microvm.resources.steps import Step
+
+BOUND = 'add element bridge microvm_fleet macs { "mv-a" . 02:00:00:00:00:0a }\n'
+BRIDGE_FILE = "/etc/systemd/network/50-microvm-microvm0.netdev"
 
 
 @pytest.fixture
 def commands(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> list[str]:
     """Commands that handlers run; the mark lies in ``tmp_path``."""
     log: list[str] = []
-    monkeypatch.setattr(handlers, "run", lambda argv: log.append(" ".join(argv)))
+    for name in ("run", "ask"):
+        monkeypatch.setattr(handlers, name, lambda argv: log.append(" ".join(argv)))
     monkeypatch.setattr(handlers, "MARK", str(tmp_path / "state" / "mark"))
     monkeypatch.setattr(handlers, "CONFIGURATION_DIRECTORY", str(tmp_path / "configuration"))
+    monkeypatch.setattr(handlers, "FINGERPRINT_RECORD", str(tmp_path / "fingerprint"))
     return log
+
+
+@pytest.fixture
+def taps(commands: list[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
+    """Directory of the rules of taps; the tap mv-a is there."""
+    directory = tmp_path / "taps"
+    directory.mkdir()
+    (tmp_path / "interfaces" / "mv-a").mkdir(parents=True)
+    for module in (handlers, observe):
+        monkeypatch.setattr(module, "TAP_RULES_DIRECTORY", str(directory))
+    monkeypatch.setattr(handlers, "_INTERFACES", str(tmp_path / "interfaces"))
+    return directory
 
 
 def carry_out(*steps: Step[Action], files: dict[str, str] | None = None) -> str | None:
@@ -54,3 +74,104 @@ def test_a_step_without_files_leaves_no_mark(commands: list[str], tmp_path: Path
     assert carry_out(Step(Action.DELETE_BRIDGE, "microvm0"), Step(Action.RECONFIGURE, "other")) is None
     assert commands == ["ip link delete dev microvm0", "networkctl reconfigure other"]
     assert not (tmp_path / "state").exists()
+
+
+def test_a_tap_that_is_admitted_is_filtered_at_once(commands: list[str], taps: Path) -> None:
+    assert carry_out(Step(Action.ADMIT, "mv-a"), Step(Action.ADMIT, "gone")) is None
+    assert (taps / "mv-a.nft").read_text() == unbound_tap("mv-a")
+    assert commands == [f"nft -f {taps}/mv-a.nft"]
+
+
+def test_rules_that_are_loaded_after_it_have_the_tap(
+    commands: list[str], taps: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(handlers, "observe_rules", lambda: ("digest", "fingerprint"))
+    assert carry_out(Step(Action.ADMIT, "mv-a"), Step(Action.LOAD_RULES, "unit")) is None
+    assert (taps / "mv-a.nft").exists()
+    assert commands == ["systemctl reload-or-restart unit"]
+
+
+def test_a_unit_that_has_bound_the_tap_meanwhile_is_left_alone(commands: list[str], taps: Path) -> None:
+    (taps / "mv-a.nft").write_text(BOUND)
+    assert carry_out(Step(Action.ADMIT, "mv-a")) is None
+    assert (taps / "mv-a.nft").read_text() == BOUND
+    assert commands == []
+
+
+def test_rules_of_a_tap_are_loaded_again(commands: list[str], taps: Path) -> None:
+    (taps / "mv-a.nft").write_text(BOUND)
+    steps = (Step(Action.BIND_AGAIN, "mv-a"), Step(Action.BIND_AGAIN, "gone"), Step(Action.PIN, "mv-a"))
+    assert carry_out(*steps) is None
+    assert commands == [f"nft -f {taps}/mv-a.nft", "bridge fdb replace 02:00:00:00:00:0a dev mv-a master static"]
+
+
+def test_a_tap_that_is_gone_is_forgotten(commands: list[str], taps: Path) -> None:
+    for tap in ("mv-a", "gone"):
+        (taps / f"{tap}.nft").write_text(BOUND.replace("mv-a", tap))
+    assert carry_out(Step(Action.FORGET_TAP, "mv-a"), Step(Action.FORGET_TAP, "gone")) is None
+    assert [path.name for path in taps.glob("*.nft")] == ["mv-a.nft"], "the tap that was made again is forgotten"
+    assert commands == ['nft delete element bridge microvm_fleet macs { "gone" . 02:00:00:00:00:0a }']
+
+
+def test_what_the_kernel_has_after_rules_are_loaded_is_recorded_until_they_go(
+    commands: list[str], taps: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (taps / "mv-a.nft").write_text(BOUND)
+    monkeypatch.setattr(handlers, "observe_rules", lambda: ("digest", "fingerprint"))
+    assert carry_out(Step(Action.LOAD_RULES, "unit")) is None
+    assert (tmp_path / "fingerprint").read_text() == "fingerprint"
+    assert carry_out(Step(Action.UNLOAD_RULES, "unit")) is None
+    assert not (tmp_path / "fingerprint").exists() and not taps.exists()
+    assert commands == ["systemctl reload-or-restart unit", "systemctl disable --now --quiet unit"]
+
+
+def test_tables_are_known_by_what_is_in_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    printed = {"rule": "\t\tcounter drop\n"}
+    monkeypatch.setattr(observe, "run", lambda argv: f'table {argv[-2]} {{\n\tcomment "1a"\n{printed["rule"]}')
+    digest, fingerprint = observe.observe_rules()
+    assert (digest, fingerprint) == observe.observe_rules()
+    printed["rule"] = ""
+    assert observe.observe_rules()[0] == digest == "1a"
+    assert observe.observe_rules()[1] != fingerprint
+
+
+def test_parameters_of_interfaces_that_are_missing_wait_for_our_bridges_only(
+    commands: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(handlers, "_PARAMETERS", str(tmp_path))
+    monkeypatch.setattr(handlers, "WAIT_SECONDS", 0)
+    for interface in ("eth0", "microvm0"):
+        (tmp_path / "net/ipv4/conf" / interface).mkdir(parents=True)
+        (tmp_path / "net/ipv4/conf" / interface / "forwarding").write_text("0")
+    # This kernel has no IPv6.
+    paths = ("net/ipv4/conf/eth0/forwarding", "net/ipv4/conf/wan0/forwarding", "net/ipv6/conf/microvm0/disable_ipv6")
+    settings = "".join(f"{path} = 1\n" for path in (*paths, "net/ipv4/conf/microvm0/forwarding"))
+    files = {"settings": settings, BRIDGE_FILE: ""}
+    assert carry_out(Step(Action.APPLY_SETTINGS, "settings"), files=files) is None
+    for interface in ("eth0", "microvm0"):
+        assert (tmp_path / "net/ipv4/conf" / interface / "forwarding").read_text() == "1"
+    assert not (tmp_path / "net/ipv4/conf/wan0").exists()
+    (tmp_path / "net/ipv4/conf/microvm0/forwarding").unlink()
+    error = carry_out(Step(Action.APPLY_SETTINGS, "settings"), files=files)
+    assert error is not None and "microvm0/forwarding does not exist after 0 s" in error
+
+
+def test_taps_are_admitted_while_nobody_loads_rules(
+    commands: list[str], taps: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def run_while_locked(argv: list[str]) -> None:
+        with pytest.raises(BlockingIOError):
+            lock_directory(taps)
+        commands.append(argv[0])
+
+    def lock_directory(path: Path) -> None:
+        descriptor = os.open(path, os.O_RDONLY)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        finally:
+            os.close(descriptor)
+
+    monkeypatch.setattr(handlers, "run", run_while_locked)
+    assert carry_out(Step(Action.ADMIT, "mv-a")) is None
+    assert commands == ["nft"]
+    lock_directory(taps)

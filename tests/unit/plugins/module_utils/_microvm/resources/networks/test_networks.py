@@ -38,7 +38,10 @@ from ansible_collections.microvm.fleet.plugins.module_utils._microvm.resources.n
     Action,
     plan,
 )
-from ansible_collections.microvm.fleet.plugins.module_utils._microvm.resources.networks.rules import rules_digest
+from ansible_collections.microvm.fleet.plugins.module_utils._microvm.resources.networks.rules import (
+    rules_digest,
+    unbound_tap,
+)
 from ansible_collections.microvm.fleet.plugins.module_utils._microvm.resources.networks.state import (
     NETWORKD,
     Link,
@@ -53,6 +56,10 @@ LEASE = {"mac": "02:00:00:00:00:01", "address": "10.66.1.20"}
 SERVER: dict[str, Any] = {**NAT, "dhcp_server": {"pool_offset": 100, "dns": ["9.9.9.9"]}, "leases": [LEASE]}
 OTHER: dict[str, Any] = {"name": "other", "address": "10.66.2.1/24"}
 UPLINK = "net/ipv4/conf/eth0/forwarding"
+BOUND = """\
+add element bridge microvm_fleet taps { "mv-a" }
+add element bridge microvm_fleet macs { "mv-a" . 02:00:00:00:00:0A }
+"""
 FRESH = Observed(
     networkd=Unit("loaded", "inactive", "dead", "disabled"),
     unit=Unit(),
@@ -75,7 +82,17 @@ FRESH = Observed(
         ([{**BRIDGE, "address": "fd00::1/64"}], "n[0].address"),
         ([BRIDGE, {**OTHER, "name": "microvm0"}], "n[1].name"),
         ([BRIDGE, {**OTHER, "address": "10.66.1.65/26"}], "n[1].address"),
+        ([{**BRIDGE, "name": "all"}], "n[0].name"),
+        ([{**BRIDGE, "name": "default"}], "n[0].name"),
+        ([{**NAT, "uplinks": ["eth0", "all"]}], "n[0].uplinks[1]"),
+        ([{**NAT, "uplinks": ["default"]}], "n[0].uplinks[0]"),
+        ([{**NAT, "uplinks": ["microvm0"]}], "n[0].uplinks[0]"),
+        ([OTHER, {**NAT, "uplinks": ["eth0", "other"]}], "n[1].uplinks[1]"),
+        ([{**NAT, "uplinks": ["other"]}, OTHER], "n[1].name"),
         ([{**BRIDGE, "host_access": "some"}], "n[0].host_access"),
+        ([{**BRIDGE, "host_access": "none", "dhcp_server": {}}], "n[0].dhcp_server"),
+        ([{**BRIDGE, "metadata": True}], "n[0].metadata"),
+        ([{**BRIDGE, "uplinks": ["eth0"]}], "n[0].uplinks"),
         ([{**BRIDGE, "host_ports": ["tcp/80", "sctp/80"]}], "n[0].host_ports[1]"),
         ([{**BRIDGE, "host_ports": ["tcp/65536"]}], "n[0].host_ports[0]"),
         ([{**BRIDGE, "host_ports": ["80"]}], "n[0].host_ports[0]"),
@@ -214,8 +231,10 @@ class Host:
         elif action is Action.LOAD_RULES:
             assert UNIT in self.read, "a unit that systemd has not read is started"
             change.update(rules=rules_digest(files[RULES]), unit=replace(self.observed.unit, active_state="active"))
+            change.update(fingerprint=f"{files[RULES]}, listed", recorded_fingerprint=f"{files[RULES]}, listed")
+            change.update(loaded_taps=frozenset(self.observed.tap_rules))
         elif action is Action.UNLOAD_RULES:
-            change.update(rules=None, unit=Unit(), watch=Unit())
+            change.update(rules=None, unit=Unit(), watch=Unit(), fingerprint="", recorded_fingerprint="")
         elif action is Action.WATCH:
             assert WATCH_UNIT in self.read, "a unit that systemd has not read is started"
             change["watch"] = replace(self.observed.watch, active_state="active")
@@ -226,7 +245,9 @@ class Host:
                     links[name] = replace(
                         link, isolated=link.isolated - {target} | ({target} if is_isolated else set())
                     )
-        elif action is not Action.ADMIT:
+        elif action is Action.ADMIT:
+            change["tap_rules"] = {**self.observed.tap_rules, target: unbound_tap(target)}
+        else:
             change = self._change_forwarding(action, target)
         self.observed = replace(self.observed, files=files, links=links, **change)
 
@@ -314,6 +335,7 @@ def test_a_run_that_is_killed_at_any_step_is_completed_by_the_next(before: str, 
     [
         ({"links": {"microvm0": Link(True)}}, "configure bridge microvm0"),
         ({"rules": None}, f"load nftables rules of {NETWORK_UNIT}"),
+        ({"fingerprint": "with fewer rules"}, f"load nftables rules of {NETWORK_UNIT}"),
         ({"watch": Unit()}, f"systemctl restart {NETWORK_WATCH_UNIT}"),
         ({"settings": {UPLINK: "0"}}, "apply /etc/sysctl.d/50-microvm-fleet.conf"),
     ],
@@ -373,7 +395,11 @@ def test_a_host_of_an_earlier_version_forwards_by_interface(others: str) -> None
     host.observed = replace(
         host.observed,
         files=files,
-        links={**host.observed.links, "microvm0": Link(True, (NAT["address"],), ("mv-web",))},
+        links={
+            **host.observed.links,
+            "microvm0": Link(True, (NAT["address"],), ("eth1", "mv-web"), taps=frozenset({"mv-web"})),
+            "mv-web": Link(False),
+        },
         rules=None,
         settings={UPLINK: "1"},
         switched_on=frozenset(),
@@ -397,16 +423,73 @@ def test_a_host_of_an_earlier_version_forwards_by_interface(others: str) -> None
         assert not host.carry_out([NAT])
 
 
+def host_with_port(tap: str | None, network: dict[str, Any] = NAT, **state: Any) -> Host:
+    """A host on whose bridge the tap mv-a is, with such rules, and everything else as it should be."""
+    host = host_with([network])
+    bridge = Link(True, (network["address"],), ("mv-a",), state.pop("isolated", frozenset()), frozenset({"mv-a"}))
+    tap_rules = {} if tap is None else {"mv-a": tap}
+    defaults = {"loaded_taps": frozenset(tap_rules), "pinned": frozenset({("mv-a", "02:00:00:00:00:0a")})}
+    links = {"links": {**host.observed.links, "microvm0": bridge, "mv-a": Link(False)}}
+    host.observed = replace(host.observed, tap_rules=tap_rules, **{**links, **defaults, **state})
+    return host
+
+
 def test_ports_are_isolated_as_declared() -> None:
-    host = host_with([NAT])
-    host.observed = replace(
-        host.observed, links={**host.observed.links, "microvm0": Link(True, ("10.66.1.1/24",), ("mv-a",))}
-    )
     isolated = {**NAT, "isolate": True}
+    host = host_with_port(BOUND)
     assert "keep from its neighbours port mv-a" in actions(host.observed, [isolated])
     host.carry_out([isolated])
     assert not host.carry_out([isolated])
     assert "let reach its neighbours port mv-a" in actions(host.observed, [NAT])
+
+
+@pytest.mark.parametrize("rules", [None, unbound_tap("mv-a")], ids=["new", "admitted"])
+def test_a_tap_that_somebody_else_keeps_from_its_neighbours_stays_so(rules: str | None) -> None:
+    host = host_with_port(rules, isolated=frozenset({"mv-a"}))
+    assert not [step for step in actions(host.observed, [NAT]) if step.startswith("let reach")]
+
+
+@pytest.mark.parametrize(
+    ("rules", "state", "steps"),
+    [
+        (BOUND, {}, []),
+        (unbound_tap("mv-a"), {}, []),
+        (None, {}, ["filter, though its guest is not known, tap mv-a"]),
+        (BOUND, {"loaded_taps": frozenset()}, ["load again the rules of tap mv-a"]),
+        (BOUND, {"loaded_taps": frozenset(), "rules": None}, [f"load nftables rules of {NETWORK_UNIT}"]),
+        (BOUND, {"pinned": frozenset({("mv-b", "02:00:00:00:00:0a")})}, ["set the MAC address of port mv-a"]),
+        (
+            BOUND,
+            {"links": {"eth0": Link(False), "microvm0": Link(True, (NAT["address"],))}},
+            ["delete the rules of the former tap mv-a"],
+        ),
+    ],
+    ids=["bound", "admitted", "unknown", "not loaded", "nothing loaded", "posed as", "gone"],
+)
+def test_each_tap_on_a_bridge_is_filtered(rules: str | None, state: dict[str, Any], steps: list[str]) -> None:
+    host = host_with_port(rules, **state)
+    assert actions(host.observed, [NAT]) == steps
+    if rules is None:
+        host.carry_out([NAT])
+        host.observed = replace(host.observed, loaded_taps=frozenset({"mv-a"}))
+        assert not host.carry_out([NAT])
+
+
+def test_what_is_no_tap_is_not_admitted() -> None:
+    host = host_with_port(None)
+    bridge = replace(host.observed.links["microvm0"], taps=frozenset())
+    assert actions(replace(host.observed, links={**host.observed.links, "microvm0": bridge}), [NAT]) == []
+
+
+def test_an_uplink_that_comes_later_forwards_no_longer_than_networks_need_it() -> None:
+    network = {**NAT, "uplinks": ["wan0"]}
+    host = Host(replace(FRESH, settings={**FRESH.settings, forwarding_of("default"): "0"}))
+    host.carry_out([network])
+    assert host.observed.switched_on == {"wan0"}
+    assert actions(host.observed, [network]) == []
+    host.observed = replace(host.observed, links={**host.observed.links, "wan0": Link(False)})
+    assert actions(host.observed, [network]) == []
+    assert f"switch off {forwarding_of('wan0')}" in actions(host.observed, [OTHER])
 
 
 def test_rules_of_others_for_forwarded_packets_are_seen() -> None:
