@@ -1452,8 +1452,9 @@ options:
         default: false
       metadata:
         description:
-          - Whether guests of a network with C(nat) reach link-local addresses beyond the host (C(169.254.0.0/16)).
-            There, a cloud gives whoever asks the credentials of the host.
+          - Whether guests of a network with C(nat) reach link-local addresses beyond the host (C(169.254.0.0/16)),
+            C(100.100.100.200) and C(168.63.129.16). There, a cloud gives whoever asks the credentials of the host.
+            DNS is reached there in any case.
         type: bool
         default: false
       uplinks:

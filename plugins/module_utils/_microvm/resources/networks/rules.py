@@ -13,7 +13,7 @@ from __future__ import annotations
 import hashlib
 import ipaddress
 import re
-from typing import Iterator, Optional, Sequence
+from typing import Iterable, Iterator, Optional, Sequence
 
 from ...declaration.names import TAP_RULES_DIRECTORY
 from ...declaration.networks.options import DNS_DHCP
@@ -106,9 +106,12 @@ _NAT = """\
         oifname {bridge} iifname != {bridge} ct state != {{ established, related }} counter drop
 """
 
+# Of most clouds, of Alibaba's and of Azure's. The resolver of a cloud's machines may be at the same addresses.
 _NO_METADATA = """\
-        iifname {bridge} oifname != {bridge} ip daddr 169.254.0.0/16 counter drop
+        iifname {bridge} oifname != {bridge} ip daddr {metadata} meta l4proto != {{ tcp, udp }} counter drop
+        iifname {bridge} oifname != {bridge} ip daddr {metadata} th dport != 53 counter drop
 """
+_METADATA = "{ 169.254.0.0/16, 100.100.100.200, 168.63.129.16 }"
 
 # Packets that the host would carry from one guest to another.
 _ISOLATED = """\
@@ -148,10 +151,21 @@ _BRIDGE = """\
     set reserved {{
         type ipv4_addr
 {reserved}    }}
+    # Whatever was known when a tap was bound, the guest with the MAC address of a lease may have its address.
+    set leases {{
+        type ether_addr . ipv4_addr
+{leases}    }}
     set seen {{
         type ifname . ether_addr
         flags dynamic,timeout
         timeout 5m
+        size 4096
+    }}
+    # So that no tap fills the set before.
+    set newcomers {{
+        type ifname
+        flags dynamic,timeout
+        timeout 10m
         size 4096
     }}
     chain prerouting {{
@@ -167,6 +181,8 @@ _BRIDGE = """\
     }}
     chain anonymous_guest {{
         ether saddr @bound_macs counter drop
+        iifname . ether saddr @seen update @seen {{ iifname . ether saddr }} return
+        update @newcomers {{ iifname limit rate over 4/minute burst 16 packets }} counter drop
         update @seen {{ iifname . ether saddr }} return
         counter drop
     }}
@@ -176,6 +192,7 @@ _BRIDGE = """\
         iifname @anonymous arp saddr ether @bound_macs counter drop
         arp operation request arp saddr ip 0.0.0.0 accept
         iifname . arp saddr ip @addresses accept
+        arp saddr ether . arp saddr ip @leases accept
         arp saddr ip @bound counter drop
         arp saddr ip @reserved counter drop
         iifname . arp saddr ip @subnets accept
@@ -186,6 +203,7 @@ _BRIDGE = """\
         udp dport 68 counter drop
         ip saddr 0.0.0.0 ip daddr 255.255.255.255 udp sport 68 udp dport 67 accept
         iifname . ip saddr @addresses accept
+        ether saddr . ip saddr @leases accept
         ip saddr @bound counter drop
         ip saddr @reserved counter drop
         iifname . ip saddr @subnets accept
@@ -198,14 +216,14 @@ _BRIDGE = """\
     }}
 """
 
-_RESERVED = """\
+_ELEMENTS = """\
         elements = {{ {elements} }}
 """
 
 
 def rules(networks: Sequence[Network]) -> str:
     """Return the tables, and the inclusion of the taps' rules."""
-    inet, bridge = _inet(networks), _BRIDGE.format(reserved=_reserved(networks))
+    inet, bridge = _inet(networks), _BRIDGE.format(reserved=_reserved(networks), leases=_leases(networks))
     digest = hashlib.sha256(f"{inet}{bridge}".encode()).hexdigest()[:DIGEST_LENGTH]
     return _TEXT.format(table=TABLE, digest=digest, inet=inet, bridge=bridge, taps=nft_value(TAP_RULES_DIRECTORY))
 
@@ -249,7 +267,7 @@ def _forward(network: Network) -> Iterator[str]:
         yield _filled(_CLOSED, network)
         return
     if not network["metadata"]:
-        yield _filled(_NO_METADATA, network)
+        yield _filled(_NO_METADATA, network, metadata=_METADATA)
     yield _filled(_NAT, network)
 
 
@@ -257,8 +275,19 @@ def _reserved(networks: Sequence[Network]) -> str:
     """Return the addresses that no guest has only because they are nobody else's: of bridges, and of leases."""
     bridges = [ipaddress.ip_interface(network["address"]).ip for network in networks]
     leases = [ipaddress.ip_address(lease["address"]) for network in networks for lease in network["leases"]]
-    elements = ", ".join(nft_value(address) for address in sorted({*bridges, *leases}, key=int))
-    return _RESERVED.format(elements=elements) if elements else ""
+    return _elements(nft_value(address) for address in sorted({*bridges, *leases}, key=int))
+
+
+def _leases(networks: Sequence[Network]) -> str:
+    """Return the MAC and IP addresses of leases."""
+    leases = sorted((lease["mac"].lower(), lease["address"]) for network in networks for lease in network["leases"])
+    return _elements(f"{nft_value(mac)} . {nft_value(address)}" for mac, address in leases)
+
+
+def _elements(elements: Iterable[str]) -> str:
+    """Return the line of a set with its elements; an empty set has none."""
+    joined = ", ".join(elements)
+    return _ELEMENTS.format(elements=joined) if joined else ""
 
 
 def _filled(template: str, network: Network, **values: str) -> str:

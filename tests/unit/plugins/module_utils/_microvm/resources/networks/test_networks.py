@@ -13,6 +13,7 @@ from ansible_collections.microvm.fleet.plugins.module_utils._microvm.declaration
     NETWORK_LIST,
     NETWORK_UNIT,
     NETWORK_WATCH_UNIT,
+    TAP_RULES_DIRECTORY,
 )
 from ansible_collections.microvm.fleet.plugins.module_utils._microvm.declaration.networks.parse import parse_networks
 from ansible_collections.microvm.fleet.plugins.module_utils._microvm.host.systemd import Unit
@@ -23,6 +24,7 @@ from ansible_collections.microvm.fleet.plugins.module_utils._microvm.resources.n
     RULES,
     SYSCTLS,
     UNIT,
+    WATCH,
     WATCH_UNIT,
     bridge_of,
     configuration,
@@ -118,10 +120,23 @@ def test_networks_become_files_of_networkd_and_rules_of_nftables() -> None:
     assert 'ip saddr 10.66.1.0/24 oifname != "microvm0" masquerade' in files[RULES]
     assert 'iifname "microvm0" oifname != "microvm0" ip saddr != 10.66.1.0/24 counter drop' in files[RULES]
     assert "elements = { 10.66.1.1, 10.66.1.20 }" in files[RULES]
+    assert "elements = { 02:00:00:00:00:01 . 10.66.1.20 }" in files[RULES]
     assert files[NETWORK_LIST].splitlines()[1:] == [
         "network microvm0 10.66.1.0/24 off",
         "lease microvm0 02:00:00:00:00:01 10.66.1.20",
     ]
+
+
+def test_whoever_loads_the_rules_holds_the_lock_of_the_taps() -> None:
+    files = configuration(parse_networks([NAT]))
+    locked = f"flock {TAP_RULES_DIRECTORY} /usr/sbin/nft -f {RULES}"
+    assert [line.partition("=/usr/bin/")[::2] for line in files[UNIT].splitlines() if "nft -f" in line] == [
+        ("ExecStart", locked),
+        ("ExecReload", locked),
+    ]
+    assert files[WATCH].endswith(f"\nwatch_rules {RULES} microvm_fleet {TAP_RULES_DIRECTORY}\n")
+    directory = f"RuntimeDirectory={TAP_RULES_DIRECTORY[len('/run/') :]}\n"
+    assert all(directory in files[unit] for unit in (UNIT, WATCH_UNIT))
 
 
 def test_packets_are_forwarded_where_networks_with_nat_need_it() -> None:
@@ -159,7 +174,10 @@ def test_guests_reach_what_is_declared_of_the_host(
 
 
 def test_link_local_addresses_and_neighbours_are_reached_as_declared() -> None:
-    metadata, neighbours = "169.254.0.0/16 counter drop", 'iifname "microvm0" oifname "microvm0" counter drop'
+    metadata, neighbours = (
+        "ip daddr { 169.254.0.0/16, 100.100.100.200, 168.63.129.16 } th dport != 53 counter drop",
+        'iifname "microvm0" oifname "microvm0" counter drop',
+    )
     default, asked = (
         configuration(parse_networks([network]))[RULES] for network in (NAT, {**NAT, "metadata": True, "isolate": True})
     )
