@@ -27,7 +27,7 @@ NETWORKS = [
 MAC = "02:00:00:00:15:01"
 TAP_UP = """\
 for tap in t0 t1; do
-    ip tuntap add name $tap mode tap user microvm
+    ip tuntap add name $tap mode tap user nobody
     ip link set dev $tap master mvnet${tap#t}
     ip link set dev $tap up
 done

@@ -148,7 +148,10 @@ NETWORK_SETTINGS = "/etc/sysctl.d/50-microvm-fleet.conf"
 """Parameters of the kernel for our networks, by their paths below /proc/sys."""
 
 TAP_RULES_DIRECTORY = RUN_DIRECTORY + "/taps"
-"""Rules of the taps that are on our networks, ``TAP.nft`` for each, which are loaded with the rules of the networks."""
+"""Rules of the taps that are on our networks, ``TAP.nft`` for each, which are loaded with the rules of the networks.
+
+Who changes them, or the elements of taps, holds a lock (flock(2)) of the directory, and so does who loads the rules.
+"""
 
 CURRENT_LINK = "current"
 """Link in a state directory to the package that the next start runs."""

@@ -60,8 +60,8 @@ def tcp_syn(macs: tuple[str, str], addresses: tuple[str, str], ports: tuple[int,
     return _transport(macs, addresses, 6, struct.pack("!HHIIBBHHH", *ports, 1, 0, 0x50, SYN, 8192, 0, 0), 16)
 
 
-def echo_request(macs: tuple[str, str], addresses: tuple[str, str]) -> bytes:
-    message = struct.pack("!BBHHH", 8, 0, 0, 7, 1)
+def echo_request(macs: tuple[str, str], addresses: tuple[str, str], identifier: int = 7) -> bytes:
+    message = struct.pack("!BBHHH", 8, 0, 0, identifier, 1)
     return ipv4(macs, addresses, 1, message[:2] + struct.pack("!H", checksum(message)) + message[4:])
 
 

@@ -17,6 +17,7 @@ from pathlib import Path
 
 from ansible_collections.microvm.fleet.plugins.module_utils._microvm.declaration import names
 from ansible_collections.microvm.fleet.plugins.module_utils._microvm.declaration.networks.parse import parse_networks
+from ansible_collections.microvm.fleet.plugins.module_utils._microvm.declaration.types import Network
 from ansible_collections.microvm.fleet.plugins.module_utils._microvm.resources.networks import configuration as files
 from ansible_collections.microvm.fleet.plugins.module_utils._microvm.resources.networks.units import watch_script
 from ansible_collections.microvm.fleet.plugins.module_utils._microvm.runner.scripts import sources
@@ -24,12 +25,14 @@ from frames import (
     ARP,
     BROADCAST,
     IPV4,
+    IPV6,
     REPLY,
     VLAN,
     arp,
     echo_request,
     ethernet,
     ipv6,
+    mac_bytes,
     router_advertisement,
     source_of,
     tcp_syn,
@@ -37,24 +40,37 @@ from frames import (
 )
 
 PATIENCE = 10
-NETWORKS = parse_networks(
-    [
-        {
-            "name": "nat0",
-            "address": "10.66.1.1/24",
-            "nat": True,
-            "host_ports": ["tcp/8080"],
-            "dhcp_server": {},
-            "leases": [{"mac": "02:00:00:00:00:0d", "address": "10.66.1.13"}],
-        },
-        {"name": "closed0", "address": "10.66.2.1/24", "host_access": "none"},
-        {"name": "apart0", "address": "10.66.3.1/24", "isolate": True},
-    ]
-)
+LEASES = [
+    {"mac": "02:00:00:00:00:0d", "address": "10.66.1.13"},
+    {"mac": "02:00:00:00:00:0F", "address": "10.66.1.15"},
+]
+
+
+def networks(*leases: dict[str, str]) -> list[Network]:
+    """Return the networks with further leases."""
+    return parse_networks(
+        [
+            {
+                "name": "nat0",
+                "address": "10.66.1.1/24",
+                "nat": True,
+                "host_ports": ["tcp/8080"],
+                "dhcp_server": {},
+                "leases": [*LEASES, *leases],
+            },
+            {"name": "closed0", "address": "10.66.2.1/24", "host_access": "none"},
+            {"name": "apart0", "address": "10.66.3.1/24", "nat": True, "isolate": True},
+            {"name": "open0", "address": "10.66.4.1/24", "nat": True, "host_access": "all", "metadata": True},
+        ]
+    )
+
+
+NETWORKS = networks()
 ELSEWHERE = "10.99.0.1"
 """Address of the host beside its bridges."""
 OUTSIDE = "198.51.100.2"
 METADATA = "169.254.169.254"
+OTHER_METADATA = ("100.100.100.200", "168.63.129.16")
 ECHO_REPLY = 0
 
 
@@ -63,10 +79,20 @@ def run(*argv: str) -> str:
 
 
 def bash(script: str) -> None:
+    subprocess.run(bash_command(script), check=True)
+
+
+def bash_command(script: str) -> list[str]:
+    """Return the command that runs a script after our functions."""
     given = f"network_list={names.NETWORK_LIST!r} tap_rules={names.TAP_RULES_DIRECTORY!r}"
     given += " network_settings=/run/none network_unit=none"
     functions = sources.MAKE_TAP + sources.BIND_TAPS
-    subprocess.run(["bash", "-c", f"set -euo pipefail\n{given}\n{functions}\n{script}"], check=True)
+    return ["bash", "-c", f"set -euo pipefail\n{given}\n{functions}\n{script}"]
+
+
+def elements(kind: str) -> str:
+    """Return a set of the table of taps as nft prints it."""
+    return run("nft", "list", "set", "bridge", "microvm_fleet", kind)
 
 
 class Guest:
@@ -136,10 +162,13 @@ ip addr add 198.51.100.1/24 dev up0; ip link set up0 up
 ip route add default via {OUTSIDE}
 ip -n outside link set lo up; ip -n outside link set eth0 up
 ip -n outside addr add {OUTSIDE}/24 dev eth0; ip -n outside addr add {METADATA}/32 dev lo
+for address in {" ".join(OTHER_METADATA)}; do ip -n outside addr add $address/32 dev lo; done
 ip -n outside route add 10.66.0.0/16 via 198.51.100.1
 ip -n outside -6 addr add 2001:db8::2/64 dev eth0 nodad; ip -6 addr add 2001:db8::1/64 dev up0 nodad
+ip -n outside -6 route add default via 2001:db8::1
 ip route add {METADATA}/32 via {OUTSIDE}
-ip link add else0 type bridge; ip addr add {ELSEWHERE}/24 dev else0; ip link set else0 up
+ip link add else0 address 02:00:00:01:00:0e type bridge; ip addr add {ELSEWHERE}/24 dev else0; ip link set else0 up
+ip -6 addr add 2001:db8:e::1/64 dev else0 nodad
 """
     subprocess.run(["bash", "-euc", script], check=True)
     for network in NETWORKS:
@@ -150,9 +179,9 @@ ip link add else0 type bridge; ip addr add {ELSEWHERE}/24 dev else0; ip link set
         run("ip", "link", "set", network["name"], "up")
 
 
-def write_configuration() -> None:
+def write_configuration(declared: list[Network]) -> None:
     """Apply the files, in a directory of the namespace."""
-    texts = files.configuration(NETWORKS, ["up0"])
+    texts = files.configuration(declared, ["up0"])
     names.NETWORK_LIST = "/run/networks.list"
     Path(names.NETWORK_LIST).write_text(texts[files.NETWORK_LIST])
     Path("/run/network.nft").write_text(texts[files.RULES])
@@ -190,24 +219,46 @@ def flood(attacker: Guest, bridge: str, limit: int) -> None:
     assert learned <= limit
 
 
-def host_and_beyond(a: Guest, closed: Guest) -> None:
-    """Try the host's services, and what is beyond it."""
-    listeners = [socket.create_server(("0.0.0.0", port)) for port in (22, 8080)]
+def port(guest: Guest, address: str, number: int) -> bytes:
+    """Return a request to connect to a port; where nothing listens, it is answered too."""
+    return tcp_syn(*guest.to_host(address), (40000 + number, number))
 
-    def ports(guest: Guest, address: str, port: int) -> bytes:
-        """Return a request to connect to a port."""
-        return tcp_syn(*guest.to_host(address), (40000 + port, port))
 
-    asked = [ports(a, ELSEWHERE, 8080), ports(a, "198.51.100.1", 8080), ports(a, "10.66.2.1", 8080)]
-    asked += [echo_request(*a.to_host(ELSEWHERE)), ports(a, "10.66.1.1", 22)]
-    assert answered(a, *asked, ports(a, "10.66.1.1", 8080), by="10.66.1.1") == []
-    assert answered(a, echo_request(*a.to_host(METADATA)), echo_request(*a.to_host(OUTSIDE)), by=OUTSIDE) == []
-    print("host: no answer of other addresses and ports, nor of the metadata service; the declared port and NAT answer")
+def host_and_beyond(a: Guest, closed: Guest, free: Guest) -> None:
+    """Try the host's services, and what is beyond it; whoever may reach all of it is answered."""
+
+    def services(guest: Guest) -> list[bytes]:
+        requests = [port(guest, address, 8080) for address in (ELSEWHERE, "198.51.100.1", "10.66.2.1")]
+        return [*requests, echo_request(*guest.to_host(ELSEWHERE))]
+
+    listeners = [socket.create_server(("0.0.0.0", number)) for number in (22, 8080)]
+    asked = [*services(a), port(a, "10.66.1.1", 22)]
+    assert answered(a, *asked, port(a, "10.66.1.1", 8080), by="10.66.1.1") == []
+    asked = [*services(free), port(free, "10.66.4.1", 22)]
+    last = echo_request(*free.to_host(OUTSIDE))
+    assert set(answered(free, *asked, last, by=OUTSIDE)) == {ELSEWHERE, "198.51.100.1", "10.66.2.1", "10.66.4.1"}
+    print("host: no answer of other addresses and ports; the declared port answers, and where all is open, all does")
     closed.send(*[echo_request(*closed.to_host(to)) for to in ("10.66.2.1", OUTSIDE, a.address, ELSEWHERE)])
     assert not [frame for frame in closed_until_host_asks(closed) if source_of(frame)]
     print("closed: 4 sent, 0 answered, then the host's own connection")
     for listener in listeners:
         listener.close()
+
+
+def metadata(a: Guest, free: Guest) -> None:
+    """Services that give credentials away answer only where it is permitted; resolvers at their addresses answer."""
+    for address in (METADATA, *OTHER_METADATA):
+
+        def requests(guest: Guest, to: str = address) -> list[bytes]:
+            # With a checksum that is the number of the port of DNS.
+            echo = echo_request(*guest.to_host(to), identifier=0xFFCA - 0x0801)
+            assert echo[36:38] == struct.pack("!H", 53)
+            return [port(guest, to, 80), udp(*guest.to_host(to), (4000, 80)), echo]
+
+        assert answered(a, *requests(a), echo_request(*a.to_host(OUTSIDE)), by=OUTSIDE) == []
+        assert answered(a, port(a, address, 53), by=address) == []
+        assert answered(free, *requests(free), echo_request(*free.to_host(OUTSIDE)), by=OUTSIDE) == 3 * [address]
+    print("metadata: 3 addresses do not answer, but for DNS; where they may, they do")
 
 
 def closed_until_host_asks(guest: Guest) -> list[bytes]:
@@ -226,8 +277,10 @@ def from_outside(a: Guest, closed: Guest) -> None:
     print("from outside: 2 sent, 0 received, then the host's own")
 
 
-def isolated(x: Guest, y: Guest) -> None:
-    """Neighbours that are kept from each other reach only the host."""
+def isolated(x: Guest, y: Guest, a: Guest, b: Guest) -> None:
+    """Neighbours that are kept from each other reach only the host, which carries packets between others."""
+    a.send(udp(*a.to_host(b.address), (1, 2), b"by way of the host"))
+    b.received_until(lambda frame: frame.endswith(b"by way of the host"))
     x.send(marker(x), udp((x.mac, y.mac), (x.address, y.address), (1, 2)))
     x.send(udp(*x.to_host(y.address), (1, 2)))
     assert not [frame for frame in closed_until_host_asks(y) if source_of(frame) == x.address or marker(x) == frame]
@@ -235,14 +288,126 @@ def isolated(x: Guest, y: Guest) -> None:
     print("isolated: 3 sent, 0 received")
 
 
-def no_ipv6(a: Guest) -> None:
-    """Nothing of IPv6 comes to the host or through it, whatever it forwards."""
+def no_ipv6(a: Guest, elsewhere: Guest) -> None:
+    """Nothing of IPv6 comes to the host or through it, whatever it forwards; on a bridge of others it does."""
     Path("/proc/sys/net/ipv6/conf/all/forwarding").write_text("1")
     assert run("ip", "-6", "address", "show", "dev", "nat0") == ""
-    for target in ("2001:db8::2", "2001:db8::1", "fe80::1"):
-        a.send(ipv6((a.mac, a.bridge_mac), ("2001:db8:1::9", target), 58, struct.pack("!BBHHH", 128, 0, 0, 7, 1)))
-    assert answered(a, echo_request(*a.to_host("10.66.1.1")), by="10.66.1.1") == []
-    print("IPv6: 3 sent, 0 answered")
+    assert run("ip", "-6", "address", "show", "dev", a.tap) == ""
+    run("ip", "-6", "neighbour", "replace", "2001:db8:e::9", "lladdr", elsewhere.mac, "dev", "else0")
+
+    def requests(guest: Guest, source: str, *targets: str) -> list[bytes]:
+        message = struct.pack("!BBHHH", 128, 0, 0, 7, 1)
+        return [ipv6((guest.mac, guest.bridge_mac), (source, target), 58, message) for target in targets]
+
+    for target in ("2001:db8::2", "2001:db8:e::1"):
+        elsewhere.send(*requests(elsewhere, "2001:db8:e::9", target))
+        elsewhere.received_until(lambda frame, target=target: is_ipv6_of_host(frame, elsewhere, target))
+    a.send(*requests(a, "2001:db8:1::9", "2001:db8::2", "2001:db8::1", "2001:db8:e::1", "fe80::1"))
+    a.send(echo_request(*a.to_host("10.66.1.1")))
+    received = a.received_until(lambda frame: source_of(frame) == "10.66.1.1")
+    assert not [frame for frame in received if is_ipv6_of_host(frame, a)]
+    print("IPv6: 4 sent, 0 answered; 2 on a bridge of others, 2 answered")
+
+
+def is_ipv6_of_host(frame: bytes, guest: Guest, source: str = "") -> bool:
+    """Return whether a frame is from the guest's bridge, of IPv6, and from an address."""
+    is_ipv6 = frame[6:14] == mac_bytes(guest.bridge_mac) + struct.pack("!H", IPV6)
+    return is_ipv6 and (not source or frame[22:38] == socket.inet_pton(socket.AF_INET6, source))
+
+
+def leases(a: Guest, b: Guest, leased: Guest, unknown: Guest) -> None:
+    """Try addresses of leases, which only the guest with the lease's MAC address has, whenever it was bound."""
+    expect_none("address of another's lease", b, a, arp((b.mac, leased.address), a.identity))
+    expect_none("address of another's lease, no MAC", unknown, a, arp((unknown.mac, leased.address), a.identity))
+    assert answered(leased, echo_request(*leased.to_host("10.66.1.1")), by="10.66.1.1") == []
+    later = (b.mac, "10.66.1.16")
+    write_configuration(networks({"mac": b.mac, "address": later[1]}))
+    expect_none("address of a new lease", leased, a, arp((leased.mac, later[1]), a.identity))
+    b.send(arp(later, a.identity), udp((b.mac, a.mac), (later[1], a.address), (1, 2), b"new lease"))
+    a.received_until(arp(later, a.identity))
+    a.received_until(lambda frame: frame.endswith(b"new lease"))
+    write_configuration(NETWORKS)
+    print("leases: a tap without MAC and one that was bound before have theirs")
+
+
+def many_addresses(unknown: Guest, second: Guest, a: Guest) -> None:
+    """One guest whose MAC address is not known leaves room for others."""
+    flood(unknown, "nat0", 20)
+    second.send(marker(second))
+    a.received_until(marker(second))
+
+
+def locks(directory: str) -> int:
+    """Return how many processes wait for the lock of a directory."""
+    inode = os.stat(directory).st_ino
+    waiting = [line for line in Path("/proc/locks").read_text().splitlines() if " -> " in line]
+    return sum(f":{inode} " in line for line in waiting)
+
+
+def while_locked(command: list[str]) -> subprocess.Popen[bytes]:
+    """Run a command until it waits for the lock of the taps' rules; load them meanwhile, as their unit does."""
+    directory = os.open(names.TAP_RULES_DIRECTORY, os.O_RDONLY)
+    fcntl.flock(directory, fcntl.LOCK_EX)
+    process = subprocess.Popen(command)
+    deadline = time.monotonic() + PATIENCE
+    while not locks(names.TAP_RULES_DIRECTORY):
+        assert process.poll() is None and time.monotonic() < deadline, f"{command} does not wait for the lock"
+        time.sleep(0.01)
+    run("nft", "-f", "/run/network.nft")
+    os.close(directory)
+    return process
+
+
+def bound_while_rules_are_loaded() -> None:
+    """Bind and unbind taps while somebody loads the rules."""
+    bash("make_tap tap-r root nat0")
+    with while_locked(bash_command("bind_tap tap-r 02:00:00:00:00:21 10.66.1.21")) as binding:
+        assert binding.wait() == 0
+    assert '"tap-r"' in elements("taps")
+    run("ip", "link", "delete", "dev", "tap-r")
+    with while_locked(bash_command("unbind_missing_taps")) as unbinding:
+        assert unbinding.wait() == 0
+    assert "tap-r" not in run("nft", "list", "table", "bridge", "microvm_fleet")
+    run("nft", "flush", "ruleset")
+    with while_locked(["bash", "/run/watch"]) as watch:
+        watch.terminate()
+    print("taps are bound and unbound before or after rules are loaded")
+
+
+def taps_of_others() -> None:
+    """Bind taps of packages that do not list them, and those that come onto a bridge later."""
+    bash("make_tap tap-k root nat0; make_tap tap-l root nat0")
+    bash("bind_tap tap-k 02:00:00:00:00:22 10.66.1.22; bind_unlisted_taps")
+    assert '"tap-l"' in elements("anonymous") and '"tap-k"' not in elements("anonymous")
+    bash("bind_tap tap-l 02:00:00:00:00:23")
+    assert '"tap-l"' not in elements("anonymous") and '"tap-l" . 02:00:00:00:00:23' in elements("macs")
+    bash("make_tap tap-j root ''; sleep() { ip link set dev tap-j master nat0; }; bind_tap tap-j")
+    assert '"tap-j"' in elements("taps")
+    bash("make_tap tap-i root ''; sleep() { :; }; bind_tap tap-i")
+    assert '"tap-i"' not in elements("taps")
+    print("taps: those that are bound to nothing are bound, the others stay as they are")
+
+
+def taps_that_cannot_be_bound() -> None:
+    """Nothing that fails is taken for done."""
+    bash("make_tap tap-f root apart0")
+    for program in ("bridge", "mkdir", "mv", "flock", "nft"):
+        for guest in ("tap-f", "tap-f 02:00:00:00:00:24"):
+            bash(f"{program}() {{ return 1; }}; if bind_tap {guest}; then exit 1; fi")
+    for nft, reason in (("[ $1 = list ]", "nft refuses its rules"), ("false", "rules of the networks are not loaded")):
+        bash(f"nft() {{ {nft}; }}; {{ bind_tap tap-f || true; }} 2>&1 | grep '{reason}'")
+    print("a tap that cannot be bound is refused, whichever command has failed")
+
+
+def same_addresses() -> None:
+    """What two taps have stays bound until both have gone."""
+    bash("make_tap tap-m root nat0; make_tap tap-n root nat0")
+    bash("for tap in tap-m tap-n; do bind_tap $tap 02:00:00:00:00:25 10.66.1.25; done")
+    for tap, is_bound in (("tap-m", True), ("tap-n", False)):
+        bash(f"ip link delete dev {tap}; unbind_missing_taps")
+        assert ("10.66.1.25" in elements("bound")) is is_bound
+        assert ("02:00:00:00:00:25" in elements("bound_macs")) is is_bound
+    print("an address of two taps is bound until both have gone")
 
 
 def flushed(a: Guest, b: Guest, closed: Guest) -> None:
@@ -278,24 +443,30 @@ def wait_for_rules() -> None:
         assert time.monotonic() < deadline, "the rules are not loaded again"
 
 
+def known(tap: str, bridge: str, number: str, *addresses: str) -> Guest:
+    """Return a guest whose MAC address, and perhaps address, its package says."""
+    mac = f"02:00:00:00:{number}"
+    return Guest(tap, bridge, mac, addresses[0], mac.upper(), *(addresses[1:] or addresses))
+
+
 def main() -> None:
     os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})
     set_up_host()
     for path in Path("/proc/sys/net/bridge").glob("bridge-nf-call-*"):
         path.write_text(sys.argv[1])
-    write_configuration()
-    a = Guest("tap-a", "nat0", "02:00:00:00:00:0a", "10.66.1.10", "02:00:00:00:00:0a", "10.66.1.10")
-    b = Guest("tap-b", "nat0", "02:00:00:00:00:0b", "10.66.1.11", "02:00:00:00:00:0b", "dhcp")
-    leased = Guest("tap-d", "nat0", "02:00:00:00:00:0d", "10.66.1.13", "02:00:00:00:00:0D", "dhcp")
+    write_configuration(NETWORKS)
+    a = known("tap-a", "nat0", "00:0a", "10.66.1.10")
+    b = known("tap-b", "nat0", "00:0b", "10.66.1.11", "dhcp")
+    leased = known("tap-d", "nat0", "00:0d", "10.66.1.13", "dhcp")
     unknown = Guest("tap-u", "nat0", "02:00:00:00:00:0e", "10.66.1.14")
-    closed = Guest("tap-c", "closed0", "02:00:00:00:00:0c", "10.66.2.10", "02:00:00:00:00:0c", "10.66.2.10")
-    apart = [
-        Guest(f"tap-{n}", "apart0", f"02:00:00:00:01:0{n}", f"10.66.3.1{n}", f"02:00:00:00:01:0{n}", f"10.66.3.1{n}")
-        for n in (1, 2)
-    ]
+    unknown_leased = Guest("tap-v", "nat0", "02:00:00:00:00:0f", "10.66.1.15")
+    closed = known("tap-c", "closed0", "00:0c", "10.66.2.10")
+    apart = [known(f"tap-{n}", "apart0", f"01:0{n}", f"10.66.3.1{n}") for n in (1, 2)]
+    free = known("tap-o", "open0", "01:04", "10.66.4.10")
+    elsewhere = Guest("tap-e", "else0", "02:00:00:00:01:05", "10.99.0.10")
     attacks_on_neighbours(a, b)
-    expect_none("address of another's lease", b, a, arp((b.mac, "10.66.1.13"), a.identity))
     expect_none("address beside the lease", leased, a, arp((leased.mac, "10.66.1.50"), a.identity))
+    leases(a, b, unknown_leased, unknown)
     expect_none(
         "neighbour's MAC by a tap without one", unknown, a, udp((b.mac, a.mac), (unknown.address, a.address), (1, 1))
     )
@@ -308,15 +479,17 @@ def main() -> None:
     a.received_until(request)
     print("DHCP request: 1 sent, 1 received")
     flood(a, "nat0", 0)
-    host_and_beyond(a, closed)
+    host_and_beyond(a, closed, free)
+    metadata(a, free)
     from_outside(a, closed)
-    isolated(*apart)
-    no_ipv6(a)
+    isolated(*apart, a, b)
+    no_ipv6(a, elsewhere)
     flushed(a, b, closed)
-    flood(unknown, "nat0", 4096)
-    bash("unbind_tap tap-a")
-    assert "tap-a" not in run("nft", "list", "table", "bridge", "microvm_fleet")
-    assert "tap-b" in run("nft", "list", "table", "bridge", "microvm_fleet")
+    many_addresses(unknown, Guest("tap-w", "nat0", "02:00:00:00:00:20", "10.66.1.20"), a)
+    bound_while_rules_are_loaded()
+    taps_of_others()
+    taps_that_cannot_be_bound()
+    same_addresses()
     print("all is well")
 
 

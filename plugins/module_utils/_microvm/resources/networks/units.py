@@ -12,6 +12,8 @@ from ...schema.quoting import plain
 from .rules import TABLE
 from .scripts import sources
 
+_TAPS = plain(TAP_RULES_DIRECTORY[len("/run/") :])
+
 _SANDBOX = """\
 CapabilityBoundingSet=CAP_NET_ADMIN
 NoNewPrivileges=yes
@@ -56,8 +58,9 @@ RemainAfterExit=yes
 RuntimeDirectory={taps}
 RuntimeDirectoryMode=0755
 RuntimeDirectoryPreserve=yes
-ExecStart=/usr/sbin/nft -f {rules}
-ExecReload=/usr/sbin/nft -f {rules}
+# Between reading the files of taps and replacing all elements, nobody binds a tap.
+ExecStart=/usr/bin/flock /run/{taps} /usr/sbin/nft -f {rules}
+ExecReload=/usr/bin/flock /run/{taps} /usr/sbin/nft -f {rules}
 # Somebody may have flushed all rules.
 ExecStop=-/usr/sbin/nft delete table inet {table}
 ExecStop=-/usr/sbin/nft delete table bridge {table}
@@ -76,6 +79,9 @@ PartOf={unit}
 StartLimitIntervalSec=0
 
 [Service]
+RuntimeDirectory={taps}
+RuntimeDirectoryMode=0755
+RuntimeDirectoryPreserve=yes
 ExecStart=/bin/bash {script}
 Restart=always
 RestartSec=1s
@@ -85,16 +91,15 @@ SyslogIdentifier=microvm-fleet-network
 
 def network_unit(rules: str) -> str:
     """Return the unit that loads a file of rules."""
-    taps = TAP_RULES_DIRECTORY[len("/run/") :]
-    values = {"rules": plain(rules), "watch": plain(NETWORK_WATCH_UNIT), "taps": plain(taps), "table": plain(TABLE)}
+    values = {"rules": plain(rules), "watch": plain(NETWORK_WATCH_UNIT), "taps": _TAPS, "table": plain(TABLE)}
     return _NETWORK_UNIT.format(sandbox=_SANDBOX, **values)
 
 
 def watch_unit(script: str) -> str:
     """Return the unit that runs the script which loads deleted rules again."""
-    return _WATCH_UNIT.format(unit=plain(NETWORK_UNIT), script=plain(script), sandbox=_SANDBOX)
+    return _WATCH_UNIT.format(unit=plain(NETWORK_UNIT), script=plain(script), taps=_TAPS, sandbox=_SANDBOX)
 
 
 def watch_script(rules: str) -> str:
     """Return the script that loads a file of rules whenever one of its tables is deleted."""
-    return sources.WATCH_RULES + "\n" + call("watch_rules", rules, TABLE)
+    return sources.WATCH_RULES + "\n" + call("watch_rules", rules, TABLE, TAP_RULES_DIRECTORY)

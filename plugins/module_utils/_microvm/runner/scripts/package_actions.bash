@@ -15,25 +15,46 @@ tap_up() {
     while read -r id; do make_tap "$id" "$user" '' "${flags[@]}"; done < "$lists/tap-interfaces"
 }
 
-# By the list of guests that our packages have, or by that of taps alone. Taps of a MicroVM that cannot be bound go.
+# By the list of guests that our packages have, or by that of taps alone; without any, by what is on the bridges.
 bind_taps() {
     local id guest
-    while read -r id; do
-        guest=$(grep -m 1 "^$id " "$lists/tap-guests" 2> /dev/null) || guest=$id
-        # shellcheck disable=SC2086 # words of a line
-        bind_tap $guest || { tap_down; return 1; }
-    done < "$lists/tap-interfaces"
+    if [ -e "$lists/tap-interfaces" ]; then
+        while read -r id; do
+            read -r -a guest < <(guest_of_tap "$id") || true
+            bind_tap "${guest[@]}" || return
+        done < "$lists/tap-interfaces"
+    else
+        bind_unlisted_taps || return
+    fi
     apply_network_settings
 }
 
-unbind_taps() {
-    local id
-    while read -r id; do unbind_tap "$id"; done < "$lists/tap-interfaces"
+guest_of_tap() { # name
+    local tap rest
+    if [ -e "$lists/tap-guests" ]; then
+        while read -r tap rest; do
+            if [ "$tap" = "$1" ]; then
+                echo "$tap $rest"
+                return
+            fi
+        done < "$lists/tap-guests"
+    fi
+    echo "$1"
 }
 
 tap_down() {
     local id
     while read -r id; do remove_tap "$id" "$user"; done < "$lists/tap-interfaces"
+}
+
+# A tap without its binding would be open: it goes first.
+take_taps_away() {
+    if [ -x "$package/bin/tap-down" ]; then
+        "$package/bin/tap-down"
+    elif [ -e "$lists/tap-interfaces" ]; then
+        tap_down
+    fi
+    unbind_missing_taps
 }
 
 macvtap_up() {
@@ -288,11 +309,15 @@ run_action() { # action, MicroVM, its state directory where that is not the work
             if [ -x "$package/bin/$action" ]; then exec "$package/bin/$action"; fi
             if [ -e "$lists/pci-devices" ]; then "${action//-/_}"; fi
             ;;
-        tap-up | tap-down)
-            if [ "$action" = tap-down ] && [ -e "$lists/tap-interfaces" ]; then unbind_taps; fi
-            if [ -x "$package/bin/$action" ]; then "$package/bin/$action"; else "${action//-/_}"; fi
-            if [ "$action" = tap-up ] && [ -e "$lists/tap-interfaces" ]; then bind_taps; fi
+        tap-up)
+            if [ -x "$package/bin/tap-up" ]; then "$package/bin/tap-up"; else tap_up; fi
+            if ! bind_taps; then
+                # systemd runs no ExecStop= after this.
+                take_taps_away
+                return 1
+            fi
             ;;
+        tap-down) take_taps_away ;;
         macvtap-up | macvtap-down | virtiofsd-run)
             if [ "$action" = virtiofsd-run ]; then begin_shares; fi
             if [ -x "$package/bin/$action" ]; then exec "$package/bin/$action"; fi

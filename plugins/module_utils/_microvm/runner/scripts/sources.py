@@ -135,11 +135,41 @@ BIND_TAPS = r"""
 
 # From a tap on one of our networks only frames of its guest pass: by elements of the table bridge microvm_fleet, and,
 # where the MAC address is known, by flags of the port that hold without any rules. Each tap has a file of its elements,
-# which is loaded with the rules of the networks.
+# which is loaded with the rules of the networks. Who changes files or elements holds a lock of their directory, and so
+# does who loads the rules: otherwise a load would replace elements that are added after it has read the files.
+# These functions are called where errors do not end the script.
 bind_tap() { # name, MAC address or nothing, then IP addresses of the guest, and "dhcp" if it gets or chooses others
-    local tap=$1 mac=${2:-} bridge kind network value rest subnet='' isolation='' leased='' file=$tap_rules/$1.nft
-    bridge=$(basename -- "$(readlink -- "/sys/class/net/$tap/master")")
     if [ ! -e "$network_list" ]; then return; fi
+    await_bridge "$1"
+    bind_port replace "$@"
+}
+
+# Taps of packages that do not list them, and others that are bound to nothing. Those that are about to be bound to
+# their guests are so after this; those that are stay so.
+bind_unlisted_taps() {
+    local kind bridge rest port
+    if [ ! -e "$network_list" ]; then return; fi
+    while read -r kind bridge rest; do
+        if [ "$kind" != network ]; then continue; fi
+        for port in "/sys/class/net/$bridge/brif"/*; do
+            if [ -e "$port/../tun_flags" ]; then bind_port keep "$(basename -- "$port")" || return; fi
+        done
+    done < "$network_list"
+}
+
+# systemd-networkd may put a tap on its bridge a moment after it was created. Some taps are never on one: all of a
+# MicroVM together are waited for at most two seconds.
+bridge_waits=20
+await_bridge() { # tap
+    while [ "$bridge_waits" -gt 0 ] && [ -e "/sys/class/net/$1" ] && [ ! -e "/sys/class/net/$1/master" ]; do
+        sleep 0.1
+        bridge_waits=$((bridge_waits - 1))
+    done
+}
+
+bind_port() { # "replace", or "keep" a binding that it has; then what bind_tap takes
+    local how=$1 tap=$2 mac=${3:-} bridge kind network value rest subnet='' isolation='' leased=''
+    bridge=$(basename -- "$(readlink -- "/sys/class/net/$tap/master")")
     while read -r kind network value rest; do
         case $kind:$network in
             "network:$bridge") subnet=$value isolation=$rest ;;
@@ -152,25 +182,42 @@ bind_tap() { # name, MAC address or nothing, then IP addresses of the guest, and
         echo "$tap cannot be bound to its guest: its name or the MAC address has unexpected characters" >&2
         return 1
     fi
-    unbind_tap "$tap"
-    mkdir -p -- "$tap_rules"
-    tap_elements "$tap" "$mac" "$subnet" "$leased" "${@:3}" > "$file.partial"
-    mv -fT -- "$file.partial" "$file"
-    if ! nft -f "$file"; then
-        rm -f -- "$file"
-        echo "$tap is not put on $bridge, since the rules of the networks are not loaded:" \
-            "see systemctl status $network_unit" >&2
-        return 1
+    mkdir -p -- "$tap_rules" || return
+    {
+        flock 9 || return
+        if [ "$how" = keep ] && [ -e "$tap_rules/$tap.nft" ]; then return; fi
+        delete_elements "$tap" || return
+        add_elements "$tap" "$bridge" "$mac" "$subnet" "$leased" "${@:4}" || return
+    } 9< "$tap_rules"
+    bridge link set dev "$tap" isolated "$isolation" || return
+    if [ -n "$mac" ]; then pin_mac "$tap" "$mac" || return; fi
+    # The host has no address on it.
+    if [ -w "/proc/sys/net/ipv6/conf/$tap/disable_ipv6" ]; then
+        echo 1 > "/proc/sys/net/ipv6/conf/$tap/disable_ipv6" || return
     fi
-    bridge link set dev "$tap" isolated "$isolation"
-    if [ -n "$mac" ]; then pin_mac "$tap" "$mac"; fi
 }
 
 # Kernels before 5.18 cannot lock a port.
 pin_mac() { # tap, MAC address
-    bridge link set dev "$1" learning off
-    bridge fdb replace "$2" dev "$1" master static
+    bridge link set dev "$1" learning off || return
+    bridge fdb replace "$2" dev "$1" master static || return
     bridge link set dev "$1" locked on 2> /dev/null || true
+}
+
+add_elements() { # tap, bridge, then what tap_elements takes after the tap
+    local tap=$1 bridge=$2 file=$tap_rules/$1.nft
+    tap_elements "$tap" "${@:3}" > "$file.partial" || return
+    mv -fT -- "$file.partial" "$file" || return
+    if nft -f "$file"; then return; fi
+    rm -f -- "$file"
+    if nft list set bridge microvm_fleet taps > /dev/null 2>&1; then
+        echo "$tap is not put on $bridge, since nft refuses its rules: what it says is above." \
+            "systemctl reload $network_unit loads the rules without those of taps that are gone" >&2
+    else
+        echo "$tap is not put on $bridge, since the rules of the networks are not loaded:" \
+            "see systemctl status $network_unit" >&2
+    fi
+    return 1
 }
 
 # Nothing declared means that the guest may have any address that is nobody else's.
@@ -198,11 +245,29 @@ tap_elements() { # tap, MAC address or nothing, subnet, address of its lease or 
     done
 }
 
-# Somebody may have deleted some elements, or all rules.
-unbind_tap() { # name
-    local file=$tap_rules/$1.nft line
+# Of all MicroVMs: some end without taking their taps away in order. A tap that exists is not without its binding.
+unbind_missing_taps() {
+    local file tap
+    if [ ! -d "$tap_rules" ]; then return; fi
+    {
+        flock 9 || return
+        for file in "$tap_rules"/*.nft; do
+            tap=$(basename -- "$file" .nft)
+            if [ ! -e "/sys/class/net/$tap" ]; then delete_elements "$tap"; fi
+        done
+    } 9< "$tap_rules"
+}
+
+# Somebody may have deleted some elements, or all rules. An address that two taps have stays bound.
+delete_elements() { # tap
+    local file=$tap_rules/$1.nft line other others=(/dev/null)
     if [ ! -e "$file" ]; then return; fi
-    while read -r line; do nft "delete ${line#add }" 2> /dev/null || true; done < "$file"
+    for other in "$tap_rules"/*.nft; do
+        if [ "$other" != "$file" ]; then others+=("$other"); fi
+    done
+    while read -r line; do
+        if ! grep -qxF -e "$line" -- "${others[@]}"; then nft "delete ${line#add }" 2> /dev/null || true; fi
+    done < "$file"
     rm -f -- "$file"
 }
 
@@ -211,7 +276,7 @@ apply_network_settings() {
     local path equals value
     if [ ! -e "$network_settings" ]; then return; fi
     while read -r path equals value; do
-        if [ "$equals" = = ] && [ -w "/proc/sys/$path" ]; then echo "$value" > "/proc/sys/$path"; fi
+        if [ "$equals" = = ] && [ -w "/proc/sys/$path" ]; then echo "$value" > "/proc/sys/$path" || return; fi
     done < "$network_settings"
 }
 """
@@ -615,25 +680,46 @@ tap_up() {
     while read -r id; do make_tap "$id" "$user" '' "${flags[@]}"; done < "$lists/tap-interfaces"
 }
 
-# By the list of guests that our packages have, or by that of taps alone. Taps of a MicroVM that cannot be bound go.
+# By the list of guests that our packages have, or by that of taps alone; without any, by what is on the bridges.
 bind_taps() {
     local id guest
-    while read -r id; do
-        guest=$(grep -m 1 "^$id " "$lists/tap-guests" 2> /dev/null) || guest=$id
-        # shellcheck disable=SC2086 # words of a line
-        bind_tap $guest || { tap_down; return 1; }
-    done < "$lists/tap-interfaces"
+    if [ -e "$lists/tap-interfaces" ]; then
+        while read -r id; do
+            read -r -a guest < <(guest_of_tap "$id") || true
+            bind_tap "${guest[@]}" || return
+        done < "$lists/tap-interfaces"
+    else
+        bind_unlisted_taps || return
+    fi
     apply_network_settings
 }
 
-unbind_taps() {
-    local id
-    while read -r id; do unbind_tap "$id"; done < "$lists/tap-interfaces"
+guest_of_tap() { # name
+    local tap rest
+    if [ -e "$lists/tap-guests" ]; then
+        while read -r tap rest; do
+            if [ "$tap" = "$1" ]; then
+                echo "$tap $rest"
+                return
+            fi
+        done < "$lists/tap-guests"
+    fi
+    echo "$1"
 }
 
 tap_down() {
     local id
     while read -r id; do remove_tap "$id" "$user"; done < "$lists/tap-interfaces"
+}
+
+# A tap without its binding would be open: it goes first.
+take_taps_away() {
+    if [ -x "$package/bin/tap-down" ]; then
+        "$package/bin/tap-down"
+    elif [ -e "$lists/tap-interfaces" ]; then
+        tap_down
+    fi
+    unbind_missing_taps
 }
 
 macvtap_up() {
@@ -888,11 +974,15 @@ run_action() { # action, MicroVM, its state directory where that is not the work
             if [ -x "$package/bin/$action" ]; then exec "$package/bin/$action"; fi
             if [ -e "$lists/pci-devices" ]; then "${action//-/_}"; fi
             ;;
-        tap-up | tap-down)
-            if [ "$action" = tap-down ] && [ -e "$lists/tap-interfaces" ]; then unbind_taps; fi
-            if [ -x "$package/bin/$action" ]; then "$package/bin/$action"; else "${action//-/_}"; fi
-            if [ "$action" = tap-up ] && [ -e "$lists/tap-interfaces" ]; then bind_taps; fi
+        tap-up)
+            if [ -x "$package/bin/tap-up" ]; then "$package/bin/tap-up"; else tap_up; fi
+            if ! bind_taps; then
+                # systemd runs no ExecStop= after this.
+                take_taps_away
+                return 1
+            fi
             ;;
+        tap-down) take_taps_away ;;
         macvtap-up | macvtap-down | virtiofsd-run)
             if [ "$action" = virtiofsd-run ]; then begin_shares; fi
             if [ -x "$package/bin/$action" ]; then exec "$package/bin/$action"; fi

@@ -9,14 +9,14 @@ from __future__ import annotations
 
 WATCH_RULES = """
 # Loads rules whenever one of their tables has been deleted, as the kernel reports it; between two reports nothing runs.
-watch_rules() { # file, name of its tables
-    local rules=$1 table=$2 report
+watch_rules() { # file, name of its tables, directory of the files that it includes, whose lock protects them
+    local rules=$1 table=$2 taps=$3 report
     set -euo pipefail
     exec {reports}< <(exec nft monitor tables 2>&1)
     await_reports "$reports" "$table"
     while :; do
         if ! are_loaded "$table"; then
-            nft -f "$rules"
+            flock "$taps" nft -f "$rules"
             echo "somebody had deleted the rules of the networks of MicroVMs; they are loaded again"
         fi
         # Reports may be lost where there are too many. What nft says then is about no table.

@@ -198,7 +198,7 @@ def test_machined_gets_the_process_and_the_machine_id(tmp_path: Path) -> None:
             "make_tap tap0 microvm  vnet_hdr multi_queue\nbind_tap tap0 02:00:00:00:00:02 10.0.0.2 dhcp\n"
             "apply_network_settings\n",
         ),
-        ("tap-down", "unbind_tap tap0\nremove_tap tap0 microvm\n"),
+        ("tap-down", "remove_tap tap0 microvm\nunbind_missing_taps\n"),
         ("macvtap-up", "make_macvtap mac0 microvm microvm eth0 02:00:00:00:00:01 bridge\n"),
         ("macvtap-down", "remove_macvtap mac0\n"),
         ("pci-setup", "take_pci_device 0000:00:01.0 microvm microvm\n"),
@@ -211,7 +211,9 @@ def test_a_package_without_scripts_is_served_by_its_lists(action: str, output: s
     lists = tmp_path / "current" / "share" / "microvm"
     lists.mkdir(parents=True)
     (lists / "tap-interfaces").write_text("tap0\n")
-    (lists / "tap-guests").write_text("tap01 02:00:00:00:00:03\ntap0 02:00:00:00:00:02 10.0.0.2 dhcp\n")
+    (lists / "tap-guests").write_text(
+        "tap01 02:00:00:00:00:03\n.ap0 02:00:00:00:00:04\ntap0 02:00:00:00:00:02 10.0.0.2 dhcp\n"
+    )
     (lists / "tap-flags").write_text("vnet_hdr\nmulti_queue\n")
     (lists / "macvtap-interfaces").write_text("mac0 02:00:00:00:00:01 eth0 bridge\n")
     (lists / "pci-devices").write_text("0000:00:01.0\n")
@@ -225,7 +227,7 @@ def test_a_package_s_own_script_comes_first(tmp_path: Path) -> None:
     for link in ("current", "booted"):
         (tmp_path / link).mkdir()
         fake(tmp_path / link, "tap-down", f"echo {link}")
-    assert run_action(tmp_path, "tap-down").stdout == "booted\n"
+    assert run_action(tmp_path, "tap-down").stdout == "booted\nunbind_missing_taps\n"
     assert run_action(tmp_path, "nonsense").returncode == 2
 
 
@@ -240,6 +242,40 @@ def test_taps_of_a_package_s_own_script_are_bound_too(listed: str | None, bound:
     if listed is not None:
         (lists / "tap-guests").write_text(listed)
     assert run_action(tmp_path, "tap-up").stdout == f"own\nbind_tap {bound}apply_network_settings\n"
+
+
+def test_a_tap_is_found_by_its_name_not_by_an_expression(tmp_path: Path) -> None:
+    lists = tmp_path / "current" / "share" / "microvm"
+    lists.mkdir(parents=True)
+    (lists / "tap-interfaces").write_text("t.0\n")
+    (lists / "tap-guests").write_text("tx0 02:00:00:00:00:03\nt.0 * 10.0.0.2\n")
+    assert "\nbind_tap t.0 * 10.0.0.2\n" in run_action(tmp_path, "tap-up").stdout
+
+
+def test_taps_that_a_package_does_not_list_are_bound_by_their_bridges(tmp_path: Path) -> None:
+    (tmp_path / "current").mkdir()
+    fake(tmp_path / "current", "tap-up", "echo own")
+    assert run_action(tmp_path, "tap-up").stdout == "own\nbind_unlisted_taps\napply_network_settings\n"
+
+
+@pytest.mark.parametrize("is_listed", [True, False])
+@pytest.mark.parametrize("has_script", [True, False])
+def test_taps_that_cannot_be_bound_go_as_their_package_takes_them_away(
+    is_listed: bool, has_script: bool, tmp_path: Path
+) -> None:
+    lists = tmp_path / "current" / "share" / "microvm"
+    lists.mkdir(parents=True)
+    fake(tmp_path / "current", "tap-up", "echo own")
+    if has_script:
+        fake(tmp_path / "current", "tap-down", "echo down")
+    if is_listed:
+        (lists / "tap-interfaces").write_text("tap0\ntap1\n")
+    fails = "bind_tap() { echo bind_tap $1; return 1; }; bind_unlisted_taps() { echo bind; return 1; }\n"
+    done = run_action(tmp_path, "tap-up", fails)
+    bound = "bind_tap tap0\n" if is_listed else "bind\n"
+    removed = "remove_tap tap0 microvm\nremove_tap tap1 microvm\n" if is_listed else ""
+    assert done.stdout == f"own\n{bound}" + ("down\n" if has_script else removed) + "unbind_missing_taps\n"
+    assert done.returncode == 1, done.stderr
 
 
 def test_the_elements_of_a_tap_are_what_its_guest_declares(tmp_path: Path) -> None:
@@ -360,16 +396,20 @@ def test_a_directory_that_becomes_a_link_while_it_is_looked_at_is_not_followed(t
     assert set(done.stdout.split()) <= {f"{tree}/others/deep", f"{tree}/others/link"}
 
 
-def run_action(directory: Path, action: str, **environment: str) -> subprocess.CompletedProcess[str]:
+def run_action(
+    directory: Path, action: str, functions_of_test: str = "", **environment: str
+) -> subprocess.CompletedProcess[str]:
     """Call what microvm-package does, with functions that print what they are asked to do."""
     functions = ["make_tap", "remove_tap", "make_macvtap", "remove_macvtap"]
-    functions += ["take_pci_device", "give_block_device", "take_block_device", "bind_tap", "unbind_tap"]
-    functions += ["apply_network_settings"]
+    functions += ["take_pci_device", "give_block_device", "take_block_device", "bind_tap"]
+    functions += ["bind_unlisted_taps", "unbind_missing_taps", "apply_network_settings"]
     fakes = "".join(f'{name}() {{ echo {name} "$@"; }}\n' for name in functions)
     variables = {"user": "microvm", "group": "microvm", "current": "current", "booted": "booted"}
     variables |= {"work": "work", "sockets": "sockets", "shares_directory": "shares", "restarts_directory": "restarts"}
     variables |= {"console_directory": "consoles", "huge_pages_prefix": f"{directory}/huge/microvm-"}
-    return bash(directory, f"{fakes}run_action {action} web", "package_actions", **variables, **environment)
+    return bash(
+        directory, f"{fakes}{functions_of_test}run_action {action} web", "package_actions", **variables, **environment
+    )
 
 
 @pytest.mark.parametrize(
