@@ -1334,7 +1334,8 @@ options:
         default: false
       dhcp_server:
         description:
-          - DHCP server that assigns addresses to guests. An empty mapping enables it with the default pool.
+          - DHCP server that assigns addresses to guests. An empty mapping enables it with the default pool. Guests
+            do not reach it with C(host_access) V(none), which is refused.
         type: dict
         suboptions:
           pool_offset:
@@ -1399,8 +1400,9 @@ options:
       uplinks:
         description:
           - Interfaces of the host through which guests of a network with C(nat) reach other networks.
-          - Defaults to those that default routes lead to, or, on a host without one, all that routes lead to. Packets
-            that come in by other interfaces are not forwarded.
+          - 'Defaults to those that default routes lead to, or, on a host without one, all that routes lead to.
+            Packets that come in by other interfaces are not forwarded. An interface that is missing is no error:
+            its packets are forwarded as soon as it comes.'
         type: list
         elements: str
   bridges:

@@ -46,7 +46,8 @@ NETWORK_OPTIONS: Options = (
     Option(
         "dhcp_server",
         "dict",
-        "DHCP server that assigns addresses to guests. An empty mapping enables it with the default pool.",
+        "DHCP server that assigns addresses to guests. An empty mapping enables it with the default pool. "
+        "Guests do not reach it with C(host_access) V(none), which is refused.",
         suboptions=_DHCP_SERVER,
         on_demand=True,
     ),
@@ -97,7 +98,8 @@ NETWORK_OPTIONS: Options = (
         (
             "Interfaces of the host through which guests of a network with C(nat) reach other networks.",
             "Defaults to those that default routes lead to, or, on a host without one, all that routes lead to. "
-            "Packets that come in by other interfaces are not forwarded.",
+            "Packets that come in by other interfaces are not forwarded. An interface that is missing is no error: its "
+            "packets are forwarded as soon as it comes.",
         ),
         elements="str",
         check=checks.interface_name,
