@@ -104,7 +104,8 @@ def test_deleted_rules_come_back_with_those_of_taps(networks: Networks) -> None:
     )
     assert host.run(settings).split() == ["1", "0", "1"]
     host.run("systemctl stop microvm@web")
-    host.wait_for("end of the taps", lambda: host.run("ip link show type tun"), lambda seen: seen == "")
+    left = f"ip link show type tun; ls {RUNTIME}/taps"
+    host.wait_for("end of the taps and of their rules", lambda: host.run(left), lambda seen: seen == "")
     assert "t1" not in host.run(f"nft list table bridge microvm_fleet; ls {RUNTIME}/taps")
 
 

@@ -241,6 +241,12 @@ def host_and_beyond(a: Guest, closed: Guest, free: Guest) -> None:
     closed.send(*[echo_request(*closed.to_host(to)) for to in ("10.66.2.1", OUTSIDE, a.address, ELSEWHERE)])
     assert not [frame for frame in closed_until_host_asks(closed) if source_of(frame)]
     print("closed: 4 sent, 0 answered, then the host's own connection")
+    rule = f"ip daddr {ELSEWHERE} tcp dport 8081 dnat to 10.66.1.1:8080"
+    run("nft", f"table ip nat {{ chain c {{ type nat hook prerouting priority dstnat; {rule}; }}; }}")
+    assert answered(a, port(a, ELSEWHERE, 8081), port(a, "10.66.1.1", 8080), by="10.66.1.1") == []
+    assert answered(free, port(free, ELSEWHERE, 8081), by=ELSEWHERE) == []
+    run("nft", "delete", "table", "ip", "nat")
+    print("NAT of others to a permitted port: not answered, but where all is open")
     for listener in listeners:
         listener.close()
 
@@ -377,15 +383,22 @@ def bound_while_rules_are_loaded() -> None:
 def taps_of_others() -> None:
     """Bind taps of packages that do not list them, and those that come onto a bridge later."""
     bash("make_tap tap-k root nat0; make_tap tap-l root nat0")
-    bash("bind_tap tap-k 02:00:00:00:00:22 10.66.1.22; bind_unlisted_taps")
+    isolate = "bridge link set dev tap-l isolated on"
+    bash(f"{isolate}; bind_tap tap-k 02:00:00:00:00:22 10.66.1.22; bind_unlisted_taps")
+    assert is_isolated("tap-l"), "module microvm_tap keeps it from its neighbours"
     assert '"tap-l"' in elements("anonymous") and '"tap-k"' not in elements("anonymous")
     bash("bind_tap tap-l 02:00:00:00:00:23")
+    assert not is_isolated("tap-l") and is_isolated("tap-1")
     assert '"tap-l"' not in elements("anonymous") and '"tap-l" . 02:00:00:00:00:23' in elements("macs")
     bash("make_tap tap-j root ''; sleep() { ip link set dev tap-j master nat0; }; bind_tap tap-j")
     assert '"tap-j"' in elements("taps")
     bash("make_tap tap-i root ''; sleep() { :; }; bind_tap tap-i")
     assert '"tap-i"' not in elements("taps")
     print("taps: those that are bound to nothing are bound, the others stay as they are")
+
+
+def is_isolated(port: str) -> bool:
+    return Path(f"/sys/class/net/{port}/brport/isolated").read_text() == "1\n"
 
 
 def taps_that_cannot_be_bound() -> None:

@@ -63,7 +63,10 @@ bind_port() { # "replace", or "keep" a binding that it has; then what bind_tap t
         delete_elements "$tap" || return
         add_elements "$tap" "$bridge" "$mac" "$subnet" "$leased" "${@:4}" || return
     } 9< "$tap_rules"
-    bridge link set dev "$tap" isolated "$isolation" || return
+    # Module microvm_tap may keep its taps from their neighbours where the network does not.
+    if [ "$how" = replace ] || [ "$isolation" = on ]; then
+        bridge link set dev "$tap" isolated "$isolation" || return
+    fi
     if [ -n "$mac" ]; then pin_mac "$tap" "$mac" || return; fi
     # The host has no address on it.
     if [ -w "/proc/sys/net/ipv6/conf/$tap/disable_ipv6" ]; then
