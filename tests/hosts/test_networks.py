@@ -97,7 +97,7 @@ def test_deleted_rules_come_back_with_those_of_taps(networks: Networks) -> None:
     networks.apply(NETWORKS)
     assert "masquerade" in host.run("nft list table inet microvm_fleet")
     flags = host.run("bridge -d link show dev t1; bridge -d link show dev t0")
-    assert "isolated on" in flags.splitlines()[1] and "learning off" in flags.splitlines()[1]
+    assert "isolated on" in flags.splitlines()[1] and "learning off flood off" in flags.splitlines()[1]
     assert f"{MAC} master mvnet1 static" in host.run("bridge fdb show dev t1")
     settings = (
         "cd /proc/sys/net; cat ipv4/conf/mvnet0/forwarding ipv4/conf/mvnet1/forwarding ipv6/conf/mvnet0/disable_ipv6"

@@ -18,8 +18,15 @@ from pathlib import Path
 from ansible_collections.microvm.fleet.plugins.module_utils._microvm.declaration import names
 from ansible_collections.microvm.fleet.plugins.module_utils._microvm.declaration.networks.parse import parse_networks
 from ansible_collections.microvm.fleet.plugins.module_utils._microvm.declaration.types import Network
+from ansible_collections.microvm.fleet.plugins.module_utils._microvm.resources.executor import execute
 from ansible_collections.microvm.fleet.plugins.module_utils._microvm.resources.networks import configuration as files
+from ansible_collections.microvm.fleet.plugins.module_utils._microvm.resources.networks.handlers import (
+    HANDLERS,
+    NetworksJob,
+)
+from ansible_collections.microvm.fleet.plugins.module_utils._microvm.resources.networks.plan import Action, Plan
 from ansible_collections.microvm.fleet.plugins.module_utils._microvm.resources.networks.units import watch_script
+from ansible_collections.microvm.fleet.plugins.module_utils._microvm.resources.steps import Step
 from ansible_collections.microvm.fleet.plugins.module_utils._microvm.runner.scripts import sources
 from frames import (
     ARP,
@@ -294,6 +301,29 @@ def isolated(x: Guest, y: Guest, a: Guest, b: Guest) -> None:
     print("isolated: 3 sent, 0 received")
 
 
+def neighbours_mac_on_a_tap(a: Guest, b: Guest) -> None:
+    """A tap that was given the neighbour's MAC address takes its connection, but no frames; a run repairs it."""
+    own = Path(f"/sys/class/net/{b.tap}/address").read_text().strip()
+    for mac in (a.mac, own):
+        run("ip", "link", "set", "dev", b.tap, "address", mac)
+    run("ip", "neighbour", "replace", a.address, "lladdr", a.mac, "dev", "nat0")
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as host:
+        host.sendto(b"for the neighbour", (a.address, 4242))
+    assert not [frame for frame in closed_until_host_asks(b) if frame.endswith(b"for the neighbour")]
+    repair(Action.PIN, a)
+    closed_until_host_asks(a)
+    a.send(marker(a))
+    b.received_until(marker(a))
+    run("ip", "neighbour", "delete", a.address, "dev", "nat0")
+    print("neighbour's MAC on a tap: 1 sent by the host, 0 received, then the neighbour is there again")
+
+
+def repair(action: Action, guest: Guest) -> None:
+    """Carry out a step of a run."""
+    job = NetworksJob(Plan((Step(action, guest.tap),), {}, {}))
+    assert execute([job], HANDLERS)[job.name].error is None
+
+
 def no_ipv6(a: Guest, elsewhere: Guest) -> None:
     """Nothing of IPv6 comes to the host or through it, whatever it forwards; on a bridge of others it does."""
     Path("/proc/sys/net/ipv6/conf/all/forwarding").write_text("1")
@@ -497,6 +527,7 @@ def main() -> None:
     from_outside(a, closed)
     isolated(*apart, a, b)
     no_ipv6(a, elsewhere)
+    neighbours_mac_on_a_tap(a, b)
     flushed(a, b, closed)
     many_addresses(unknown, Guest("tap-w", "nat0", "02:00:00:00:00:20", "10.66.1.20"), a)
     bound_while_rules_are_loaded()

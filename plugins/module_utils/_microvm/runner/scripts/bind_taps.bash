@@ -74,9 +74,9 @@ bind_port() { # "replace", or "keep" a binding that it has; then what bind_tap t
     fi
 }
 
-# Kernels before 5.18 cannot lock a port.
+# Kernels before 5.18 cannot lock a port. Frames for a neighbour that the bridge does not know go to no guest.
 pin_mac() { # tap, MAC address
-    bridge link set dev "$1" learning off || return
+    bridge link set dev "$1" learning off flood off || return
     bridge fdb replace "$2" dev "$1" master static || return
     bridge link set dev "$1" locked on 2> /dev/null || true
 }
