@@ -255,7 +255,7 @@ unbind_missing_taps() {
     {
         flock 9 || return
         for file in "$tap_rules"/*.nft; do
-            tap=$(basename -- "$file" .nft)
+            tap=${file##*/} tap=${tap%.nft}
             if [ ! -e "/sys/class/net/$tap" ]; then delete_elements "$tap"; fi
         done
     } 9< "$tap_rules"
