@@ -57,6 +57,8 @@ options:
       - Whether facts of hosts that Ansible has cached are used. Declarations may then refer to them, and RV(ignore:vms)
         of M(microvm.fleet.microvm_info), cached as the fact C(microvm_facts), supplies DHCP leases and the variable
         C(microvm_guest.facts).
+      - Facts are never templates. They count neither as declarations, such as C(microvm_vms), nor as variables that say
+        how Ansible reaches a host, such as C(ansible_host).
     type: bool
     default: false
   known_hosts:
@@ -105,13 +107,16 @@ import shutil
 from typing import Any, Callable, Dict, Iterator, List, Mapping, Tuple
 
 from ansible import constants as C
+from ansible import template as templates
 from ansible.errors import AnsibleError, AnsibleParserError
 from ansible.inventory.helpers import get_group_vars, sort_groups
 from ansible.plugins.inventory import BaseInventoryPlugin, Cacheable, Constructable
 from ansible.plugins.loader import cache_loader
+from ansible.utils.unsafe_proxy import wrap_var
 from ansible.utils.vars import combine_vars
 from ansible.vars.plugins import get_vars_from_inventory_sources
 from ansible_collections.microvm.fleet.plugins.module_utils._microvm.operations.guest_inventory import (
+    VARIABLES,
     VMS,
     GuestHost,
     check_name_template,
@@ -146,6 +151,16 @@ combined: Callable[[Mapping[str, Any], Mapping[str, Any]], Variables] = combine_
 in_order: Callable[[List[Any]], List[Any]] = sort_groups
 of_groups: Callable[[Any], Variables] = get_group_vars
 of_sources: Callable[[Any, Any, Any, str], Variables] = get_vars_from_inventory_sources
+untemplated: Callable[[Mapping[str, Any]], Variables] = wrap_var
+"""Marks strings, so that Ansible never reads templates in them."""
+templated: Callable[[str], str] = getattr(templates, "trust_as_template", str)
+"""Marks a template as one; before Ansible 2.19, all strings are."""
+
+OLD_NAMES = {f"ansible_ssh_{name}": templated(f"{{{{ ansible_{name} }}}}") for name in ("host", "port", "user")}
+"""Variables that Ansible prefers to ``ansible_host`` and so on, wherever they are set: guests have their own."""
+
+NO_FACTS = frozenset((*VARIABLES, *(name for names in HOST_VARIABLES.values() for name in names)))
+"""Variables that a host itself must not set: what it runs, and how the controller reaches it."""
 
 
 class InventoryModule(BaseInventoryPlugin, Constructable, Cacheable):
@@ -185,14 +200,17 @@ class InventoryModule(BaseInventoryPlugin, Constructable, Cacheable):
         if not self.option("cache"):
             return self._read()
         key = self.get_cache_key(path)
-        if cache:
-            try:
-                return dict(self._cache[key])
-            except KeyError:
-                pass
+        cached = dict(self._cache.get(key) or {}) if cache else {}
+        # What has become a host or a group since then is refused, as if there were no cache.
+        if cached and not self._taken().keys() & cached.keys():
+            return cached
         entries = self._read()
         self._cache[key] = entries
         return entries
+
+    def _taken(self) -> Dict[str, str]:
+        """Return the names of the inventory so far, with what these are."""
+        return {**dict.fromkeys(self.inventory.groups, "a group"), **dict.fromkeys(self.inventory.hosts, "a host")}
 
     def _read(self) -> Dict[str, Entry]:
         template = self.option("hostname")
@@ -204,9 +222,7 @@ class InventoryModule(BaseInventoryPlugin, Constructable, Cacheable):
         for host, variables in self._hosts():
             jumps[host], of_host = self._guests(host, variables)
             guests += of_host
-        taken = dict.fromkeys(self.inventory.hosts, "a host")
-        taken.update(dict.fromkeys(self.inventory.groups, "a group"))
-        named = named_guests(guests, template, taken)
+        named = named_guests(guests, template, self._taken())
         return {name: self._entry(name, guest, jumps[guest.host]) for name, guest in named.items()}
 
     def _hosts(self) -> Iterator[Tuple[str, Variables]]:
@@ -217,7 +233,7 @@ class InventoryModule(BaseInventoryPlugin, Constructable, Cacheable):
         for host in hosts:
             variables = self._variables(host)
             if facts is not None and facts.contains(host.name):
-                variables = combined(facts.get(host.name), variables)
+                variables = combined(usable_facts(facts.get(host.name)), variables)
             if variables.get(VMS):
                 yield host.name, combined(variables, self._vars or {})
 
@@ -263,7 +279,8 @@ class InventoryModule(BaseInventoryPlugin, Constructable, Cacheable):
                 name: variables[name] for names in HOST_VARIABLES.values() for name in names if name in variables
             }
             jump = jump_to(host, resolver.resolved(reached), self.option("jump_args"))
-            return jump, declared_guests(host, resolver.resolved(relevant(variables)), variables.get(FACTS))
+            facts = variables.get(FACTS) if self.option("facts") else None
+            return jump, declared_guests(host, resolver.resolved(relevant(variables)), facts)
         except DeclarationError as error:
             raise DeclarationError(f"{host}.{error.path}", error.message) from error
 
@@ -281,7 +298,9 @@ class InventoryModule(BaseInventoryPlugin, Constructable, Cacheable):
         self.inventory.add_host(name)
         for group in entry["groups"]:
             self.inventory.add_child(self.inventory.add_group(self._sanitize_group_name(group)), name)
-        for key, value in entry["variables"].items():
+        # Parts may come from facts, and the cache keeps no marks.
+        variables = {**untemplated(entry["variables"]), "ansible_user": self.option("user"), **OLD_NAMES}
+        for key, value in variables.items():
             self.inventory.set_variable(name, key, value)
         base: Any = self
         host, strict = self.inventory.get_host(name), self.option("strict")
@@ -289,6 +308,11 @@ class InventoryModule(BaseInventoryPlugin, Constructable, Cacheable):
         variables = host.get_vars()
         base._add_host_to_composed_groups(self.option("groups"), variables, name, strict, fetch_hostvars=False)
         base._add_host_to_keyed_groups(self.option("keyed_groups"), variables, name, strict, fetch_hostvars=False)
+
+
+def usable_facts(facts: Mapping[str, Any]) -> Variables:
+    """Return facts as variables of their host. They come from the host, which the controller must not trust."""
+    return untemplated({name: value for name, value in facts.items() if name not in NO_FACTS})
 
 
 class Resolver:

@@ -35,7 +35,7 @@ def test_a_guest_is_reached_through_its_host_by_its_recorded_key(
     (tmp_path / "group_vars").mkdir()
     (tmp_path / "group_vars" / "all.yml").write_text(json.dumps({"microvm_vms": [{**declared, **ready}]}))
     # A connection that is kept open would not ask for the key again.
-    variables = {"ansible_ssh_args": "-o ControlMaster=no", "ansible_ssh_private_key_file": str(host.key)}
+    variables = {"ansible_control_path": "none", "ansible_ssh_private_key_file": str(host.key)}
     options = ("-i", str(tmp_path / "guests.microvm.yml"), "-e", json.dumps(variables))
     host.run(f"echo guest $({OWN_KEY}) > {KNOWN_HOSTS}")
     host.play(tmp_path, ASK, *options)

@@ -9,6 +9,7 @@ Nothing here asks a host: what is declared is what the roles would be given (rol
 
 from __future__ import annotations
 
+import ipaddress
 import re
 from dataclasses import dataclass
 from typing import Callable, Dict, Iterator, List, Mapping, Optional, Sequence, Tuple
@@ -157,9 +158,13 @@ def _leases(networks: Sequence[Network]) -> Dict[Tuple[str, str], str]:
     }
 
 
-def _facts_by_name(facts: object) -> Dict[object, Mapping[object, object]]:
+def _facts_by_name(facts: object) -> Dict[str, Mapping[object, object]]:
     entries = facts if isinstance(facts, (list, tuple)) else ()
-    return {entry.get("name"): entry for entry in entries if isinstance(entry, Mapping)}
+    return {
+        str(entry["name"]): entry
+        for entry in entries
+        if isinstance(entry, Mapping) and isinstance(entry.get("name"), str)
+    }
 
 
 def _guest(host: str, vm: Vm, leases: Mapping[Tuple[str, str], str], facts: Mapping[object, object]) -> GuestHost:
@@ -202,8 +207,19 @@ def _ssh_server(
             return (LOOPBACK if address in (None, "0.0.0.0") else address), port["host"]["port"]
     by_mac = ((interface["bridge"] or "", interface["mac"].lower()) for interface in vm["interfaces"])
     leased = next((leases[key] for key in by_mac if key in leases), None)
-    seen = facts.get("dhcp_addresses")
-    return leased or (str(seen[0]) if isinstance(seen, (list, tuple)) and seen else None), SSH_PORT
+    return leased or next(_addresses(facts.get("dhcp_addresses")), None), SSH_PORT
+
+
+def _addresses(seen: object) -> Iterator[str]:
+    """Yield the addresses among what a host says that it has seen, which may be anything."""
+    for text in seen if isinstance(seen, (list, tuple)) else ():
+        try:
+            address = ipaddress.ip_address(text if isinstance(text, str) else "")
+        except ValueError:
+            continue
+        # What follows a percent sign is any text; it says by which interface a link-local address is reached.
+        if not address.is_link_local and "%" not in str(address):
+            yield str(address)
 
 
 def check_name_template(template: str) -> Optional[str]:

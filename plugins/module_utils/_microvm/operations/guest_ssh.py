@@ -41,6 +41,10 @@ PINNED = ("StrictHostKeyChecking=yes", "UpdateHostKeys=no", "CheckHostIP=no", f"
 """Settings by which only the recorded key of a guest is accepted."""
 
 
+SHARED = "-C -o ControlMaster=auto -o ControlPersist=60s"
+"""Arguments of ssh by which Ansible shares a connection between the tasks of a host, as by default."""
+
+
 @dataclass(frozen=True)
 class Jump:
     """Way from the controller to a host."""
@@ -85,7 +89,17 @@ def jump_to(host: str, variables: Mapping[str, object], arguments: str = "") -> 
         words += _split(name, text)
     for option, text in (("-p", value["port"]), ("-i", value["key"]), ("-l", value["user"])):
         words += [option, text] if text else []
-    return Jump(host, value["address"] or host, tuple(words), becomes_root=_is_true(value["become"]))
+    return Jump(host, value["address"] or host, (*words, *_persistence(words)), becomes_root=_is_true(value["become"]))
+
+
+def _persistence(words: Sequence[str]) -> Sequence[str]:
+    """Return the default of ControlPersist where words have a ControlPath alone.
+
+    Ansible looks for the names of both in all arguments, so in those of the jump as well, and sets no ControlPath for
+    the guest if it sees no more than the latter.
+    """
+    text = " ".join(words).lower()
+    return ("-o", "ControlPersist=no") if "controlpath" in text and "controlpersist" not in text else ()
 
 
 def _value(variables: Mapping[str, object], names: Sequence[str]) -> str:
@@ -119,9 +133,13 @@ def connection_variables(
         "ansible_host": guest.address or guest.name,
         "ansible_port": guest.port,
         "ansible_user": user,
-        # Ansible would put StrictHostKeyChecking=no before these arguments.
+        # These arguments come first, so that they count. Others may have a path for connections that is the same for
+        # all guests at one address: the tasks for one would run in another, whose key was never looked at.
+        "ansible_ssh_args": " ".join([*(f"-o {shlex.quote(option)}" for option in options), SHARED]),
+        "ansible_ssh_common_args": "",
+        "ansible_ssh_extra_args": "",
+        # Else Ansible would add StrictHostKeyChecking=no.
         "ansible_ssh_host_key_checking": True,
-        "ansible_ssh_common_args": " ".join(f"-o {shlex.quote(option)}" for option in options),
         # Those that Ansible derives are the same for guests of different hosts that have the same address.
         "ansible_control_path": f"%(directory)s/microvm-{identity}-%%r",
     }

@@ -45,6 +45,7 @@ WEST = 'microvm_vms: [{name: "app-{{ inventory_hostname }}", hypervisor: cloud-h
 ALL = "microvm_images: [{name: base, commands: ['{{ undefined }}']}]\nmicrovm_defaults: {image: none}\n"
 NEARER = "microvm_defaults: {image: base}\n"
 PLUGIN = "plugin: microvm.fleet.guests\n"
+STRICT = "[inventory]\nany_unparsed_is_failed = true\n"
 SOURCES = ("hosts.yml", "guests.microvm.yml")
 
 
@@ -59,7 +60,7 @@ class Inventory:
         self.write("host_vars/west.yml", WEST)
         self.write("group_vars/all.yml", ALL)
         self.write("group_vars/microvm_hosts.yml", NEARER)
-        self.write("ansible.cfg", "[inventory]\nany_unparsed_is_failed = true\n")
+        self.write("ansible.cfg", STRICT)
 
     def write(self, file: str, text: str) -> None:
         path = self.directory / file
@@ -132,8 +133,8 @@ def test_guests_are_hosts_in_groups(inventory: Inventory) -> None:
     }
     web, app = listed["_meta"]["hostvars"]["web"], listed["_meta"]["hostvars"]["app-west"]
     assert (web["ansible_host"], web["ansible_user"], web["microvm_guest"]["host"]) == ("10.66.1.11", "root", "east")
-    assert "-l ops" in web["ansible_ssh_common_args"] and "192.0.2.1" in web["ansible_ssh_common_args"]
-    assert "microvm forward app-west" in app["ansible_ssh_common_args"]
+    assert "-l ops" in web["ansible_ssh_args"] and "192.0.2.1" in web["ansible_ssh_args"]
+    assert "microvm forward app-west" in app["ansible_ssh_args"]
     # What a guest does not need is neither templated nor shown.
     assert not (inventory.directory / "looked").exists()
     assert "microvm_vms" not in web
@@ -182,10 +183,11 @@ def test_a_directory_of_sources_is_read_in_the_order_of_names(inventory: Invento
     assert listed["microvm_guests"]["hosts"] == ["web", "db", "app-west"]
 
 
+FACTS_CACHED = f"[defaults]\nfact_caching = ansible.builtin.jsonfile\nfact_caching_connection = facts\n{STRICT}"
+
+
 def test_cached_facts_count_if_that_is_wanted(inventory: Inventory) -> None:
-    inventory.write(
-        "ansible.cfg", "[defaults]\nfact_caching = ansible.builtin.jsonfile\nfact_caching_connection = facts\n"
-    )
+    inventory.write("ansible.cfg", FACTS_CACHED)
     seen = [{"name": "db", "dhcp_addresses": ["10.66.1.99"], "condition": "ok"}]
     facts = json.dumps({"cacheable": True, "microvm_facts": seen, "subnet_of_facts": "10.66.7"})
     # Nothing is run on the host.
@@ -195,6 +197,66 @@ def test_cached_facts_count_if_that_is_wanted(inventory: Inventory) -> None:
     variables = inventory.variables()
     assert (variables["web"]["ansible_host"], variables["db"]["ansible_host"]) == ("10.66.7.11", "10.66.1.99")
     assert variables["db"]["microvm_guest"]["facts"]["condition"] == "ok"
+
+
+def test_facts_are_neither_templates_nor_declarations_nor_ways_to_a_host(inventory: Inventory) -> None:
+    template = "{{ lookup('ansible.builtin.pipe', 'touch " + str(inventory.directory) + "/run') }}"
+    seen = [{"name": "db", "condition": "SAID", "dhcp_addresses": ["-oProxyCommand=x", "SAID", "10.66.1.99"]}]
+    facts = {"microvm_facts": seen, "said": "SAID", "microvm_networks": "SAID", "ansible_ssh_extra_args": "SAID"}
+    facts["microvm_vms"] = [{"name": "false", "image": "base"}]
+    inventory.write("ansible.cfg", FACTS_CACHED)
+    arguments = ("-m", "ansible.builtin.set_fact", "-a", json.dumps({"cacheable": True, **facts}))
+    inventory.run("east:idle", *arguments, sources=("hosts.yml",), program="ansible")
+    for file in (inventory.directory / "facts").iterdir():
+        file.write_text(file.read_text().replace("SAID", template))
+    inventory.write("guests.microvm.yml", PLUGIN + "facts: true\ncompose: {seen: microvm_guest.facts.condition}\n")
+    inventory.write("host_vars/east.yml", EAST + "ansible_ssh_common_args: -o User={{ said | quote }}\n")
+    ask = "microvm_guest.facts.condition~ansible_ssh_args~seen"
+    said = inventory.run("db", "-m", "ansible.builtin.debug", "-a", f"var={ask}", program="ansible")
+    assert said.count("lookup(") == 4, said
+    variables = inventory.variables()
+    assert variables["db"]["ansible_host"] == "10.66.1.99" and "false" not in variables
+    assert not (inventory.directory / "run").exists()
+
+
+SSH = """\
+#!/bin/sh
+/usr/bin/ssh -F /dev/null -G "$@" >> asked
+echo 42
+"""
+SSH_SETTINGS = """\
+host_key_checking = false
+[ssh_connection]
+ssh_executable = ./ssh
+ssh_args = -o ControlMaster=auto -o ControlPersist=60s -o ControlPath=/tmp/cm-%r@%h:%p -o StrictHostKeyChecking=no
+ssh_common_args = -o ControlPath=/tmp/cm-%r@%h:%p
+ssh_extra_args = -o ControlPath=/tmp/cm-%r@%h:%p
+"""
+FORWARDED = """\
+microvm_vms:
+  - name: "on-{{ inventory_hostname }}"
+    interfaces: [{type: user, id: lan}]
+    forward_ports: [{from: host, host: {port: 2222}, guest: {port: 22}}]
+"""
+
+
+def test_guests_at_one_address_share_no_connection_whatever_is_configured(inventory: Inventory) -> None:
+    inventory.write("ansible.cfg", f"{STRICT}[defaults]\n{SSH_SETTINGS}")
+    inventory.write("ssh", SSH)
+    (inventory.directory / "ssh").chmod(0o755)
+    for host in ("east", "west"):
+        inventory.write(f"host_vars/{host}.yml", FORWARDED)
+    inventory.write("host_vars/on-west.yml", "ansible_user: admin\n")
+    old_names = "ansible_ssh_user: other\nansible_ssh_host: elsewhere\nansible_ssh_port: 1\n"
+    inventory.write("group_vars/all.yml", f"{ALL}{old_names}")
+    inventory.run("microvm_guests", "-f1", "-m", "ansible.builtin.raw", "-a", "true", program="ansible")
+    asked = (inventory.directory / "asked").read_text()
+    assert re.findall("^hostname (.*)", asked, re.MULTILINE) == ["127.0.0.1"] * 2
+    assert re.findall("^port (.*)", asked, re.MULTILINE) == ["2222"] * 2
+    assert re.findall("^user (.*)", asked, re.MULTILINE) == ["root", "admin"]
+    assert re.findall("^stricthostkeychecking (.*)", asked, re.MULTILINE) == ["true"] * 2
+    paths = re.findall("^controlpath (.*)", asked, re.MULTILINE)
+    assert len(set(paths)) == 2 and not [path for path in paths if path.startswith("/tmp/cm-")]
 
 
 def test_guests_come_from_the_cache_if_that_is_wanted(inventory: Inventory) -> None:
@@ -207,6 +269,17 @@ def test_guests_come_from_the_cache_if_that_is_wanted(inventory: Inventory) -> N
     inventory.write("host_vars/east.yml", "")
     assert inventory.listed() == {**before, "_meta": {**before["_meta"], "hostvars": ANY}}
     assert "microvm_host_east" not in inventory.run("--list", "--flush-cache")
+
+
+def test_a_guest_of_the_cache_does_not_take_over_a_host(inventory: Inventory) -> None:
+    inventory.write(
+        "guests.microvm.yml", PLUGIN + "cache: true\ncache_plugin: ansible.builtin.jsonfile\ncache_connection: cache\n"
+    )
+    inventory.run("--list")
+    inventory.write("hosts.yml", HOSTS + "    web: {}\n")
+    assert "would be called 'web', as a host is" in inventory.refusal()
+    inventory.write("host_vars/east.yml", "")
+    # The name is free, so that the guests are read again.
 
 
 @pytest.mark.parametrize(

@@ -30,6 +30,18 @@ NETWORK: Dict[str, Any] = {
     "dhcp_server": {},
     "leases": [{"mac": "02:00:00:00:00:AA", "address": "10.0.0.77"}],
 }
+NO_ADDRESSES = [
+    "-oProxyCommand=touch x",
+    "{{ 6 * 7 }}",
+    "fe80::9",
+    "fe80::9%{{ 6 }}",
+    "fd00::9%-o",
+    7,
+    None,
+    ["10.0.0.9"],
+]
+"""What a host may say that it has seen."""
+
 USER: Dict[str, Any] = {
     "name": "web",
     "image": "base",
@@ -56,6 +68,9 @@ def guests(*vms: Dict[str, Any], facts: object = None, **variables: object) -> L
         (BRIDGED, [{**NETWORK, "name": "br1"}], None, (None, 22)),
         (BRIDGED, [], [{"name": "web", "dhcp_addresses": ["10.0.0.99", "10.0.0.98"]}], ("10.0.0.99", 22)),
         (BRIDGED, [], [{"name": "db", "dhcp_addresses": ["10.0.0.99"]}], (None, 22)),
+        (BRIDGED, [], [{"name": "web", "dhcp_addresses": [*NO_ADDRESSES, "FD00::9"]}], ("fd00::9", 22)),
+        (BRIDGED, [], [{"name": "web", "dhcp_addresses": "10.0.0.99"}], (None, 22)),
+        (BRIDGED, [], [{"name": ["web"]}, {"dhcp_addresses": ["10.0.0.99"]}, 1], (None, 22)),
         (forwarded(22), [], None, ("127.0.0.1", 2222)),
         (forwarded(22, address="0.0.0.0"), [], None, ("127.0.0.1", 2222)),
         (forwarded(22, address="192.0.2.1"), [], None, ("192.0.2.1", 2222)),
@@ -69,6 +84,9 @@ def guests(*vms: Dict[str, Any], facts: object = None, **variables: object) -> L
         "lease of another network",
         "lease that the host has seen",
         "lease of another guest",
+        "first lease that is an address",
+        "no list of leases",
+        "no guests",
         "forwarded port",
         "forwarded port of all addresses",
         "forwarded port of one address",

@@ -13,6 +13,7 @@ import pytest
 from ansible_collections.microvm.fleet.plugins.module_utils._microvm.declaration.names import KNOWN_HOSTS
 from ansible_collections.microvm.fleet.plugins.module_utils._microvm.operations.guest_inventory import GuestHost
 from ansible_collections.microvm.fleet.plugins.module_utils._microvm.operations.guest_ssh import (
+    SHARED,
     Jump,
     connection_variables,
     escaped,
@@ -41,7 +42,7 @@ def variables(host: Dict[str, object], of: Optional[GuestHost] = None, **options
 
 def settings(host: Dict[str, object], of: Optional[GuestHost] = None, **options: Any) -> Dict[str, str]:
     """Return the settings of ssh as Ansible splits them."""
-    words = shlex.split(str(variables(host, of, **options)["ansible_ssh_common_args"]))
+    words = shlex.split(str(variables(host, of, **options)["ansible_ssh_args"]).removesuffix(f" {SHARED}"))
     assert words[::2] == ["-o"] * (len(words) // 2)
     return dict(word.split("=", 1) for word in words[1::2])
 
@@ -106,6 +107,28 @@ def test_on_the_controller_itself_no_connection_to_the_host_is_made(
     assert (filled_in(read["ProxyCommand"]) if "ProxyCommand" in read else None) == proxy
 
 
+def test_arguments_of_other_places_come_after_ours_or_not_at_all() -> None:
+    # Ansible takes `ansible_ssh_args` first.
+    named = variables(HOST)
+    assert str(named["ansible_ssh_args"]).startswith("-o StrictHostKeyChecking=yes ")
+    assert named["ansible_ssh_common_args"] == named["ansible_ssh_extra_args"] == ""
+
+
+@pytest.mark.parametrize(
+    ("arguments", "last"),
+    [
+        ("-o ControlPath=/run/x", ["-o", "ControlPersist=no"]),
+        ("-o controlpath=/run/x -o ControlPersist=60s", ["-o", "ControlPersist=60s"]),
+        ("-o ControlMaster=auto", ["-o", "ControlMaster=auto"]),
+    ],
+)
+def test_a_path_for_connections_to_the_host_does_not_count_as_one_for_the_guest(
+    arguments: str, last: List[str]
+) -> None:
+    # Ansible looks for `controlpersist` in an argument, and else for `controlpath`.
+    assert list(jump_to("east", {}, arguments).words)[-2:] == last
+
+
 def test_secrets_of_the_host_are_no_variables_of_its_guests() -> None:
     assert "SECRET" not in str(variables(HOST))
 
@@ -120,7 +143,7 @@ def test_guests_with_one_address_on_different_hosts_share_no_connection() -> Non
 
 
 def test_ssh_reads_what_is_written() -> None:
-    words = shlex.split(str(variables(HOST)["ansible_ssh_common_args"]))
+    words = shlex.split(str(variables(HOST)["ansible_ssh_args"]))
     done = subprocess.run(
         ["ssh", "-G", "-F", "/dev/null", *words, "10.0.0.2"], capture_output=True, text=True, check=False
     )
