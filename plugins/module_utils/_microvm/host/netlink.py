@@ -10,7 +10,9 @@ pyroute2 is imported when it is needed: controllers, and hosts that no module as
 from __future__ import annotations
 
 import contextlib
+import errno
 import importlib
+import importlib.metadata
 import re
 import socket
 import sys
@@ -39,6 +41,7 @@ _ADVICE = (
     "elsewhere, or for another Python, install pyroute2 0.7.2 to 0.9, with pip if the distribution has none"
 )
 
+ARPHRD_ETHER = 1
 IFF_UP = 0x1
 IFF_ALLMULTI = 0x200
 TAP = 2
@@ -95,14 +98,17 @@ class NetworkDevice:
     port_kind: str = ""
     """Kind of the master."""
     link: Optional[int] = None
-    """Index of the interface that this is on top of."""
+    """Index of the interface that this is on top of, or of the other end of a pair; ``None`` if that is in another
+    network namespace."""
+    is_ethernet: bool = True
+    """True if it passes Ethernet packets, which neither a loopback interface nor the tunnel of a VPN does."""
     group: int = 0
     altnames: Tuple[str, ...] = ()
     isolated: bool = False
     learning: bool = True
     neigh_suppress: bool = False
     mode: Optional[str] = None
-    """Mode of a macvtap."""
+    """Mode of a macvtap or macvlan."""
     owner: Optional[int] = None
     owner_group: Optional[int] = None
     multi_queue: bool = False
@@ -112,6 +118,11 @@ class NetworkDevice:
     """False if the tap ends with the process that has made it."""
     is_attached: bool = False
     """True if a process has opened the tap. Not known of a macvtap."""
+
+    @property
+    def is_macvlan(self) -> bool:
+        """Return whether it is of a kind that shares its link by addresses."""
+        return self.kind in ("macvtap", "macvlan")
 
 
 class Links:
@@ -179,22 +190,37 @@ class Links:
             self._connection.link(command, index=_index(name), altname=list(altnames))
 
     def delete(self, devices: Sequence[NetworkDevice], groups: Iterable[int]) -> None:
-        """Delete interfaces; ``groups`` are those that interfaces of the host are in. Raises HostError.
+        """Delete interfaces, if they are still there; ``groups`` are those that interfaces are in. Raises HostError.
 
         The kernel waits after each deletion, some 20 ms, but only once for a whole group of interfaces.
         """
-        if len(devices) < 2:
+        if len(devices) < 2 or not self._delete_together(devices, groups):
             for device in devices:
                 with self._explained(f"delete {device.name}"):
-                    self._connection.link("del", index=device.index)
-            return
+                    self._send_unless_gone("del", index=device.index)
+
+    def _delete_together(self, devices: Sequence[NetworkDevice], groups: Iterable[int]) -> bool:
+        """Delete interfaces by a group of their own. Returns whether no other one was in it, or nothing is done."""
         taken = set(groups)
         passing = next(number for number in _PASSING_GROUPS if number not in taken)
         for device in devices:
             with self._explained(f"delete {device.name}"):
-                self._connection.link("set", index=device.index, group=passing)
-        with self._explained("delete " + ", ".join(device.name for device in devices)):
-            self._connection.link("del", group=passing)
+                self._send_unless_gone("set", index=device.index, group=passing)
+        # Others may have been put into it after they were listed.
+        members = {device.index for device in self.dump().values() if device.group == passing}
+        if not members <= {device.index for device in devices}:
+            return False
+        if members:
+            with self._explained("delete " + ", ".join(device.name for device in devices)):
+                self._connection.link("del", group=passing)
+        return True
+
+    def _send_unless_gone(self, command: str, **attributes: Value) -> None:
+        try:
+            self._connection.link(command, **attributes)
+        except self._failure as error:
+            if error.args[:1] != (errno.ENODEV,):
+                raise
 
     def close(self) -> None:
         """Close the socket."""
@@ -231,11 +257,19 @@ def load_links(module: str = "pyroute2") -> Links:
         pyroute2 = importlib.import_module(module)
     except ImportError as error:
         raise HostError(f"{sys.executable} on this host has no Python library {module}: {_ADVICE}") from error
-    version = str(getattr(pyroute2, "__version__", ""))
+    version = _version(module)
     if too_old(version):
         raise HostError(f"pyroute2 {version} is too old: {_ADVICE}")
     failure = cast(Type[Exception], pyroute2.NetlinkError)
     return Links(cast(Connection, pyroute2.IPRoute()), failure)
+
+
+def _version(module: str) -> str:
+    """Return the version of an installed library, which some do not know themselves; empty if it cannot be told."""
+    try:
+        return importlib.metadata.version(module)
+    except importlib.metadata.PackageNotFoundError:
+        return ""
 
 
 def too_old(version: str) -> bool:
@@ -274,7 +308,9 @@ def parse_link(message: Message) -> NetworkDevice:
         has_ipv6=_has_ipv6(message),
         master=_number(message, "IFLA_MASTER"),
         port_kind=_text(information, "IFLA_INFO_SLAVE_KIND"),
-        link=_number(message, "IFLA_LINK"),
+        # Indices are those of a namespace.
+        link=None if _number(message, "IFLA_LINK_NETNSID") is not None else _number(message, "IFLA_LINK"),
+        is_ethernet=message["ifi_type"] == ARPHRD_ETHER,
         group=_number(message, "IFLA_GROUP") or 0,
         altnames=_altnames(message),
     )
@@ -284,8 +320,8 @@ def parse_link(message: Message) -> NetworkDevice:
 def _with_kind(device: NetworkDevice, message: Message, information: Optional[Message]) -> NetworkDevice:
     """Add what only interfaces of a kind have."""
     data = _nested(information, "IFLA_INFO_DATA")
-    if device.kind == "macvtap":
-        return replace(device, mode=_text(data, "IFLA_MACVTAP_MODE"))
+    if device.is_macvlan:
+        return replace(device, mode=_text(data, f"IFLA_{device.kind.upper()}_MODE"))
     if device.kind != "tun" or data is None:
         return device
     queues = (_number(data, "IFLA_TUN_NUM_QUEUES") or 0) + (_number(data, "IFLA_TUN_NUM_DISABLED_QUEUES") or 0)

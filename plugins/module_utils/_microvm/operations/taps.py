@@ -71,7 +71,7 @@ def reconcile_taps(request: TapsRequest) -> TapsResult:
         outcomes = [Outcome[Action](done=list(planned.steps)) for planned in plans]
         if not request.check_mode:
             outcomes = _carry_out(links, observed, plans)
-        results = [_result(*each) for each in zip(taps, plans, outcomes)]
+        results = [_result(*each, request.check_mode) for each in zip(taps, plans, outcomes)]
     return {
         "changed": any(result["changed"] for result in results),
         "taps": results,
@@ -81,17 +81,20 @@ def reconcile_taps(request: TapsRequest) -> TapsResult:
 
 def _carry_out(links: Links, observed: Observed, plans: Sequence[Plan]) -> List[Outcome[Action]]:
     groups = tuple({device.group for device in observed.devices.values()})
-    outcomes = execute([TapJob(planned, links, groups) for planned in plans], HANDLERS)
+    # Links of macvtaps may be taps that are replaced.
+    in_turn = sorted(plans, key=lambda planned: planned.after.get("type") == "macvtap")
+    outcomes = execute([TapJob(planned, links, groups) for planned in in_turn], HANDLERS)
     return [outcomes[planned.name] for planned in plans]
 
 
-def _result(tap: HostTap, planned: Plan, outcome: Outcome[Action]) -> TapResult:
+def _result(tap: HostTap, planned: Plan, outcome: Outcome[Action], check_mode: bool) -> TapResult:
     return {
         "name": planned.name,
         "changed": bool(outcome.done),
         "actions": [str(step) for step in outcome.done],
         "replaced": bool(planned.replaced_for),
-        "device": _device(tap),
+        # A new device has another number.
+        "device": None if check_mode and planned.takes_away else _device(tap),
         "failed": outcome.error is not None,
         "msg": outcome.error or "",
     }

@@ -155,6 +155,13 @@ _NO_INTERFACE = ("all", "default", "lo")
 """Names that Linux or systemd uses for something else."""
 
 
+def new_interface_name(value: str) -> Optional[str]:
+    """Check the name of an interface that is to be made on a host."""
+    if value in ("all", "default"):
+        return f"{value!r} means all interfaces of the host to the kernel; choose another name, such as lab0"
+    return interface_name(value)
+
+
 def guest_interface_name(value: str) -> Optional[str]:
     """Check the name of an interface in a guest, as systemd.link(5) takes it."""
     if value in _NO_INTERFACE or value.isdigit():
@@ -168,8 +175,8 @@ interface_id = pattern(
 )
 mac_address = unless_number(
     pattern(
-        r"[0-9a-fA-F][02468aceACE]:([0-9a-fA-F]{2}:){4}[0-9a-fA-F]{2}",
-        "is not a unicast MAC address: write six octets such as 02:00:00:00:00:01, the first one even",
+        r"(?!00(:00){5}$)[0-9a-fA-F][02468aceACE]:([0-9a-fA-F]{2}:){4}[0-9a-fA-F]{2}",
+        "is not a unicast MAC address: write six octets such as 02:00:00:00:00:01, the first one even, and not all 0",
     ),
     _in_sixties(6),
 )

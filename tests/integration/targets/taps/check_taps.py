@@ -264,6 +264,16 @@ def check_devices_in_use() -> None:
             assert apply({**tap, "mtu": 1400, "isolated": True})["changed"]
             assert apply({**tap, "owner": "1"}, replace_in_use=True)["taps"][0]["replaced"]
         assert apply({**tap, "owner": "2"})["changed"] and data("tap0")["user"] in ("bin", 2)
+    with opened("tap0", IFF_MULTI_QUEUE):
+        run("ip link set tap0 carrier off")
+        assert me in refused("taps[0].state", {"name": "tap0", "state": "absent"})
+    apply({**TAP, "owner": "2"})
+    with opened("tap0"):
+        # The kernel tells of a tap with one queue that it has a process by its carrier only.
+        run("ip link set tap0 carrier off")
+        assert me in refused("taps[0].state", {"name": "tap0", "state": "absent"})
+        assert me in refused("taps[0].owner", {**TAP, "owner": "1"})
+        assert not apply({**TAP, "owner": "2", "vnet_hdr": False})["changed"]
     path = f"/dev/tap{link('macvtap0')['ifindex']}"
     with open(path, "rb+", buffering=0):
         assert me in refused("taps[0].state", {"name": "macvtap0", "state": "absent"})
@@ -290,6 +300,42 @@ def check_interfaces_of_others() -> None:
     assert apply({"name": "tap1", "bridge": "br0", "mtu": 1300}, expected_bridges=["br0"])["changed"]
 
 
+def check_replaced_devices() -> None:
+    """A device that is replaced keeps what is not declared, and what is on it is made again."""
+    tap = {**TAP, "name": "lower0", "bridge": None}
+    upper = {**MACVTAP, "name": "upper0", "macvtap": {"link": "lower0", "mode": "bridge"}}
+    apply(tap)
+    run("ip link set lower0 mtu 1400 address 02:00:00:00:00:0c; ip link property add dev lower0 altname kept")
+    apply(tap, upper)
+    # The order of the list is none of devices: a link is made first.
+    replaced = apply(upper, {**tap, "multi_queue": True})["taps"]
+    assert [result["replaced"] for result in replaced] == [True, True]
+    now = link("lower0")
+    assert (now["mtu"], now["address"], now["altnames"]) == (1400, "02:00:00:00:00:0c", ["kept"])
+    assert link("upper0")["link"] == "lower0"
+    assert "upper0 is on it" in refused("taps[0].state", {"name": "lower0", "state": "absent"})
+    apply({"name": "upper0", "state": "absent"}, {"name": "lower0", "state": "absent"})
+
+
+def check_what_the_kernel_refuses() -> None:
+    """What the kernel refuses, or makes of it something else, is refused before."""
+    run("ip link add link lower name foreign type macvlan mode bridge; ip link set foreign up")
+    address = link("foreign")["address"]
+    new = {**MACVTAP, "name": "new0"}
+    for place in ({"link": "lo", "mode": "bridge"}, {"link": "foreign", "mode": "bridge"}):
+        refused("taps[0].macvtap.link", {**new, "macvtap": place})
+    refused("taps[0].macvtap.link", {**new, "mac": None, "macvtap": {"link": "lower", "mode": "passthru"}})
+    refused("taps[0].mac", {**new, "mac": address})
+    refused("taps[0].mac", {**new, "mac": link("lower")["address"]})
+    refused("taps[0].mac", {**new, "mac": "00:00:00:00:00:00"})
+    for name in ("all", "default"):
+        refused("taps[0].name", {"name": name})
+    run("ip link del foreign; ip link add link other name foreign type macvlan mode passthru")
+    refused("taps[0].macvtap.link", {**new, "macvtap": {"link": "other", "mode": "bridge"}})
+    run("ip link del foreign")
+    assert not exists("new0")
+
+
 def check_many() -> None:
     """Devices are removed together, and no others with them."""
     many = [{"name": f"many{number}", "bridge": "br0", "isolated": True} for number in range(40)]
@@ -310,6 +356,8 @@ def main() -> None:
         check_each_option_of_a_macvtap,
         check_devices_in_use,
         check_interfaces_of_others,
+        check_replaced_devices,
+        check_what_the_kernel_refuses,
     ):
         print(check.__name__, flush=True)
         check()

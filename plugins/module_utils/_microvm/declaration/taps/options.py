@@ -35,7 +35,7 @@ TAP_OPTIONS: Options = (
         "str",
         "Name of the device, at most 15 characters. Longer names can be set as O(taps[].altnames).",
         required=True,
-        check=checks.interface_name,
+        check=checks.new_interface_name,
     ),
     Option(
         "type",

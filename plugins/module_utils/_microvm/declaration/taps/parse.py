@@ -99,8 +99,10 @@ def _claims(tap: HostTap) -> Iterator[Tuple[str, str, str]]:
         yield "name", tap["name"], "name"
         for index, name in enumerate(tap["altnames"] or ()):
             yield "name", name, f"altnames[{index}]"
-        if tap["mac"] is not None:
-            yield "mac", tap["mac"], "mac"
+        # Devices that are not connected may have the same address.
+        place = tap["macvtap"]["link"] or tap["bridge"]
+        if tap["mac"] is not None and place is not None:
+            yield f"mac on {place}", tap["mac"], "mac"
 
 
 def _refuse_shared_passthru(taps: Sequence[HostTap], path: str) -> None:

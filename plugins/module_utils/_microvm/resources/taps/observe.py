@@ -12,7 +12,7 @@ import os
 import pwd
 import stat
 from dataclasses import replace
-from typing import Dict, Iterator, Mapping, Optional, Sequence, Tuple
+from typing import Iterator, Mapping, Optional, Sequence, Tuple
 
 from ...declaration.names import BOOTED_LINK
 from ...declaration.types import HostTap
@@ -41,7 +41,7 @@ def observe_taps(
         microvms=dict(_microvms(state_directory)),
         expected_bridges=tuple(expected_bridges),
     )
-    return replace(observed, users=_users(observed, taps))
+    return _with_users(observed, taps)
 
 
 def _nodes(devices: Mapping[str, NetworkDevice], taps: Sequence[HostTap]) -> Iterator[Tuple[str, Node]]:
@@ -81,8 +81,12 @@ def _microvms(state_directory: str) -> Iterator[Tuple[str, str]]:
                     yield line.split()[0], os.path.basename(os.path.dirname(booted))
 
 
-def _users(observed: Observed, taps: Sequence[HostTap]) -> Dict[str, str]:
-    devices = [planned.device for planned in draft(observed, taps) if planned.takes_away]
-    attached = [device.name for device in devices if device is not None and device.is_attached]
+def _with_users(observed: Observed, taps: Sequence[HostTap]) -> Observed:
+    """Add who has the devices open that steps would take away, or could not set."""
+    devices = [planned.device for planned in draft(observed, taps) if planned.concerns_users]
+    names = [device.name for device in devices if device is not None and device.kind == "tap"]
     macvtaps = {device.name: device.index for device in devices if device is not None and device.kind == "macvtap"}
-    return find_users(attached, macvtaps)
+    users = find_users(names, macvtaps)
+    # The carrier of a tap tells nothing of its process, which may switch it off.
+    attached = {name: replace(observed.devices[name], is_attached=True) for name in names if name in users}
+    return replace(observed, devices={**observed.devices, **attached}, users=users)

@@ -7,14 +7,24 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Dict, Iterator, List, Mapping, Optional, Sequence, Tuple
+from typing import Collection, Dict, Iterator, List, Mapping, Optional, Sequence, Tuple
 
 from ...declaration.types import HostTap
 from ...host.netlink import NetworkDevice
 from ...schema.errors import DeclarationError
 from ..steps import BaseAction, Cost, Phase, Step, in_order
 from .refusals import refuse_impossible
-from .state import PACKET_FORMAT, PORT_DEFAULTS, Observed, Traits, new_traits, observed_traits, shown, wanted_traits
+from .state import (
+    PACKET_FORMAT,
+    PORT_DEFAULTS,
+    Observed,
+    Traits,
+    kept_traits,
+    new_traits,
+    observed_traits,
+    shown,
+    wanted_traits,
+)
 
 
 class Action(BaseAction):
@@ -25,6 +35,8 @@ class Action(BaseAction):
     DROP_NAMES = ("remove alternative names", Phase.TOGETHER, Cost.LIVE)
     CREATE = "create"
     SET_TAP = "set"
+    # Before another bridge gets a port that does not have its settings yet.
+    TAKE_DOWN = ("take down", Phase.ALONE, Cost.LIVE)
     CONFIGURE = ("configure", Phase.ALONE, Cost.LIVE)
     ADD_NAMES = ("add alternative names", Phase.ALONE, Cost.LIVE)
     DISABLE_IPV6 = ("switch off IPv6 on", Phase.ALONE, Cost.LIVE)
@@ -32,7 +44,6 @@ class Action(BaseAction):
     # Before the tap is up: a port that is to be isolated reaches no other one meanwhile.
     SET_PORT = ("set bridge port:", Phase.ALONE, Cost.LIVE)
     BRING_UP = ("bring up", Phase.ALONE, Cost.LIVE)
-    TAKE_DOWN = ("take down", Phase.ALONE, Cost.LIVE)
 
 
 _KEYS: Mapping[Action, Tuple[str, ...]] = {
@@ -75,20 +86,35 @@ class Plan:
         """Return whether a device is removed, or replaced."""
         return any(step.action is Action.REMOVE for step in self.steps)
 
+    @property
+    def concerns_users(self) -> bool:
+        """Return whether a process that has the device open loses it, or keeps the device from being set."""
+        return any(step.action in (Action.REMOVE, Action.SET_TAP) for step in self.steps)
+
+    def is_on(self, indices: Collection[int]) -> bool:
+        """Return whether the device stays where it is, on one of the interfaces with these indices."""
+        return self.device is not None and not self.takes_away and self.device.link in indices
+
 
 def plan(observed: Observed, taps: Sequence[HostTap], may_interrupt: bool, path: str = "taps") -> List[Plan]:
     """Return the plans. Raises DeclarationError, with a path below ``path``, for what cannot or must not be done."""
     plans = draft(observed, taps, path)
     if not may_interrupt:
+        taken_away = [planned.name for planned in plans if planned.takes_away]
         for index, planned in enumerate(plans):
             _refuse_interruption(observed, planned, f"{path}[{index}]")
+            _refuse_loss(observed, planned, taken_away, f"{path}[{index}]")
     return plans
 
 
 def draft(observed: Observed, taps: Sequence[HostTap], path: str = "taps") -> List[Plan]:
     """Return the plans, whoever uses the devices. Raises DeclarationError for what cannot be done."""
     refuse_impossible(observed, taps, path)
-    return [_absent(observed, tap) if tap["state"] == "absent" else _present(observed, tap) for tap in taps]
+    plans = [_absent(observed, tap) if tap["state"] == "absent" else _present(observed, tap) for tap in taps]
+    lost = {planned.device.index for planned in plans if planned.takes_away and planned.device is not None}
+    return [
+        _present(observed, tap, is_lost=True) if planned.is_on(lost) else planned for tap, planned in zip(taps, plans)
+    ]
 
 
 def _absent(observed: Observed, tap: HostTap) -> Plan:
@@ -99,14 +125,19 @@ def _absent(observed: Observed, tap: HostTap) -> Plan:
     return Plan(name, (Step(Action.REMOVE, f"{device.kind} {name}"),), device, observed_traits(observed, device))
 
 
-def _present(observed: Observed, tap: HostTap) -> Plan:
+def _present(observed: Observed, tap: HostTap, is_lost: bool = False) -> Plan:
+    """Return the plan of a device that is to be there; ``is_lost`` if it ends with its link, which is replaced."""
     name, wanted = tap["name"], wanted_traits(observed, tap)
     device = observed.devices.get(name)
     before = {} if device is None else observed_traits(observed, device)
     replaced_for = () if device is None else tuple(_replacing(device, before, wanted))
+    if is_lost:
+        replaced_for = ("link",)
     is_made = device is None or bool(replaced_for)
     if device is not None and device.is_attached and not is_made:
         wanted = {key: value for key, value in wanted.items() if key not in PACKET_FORMAT}
+    if replaced_for:
+        wanted = {**kept_traits(observed, before, wanted), **wanted}
     base = new_traits(observed, wanted) if is_made else before
     changes = _changes(base, wanted)
     steps = [*(_removal(device) if replaced_for else ()), *_steps(name, base, wanted, changes, is_made)]
@@ -153,8 +184,18 @@ def _steps(name: str, base: Traits, wanted: Traits, changes: Traits, is_made: bo
         yield from _names(base["altnames"], changes["altnames"])
     if "ipv6" in changes:
         yield Step(Action.DISABLE_IPV6, name)
-    if "up" in changes:
-        yield Step(Action.BRING_UP if changes["up"] else Action.TAKE_DOWN, name)
+    is_up_before, is_up_after = bool(base["up"]), bool(wanted["up"])
+    is_interrupted = is_up_before and is_up_after and _is_unset_port(base, wanted)
+    if is_up_before and (is_interrupted or not is_up_after):
+        yield Step(Action.TAKE_DOWN, name)
+    if is_up_after and (is_interrupted or not is_up_before):
+        yield Step(Action.BRING_UP, name)
+
+
+def _is_unset_port(base: Traits, wanted: Traits) -> bool:
+    """Return whether a bridge gets a port that for a moment has other settings than the declared ones."""
+    is_new = wanted.get("bridge") is not None and base.get("bridge") != wanted["bridge"]
+    return is_new and any(wanted[key] != default for key, default in PORT_DEFAULTS.items())
 
 
 def _names(before: object, after: object) -> Iterator[Step[Action]]:
@@ -187,6 +228,20 @@ def _refuse_interruption(observed: Observed, planned: Plan, path: str) -> None:
         raise DeclarationError(f"{path}.{_cause(planned)}", f"{_consequence(planned, user)}, or set replace_in_use")
 
 
+def _refuse_loss(observed: Observed, planned: Plan, taken_away: Collection[str], path: str) -> None:
+    """Refuse to take away a device with which interfaces of others would end."""
+    if planned.device is None or not planned.takes_away:
+        return
+    for upper in observed.on_top_of(planned.device):
+        if upper.name not in taken_away:
+            verb = "replaced" if planned.replaced_for else "removed"
+            raise DeclarationError(
+                f"{path}.{_cause(planned)}",
+                f"{planned.name} cannot be {verb}, because the interface {upper.name} is on it, and would end with it; "
+                "remove that first, or set replace_in_use",
+            )
+
+
 def _cause(planned: Plan) -> str:
     if not planned.replaced_for:
         return "state"
@@ -197,6 +252,8 @@ def _consequence(planned: Plan, user: str) -> str:
     if not planned.replaced_for:
         return f"{planned.name} cannot be removed, because {user} uses it; stop the process"
     differences: Dict[str, str] = {key: f"{key} is {shown(planned.before.get(key))}" for key in planned.replaced_for}
+    if "link" in differences and planned.before.get("link") == planned.after.get("link"):
+        differences["link"] = f"link {shown(planned.before['link'])} is replaced"
     return (
         f"{planned.name} would have to be replaced, because {user} uses it and its "
         f"{', its '.join(differences.values())}; stop the process"

@@ -11,6 +11,7 @@ from typing import Iterator, Mapping, Optional, Sequence, Tuple
 from ...declaration.types import HostTap
 from ...host.netlink import NetworkDevice
 from ...schema.errors import DeclarationError
+from .links import refuse_link
 from .state import Observed
 
 _OURS = ("tap", "macvtap")
@@ -28,7 +29,9 @@ def refuse_impossible(observed: Observed, taps: Sequence[HostTap], path: str) ->
         if tap["state"] == "present":
             _refuse_taken_names(observed, tap, declared, place)
             _refuse_missing_accounts(observed, tap, place)
-            _refuse_missing_links(observed, tap, place)
+            _refuse_missing_bridge(observed, tap, place)
+            if tap["macvtap"]["link"] is not None:
+                refuse_link(observed, tap, taps, place)
 
 
 def _refuse_foreign(observed: Observed, tap: HostTap, path: str) -> None:
@@ -81,8 +84,8 @@ def _refuse_missing_accounts(observed: Observed, tap: HostTap, path: str) -> Non
             )
 
 
-def _refuse_missing_links(observed: Observed, tap: HostTap, path: str) -> None:
-    bridge, link = tap["bridge"], tap["macvtap"]["link"]
+def _refuse_missing_bridge(observed: Observed, tap: HostTap, path: str) -> None:
+    bridge = tap["bridge"]
     if bridge is not None and bridge not in observed.expected_bridges:
         device = observed.devices.get(bridge)
         if device is None or device.kind != "bridge":
@@ -90,21 +93,3 @@ def _refuse_missing_links(observed: Observed, tap: HostTap, path: str) -> None:
                 f"{path}.bridge",
                 f"there is no bridge {bridge!r} on this host; declare it in microvm_networks or correct the name",
             )
-    if link is not None:
-        _refuse_link(observed, tap, link, path)
-
-
-def _refuse_link(observed: Observed, tap: HostTap, link: str, path: str) -> None:
-    device = observed.devices.get(link)
-    if device is None:
-        raise DeclarationError(f"{path}.macvtap.link", f"there is no interface {link!r} on this host; correct the name")
-    if device.master is not None:
-        raise DeclarationError(
-            f"{path}.macvtap.link",
-            f"{link} is a port of {observed.name_of(device.master)}, and such an interface cannot have macvtaps; use "
-            "another link, or attach a tap to the bridge",
-        )
-    if tap["mtu"] is not None and tap["mtu"] > device.mtu:
-        raise DeclarationError(
-            f"{path}.mtu", f"{tap['mtu']} is more than {device.mtu}, the MTU of its link {link}; use at most that"
-        )

@@ -7,7 +7,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Dict, Mapping, Optional, Tuple, Union
+from typing import Dict, Mapping, Optional, Sequence, Tuple, Union
 
 from ...declaration.types import HostTap
 from ...host.netlink import NetworkDevice
@@ -49,13 +49,18 @@ class Observed:
     microvms: Mapping[str, str] = field(default_factory=dict)
     """Names of running MicroVMs, by the devices that their units have made."""
     users: Mapping[str, str] = field(default_factory=dict)
-    """Processes that have devices open, by the names of these. Only devices that would be taken away are looked at."""
+    """Processes that have devices open, by the names of these. Only devices are looked at for which it matters."""
     expected_bridges: Tuple[str, ...] = ()
     """Bridges that may be missing, because the same run creates them before."""
 
     def name_of(self, index: Optional[int]) -> Optional[str]:
         """Return the name of the interface with an index."""
         return next((device.name for device in self.devices.values() if device.index == index), None)
+
+    def on_top_of(self, device: NetworkDevice) -> Sequence[NetworkDevice]:
+        """Return the interfaces that end with a device, since they are on top of it."""
+        # The two ends of a pair name each other.
+        return [upper for upper in self.devices.values() if upper.link == device.index and upper.kind != "veth"]
 
     def holder(self, name: str) -> Optional[NetworkDevice]:
         """Return the interface that has a name, be it an alternative one."""
@@ -168,6 +173,20 @@ def new_traits(observed: Observed, wanted: Traits) -> Traits:
     node: Traits = {"owner": None, "group": None, "permissions": None, "all_multicast": False, "ipv6": True}
     mtu = None if link is None else link.mtu
     return {**common, **node, "mtu": mtu, **_some(wanted, ("type", "link", "mode", "mac"))}
+
+
+def kept_traits(observed: Observed, before: Traits, wanted: Traits) -> Traits:
+    """Return the properties that a device keeps when it is replaced by one of its type, if they are not declared."""
+    if before["type"] != wanted["type"]:
+        return {}
+    link, mtu = observed.devices.get(str(wanted.get("link"))), before["mtu"]
+    keys = ["altnames"]
+    if link is None or (isinstance(mtu, int) and mtu <= link.mtu):
+        keys.append("mtu")
+    # In this mode, the address is that of the link.
+    if "passthru" not in (before.get("mode"), wanted.get("mode")):
+        keys.append("mac")
+    return {key: before[key] for key in keys}
 
 
 def _some(traits: Traits, keys: Tuple[str, ...]) -> Traits:

@@ -5,7 +5,8 @@
 
 from __future__ import annotations
 
-from typing import Any, Dict, Iterable, List, Mapping, Sequence, Tuple
+from pathlib import Path
+from typing import Any, Dict, Iterable, List, Mapping, Optional, Sequence, Tuple
 
 import pytest
 from ansible_collections.microvm.fleet.plugins.module_utils._microvm.host.commands import HostError
@@ -21,8 +22,8 @@ from ansible_collections.microvm.fleet.plugins.module_utils._microvm.host.netlin
 class FakeMessage:
     """Message of netlink with the attributes that it is given."""
 
-    def __init__(self, attributes: Mapping[str, Any], flags: int = 0) -> None:
-        self._attributes, self._header = attributes, {"flags": flags, "index": 7}
+    def __init__(self, attributes: Mapping[str, Any], flags: int = 0, index: int = 7, ifi_type: int = 1) -> None:
+        self._attributes, self._header = attributes, {"flags": flags, "index": index, "ifi_type": ifi_type}
 
     def get_attr(self, attribute: str) -> object:
         """See Message.get_attr."""
@@ -84,10 +85,20 @@ def test_a_card_has_no_kind() -> None:
     assert parsed({"IFLA_CARRIER": 1}) == NetworkDevice("link", 7)
 
 
-def test_a_macvtap_has_its_mode_and_link() -> None:
-    information = {"IFLA_INFO_KIND": "macvtap", "IFLA_INFO_DATA": {"IFLA_MACVTAP_MODE": "vepa"}}
+@pytest.mark.parametrize("kind", ["macvtap", "macvlan"])
+def test_a_macvtap_has_its_mode_and_link(kind: str) -> None:
+    information = {"IFLA_INFO_KIND": kind, "IFLA_INFO_DATA": {f"IFLA_{kind.upper()}_MODE": "vepa"}}
     device = parsed({"IFLA_LINK": 4, "IFLA_LINKINFO": information})
-    assert (device.kind, device.mode, device.link) == ("macvtap", "vepa", 4)
+    assert (device.kind, device.mode, device.link) == (kind, "vepa", 4)
+
+
+def test_the_index_of_a_link_in_another_namespace_is_none_of_this_one() -> None:
+    assert parsed({"IFLA_LINK": 4, "IFLA_LINK_NETNSID": 0}).link is None
+
+
+@pytest.mark.parametrize(("number", "is_ethernet"), [(1, True), (772, False), (65534, False)])
+def test_loopback_interfaces_and_tunnels_pass_no_ethernet(number: int, is_ethernet: bool) -> None:
+    assert parse_link(FakeMessage({"IFLA_IFNAME": "link"}, ifi_type=number)).is_ethernet == is_ethernet
 
 
 def test_a_port_has_its_settings_and_other_interfaces_the_default() -> None:
@@ -118,22 +129,35 @@ class KernelError(Exception):
 
 
 class FakeConnection:
-    """Connection that records what is sent, and fails for some indices."""
+    """Connection that records what is sent, and fails for some indices.
 
-    def __init__(self, failing: Sequence[int] = ()) -> None:
+    It has two interfaces in no group, those that were put into one, and others that are in a group ``meanwhile``.
+    """
+
+    def __init__(
+        self, failing: Sequence[int] = (), gone: Sequence[int] = (), meanwhile: Optional[Mapping[int, int]] = None
+    ) -> None:
         self.sent: List[Tuple[str, Dict[str, Any]]] = []
-        self._failing = failing
+        self._failing, self._gone = failing, gone
+        self._groups: Dict[int, int] = {1: 0, 2: 0, **(meanwhile or {})}
 
     def link(self, command: str, **attributes: Any) -> object:
         """See Connection.link."""
         if attributes.get("index") in self._failing:
             raise KernelError(16, "Device or resource busy")
+        if attributes.get("index") in self._gone:
+            raise KernelError(19, "No such device")
+        if command == "set" and "group" in attributes:
+            self._groups[attributes["index"]] = attributes["group"]
         self.sent.append((command, attributes))
         return None
 
     def get_links(self) -> Iterable[FakeMessage]:
         """See Connection.get_links."""
-        return [FakeMessage({"IFLA_IFNAME": name}) for name in ("a", "b")]
+        return [
+            FakeMessage({"IFLA_IFNAME": f"link{index}", "IFLA_GROUP": group}, index=index)
+            for index, group in self._groups.items()
+        ]
 
     def close(self) -> None:
         """See Connection.close."""
@@ -143,7 +167,7 @@ DEVICES = [NetworkDevice(f"tap{index}", index, "tap") for index in range(10, 13)
 
 
 def test_a_dump_has_all_interfaces_by_name() -> None:
-    assert list(Links(FakeConnection(), KernelError).dump()) == ["a", "b"]
+    assert list(Links(FakeConnection(), KernelError).dump()) == ["link1", "link2"]
 
 
 def test_one_interface_is_deleted_by_its_index() -> None:
@@ -158,6 +182,28 @@ def test_several_interfaces_are_deleted_by_one_group_in_which_no_other_is() -> N
     passing = 0x7D000001
     moves = [("set", {"index": index, "group": passing}) for index in (10, 11, 12)]
     assert connection.sent == [*moves, ("del", {"group": passing})]
+
+
+def test_interfaces_are_deleted_one_by_one_if_others_have_got_into_their_group() -> None:
+    connection = FakeConnection(meanwhile={20: 0x7D000000})
+    Links(connection, KernelError).delete(DEVICES, [0])
+    assert connection.sent[3:] == [("del", {"index": index}) for index in (10, 11, 12)]
+
+
+@pytest.mark.parametrize(
+    ("gone", "rest"),
+    [
+        ([10], [("set", {"index": 11, "group": 0x7D000000}), ("set", {"index": 12, "group": 0x7D000000})]),
+        ([10, 11, 12], []),
+    ],
+)
+def test_interfaces_that_are_gone_are_as_good_as_deleted(gone: Sequence[int], rest: List[Any]) -> None:
+    connection = FakeConnection(gone=gone)
+    Links(connection, KernelError).delete(DEVICES, [0])
+    assert connection.sent == [*rest, *([("del", {"group": 0x7D000000})] if rest else [])]
+    connection = FakeConnection(gone=gone)
+    Links(connection, KernelError).delete(DEVICES[:1], [0])
+    assert connection.sent == []
 
 
 def test_nothing_is_deleted_if_one_cannot_be_moved_into_the_group() -> None:
@@ -198,3 +244,14 @@ def test_a_missing_library_is_named_with_the_role_that_installs_it() -> None:
 )
 def test_versions_before_that_of_debian_12_are_too_old(version: str, is_too_old: bool) -> None:
     assert too_old(version) == is_too_old
+
+
+def test_the_version_is_that_of_the_package_since_debian_s_library_does_not_know_its_own(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    (tmp_path / "oldlinks.py").write_text("__version__ = 'unknown'\n")
+    (tmp_path / "oldlinks-0.7.1.dist-info").mkdir()
+    (tmp_path / "oldlinks-0.7.1.dist-info" / "METADATA").write_text("Name: oldlinks\nVersion: 0.7.1\n")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    with pytest.raises(HostError, match=r"pyroute2 0\.7\.1 is too old"):
+        load_links("oldlinks")

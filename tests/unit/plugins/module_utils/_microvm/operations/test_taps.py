@@ -14,6 +14,7 @@ from ansible_collections.microvm.fleet.plugins.module_utils._microvm.host.comman
 from ansible_collections.microvm.fleet.plugins.module_utils._microvm.host.netlink import NetworkDevice
 from ansible_collections.microvm.fleet.plugins.module_utils._microvm.operations import taps
 from ansible_collections.microvm.fleet.plugins.module_utils._microvm.operations.taps import TapsRequest, reconcile_taps
+from ansible_collections.microvm.fleet.plugins.module_utils._microvm.resources.taps import observe
 from ansible_collections.microvm.fleet.plugins.module_utils._microvm.schema.errors import DeclarationError
 
 DEVICES = {
@@ -29,11 +30,12 @@ class FakeLinks:
     def __init__(self, failing: Sequence[str] = ()) -> None:
         self.done: List[str] = []
         self.groups: List[int] = []
+        self.further: Dict[str, NetworkDevice] = {}
         self._failing = failing
 
     def dump(self) -> Dict[str, NetworkDevice]:
         """See Links.dump."""
-        return DEVICES
+        return {**DEVICES, **self.further}
 
     def delete(self, devices: Sequence[NetworkDevice], groups: Iterable[int]) -> None:
         """See Links.delete."""
@@ -133,3 +135,51 @@ def test_a_bridge_that_is_expected_must_be_there_when_something_is_done(links: F
     assert reconcile_taps(TapsRequest(check_mode=True, **request))["changed"]
     with pytest.raises(DeclarationError, match="no bridge 'br9'"):
         reconcile_taps(TapsRequest(**request))
+
+
+@pytest.mark.parametrize(
+    ("changes", "is_refused"), [({"state": "absent"}, True), ({"owner": "1"}, True), ({"vnet_hdr": False}, False)]
+)
+def test_a_tap_whose_process_has_switched_its_carrier_off_is_in_use(
+    links: FakeLinks, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, changes: Dict[str, Any], is_refused: bool
+) -> None:
+    monkeypatch.setattr(observe, "find_users", lambda taps, macvtaps: dict.fromkeys(taps, "process 7"))
+    tap = {"name": "old1", **changes}
+    if is_refused:
+        with pytest.raises(DeclarationError, match="process 7 uses it"):
+            reconcile_taps(TapsRequest([tap], str(tmp_path)))
+    else:
+        assert not reconcile_taps(TapsRequest([tap], str(tmp_path)))["changed"]
+    assert links.done == []
+
+
+def test_the_device_of_a_macvtap_is_not_predicted_where_it_will_be_another(
+    links: FakeLinks, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    links.further = {
+        "eth1": NetworkDevice("eth1", 8),
+        "eth2": NetworkDevice("eth2", 9),
+        "mt0": NetworkDevice("mt0", 10, "macvtap", link=8, mode="bridge"),
+    }
+    monkeypatch.setattr(taps, "find_index", lambda name: 10)
+    devices = [
+        reconcile_taps(
+            TapsRequest(
+                [{"name": "mt0", "type": "macvtap", "macvtap": {"link": link, "mode": "bridge"}}],
+                str(tmp_path),
+                check_mode=True,
+            )
+        )["taps"][0]["device"]
+        for link in ("eth1", "eth2")
+    ]
+    assert devices == ["/dev/tap10", None]
+
+
+def test_links_are_made_before_what_is_on_them(
+    links: FakeLinks, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    links.further = {"mt0": NetworkDevice("mt0", 10, "macvtap", link=4, mode="bridge")}
+    on_tap = {"name": "mt0", "type": "macvtap", "macvtap": {"link": "old1", "mode": "bridge"}}
+    reconcile_taps(TapsRequest([on_tap, {"name": "old1", "multi_queue": True}], str(tmp_path)))
+    made = [step for step in links.done if step.startswith(("delete", "create"))]
+    assert made == ["delete old1 mt0", "create_tap old1", "create_macvtap mt0"]

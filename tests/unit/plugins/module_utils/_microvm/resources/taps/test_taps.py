@@ -18,6 +18,7 @@ from ansible_collections.microvm.fleet.plugins.module_utils._microvm.schema.erro
 PLACE = {"link": "eth1", "mode": "bridge"}
 TAP: dict[str, Any] = {"name": "lab0", "owner": "qemu", "bridge": "br0"}
 MACVTAP: dict[str, Any] = {"name": "lab1", "type": "macvtap", "macvtap": PLACE, "owner": "qemu"}
+MAC = "02:00:00:00:00:0a"
 ABSENT: dict[str, Any] = {"name": "lab0", "state": "absent"}
 
 BRIDGE = NetworkDevice("br0", 2, "bridge")
@@ -36,6 +37,9 @@ LAB0 = NetworkDevice(
     owner=107,
     vnet_hdr=True,
 )
+LOOPBACK = NetworkDevice("lo", 1, is_ethernet=False)
+MACVLAN = NetworkDevice("mv0", 20, "macvlan", mac=MAC, link=4, mode="bridge")
+PASSTHRU = {**PLACE, "mode": "passthru"}
 LAB1 = NetworkDevice("lab1", 7, "macvtap", is_up=True, link=4, mode="bridge", all_multicast=True)
 NODES = {"lab1": Node(107, 0, "0600")}
 ACCOUNTS = {("owner", "qemu"): 107, ("group", "kvm"): 108}
@@ -77,7 +81,11 @@ def steps(observed: Observed, *taps: dict[str, Any], may_interrupt: bool = False
         ([TAP, TAP], "t[1].name"),
         ([TAP, ABSENT], "t[1].name"),
         ([TAP, {"name": "other", "altnames": ["lab0"]}], "t[1].altnames[0]"),
-        ([{**TAP, "mac": "02:00:00:00:00:0A"}, {**MACVTAP, "mac": "02:00:00:00:00:0a"}], "t[1].mac"),
+        ([{**TAP, "mac": "00:00:00:00:00:00"}], "t[0].mac"),
+        ([{**TAP, "name": "all"}], "t[0].name"),
+        ([{**TAP, "name": "default"}], "t[0].name"),
+        ([{**TAP, "mac": "02:00:00:00:00:0A"}, {**TAP, "name": "m", "mac": "02:00:00:00:00:0a"}], "t[1].mac"),
+        ([{**MACVTAP, "mac": MAC}, {**MACVTAP, "name": "m", "mac": MAC}], "t[1].mac"),
         ([MACVTAP, {**MACVTAP, "name": "m", "macvtap": {**PLACE, "mode": "passthru"}}], "t[1].macvtap.link"),
     ],
 )
@@ -85,6 +93,12 @@ def test_bad_input_is_refused_with_its_path(taps: list[dict[str, Any]], path: st
     with pytest.raises(DeclarationError) as refusal:
         parse_taps(taps, "t")
     assert refusal.value.path == path
+
+
+def test_devices_that_are_not_connected_may_have_the_same_address() -> None:
+    place = {"link": "eth2", "mode": "bridge"}
+    devices = [TAP, {**TAP, "bridge": "br1"}, {**TAP, "bridge": None}, MACVTAP, {**MACVTAP, "macvtap": place}]
+    assert parse_taps([{**tap, "name": f"a{index}", "mac": MAC} for index, tap in enumerate(devices)])
 
 
 def test_a_device_that_is_to_be_removed_may_keep_its_options() -> None:
@@ -108,6 +122,12 @@ def test_a_device_that_is_to_be_removed_may_keep_its_options() -> None:
         ({**MACVTAP, "macvtap": {**PLACE, "link": "eth9"}}, host(), "taps[0].macvtap.link"),
         ({**MACVTAP, "macvtap": {**PLACE, "link": "eth2"}}, host(), "taps[0].macvtap.link"),
         ({**MACVTAP, "mtu": 9000}, host(), "taps[0].mtu"),
+        ({**MACVTAP, "macvtap": {**PLACE, "link": "lo"}}, host(LOOPBACK), "taps[0].macvtap.link"),
+        ({**MACVTAP, "macvtap": {**PLACE, "link": "mv0"}}, host(MACVLAN), "taps[0].macvtap.link"),
+        ({**MACVTAP, "macvtap": PASSTHRU}, host(MACVLAN), "taps[0].macvtap.link"),
+        (MACVTAP, host(replace(MACVLAN, mode="passthru")), "taps[0].macvtap.link"),
+        ({**MACVTAP, "mac": MAC}, host(MACVLAN), "taps[0].mac"),
+        ({**MACVTAP, "mac": MAC}, host(replace(HARDWARE, mac=MAC)), "taps[0].mac"),
     ],
 )
 def test_what_a_host_cannot_have_is_refused_even_if_anything_is_allowed(
@@ -116,6 +136,40 @@ def test_what_a_host_cannot_have_is_refused_even_if_anything_is_allowed(
     with pytest.raises(DeclarationError) as refusal:
         steps(observed, tap, may_interrupt=True)
     assert refusal.value.path == path
+
+
+def test_the_interface_below_a_macvlan_is_named_as_the_link_to_use() -> None:
+    with pytest.raises(DeclarationError, match=r"mv0 is itself a macvlan.*; use eth1,"):
+        steps(host(MACVLAN), {**MACVTAP, "macvtap": {**PLACE, "link": "mv0"}})
+
+
+HOLDER: dict[str, Any] = {**MACVTAP, "name": "mv0"}
+
+
+@pytest.mark.parametrize(
+    ("taps", "is_free"),
+    [
+        ([{"name": "mv0", "state": "absent"}, {**MACVTAP, "mac": MAC}], True),
+        ([{**MACVTAP, "mac": MAC}, {"name": "mv0", "state": "absent"}], True),
+        ([{**MACVTAP, "mac": MAC}, {**HOLDER, "macvtap": {**PLACE, "link": "eth3"}}], True),
+        ([{**HOLDER, "mac": "02:00:00:00:00:0b"}, {**MACVTAP, "mac": MAC}], True),
+        ([{**MACVTAP, "mac": MAC}, {**HOLDER, "mac": "02:00:00:00:00:0b"}], False),
+        ([HOLDER, {**MACVTAP, "mac": MAC}], False),
+        ([{**HOLDER, "mac": MAC}], True),
+    ],
+)
+def test_an_address_is_free_if_its_holder_gives_it_up_before(taps: list[dict[str, Any]], is_free: bool) -> None:
+    observed = host(replace(MACVLAN, kind="macvtap"), NetworkDevice("eth3", 8))
+    if is_free:
+        assert steps(observed, *taps)
+    else:
+        with pytest.raises(DeclarationError, match="is the address of mv0"):
+            steps(observed, *taps)
+
+
+def test_a_link_is_free_for_the_mode_passthru_if_what_is_on_it_is_removed() -> None:
+    gone = {"name": "mv0", "state": "absent"}
+    assert steps(host(replace(MACVLAN, kind="macvtap")), {**MACVTAP, "macvtap": PASSTHRU}, gone)
 
 
 def test_a_bridge_of_the_same_run_is_expected_in_check_mode() -> None:
@@ -165,7 +219,16 @@ def test_an_owner_is_declared_for_every_tap_since_anybody_could_open_one_without
         ({"up": False}, ["take down lab0"]),
         ({"altnames": ["lab"]}, ["remove alternative names laboratory", "add alternative names lab"]),
         ({"altnames": []}, ["remove alternative names laboratory"]),
-        ({"multi_queue": True}, ["remove tap lab0", "create tap lab0", "configure bridge br0", "bring up lab0"]),
+        (
+            {"multi_queue": True},
+            [
+                "remove tap lab0",
+                "create tap lab0",
+                "configure mac 02:00:00:00:00:01, bridge br0",
+                "add alternative names laboratory",
+                "bring up lab0",
+            ],
+        ),
         (
             {"type": "macvtap", "macvtap": PLACE, "bridge": None},
             [
@@ -206,6 +269,39 @@ def test_a_macvtap_gets_another_link_or_the_mode_passthru_as_a_new_device(place:
     assert made[:2] == ["remove macvtap lab1", f"create macvtap lab1 on {place['link']}"]
 
 
+@pytest.mark.parametrize(
+    ("change", "kept"),
+    [
+        ({"multi_queue": True}, ["mtu 1400", "mac 02:00:00:00:00:01", "laboratory"]),
+        ({"multi_queue": True, "mtu": 1300, "mac": MAC, "altnames": []}, []),
+        ({"type": "macvtap", "macvtap": PLACE, "bridge": None}, []),
+    ],
+)
+def test_a_tap_that_is_replaced_keeps_what_is_not_declared_if_its_type_stays(
+    change: dict[str, Any], kept: list[str]
+) -> None:
+    made = ", ".join(steps(host(replace(LAB0, mtu=1400)), {**TAP, **change}))
+    assert [part for part in ("mtu 1400", "mac 02:00:00:00:00:01", "laboratory") if part in made] == kept
+
+
+@pytest.mark.parametrize(
+    ("mode", "mtu", "place", "kept"),
+    [
+        ("bridge", 1400, {**PLACE, "link": "eth3"}, (MAC, 1400)),
+        ("bridge", 9000, {**PLACE, "link": "eth3"}, (MAC, None)),
+        ("bridge", 1400, PASSTHRU, (None, 1400)),
+        ("passthru", 1400, PLACE, (None, 1400)),
+    ],
+)
+def test_a_macvtap_that_is_replaced_keeps_what_its_new_link_can_have(
+    mode: str, mtu: int, place: dict[str, Any], kept: tuple[str | None, int | None]
+) -> None:
+    device = replace(LAB1, mac=MAC, mtu=mtu, mode=mode)
+    observed = host(device, NetworkDevice("eth3", 8), nodes=NODES)
+    (planned,) = plan(observed, parse_taps([{**MACVTAP, "macvtap": place}]), False)
+    assert planned.replaced_for and (planned.after.get("mac"), planned.after.get("mtu")) == kept
+
+
 def test_manual_changes_of_a_macvtap_are_repaired() -> None:
     changed = replace(LAB1, all_multicast=False, has_ipv6=True)
     assert steps(host(changed, nodes={"lab1": Node(107, 0, "0660")}), MACVTAP) == [
@@ -218,7 +314,16 @@ def test_manual_changes_of_a_macvtap_are_repaired() -> None:
 def test_the_port_of_another_bridge_is_a_new_one() -> None:
     isolated = replace(LAB0, isolated=True, learning=False)
     moved = {**TAP, "bridge": "br1", "isolated": True}
-    assert steps(host(isolated), moved) == ["configure bridge br1", "set bridge port: isolated true"]
+    # It is down until it is isolated.
+    assert steps(host(isolated), moved) == [
+        "take down lab0",
+        "configure bridge br1",
+        "set bridge port: isolated true",
+        "bring up lab0",
+    ]
+    assert steps(host(isolated), {**moved, "up": False})[0] == "take down lab0"
+    assert "bring up lab0" not in steps(host(isolated), {**moved, "up": False})
+    assert steps(host(replace(isolated, is_up=False)), moved)[0] == "configure bridge br1"
 
 
 def test_a_tap_of_another_switch_is_left_there_unless_a_bridge_is_declared() -> None:
@@ -290,6 +395,43 @@ def test_a_name_moves_from_one_device_to_another_in_one_run() -> None:
     moved = [{**TAP, "altnames": []}, {"name": "other", "altnames": ["laboratory"]}]
     assert "add alternative names laboratory" in steps(host(LAB0), *moved)
     assert "add alternative names lab0" in steps(host(LAB0), ABSENT, {"name": "other", "altnames": ["lab0"]})
+
+
+UPPER = NetworkDevice("upper", 30, "vlan", link=6)
+FREE = replace(LAB0, master=None, port_kind="")
+FREE_TAP: dict[str, Any] = {**TAP, "bridge": None}
+ON_TAP: dict[str, Any] = {**MACVTAP, "macvtap": {**PLACE, "link": "lab0"}}
+
+
+@pytest.mark.parametrize(
+    ("change", "path"), [({"state": "absent"}, "taps[0].state"), ({"multi_queue": True}, "taps[0].multi_queue")]
+)
+def test_a_device_with_interfaces_of_others_on_it_is_not_taken_away(change: dict[str, Any], path: str) -> None:
+    with pytest.raises(DeclarationError, match="the interface upper is on it") as refusal:
+        steps(host(LAB0, UPPER), {**TAP, **change})
+    assert refusal.value.path == path
+    assert steps(host(LAB0, UPPER), {**TAP, **change}, may_interrupt=True)[0] == "remove tap lab0"
+    assert steps(host(LAB0, UPPER), {**TAP, "mtu": 1400}) == ["configure mtu 1400"]
+
+
+def test_the_other_end_of_a_pair_is_not_on_top() -> None:
+    assert steps(host(LAB0, replace(UPPER, kind="veth")), ABSENT) == ["remove tap lab0"]
+
+
+def test_what_is_on_a_tap_is_made_again_where_that_is_replaced() -> None:
+    observed = host(FREE, replace(LAB1, link=6), nodes=NODES)
+    made = steps(observed, {**FREE_TAP, "multi_queue": True}, ON_TAP)
+    assert [step for step in made if "lab1" in step][:2] == ["remove macvtap lab1", "create macvtap lab1 on lab0"]
+    assert steps(observed, FREE_TAP, ON_TAP) == []
+    assert steps(observed, ABSENT, {**MACVTAP, "state": "absent"}) == ["remove tap lab0", "remove macvtap lab1"]
+    with pytest.raises(DeclarationError, match="its link lab0 is replaced"):
+        steps(replace(observed, users={"lab1": "process 7"}), {**FREE_TAP, "multi_queue": True}, ON_TAP)
+
+
+def test_a_link_that_is_to_be_removed_gets_no_macvtap() -> None:
+    with pytest.raises(DeclarationError, match="lab0 is to be removed") as refusal:
+        steps(host(FREE), ABSENT, ON_TAP, may_interrupt=True)
+    assert refusal.value.path == "taps[1].macvtap.link"
 
 
 def test_nothing_is_planned_for_any_device_if_one_is_refused() -> None:
