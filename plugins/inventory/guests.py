@@ -18,10 +18,11 @@ description:
   - Guests are reached by SSH through the host that runs them, with the variables by which Ansible reaches that host.
     A guest without an address that is known beforehand is reached by C(microvm forward) on its host, which finds its
     DHCP lease or uses its vsock.
-  - The host key of a guest is the one that its host has recorded. Unknown keys are not accepted.
+  - The host key of a guest is the one that its host has recorded, which C(microvm ssh) does there at the first
+    connection. Unknown keys are not accepted.
   - Inventory sources with the hosts must be named before the source of this plugin, or be in the same directory and
     come before it in the order of file names. Variables in C(group_vars) and C(host_vars) beside inventory sources
-    are read; those beside playbooks are not.
+    are read; those beside playbooks are not. C(hostvars) is not known in declarations.
 extends_documentation_fragment:
   - ansible.builtin.constructed
   - ansible.builtin.inventory_cache
@@ -67,7 +68,7 @@ options:
         the directory of the inventory source.
       - By default, the host is asked for the key when a connection to the guest begins, which requires OpenSSH 8.5 on
         the controller.
-    type: path
+    type: str
   jump_args:
     description:
       - Arguments of ssh for connections to hosts on behalf of guests, in addition to C(ansible_ssh_common_args) of the
@@ -104,14 +105,17 @@ keyed_groups:
 
 import os
 import shutil
-from typing import Any, Callable, Dict, Iterator, List, Mapping, Tuple
+import uuid
+from functools import partial
+from typing import Any, Callable, Dict, Iterable, Iterator, List, Mapping, Tuple, Type
 
 from ansible import constants as C
+from ansible import errors
 from ansible import template as templates
 from ansible.errors import AnsibleError, AnsibleParserError
 from ansible.inventory.helpers import get_group_vars, sort_groups
 from ansible.plugins.inventory import BaseInventoryPlugin, Cacheable, Constructable
-from ansible.plugins.loader import cache_loader
+from ansible.plugins.loader import cache_loader, connection_loader
 from ansible.utils.unsafe_proxy import wrap_var
 from ansible.utils.vars import combine_vars
 from ansible.vars.plugins import get_vars_from_inventory_sources
@@ -159,6 +163,27 @@ templated: Callable[[str], str] = getattr(templates, "trust_as_template", str)
 OLD_NAMES = {f"ansible_ssh_{name}": templated(f"{{{{ ansible_{name} }}}}") for name in ("host", "port", "user")}
 """Variables that Ansible prefers to ``ansible_host`` and so on, wherever they are set: guests have their own."""
 
+OMISSIONS: Tuple[Type[Exception], ...] = tuple(
+    getattr(errors, name) for name in ("AnsibleValueOmittedError",) if hasattr(errors, name)
+)
+"""Exception for a template that results in ``omit``; none before Ansible 2.19, where that is a string."""
+
+OMITTED = f"omit-{uuid.uuid4().hex}"
+"""The string."""
+
+OF_ANSIBLE = frozenset(("all", "ungrouped"))
+"""Groups that Ansible itself fills, when all sources have been read."""
+
+SSH_OPTIONS = {
+    "ansible_user": "remote_user",
+    "ansible_port": "port",
+    "ansible_private_key_file": "private_key_file",
+    "ansible_ssh_args": "ssh_args",
+    "ansible_ssh_common_args": "ssh_common_args",
+    "ansible_ssh_extra_args": "ssh_extra_args",
+}
+"""Options of Ansible's connections by SSH that have other sources than variables, by a variable."""
+
 NO_FACTS = frozenset((*VARIABLES, *(name for names in HOST_VARIABLES.values() for name in names)))
 """Variables that a host itself must not set: what it runs, and how the controller reaches it."""
 
@@ -172,6 +197,8 @@ class InventoryModule(BaseInventoryPlugin, Constructable, Cacheable):
     loader: Any
     _directory = ""
     """Directory of the source, where relative paths begin."""
+    _configured: Mapping[str, Any] = {}
+    """Variables of hosts that say how they are reached, where the inventory does not."""
 
     def option(self, name: str) -> Any:
         """Return the value of an option."""
@@ -188,10 +215,11 @@ class InventoryModule(BaseInventoryPlugin, Constructable, Cacheable):
         base: Any = self
         base._read_config_data(path)
         self._directory = os.path.dirname(os.path.abspath(path))
+        self._configured = configured()
         try:
             entries = self._entries(path, cache)
         except DeclarationError as error:
-            raise AnsibleParserError(f"{error.path}: {error.message}") from error
+            raise AnsibleParserError(f"{error.path}: {error.message}") from None
         for name, entry in entries.items():
             self._add(name, entry)
 
@@ -222,20 +250,28 @@ class InventoryModule(BaseInventoryPlugin, Constructable, Cacheable):
         for host, variables in self._hosts():
             jumps[host], of_host = self._guests(host, variables)
             guests += of_host
-        named = named_guests(guests, template, self._taken())
+        named = named_guests(guests, template, {**self._own_groups(guests), **self._taken()})
         return {name: self._entry(name, guest, jumps[guest.host]) for name, guest in named.items()}
+
+    def _own_groups(self, guests: List[GuestHost]) -> Dict[str, str]:
+        """Return the names of the groups that guests will be in, with what these are."""
+        prefix = self.option("group_prefix")
+        names = {f"{prefix}guests", *(group for guest in guests for group in guest.groups(prefix))}
+        return dict.fromkeys(map(self._sanitize_group_name, names), "a group")
 
     def _hosts(self) -> Iterator[Tuple[str, Variables]]:
         """Yield the hosts that declare MicroVMs, with their variables."""
         hosts = self._members(self.option("group"))
         constants: Any = C
         facts: Any = cache_loader.get(constants.CACHE_PLUGIN) if self.option("facts") else None
+        magic = {"groups": self._groups(), **({} if OMISSIONS else {"omit": OMITTED})}
         for host in hosts:
-            variables = self._variables(host)
+            variables = combined(self._variables(host), magic)
             if facts is not None and facts.contains(host.name):
                 variables = combined(usable_facts(facts.get(host.name)), variables)
+            variables = combined(variables, self._vars or {})
             if variables.get(VMS):
-                yield host.name, combined(variables, self._vars or {})
+                yield host.name, variables
 
     def _members(self, name: str) -> List[Any]:
         """Return the hosts of a group. Raises DeclarationError where there is none."""
@@ -252,43 +288,48 @@ class InventoryModule(BaseInventoryPlugin, Constructable, Cacheable):
     def _variables(self, host: Any) -> Variables:
         """Return the variables of a host from inventory sources, untemplated."""
         # All hosts become members of the group all when all sources have been read.
-        everybody, own = self.inventory.groups["all"], host.get_groups()
-        groups = in_order([everybody, *(group for group in own if group is not everybody)])
+        everybody = self.inventory.groups["all"]
+        own = in_order([group for group in host.get_groups() if group is not everybody])
         sources = self.inventory.processed_sources
         parts = (
-            of_groups(groups),
-            of_sources(self.loader, sources, groups, "all"),
+            of_groups([everybody]),
+            of_groups(own),
+            of_sources(self.loader, sources, [everybody], "all"),
+            of_sources(self.loader, sources, own, "all"),
             host.get_vars(),
             of_sources(self.loader, sources, [host], "all"),
-            {"groups": {name: [member.name for member in group.get_hosts()] for name, group in self._groups()}},
         )
         variables: Variables = {}
         for part in parts:
             variables = combined(variables, part)
         return variables
 
-    def _groups(self) -> List[Tuple[str, Any]]:
-        return list(self.inventory.groups.items())
+    def _groups(self) -> Dict[str, List[str]]:
+        """Return the members of groups, also of those that have theirs when all sources have been read."""
+        groups = {name: [host.name for host in group.get_hosts()] for name, group in self.inventory.groups.items()}
+        hosts = self.inventory.hosts
+        ungrouped = [name for name, host in hosts.items() if {group.name for group in host.get_groups()} <= OF_ANSIBLE]
+        return {**groups, "all": list(hosts), "ungrouped": ungrouped}
 
     def _guests(self, host: str, variables: Variables) -> Tuple[Jump, List[GuestHost]]:
         """Return the way to a host and its guests. Raises DeclarationError, whose path begins with the host."""
         self.templar.available_variables = variables
         resolver = Resolver(self.templar)
         try:
-            reached = {
-                name: variables[name] for names in HOST_VARIABLES.values() for name in names if name in variables
-            }
-            jump = jump_to(host, resolver.resolved(reached), self.option("jump_args"))
+            names = [name for names in HOST_VARIABLES.values() for name in names if name in variables]
+            reached = {**self._configured, **resolver.resolved({name: variables[name] for name in names})}
+            jump = jump_to(host, reached, self.option("jump_args"))
             facts = variables.get(FACTS) if self.option("facts") else None
             return jump, declared_guests(host, resolver.resolved(relevant(variables)), facts)
         except DeclarationError as error:
-            raise DeclarationError(f"{host}.{error.path}", error.message) from error
+            raise DeclarationError(f"{host}.{error.path}", error.message) from None
 
     def _entry(self, name: str, guest: GuestHost, jump: Jump) -> Entry:
         file, prefix = self.option("known_hosts"), self.option("group_prefix")
         # A path of OpenSSH's settings must be absolute.
         program = shutil.which("ssh") or "/usr/bin/ssh"
-        known_hosts = os.path.join(self._directory, file) if file else None
+        path = os.path.expanduser(os.path.expandvars(file)) if file else ""
+        known_hosts = os.path.join(self._directory, path) if path else None
         variables = connection_variables(name, guest, jump, self.option("user"), program, known_hosts)
         groups = [f"{prefix}guests", *guest.groups(prefix)]
         return {"variables": {**variables, "microvm_guest": dict(guest.variables)}, "groups": groups}
@@ -310,9 +351,33 @@ class InventoryModule(BaseInventoryPlugin, Constructable, Cacheable):
         base._add_host_to_keyed_groups(self.option("keyed_groups"), variables, name, strict, fetch_hostvars=False)
 
 
+def configured() -> Variables:
+    """Return how Ansible reaches hosts that have no variables for it: by its command line, environment and file."""
+    constants: Any = C
+    loader: Any = connection_loader
+    # What the options of a plugin are is known as soon as it has been loaded.
+    loader.get("ssh", class_only=True)
+    ask = partial(constants.config.get_config_value_and_origin, plugin_type="connection", plugin_name="ssh")
+    values = {name: ask(option) for name, option in SSH_OPTIONS.items()}
+    return {name: value for name, (value, origin) in values.items() if value is not None and origin != "default"}
+
+
 def usable_facts(facts: Mapping[str, Any]) -> Variables:
     """Return facts as variables of their host. They come from the host, which the controller must not trust."""
     return untemplated({name: value for name, value in facts.items() if name not in NO_FACTS})
+
+
+class OmissionError(Exception):
+    """A template results in ``omit``."""
+
+
+def without_omissions(value: Any) -> Any:
+    """Return a result without the elements of mappings and lists that are omitted."""
+    if isinstance(value, Mapping):
+        return {key: without_omissions(element) for key, element in value.items() if element != OMITTED}
+    if isinstance(value, list):
+        return [without_omissions(element) for element in value if element != OMITTED]
+    return value
 
 
 class Resolver:
@@ -326,15 +391,25 @@ class Resolver:
         """Return variables without templates. Raises DeclarationError with the path of what cannot be resolved."""
         names = element_names(variables)
         try:
-            return {name: self._resolved(value, name) for name, value in variables.items()}
+            return dict(self._elements((name, value, name) for name, value in variables.items()))
         except DeclarationError as error:
-            raise DeclarationError(with_names(error.path, names), error.message) from error
+            raise DeclarationError(with_names(error.path, names), error.message) from None
+
+    def _elements(self, elements: Iterable[Tuple[Any, Any, str]]) -> Iterator[Tuple[Any, Any]]:
+        """Yield resolved elements with their keys, without those that are omitted."""
+        for key, value, path in elements:
+            try:
+                resolved = self._resolved(value, path)
+            except OmissionError:
+                continue
+            yield key, resolved
 
     def _resolved(self, value: Any, path: str) -> Any:
         if isinstance(value, Mapping):
-            return {key: self._resolved(element, f"{path}.{key}") for key, element in value.items()}
+            return dict(self._elements((key, element, f"{path}.{key}") for key, element in value.items()))
         if isinstance(value, (list, tuple)):
-            return [self._resolved(element, f"{path}[{index}]") for index, element in enumerate(value)]
+            elements = ((index, element, f"{path}[{index}]") for index, element in enumerate(value))
+            return [element for _index, element in self._elements(elements)]
         if value is None or isinstance(value, (bool, int, float)):
             return value
         if not isinstance(value, str):
@@ -347,10 +422,15 @@ class Resolver:
 
     def _templated(self, value: Any, path: str) -> Any:
         try:
-            return self._templar.template(value)
+            result = without_omissions(self._templar.template(value))
+        except OMISSIONS:
+            raise OmissionError from None
         except AnsibleError as error:
             raise DeclarationError(
                 path,
-                f"{' '.join(str(error).split())}; here, only variables of the inventory are known, and cached facts "
-                "with `facts: true`",
-            ) from error
+                f"{' '.join(str(error).split())}; here, only the variables that the inventory has for the host itself "
+                "are known, so no `hostvars`, and cached facts with `facts: true`",
+            ) from None
+        if result == OMITTED:
+            raise OmissionError
+        return result

@@ -58,6 +58,14 @@ def _positive(text: str) -> int:
     return int(text)
 
 
+def _port(text: str) -> int:
+    """Return the number of a port. Raises ArgumentTypeError."""
+    wrong = checks.port(int(text)) if text.isdecimal() else f"{text!r} is not a number"
+    if wrong:
+        raise argparse.ArgumentTypeError(wrong)
+    return int(text)
+
+
 def _command(commands: Commands, name: str, run: str, title: str, more: str = "") -> argparse.ArgumentParser:
     description = f"{title[0].upper()}{title[1:]}. {more}".strip()
     subparser = commands.add_parser(name, help=title, description=description)
@@ -282,7 +290,7 @@ def _guest(commands: Commands) -> None:
     )
     subparser.add_argument("name", metavar=VM, type=_name)
     subparser.add_argument(
-        "port", metavar="PORT", nargs="?", type=_positive, default=22, help="port in the guest (default: %(default)s)"
+        "port", metavar="PORT", nargs="?", type=_port, default=22, help="port in the guest (default: %(default)s)"
     )
     subparser = _on_host(commands, "balloon", "guests:balloon", "set the size of the memory balloon of a running guest")
     subparser.add_argument("name", metavar=VM, type=_name)

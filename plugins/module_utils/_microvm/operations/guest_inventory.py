@@ -22,8 +22,8 @@ from ..declaration.vms.parse import parse_vms
 from ..schema.errors import DeclarationError
 from ..schema.naming import element_names, with_names
 
-VMS, _DEFAULTS, _IMAGES, _NETWORKS = "microvm_vms", "microvm_defaults", "microvm_images", "microvm_networks"
-VARIABLES = (VMS, _DEFAULTS, _IMAGES, _NETWORKS)
+VMS, _DEFAULTS, _NETWORKS = "microvm_vms", "microvm_defaults", "microvm_networks"
+VARIABLES = (VMS, _DEFAULTS, _NETWORKS)
 """Variables of the roles that guests follow from."""
 
 RELEVANT = (
@@ -94,7 +94,7 @@ def declared_guests(host: str, variables: Mapping[str, object], facts: object = 
     complete = [merged(defaults, vm) if isinstance(vm, Mapping) else vm for vm in raw]
     names = element_names({VMS: complete})
     try:
-        vms = parse_vms(complete, [_image(image) for image in _list(variables, _IMAGES)], VMS)
+        vms = parse_vms(complete, list(_images(complete)), VMS)
         leases = _leases(parse_networks(_list(variables, _NETWORKS), _NETWORKS))
     except DeclarationError as error:
         raise DeclarationError(with_names(error.path, names), with_names(error.message, names)) from None
@@ -110,7 +110,6 @@ def relevant(variables: Mapping[str, object]) -> Dict[str, object]:
     result = {name: variables[name] for name in VARIABLES if name in variables}
     result[VMS] = _each(variables.get(VMS), _relevant_options)
     result[_DEFAULTS] = _relevant_options(variables.get(_DEFAULTS))
-    result[_IMAGES] = _each(variables.get(_IMAGES), lambda image: _only(image, ("name",)))
     return result
 
 
@@ -122,10 +121,6 @@ def _relevant_options(vm: object) -> object:
     if not isinstance(vm, Mapping):
         return vm
     return {key: value for key, value in vm.items() if key not in IRRELEVANT}
-
-
-def _only(value: object, keys: Sequence[str]) -> object:
-    return {key: value[key] for key in keys if key in value} if isinstance(value, Mapping) else value
 
 
 def _list(variables: Mapping[str, object], name: str) -> List[object]:
@@ -145,10 +140,11 @@ def merged(defaults: Mapping[object, object], values: Mapping[object, object]) -
     return result
 
 
-def _image(image: object) -> HostImage:
-    """Return an image that a role would bring: only its name matters here."""
-    declared = image if isinstance(image, Mapping) else {}
-    return {"name": str(declared.get("name")), "path": None, "store_disk_type": "erofs", "kernel_lacks": []}
+def _images(vms: Sequence[object]) -> Iterator[HostImage]:
+    """Yield the images that MicroVMs name, which may be declared elsewhere or be on the host already."""
+    for vm in vms:
+        if isinstance(vm, Mapping) and isinstance(vm.get("image"), str):
+            yield {"name": vm["image"], "path": None, "store_disk_type": "erofs", "kernel_lacks": []}
 
 
 def _leases(networks: Sequence[Network]) -> Dict[Tuple[str, str], str]:

@@ -151,7 +151,7 @@ def _known_hosts(name: str, guest: GuestHost, jump: Jump, program: str, known_ho
     alias = f"HostKeyAlias={guest.name}"
     if jump.is_local:
         return [f"UserKnownHostsFile={KNOWN_HOSTS}", alias]
-    command = escaped(jump.on_host(program, "cat", KNOWN_HOSTS))
+    command = ssh_words(jump.on_host(program, "cat", KNOWN_HOSTS))
     return [f"UserKnownHostsFile={NO_FILE}", f"KnownHostsCommand={command}", alias]
 
 
@@ -173,6 +173,12 @@ def _proxy(guest: GuestHost, jump: Jump, program: str) -> List[str]:
     return [f"ProxyCommand={' '.join(words)}"]
 
 
+def ssh_words(words: Sequence[str]) -> str:
+    """Return words as a command that ssh itself splits, by fewer rules than a shell's, and fills in as well."""
+    marked = (word.replace("%", "%%").replace("\\", "\\\\").replace('"', '\\"') for word in words)
+    return " ".join(f'"{word}"' for word in marked)
+
+
 def escaped(words: Sequence[str]) -> str:
-    """Return words as a command in a setting of ssh, which fills in what follows a percent sign."""
+    """Return words as a command of a shell in a setting of ssh, which fills in what follows a percent sign."""
     return shlex.join(words).replace("%", "%%")

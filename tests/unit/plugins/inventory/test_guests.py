@@ -53,7 +53,7 @@ class Inventory:
     """Files of a user, and what Ansible makes of them."""
 
     def __init__(self, directory: Path) -> None:
-        self.directory = directory
+        self.directory = self.here = directory
         self.write("hosts.yml", HOSTS)
         self.write("guests.microvm.yml", PLUGIN)
         self.write("host_vars/east.yml", EAST)
@@ -90,7 +90,7 @@ class Inventory:
         }
         return subprocess.run(
             [PROGRAMS / program, *words, *arguments],
-            cwd=self.directory,
+            cwd=self.here,
             env=environment,
             capture_output=True,
             text=True,
@@ -288,8 +288,14 @@ def test_a_guest_of_the_cache_does_not_take_over_a_host(inventory: Inventory) ->
         (
             "host_vars/east.yml",
             "microvm_vms: [{name: a}, {name: b, guest: {hostname: '{{ nobody }}'}}]",
-            "east.microvm_vms[1] (b).guest.hostname: 'nobody' is undefined; here, only variables of the inventory",
+            "east.microvm_vms[1] (b).guest.hostname: 'nobody' is undefined; here, only the variables that",
         ),
+        (
+            "host_vars/east.yml",
+            "microvm_vms: [{name: a, state: '{{ hostvars.west.state }}'}]",
+            "are known, so no `hostvars`, and cached facts",
+        ),
+        ("host_vars/west.yml", "microvm_vms: [{name: microvm_host_east}]", "'microvm_host_east', as a group is"),
         ("host_vars/west.yml", "microvm_vms: [{name: idle}]", "would be called 'idle', as a host is"),
         ("guests.microvm.yml", PLUGIN + "group: none_such", "group: there is no group 'none_such' yet"),
         ("guests.microvm.yml", PLUGIN + "jump_args: \"-o 'x\"", "east.jump_args: cannot be read"),
@@ -298,6 +304,77 @@ def test_a_guest_of_the_cache_does_not_take_over_a_host(inventory: Inventory) ->
 def test_what_is_wrong_is_named_by_its_key(inventory: Inventory, file: str, text: str, message: str) -> None:
     inventory.write(file, text + "\n")
     assert message in inventory.refusal()
+
+
+def test_what_is_wrong_is_not_repeated_by_each_layer(inventory: Inventory) -> None:
+    inventory.write("host_vars/east.yml", "microvm_vms: [{name: '{{ nobody }}'}]\n")
+    # Ansible itself may name the cause of its own error.
+    assert inventory.refusal().count("'nobody' is undefined") <= 2
+
+
+ABOVE = "all: {vars: {subnet: 10.66.8}}\naaa: {hosts: {east: {}}, vars: {subnet: 10.66.9}}\n"
+SETTINGS = """\
+[defaults]
+remote_user = deploy
+remote_port = 2022
+private_key_file = /keys/fleet
+[ssh_connection]
+ssh_common_args = -o ProxyJump=bastion
+"""
+
+
+def test_variables_of_groups_come_before_those_of_all_hosts(inventory: Inventory) -> None:
+    inventory.write("host_vars/east.yml", EAST.replace("subnet: 10.66.1\n", ""))
+    inventory.write("hosts.yml", HOSTS + ABOVE)
+    assert inventory.variables()["web"]["ansible_host"] == "10.66.9.11"
+    # The same holds for files, of whatever source they are.
+    inventory.write("group_vars/aaa.yml", "subnet: 10.66.7\n")
+    inventory.write("later/guests.microvm.yml", PLUGIN)
+    (inventory.directory / "later" / "group_vars").mkdir()
+    inventory.write("later/group_vars/all.yml", "subnet: 10.66.6\n")
+    inventory.write("later/more.yml", "more: {hosts: {idle: {}}}\n")
+    listed = inventory.listed("hosts.yml", "later/more.yml", "later/guests.microvm.yml")
+    assert listed["_meta"]["hostvars"]["web"]["ansible_host"] == "10.66.7.11"
+
+
+def test_declarations_are_templates_as_for_the_roles(inventory: Inventory) -> None:
+    inventory.write(
+        "host_vars/west.yml",
+        """\
+microvm_vms:
+  - name: app
+    state: "{{ nobody | default(omit) }}"
+    guest: {hostname: "n{{ groups.all | length }}-{{ groups.ungrouped | join }}"}
+    vsock: "{{ {'cid': nobody | default(omit)} }}"
+  - "{{ omit }}"
+""",
+    )
+    app = inventory.variables()["app"]["microvm_guest"]
+    assert (app["state"], app["hostname"], app["vsock_cid"]) == ("started", "n4-other", None)
+
+
+def test_declarations_may_be_given_when_ansible_is_run(inventory: Inventory) -> None:
+    inventory.write("host_vars/east.yml", "")
+    inventory.write("host_vars/west.yml", "")
+    inventory.write("vms.json", json.dumps({"microvm_vms": [{"name": "on-{{ inventory_hostname }}"}]}))
+    listed = json.loads(inventory.run("--list", "-e", "@vms.json"))
+    assert listed["microvm_guests"]["hosts"] == ["on-east", "on-west", "on-idle"]
+
+
+def test_relative_paths_begin_at_the_source(inventory: Inventory) -> None:
+    inventory.write("guests.microvm.yml", PLUGIN + "known_hosts: keys\n")
+    inventory.here = inventory.directory / "host_vars"
+    listed = inventory.listed(*(str(inventory.directory / source) for source in SOURCES))
+    arguments = listed["_meta"]["hostvars"]["web"]["ansible_ssh_args"]
+    assert f'UserKnownHostsFile="{inventory.directory}/keys"' in arguments
+
+
+def test_hosts_are_reached_as_ansible_is_configured(inventory: Inventory) -> None:
+    inventory.write("ansible.cfg", f"{STRICT}{SETTINGS}")
+    variables = inventory.variables()
+    web, app = (variables[name]["ansible_ssh_args"] for name in ("web", "app-west"))
+    assert "-o ProxyJump=bastion -p 2022 -i /keys/fleet -l ops" in web
+    assert "-o ProxyJump=bastion -p 2022 -i /keys/fleet -l deploy" in app
 
 
 def test_hosts_that_come_too_late_are_missed(inventory: Inventory) -> None:

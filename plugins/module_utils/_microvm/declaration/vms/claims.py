@@ -46,12 +46,20 @@ class Claim:
         return self.part is None or other.part is None or self.part == other.part
 
 
+def needs_interface(address: str) -> bool:
+    """Return whether an address means nothing without the interface that it is behind."""
+    parsed = ipaddress.ip_address(address)
+    return parsed.version == 6 and parsed.is_link_local
+
+
 def reachable_addresses(declaration: PackagedVm) -> Iterator[Tuple[str, str]]:
     """Yield static addresses that the host reaches, each with its key; user networks are each by itself."""
     for index, (interface, network) in enumerate(zip(declaration["interfaces"], declaration["guest"]["networks"])):
         if interface["type"] != "user":
-            for position, address in enumerate(network["addresses"]):
-                yield f"guest.networks[{index}].addresses[{position}]", str(ipaddress.ip_interface(address).ip)
+            for position, text in enumerate(network["addresses"]):
+                address = str(ipaddress.ip_interface(text).ip)
+                if not needs_interface(address):
+                    yield f"guest.networks[{index}].addresses[{position}]", address
 
 
 def claims(declaration: PackagedVm, disks: Disks) -> Iterator[Claim]:

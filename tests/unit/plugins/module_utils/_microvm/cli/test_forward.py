@@ -5,10 +5,12 @@
 
 from __future__ import annotations
 
+import argparse
 from functools import partial
 from typing import Any, List, Optional, Tuple
 
 import pytest
+from ansible_collections.microvm.fleet.plugins.module_utils._microvm.cli import parser
 from ansible_collections.microvm.fleet.plugins.module_utils._microvm.cli.commands import forward
 from ansible_collections.microvm.fleet.plugins.module_utils._microvm.host import peer
 from ansible_collections.microvm.fleet.plugins.module_utils._microvm.host.commands import HostError
@@ -63,3 +65,14 @@ def test_the_first_way_that_is_known_is_taken(
     else:
         taken: object = forward._connect(vm, places, 22)
         assert taken == (*way, 22)
+
+
+@pytest.mark.parametrize(
+    ("port", "is_port"), [("22", True), ("65535", True), ("65536", False), ("0", False), ("x", False)]
+)
+def test_a_port_is_one_of_tcp(port: str, is_port: bool) -> None:
+    if is_port:
+        assert parser._port(port) == int(port)
+    else:
+        with pytest.raises(argparse.ArgumentTypeError):
+            parser._port(port)

@@ -30,6 +30,7 @@ NETWORK: Dict[str, Any] = {
     "dhcp_server": {},
     "leases": [{"mac": "02:00:00:00:00:AA", "address": "10.0.0.77"}],
 }
+LINK_LOCAL: Dict[str, Any] = {**BRIDGED, "guest": {"networks": [{"addresses": ["fe80::2/64"]}]}}
 NO_ADDRESSES = [
     "-oProxyCommand=touch x",
     "{{ 6 * 7 }}",
@@ -64,6 +65,7 @@ def guests(*vms: Dict[str, Any], facts: object = None, **variables: object) -> L
     [
         (STATIC, [NETWORK], None, ("10.0.0.2", 22)),
         ({**STATIC, "ready": {"address": "192.0.2.7"}}, [], None, ("192.0.2.7", 22)),
+        (LINK_LOCAL, [], None, (None, 22)),
         (BRIDGED, [NETWORK], None, ("10.0.0.77", 22)),
         (BRIDGED, [{**NETWORK, "name": "br1"}], None, (None, 22)),
         (BRIDGED, [], [{"name": "web", "dhcp_addresses": ["10.0.0.99", "10.0.0.98"]}], ("10.0.0.99", 22)),
@@ -80,6 +82,7 @@ def guests(*vms: Dict[str, Any], facts: object = None, **variables: object) -> L
     ids=[
         "static address",
         "address of its check",
+        "static address of one link",
         "declared lease",
         "lease of another network",
         "lease that the host has seen",
@@ -135,6 +138,11 @@ def test_defaults_hold_for_what_a_microvm_does_not_set() -> None:
 
 def test_lists_of_defaults_are_replaced_and_mappings_are_merged() -> None:
     assert merged({"a": {"b": 1, "c": [1]}, "d": 1}, {"a": {"c": [2]}, "d": {}}) == {"a": {"b": 1, "c": [2]}, "d": {}}
+
+
+def test_images_may_be_declared_elsewhere() -> None:
+    declared = {"microvm_vms": [{"name": "db"}, STATIC], "microvm_defaults": {"image": "other"}}
+    assert [guest.name for guest in declared_guests("east", declared)] == ["db", "web"]
 
 
 def test_removed_microvms_have_no_guest() -> None:

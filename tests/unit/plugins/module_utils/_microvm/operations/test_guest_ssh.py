@@ -18,6 +18,7 @@ from ansible_collections.microvm.fleet.plugins.module_utils._microvm.operations.
     connection_variables,
     escaped,
     jump_to,
+    ssh_words,
 )
 from ansible_collections.microvm.fleet.plugins.module_utils._microvm.schema.errors import DeclarationError
 
@@ -158,6 +159,15 @@ def test_ssh_reads_what_is_written() -> None:
 def test_any_word_reaches_a_shell(word: str) -> None:
     command = escaped(["printf", "%s.", word]).replace("%%", "%")
     assert subprocess.run(command, shell=True, capture_output=True, text=True, check=True).stdout == f"{word}."
+
+
+@pytest.mark.parametrize(
+    ("word", "written"),
+    [("a b", '"a b"'), ("it's", '"it\'s"'), ("\\'", '"\\\\\'"'), ('say "x"', '"say \\"x\\""'), ("50%h", '"50%%h"')],
+)
+def test_words_that_ssh_itself_splits_are_written_by_its_rules(word: str, written: str) -> None:
+    # It knows both quotes, but no quotes within them, and a backslash before either or another one.
+    assert ssh_words(["cat", word]) == f'"cat" {written}'
 
 
 def test_the_last_of_several_names_of_a_variable_counts() -> None:
