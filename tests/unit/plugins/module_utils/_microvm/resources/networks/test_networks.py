@@ -441,8 +441,9 @@ def test_a_host_of_an_earlier_version_forwards_by_interface(others: str) -> None
         assert not host.carry_out([NAT])
 
 
-def host_with_port(tap: str | None, network: dict[str, Any] = NAT, **state: Any) -> Host:
+def host_with_port(tap: str | None, network: dict[str, Any] | None = None, **state: Any) -> Host:
     """A host on whose bridge the tap mv-a is, with such rules, and everything else as it should be."""
+    network = network or NAT
     host = host_with([network])
     bridge = Link(True, (network["address"],), ("mv-a",), state.pop("isolated", frozenset()), frozenset({"mv-a"}))
     tap_rules = {} if tap is None else {"mv-a": tap}
