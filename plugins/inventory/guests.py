@@ -423,9 +423,9 @@ class Resolver:
     def _templated(self, value: Any, path: str) -> Any:
         try:
             result = without_omissions(self._templar.template(value))
-        except OMISSIONS:
-            raise OmissionError from None
         except AnsibleError as error:
+            if isinstance(error, OMISSIONS):
+                raise OmissionError from None
             raise DeclarationError(
                 path,
                 f"{' '.join(str(error).split())}; here, only the variables that the inventory has for the host itself "
