@@ -202,6 +202,7 @@ class InventoryModule(BaseInventoryPlugin, Constructable, Cacheable):
 
     def option(self, name: str) -> Any:
         """Return the value of an option."""
+        # Ansible's own method has no annotations.
         return self.get_option(name)  # type: ignore[no-untyped-call]
 
     def verify_file(self, path: str) -> bool:

@@ -7,14 +7,14 @@
 from __future__ import annotations
 
 import json
-import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from .host import ROOT, TREE, Host
+from .history import unpack
+from .host import TREE, Host
 from .packages import FAKE_QEMU, tiny
 from .paths import RECORDS, SCRIPTS, SETTINGS, STATE, STORE, UNITS
 
@@ -40,12 +40,7 @@ def test_units_of_earlier_versions_are_removed_with_their_failures(host: Host) -
 def _previous(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The collection as it was with the former layout, from the project's history."""
     collections = tmp_path_factory.mktemp("previous")
-    place = collections / "ansible_collections/microvm/fleet"
-    place.mkdir(parents=True)
-    archive = subprocess.run(["git", "-C", ROOT, "archive", FORMER_LAYOUT], stdout=subprocess.PIPE, check=False)
-    if archive.returncode != 0:
-        pytest.skip("this checkout lacks the history of the project, from which an earlier version is taken")
-    subprocess.run(["tar", "-x", "-C", place], input=archive.stdout, check=True)
+    unpack(FORMER_LAYOUT, collections)
     return collections
 
 

@@ -7,13 +7,13 @@
 from __future__ import annotations
 
 import json
-import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from .host import ROOT, TREE, Host
+from .history import unpack
+from .host import TREE, Host
 from .packages import STAY, fake
 from .paths import CONFIGURATION, FLEET, NETWORK_UNIT, NETWORK_WATCH_UNIT, RUNTIME
 
@@ -128,12 +128,7 @@ def test_no_microvm_starts_on_networks_whose_rules_are_not_loaded(networks: Netw
 def _previous(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The collection as it was, from the project's history."""
     collections = tmp_path_factory.mktemp("previous")
-    place = collections / "ansible_collections/microvm/fleet"
-    place.mkdir(parents=True)
-    archive = subprocess.run(["git", "-C", ROOT, "archive", FORWARDING_EVERYTHING], stdout=subprocess.PIPE, check=False)
-    if archive.returncode != 0:
-        pytest.skip("this checkout lacks the history of the project, from which an earlier version is taken")
-    subprocess.run(["tar", "-x", "-C", place], input=archive.stdout, check=True)
+    unpack(FORWARDING_EVERYTHING, collections)
     return collections
 
 

@@ -47,8 +47,14 @@ modprobe -a vhost_vsock vhost_net 2> /dev/null
 true
 """
 
+
+def shows_banner(address: str, seconds: int) -> str:
+    """Return the shell's question whether an SSH server shows its banner within some seconds."""
+    return f"timeout {seconds} bash -c 'head -c 4 < /dev/tcp/{address}/22' 2> /dev/null | grep -q SSH"
+
+
 AWAIT_BANNER = """\
-until timeout 5 bash -c 'head -c 4 < /dev/tcp/{address}/22' 2> /dev/null | grep -q SSH; do
+until {banner}; do
     [ $SECONDS -lt 60 ] || break
     sleep 1
 done
@@ -194,7 +200,7 @@ class Guest:
 
     def _next_boot_id(self) -> str:
         """Return the identifier of the boot; before that, wait a minute at most, on the host, for its SSH server."""
-        self.host.run(AWAIT_BANNER.format(address=self.address))
+        self.host.run(AWAIT_BANNER.format(banner=shows_banner(self.address, 5)))
         return self.boot_id()
 
     def is_active(self) -> bool:

@@ -146,12 +146,6 @@ def volume_has_serial(guest: Guest) -> None:
     guest.inside("test -b /dev/disk/by-id/virtio-examined-serial")
 
 
-def volume_is_read_only(guest: Guest) -> None:
-    """The guest's kernel takes the disk for one that cannot be written."""
-    seen = guest.inside("cat /sys/block/$(basename $(readlink -f $(findmnt -n -o SOURCE /mnt/still)))/ro")
-    require(seen == "1", "the guest may write to the disk")
-
-
 def volume_is_open_direct(guest: Guest) -> None:
     """The hypervisor has opened the image without the page cache (O_DIRECT), and the guest writes to it."""
     volume_is_written("direct")(guest)

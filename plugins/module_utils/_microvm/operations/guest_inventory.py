@@ -135,8 +135,9 @@ def merged(defaults: Mapping[object, object], values: Mapping[object, object]) -
     result = dict(defaults)
     for key, value in values.items():
         default = result.get(key)
-        are_mappings = isinstance(default, Mapping) and isinstance(value, Mapping)
-        result[key] = merged(default, value) if are_mappings else value  # type: ignore[arg-type]
+        if isinstance(default, Mapping) and isinstance(value, Mapping):
+            value = merged(default, value)
+        result[key] = value
     return result
 
 

@@ -20,14 +20,13 @@ from ...host.commands import HostError, run
 from ..executor import Handler, Handlers
 from ..steps import Step
 from .configuration import FINGERPRINT_RECORD, FORWARDING_RECORDS, bridge_of, parsed_settings
-from .observe import MARK, observe_rules, observe_tap_rules
+from .observe import MARK, PARAMETERS, observe_rules, observe_tap_rules
 from .plan import Action, Plan
 from .rules import unbound_tap
 from .state import NETWORKD
 from .taps import bound_mac, deletions
 
 WAIT_SECONDS = 30
-_PARAMETERS = "/proc/sys"
 _INTERFACES = "/sys/class/net"
 
 
@@ -156,30 +155,30 @@ def _apply_settings(job: NetworksJob, path: str) -> None:
     for parameter, value in parsed_settings(job.plan.files[path]).items():
         directory, interface, _name = parameter.rsplit("/", 2)
         # There is none of IPv6 where the kernel has no IPv6.
-        if interface in bridges and os.path.isdir(f"{_PARAMETERS}/{directory}"):
+        if interface in bridges and os.path.isdir(f"{PARAMETERS}/{directory}"):
             _await_parameter(parameter, deadline)
-        if os.path.exists(f"{_PARAMETERS}/{parameter}"):
+        if os.path.exists(f"{PARAMETERS}/{parameter}"):
             _set_parameter(parameter, value)
 
 
 def _await_parameter(parameter: str, deadline: float) -> None:
-    while not os.path.exists(f"{_PARAMETERS}/{parameter}"):
+    while not os.path.exists(f"{PARAMETERS}/{parameter}"):
         if time.monotonic() > deadline:
             raise HostError(
-                f"{_PARAMETERS}/{parameter} does not exist after {WAIT_SECONDS} s: is the interface missing? "
+                f"{PARAMETERS}/{parameter} does not exist after {WAIT_SECONDS} s: is the interface missing? "
                 f"See systemctl status {NETWORKD}"
             )
         time.sleep(0.1)
 
 
 def _set_parameter(parameter: str, value: str) -> None:
-    with open(f"{_PARAMETERS}/{parameter}", "w", encoding="ascii") as file:
+    with open(f"{PARAMETERS}/{parameter}", "w", encoding="ascii") as file:
         file.write(value)
 
 
 def _stop_forwarding(_job: NetworksJob, parameter: str) -> None:
     """Switch forwarding off, unless the interface is gone."""
-    if os.path.exists(f"{_PARAMETERS}/{parameter}"):
+    if os.path.exists(f"{PARAMETERS}/{parameter}"):
         _set_parameter(parameter, "0")
 
 

@@ -36,7 +36,8 @@ from .taps import bound_mac, parse_elements, parse_entries
 MARK = f"{FLEET_DIRECTORY}/network.changing"
 """File that exists while files and what systemd has read of them may differ: a killed run leaves it to the next one."""
 
-_PARAMETERS = "/proc/sys"
+PARAMETERS = "/proc/sys"
+"""Directory of the kernel's parameters (proc_sys(5))."""
 
 _OWN_TABLES = tuple(f"{family} {TABLE}" for family in ("ip", *FAMILIES))
 """Tables of ours; ``ip`` was that of earlier versions."""
@@ -85,7 +86,7 @@ def _recorded_interfaces() -> FrozenSet[str]:
 
 def _settings(parameters: Sequence[str]) -> Dict[str, str]:
     """Return the values of the parameters that the kernel has."""
-    values = {path: files.read_text(f"{_PARAMETERS}/{path}") for path in parameters if "/" in path}
+    values = {path: files.read_text(f"{PARAMETERS}/{path}") for path in parameters if "/" in path}
     return {path: value.strip() for path, value in values.items() if value is not None}
 
 

@@ -138,7 +138,7 @@ def test_tables_are_known_by_what_is_in_them(monkeypatch: pytest.MonkeyPatch) ->
 def test_parameters_of_interfaces_that_are_missing_wait_for_our_bridges_only(
     commands: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(handlers, "_PARAMETERS", str(tmp_path))
+    monkeypatch.setattr(handlers, "PARAMETERS", str(tmp_path))
     monkeypatch.setattr(handlers, "WAIT_SECONDS", 0)
     for interface in ("eth0", "microvm0"):
         (tmp_path / "net/ipv4/conf" / interface).mkdir(parents=True)
