@@ -15,6 +15,7 @@ from pathlib import Path
 from commands import ROOT, Failure, on_host, output
 from hypervisors import hypervisors
 from inventory import inventory
+from networks import networks
 from rendering import rendering
 from scale import scale
 from taps import taps
@@ -78,6 +79,7 @@ def main() -> int:
         **inventory(),
         **{f"size of {name}, MB": round(size / 1e6, 1) for name, size in sizes().items()},
         **taps(),
+        **networks(),
         **scale(),
         **hypervisors(),
     }

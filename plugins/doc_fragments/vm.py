@@ -1405,6 +1405,96 @@ options:
             its packets are forwarded as soon as it comes.'
         type: list
         elements: str
+      forward_ports:
+        description:
+          - Ports of the host that lead to guests of a network with C(nat), from its C(uplinks), from the host itself
+            and from guests of networks with C(nat).
+          - A host has each port once. A service of the host at such a port is no longer reached there.
+        type: list
+        elements: dict
+        suboptions:
+          proto:
+            description:
+              - Transport protocol.
+            type: str
+            default: tcp
+            choices:
+              - tcp
+              - udp
+          host:
+            description:
+              - Address and port on the host.
+            type: dict
+            required: true
+            suboptions:
+              address:
+                description:
+                  - IPv4 address of the host. Defaults to all but those of the bridges of its networks.
+                type: str
+              port:
+                description:
+                  - Port number on the host.
+                type: int
+                required: true
+          guest:
+            description:
+              - Address and port of the guest.
+            type: dict
+            required: true
+            suboptions:
+              address:
+                description:
+                  - IPv4 address of the guest.
+                type: str
+                required: true
+              port:
+                description:
+                  - Port number in the guest. Defaults to that on the host.
+                type: int
+          sources:
+            description:
+              - IPv4 addresses and subnets that may connect, those of guests included. Defaults to all. The host
+                itself always may.
+            type: list
+            elements: str
+      allow:
+        description:
+          - Guests of other networks with C(nat) that reach guests of this one, which needs C(nat) too.
+        type: list
+        elements: dict
+        suboptions:
+          from:
+            description:
+              - Name of another network with C(nat) of this host, or an IPv4 address or subnet in one.
+            type: str
+            required: true
+          to:
+            description:
+              - IPv4 address or subnet of guests of this network. Defaults to all of them.
+            type: str
+          ports:
+            description:
+              - Ports of these guests, such as V(tcp/5432).
+            type: list
+            elements: str
+            required: true
+      limits:
+        description:
+          - What keeps a guest from filling the table of connections that the kernel tracks, which the whole host
+            shares.
+        type: dict
+        suboptions:
+          connections:
+            description:
+              - How many connections that it began each guest may have at once. V(0) is no limit.
+            type: int
+            default: 4096
+          new_connections:
+            description:
+              - How many connections a second each guest may begin, and five times as many at once after a pause.
+                Each of its packets to the DHCP and DNS servers of the host counts as one. V(0) is no limit.
+            type: int
+            default: 200
   bridges:
     description:
       - Bridges that need not exist yet in check mode, or with O(ignore:preflight), because the same run creates

@@ -66,7 +66,7 @@ class Table:
 TYPES = (
     Table("PackagedVm", "Options of a MicroVM that determine its package, which records them.", PACKAGE_OPTIONS),
     Table("Vm", "Options of a MicroVM, those for its host included.", HOST_OPTIONS, base="PackagedVm"),
-    Table("Network", "Options of a network of a host.", NETWORK_OPTIONS),
+    Table("Network", "Options of a network of a host.", NETWORK_OPTIONS, prefix="Network"),
     Table("HostTap", "Options of a tap or macvtap device of a host.", TAP_OPTIONS, prefix="HostTap"),
     Table("HostDirectories", "Directories of a host, which are recorded there.", HOST_DIRECTORY_OPTIONS),
     Table("HostSetup", "Settings of a host that is prepared for MicroVMs.", HOST_SETUP_OPTIONS),
@@ -125,7 +125,7 @@ def _wrapped(head: str, kind: str, end: str) -> str:
 
 def _group(table: Table, option: Option) -> Table:
     is_list = option.type == "list"
-    name = table.prefix + _camel_case(option.name[:-1] if is_list else option.name)
+    name = table.prefix + _camel_case(option.name.removesuffix("s") if is_list else option.name)
     path = f"{table.path}{option.name}"
     return Table(
         f"{name}Options" if path in OF_HYPERVISORS else name,

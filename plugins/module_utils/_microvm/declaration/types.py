@@ -381,7 +381,7 @@ class Vm(PackagedVm):
     on_absent: OnAbsent
 
 
-class DhcpServer(TypedDict):
+class NetworkDhcpServer(TypedDict):
     """Group ``dhcp_server``."""
 
     pool_offset: Optional[int]
@@ -389,11 +389,52 @@ class DhcpServer(TypedDict):
     dns: List[str]
 
 
-class Lease(TypedDict):
+class NetworkLease(TypedDict):
     """Element of ``leases``."""
 
     mac: str
     address: str
+
+
+class NetworkForwardPortHost(TypedDict):
+    """Group ``forward_ports[].host``."""
+
+    address: Optional[str]
+    port: int
+
+
+class NetworkForwardPortGuest(TypedDict):
+    """Group ``forward_ports[].guest``."""
+
+    address: str
+    port: int
+
+
+class NetworkForwardPort(TypedDict):
+    """Element of ``forward_ports``."""
+
+    proto: Literal["tcp", "udp"]
+    host: NetworkForwardPortHost
+    guest: NetworkForwardPortGuest
+    sources: List[str]
+
+
+NetworkAllow = TypedDict(
+    "NetworkAllow",
+    {
+        "from": str,
+        "to": str,
+        "ports": List[str],
+    },
+)
+"""Element of ``allow``."""
+
+
+class NetworkLimits(TypedDict):
+    """Group ``limits``."""
+
+    connections: int
+    new_connections: int
 
 
 class Network(TypedDict):
@@ -402,13 +443,16 @@ class Network(TypedDict):
     name: str
     address: str
     nat: bool
-    dhcp_server: Optional[DhcpServer]
-    leases: List[Lease]
+    dhcp_server: Optional[NetworkDhcpServer]
+    leases: List[NetworkLease]
     host_access: Literal["none", "dns_dhcp", "all"]
     host_ports: List[str]
     isolate: bool
     metadata: bool
     uplinks: List[str]
+    forward_ports: List[NetworkForwardPort]
+    allow: List[NetworkAllow]
+    limits: NetworkLimits
 
 
 class HostTapMacvtap(TypedDict):

@@ -388,6 +388,11 @@ image_reference = path_pattern(
 )
 
 
+def connection_count(value: int) -> Optional[str]:
+    """Check a number of connections."""
+    return None if 0 <= value <= 1_000_000 else f"{value} is not a number of connections; write 0 to 1000000"
+
+
 def port(value: int) -> Optional[str]:
     """Check a TCP port."""
     return None if 1 <= value <= 65535 else f"{value} is not a port; write 1 to 65535"
@@ -428,6 +433,20 @@ def ipv4_address(value: str) -> Optional[str]:
     except ValueError:
         return f"{_shown(value)} is not an IPv4 address"
     return None
+
+
+def ipv4_subnet(value: str) -> Optional[str]:
+    """Check an IPv4 address or subnet."""
+    try:
+        ipaddress.IPv4Network(value)
+    except ValueError as problem:
+        return f"{_shown(value)} is not an IPv4 subnet ({problem}); write it such as 203.0.113.0/24 or 203.0.113.7"
+    return None
+
+
+def interface_name_or_ipv4_subnet(value: str) -> Optional[str]:
+    """Check the name of a network, or an IPv4 address or subnet."""
+    return ipv4_subnet(value) if re.fullmatch("[0-9./]+", value, re.ASCII) else interface_name(value)
 
 
 def interface_address(value: str) -> Optional[str]:

@@ -159,7 +159,7 @@ def answered(guest: Guest, *frames: bytes, by: str) -> list[str]:
     return [source for source in map(source_of, guest.received_until(lambda frame: source_of(frame) == by)) if source]
 
 
-def set_up_host() -> None:
+def set_up_host(declared: list[Network]) -> None:
     """Create the host's interfaces, a peer beyond it, and what role ``network`` writes."""
     run("ip", "link", "set", "lo", "up")
     script = f"""
@@ -178,7 +178,7 @@ ip link add else0 address 02:00:00:01:00:0e type bridge; ip addr add {ELSEWHERE}
 ip -6 addr add 2001:db8:e::1/64 dev else0 nodad
 """
     subprocess.run(["bash", "-euc", script], check=True)
-    for network in NETWORKS:
+    for network in declared:
         # With an address of its own, which ports do not change.
         mac = "02:00:00:01:00:0" + network["address"].split(".")[2]
         run("ip", "link", "add", network["name"], "address", mac, "type", "bridge")
@@ -494,7 +494,7 @@ def known(tap: str, bridge: str, number: str, *addresses: str) -> Guest:
 
 def main() -> None:
     os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})
-    set_up_host()
+    set_up_host(NETWORKS)
     for path in Path("/proc/sys/net/bridge").glob("bridge-nf-call-*"):
         path.write_text(sys.argv[1])
     write_configuration(NETWORKS)

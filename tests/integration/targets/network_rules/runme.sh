@@ -13,9 +13,11 @@ if ! command -v nft; then
 fi
 export PYTHONPATH="$ANSIBLE_COLLECTIONS_PATH"
 for filter in 0 1; do
-    timeout 120 unshare --net --mount --pid --fork --kill-child bash -eux -c '
-        mount -t tmpfs none /run
-        mount -t sysfs none /sys
-        mount -t proc none /proc
-        exec python "$@"' - "$here/probe.py" "$filter"
+    for probe in probe passages; do
+        timeout 120 unshare --net --mount --pid --fork --kill-child bash -eux -c '
+            mount -t tmpfs none /run
+            mount -t sysfs none /sys
+            mount -t proc none /proc
+            exec python "$@"' - "$here/$probe.py" "$filter"
+    done
 done

@@ -22,6 +22,78 @@ _LEASES: Options = (
     Option("address", "str", "IPv4 address to assign to the guest.", required=True, check=checks.ipv4_address),
 )
 
+_FORWARD_HOST: Options = (
+    Option(
+        "address",
+        "str",
+        "IPv4 address of the host. Defaults to all but those of the bridges of its networks.",
+        check=checks.ipv4_address,
+    ),
+    Option("port", "int", "Port number on the host.", required=True, check=checks.port),
+)
+
+_FORWARD_GUEST: Options = (
+    Option("address", "str", "IPv4 address of the guest.", required=True, check=checks.ipv4_address),
+    Option("port", "int", "Port number in the guest. Defaults to that on the host.", check=checks.port, derived=True),
+)
+
+_FORWARD_PORTS: Options = (
+    Option("proto", "str", "Transport protocol.", default="tcp", choices=("tcp", "udp")),
+    Option("host", "dict", "Address and port on the host.", required=True, suboptions=_FORWARD_HOST),
+    Option("guest", "dict", "Address and port of the guest.", required=True, suboptions=_FORWARD_GUEST),
+    Option(
+        "sources",
+        "list",
+        "IPv4 addresses and subnets that may connect, those of guests included. Defaults to all. The host itself "
+        "always may.",
+        elements="str",
+        check=checks.ipv4_subnet,
+    ),
+)
+
+_ALLOW: Options = (
+    Option(
+        "from",
+        "str",
+        "Name of another network with C(nat) of this host, or an IPv4 address or subnet in one.",
+        required=True,
+        check=checks.interface_name_or_ipv4_subnet,
+    ),
+    Option(
+        "to",
+        "str",
+        "IPv4 address or subnet of guests of this network. Defaults to all of them.",
+        check=checks.ipv4_subnet,
+        derived=True,
+    ),
+    Option(
+        "ports",
+        "list",
+        "Ports of these guests, such as V(tcp/5432).",
+        required=True,
+        elements="str",
+        check=checks.protocol_port,
+    ),
+)
+
+_LIMITS: Options = (
+    Option(
+        "connections",
+        "int",
+        "How many connections that it began each guest may have at once. V(0) is no limit.",
+        default=4096,
+        check=checks.connection_count,
+    ),
+    Option(
+        "new_connections",
+        "int",
+        "How many connections a second each guest may begin, and five times as many at once after a pause. Each of its "
+        "packets to the DHCP and DNS servers of the host counts as one. V(0) is no limit.",
+        default=200,
+        check=checks.connection_count,
+    ),
+)
+
 DNS_DHCP = "dns_dhcp"
 
 NETWORK_OPTIONS: Options = (
@@ -103,5 +175,29 @@ NETWORK_OPTIONS: Options = (
         ),
         elements="str",
         check=checks.interface_name,
+    ),
+    Option(
+        "forward_ports",
+        "list",
+        (
+            "Ports of the host that lead to guests of a network with C(nat), from its C(uplinks), from the host itself "
+            "and from guests of networks with C(nat).",
+            "A host has each port once. A service of the host at such a port is no longer reached there.",
+        ),
+        elements="dict",
+        suboptions=_FORWARD_PORTS,
+    ),
+    Option(
+        "allow",
+        "list",
+        "Guests of other networks with C(nat) that reach guests of this one, which needs C(nat) too.",
+        elements="dict",
+        suboptions=_ALLOW,
+    ),
+    Option(
+        "limits",
+        "dict",
+        "What keeps a guest from filling the table of connections that the kernel tracks, which the whole host shares.",
+        suboptions=_LIMITS,
     ),
 )

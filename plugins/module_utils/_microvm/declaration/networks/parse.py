@@ -12,8 +12,10 @@ from typing import Dict, List, Sequence, cast
 from ...schema.errors import DeclarationError
 from ...schema.validation import validate
 from ..identity import TAP_PREFIX
-from ..types import DhcpServer, Network
+from ..types import Network, NetworkDhcpServer
 from .options import NETWORK_OPTIONS
+from .passages import check_passages, complete_passages, refuse_same_port
+from .subnets import subnet
 
 _NO_INTERFACE = ("all", "default")
 """Names by which the kernel has the parameters of all interfaces (/proc/sys/net/ipv4/conf)."""
@@ -25,6 +27,8 @@ def parse_networks(raw: Sequence[object], path: str = "networks") -> List[Networ
     for index, network in enumerate(networks):
         for other in networks[:index]:
             refuse_clash(network, other, f"{path}[{index}]")
+    for index, network in enumerate(networks):
+        check_passages(network, networks, f"{path}[{index}]")
     return networks
 
 
@@ -48,6 +52,7 @@ def _parse(raw: object, path: str) -> Network:
     if network["dhcp_server"] is not None:
         _check_pool(network["dhcp_server"], subnet(network), path)
     _check_leases(network, path)
+    complete_passages(network)
     return network
 
 
@@ -96,7 +101,7 @@ def _check_address(network: Network, path: str) -> None:
         )
 
 
-def _check_pool(server: DhcpServer, addresses: ipaddress.IPv4Network, path: str) -> None:
+def _check_pool(server: NetworkDhcpServer, addresses: ipaddress.IPv4Network, path: str) -> None:
     """Refuse a pool outside of the subnet: PoolSize= addresses, PoolOffset= after its own (systemd.network(5))."""
     offset, size = server["pool_offset"] or 1, server["pool_size"] or 1
     if offset + size > addresses.num_addresses - 1:
@@ -105,11 +110,6 @@ def _check_pool(server: DhcpServer, addresses: ipaddress.IPv4Network, path: str)
             f"{path}.dhcp_server.{key}",
             f"the pool exceeds {addresses}, which has {addresses.num_addresses} addresses; use a smaller pool",
         )
-
-
-def subnet(network: Network) -> ipaddress.IPv4Network:
-    """Return the subnet of a network's address."""
-    return ipaddress.IPv4Interface(network["address"]).network
 
 
 def _check_leases(network: Network, path: str) -> None:
@@ -145,6 +145,7 @@ def refuse_clash(network: Network, other: Network, path: str) -> None:
         raise DeclarationError(
             f"{path}.name", f"network {other['name']!r} has an uplink of this name; use different names"
         )
+    refuse_same_port(network, other, path)
     if subnet(network).overlaps(subnet(other)):
         raise DeclarationError(
             f"{path}.address", f"its subnet overlaps with the subnet of network {other['name']!r}; use another subnet"

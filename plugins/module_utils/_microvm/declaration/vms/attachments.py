@@ -10,7 +10,7 @@ import ipaddress
 from typing import Iterator, Mapping, Optional, Sequence, Tuple
 
 from ...schema.errors import DeclarationError
-from ..networks.parse import subnet
+from ..networks.subnets import subnet
 from ..types import Interface, Network, PackagedVm
 from .claims import reachable_addresses
 

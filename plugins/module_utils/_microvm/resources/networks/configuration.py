@@ -21,8 +21,8 @@ from ...declaration.names import (
     UNIT_DIRECTORY,
 )
 from ...declaration.networks.options import NETWORK_OPTIONS
-from ...declaration.networks.parse import subnet
-from ...declaration.types import DhcpServer, Lease, Network
+from ...declaration.networks.subnets import subnet
+from ...declaration.types import Network, NetworkDhcpServer, NetworkLease
 from ...host.commands import HostError
 from ...schema.compaction import check_record
 from ...schema.errors import DeclarationError
@@ -79,7 +79,7 @@ def configuration(networks: Sequence[Network], uplinks: Sequence[str] = ()) -> D
     if networks:
         texts[_TAPS] = _TAPS_TEXT.format(prefix=plain(TAP_PREFIX))
         texts[UNIT], texts[WATCH_UNIT] = network_unit(RULES), watch_unit(WATCH)
-        texts.update({RULES: rules(networks), NETWORK_LIST: _list(networks), WATCH: watch_script(RULES)})
+        texts.update({RULES: rules(networks, uplinks), NETWORK_LIST: _list(networks), WATCH: watch_script(RULES)})
         texts[SYSCTLS] = settings(kernel_settings(networks, uplinks))
     texts = {path: _HEADER + text for path, text in texts.items()}
     if networks:
@@ -179,12 +179,12 @@ def _network(network: Network) -> str:
     return "\n".join(sections)
 
 
-def _lease(lease: Lease) -> str:
+def _lease(lease: NetworkLease) -> str:
     values = (setting("MACAddress", plain(lease["mac"])), setting("Address", network_value(lease["address"])))
     return section("DHCPServerStaticLease", values)
 
 
-def _dhcp_server(server: DhcpServer) -> Iterator[str]:
+def _dhcp_server(server: NetworkDhcpServer) -> Iterator[str]:
     if server["pool_offset"] is not None:
         yield setting("PoolOffset", plain(server["pool_offset"]))
     if server["pool_size"] is not None:

@@ -12,7 +12,7 @@ import re
 from dataclasses import dataclass
 from typing import Any, Collection, List, Optional, Sequence, Tuple
 
-from ...declaration.networks.parse import subnet
+from ...declaration.networks.subnets import subnet
 from ...declaration.types import Network
 from ...schema.errors import DeclarationError
 

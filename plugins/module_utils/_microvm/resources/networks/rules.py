@@ -17,10 +17,12 @@ from typing import Iterable, Iterator, Optional, Sequence
 
 from ...declaration.names import TAP_RULES_DIRECTORY
 from ...declaration.networks.options import DNS_DHCP
-from ...declaration.networks.parse import subnet
+from ...declaration.networks.subnets import subnet
 from ...declaration.types import Network
 from ...runner.package import DIGEST_LENGTH
 from ...schema.quoting import nft_string, nft_value, one_per_line
+from .forwards import forwards_chains, hairpins, passages, passages_postrouting
+from .limits import limits_chain
 
 TABLE = "microvm_fleet"
 """Name of our tables."""
@@ -46,7 +48,7 @@ include "{taps}/*.nft"
 # A local address is looked for before others' NAT can replace it. With br_netfilter, frames within a bridge come
 # through all of these chains as packets from the bridge to itself.
 _INET = """\
-    chain host {{
+{limits}{forwards}    chain host {{
         ct state {{ established, related }} accept
 {host}    }}
     chain prerouting {{
@@ -221,9 +223,9 @@ _ELEMENTS = """\
 """
 
 
-def rules(networks: Sequence[Network]) -> str:
-    """Return the tables, and the inclusion of the taps' rules."""
-    inet, bridge = _inet(networks), _BRIDGE.format(reserved=_reserved(networks), leases=_leases(networks))
+def rules(networks: Sequence[Network], uplinks: Sequence[str] = ()) -> str:
+    """Return the tables, and the inclusion of the taps' rules; the world is behind ``uplinks``."""
+    inet, bridge = _inet(networks, uplinks), _BRIDGE.format(reserved=_reserved(networks), leases=_leases(networks))
     digest = hashlib.sha256(f"{inet}{bridge}".encode()).hexdigest()[:DIGEST_LENGTH]
     return _TEXT.format(table=TABLE, digest=digest, inet=inet, bridge=bridge, taps=nft_value(TAP_RULES_DIRECTORY))
 
@@ -241,13 +243,16 @@ def unbound_tap(tap: str) -> str:
     return one_per_line(f"add element bridge {TABLE} {kind} {{ {element} }}" for kind, element in elements)
 
 
-def _inet(networks: Sequence[Network]) -> str:
+def _inet(networks: Sequence[Network], uplinks: Sequence[str]) -> str:
+    before_nat = "".join(line for network in networks for line in passages_postrouting(network, networks))
     return _INET.format(
+        limits=limits_chain(networks),
+        forwards=forwards_chains(networks, uplinks),
         host="".join(line for network in networks for line in _host(network)),
-        prerouting="".join(_filled(_PREROUTING, network) for network in networks),
+        prerouting="".join(hairpins(networks)) + "".join(_filled(_PREROUTING, network) for network in networks),
         input="".join(_filled(_INPUT, network) for network in networks),
-        forward="".join(line for network in networks for line in _forward(network)),
-        postrouting="".join(_filled(_POSTROUTING, network) for network in networks if network["nat"]),
+        forward="".join(line for network in networks for line in _forward(network, networks)),
+        postrouting=before_nat + "".join(_filled(_POSTROUTING, network) for network in networks if network["nat"]),
     )
 
 
@@ -260,9 +265,10 @@ def _host(network: Network) -> Iterator[str]:
     yield _filled(_HOST_REST, network)
 
 
-def _forward(network: Network) -> Iterator[str]:
+def _forward(network: Network, networks: Sequence[Network]) -> Iterator[str]:
     if network["isolate"]:
         yield _filled(_ISOLATED, network)
+    yield from passages(network, networks)
     if not network["nat"]:
         yield _filled(_CLOSED, network)
         return

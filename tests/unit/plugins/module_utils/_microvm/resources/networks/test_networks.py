@@ -167,7 +167,8 @@ def test_packets_are_forwarded_where_networks_with_nat_need_it() -> None:
 def test_guests_reach_what_is_declared_of_the_host(
     options: dict[str, Any], expected: list[str], absent: list[str]
 ) -> None:
-    chain = configuration(parse_networks([{**BRIDGE, **options}]))[RULES].partition("chain prerouting")[0]
+    text = configuration(parse_networks([{**BRIDGE, **options}]))[RULES]
+    chain = text.partition("chain host {")[2].partition("chain prerouting")[0]
     assert all(text in chain for text in expected)
     assert not any(text in chain for text in absent)
     assert 'iifname "microvm0" counter drop' in chain
