@@ -28,6 +28,11 @@ def _exits_at_reboot(profile: Profile) -> bool:
     return profile.on_reboot == EXITS
 
 
+def _has_read_only_9p(profile: Profile) -> bool:
+    """Return whether 9p shares can be read-only: crosvm refuses it, with `virtiofs` as the way out."""
+    return profile.name != "crosvm"
+
+
 def _disk_of_type(image_type: str, title: str, mebibytes: int) -> Cell:
     """Return the cell of a format of disks; sizes differ, so that a guest cannot take one for another."""
     return Cell(
@@ -223,6 +228,7 @@ OPTIONS = (
         "The guest cannot write to a 9p share with `read_only`.",
         options.share_is_read_only("still9p"),
         claims=(NINE_P, ("shares[].read_only", True)),
+        applies=_has_read_only_9p,
         prepare=options.share("9p", "still9p", read_only=True),
         boot="9p",
         rows=("shares[].read_only",),
