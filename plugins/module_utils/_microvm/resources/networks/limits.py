@@ -32,11 +32,12 @@ _CHAIN = """\
 
 _RATE = "update @new_connections {{ iifname . ether saddr limit rate over {rate}/second burst {burst} packets }} "
 
-_NEW = f"""\
-        iifname {{bridge}} ct state new {_RATE}counter drop
-        iifname {{bridge}} ct state != new udp dport {{{{ 53, 67 }}}} fib daddr type {{{{ local, broadcast }}}} \
-{_RATE}counter drop
-"""
+_NEW = (
+    "        iifname {bridge} ct state new " + _RATE + "counter drop\n"
+    "        iifname {bridge} ct state != new udp dport {{ 53, 67 }} fib daddr type {{ local, broadcast }} "
+    + _RATE
+    + "counter drop\n"
+)
 
 _CONNECTIONS = """\
         iifname {bridge} ct state new add @connections {{ iifname . ether saddr ct count over {count} }} counter drop
