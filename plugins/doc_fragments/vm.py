@@ -447,7 +447,8 @@ options:
         default: false
       image_type:
         description:
-          - Format of the image. Only V(raw) images can be created.
+          - Format of the image. Only V(raw) images can be created. Of V(vhd), Cloud Hypervisor reads images of
+            fixed size only.
           - V(qcow2) is supported only by V(qemu), V(cloud-hypervisor), V(crosvm). V(vhd) is supported only by V(qemu),
             V(cloud-hypervisor). V(vhdx) is supported only by V(qemu), V(cloud-hypervisor).
         type: str
