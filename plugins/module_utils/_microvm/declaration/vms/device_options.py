@@ -223,8 +223,8 @@ VOLUMES: Options = (
     Option(
         "image_type",
         "str",
-        "Format of the image. Only V(raw) images can be created. Of V(vhd), Cloud Hypervisor reads images of fixed size "
-        "only.",
+        "Format of the image. Only V(raw) images can be created. Of V(vhd), Cloud Hypervisor reads images of fixed "
+        "size only.",
         default="raw",
         choices=("raw", "qcow2", "vhd", "vhdx"),
         # An image of another format may name a file that it is based on.
