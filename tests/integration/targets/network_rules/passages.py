@@ -14,12 +14,11 @@ import re
 import select
 import socket
 import struct
-import sys
 from pathlib import Path
 
 from ansible_collections.microvm.fleet.plugins.module_utils._microvm.declaration.networks.parse import parse_networks
 from frames import source_of, udp
-from probe import ELSEWHERE, OUTSIDE, PATIENCE, Guest, known, run, set_up_host, write_configuration
+from probe import ELSEWHERE, OUTSIDE, PATIENCE, Guest, begin, known, run
 
 PUBLIC = "198.51.100.1"
 """Address of the host to the world."""
@@ -215,11 +214,7 @@ def listed_rules() -> str:
 
 
 def main() -> None:
-    os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})
-    set_up_host(NETWORKS)
-    for path in Path("/proc/sys/net/bridge").glob("bridge-nf-call-*"):
-        path.write_text(sys.argv[1])
-    write_configuration(NETWORKS)
+    begin(NETWORKS)
     rules = listed_rules()
     a, b = known("tap-a", "nat0", "00:0a", "10.66.1.10"), known("tap-b", "nat0", "00:0b", "10.66.1.11")
     x, y = known("tap-x", "apart0", "01:0a", "10.66.2.10"), known("tap-y", "apart0", "01:0b", "10.66.2.11")

@@ -492,12 +492,17 @@ def known(tap: str, bridge: str, number: str, *addresses: str) -> Guest:
     return Guest(tap, bridge, mac, addresses[0], mac.upper(), *(addresses[1:] or addresses))
 
 
-def main() -> None:
+def begin(declared: list[Network]) -> None:
+    """Set up the host with its networks; the program's argument is 1 for br_netfilter."""
     os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})
-    set_up_host(NETWORKS)
+    set_up_host(declared)
     for path in Path("/proc/sys/net/bridge").glob("bridge-nf-call-*"):
         path.write_text(sys.argv[1])
-    write_configuration(NETWORKS)
+    write_configuration(declared)
+
+
+def main() -> None:
+    begin(NETWORKS)
     a = known("tap-a", "nat0", "00:0a", "10.66.1.10")
     b = known("tap-b", "nat0", "00:0b", "10.66.1.11", "dhcp")
     leased = known("tap-d", "nat0", "00:0d", "10.66.1.13", "dhcp")
