@@ -1394,6 +1394,37 @@ options:
           - Whether guests reach other networks through the host, by source NAT to the address of the host.
         type: bool
         default: false
+      ipv6:
+        description:
+          - IPv6 subnet of the network. Without it, IPv6 is switched off on the bridge, and nothing of it passes.
+        type: dict
+        suboptions:
+          address:
+            description:
+              - IPv6 address of the host on the bridge, with the prefix length 64, such as V(fd00:66:1::1/64).
+              - Its prefix is announced to guests by router advertisements, of which they make their addresses.
+            type: str
+            required: true
+          outside:
+            description:
+              - How guests reach other networks by IPv6, which only answers come in from.
+              - With V(none) they reach none, and are told that the host is not their router. With V(nat) they reach
+                them by source NAT to the address of the host. With V(routed) they keep their addresses; others
+                must route the prefix to the host.
+              - V(nat) and V(routed) require Linux 6.17, which forwards by interface, or a host that forwards IPv6
+                already (C(net.ipv6.conf.all.forwarding)).
+            type: str
+            default: none
+            choices:
+              - none
+              - nat
+              - routed
+          dns:
+            description:
+              - DNS servers to announce to guests. Defaults to those of the host, or with C(outside) V(none) to
+                none.
+            type: list
+            elements: str
       dhcp_server:
         description:
           - DHCP server that assigns addresses to guests. An empty mapping enables it with the default pool. Guests
@@ -1454,14 +1485,14 @@ options:
         default: false
       metadata:
         description:
-          - Whether guests of a network with C(nat) reach link-local addresses beyond the host (C(169.254.0.0/16)),
-            C(100.100.100.200) and C(168.63.129.16). There, a cloud gives whoever asks the credentials of the host.
-            DNS is reached there in any case.
+          - Whether guests that reach other networks reach link-local addresses beyond the host (C(169.254.0.0/16)),
+            C(100.100.100.200) and C(168.63.129.16), and the like of IPv6. There, a cloud gives whoever asks the
+            credentials of the host. DNS is reached there in any case.
         type: bool
         default: false
       uplinks:
         description:
-          - Interfaces of the host through which guests of a network with C(nat) reach other networks.
+          - Interfaces of the host through which guests reach other networks, with C(nat) or C(ipv6.outside).
           - 'Defaults to those that default routes lead to, or, on a host without one, all that routes lead to.
             Packets that come in by other interfaces are not forwarded. An interface that is missing is no error:
             its packets are forwarded as soon as it comes.'

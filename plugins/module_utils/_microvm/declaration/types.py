@@ -381,6 +381,14 @@ class Vm(PackagedVm):
     on_absent: OnAbsent
 
 
+class NetworkIpv6(TypedDict):
+    """Group ``ipv6``."""
+
+    address: str
+    outside: Literal["none", "nat", "routed"]
+    dns: List[str]
+
+
 class NetworkDhcpServer(TypedDict):
     """Group ``dhcp_server``."""
 
@@ -443,6 +451,7 @@ class Network(TypedDict):
     name: str
     address: str
     nat: bool
+    ipv6: Optional[NetworkIpv6]
     dhcp_server: Optional[NetworkDhcpServer]
     leases: List[NetworkLease]
     host_access: Literal["none", "dns_dhcp", "all"]

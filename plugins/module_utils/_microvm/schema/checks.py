@@ -449,6 +449,15 @@ def interface_name_or_ipv4_subnet(value: str) -> Optional[str]:
     return ipv4_subnet(value) if re.fullmatch("[0-9./]+", value, re.ASCII) else interface_name(value)
 
 
+def ipv6_address(value: str) -> Optional[str]:
+    """Check an IPv6 address without a zone."""
+    try:
+        ipaddress.IPv6Address(value)
+    except ValueError:
+        return f"{_shown(value)} is not an IPv6 address"
+    return address_without_zone(value)
+
+
 def interface_address(value: str) -> Optional[str]:
     """Check an address with its prefix length."""
     if "%" in value:

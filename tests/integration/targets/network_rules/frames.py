@@ -66,11 +66,12 @@ def echo_request(macs: tuple[str, str], addresses: tuple[str, str], identifier: 
 
 
 def ipv6(macs: tuple[str, str], addresses: tuple[str, str], protocol: int, payload: bytes, hops: int = 255) -> bytes:
-    """Return a packet of IPv6 in a frame, with the checksum of ICMPv6 where it is that."""
+    """Return a packet of IPv6 in a frame, with the checksum of ICMPv6 or of UDP where it is that."""
     source, destination = (socket.inet_pton(socket.AF_INET6, address) for address in addresses)
-    if protocol == 58:
+    if protocol in (17, 58):
+        place = 2 if protocol == 58 else 6
         pseudo = source + destination + struct.pack("!IHBB", len(payload), 0, 0, protocol)
-        payload = payload[:2] + struct.pack("!H", checksum(pseudo + payload)) + payload[4:]
+        payload = payload[:place] + struct.pack("!H", checksum(pseudo + payload)) + payload[place + 2 :]
     header = struct.pack("!IHBB", 6 << 28, len(payload), protocol, hops) + source + destination
     return ethernet(macs[1], macs[0], IPV6, header + payload)
 
@@ -79,6 +80,30 @@ def router_advertisement(mac: str) -> bytes:
     return ipv6(
         (mac, "33:33:00:00:00:01"), ("fe80::1", "ff02::1"), 58, struct.pack("!BBHBBHII", 134, 0, 0, 64, 0, 1800, 0, 0)
     )
+
+
+def udp6(macs: tuple[str, str], addresses: tuple[str, str], ports: tuple[int, int], data: bytes = b"") -> bytes:
+    return ipv6(macs, addresses, 17, struct.pack("!HHHH", *ports, 8 + len(data), 0) + data)
+
+
+def neighbour(kind: int, macs: tuple[str, str], addresses: tuple[str, str], target: str) -> bytes:
+    """Return a solicitation (135) or advertisement (136) of neighbours, with the MAC address of its sender."""
+    message = struct.pack("!BBHI", kind, 0, 0, 0x60000000 if kind == 136 else 0)
+    message += socket.inet_pton(socket.AF_INET6, target)
+    if addresses[0] != "::":
+        message += struct.pack("!BB", 2 if kind == 136 else 1, 1) + mac_bytes(macs[0])
+    return ipv6(macs, addresses, 58, message)
+
+
+def echo_request6(macs: tuple[str, str], addresses: tuple[str, str]) -> bytes:
+    return ipv6(macs, addresses, 58, struct.pack("!BBHHH", 128, 0, 0, 7, 1))
+
+
+def source_of6(frame: bytes) -> str:
+    """Return the source of a packet of IPv6, or nothing; messages of neighbours and of routers answer nobody."""
+    is_message = frame[20:21] == b"\x3a" and frame[54:55] and frame[54] in (130, 131, 133, 134, 135, 136, 143)
+    is_answer = frame[12:14] == struct.pack("!H", IPV6) and frame[20] != 0 and not is_message
+    return socket.inet_ntop(socket.AF_INET6, frame[22:38]) if is_answer else ""
 
 
 def source_of(frame: bytes) -> str:

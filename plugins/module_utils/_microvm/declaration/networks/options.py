@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from ...schema import checks
 from ...schema.options import Option, Options
+from .ipv6 import IPV6_OPTIONS
 
 _DHCP_SERVER: Options = (
     Option(
@@ -116,6 +117,13 @@ NETWORK_OPTIONS: Options = (
         default=False,
     ),
     Option(
+        "ipv6",
+        "dict",
+        "IPv6 subnet of the network. Without it, IPv6 is switched off on the bridge, and nothing of it passes.",
+        suboptions=IPV6_OPTIONS,
+        on_demand=True,
+    ),
+    Option(
         "dhcp_server",
         "dict",
         "DHCP server that assigns addresses to guests. An empty mapping enables it with the default pool. "
@@ -159,16 +167,16 @@ NETWORK_OPTIONS: Options = (
     Option(
         "metadata",
         "bool",
-        "Whether guests of a network with C(nat) reach link-local addresses beyond the host (C(169.254.0.0/16)), "
-        "C(100.100.100.200) and C(168.63.129.16). There, a cloud gives whoever asks the credentials of the host. "
-        "DNS is reached there in any case.",
+        "Whether guests that reach other networks reach link-local addresses beyond the host (C(169.254.0.0/16)), "
+        "C(100.100.100.200) and C(168.63.129.16), and the like of IPv6. There, a cloud gives whoever asks the "
+        "credentials of the host. DNS is reached there in any case.",
         default=False,
     ),
     Option(
         "uplinks",
         "list",
         (
-            "Interfaces of the host through which guests of a network with C(nat) reach other networks.",
+            "Interfaces of the host through which guests reach other networks, with C(nat) or C(ipv6.outside).",
             "Defaults to those that default routes lead to, or, on a host without one, all that routes lead to. "
             "Packets that come in by other interfaces are not forwarded. An interface that is missing is no error: its "
             "packets are forwarded as soon as it comes.",

@@ -13,6 +13,7 @@ from ...schema.errors import DeclarationError
 from ...schema.validation import validate
 from ..identity import TAP_PREFIX
 from ..types import Network, NetworkDhcpServer
+from .ipv6 import complete_ipv6, is_open, refuse_ipv6_clash
 from .options import NETWORK_OPTIONS
 from .passages import check_passages, complete_passages, refuse_same_port
 from .subnets import subnet
@@ -41,7 +42,8 @@ def _parse(raw: object, path: str) -> Network:
     _check_interfaces(network, path)
     if ipaddress.ip_interface(network["address"]).version != 4:
         raise DeclarationError(
-            f"{path}.address", f"{network['address']} is not an IPv4 address; only IPv4 is supported"
+            f"{path}.address",
+            f"{network['address']} is not an IPv4 address; write it here, and that of IPv6 in ipv6.address",
         )
     if network["leases"] and network["dhcp_server"] is None:
         raise DeclarationError(
@@ -53,6 +55,7 @@ def _parse(raw: object, path: str) -> Network:
         _check_pool(network["dhcp_server"], subnet(network), path)
     _check_leases(network, path)
     complete_passages(network)
+    complete_ipv6(network, path)
     return network
 
 
@@ -82,7 +85,7 @@ def _check_effects(network: Network, path: str) -> None:
             "to dns_dhcp",
         )
     for key, is_set in (("metadata", network["metadata"]), ("uplinks", bool(network["uplinks"]))):
-        if is_set and not network["nat"]:
+        if is_set and not network["nat"] and not is_open(network):
             raise DeclarationError(
                 f"{path}.{key}", f"{key} has no effect without nat; leave it out, or set nat to true"
             )
@@ -150,3 +153,4 @@ def refuse_clash(network: Network, other: Network, path: str) -> None:
         raise DeclarationError(
             f"{path}.address", f"its subnet overlaps with the subnet of network {other['name']!r}; use another subnet"
         )
+    refuse_ipv6_clash(network, other, path)

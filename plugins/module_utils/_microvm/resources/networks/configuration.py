@@ -20,6 +20,7 @@ from ...declaration.names import (
     NETWORK_WATCH_UNIT,
     UNIT_DIRECTORY,
 )
+from ...declaration.networks.ipv6 import is_open, prefix
 from ...declaration.networks.options import NETWORK_OPTIONS
 from ...declaration.networks.subnets import subnet
 from ...declaration.types import Network, NetworkDhcpServer, NetworkLease
@@ -28,6 +29,7 @@ from ...schema.compaction import check_record
 from ...schema.errors import DeclarationError
 from ...schema.quoting import fields, network_value, one_per_line, plain, section, setting
 from ...schema.validation import validate
+from .ipv6_files import ipv6_sections, slaac_prefix
 from .rules import rules
 from .units import network_unit, watch_script, watch_unit
 
@@ -42,6 +44,8 @@ FORMER_FORWARDING_MARK = f"{FLEET_DIRECTORY}/forwarding.switched-on"
 """File of earlier versions, which switched forwarding on for the whole host: exists if it was off before."""
 FORWARDING_RECORDS = f"{FLEET_DIRECTORY}/forwarding"
 """Directory of an empty file for each interface of others on which forwarding was off before our networks needed it."""
+IPV6_FORWARDING_RECORDS = f"{FLEET_DIRECTORY}/forwarding-ipv6"
+"""The same for IPv6."""
 FINGERPRINT_RECORD = f"{FLEET_DIRECTORY}/network.fingerprint"
 """File with the fingerprint of the tables that a run has loaded."""
 UNIT = f"{UNIT_DIRECTORY}/{NETWORK_UNIT}"
@@ -66,10 +70,12 @@ Unmanaged=yes
 """
 
 
-def configuration(networks: Sequence[Network], uplinks: Sequence[str] = ()) -> Dict[str, str]:
+def configuration(
+    networks: Sequence[Network], uplinks: Sequence[str] = (), ipv6_uplinks: Sequence[str] = ()
+) -> Dict[str, str]:
     """Content of every file, by path; empty where there is no network.
 
-    Guests of networks with NAT that name no uplinks reach what is beyond the interfaces ``uplinks``.
+    Guests of open networks that name no uplinks reach what is beyond the interfaces ``uplinks`` and ``ipv6_uplinks``.
     """
     texts: Dict[str, str] = {}
     for network in networks:
@@ -80,7 +86,7 @@ def configuration(networks: Sequence[Network], uplinks: Sequence[str] = ()) -> D
         texts[_TAPS] = _TAPS_TEXT.format(prefix=plain(TAP_PREFIX))
         texts[UNIT], texts[WATCH_UNIT] = network_unit(RULES), watch_unit(WATCH)
         texts.update({RULES: rules(networks, uplinks), NETWORK_LIST: _list(networks), WATCH: watch_script(RULES)})
-        texts[SYSCTLS] = settings(kernel_settings(networks, uplinks))
+        texts[SYSCTLS] = settings(kernel_settings(networks, uplinks, ipv6_uplinks))
     texts = {path: _HEADER + text for path, text in texts.items()}
     if networks:
         texts[RECORD] = json.dumps(list(networks), indent=2, sort_keys=True) + "\n"
@@ -115,7 +121,7 @@ def bridge_of(path: str) -> Optional[str]:
     return match.group(1) if match else None
 
 
-def kernel_settings(networks: Sequence[Network], uplinks: Sequence[str]) -> Dict[str, str]:
+def kernel_settings(networks: Sequence[Network], uplinks: Sequence[str], ipv6_uplinks: Sequence[str]) -> Dict[str, str]:
     """Return parameters of the kernel, as paths below /proc/sys, with their values.
 
     A packet of IPv4 is forwarded where the interface that it comes in by forwards. What a network without NAT sends
@@ -124,16 +130,39 @@ def kernel_settings(networks: Sequence[Network], uplinks: Sequence[str]) -> Dict
     values = {}
     for network in networks:
         values[forwarding_of(network["name"])] = "1" if network["nat"] else "0"
-        values[f"net/ipv6/conf/{network['name']}/disable_ipv6"] = "1"
+        values.update(_ipv6_settings(network))
     for network in networks:
         if network["nat"]:
             values.update({forwarding_of(uplink): "1" for uplink in network["uplinks"] or uplinks})
+        if is_open(network):
+            values.update({ipv6_forwarding_of(uplink): "1" for uplink in network["uplinks"] or ipv6_uplinks})
+    return values
+
+
+def _ipv6_settings(network: Network) -> Dict[str, str]:
+    """Return the parameters of a bridge.
+
+    A packet of IPv6 is forwarded where the interface that it comes in by forwards, by a parameter that Linux has from
+    version 6.17 on, or all interfaces do. The other one says whether the host calls itself a router: guests forget a
+    router that does not.
+    """
+    name = network["name"]
+    values = {f"net/ipv6/conf/{name}/disable_ipv6": "1" if network["ipv6"] is None else "0"}
+    if network["ipv6"] is not None:
+        values[ipv6_forwarding_of(name)] = "1" if is_open(network) else "0"
+    if is_open(network):
+        values[f"net/ipv6/conf/{name}/forwarding"] = "1"
     return values
 
 
 def forwarding_of(interface: str) -> str:
     """Return the parameter of the kernel, as a path below /proc/sys, that lets an interface's packets be forwarded."""
     return f"net/ipv4/conf/{interface}/forwarding"
+
+
+def ipv6_forwarding_of(interface: str) -> str:
+    """Return the parameter of Linux 6.17 that lets an interface's packets of IPv6 be forwarded."""
+    return f"net/ipv6/conf/{interface}/force_forwarding"
 
 
 def settings(values: Mapping[str, str]) -> str:
@@ -153,6 +182,9 @@ def _list(networks: Sequence[Network]) -> str:
     for network in networks:
         name, isolated = network_value(network["name"]), plain("on" if network["isolate"] else "off")
         lines.append(fields(plain("network"), name, network_value(str(subnet(network))), isolated))
+        subnet6 = prefix(network)
+        if subnet6 is not None:
+            lines.append(fields(plain("prefix"), name, network_value(slaac_prefix(subnet6))))
         for lease in network["leases"]:
             lines.append(fields(plain("lease"), name, plain(lease["mac"]), network_value(lease["address"])))
     return one_per_line(lines)
@@ -165,8 +197,9 @@ def _network(network: Network) -> str:
         setting("Address", network_value(network["address"])),
         # A bridge has no carrier until its first MicroVM runs.
         *(setting("ConfigureWithoutCarrier", plain("yes")), setting("IPv6AcceptRA", plain("no"))),
-        # Networks have no IPv6: by link-local addresses guests would reach the host.
-        setting("LinkLocalAddressing", plain("no")),
+        # By link-local addresses guests would reach the host of a network without IPv6.
+        setting("LinkLocalAddressing", plain("no" if network["ipv6"] is None else "ipv6")),
+        *([setting("IPv6SendRA", plain("yes"))] if network["ipv6"] is not None else []),
         setting("DHCPServer", plain("yes" if server is not None else "no")),
     ]
     sections = [
@@ -175,6 +208,7 @@ def _network(network: Network) -> str:
         section("Link", [setting("RequiredForOnline", plain("no"))]),
         *([section("DHCPServer", _dhcp_server(server))] if server is not None else []),
         *map(_lease, network["leases"]),
+        *ipv6_sections(network),
     ]
     return "\n".join(sections)
 

@@ -7,11 +7,12 @@
 from __future__ import annotations
 
 import fcntl
+import glob
 import os
 import time
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Iterator, Tuple
+from typing import Iterator, List, Tuple
 
 from ...declaration.names import CONFIGURATION_DIRECTORY, TAP_RULES_DIRECTORY
 from ...host import files, systemd
@@ -19,7 +20,13 @@ from ...host.bus import ask
 from ...host.commands import HostError, run
 from ..executor import Handler, Handlers
 from ..steps import Step
-from .configuration import FINGERPRINT_RECORD, FORWARDING_RECORDS, bridge_of, parsed_settings
+from .configuration import (
+    FINGERPRINT_RECORD,
+    FORWARDING_RECORDS,
+    IPV6_FORWARDING_RECORDS,
+    bridge_of,
+    parsed_settings,
+)
 from .observe import MARK, PARAMETERS, observe_rules, observe_tap_rules
 from .plan import Action, Plan
 from .rules import unbound_tap
@@ -78,7 +85,7 @@ def _unload_rules(_job: NetworksJob, unit: str) -> None:
     ask(["systemctl", "disable", "--now", "--quiet", unit])
     with _locked_taps():
         for tap in observe_tap_rules():
-            files.remove(_rules_of(tap))
+            _remove_rules(tap)
     files.remove_if_empty(TAP_RULES_DIRECTORY)
     files.remove(FINGERPRINT_RECORD)
 
@@ -97,6 +104,16 @@ def _locked_taps() -> Iterator[None]:
 
 def _rules_of(tap: str) -> str:
     return f"{TAP_RULES_DIRECTORY}/{tap}.nft"
+
+
+def _ipv6_rules_of(tap: str) -> List[str]:
+    """Return the files with the elements of IPv6 of a tap: one, by the network that it is on, or none."""
+    return glob.glob(f"{TAP_RULES_DIRECTORY}/*:{glob.escape(tap)}.nft6")
+
+
+def _remove_rules(tap: str) -> None:
+    for path in [_rules_of(tap), *_ipv6_rules_of(tap)]:
+        files.remove(path)
 
 
 def _is_there(interface: str) -> bool:
@@ -125,9 +142,10 @@ def _forget_tap(_job: NetworksJob, tap: str) -> None:
         tap_rules = observe_tap_rules()
         if tap in tap_rules and not _is_there(tap):
             rules = tap_rules.pop(tap)
-            for command in deletions(rules, tap_rules.values()):
+            ipv6_rules = [files.read_text(path) or "" for path in _ipv6_rules_of(tap)]
+            for command in deletions("".join([rules, *ipv6_rules]), tap_rules.values()):
                 _delete_element(command)
-            files.remove(_rules_of(tap))
+            _remove_rules(tap)
 
 
 def _delete_element(command: str) -> None:
@@ -154,9 +172,9 @@ def _apply_settings(job: NetworksJob, path: str) -> None:
     bridges = {bridge_of(file) for file in job.plan.files}
     for parameter, value in parsed_settings(job.plan.files[path]).items():
         directory, interface, _name = parameter.rsplit("/", 2)
-        # There is none of IPv6 where the kernel has no IPv6.
+        # There is none of IPv6 where the kernel has no IPv6, and none that a later kernel has.
         if interface in bridges and os.path.isdir(f"{PARAMETERS}/{directory}"):
-            _await_parameter(parameter, deadline)
+            _await_parameter(f"{directory}/{interface}", deadline)
         if os.path.exists(f"{PARAMETERS}/{parameter}"):
             _set_parameter(parameter, value)
 
@@ -185,6 +203,7 @@ def _stop_forwarding(_job: NetworksJob, parameter: str) -> None:
 def _forget(_job: NetworksJob, path: str) -> None:
     files.remove(path)
     files.remove_if_empty(FORWARDING_RECORDS)
+    files.remove_if_empty(IPV6_FORWARDING_RECORDS)
 
 
 def _command(*words: str) -> Handler[NetworksJob]:

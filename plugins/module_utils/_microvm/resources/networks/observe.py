@@ -20,17 +20,19 @@ from .configuration import (
     FINGERPRINT_RECORD,
     FORMER_FORWARDING_MARK,
     FORWARDING_RECORDS,
+    IPV6_FORWARDING_RECORDS,
     NETWORKD_DIRECTORY,
     OWN_FILES,
     SYSCTLS,
     forwarding_of,
+    ipv6_forwarding_of,
     is_ours,
     parsed_settings,
 )
 from .forwarding import SWITCHES, is_of_systemd
-from .routes import parse_routes, uplink_interfaces
+from .routes import default_interfaces, parse_routes, uplink_interfaces
 from .rules import FAMILIES, TABLE, rules_digest
-from .state import NETWORKD, Link, Observed
+from .state import ALL_IPV6_FORWARDING, NETWORKD, Link, Observed
 from .taps import bound_mac, parse_elements, parse_entries
 
 MARK = f"{FLEET_DIRECTORY}/network.changing"
@@ -51,10 +53,15 @@ def observe() -> Observed:
     paths = {*glob.glob(f"{NETWORKD_DIRECTORY}/*-microvm-*"), *OWN_FILES}
     contents = {path: _content(path) for path in sorted(paths) if is_ours(path)}
     units = systemd.show([NETWORKD, NETWORK_UNIT, NETWORK_WATCH_UNIT])
-    routes, forwards_everything = observe_routes(), os.path.exists(FORMER_FORWARDING_MARK)
-    links, switched_on = observe_links(), _recorded_interfaces()
+    routes, ipv6_routes, forwards_everything = (
+        observe_routes(),
+        _observe_ipv6_routes(),
+        os.path.exists(FORMER_FORWARDING_MARK),
+    )
+    links, switched_on = observe_links(), _recorded_interfaces(FORWARDING_RECORDS)
     ports = {port for link in links.values() for port in link.ports}
     interfaces = ("default", *sorted(links.keys() - ports))
+    parameters = [parameter for name in interfaces for parameter in (forwarding_of(name), ipv6_forwarding_of(name))]
     rules, fingerprint = observe_rules()
     tap_rules = observe_tap_rules()
     return Observed(
@@ -69,8 +76,11 @@ def observe() -> Observed:
         tap_rules=tap_rules,
         loaded_taps=_loaded_taps() if rules is not None else frozenset(),
         pinned=_pinned(tap_rules),
-        settings=_settings([*parsed_settings(contents[SYSCTLS] or ""), *map(forwarding_of, interfaces)]),
+        settings=_settings([*parsed_settings(contents[SYSCTLS] or ""), *parameters, ALL_IPV6_FORWARDING]),
+        ipv6_routes=tuple(parse_routes(ipv6_routes)),
+        ipv6_uplinks=default_interfaces(ipv6_routes),
         switched_on=switched_on,
+        ipv6_switched_on=_recorded_interfaces(IPV6_FORWARDING_RECORDS),
         forwards_everything=forwards_everything,
         other_forwarding=other_forwarding() if switched_on or forwards_everything else "",
         networkd=units[NETWORKD],
@@ -79,9 +89,9 @@ def observe() -> Observed:
     )
 
 
-def _recorded_interfaces() -> FrozenSet[str]:
+def _recorded_interfaces(records: str) -> FrozenSet[str]:
     """Return the interfaces of others on which forwarding is ours to switch off."""
-    return frozenset(os.listdir(FORWARDING_RECORDS)) if os.path.isdir(FORWARDING_RECORDS) else frozenset()
+    return frozenset(os.listdir(records)) if os.path.isdir(records) else frozenset()
 
 
 def _settings(parameters: Sequence[str]) -> Dict[str, str]:
@@ -119,6 +129,12 @@ def _is_isolated(port: str) -> bool:
 def observe_routes() -> str:
     """Return the routes of IPv4 in the main table, as ip-route(8) shows them."""
     return run(["ip", "-4", "-json", "route", "show", "table", "main"])
+
+
+def _observe_ipv6_routes() -> str:
+    """Return the routes of IPv6 in the main table; nothing where the kernel has no IPv6."""
+    has_ipv6 = os.path.exists(f"{PARAMETERS}/{ALL_IPV6_FORWARDING}")
+    return run(["ip", "-6", "-json", "route", "show", "table", "main"]) if has_ipv6 else ""
 
 
 def other_forwarding() -> str:

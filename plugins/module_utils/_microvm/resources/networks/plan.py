@@ -7,9 +7,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Iterator, Mapping, Sequence, Set, Tuple
+from typing import Callable, Iterator, Mapping, Sequence, Set, Tuple
 
 from ...declaration.names import NETWORK_UNIT, NETWORK_WATCH_UNIT
+from ...declaration.networks.ipv6 import is_open
 from ...declaration.networks.parse import refuse_clash
 from ...declaration.types import Network
 from ...schema.errors import DeclarationError
@@ -17,6 +18,7 @@ from ..steps import BaseAction, Step, in_order
 from .configuration import (
     FORMER_FORWARDING_MARK,
     FORWARDING_RECORDS,
+    IPV6_FORWARDING_RECORDS,
     NETWORKD_DIRECTORY,
     RULES,
     SYSCTLS,
@@ -26,12 +28,13 @@ from .configuration import (
     bridge_of,
     configuration,
     forwarding_of,
+    ipv6_forwarding_of,
     parsed_settings,
     recorded_networks,
 )
 from .routes import refuse_overlaps
 from .rules import rules_digest
-from .state import NETWORKD, Link, Observed, has_address
+from .state import ALL_IPV6_FORWARDING, NETWORKD, Link, Observed, has_address
 from .taps import bound_mac
 
 EVERYTHING = "net/ipv4/ip_forward"
@@ -97,11 +100,14 @@ def plan(observed: Observed, networks: Sequence[Network], path: str = "networks"
     for index, network in enumerate(networks):
         place = f"{path}[{index}]"
         _refuse_foreign(observed, network["name"], f"{place}.name")
+        _refuse_without_ipv6(observed, network, place)
         for other in staying.values():
             refuse_clash(network, other, place)
     own = {bridge_of(file) for file in observed.files}
-    refuse_overlaps(networks, observed.routes, {name for name in own if name}, path)
-    files = configuration([*networks, *staying.values()], _uplinks(observed))
+    refuse_overlaps(networks, [*observed.routes, *observed.ipv6_routes], {name for name in own if name}, path)
+    uplinks = _uplinks(observed, observed.uplinks, forwarding_of)
+    ipv6_uplinks = _uplinks(observed, observed.ipv6_uplinks, ipv6_forwarding_of) or uplinks
+    files = configuration([*networks, *staying.values()], uplinks, ipv6_uplinks)
     rules = tuple(_rules(observed, files))
     is_loaded = all(step.action is not Action.LOAD_RULES for step in rules)
     steps = (
@@ -111,18 +117,19 @@ def plan(observed: Observed, networks: Sequence[Network], path: str = "networks"
         *(step for network in [*networks, *staying.values()] for step in _taps(observed, network, is_loaded)),
         *_former_taps(observed, files),
         *_forwarding(observed, files),
+        *_ipv6_forwarding(observed, files),
     )
     ports = {name: observed.links[name].ports for name in staying}
-    ends = observed.forwards_everything or observed.switched_on - _forwarding_interfaces(observed, files)
+    ends = observed.forwards_everything or observed.switched_on - _forwarding_interfaces(observed, files, forwarding_of)
     return Plan(in_order(steps), files, ports, observed.other_forwarding if ends else "")
 
 
-def _uplinks(observed: Observed) -> Tuple[str, ...]:
+def _uplinks(observed: Observed, current: Sequence[str], parameter_of: Callable[[str], str]) -> Tuple[str, ...]:
     """Return the interfaces behind which the world is; those of the last run while the host has no default route."""
     own = {bridge_of(path) for path in observed.files}
     former = parsed_settings(observed.files.get(SYSCTLS, ""))
-    return tuple(name for name in observed.uplinks if name not in own) or tuple(
-        name for name in observed.links if name not in own and former.get(forwarding_of(name)) == "1"
+    return tuple(name for name in current if name not in own) or tuple(
+        name for name in observed.links if name not in own and former.get(parameter_of(name)) == "1"
     )
 
 
@@ -140,6 +147,26 @@ def _refuse_foreign(observed: Observed, name: str, path: str) -> None:
             path,
             f"the host has an interface {name!r} that this collection has not created; "
             "choose another name, or remove the interface",
+        )
+
+
+def _refuse_without_ipv6(observed: Observed, network: Network, path: str) -> None:
+    """Refuse what the kernel cannot do, or only by making a router of the host for everybody."""
+    if network["ipv6"] is None:
+        return
+    if ALL_IPV6_FORWARDING not in observed.settings:
+        raise DeclarationError(
+            f"{path}.ipv6",
+            "the kernel of this host has no IPv6; leave ipv6 out, or start the host without ipv6.disable",
+        )
+    by_interface = ipv6_forwarding_of("default") in observed.settings
+    if is_open(network) and not by_interface and observed.settings[ALL_IPV6_FORWARDING] == "0":
+        raise DeclarationError(
+            f"{path}.ipv6.outside",
+            "Linux before 6.17, which this host runs, forwards IPv6 from all interfaces or from none, and the host "
+            "forwards none. Set outside to none; or, if it may be a router for all of its networks, write "
+            "net.ipv6.conf.all.forwarding = 1 into /etc/sysctl.d, after net.ipv6.conf.INTERFACE.accept_ra = 2 for each "
+            "interface whose routes the kernel gets from routers",
         )
 
 
@@ -222,11 +249,13 @@ def _former_taps(observed: Observed, files: Mapping[str, str]) -> Iterator[Step[
                 yield Step(Action.FORGET_TAP, tap)
 
 
-def _forwarding_interfaces(observed: Observed, files: Mapping[str, str]) -> Set[str]:
+def _forwarding_interfaces(
+    observed: Observed, files: Mapping[str, str], parameter_of: Callable[[str], str]
+) -> Set[str]:
     """Return the interfaces of others whose packets are forwarded for our networks, be they there or not."""
     wanted = parsed_settings(files.get(SYSCTLS, ""))
     others = {*observed.links, *observed.switched_on, *map(_interface_of, wanted)} - {bridge_of(path) for path in files}
-    return {name for name in others if wanted.get(forwarding_of(name)) == "1"}
+    return {name for name in others if wanted.get(parameter_of(name)) == "1"}
 
 
 def _interface_of(parameter: str) -> str:
@@ -235,7 +264,7 @@ def _interface_of(parameter: str) -> str:
 
 def _forwarding(observed: Observed, files: Mapping[str, str]) -> Iterator[Step[Action]]:
     """Yield the steps after which packets are forwarded where networks need it, and elsewhere only if others do."""
-    needed, is_ours = _forwarding_interfaces(observed, files), not observed.other_forwarding
+    needed, is_ours = _forwarding_interfaces(observed, files, forwarding_of), not observed.other_forwarding
     if observed.forwards_everything:
         if is_ours:
             yield Step(Action.STOP_FORWARDING, EVERYTHING)
@@ -251,6 +280,18 @@ def _forwarding(observed: Observed, files: Mapping[str, str]) -> Iterator[Step[A
         yield Step(Action.FORGET_FORWARDING, f"{FORWARDING_RECORDS}/{uplink}")
     if SYSCTLS in files and (stops or _differs(observed, files, SYSCTLS) or not _are_applied(observed, files)):
         yield Step(Action.APPLY_SETTINGS, SYSCTLS)
+
+
+def _ipv6_forwarding(observed: Observed, files: Mapping[str, str]) -> Iterator[Step[Action]]:
+    """Yield the steps that remember and switch off forwarding of IPv6 by interface, of a kernel that has it."""
+    needed = _forwarding_interfaces(observed, files, ipv6_forwarding_of)
+    new_interface = observed.settings.get(ipv6_forwarding_of("default"))
+    for uplink in sorted(needed - observed.ipv6_switched_on):
+        if observed.settings.get(ipv6_forwarding_of(uplink), new_interface) == "0":
+            yield Step(Action.RECORD_FORWARDING, f"{IPV6_FORWARDING_RECORDS}/{uplink}")
+    for uplink in sorted(observed.ipv6_switched_on - needed):
+        yield Step(Action.STOP_FORWARDING, ipv6_forwarding_of(uplink))
+        yield Step(Action.FORGET_FORWARDING, f"{IPV6_FORWARDING_RECORDS}/{uplink}")
 
 
 def _are_applied(observed: Observed, files: Mapping[str, str]) -> bool:

@@ -10,11 +10,14 @@ import ipaddress
 import json
 import re
 from dataclasses import dataclass
-from typing import Any, Collection, List, Optional, Sequence, Tuple
+from typing import Any, Collection, Iterator, List, Optional, Sequence, Tuple, Union
 
+from ...declaration.networks.ipv6 import prefix
 from ...declaration.networks.subnets import subnet
 from ...declaration.types import Network
 from ...schema.errors import DeclarationError
+
+Subnet = Union[ipaddress.IPv4Network, ipaddress.IPv6Network]
 
 _NAME = re.compile(r"[A-Za-z0-9_.:-]+")
 """Name of an interface that files can contain as it is."""
@@ -24,7 +27,7 @@ _NAME = re.compile(r"[A-Za-z0-9_.:-]+")
 class Route:
     """Route of a host, other than the default one."""
 
-    destination: ipaddress.IPv4Network
+    destination: Subnet
     device: Optional[str] = None
     """Interface that it leads to; ``None`` if there are several, or none."""
     is_connected: bool = False
@@ -32,22 +35,31 @@ class Route:
 
 
 def parse_routes(output: str) -> List[Route]:
-    """Return the routes of ``ip -4 -json route show`` (ip-route(8))."""
+    """Return the routes of ``ip -json route show`` (ip-route(8)), of one protocol."""
     return [_route(entry) for entry in json.loads(output or "[]") if entry["dst"] != "default"]
 
 
 def uplink_interfaces(output: str) -> Tuple[str, ...]:
     """Return the interfaces that default routes lead to, or, if there are none, those of all routes."""
-    entries = json.loads(output or "[]")
-    defaults = [entry for entry in entries if entry["dst"] == "default"] or entries
-    hops = [hop for entry in defaults for hop in (entry, *entry.get("nexthops", ()))]
+    return default_interfaces(output) or _interfaces(json.loads(output or "[]"))
+
+
+def default_interfaces(output: str) -> Tuple[str, ...]:
+    """Return the interfaces that default routes lead to."""
+    return _interfaces([entry for entry in json.loads(output or "[]") if entry["dst"] == "default"])
+
+
+def _interfaces(entries: Sequence[Any]) -> Tuple[str, ...]:
+    """Return the interfaces that routes lead to, in the order of their names."""
+    hops = [hop for entry in entries for hop in (entry, *entry.get("nexthops", ()))]
     names = {hop["dev"] for hop in hops if "dev" in hop}
     return tuple(sorted(name for name in names if _NAME.fullmatch(name)))
 
 
 def _route(entry: Any) -> Route:
-    is_connected = entry.get("protocol") == "kernel" and "gateway" not in entry
-    return Route(ipaddress.IPv4Network(entry["dst"], strict=False), entry.get("dev"), is_connected)
+    # Of IPv6, routers announce the subnets of an interface.
+    is_connected = entry.get("protocol") in ("kernel", "ra") and "gateway" not in entry
+    return Route(ipaddress.ip_network(entry["dst"], strict=False), entry.get("dev"), is_connected)
 
 
 def refuse_overlaps(networks: Sequence[Network], routes: Sequence[Route], own: Collection[str], path: str) -> None:
@@ -58,17 +70,28 @@ def refuse_overlaps(networks: Sequence[Network], routes: Sequence[Route], own: C
     Raises DeclarationError with a path below ``path``.
     """
     for index, network in enumerate(networks):
-        for route in routes:
-            if route.device not in own and _takes_from(subnet(network), route):
-                through = f" through {route.device}" if route.device else ""
-                raise DeclarationError(
-                    f"{path}[{index}].address",
-                    f"the subnet {subnet(network)} of network {network['name']!r} overlaps the route of this host to "
-                    f"{route.destination}{through}; use another subnet",
-                )
+        for key, addresses in _subnets(network):
+            for route in routes:
+                if route.device not in own and _takes_from(addresses, route):
+                    through = f" through {route.device}" if route.device else ""
+                    raise DeclarationError(
+                        f"{path}[{index}].{key}",
+                        f"the subnet {addresses} of network {network['name']!r} overlaps the route of this host to "
+                        f"{route.destination}{through}; use another subnet",
+                    )
 
 
-def _takes_from(addresses: ipaddress.IPv4Network, route: Route) -> bool:
-    if route.is_connected:
-        return route.destination.overlaps(addresses)
-    return route.destination.subnet_of(addresses)
+def _subnets(network: Network) -> Iterator[Tuple[str, Subnet]]:
+    """Yield the subnets of a network, each with the key that it comes from."""
+    yield "address", subnet(network)
+    subnet6 = prefix(network)
+    if subnet6 is not None:
+        yield "ipv6.address", subnet6
+
+
+def _takes_from(addresses: Subnet, route: Route) -> bool:
+    """Return whether packets that now take a route would go to a subnet of ours."""
+    destination = route.destination
+    if destination.version != addresses.version or not destination.overlaps(addresses):
+        return False
+    return route.is_connected or destination.prefixlen >= addresses.prefixlen

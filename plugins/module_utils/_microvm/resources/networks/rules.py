@@ -21,6 +21,7 @@ from ...declaration.networks.subnets import subnet
 from ...declaration.types import Network
 from ...runner.package import DIGEST_LENGTH
 from ...schema.quoting import nft_string, nft_value, one_per_line
+from . import ipv6_rules
 from .forwards import forwards_chains, hairpins, passages, passages_postrouting
 from .limits import limits_chain
 
@@ -43,7 +44,7 @@ table bridge {table} {{
     comment "{digest}"
 {bridge}}}
 include "{taps}/*.nft"
-"""
+{taps6}"""
 
 # A local address is looked for before others' NAT can replace it. With br_netfilter, frames within a bridge come
 # through all of these chains as packets from the bridge to itself.
@@ -86,7 +87,6 @@ _HOST_REST = """\
 """
 
 _PREROUTING = """\
-        iifname {bridge} meta nfproto ipv6 counter drop
         iifname {bridge} fib daddr type local jump host
 """
 
@@ -96,16 +96,14 @@ _INPUT = """\
 
 # Nothing goes in or out, whether or not the host forwards packets for other reasons.
 _CLOSED = """\
-        iifname {bridge} oifname != {bridge} counter drop
-        oifname {bridge} iifname != {bridge} counter drop
+        iifname {bridge} oifname != {bridge} meta nfproto ipv4 counter drop
+        oifname {bridge} iifname != {bridge} meta nfproto ipv4 counter drop
 """
 
 # Guests are answered, and not reached from elsewhere; what leaves their bridge has an address of its subnet.
 _NAT = """\
-        iifname {bridge} oifname != {bridge} meta nfproto ipv6 counter drop
         iifname {bridge} oifname != {bridge} ip saddr != {subnet} counter drop
-        oifname {bridge} iifname != {bridge} meta nfproto ipv6 counter drop
-        oifname {bridge} iifname != {bridge} ct state != {{ established, related }} counter drop
+        oifname {bridge} iifname != {bridge} meta nfproto ipv4 ct state != {{ established, related }} counter drop
 """
 
 # Of most clouds, of Alibaba's and of Azure's. The resolver of a cloud's machines may be at the same addresses.
@@ -157,7 +155,7 @@ _BRIDGE = """\
     set leases {{
         type ether_addr . ipv4_addr
 {leases}    }}
-    set seen {{
+{sets6}    set seen {{
         type ifname . ether_addr
         flags dynamic,timeout
         timeout 5m
@@ -179,7 +177,7 @@ _BRIDGE = """\
         iifname != @anonymous iifname . ether saddr != @macs counter drop
         ether type arp goto guest_arp
         ether type ip goto guest_ip
-        counter drop
+{rules6}        counter drop
     }}
     chain anonymous_guest {{
         ether saddr @bound_macs counter drop
@@ -211,7 +209,7 @@ _BRIDGE = """\
         iifname . ip saddr @subnets accept
         counter drop
     }}
-    chain forward {{
+{chains6}    chain forward {{
         type filter hook forward priority filter; policy accept;
         iifname @taps oifname != @taps counter drop
         oifname @taps iifname != @taps counter drop
@@ -225,9 +223,10 @@ _ELEMENTS = """\
 
 def rules(networks: Sequence[Network], uplinks: Sequence[str] = ()) -> str:
     """Return the tables, and the inclusion of the taps' rules; the world is behind ``uplinks``."""
-    inet, bridge = _inet(networks, uplinks), _BRIDGE.format(reserved=_reserved(networks), leases=_leases(networks))
-    digest = hashlib.sha256(f"{inet}{bridge}".encode()).hexdigest()[:DIGEST_LENGTH]
-    return _TEXT.format(table=TABLE, digest=digest, inet=inet, bridge=bridge, taps=nft_value(TAP_RULES_DIRECTORY))
+    inet, bridge, taps6 = _inet(networks, uplinks), _bridge(networks), ipv6_rules.tap_files(networks)
+    digest = hashlib.sha256(f"{inet}{bridge}{taps6}".encode()).hexdigest()[:DIGEST_LENGTH]
+    taps = nft_value(TAP_RULES_DIRECTORY)
+    return _TEXT.format(table=TABLE, digest=digest, inet=inet, bridge=bridge, taps=taps, taps6=taps6)
 
 
 def rules_digest(text: str) -> Optional[str]:
@@ -243,16 +242,28 @@ def unbound_tap(tap: str) -> str:
     return one_per_line(f"add element bridge {TABLE} {kind} {{ {element} }}" for kind, element in elements)
 
 
+def _bridge(networks: Sequence[Network]) -> str:
+    return _BRIDGE.format(
+        reserved=_reserved(networks),
+        leases=_leases(networks),
+        sets6=ipv6_rules.tap_sets(networks),
+        rules6=ipv6_rules.tap_rules(networks),
+        chains6=ipv6_rules.tap_chains(networks),
+    )
+
+
 def _inet(networks: Sequence[Network], uplinks: Sequence[str]) -> str:
-    before_nat = "".join(line for network in networks for line in passages_postrouting(network, networks))
+    prerouting = (ipv6_rules.prerouting_rules(network) + _filled(_PREROUTING, network) for network in networks)
+    before_nat = (line for network in networks for line in passages_postrouting(network, networks))
+    nat = (_filled(_POSTROUTING, network) for network in networks if network["nat"])
     return _INET.format(
         limits=limits_chain(networks),
         forwards=forwards_chains(networks, uplinks),
         host="".join(line for network in networks for line in _host(network)),
-        prerouting="".join(hairpins(networks)) + "".join(_filled(_PREROUTING, network) for network in networks),
+        prerouting="".join([*hairpins(networks), *prerouting]),
         input="".join(_filled(_INPUT, network) for network in networks),
         forward="".join(line for network in networks for line in _forward(network, networks)),
-        postrouting=before_nat + "".join(_filled(_POSTROUTING, network) for network in networks if network["nat"]),
+        postrouting="".join([*before_nat, *nat, *map(ipv6_rules.postrouting_rules, networks)]),
     )
 
 
@@ -262,6 +273,7 @@ def _host(network: Network) -> Iterator[str]:
     for text in network["host_ports"]:
         protocol, _slash, port = text.partition("/")
         yield _filled(_HOST_PORT, network, protocol=nft_value(protocol), port=nft_value(port))
+    yield from ipv6_rules.host_rules(network)
     yield _filled(_HOST_REST, network)
 
 
@@ -269,6 +281,7 @@ def _forward(network: Network, networks: Sequence[Network]) -> Iterator[str]:
     if network["isolate"]:
         yield _filled(_ISOLATED, network)
     yield from passages(network, networks)
+    yield from ipv6_rules.forward_rules(network)
     if not network["nat"]:
         yield _filled(_CLOSED, network)
         return

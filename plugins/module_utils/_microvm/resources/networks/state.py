@@ -15,6 +15,8 @@ from ...host.systemd import Unit
 from .routes import Route
 
 NETWORKD = "systemd-networkd.service"
+ALL_IPV6_FORWARDING = "net/ipv6/conf/all/forwarding"
+"""Parameter of the kernel, as a path below /proc/sys, that lets packets of IPv6 be forwarded from all interfaces."""
 
 
 @dataclass(frozen=True)
@@ -58,8 +60,14 @@ class Observed:
     """Ports with the MAC addresses that their bridges know them by, whoever else uses these."""
     settings: Mapping[str, str] = field(default_factory=dict)
     """Parameters of the kernel by their paths below /proc/sys: those of our file, and forwarding by interface."""
+    ipv6_routes: Tuple[Route, ...] = ()
+    """Routes of IPv6, without the default one."""
+    ipv6_uplinks: Tuple[str, ...] = ()
+    """Interfaces that default routes of IPv6 lead to."""
     switched_on: FrozenSet[str] = frozenset()
     """Interfaces of others on which forwarding was off until networks with NAT came: it is ours to switch off."""
+    ipv6_switched_on: FrozenSet[str] = frozenset()
+    """The same for IPv6, which nobody else switches on by interface."""
     forwards_everything: bool = False
     """True if an earlier version has switched forwarding on for the whole host."""
     other_forwarding: str = ""
@@ -72,6 +80,8 @@ class Observed:
 
 
 def has_address(link: Link, network: Network) -> bool:
-    """Return whether a bridge has its network's address."""
-    wanted = ipaddress.ip_interface(network["address"])
-    return any(ipaddress.ip_interface(address) == wanted for address in link.addresses)
+    """Return whether a bridge has its network's addresses."""
+    wanted = {ipaddress.ip_interface(network["address"])}
+    if network["ipv6"] is not None:
+        wanted.add(ipaddress.ip_interface(network["ipv6"]["address"]))
+    return wanted <= {ipaddress.ip_interface(address) for address in link.addresses}

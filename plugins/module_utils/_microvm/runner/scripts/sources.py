@@ -168,11 +168,12 @@ await_bridge() { # tap
 }
 
 bind_port() { # "replace", or "keep" a binding that it has; then what bind_tap takes
-    local how=$1 tap=$2 mac=${3:-} bridge kind network value rest subnet='' isolation='' leased=''
+    local how=$1 tap=$2 mac=${3:-} bridge kind network value rest subnet='' isolation='' leased='' prefix=''
     bridge=$(basename -- "$(readlink -- "/sys/class/net/$tap/master")")
     while read -r kind network value rest; do
         case $kind:$network in
             "network:$bridge") subnet=$value isolation=$rest ;;
+            "prefix:$bridge") prefix=$value ;;
             "lease:$bridge") if [ "${value,,}" = "${mac,,}" ]; then leased=$rest; fi ;;
         esac
     done < "$network_list"
@@ -188,6 +189,9 @@ bind_port() { # "replace", or "keep" a binding that it has; then what bind_tap t
         if [ "$how" = keep ] && [ -e "$tap_rules/$tap.nft" ]; then return; fi
         delete_elements "$tap" || return
         add_elements "$tap" "$bridge" "$mac" "$subnet" "$leased" "${@:4}" || return
+        if [ -n "$prefix" ] && [ -n "$mac" ]; then
+            add_ipv6_elements "$tap" "$bridge" "$mac" "$prefix" "${@:4}" || return
+        fi
     } 9< "$tap_rules"
     # Module microvm_tap may keep its taps from their neighbours where the network does not.
     if [ "$how" = replace ] || [ "$isolation" = on ]; then
@@ -248,6 +252,51 @@ tap_elements() { # tap, MAC address or nothing, subnet, address of its lease or 
     done
 }
 
+# In a file by network and tap: no name of an interface has a colon.
+add_ipv6_elements() { # tap, bridge, then what ipv6_elements takes after the tap
+    local tap=$1 file=$tap_rules/$2:$1.nft6
+    ipv6_elements "$tap" "${@:3}" > "$file.partial" || return
+    mv -fT -- "$file.partial" "$file" || return
+    if nft -f "$file"; then return; fi
+    delete_elements "$tap"
+    echo "$tap is not put on $2, since nft refuses its rules for IPv6: what it says is above." \
+        "systemctl reload $network_unit loads those of the network" >&2
+    return 1
+}
+
+# Declared addresses, and those that a guest makes of its MAC address, which are nobody else's: a guest gets its prefix
+# by router advertisements, however its addresses of IPv4 are given. Messages of neighbours have them as numbers.
+ipv6_elements() { # tap, MAC address, prefix as four groups, then addresses and other words
+    local tap=$1 own address number elements='add element bridge microvm_fleet'
+    own=$(eui64 "$2")
+    echo "$elements taps6 { \"$tap\" }"
+    for address in "fe80:0:0:0:$own" "$3:$own" "${@:4}"; do
+        number=$(ipv6_number "$address") || continue
+        echo "$elements addresses6 { \"$tap\" . $address }"
+        echo "$elements targets6 { \"$tap\" . $number }"
+    done
+}
+
+# The second half of an address that is made of a MAC address (RFC 4291, appendix A).
+eui64() { # MAC address
+    local octets
+    IFS=: read -r -a octets <<< "${1,,}"
+    printf '%02x%s:%sff:fe%s:%s%s\n' "$((0x${octets[0]} ^ 2))" "${octets[@]:1}"
+}
+
+# Prints an address of IPv6 as a number; fails for everything else.
+ipv6_number() { # address
+    local left=${1%%::*} right='' group number=0x
+    local -a first last=()
+    if [[ ! "$1" =~ ^[0-9a-fA-F:]*:[0-9a-fA-F:]*$ ]]; then return 1; fi
+    if [[ "$1" == *::* ]]; then right=${1#*::}; fi
+    IFS=: read -r -a first <<< "$left"
+    IFS=: read -r -a last <<< "$right"
+    while [ $((${#first[@]} + ${#last[@]})) -lt 8 ]; do first+=(0); done
+    for group in "${first[@]}" "${last[@]}"; do number+=$(printf %04x "0x$group"); done
+    echo "$number"
+}
+
 # Of all MicroVMs: some end without taking their taps away in order. A tap that exists is not without its binding.
 unbind_missing_taps() {
     local file tap
@@ -268,10 +317,13 @@ delete_elements() { # tap
     for other in "$tap_rules"/*.nft; do
         if [ "$other" != "$file" ]; then others+=("$other"); fi
     done
-    while read -r line; do
-        if ! grep -qxF -e "$line" -- "${others[@]}"; then nft "delete ${line#add }" 2> /dev/null || true; fi
-    done < "$file"
-    rm -f -- "$file"
+    for file in "$tap_rules/$1.nft" "$tap_rules"/*":$1.nft6"; do
+        if [ ! -e "$file" ]; then continue; fi
+        while read -r line; do
+            if ! grep -qxF -e "$line" -- "${others[@]}"; then nft "delete ${line#add }" 2> /dev/null || true; fi
+        done < "$file"
+        rm -f -- "$file"
+    done
 }
 
 # Where no udev has applied them to a new bridge.

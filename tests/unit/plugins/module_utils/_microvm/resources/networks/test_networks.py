@@ -191,8 +191,9 @@ def test_without_nat_nothing_goes_in_or_out() -> None:
     assert {bridge_of(path) for path in files} == {None, "microvm0"}
     assert forwarding_of("microvm0") + " = 0\n" in files[SYSCTLS]
     assert "masquerade" not in files[RULES]
-    assert 'iifname "microvm0" oifname != "microvm0" counter drop' in files[RULES]
-    assert 'oifname "microvm0" iifname != "microvm0" counter drop' in files[RULES]
+    for protocol in ("ipv4", "ipv6"):
+        assert f'iifname "microvm0" oifname != "microvm0" meta nfproto {protocol} counter drop' in files[RULES]
+        assert f'oifname "microvm0" iifname != "microvm0" meta nfproto {protocol} counter drop' in files[RULES]
     assert "DHCPServer=no" in files[f"{NETWORKD_DIRECTORY}/50-microvm-microvm0.network"]
 
 

@@ -278,6 +278,29 @@ def test_taps_that_cannot_be_bound_go_as_their_package_takes_them_away(
     assert done.returncode == 1, done.stderr
 
 
+def test_the_elements_of_a_tap_for_ipv6_are_what_it_declares_and_what_its_mac_address_makes(tmp_path: Path) -> None:
+    given = {name: f"{tmp_path}/{name}" for name in ("network_list", "network_unit", "tap_rules", "network_settings")}
+    call = (
+        "ipv6_elements tap0 02:00:0A:00:00:bC fd00:0066:0001:0000 10.0.0.2 fd00:66:1::10 ::1 2001:db8:0:1:2:3:4:5 dhcp"
+    )
+    elements = bash(tmp_path, call, "bind_taps", **given).stdout.replace("add element bridge microvm_fleet ", "")
+    addresses = {
+        "fe80:0:0:0:0000:0aff:fe00:00bc": "fe8000000000000000000afffe0000bc",
+        "fd00:0066:0001:0000:0000:0aff:fe00:00bc": "fd0000660001000000000afffe0000bc",
+        "fd00:66:1::10": "fd000066000100000000000000000010",
+        "::1": "00000000000000000000000000000001",
+        "2001:db8:0:1:2:3:4:5": "20010db8000000010002000300040005",
+    }
+    assert elements.splitlines() == [
+        'taps6 { "tap0" }',
+        *(
+            f'{kind}6 {{ "tap0" . {value} }}'
+            for address, number in addresses.items()
+            for kind, value in (("addresses", address), ("targets", f"0x{number}"))
+        ),
+    ]
+
+
 def test_the_elements_of_a_tap_are_what_its_guest_declares(tmp_path: Path) -> None:
     given = {name: f"{tmp_path}/{name}" for name in ("network_list", "network_unit", "tap_rules", "network_settings")}
     call = "tap_elements tap0 {} 10.0.0.0/24 {} {}"
