@@ -1382,6 +1382,20 @@ options:
           - Name of the bridge, at most 15 characters.
         type: str
         required: true
+      mode:
+        description:
+          - How taps are connected. Those whose C(bridge) is the C(name) of the network join it in either case.
+          - With V(bridge) they are ports of the bridge, so guests are neighbours.
+          - 'With V(routed) guests share no segment: the host has a route to each address of a guest through its
+            tap, and guests reach each other, unless C(isolate) is set, through the host. Each guest requires static
+            addresses with the prefix length 32 in C(guest.networks), and C(address) as its C(gateway); there is
+            no C(dhcp_server). The bridge exists, but remains empty.'
+          - Does not change while MicroVMs are on the network.
+        type: str
+        default: bridge
+        choices:
+          - bridge
+          - routed
       address:
         description:
           - IPv4 address of the host on the bridge, with its prefix length.

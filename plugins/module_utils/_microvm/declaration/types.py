@@ -449,6 +449,7 @@ class Network(TypedDict):
     """Options of a network of a host."""
 
     name: str
+    mode: Literal["bridge", "routed"]
     address: str
     nat: bool
     ipv6: Optional[NetworkIpv6]

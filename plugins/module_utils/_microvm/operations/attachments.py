@@ -14,6 +14,7 @@ from ..declaration.types import Network
 from ..declaration.vms.attachments import refuse_misplaced_addresses
 from ..declaration.vms.claims import reachable_addresses
 from ..declaration.vms.parse import Declaration
+from ..declaration.vms.routed import refuse_unroutable_guests
 from ..host import files
 from ..host.commands import HostError
 from ..resources.networks.configuration import RECORD, recorded_networks
@@ -21,13 +22,17 @@ from ..resources.networks.observe import observe_links
 
 
 def check_addresses(placed: Sequence[Tuple[str, Declaration]], networks: Sequence[object]) -> None:
-    """Refuse addresses that a guest cannot have on this host; ``networks`` are those that the same run brings.
+    """Refuse addresses that a guest cannot have on this host, and guests that lack what a routed network requires.
 
-    Raises DeclarationError. Nothing is asked of a host without static addresses.
+    ``networks`` are those that the same run brings. Raises DeclarationError. Nothing is asked of a host without static
+    addresses.
     """
+    attached = _networks(networks)
+    for path, declaration in placed:
+        refuse_unroutable_guests(declaration, attached, path)
     if not any(True for _path, declaration in placed for _address in reachable_addresses(declaration)):
         return
-    attached, host = _networks(networks), _host_addresses()
+    host = _host_addresses()
     for path, declaration in placed:
         refuse_misplaced_addresses(declaration, attached, host, path)
 

@@ -15,6 +15,7 @@ import sys
 import time
 from pathlib import Path
 
+import routed
 from ansible_collections.microvm.fleet.plugins.module_utils._microvm.declaration import names
 from ansible_collections.microvm.fleet.plugins.module_utils._microvm.declaration.networks.parse import parse_networks
 from ansible_collections.microvm.fleet.plugins.module_utils._microvm.declaration.types import Network
@@ -68,6 +69,7 @@ def networks(*leases: dict[str, str]) -> list[Network]:
             {"name": "closed0", "address": "10.66.2.1/24", "host_access": "none"},
             {"name": "apart0", "address": "10.66.3.1/24", "nat": True, "isolate": True},
             {"name": "open0", "address": "10.66.4.1/24", "nat": True, "host_access": "all", "metadata": True},
+            *routed.NETWORKS,
         ]
     )
 
@@ -93,7 +95,7 @@ def bash_command(script: str) -> list[str]:
     """Return the command that runs a script after our functions."""
     given = f"network_list={names.NETWORK_LIST!r} tap_rules={names.TAP_RULES_DIRECTORY!r}"
     given += " network_settings=/run/none network_unit=none"
-    functions = sources.MAKE_TAP + sources.BIND_TAPS
+    functions = sources.MAKE_TAP + sources.BIND_TAPS + sources.ROUTE_TAP
     return ["bash", "-c", f"set -euo pipefail\n{given}\n{functions}\n{script}"]
 
 
@@ -320,7 +322,11 @@ def neighbours_mac_on_a_tap(a: Guest, b: Guest) -> None:
 
 def repair(action: Action, guest: Guest) -> None:
     """Carry out a step of a run."""
-    job = NetworksJob(Plan((Step(action, guest.tap),), {}, {}))
+    repair_tap(action, guest.tap)
+
+
+def repair_tap(action: Action, tap: str) -> None:
+    job = NetworksJob(Plan((Step(action, tap),), files.configuration(NETWORKS), {}))
     assert execute([job], HANDLERS)[job.name].error is None
 
 
@@ -532,6 +538,7 @@ def main() -> None:
     from_outside(a, closed)
     isolated(*apart, a, b)
     no_ipv6(a, elsewhere)
+    routed.check(known, bash, lambda tap: repair_tap(Action.ROUTE, tap), a)
     neighbours_mac_on_a_tap(a, b)
     flushed(a, b, closed)
     many_addresses(unknown, Guest("tap-w", "nat0", "02:00:00:00:00:20", "10.66.1.20"), a)

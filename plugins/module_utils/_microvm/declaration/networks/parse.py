@@ -7,14 +7,14 @@
 from __future__ import annotations
 
 import ipaddress
-from typing import Dict, List, Sequence, cast
+from typing import Dict, List, Mapping, Sequence, cast
 
 from ...schema.errors import DeclarationError
 from ...schema.validation import validate
 from ..identity import TAP_PREFIX
 from ..types import Network, NetworkDhcpServer
 from .ipv6 import complete_ipv6, is_open, refuse_ipv6_clash
-from .options import NETWORK_OPTIONS
+from .options import NETWORK_OPTIONS, ROUTED
 from .passages import check_passages, complete_passages, refuse_same_port
 from .subnets import subnet
 
@@ -78,6 +78,8 @@ def _own_bridge(uplink: str) -> str:
 
 def _check_effects(network: Network, path: str) -> None:
     """Refuse options that others leave without effect."""
+    if network["mode"] == ROUTED:
+        _check_routed(network, path)
     if network["dhcp_server"] is not None and network["host_access"] == "none":
         raise DeclarationError(
             f"{path}.dhcp_server",
@@ -89,6 +91,20 @@ def _check_effects(network: Network, path: str) -> None:
             raise DeclarationError(
                 f"{path}.{key}", f"{key} has no effect without nat; leave it out, or set nat to true"
             )
+
+
+def _check_routed(network: Network, path: str) -> None:
+    """Refuse what is of bridges only."""
+    remedies = {
+        "dhcp_server": "has no DHCP server; leave it and leases out, and declare the addresses of guests",
+        "ipv6": "has IPv4 only; leave ipv6 out, or set mode to bridge",
+        "forward_ports": "has no forwarded ports; leave them out, or set mode to bridge",
+        "allow": "is reached by no other network; leave allow out, or set mode to bridge",
+    }
+    values: Mapping[str, object] = network
+    for key, reason in remedies.items():
+        if values[key] not in (None, []):
+            raise DeclarationError(f"{path}.{key}", f"a routed network {reason}")
 
 
 def _check_address(network: Network, path: str) -> None:

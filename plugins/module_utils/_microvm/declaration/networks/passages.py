@@ -11,6 +11,7 @@ from typing import Dict, Iterator, List, Optional, Sequence, Tuple
 
 from ...schema.errors import DeclarationError
 from ..types import Network, NetworkAllow, NetworkForwardPort
+from .options import ROUTED
 from .subnets import subnet
 
 Origin = Tuple[Network, ipaddress.IPv4Network]
@@ -114,6 +115,11 @@ def _check_allowed(network: Network, networks: Sequence[Network], allowed: Netwo
         raise DeclarationError(
             f"{path}.from",
             f"{allowed['from']!r} is in the same network, where what passes is decided by isolate alone; {remedy}",
+        )
+    if origin[0]["mode"] == ROUTED:
+        raise DeclarationError(
+            f"{path}.from",
+            f"network {origin[0]['name']!r} is routed, and its guests reach no other network; set mode to bridge there",
         )
     if not origin[0]["nat"]:
         raise DeclarationError(

@@ -50,6 +50,7 @@ _FUNCTIONS = (
     sources.MAKE_TAP,
     sources.REMOVE_TAP,
     sources.BIND_TAPS,
+    sources.ROUTE_TAP,
     sources.MAKE_MACVTAP,
     sources.REMOVE_MACVTAP,
     sources.TAKE_PCI_DEVICE,

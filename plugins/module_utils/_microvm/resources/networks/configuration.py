@@ -21,7 +21,7 @@ from ...declaration.names import (
     UNIT_DIRECTORY,
 )
 from ...declaration.networks.ipv6 import is_open, prefix
-from ...declaration.networks.options import NETWORK_OPTIONS
+from ...declaration.networks.options import NETWORK_OPTIONS, ROUTED
 from ...declaration.networks.subnets import subnet
 from ...declaration.types import Network, NetworkDhcpServer, NetworkLease
 from ...host.commands import HostError
@@ -129,7 +129,8 @@ def kernel_settings(networks: Sequence[Network], uplinks: Sequence[str], ipv6_up
     """
     values = {}
     for network in networks:
-        values[forwarding_of(network["name"])] = "1" if network["nat"] else "0"
+        is_source = network["nat"] and network["mode"] != ROUTED
+        values[forwarding_of(network["name"])] = "1" if is_source else "0"
         values.update(_ipv6_settings(network))
     for network in networks:
         if network["nat"]:
@@ -153,6 +154,11 @@ def _ipv6_settings(network: Network) -> Dict[str, str]:
     if is_open(network):
         values[f"net/ipv6/conf/{name}/forwarding"] = "1"
     return values
+
+
+def forwards_taps(network: Network) -> str:
+    """Return the value of the parameter ``forwarding`` of a routed network's taps."""
+    return "1" if network["nat"] or not network["isolate"] else "0"
 
 
 def forwarding_of(interface: str) -> str:
@@ -181,6 +187,9 @@ def _list(networks: Sequence[Network]) -> str:
     lines = []
     for network in networks:
         name, isolated = network_value(network["name"]), plain("on" if network["isolate"] else "off")
+        if network["mode"] == ROUTED:
+            lines.append(fields(plain(ROUTED), name, network_value(network["address"]), plain(forwards_taps(network))))
+            continue
         lines.append(fields(plain("network"), name, network_value(str(subnet(network))), isolated))
         subnet6 = prefix(network)
         if subnet6 is not None:

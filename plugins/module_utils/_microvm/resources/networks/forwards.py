@@ -13,6 +13,7 @@ from __future__ import annotations
 import ipaddress
 from typing import Iterator, List, Sequence
 
+from ...declaration.networks.options import ROUTED
 from ...declaration.networks.passages import merged, origin_of, ports_by_protocol
 from ...declaration.networks.subnets import subnet
 from ...declaration.types import Network, NetworkForwardPort
@@ -65,7 +66,7 @@ def forwards_chains(networks: Sequence[Network], uplinks: Sequence[str]) -> str:
     """
     if not _has_forwards(networks):
         return ""
-    bridges = [network["name"] for network in networks if network["nat"]]
+    bridges = [network["name"] for network in networks if network["nat"] and network["mode"] != ROUTED]
     hairpin, forwarded, others, host = [], [], [], []
     for network in networks:
         interfaces = [*(network["uplinks"] or uplinks), *bridges]

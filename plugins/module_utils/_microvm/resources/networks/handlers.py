@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import fcntl
 import glob
+import ipaddress
 import os
 import time
 from contextlib import contextmanager
@@ -25,10 +26,14 @@ from .configuration import (
     FORWARDING_RECORDS,
     IPV6_FORWARDING_RECORDS,
     bridge_of,
+    forwarding_of,
+    forwards_taps,
     parsed_settings,
+    recorded_networks,
 )
 from .observe import MARK, PARAMETERS, observe_rules, observe_tap_rules
 from .plan import Action, Plan
+from .routed_taps import network_of, routed_addresses
 from .rules import unbound_tap
 from .state import NETWORKD
 from .taps import bound_mac, deletions
@@ -163,6 +168,23 @@ def _pin(_job: NetworksJob, port: str) -> None:
         run(["bridge", "fdb", "replace", mac, "dev", port, "master", "static"])
 
 
+def _route(job: NetworksJob, tap: str) -> None:
+    """Let packets find the way again to the guest of a tap of a routed network, and no further than they may."""
+    with _locked_taps():
+        tap_rules = observe_tap_rules()
+        networks = recorded_networks(job.plan.files)
+        network = network_of(tap_rules, networks, tap)
+        if network is None or not _is_there(tap):
+            return
+        gateway = str(ipaddress.ip_interface(network["address"]).ip)
+        run(["ip", "link", "set", "dev", tap, "up"])
+        run(["ip", "address", "replace", f"{gateway}/32", "dev", tap])
+        for address in routed_addresses(tap_rules[tap]):
+            route = ("dev", tap, "proto", "static", "src", gateway)
+            run(["ip", "route", "replace", f"{address}/32", *route])
+        _set_parameter(forwarding_of(tap), forwards_taps(network))
+
+
 def _apply_settings(job: NetworksJob, path: str) -> None:
     """Set the parameters of the kernel, those of a new bridge as soon as it is there. Raises HostError.
 
@@ -235,6 +257,7 @@ HANDLERS: Handlers[NetworksJob, Action] = Handlers(
         Action.RECONFIGURE: _command("networkctl", "reconfigure"),
         Action.ISOLATE: lambda _job, port: run(["bridge", "link", "set", "dev", port, "isolated", "on"]),
         Action.JOIN: lambda _job, port: run(["bridge", "link", "set", "dev", port, "isolated", "off"]),
+        Action.ROUTE: _route,
         Action.PIN: _pin,
         Action.RECORD_FORWARDING: lambda _job, path: _touch(path),
         Action.STOP_FORWARDING: _stop_forwarding,

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from typing import Iterator, Sequence
 
+from ...declaration.networks.options import ROUTED
+from ...declaration.networks.subnets import subnet
 from ...declaration.types import Network
 from ...schema.quoting import nft_string, nft_value
 
@@ -33,14 +35,14 @@ _CHAIN = """\
 _RATE = "update @new_connections {{ iifname . ether saddr limit rate over {rate}/second burst {burst} packets }} "
 
 _NEW = (
-    "        iifname {bridge} ct state new " + _RATE + "counter drop\n"
-    "        iifname {bridge} ct state != new udp dport {{ 53, 67 }} fib daddr type {{ local, broadcast }} "
+    "        {who} ct state new " + _RATE + "counter drop\n"
+    "        {who} ct state != new udp dport {{ 53, 67 }} fib daddr type {{ local, broadcast }} "
     + _RATE
     + "counter drop\n"
 )
 
 _CONNECTIONS = """\
-        iifname {bridge} ct state new add @connections {{ iifname . ether saddr ct count over {count} }} counter drop
+        {who} ct state new add @connections {{ iifname . ether saddr ct count over {count} }} counter drop
 """
 
 _BURST_SECONDS = 5
@@ -52,9 +54,12 @@ def limits_chain(networks: Sequence[Network]) -> str:
 
 
 def _limits(network: Network) -> Iterator[str]:
-    bridge, limits = nft_string(network["name"]), network["limits"]
+    limits = network["limits"]
+    who = f"iifname {nft_string(network['name'])}"
+    if network["mode"] == ROUTED:
+        who = f"iifname @routed ip saddr {nft_value(subnet(network))}"
     rate = limits["new_connections"]
     if rate:
-        yield _NEW.format(bridge=bridge, rate=nft_value(rate), burst=nft_value(rate * _BURST_SECONDS))
+        yield _NEW.format(who=who, rate=nft_value(rate), burst=nft_value(rate * _BURST_SECONDS))
     if limits["connections"]:
-        yield _CONNECTIONS.format(bridge=bridge, count=nft_value(limits["connections"]))
+        yield _CONNECTIONS.format(who=who, count=nft_value(limits["connections"]))

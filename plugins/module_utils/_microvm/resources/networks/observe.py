@@ -190,8 +190,11 @@ def observe_tap_rules() -> Dict[str, str]:
 
 
 def _loaded_taps() -> FrozenSet[str]:
+    sets = (("bridge", "taps"), ("inet", "routed"))
     try:
-        return parse_elements(run(["nft", "list", "set", "bridge", TABLE, "taps"]))
+        return frozenset().union(
+            *(parse_elements(run(["nft", "list", "set", kind, TABLE, name])) for kind, name in sets)
+        )
     except HostError:
         # Somebody has deleted the set: its table is loaded again.
         return frozenset()

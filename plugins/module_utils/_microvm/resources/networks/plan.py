@@ -11,6 +11,7 @@ from typing import Callable, Iterator, Mapping, Sequence, Set, Tuple
 
 from ...declaration.names import NETWORK_UNIT, NETWORK_WATCH_UNIT
 from ...declaration.networks.ipv6 import is_open
+from ...declaration.networks.options import ROUTED
 from ...declaration.networks.parse import refuse_clash
 from ...declaration.types import Network
 from ...schema.errors import DeclarationError
@@ -32,6 +33,7 @@ from .configuration import (
     parsed_settings,
     recorded_networks,
 )
+from .routed_taps import is_routed, members
 from .routes import refuse_overlaps
 from .rules import rules_digest
 from .state import ALL_IPV6_FORWARDING, NETWORKD, Link, Observed, has_address
@@ -67,6 +69,7 @@ class Action(BaseAction):
     PIN = "set the MAC address of port"
     STOP_FORWARDING = "switch off"
     FORGET_FORWARDING = "delete"
+    ROUTE = "route to the guest of tap"
     APPLY_SETTINGS = "apply"
 
 
@@ -103,7 +106,8 @@ def plan(observed: Observed, networks: Sequence[Network], path: str = "networks"
         _refuse_without_ipv6(observed, network, place)
         for other in staying.values():
             refuse_clash(network, other, place)
-    own = {bridge_of(file) for file in observed.files}
+        _refuse_other_mode(observed, network, f"{place}.mode")
+    own = {bridge_of(file) for file in observed.files} | {*observed.tap_rules}
     refuse_overlaps(networks, [*observed.routes, *observed.ipv6_routes], {name for name in own if name}, path)
     uplinks = _uplinks(observed, observed.uplinks, forwarding_of)
     ipv6_uplinks = _uplinks(observed, observed.ipv6_uplinks, ipv6_forwarding_of) or uplinks
@@ -119,14 +123,14 @@ def plan(observed: Observed, networks: Sequence[Network], path: str = "networks"
         *_forwarding(observed, files),
         *_ipv6_forwarding(observed, files),
     )
-    ports = {name: observed.links[name].ports for name in staying}
+    ports = {name: members(observed, network) for name, network in staying.items()}
     ends = observed.forwards_everything or observed.switched_on - _forwarding_interfaces(observed, files, forwarding_of)
     return Plan(in_order(steps), files, ports, observed.other_forwarding if ends else "")
 
 
 def _uplinks(observed: Observed, current: Sequence[str], parameter_of: Callable[[str], str]) -> Tuple[str, ...]:
     """Return the interfaces behind which the world is; those of the last run while the host has no default route."""
-    own = {bridge_of(path) for path in observed.files}
+    own = {bridge_of(path) for path in observed.files} | {*observed.tap_rules}
     former = parsed_settings(observed.files.get(SYSCTLS, ""))
     return tuple(name for name in current if name not in own) or tuple(
         name for name in observed.links if name not in own and former.get(parameter_of(name)) == "1"
@@ -135,9 +139,19 @@ def _uplinks(observed: Observed, current: Sequence[str], parameter_of: Callable[
 
 def _stays(observed: Observed, network: Network, declared: Sequence[Network]) -> bool:
     """Return whether a network that is no longer declared stays, since MicroVMs are on it."""
-    name = network["name"]
-    is_used = name in observed.links and observed.links[name].ports
-    return bool(is_used) and name not in [other["name"] for other in declared]
+    return bool(members(observed, network)) and network["name"] not in [other["name"] for other in declared]
+
+
+def _refuse_other_mode(observed: Observed, network: Network, path: str) -> None:
+    """Refuse to change what the taps of running MicroVMs are connected by."""
+    for former in recorded_networks(observed.files):
+        taps = members(observed, former)
+        if former["name"] == network["name"] and former["mode"] != network["mode"] and taps:
+            raise DeclarationError(
+                path,
+                f"the mode of {network['name']!r} cannot change from {former['mode']} to {network['mode']} while "
+                f"MicroVMs are on it ({', '.join(taps)}); stop them first, or declare another network",
+            )
 
 
 def _refuse_foreign(observed: Observed, name: str, path: str) -> None:
@@ -222,7 +236,10 @@ def _rules(observed: Observed, files: Mapping[str, str]) -> Iterator[Step[Action
 
 
 def _taps(observed: Observed, network: Network, is_loaded: bool) -> Iterator[Step[Action]]:
-    """Yield what the ports of a bridge need; ``is_loaded`` if the rules are, and stay, loaded."""
+    """Yield what the taps of a network need; ``is_loaded`` if the rules are, and stay, loaded."""
+    if network["mode"] == ROUTED:
+        yield from _routed_taps(observed, network, is_loaded)
+        return
     link = observed.links.get(network["name"], Link(True))
     for port in link.ports:
         rules = observed.tap_rules.get(port)
@@ -239,6 +256,14 @@ def _taps(observed: Observed, network: Network, is_loaded: bool) -> Iterator[Ste
         # Who may open a tap may give it a neighbour's MAC address, for which the bridge then forgets the neighbour.
         if mac is not None and (port, mac) not in observed.pinned:
             yield Step(Action.PIN, port)
+
+
+def _routed_taps(observed: Observed, network: Network, is_loaded: bool) -> Iterator[Step[Action]]:
+    for tap in members(observed, network):
+        if is_loaded and tap not in observed.loaded_taps:
+            yield Step(Action.BIND_AGAIN, tap)
+        if not is_routed(observed, network, tap):
+            yield Step(Action.ROUTE, tap)
 
 
 def _former_taps(observed: Observed, files: Mapping[str, str]) -> Iterator[Step[Action]]:

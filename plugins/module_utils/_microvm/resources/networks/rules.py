@@ -21,7 +21,7 @@ from ...declaration.networks.subnets import subnet
 from ...declaration.types import Network
 from ...runner.package import DIGEST_LENGTH
 from ...schema.quoting import nft_string, nft_value, one_per_line
-from . import ipv6_rules
+from . import ipv6_rules, routed_rules
 from .forwards import forwards_chains, hairpins, passages, passages_postrouting
 from .limits import limits_chain
 
@@ -49,7 +49,7 @@ include "{taps}/*.nft"
 # A local address is looked for before others' NAT can replace it. With br_netfilter, frames within a bridge come
 # through all of these chains as packets from the bridge to itself.
 _INET = """\
-{limits}{forwards}    chain host {{
+{sets}{limits}{forwards}    chain host {{
         ct state {{ established, related }} accept
 {host}    }}
     chain prerouting {{
@@ -253,17 +253,23 @@ def _bridge(networks: Sequence[Network]) -> str:
 
 
 def _inet(networks: Sequence[Network], uplinks: Sequence[str]) -> str:
-    prerouting = (ipv6_rules.prerouting_rules(network) + _filled(_PREROUTING, network) for network in networks)
-    before_nat = (line for network in networks for line in passages_postrouting(network, networks))
-    nat = (_filled(_POSTROUTING, network) for network in networks if network["nat"])
+    bridges, routed = routed_rules.split(networks)
+    host = (line for network in bridges for line in _host(network))
+    prerouting = (ipv6_rules.prerouting_rules(network) + _filled(_PREROUTING, network) for network in bridges)
+    inputs = (_filled(_INPUT, network) for network in bridges)
+    forward = (line for network in bridges for line in _forward(network, bridges))
+    before_nat = (line for network in bridges for line in passages_postrouting(network, bridges))
+    nat = [*(_filled(_POSTROUTING, network) for network in bridges if network["nat"])]
+    nat += [*map(ipv6_rules.postrouting_rules, bridges), *routed_rules.postrouting_rules(routed)]
     return _INET.format(
+        sets=routed_rules.SETS,
         limits=limits_chain(networks),
         forwards=forwards_chains(networks, uplinks),
-        host="".join(line for network in networks for line in _host(network)),
-        prerouting="".join([*hairpins(networks), *prerouting]),
-        input="".join(_filled(_INPUT, network) for network in networks),
-        forward="".join(line for network in networks for line in _forward(network, networks)),
-        postrouting="".join([*before_nat, *nat, *map(ipv6_rules.postrouting_rules, networks)]),
+        host="".join([*host, *routed_rules.host_rules(routed)]),
+        prerouting="".join([*hairpins(bridges), *prerouting, *routed_rules.prerouting_rules(routed)]),
+        input="".join([*inputs, *routed_rules.input_rules(routed)]),
+        forward="".join([*forward, *routed_rules.forward_rules(routed, _METADATA)]),
+        postrouting="".join([*before_nat, *nat]),
     )
 
 

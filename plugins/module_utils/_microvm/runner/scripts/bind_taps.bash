@@ -42,22 +42,28 @@ await_bridge() { # tap
 }
 
 bind_port() { # "replace", or "keep" a binding that it has; then what bind_tap takes
-    local how=$1 tap=$2 mac=${3:-} bridge kind network value rest subnet='' isolation='' leased='' prefix=''
+    local how=$1 tap=$2 mac=${3:-} bridge kind network value rest
+    local subnet='' isolation='' leased='' prefix='' routed=()
     bridge=$(basename -- "$(readlink -- "/sys/class/net/$tap/master")")
     while read -r kind network value rest; do
         case $kind:$network in
             "network:$bridge") subnet=$value isolation=$rest ;;
             "prefix:$bridge") prefix=$value ;;
+            "routed:$bridge") routed=("$value" "$rest") ;;
             "lease:$bridge") if [ "${value,,}" = "${mac,,}" ]; then leased=$rest; fi ;;
         esac
     done < "$network_list"
     # A bridge of others is theirs.
-    if [ -z "$subnet" ]; then return; fi
+    if [ -z "$subnet" ] && [ "${#routed[@]}" = 0 ]; then return; fi
     if [[ ! "$tap$mac" =~ ^[A-Za-z0-9_.:-]+$ ]]; then
         echo "$tap cannot be bound to its guest: its name or the MAC address has unexpected characters" >&2
         return 1
     fi
     mkdir -p -- "$tap_rules" || return
+    if [ "${#routed[@]}" -gt 0 ]; then
+        route_tap "$tap" "$bridge" "${routed[@]}" "$mac" "${@:4}"
+        return
+    fi
     {
         flock 9 || return
         if [ "$how" = keep ] && [ -e "$tap_rules/$tap.nft" ]; then return; fi
@@ -86,8 +92,12 @@ pin_mac() { # tap, MAC address
 }
 
 add_elements() { # tap, bridge, then what tap_elements takes after the tap
+    tap_elements "$1" "${@:3}" | load_elements "$1" "$2"
+}
+
+load_elements() { # tap, network; elements from the standard input
     local tap=$1 bridge=$2 file=$tap_rules/$1.nft
-    tap_elements "$tap" "${@:3}" > "$file.partial" || return
+    cat > "$file.partial" || return
     mv -fT -- "$file.partial" "$file" || return
     if nft -f "$file"; then return; fi
     rm -f -- "$file"

@@ -95,3 +95,29 @@ def test_a_damaged_record_of_networks_keeps_no_microvm_from_its_state(monkeypatc
 def test_a_host_is_not_asked_without_static_addresses(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(attachments, "observe_links", lambda: pytest.fail("asked"))
     check(bridge="guests0")
+
+
+@pytest.mark.parametrize(
+    ("guest", "key", "words"),
+    [
+        ({"addresses": ["10.66.5.7/32"], "gateway": ["10.66.5.1"]}, None, ""),
+        ({"addresses": ["10.66.5.7/32"], "routes": [{"destination": "10.0.0.0/8", "gateway": "10.66.5.1"}]}, None, ""),
+        ({"addresses": ["10.66.5.7/32"]}, "networks[0].gateway", "write 10.66.5.1"),
+        ({"addresses": ["10.66.5.7/24"], "gateway": ["10.66.5.1"]}, "networks[0].addresses", "write 10.66.5.7/32"),
+        ({}, "networks[0].addresses", "declare an IPv4 address of 10.66.5.0/24"),
+        (None, "enable", "set it to true"),
+    ],
+)
+def test_a_guest_of_a_routed_network_has_a_route_to_the_host(
+    guest: dict[str, Any] | None, key: str | None, words: str
+) -> None:
+    networks = [{"name": "route0", "address": "10.66.5.1/24", "mode": "routed"}]
+    declared: dict[str, Any] = {"enable": False} if guest is None else {"enable": True, "networks": [guest]}
+    raw = {"name": "web", "kernel": "/k", "interfaces": [{"bridge": "route0"}], "guest": declared}
+    placed = [("vms[4]", parse(raw)[0])]
+    if key is None:
+        attachments.check_addresses(placed, networks)
+        return
+    with pytest.raises(DeclarationError, match=words) as refusal:
+        attachments.check_addresses(placed, networks)
+    assert refusal.value.path == f"vms[4].guest.{key}"
