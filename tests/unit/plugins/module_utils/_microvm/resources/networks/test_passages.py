@@ -52,6 +52,7 @@ def allow(**changes: Any) -> dict[str, Any]:
         ([{**B, "forward_ports": [forward(80, "10.66.2.10")]}, forwards(forward(80, "10.66.1.10"))], None),
         ([{**CLOSED, "allow": [{"from": "a0", "ports": ["tcp/1"]}]}, A], "allow"),
         ([allow(**{"from": "closed0"}), CLOSED], "allow[0].from"),
+        ([allow(), {**B, "mode": "routed"}], "allow[0].from"),
         ([allow(**{"from": "gone0"}), B], "allow[0].from"),
         ([allow(**{"from": "10.66.1.10"}), B], "allow[0].from"),
         ([allow(**{"from": "10.66.0.0/16"}), B], "allow[0].from"),

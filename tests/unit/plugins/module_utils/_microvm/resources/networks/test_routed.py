@@ -47,10 +47,24 @@ def with_tap(network: dict[str, Any], forwarding: str = "1", **state: Any) -> Ob
     return replace(observed, **state)
 
 
-def test_a_routed_network_needs_static_addresses() -> None:
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("dhcp_server", {}),
+        ("ipv6", {"address": "fd00:66:5::1/64"}),
+        ("forward_ports", [{"host": {"port": 80}, "guest": {"address": "10.66.5.7"}}]),
+        ("allow", [{"from": "10.66.5.7", "ports": ["tcp/80"]}]),
+    ],
+)
+def test_what_only_bridges_have_is_refused(key: str, value: object) -> None:
     with pytest.raises(DeclarationError) as refusal:
-        parse_networks([{**ROUTED, "dhcp_server": {}}], "n")
-    assert refusal.value.path == "n[0].dhcp_server"
+        parse_networks([{**ROUTED, "nat": True, key: value}], "n")
+    assert refusal.value.path == f"n[0].{key}"
+
+
+def test_guests_of_a_routed_network_have_the_limits_of_others() -> None:
+    rules = configuration(parse_networks([ROUTED]))[RULES]
+    assert rules.count("        iifname @routed ip saddr 10.66.5.0/24 ct state new ") == 2
 
 
 @pytest.mark.parametrize(
