@@ -103,4 +103,6 @@ def refused_and_removed(bash: Callable[[str], None]) -> None:
         assert output(ROUTES.format("tap-z")) == "" and "tap-z" not in output("nft list ruleset"), words
     subprocess.run(["ip", "link", "delete", "dev", "tap-x1"], check=True)
     bash("unbind_missing_taps")
-    assert "tap-x1" not in output("nft list ruleset") + output("ip route")
+    # The counts of its connections go with these.
+    sets = [f"nft list set inet microvm_fleet {name}" for name in ("routed", "routed_addresses")]
+    assert "tap-x1" not in "".join(map(output, [*sets, "nft list table bridge microvm_fleet", "ip route"]))
