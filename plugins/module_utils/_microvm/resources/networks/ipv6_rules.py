@@ -101,7 +101,7 @@ _CHAINS = """\
 """
 
 
-def host_rules(network: Network) -> Iterator[str]:
+def ipv6_host_rules(network: Network) -> Iterator[str]:
     """Yield what guests reach of the host, beside what they reach by every protocol."""
     if network["ipv6"] is None:
         return
@@ -113,12 +113,12 @@ def host_rules(network: Network) -> Iterator[str]:
         yield _filled(_HOST_PORT, network, protocol=nft_value(protocol), port=nft_value(port))
 
 
-def prerouting_rules(network: Network) -> str:
+def ipv6_prerouting_rules(network: Network) -> str:
     """Return what happens to what comes from guests before it is known where it goes."""
     return _filled(_NO_IPV6 if network["ipv6"] is None else _ALL_ROUTERS, network)
 
 
-def forward_rules(network: Network) -> Iterator[str]:
+def ipv6_forward_rules(network: Network) -> Iterator[str]:
     """Yield what goes in and out: answers to guests, and what leaves with an address of the subnet."""
     if not is_open(network):
         yield _filled(_CLOSED, network)
@@ -128,7 +128,7 @@ def forward_rules(network: Network) -> Iterator[str]:
     yield _filled(_OPEN, network)
 
 
-def postrouting_rules(network: Network) -> str:
+def ipv6_postrouting_rules(network: Network) -> str:
     """Return the rule of source NAT."""
     has_nat = network["ipv6"] is not None and network["ipv6"]["outside"] == NAT
     return _filled(_MASQUERADE, network) if has_nat else ""

@@ -255,12 +255,12 @@ def _bridge(networks: Sequence[Network]) -> str:
 def _inet(networks: Sequence[Network], uplinks: Sequence[str]) -> str:
     bridges, routed = routed_rules.split(networks)
     host = (line for network in bridges for line in _host(network))
-    prerouting = (ipv6_rules.prerouting_rules(network) + _filled(_PREROUTING, network) for network in bridges)
+    prerouting = (ipv6_rules.ipv6_prerouting_rules(network) + _filled(_PREROUTING, network) for network in bridges)
     inputs = (_filled(_INPUT, network) for network in bridges)
     forward = (line for network in bridges for line in _forward(network, bridges))
     before_nat = (line for network in bridges for line in passages_postrouting(network, bridges))
     nat = [*(_filled(_POSTROUTING, network) for network in bridges if network["nat"])]
-    nat += [*map(ipv6_rules.postrouting_rules, bridges), *routed_rules.postrouting_rules(routed)]
+    nat += [*map(ipv6_rules.ipv6_postrouting_rules, bridges), *routed_rules.postrouting_rules(routed)]
     return _INET.format(
         sets=routed_rules.SETS,
         limits=limits_chain(networks),
@@ -279,7 +279,7 @@ def _host(network: Network) -> Iterator[str]:
     for text in network["host_ports"]:
         protocol, _slash, port = text.partition("/")
         yield _filled(_HOST_PORT, network, protocol=nft_value(protocol), port=nft_value(port))
-    yield from ipv6_rules.host_rules(network)
+    yield from ipv6_rules.ipv6_host_rules(network)
     yield _filled(_HOST_REST, network)
 
 
@@ -287,7 +287,7 @@ def _forward(network: Network, networks: Sequence[Network]) -> Iterator[str]:
     if network["isolate"]:
         yield _filled(_ISOLATED, network)
     yield from passages(network, networks)
-    yield from ipv6_rules.forward_rules(network)
+    yield from ipv6_rules.ipv6_forward_rules(network)
     if not network["nat"]:
         yield _filled(_CLOSED, network)
         return
