@@ -13,7 +13,7 @@ from ...declaration.names import TAP_RULES_DIRECTORY
 from ...declaration.networks.ipv6 import NAT, is_open, prefix
 from ...declaration.networks.options import DNS_DHCP
 from ...declaration.types import Network
-from ...schema.quoting import nft_string, nft_value
+from ...schema.quoting import nft_string, nft_value, one_per_line
 
 _NO_IPV6 = """\
         iifname {bridge} meta nfproto ipv6 counter drop
@@ -151,9 +151,8 @@ def tap_chains(networks: Sequence[Network]) -> str:
 
 def tap_files(networks: Sequence[Network]) -> str:
     """Return the inclusion of the taps' elements: taps of a network that has no IPv6 any more have none."""
-    return "".join(
-        f'include "{nft_value(TAP_RULES_DIRECTORY)}/{nft_value(name)}:*.nft6"\n' for name in _bridges(networks)
-    )
+    paths = (f"{nft_value(TAP_RULES_DIRECTORY)}/{nft_value(name)}:*.nft6" for name in _bridges(networks))
+    return one_per_line(f'include "{path}"' for path in paths)
 
 
 def _bridges(networks: Sequence[Network]) -> Sequence[str]:

@@ -16,7 +16,7 @@ from typing import Iterator, List, Sequence, Tuple
 from ...declaration.networks.options import DNS_DHCP, ROUTED
 from ...declaration.networks.subnets import subnet
 from ...declaration.types import Network
-from ...schema.quoting import nft_string, nft_value
+from ...schema.quoting import nft_string, nft_value, one_per_line
 
 SETS = """\
     # Taps of routed networks, and the addresses of the guest of each.
@@ -118,7 +118,7 @@ def forward_rules(networks: Sequence[Network], metadata: str) -> Iterator[str]:
     for interface, address in (("iifname", "saddr"), ("oifname", "daddr")):
         subnets = ", ".join(nft_value(subnet(network)) for network in networks)
         others = f" ip {address} != {{ {subnets} }}" if subnets else ""
-        yield f"        {interface} @routed{others} counter drop\n"
+        yield one_per_line([f"        {interface} @routed{others} counter drop"])
     for network in networks:
         yield _filled(_APART, network)
         if network["isolate"]:
