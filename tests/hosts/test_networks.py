@@ -148,3 +148,47 @@ def test_a_host_of_an_earlier_version_is_closed_without_restarting_a_microvm(
         assert "changed=0" in networks.apply(NETWORKS)
     finally:
         host.run("ip link delete dev t0")
+
+
+def test_guests_make_addresses_of_the_prefix_that_networkd_announces(networks: Networks) -> None:
+    host = networks.host
+    by_interface = host.run("ls /proc/sys/net/ipv6/conf/default/force_forwarding 2>/dev/null; true") != ""
+    declared = {**NETWORKS[0], "ipv6": {"address": "fd00:99::1/64", "outside": "nat" if by_interface else "none"}}
+    forwarding = "cat /proc/sys/net/ipv6/conf/*/force_forwarding 2>/dev/null | sort | uniq -c"
+    before = host.run(forwarding)
+    networks.apply([declared])
+    host.run(
+        "ip netns add guest && ip link add port0 type veth peer name eth0 netns guest"
+        " && ip link set dev port0 master mvnet0 && ip link set dev port0 up && ip -n guest link set dev eth0 up"
+    )
+    try:
+        addresses = "ip -n guest -6 address show dev eth0 scope global; ip -n guest -6 route show default"
+        router = " proto ra " if by_interface else ""
+        host.wait_for(
+            "address of the guest", lambda: host.run(addresses), lambda seen: "fd00:99::" in seen and router in seen
+        )
+        assert "changed=0" in networks.apply([declared])
+    finally:
+        host.run("ip netns delete guest; ip link delete dev port0; true")
+    networks.apply([NETWORKS[0]])
+    assert host.run("cat /proc/sys/net/ipv6/conf/mvnet0/disable_ipv6; ip -6 address show dev mvnet0") == "1\n"
+    host.run("ip link delete dev mvnet0")
+    assert host.run(forwarding) == before
+
+
+def test_a_microvm_of_a_routed_network_has_a_route_as_long_as_it_runs(networks: Networks) -> None:
+    host = networks.host
+    routed = {**NETWORKS[1], "mode": "routed"}
+    networks.apply([NETWORKS[0], routed])
+    host.install_packages({"web": PACKAGE})
+    host.run("systemctl start microvm@web")
+    route = "ip -4 route show 10.99.1.7; ls /sys/class/net/mvnet1/brif"
+    assert host.run(route).split() == "10.99.1.7 dev t1 proto static scope link src 10.99.1.1 linkdown".split()
+    assert "changed=0" in networks.apply([NETWORKS[0], routed])
+    host.run("nft flush ruleset")
+    member = "nft get element inet microvm_fleet routed_addresses '{ \"t1\" . 10.99.1.7 }' 2>&1; true"
+    host.wait_for("rules of the tap", lambda: host.run(member), lambda seen: "elements" in seen)
+    with pytest.raises(AssertionError, match="while MicroVMs are on it"):
+        networks.apply(NETWORKS)
+    host.run("systemctl stop microvm@web")
+    host.wait_for("end of the taps", lambda: host.run("ip link show type tun; ip route show 10.99.1.7"), "".__eq__)

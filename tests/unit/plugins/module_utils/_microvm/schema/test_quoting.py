@@ -63,7 +63,17 @@ def problem(option: Option, text: str) -> str | None:
 
 def examples(option: Option) -> list[str]:
     """Return the values of a list that the option accepts."""
-    values = ["a", "/a", "1", "0000:01:00.0", "02:00:00:00:00:01", "10.0.0.1", "10.0.0.1/24", "ssh-ed25519 AAAA"]
+    values = [
+        "a",
+        "/a",
+        "1",
+        "0000:01:00.0",
+        "02:00:00:00:00:01",
+        "10.0.0.1",
+        "10.0.0.1/24",
+        "fd00::1",
+        "ssh-ed25519 AAAA",
+    ]
     values += ["22:00-04:30", "0644", "/a b", "1" * 32, "256M", "https://a", "a.mount", "CONFIG_A", "tcp/80"]
     return [value for value in values if not problem(option, value)]
 
