@@ -1059,6 +1059,14 @@ options:
       - Defaults to O(ignore:renamed_from), or else to O(ignore:name). A MicroVM that is renamed for the second
         time needs its first name here.
     type: str
+  tags:
+    description:
+      - Labels by which MicroVMs are selected, such as V(frontend). They are no part of the package, so a change
+        restarts nothing.
+      - Guests with a tag are in the group C(microvm_tag_TAG) of the inventory plugin C(microvm.fleet.guests). M(microvm.fleet.microvm_info)
+        returns tags, and C(microvm list --tag) selects by them.
+    type: list
+    elements: str
   autostart:
     description:
       - Whether to start the MicroVM when the host boots.

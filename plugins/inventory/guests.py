@@ -50,7 +50,8 @@ options:
   group_prefix:
     description:
       - Prefix of the names of the groups, which are C(guests) for all guests, and C(host_HOST),
-        C(hypervisor_HYPERVISOR), C(network_BRIDGE) and C(state_STATE) for some, with the declared state.
+        C(hypervisor_HYPERVISOR), C(network_BRIDGE), C(state_STATE) and C(tag_TAG) for some, with the declared state and
+        tags.
     type: str
     default: microvm_
   facts:

@@ -45,6 +45,10 @@ EXAMPLES = r"""
   ansible.builtin.debug:
     msg: "{{ microvms.vms | selectattr('restart_pending') | map(attribute='name') | list }}"
 
+- name: Show the MicroVMs with a tag
+  ansible.builtin.debug:
+    msg: "{{ microvms.vms | selectattr('tags', 'contains', 'frontend') | map(attribute='name') | list }}"
+
 - name: Fail if a MicroVM is down
   ansible.builtin.assert:
     that: microvms.condition not in ['down', 'failed']
@@ -71,6 +75,11 @@ vms:
       description: Name of the MicroVM.
       type: str
       sample: web
+    tags:
+      description: Tags of its last declaration, see O(microvm.fleet.microvm_vms#module:vms[].tags).
+      type: list
+      elements: str
+      sample: [frontend]
     condition:
       description:
         - Whether the MicroVM is as it was declared, as far as the host knows. C(microvm list) has the exit status 2 for

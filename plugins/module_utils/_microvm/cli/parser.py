@@ -109,6 +109,7 @@ def _inspection(commands: Commands) -> None:
         "on standard error say why, and what to do. Colours are used on a terminal unless NO_COLOR is set.",
     )
     subparser.add_argument("names", metavar=VM, nargs="*", type=_name, help="only these; all by default")
+    subparser.add_argument("--tag", metavar="TAG", help="only those with this tag")
     subparser.add_argument("--json", action="store_true", help="print all information as a JSON list")
     subparser = _on_host(commands, "info", "info:info", "show all information about a MicroVM")
     subparser.add_argument("name", metavar=VM, type=_name)

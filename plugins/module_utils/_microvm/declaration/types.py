@@ -361,6 +361,7 @@ class Vm(PackagedVm):
     state: Optional[Literal["started", "stopped", "restarted", "present", "absent"]]
     renamed_from: Optional[str]
     identity: str
+    tags: List[str]
     autostart: bool
     autostart_order: int
     after: List[str]

@@ -44,6 +44,7 @@ _RECORD: Options = (
     Option("ready", "dict", ""),
     Option("state", "str", ""),
     Option("refused", "str", ""),
+    Option("tags", "list", "", elements="str"),
 )
 """Types of the values in the file of a record."""
 
@@ -90,6 +91,8 @@ class Record:
     """``started``, ``stopped`` or ``present``, as it was declared; ``None`` where no declaration says so."""
     refused: Optional[str] = None
     """The declared package, where that was rolled back from and is not installed again."""
+    tags: Tuple[str, ...] = ()
+    """Tags of its last declaration."""
 
     def generation(self, package: str) -> Optional[Generation]:
         """The last one with a package."""
@@ -256,6 +259,7 @@ def _parse(name: str, values: Dict[str, Any]) -> Record:
         ready=_ready(values["ready"]),
         state=values["state"],
         refused=values["refused"],
+        tags=tuple(values["tags"]),
     )
     _check(name, record)
     return record
@@ -279,7 +283,7 @@ def _check(name: str, record: Record) -> None:
     if any(path and not path.startswith("/") for path in paths):
         raise ValueError("contains a path that is not absolute")
     packages = [generation.package for generation in record.generations]
-    if not all(string.isprintable() for string in (*paths, *record.volumes, *packages)):
+    if not all(string.isprintable() for string in (*paths, *record.volumes, *packages, *record.tags)):
         raise ValueError("contains control characters")
     if any(not package or ("/" in package) != os.path.isabs(package) for package in packages):
         raise ValueError("contains a package that is neither a name nor an absolute path")

@@ -41,6 +41,7 @@ RELEVANT = (
     "ready",
     "use_notify_sockets",
     "forward_ports",
+    "tags",
 )
 """Options of a MicroVM that its guest's place in an inventory follows from, or that others of these need."""
 
@@ -72,6 +73,7 @@ class GuestHost:
     port: int
     variables: Mapping[str, object]
     """What templates may want to know of it."""
+    tags: Tuple[str, ...] = ()
 
     def groups(self, prefix: str) -> Iterator[str]:
         """Yield the names of its groups, which may have characters that Ansible replaces."""
@@ -80,6 +82,8 @@ class GuestHost:
         yield f"{prefix}state_{self.state}"
         for network in self.networks:
             yield f"{prefix}network_{network}"
+        for tag in self.tags:
+            yield f"{prefix}tag_{tag}"
 
 
 def declared_guests(host: str, variables: Mapping[str, object], facts: object = None) -> List[GuestHost]:
@@ -166,7 +170,7 @@ def _facts_by_name(facts: object) -> Dict[str, Mapping[object, object]]:
 
 def _guest(host: str, vm: Vm, leases: Mapping[Tuple[str, str], str], facts: Mapping[object, object]) -> GuestHost:
     address, port = _ssh_server(vm, leases, facts)
-    networks = tuple(dict.fromkeys(_networks(vm)))
+    networks, tags = tuple(dict.fromkeys(_networks(vm))), tuple(dict.fromkeys(vm["tags"]))
     state = vm["state"] or "started"
     seen = {key: facts[key] for key in FACTS_OF_GUESTS if key in facts}
     variables: Dict[str, object] = {
@@ -174,6 +178,7 @@ def _guest(host: str, vm: Vm, leases: Mapping[Tuple[str, str], str], facts: Mapp
         "host": host,
         "hypervisor": vm["hypervisor"],
         "state": state,
+        "tags": list(tags),
         "hostname": vm["guest"]["hostname"],
         "machine_id": vm["machine_id"],
         "networks": list(networks),
@@ -181,7 +186,7 @@ def _guest(host: str, vm: Vm, leases: Mapping[Tuple[str, str], str], facts: Mapp
         "vsock_cid": vm["vsock"]["cid"],
         **({"facts": seen} if seen else {}),
     }
-    return GuestHost(vm["name"], host, vm["hypervisor"], state, networks, address, port, variables)
+    return GuestHost(vm["name"], host, vm["hypervisor"], state, networks, address, port, variables, tags)
 
 
 def _networks(vm: Vm) -> Iterator[str]:

@@ -79,6 +79,7 @@ class Information(UnitInformation, GenerationsInformation):
     """Facts of a MicroVM on the host."""
 
     name: str
+    tags: List[str]
     condition: str
     reasons: List[str]
     foreign: bool
@@ -174,6 +175,7 @@ def _inform(
     state = condition(name, unit, failed, record, is_pending)
     return {
         "name": name,
+        "tags": list(record.tags) if record is not None else [],
         "foreign": is_foreign,
         "condition": state.word,
         "reasons": state.reasons,

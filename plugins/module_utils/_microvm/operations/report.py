@@ -11,6 +11,7 @@ from typing import List, Optional, TypedDict
 from ..declaration.names import unit_name
 from ..host.commands import HostError
 from ..host.places import Places
+from ..host.records import Record
 from ..resources.diffs import Diff
 from ..resources.vms.actions import Plan, Steps, visible_steps
 from ..resources.vms.changes import normal
@@ -100,9 +101,14 @@ def diff(plan: Plan, observed: Observed, wanted: Wanted, places: Places, is_full
     return {
         "before_header": f"MicroVM {plan.name}",
         "after_header": f"MicroVM {plan.name} (for the guest: {plan.consequence})",
-        "before": before,
-        "after": after + _consequences(plan, steps),
+        "before": before + (_tags(observed.record) if observed.exists else ""),
+        "after": after + (_tags(plan.record) if wanted.package else "") + _consequences(plan, steps),
     }
+
+
+def _tags(record: Optional[Record]) -> str:
+    """Return the line with the tags of a MicroVM, which are no part of its package."""
+    return f"tags: {', '.join(record.tags)}\n" if record is not None and record.tags else ""
 
 
 def _without_package(text: str) -> str:

@@ -138,6 +138,10 @@ name = pattern(
     "is not a name: it becomes a unit's and a directory's name, so use 1 to 63 letters, digits, '.', '_' and '-', "
     "begin with a letter or digit, and do not end with '.partial'",
 )
+vm_tag = pattern(
+    r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}",
+    "is not a tag of a MicroVM: use 1 to 63 letters, digits, '.', '_' and '-', and begin with a letter or digit",
+)
 hostname = pattern(
     r"(?!.{65})[A-Za-z0-9]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?(\.[A-Za-z0-9]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?)*",
     "is not a host name: use labels of letters, digits and '-', joined by '.', with at most 64 characters in all, "

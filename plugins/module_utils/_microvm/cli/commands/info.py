@@ -41,6 +41,7 @@ def _facts(vm: Information) -> Mapping[str, str]:
     state = f"{vm['state']} ({vm['sub_state']})"
     return {
         "name": vm["name"],
+        "tags": " ".join(vm["tags"]) or "-",
         "condition": vm["condition"],
         "state": state if vm["result"] == "success" else f"{state}, {vm['result']}",
         "since": since(vm["active_since"]),

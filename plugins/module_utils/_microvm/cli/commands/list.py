@@ -33,6 +33,8 @@ def list_vms(arguments: Namespace) -> int:
     missing = sorted(set(arguments.names) - {vm["name"] for vm in vms})
     if missing:
         raise HostError(f"there is no MicroVM {', '.join(missing)} in {where.state_directory}; see: microvm list")
+    if arguments.tag is not None:
+        vms = [vm for vm in vms if arguments.tag in vm["tags"]]
     if arguments.json:
         say(json.dumps(vms, indent=2, sort_keys=True))
     elif vms:
@@ -42,7 +44,8 @@ def list_vms(arguments: Namespace) -> int:
             for reason in vm["reasons"]:
                 complain(f"{vm['name']}: {reason}")
     else:
-        say(f"there are no MicroVMs in {where.state_directory}")
+        tagged = f" with the tag {arguments.tag}" if arguments.tag is not None else ""
+        say(f"there are no MicroVMs{tagged} in {where.state_directory}")
     if complain_of(vms):
         return 1
     return STATUSES[worst(vm["condition"] for vm in vms)]

@@ -150,6 +150,21 @@ _NAMING: Options = (
         trust=PLAIN,
         derived=True,
     ),
+    Option(
+        "tags",
+        "list",
+        (
+            "Labels by which MicroVMs are selected, such as V(frontend). They are no part of the package, so a change "
+            "restarts nothing.",
+            "Guests with a tag are in the group C(microvm_tag_TAG) of the inventory plugin C(microvm.fleet.guests). "
+            "M(microvm.fleet.microvm_info) returns tags, and C(microvm list --tag) selects by them.",
+        ),
+        elements="str",
+        check=checks.vm_tag,
+        cost=LIVE,
+        honoured_by=HOST,
+        trust=PLAIN,
+    ),
 )
 
 _STARTING: Options = (

@@ -140,8 +140,9 @@ def _record(observed: Observed, wanted: Wanted, target: _Target) -> Record:
     volumes = [image for image in created if image not in observed.found_images]
     keeps_state = wanted.keeps_state and wanted.state == "present"
     state = record.state if keeps_state else {"restarted": "started"}.get(wanted.state, wanted.state)
+    record = replace(record, state=state, tags=tuple(dict.fromkeys(wanted.declaration["tags"])))
     if target.refused is not None:
-        return replace(record, state=state, refused=target.refused)
+        return replace(record, refused=target.refused)
     record = replace(
         record,
         state_directory=observed.state_directory,
@@ -151,7 +152,6 @@ def _record(observed: Observed, wanted: Wanted, target: _Target) -> Record:
         volumes=tuple(sorted({*record.volumes, *volumes})),
         unit_settings=wanted.unit_settings,
         dependencies=wanted.dependencies,
-        state=state,
         refused=None,
     )
     is_new = observed.current != target.package or record.generation(target.package) is None

@@ -8,7 +8,7 @@ _microvm_offers() { # command or nothing, word before the current one; sets opti
     case $1 in
         '') options='list info logs start stop restart create update apply generations rollback console ssh forward
             balloon run remove gc render validate --help' ;;
-        list) options='--help --state-dir --json' operands=vms ;;
+        list) options='--help --state-dir --tag --json' operands=vms ;;
         info) options='--help --state-dir --json' operands=vms ;;
         logs) options='--help --state-dir --follow --lines' operands=vms ;;
         start) options='--help --state-dir --no-wait' operands=vms ;;
@@ -32,6 +32,7 @@ _microvm_offers() { # command or nothing, word before the current one; sets opti
     esac
     case $1:$2 in
         list:--state-dir) options='' operands=files ;;
+        list:--tag) options='' operands=none ;;
         info:--state-dir) options='' operands=files ;;
         logs:--state-dir) options='' operands=files ;;
         logs:-n | logs:--lines) options='' operands=none ;;

@@ -33,6 +33,9 @@ only these; all by default
 .B \-\-state\-dir DIR
 state directory of the MicroVMs (default: that of the host, see /etc/microvm\-fleet/host.json)
 .TP
+.B \-\-tag TAG
+only those with this tag
+.TP
 .B \-\-json
 print all information as a JSON list
 .SS "info [OPTION\&...] NAME"
@@ -357,7 +360,7 @@ _microvm_offers() { # command or nothing, word before the current one; sets opti
     case $1 in
         '') options='list info logs start stop restart create update apply generations rollback console ssh forward
             balloon run remove gc render validate --help' ;;
-        list) options='--help --state-dir --json' operands=vms ;;
+        list) options='--help --state-dir --tag --json' operands=vms ;;
         info) options='--help --state-dir --json' operands=vms ;;
         logs) options='--help --state-dir --follow --lines' operands=vms ;;
         start) options='--help --state-dir --no-wait' operands=vms ;;
@@ -381,6 +384,7 @@ _microvm_offers() { # command or nothing, word before the current one; sets opti
     esac
     case $1:$2 in
         list:--state-dir) options='' operands=files ;;
+        list:--tag) options='' operands=none ;;
         info:--state-dir) options='' operands=files ;;
         logs:--state-dir) options='' operands=files ;;
         logs:-n | logs:--lines) options='' operands=none ;;

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import argparse
 import importlib
+import json
 from pathlib import Path
 from typing import Any
 
@@ -156,6 +157,23 @@ def test_list_looks_at_some_microvms_only(monkeypatch: pytest.MonkeyPatch, capsy
     assert main(["list", "db"]) == 2 and "db" in capsys.readouterr().out
     assert main(["list", "db", "gone"]) == 1
     assert "there is no MicroVM gone in" in capsys.readouterr().err
+
+
+def test_list_selects_by_tag(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    vms = [known(name="web", tags=["eu", "front"]), known(name="db", tags=["eu"]), known(name="other", tags=[])]
+    monkeypatch.setattr(see, "inform", lambda _places, names: [vm for vm in vms if not names or vm["name"] in names])
+    for words, listed in (
+        (["--tag", "eu"], ["web", "db"]),
+        (["--tag", "front"], ["web"]),
+        (["--tag", "eu", "db", "other"], ["db"]),
+        (["--tag", "e"], []),
+    ):
+        main(["list", "--json", "--state-dir", str(tmp_path), *words])
+        assert [vm["name"] for vm in json.loads(capsys.readouterr().out)] == listed
+    assert main(["list", "--tag", "e", "--state-dir", str(tmp_path)]) == 0
+    assert capsys.readouterr().out == f"there are no MicroVMs with the tag e in {tmp_path}\n"
 
 
 def test_colours_are_for_terminals(monkeypatch: pytest.MonkeyPatch) -> None:

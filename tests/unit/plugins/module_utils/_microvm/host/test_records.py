@@ -10,7 +10,9 @@ from pathlib import Path
 
 from ansible_collections.microvm.fleet.plugins.module_utils._microvm.host.records import Generation, Record, Records
 
-RECORD = Record("web", "/s", (Generation(1, "a"), Generation(4, "b", bad=True)), "microvm-web", ("/d",), ("v.img",))
+RECORD = Record(
+    "web", "/s", (Generation(1, "a"), Generation(4, "b", bad=True)), "microvm-web", ("/d",), ("v.img",), tags=("eu",)
+)
 
 
 def test_records_are_read_as_they_were_written(tmp_path: Path) -> None:

@@ -104,9 +104,10 @@ def test_the_ssh_server_is_where_the_host_reaches_it(
     assert (guest.address, guest.port) == server
 
 
-def test_groups_follow_from_host_hypervisor_state_and_networks() -> None:
+def test_groups_follow_from_host_hypervisor_state_networks_and_tags() -> None:
     vm = {
         **BRIDGED,
+        "tags": ["front-end", "eu", "eu"],
         "hypervisor": "cloud-hypervisor",
         "state": "stopped",
         "interfaces": [
@@ -122,7 +123,10 @@ def test_groups_follow_from_host_hypervisor_state_and_networks() -> None:
         "mv_state_stopped",
         "mv_network_br0",
         "mv_network_eth1",
+        "mv_tag_front-end",
+        "mv_tag_eu",
     ]
+    assert guest.variables["tags"] == ["front-end", "eu"]
 
 
 def test_defaults_hold_for_what_a_microvm_does_not_set() -> None:

@@ -56,7 +56,7 @@ def test_all_information_about_an_installed_microvm_is_returned(places: Places) 
     link(places, "web", "current", places.store.path(name))
     link(places, "web", "booted", places.store.path("0-web"))
     generations = (Generation(1, "0-web", bad=True), Generation(2, name))
-    places.records.write(Record("web", places.state_directory, generations, volumes=("data.img",)))
+    places.records.write(Record("web", places.state_directory, generations, volumes=("data.img",), tags=("eu",)))
     os.mkdir(places.work("web"))
     Path(places.work("web", "data.img")).write_bytes(b"1234")
     (one,) = inform(places)
@@ -65,7 +65,7 @@ def test_all_information_about_an_installed_microvm_is_returned(places: Places) 
     assert one["restart_pending"] and not one["foreign"] and one["memory"] == 4096 and one["process"] == 7
     assert one["addresses"] == ["10.0.0.2"] and one["hypervisor"] == "qemu" and one["user"] != "microvm"
     assert (one["guest_memory"], one["processors"], one["accelerator"]) == (1024, 1, "tcg")
-    assert one["dhcp_addresses"] == []
+    assert one["dhcp_addresses"] == [] and one["tags"] == ["eu"]
     assert one["declaration"] and one["declaration"]["mem"] == 1024 and one["volumes"][0]["size"] == 4
     assert list(violations(one, Information)) == []
     assert [kept["installed"] for kept in one["generations"]] == [False, True]

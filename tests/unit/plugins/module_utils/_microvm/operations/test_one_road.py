@@ -21,6 +21,7 @@ from ansible_collections.microvm.fleet.plugins.module_utils._microvm.host import
 from ansible_collections.microvm.fleet.plugins.module_utils._microvm.host.commands import HostError
 from ansible_collections.microvm.fleet.plugins.module_utils._microvm.operations import reconcile as reconcile_operation
 from ansible_collections.microvm.fleet.plugins.module_utils._microvm.operations.adopt import adopt
+from ansible_collections.microvm.fleet.plugins.module_utils._microvm.operations.info import inform
 from ansible_collections.microvm.fleet.plugins.module_utils._microvm.operations.lifecycle import (
     restart_vm,
     start_vm,
@@ -32,6 +33,7 @@ from ansible_collections.microvm.fleet.plugins.module_utils._microvm.operations.
 from ansible_collections.microvm.fleet.plugins.module_utils._microvm.resources import executor
 from ansible_collections.microvm.fleet.plugins.module_utils._microvm.resources.steps import Step
 from ansible_collections.microvm.fleet.plugins.module_utils._microvm.resources.vms import handlers
+from ansible_collections.microvm.fleet.plugins.module_utils._microvm.schema.errors import DeclarationError
 
 from ..fake_host import FakeHost
 
@@ -463,3 +465,24 @@ def test_a_package_that_differs_only_in_its_command_line_has_a_diff_of_that(
     )
     _before, after = diff_of(run(vm(), check=True))
     assert any(line.startswith("-M virt") for line in after)
+
+
+def test_a_change_of_tags_changes_the_record_alone(host: FakeHost, done: list[str]) -> None:
+    run(vm())
+    done.clear()
+    outcome = run(vm(tags=["frontend", "site-a", "frontend"]), check=True)
+    assert diff_of(outcome) == (set(), {"tags: frontend, site-a", "step: record web"})
+    (result,) = run(vm(tags=["frontend", "site-a"]))["vms"]
+    assert done == ["record web"] and result["package"] == result["previous_package"]
+    assert not result["restart_pending"] and result["changes"] == []
+    assert not run(vm(tags=["frontend", "site-a"]))["changed"]
+    (entry,) = inform(host.places)
+    assert entry["tags"] == ["frontend", "site-a"]
+    before, after = diff_of(run(vm()))
+    assert before == {"tags: frontend, site-a"} and after == {"step: record web"}
+
+
+@pytest.mark.parametrize("tag", ["", "a b", "-a", "a/b", "a" * 64, "a\n", "ä", "{{ a }}"])
+def test_tags_are_short_words(host: FakeHost, tag: str) -> None:
+    with pytest.raises(DeclarationError, match="is not a tag of a MicroVM"):
+        run(vm(tags=[tag]))
