@@ -106,14 +106,12 @@ keyed_groups:
 
 import os
 import shutil
-import uuid
 from functools import partial
-from typing import Any, Callable, Dict, Iterable, Iterator, List, Mapping, Tuple, Type
+from typing import Any, Callable, Dict, Iterator, List, Mapping, Tuple
 
 from ansible import constants as C
-from ansible import errors
 from ansible import template as templates
-from ansible.errors import AnsibleError, AnsibleParserError
+from ansible.errors import AnsibleParserError
 from ansible.inventory.helpers import get_group_vars, sort_groups
 from ansible.plugins.inventory import BaseInventoryPlugin, Cacheable, Constructable
 from ansible.plugins.loader import cache_loader, connection_loader
@@ -136,13 +134,16 @@ from ansible_collections.microvm.fleet.plugins.module_utils._microvm.operations.
     jump_to,
 )
 from ansible_collections.microvm.fleet.plugins.module_utils._microvm.schema.errors import DeclarationError
-from ansible_collections.microvm.fleet.plugins.module_utils._microvm.schema.naming import element_names, with_names
+from ansible_collections.microvm.fleet.plugins.plugin_utils.resolver import OMISSIONS, OMITTED, Resolver
 
 FACTS = "microvm_facts"
 """Cached fact with what ``microvm_info`` has returned."""
 
-MARKS = ("{{", "{%", "{#")
-"""Beginnings of what Jinja replaces."""
+LIMITS = (
+    "here, only the variables that the inventory has for the host itself are known, so no `hostvars`, and cached facts "
+    "with `facts: true`"
+)
+"""Reason why a template may have no result here."""
 
 SUFFIXES = ("microvm.yml", "microvm.yaml")
 
@@ -163,14 +164,6 @@ templated: Callable[[str], str] = getattr(templates, "trust_as_template", str)
 
 OLD_NAMES = {f"ansible_ssh_{name}": templated(f"{{{{ ansible_{name} }}}}") for name in ("host", "port", "user")}
 """Variables that Ansible prefers to ``ansible_host`` and so on, wherever they are set: guests have their own."""
-
-OMISSIONS: Tuple[Type[Exception], ...] = tuple(
-    getattr(errors, name) for name in ("AnsibleValueOmittedError",) if hasattr(errors, name)
-)
-"""Exception for a template that results in ``omit``; none before Ansible 2.19, where that is a string."""
-
-OMITTED = f"omit-{uuid.uuid4().hex}"
-"""The string."""
 
 OF_ANSIBLE = frozenset(("all", "ungrouped"))
 """Groups that Ansible itself fills, when all sources have been read."""
@@ -316,7 +309,7 @@ class InventoryModule(BaseInventoryPlugin, Constructable, Cacheable):
     def _guests(self, host: str, variables: Variables) -> Tuple[Jump, List[GuestHost]]:
         """Return the way to a host and its guests. Raises DeclarationError, whose path begins with the host."""
         self.templar.available_variables = variables
-        resolver = Resolver(self.templar)
+        resolver = Resolver(self.templar, LIMITS)
         try:
             names = [name for names in HOST_VARIABLES.values() for name in names if name in variables]
             reached = {**self._configured, **resolver.resolved({name: variables[name] for name in names})}
@@ -367,72 +360,3 @@ def configured() -> Variables:
 def usable_facts(facts: Mapping[str, Any]) -> Variables:
     """Return facts as variables of their host. They come from the host, which the controller must not trust."""
     return untemplated({name: value for name, value in facts.items() if name not in NO_FACTS})
-
-
-class OmissionError(Exception):
-    """A template results in ``omit``."""
-
-
-def without_omissions(value: Any) -> Any:
-    """Return a result without the elements of mappings and lists that are omitted."""
-    if isinstance(value, Mapping):
-        return {key: without_omissions(element) for key, element in value.items() if element != OMITTED}
-    if isinstance(value, list):
-        return [without_omissions(element) for element in value if element != OMITTED]
-    return value
-
-
-class Resolver:
-    """Resolves the templates in variables of a host. What has none is not looked at by Jinja, which is slow."""
-
-    def __init__(self, templar: Any) -> None:
-        self._templar = templar
-        self._results: Dict[str, Any] = {}
-
-    def resolved(self, variables: Mapping[str, Any]) -> Variables:
-        """Return variables without templates. Raises DeclarationError with the path of what cannot be resolved."""
-        names = element_names(variables)
-        try:
-            return dict(self._elements((name, value, name) for name, value in variables.items()))
-        except DeclarationError as error:
-            raise DeclarationError(with_names(error.path, names), error.message) from None
-
-    def _elements(self, elements: Iterable[Tuple[Any, Any, str]]) -> Iterator[Tuple[Any, Any]]:
-        """Yield resolved elements with their keys, without those that are omitted."""
-        for key, value, path in elements:
-            try:
-                resolved = self._resolved(value, path)
-            except OmissionError:
-                continue
-            yield key, resolved
-
-    def _resolved(self, value: Any, path: str) -> Any:
-        if isinstance(value, Mapping):
-            return dict(self._elements((key, element, f"{path}.{key}") for key, element in value.items()))
-        if isinstance(value, (list, tuple)):
-            elements = ((index, element, f"{path}[{index}]") for index, element in enumerate(value))
-            return [element for _index, element in self._elements(elements)]
-        if value is None or isinstance(value, (bool, int, float)):
-            return value
-        if not isinstance(value, str):
-            return self._templated(value, path)
-        if not any(mark in value for mark in MARKS):
-            return value
-        if value not in self._results:
-            self._results[value] = self._templated(value, path)
-        return self._results[value]
-
-    def _templated(self, value: Any, path: str) -> Any:
-        try:
-            result = without_omissions(self._templar.template(value))
-        except AnsibleError as error:
-            if isinstance(error, OMISSIONS):
-                raise OmissionError from None
-            raise DeclarationError(
-                path,
-                f"{' '.join(str(error).split())}; here, only the variables that the inventory has for the host itself "
-                "are known, so no `hostvars`, and cached facts with `facts: true`",
-            ) from None
-        if result == OMITTED:
-            raise OmissionError
-        return result

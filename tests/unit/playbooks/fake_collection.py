@@ -109,7 +109,15 @@ def _lay_out(directory: Path, log: Path) -> None:
     collection = directory / "ansible_collections" / "microvm" / "fleet"
     modules = collection / "plugins" / "modules"
     modules.mkdir(parents=True, exist_ok=True)
-    for name in ("meta", "playbooks", "roles", "plugins/lookup", "plugins/module_utils"):
+    for name in (
+        "meta",
+        "playbooks",
+        "roles",
+        "plugins/action",
+        "plugins/lookup",
+        "plugins/module_utils",
+        "plugins/plugin_utils",
+    ):
         if not (collection / name).exists():
             (collection / name).symlink_to(ROOT / name)
     for path in (ROOT / "plugins" / "modules").glob("microvm_*.py"):

@@ -24,7 +24,7 @@ _NO_INTERFACE = ("all", "default")
 
 def parse_networks(raw: Sequence[object], path: str = "networks") -> List[Network]:
     """Validate the networks of one host. Raises DeclarationError with the path of what is wrong."""
-    networks = [_parse(element, f"{path}[{index}]") for index, element in enumerate(raw)]
+    networks = [parse_network(element, f"{path}[{index}]") for index, element in enumerate(raw)]
     for index, network in enumerate(networks):
         for other in networks[:index]:
             refuse_clash(network, other, f"{path}[{index}]")
@@ -33,7 +33,8 @@ def parse_networks(raw: Sequence[object], path: str = "networks") -> List[Networ
     return networks
 
 
-def _parse(raw: object, path: str) -> Network:
+def parse_network(raw: object, path: str) -> Network:
+    """Validate a network by itself; see parse_networks."""
     network = cast(Network, validate(NETWORK_OPTIONS, raw, path))
     # In one way of writing: 10.0.0.1/255.255.255.0 is 10.0.0.1/24.
     network["address"] = str(ipaddress.ip_interface(network["address"]))
