@@ -38,18 +38,19 @@ ARGUMENTS = {
 }
 
 
-class ActionModule(ActionBase):  # type: ignore[misc]
+class ActionModule(ActionBase):
     """Compare the declarations of hosts, once for a play."""
 
     BYPASS_HOST_LOOP = True
     TRANSFERS_FILES = False
     _requires_connection = False
 
-    def run(self, tmp: Any = None, task_vars: Optional[Mapping[str, Any]] = None) -> Result:
+    def run(self, tmp: Any = None, task_vars: Optional[Result] = None) -> Result:
         """See ActionBase.run."""
         result: Result = super().run(tmp, task_vars)
         variables = task_vars or {}
-        _valid, arguments = self.validate_argument_spec(argument_spec=ARGUMENTS)
+        base: Any = self
+        _valid, arguments = base.validate_argument_spec(argument_spec=ARGUMENTS)
         hosts = arguments["hosts"]
         if hosts is None:
             hosts = variables["ansible_play_hosts_all"]

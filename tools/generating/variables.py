@@ -21,7 +21,7 @@ All variables of the playbooks and roles. They are set in the inventory, for all
 |---|---|---|
 | `microvm_hosts` | `microvm_hosts` | Pattern of the hosts that a playbook works on, passed with `-e`. |
 | `microvm_remove_confirmed` | `false` | Whether playbook `remove` may remove everything but volumes. |
-| `microvm_lans` | `{}` | LANs that interfaces of a host lead to, see [validation](validation.md#microvms-that-meet-on-a-lan). |
+| `microvm_lans` | `{}` | LANs of interfaces of a host, see [validation](validation.md#microvms-that-meet-on-a-lan). |
 | `microvm_move` | | MicroVM that playbook `move` moves, see [moving](lifecycle.md#move-to-another-host). |
 | `microvm_move_to` | | Host that it comes to, whose `microvm_vms` declares it. |
 | `microvm_move_from` | the host that has it | Host that it leaves. |

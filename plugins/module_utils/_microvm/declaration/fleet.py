@@ -99,8 +99,8 @@ def _host_errors(host: HostDeclarations) -> Iterator[DeclarationError]:
         for _path, other in host.networks[:index]:
             try:
                 refuse_clash(network, other, path)
-            except DeclarationError as error:
-                yield error
+            except DeclarationError as clash:
+                yield clash
                 break
     paths = [path for path, _vm in host.vms]
     namesakes = set()
@@ -115,8 +115,8 @@ def _host_errors(host: HostDeclarations) -> Iterator[DeclarationError]:
         try:
             _refuse_names_of_networks(vm, networks, path)
             refuse_misplaced_addresses(vm, networks, {}, path)
-        except DeclarationError as error:
-            yield error
+        except DeclarationError as misplaced:
+            yield misplaced
 
 
 def _present(host: HostDeclarations) -> Iterator[Tuple[str, Vm]]:

@@ -82,7 +82,7 @@ def test_all_clashes_are_listed_once_and_end_the_play(fleet: Path, mode: Tuple[s
     status, output = run(fleet, *mode)
     assert status == 2 and "went on" not in output and "UNREACHABLE" not in output, output
     for place in (
-        "west: microvm_vms[0] (db).guest.networks[0].addresses[0]: the address 192.0.2.9 is also that of microvm_vms[0]",
+        "west: microvm_vms[0] (db).guest.networks[0].addresses[0]: the address 192.0.2.9 is also that of",
         "south: microvm_vms[0] (old).guest.networks[0].addresses[0]: 10.2.0.1 is the address of the bridge",
         "south: microvm_vms[1] (new).interfaces[0].bridge: 'missing' is undefined",
     ):
