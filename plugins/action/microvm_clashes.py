@@ -10,12 +10,12 @@ from typing import Any, Dict, List, Mapping, Optional, Sequence, Tuple
 
 from ansible.plugins.action import ActionBase
 from ansible_collections.microvm.fleet.plugins.module_utils._microvm.declaration.fleet import (
-    FleetError,
     HostDeclarations,
     fleet_errors,
 )
 from ansible_collections.microvm.fleet.plugins.module_utils._microvm.operations.declared_fleet import (
     FLEET_VARIABLES,
+    clashes_result,
     compared_part,
     read_host,
 )
@@ -56,7 +56,7 @@ class ActionModule(ActionBase):
             hosts = variables["ansible_play_hosts_all"]
         fleet, left_out = self._read(hosts, variables["groups"].get(arguments["group"], ()), variables["hostvars"])
         errors = [error for error in fleet_errors(fleet) if set(hosts) & set(error.hosts)]
-        result.update(changed=False, hosts=[host.host for host in fleet], left_out=left_out, errors=as_results(errors))
+        result.update(clashes_result(fleet, errors, left_out))
         if errors:
             result.update(failed=True, msg="\n".join(map(str, errors)))
         return result
@@ -105,11 +105,3 @@ def _resolved(path: str, value: Any, resolver: Resolver, names: Names) -> List[A
         return list(resolver.resolved({path: value}).values())
     except DeclarationError as error:
         return [DeclarationError(with_names(error.path, names), error.message)]
-
-
-def as_results(errors: Sequence[FleetError]) -> List[Result]:
-    """Return errors as a result of Ansible."""
-    return [
-        {"host": error.hosts[0], "hosts": list(error.hosts), "path": error.path, "message": error.message}
-        for error in errors
-    ]

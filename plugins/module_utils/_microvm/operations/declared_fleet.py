@@ -6,9 +6,9 @@
 
 from __future__ import annotations
 
-from typing import Callable, Dict, List, Mapping, Optional, Sequence, Tuple, TypeVar
+from typing import Callable, Dict, List, Mapping, Optional, Sequence, Tuple, TypedDict, TypeVar
 
-from ..declaration.fleet import HostDeclarations, Lans
+from ..declaration.fleet import FleetError, HostDeclarations, Lans
 from ..declaration.networks.parse import parse_network
 from ..declaration.types import Vm
 from ..declaration.vms.parse import parse_vm
@@ -47,6 +47,24 @@ _KERNEL = {"kernel": "/kernel"}
 """Kernel that all have here: images are none of this matter, and are known on hosts only."""
 
 
+class ReportedClash(TypedDict):
+    """What is wrong with the declarations of a host."""
+
+    host: str
+    hosts: List[str]
+    path: str
+    message: str
+
+
+class ClashesResult(TypedDict):
+    """Result of the action."""
+
+    changed: bool
+    hosts: List[str]
+    left_out: List[str]
+    errors: List[ReportedClash]
+
+
 def compared_part(variables: Mapping[str, object]) -> Dict[str, object]:
     """Return the part of a host's variables that is compared, untemplated: no secret is decrypted."""
     part = {name: variables[name] for name in FLEET_VARIABLES if variables.get(name) is not None}
@@ -82,6 +100,22 @@ def read_host(host: str, variables: Mapping[str, object]) -> HostDeclarations:
     vms = _read(_VMS, listed[_VMS], lambda vm, path: _vm(vm, defaults, path), errors)
     networks = _read(_NETWORKS, listed[_NETWORKS], parse_network, errors)
     return HostDeclarations(host, vms, networks, _lans(readable, errors), element_names(listed), errors)
+
+
+def clashes_result(
+    fleet: Sequence[HostDeclarations], errors: Sequence[FleetError], left_out: Sequence[str]
+) -> ClashesResult:
+    """Return the result for hosts that have been compared, errors among them, and names of others."""
+    reported: List[ReportedClash] = [
+        {"host": error.hosts[0], "hosts": list(error.hosts), "path": error.path, "message": error.message}
+        for error in errors
+    ]
+    return {
+        "changed": False,
+        "hosts": [host.host for host in fleet],
+        "left_out": list(left_out),
+        "errors": reported,
+    }
 
 
 def _read(

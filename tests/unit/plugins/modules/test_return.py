@@ -15,6 +15,7 @@ import yaml
 from ansible_collections.microvm.fleet.plugins.module_utils._microvm.modules.images import BuiltImageResult
 from ansible_collections.microvm.fleet.plugins.module_utils._microvm.modules.package_lock import PackageLockResult
 from ansible_collections.microvm.fleet.plugins.module_utils._microvm.modules.vms import SummarizedResult
+from ansible_collections.microvm.fleet.plugins.module_utils._microvm.operations.declared_fleet import ClashesResult
 from ansible_collections.microvm.fleet.plugins.module_utils._microvm.operations.host_setup import HostResult
 from ansible_collections.microvm.fleet.plugins.module_utils._microvm.operations.info import InformationResult
 from ansible_collections.microvm.fleet.plugins.module_utils._microvm.operations.move import MoveResult
@@ -24,6 +25,7 @@ from ansible_collections.microvm.fleet.plugins.module_utils._microvm.operations.
 
 MODULES = "ansible_collections.microvm.fleet.plugins.modules"
 RESULTS: dict[str, Any] = {
+    "microvm_clashes": ClashesResult,
     "microvm_host": HostResult,
     "microvm_image": BuiltImageResult,
     "microvm_info": InformationResult,
