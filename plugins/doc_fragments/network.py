@@ -214,11 +214,16 @@ options:
           from:
             description:
               - Name of another network with C(nat) of this host, or an IPv4 address or subnet in one.
+              - 'V(microvm:NAME) is the MicroVM of this name on such a network, and V(tag:TAG) all with this tag,
+                by the addresses that are declared for them: in C(guest.networks), or in C(leases). Role P(microvm.fleet.network#role)
+                looks them up in C(microvm_vms); for the module alone, the filter C(microvm.fleet.with_guest_addresses)
+                does.'
             type: str
             required: true
           to:
             description:
-              - IPv4 address or subnet of guests of this network. Defaults to all of them.
+              - IPv4 address or subnet of guests of this network, or V(microvm:NAME) or V(tag:TAG) as in C(from).
+                Defaults to all of them.
             type: str
           ports:
             description:

@@ -35,7 +35,7 @@ EMPTY = frozenset(("one", "ones", "found", "known", "asked", "kept", "given", "s
 PATTERNS = frozenset(("plan", "observe", "Observed", "Wanted", "Plan", "Action", "Job", "HANDLERS"))
 """Names that mean the same in each kind of resource."""
 
-REQUIRED = frozenset(("main", "ModuleDocFragment"))
+REQUIRED = frozenset(("main", "ModuleDocFragment", "FilterModule"))
 """Names that Ansible and Python look for in each module."""
 
 MOST_ODD = 0.03

@@ -114,6 +114,7 @@ def _lay_out(directory: Path, log: Path) -> None:
         "playbooks",
         "roles",
         "plugins/action",
+        "plugins/filter",
         "plugins/lookup",
         "plugins/module_utils",
         "plugins/plugin_utils",

@@ -159,3 +159,32 @@ def test_one_task_shows_what_has_changed_or_is_wrong(
     assert [shown.count(line) for line in lines] == [1] * len(lines)
     assert ("Summarize" in outcome.output) == bool(lines)
     assert ("broken1: failed; the summary above says why" in outcome.output) == (status != 0)
+
+
+def test_networks_are_handed_over_with_the_addresses_of_guests_that_they_allow(tmp_path: Path) -> None:
+    networks = [
+        {"name": "a0", "address": "10.9.8.1/24", "nat": True},
+        {
+            "name": "b0",
+            "address": "10.9.9.1/24",
+            "nat": True,
+            "allow": [{"from": "tag:{{ tier }}", "to": "microvm:db", "ports": ["tcp/5432"]}],
+        },
+    ]
+    vms = [
+        {"name": name, "image": "small", "tags": [name], "interfaces": [{"bridge": bridge}], "guest": guest}
+        for name, bridge, guest in (
+            ("web", "a0", {"networks": [{"addresses": ["10.9.8.10/24"]}]}),
+            ("db", "b0", {"networks": [{"addresses": ["10.9.9.10/24"]}], "hostname": "{{ inventory_hostname }}-db"}),
+        )
+    ]
+    declared = {"microvm_networks": networks, "microvm_vms": vms, "microvm_defaults": {"image": "small"}}
+    east = {**HERE, "tier": "web", **declared}
+    outcome = run(tmp_path, {"east": east}, "microvm.fleet.site", "--tags", "network")
+    assert outcome.status == 0, outcome.output
+    calls = [call for call in outcome.calls if call["module"] == "microvm_network"]
+    allowed = [{"from": "10.9.8.10", "to": "10.9.9.10", "ports": ["tcp/5432"]}]
+    assert [call["networks"][1]["allow"] for call in calls] == [allowed, allowed]
+    refused = run(tmp_path, {"east": {**east, "tier": "web", "microvm_vms": vms[:1]}}, "microvm.fleet.site", *ROLES)
+    assert refused.status == 2 and refused.calls == []
+    assert "microvm_networks[1] (b0).allow[0].to: no MicroVM 'db' is declared for this host" in refused.output

@@ -22,8 +22,8 @@ from ..declaration.vms.parse import parse_vms
 from ..schema.errors import DeclarationError
 from ..schema.naming import element_names, with_names
 
-VMS, _DEFAULTS, _NETWORKS = "microvm_vms", "microvm_defaults", "microvm_networks"
-VARIABLES = (VMS, _DEFAULTS, _NETWORKS)
+VMS, DEFAULTS, NETWORKS = "microvm_vms", "microvm_defaults", "microvm_networks"
+VARIABLES = (VMS, DEFAULTS, NETWORKS)
 """Variables of the roles that guests follow from."""
 
 RELEVANT = (
@@ -91,19 +91,25 @@ def declared_guests(host: str, variables: Mapping[str, object], facts: object = 
 
     Raises DeclarationError with the path of what is wrong, which begins with the name of a variable.
     """
+    vms = declared_vms(variables)
+    leases = _leases(parse_networks(_list(variables, NETWORKS), NETWORKS))
+    seen = _facts_by_name(facts)
+    return [_guest(host, vm, leases, seen.get(vm["name"], {})) for vm in vms]
+
+
+def declared_vms(variables: Mapping[str, object]) -> List[Vm]:
+    """Return the MicroVMs that a host declares, apart from those with state ``absent``; see declared_guests."""
     raw = _list(variables, VMS)
-    defaults = variables.get(_DEFAULTS) or {}
+    defaults = variables.get(DEFAULTS) or {}
     if not isinstance(defaults, Mapping):
-        raise DeclarationError(_DEFAULTS, "is not a mapping; write options of a MicroVM and their values")
+        raise DeclarationError(DEFAULTS, "is not a mapping; write options of a MicroVM and their values")
     complete = [merged(defaults, vm) if isinstance(vm, Mapping) else vm for vm in raw]
     names = element_names({VMS: complete})
     try:
         vms = parse_vms(complete, list(_images(complete)), VMS)
-        leases = _leases(parse_networks(_list(variables, _NETWORKS), _NETWORKS))
     except DeclarationError as error:
         raise DeclarationError(with_names(error.path, names), with_names(error.message, names)) from None
-    seen = _facts_by_name(facts)
-    return [_guest(host, vm, leases, seen.get(vm["name"], {})) for vm in vms if vm["state"] != "absent"]
+    return [vm for vm in vms if vm["state"] != "absent"]
 
 
 def relevant(variables: Mapping[str, object]) -> Dict[str, object]:
@@ -113,7 +119,7 @@ def relevant(variables: Mapping[str, object]) -> Dict[str, object]:
     """
     result = {name: variables[name] for name in VARIABLES if name in variables}
     result[VMS] = _each(variables.get(VMS), _relevant_options)
-    result[_DEFAULTS] = _relevant_options(variables.get(_DEFAULTS))
+    result[DEFAULTS] = _relevant_options(variables.get(DEFAULTS))
     return result
 
 

@@ -11,6 +11,7 @@ import time
 from typing import List, Optional, Sequence, TypedDict
 
 from ..declaration.networks.parse import parse_networks
+from ..declaration.networks.selected_guests import refuse_selectors
 from ..declaration.types import Network
 from ..host import files, systemd
 from ..host.commands import HostError
@@ -43,6 +44,7 @@ def reconcile_networks(raw: Sequence[object], check_mode: bool) -> NetworksResul
     Raises DeclarationError, before anything has changed, and HostError.
     """
     networks = parse_networks(raw)
+    refuse_selectors(networks, "networks")
     with contextlib.nullcontext() if check_mode else locked([LOCK]):
         observed = observe()
         planned = plan(observed, networks)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from ...schema import checks
 from ...schema.options import Option, Options
+from . import selectors
 from .ipv6 import IPV6_OPTIONS
 
 _DHCP_SERVER: Options = (
@@ -56,15 +57,22 @@ _ALLOW: Options = (
     Option(
         "from",
         "str",
-        "Name of another network with C(nat) of this host, or an IPv4 address or subnet in one.",
+        (
+            "Name of another network with C(nat) of this host, or an IPv4 address or subnet in one.",
+            "V(microvm:NAME) is the MicroVM of this name on such a network, and V(tag:TAG) all with this tag, by the "
+            "addresses that are declared for them: in C(guest.networks), or in C(leases). Role "
+            "P(microvm.fleet.network#role) looks them up in C(microvm_vms); for the module alone, the filter "
+            "C(microvm.fleet.with_guest_addresses) does.",
+        ),
         required=True,
-        check=checks.interface_name_or_ipv4_subnet,
+        check=selectors.allowed_origin,
     ),
     Option(
         "to",
         "str",
-        "IPv4 address or subnet of guests of this network. Defaults to all of them.",
-        check=checks.ipv4_subnet,
+        "IPv4 address or subnet of guests of this network, or V(microvm:NAME) or V(tag:TAG) as in C(from). Defaults to "
+        "all of them.",
+        check=selectors.allowed_destination,
         derived=True,
     ),
     Option(

@@ -12,6 +12,7 @@ from typing import Dict, Iterator, List, Optional, Sequence, Tuple
 from ...schema.errors import DeclarationError
 from ..types import Network, NetworkAllow, NetworkForwardPort
 from .options import ROUTED
+from .selectors import selector_of
 from .subnets import subnet
 
 Origin = Tuple[Network, ipaddress.IPv4Network]
@@ -98,11 +99,13 @@ def _shown(addresses: ipaddress.IPv4Network) -> str:
 
 
 def _check_allowed(network: Network, networks: Sequence[Network], allowed: NetworkAllow, path: str) -> None:
-    reason = _no_guest(network, ipaddress.IPv4Network(allowed["to"]))
+    reason = None if selector_of(allowed["to"]) else _no_guest(network, ipaddress.IPv4Network(allowed["to"]))
     if reason is not None:
         raise DeclarationError(f"{path}.to", reason)
     if not allowed["ports"]:
         raise DeclarationError(f"{path}.ports", "name at least one port, such as tcp/5432")
+    if selector_of(allowed["from"]):
+        return
     origin = origin_of(allowed, networks)
     if origin is None:
         raise DeclarationError(
@@ -110,23 +113,24 @@ def _check_allowed(network: Network, networks: Sequence[Network], allowed: Netwo
             f"{allowed['from']!r} is neither a network of this host nor in the subnet of one; declare the network in "
             "microvm_networks, or correct it",
         )
-    if origin[0]["name"] == network["name"]:
+    reason = origin_problem(network, origin[0], allowed["from"])
+    if reason is not None:
+        raise DeclarationError(f"{path}.from", reason)
+
+
+def origin_problem(network: Network, origin: Network, text: str) -> Optional[str]:
+    """Return why guests of a network cannot be allowed to reach another one; ``text`` is how they are named."""
+    if origin["name"] == network["name"]:
         remedy = "move one of the guests to a network of its own" if network["isolate"] else "leave it out"
-        raise DeclarationError(
-            f"{path}.from",
-            f"{allowed['from']!r} is in the same network, where what passes is decided by isolate alone; {remedy}",
+        return f"{text!r} is in the same network, where what passes is decided by isolate alone; {remedy}"
+    if origin["mode"] == ROUTED:
+        return f"network {origin['name']!r} is routed, and its guests reach no other network; set mode to bridge there"
+    if not origin["nat"]:
+        return (
+            f"network {origin['name']!r} is without nat and forwards no packets, which keeps it closed even where "
+            "rules are missing; set nat to true there, or give a MicroVM an interface on each of the two networks"
         )
-    if origin[0]["mode"] == ROUTED:
-        raise DeclarationError(
-            f"{path}.from",
-            f"network {origin[0]['name']!r} is routed, and its guests reach no other network; set mode to bridge there",
-        )
-    if not origin[0]["nat"]:
-        raise DeclarationError(
-            f"{path}.from",
-            f"network {origin[0]['name']!r} is without nat and forwards no packets, which keeps it closed even where "
-            "rules are missing; set nat to true there, or give a MicroVM an interface on each of the two networks",
-        )
+    return None
 
 
 def origin_of(allowed: NetworkAllow, networks: Sequence[Network]) -> Optional[Origin]:

@@ -18,6 +18,7 @@ from ansible_collections.microvm.fleet.plugins.module_utils._microvm.resources.e
 from ansible_collections.microvm.fleet.plugins.module_utils._microvm.resources.networks.handlers import NetworksJob
 from ansible_collections.microvm.fleet.plugins.module_utils._microvm.resources.networks.plan import Action
 from ansible_collections.microvm.fleet.plugins.module_utils._microvm.resources.networks.state import Link, Observed
+from ansible_collections.microvm.fleet.plugins.module_utils._microvm.schema.errors import DeclarationError
 
 NAT = {"name": "microvm0", "address": "10.66.1.1/24", "nat": True}
 
@@ -81,3 +82,12 @@ def test_an_error_ends_the_run(workshop: Workshop) -> None:
     with pytest.raises(HostError, match="networkd is broken"):
         networks.reconcile_networks([NAT], check_mode=False)
     assert workshop.log[-1] == f"systemctl restart {NETWORK_WATCH_UNIT}"
+
+
+@pytest.mark.parametrize("check_mode", [True, False])
+def test_guests_by_name_are_refused_where_no_microvms_are_known(workshop: Workshop, check_mode: bool) -> None:
+    other = {"name": "b0", "address": "10.66.2.1/24", "nat": True}
+    allowing = {**NAT, "allow": [{"from": "microvm:web", "ports": ["tcp/1"]}]}
+    with pytest.raises(DeclarationError, match="with_guest_addresses"):
+        networks.reconcile_networks([allowing, other], check_mode)
+    assert workshop.log == []
