@@ -245,7 +245,9 @@ class Host:
     def remove_microvms(self) -> None:
         """Remove all MicroVMs and their files, in whatever state they are."""
         self.run(
-            "systemctl stop 'microvm@*'; systemctl kill --signal=KILL 'microvm*@*' 2>/dev/null;"
+            # Hypervisors of tests do not end when they are asked to.
+            "systemctl stop --no-block 'microvm@*'; systemctl kill --signal=KILL 'microvm*@*' 2>/dev/null;"
+            "systemctl stop 'microvm@*';"
             f"rm -rf {UNITS}/{TARGET}.wants {UNITS}/microvm*@*.service.d {SETTINGS} {STATE}/* /nix;"
             # The key is the host's.
             f"find {FLEET} -mindepth 1 -maxdepth 1 ! -name ssh -exec rm -rf {{}} +;"

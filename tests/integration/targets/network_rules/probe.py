@@ -180,22 +180,31 @@ ip link add else0 address 02:00:00:01:00:0e type bridge; ip addr add {ELSEWHERE}
 ip -6 addr add 2001:db8:e::1/64 dev else0 nodad
 """
     subprocess.run(["bash", "-euc", script], check=True)
+    make_bridges(declared)
+
+
+def make_bridges(declared: list[Network]) -> None:
+    """Create the bridges, with their addresses."""
     for network in declared:
-        # With an address of its own, which ports do not change.
+        # With a MAC address of its own, which ports do not change.
         mac = "02:00:00:01:00:0" + network["address"].split(".")[2]
         run("ip", "link", "add", network["name"], "address", mac, "type", "bridge")
         run("ip", "addr", "add", network["address"], "dev", network["name"])
         run("ip", "link", "set", network["name"], "up")
+        if network["ipv6"] is not None:
+            run("ip", "-6", "addr", "add", network["ipv6"]["address"], "dev", network["name"], "nodad")
 
 
 def write_configuration(declared: list[Network]) -> None:
     """Apply the files, in a directory of the namespace."""
-    texts = files.configuration(declared, ["up0"])
+    texts = files.configuration(declared, ["up0"], ["up0"])
     names.NETWORK_LIST = "/run/networks.list"
     Path(names.NETWORK_LIST).write_text(texts[files.NETWORK_LIST])
     Path("/run/network.nft").write_text(texts[files.RULES])
     for parameter, value in files.parsed_settings(texts[files.SYSCTLS]).items():
-        Path("/proc/sys", parameter).write_text(value)
+        # Not all kernels forward IPv6 by interface.
+        if Path("/proc/sys", parameter).exists():
+            Path("/proc/sys", parameter).write_text(value)
     run("nft", "-f", "/run/network.nft")
 
 

@@ -16,9 +16,8 @@ from pathlib import Path
 
 from ansible_collections.microvm.fleet.plugins.module_utils._microvm.declaration import names
 from ansible_collections.microvm.fleet.plugins.module_utils._microvm.declaration.networks.parse import parse_networks
-from ansible_collections.microvm.fleet.plugins.module_utils._microvm.resources.networks import configuration as files
 from frames import echo_request6, ipv6, neighbour, router_advertisement, source_of6, udp6
-from probe import PATIENCE, Guest, bash, run
+from probe import PATIENCE, Guest, bash, make_bridges, run, write_configuration
 
 OUTSIDE, UPLINK = "2001:db8::2", "2001:db8::1"
 METADATA = "fd00:ec2::254"
@@ -101,20 +100,8 @@ ip netns exec outside nft 'table inet seen {{ set sources {{ type ipv6_addr; fla
     subprocess.run(["bash", "-euc", script], check=True)
     if not BY_INTERFACE:
         OF_ALL.write_text("1")
-    for declared in NETWORKS:
-        name = declared["name"]
-        run("ip", "link", "add", name, "address", f"02:00:00:01:00:0{declared['address'][6]}", "type", "bridge")
-        run("ip", "link", "set", name, "up")
-        if declared["ipv6"] is not None:
-            run("ip", "-6", "addr", "add", declared["ipv6"]["address"], "dev", name, "nodad")
-    texts = files.configuration(NETWORKS, ["up0"], ["up0"])
-    names.NETWORK_LIST = "/run/networks.list"
-    Path(names.NETWORK_LIST).write_text(texts[files.NETWORK_LIST])
-    Path("/run/network.nft").write_text(texts[files.RULES])
-    for parameter, value in files.parsed_settings(texts[files.SYSCTLS]).items():
-        if Path("/proc/sys", parameter).exists():
-            Path("/proc/sys", parameter).write_text(value)
-    run("nft", "-f", "/run/network.nft")
+    make_bridges(NETWORKS)
+    write_configuration(NETWORKS)
 
 
 def expect_none(what: str, attacker: Guest6, victim: Guest6, *frames: bytes) -> None:

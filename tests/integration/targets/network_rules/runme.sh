@@ -13,7 +13,7 @@ if ! command -v nft; then
 fi
 export PYTHONPATH="$ANSIBLE_COLLECTIONS_PATH"
 for filter in 0 1; do
-    for probe in probe probe_ipv6 passages; do
+    for probe in probe probe_ipv6 passages matrix; do
         timeout 120 unshare --net --mount --pid --fork --kill-child bash -eux -c '
             mount -t tmpfs none /run
             mount -t sysfs none /sys
