@@ -369,9 +369,11 @@ def _files(commands: Commands) -> None:
         "validate",
         "render:validate_files",
         "verify declarations",
-        "Prints the errors of each file. The exit status is 1 if there are any.",
+        "Prints the errors of each file, or of the hosts of an inventory. The exit status is 1 if there are any.",
     )
-    subparser.add_argument("files", metavar="FILE", nargs="+", help=FILE)
+    subparser.add_argument(
+        "files", metavar="FILE", nargs="+", help=f"{FILE}; or directory of an inventory, which needs ansible-core"
+    )
     _platform(subparser)
 
 

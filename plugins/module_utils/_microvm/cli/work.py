@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import subprocess
 import tempfile
 from dataclasses import dataclass
 from typing import Dict, List, Mapping, Optional, Sequence, TypedDict
@@ -25,6 +26,9 @@ from ..schema.naming import with_names
 from .output import complain, say
 from .platforms import facts
 from .source import Source, SourceError, read
+
+VALIDATION = "microvm.fleet.validate"
+"""Playbook that compares the declarations of an inventory's hosts, and contacts none of them."""
 
 
 @dataclass
@@ -128,15 +132,36 @@ def validate_vms(files: Sequence[str], platform: str) -> int:
     status = 0
     for file in files:
         try:
-            rendered = results(read(file), platform)
+            is_valid = validate_inventory(file) if os.path.isdir(file) else _validate_file(file, platform)
         except SourceError as error:
             complain(str(error))
-            status = 1
-            continue
-        wrong = _complain(file, rendered)
-        status = 1 if wrong else status
-        say(f"{file}: {len(rendered)} MicroVMs, {wrong or 'none'} invalid")
+            is_valid = False
+        status = status if is_valid else 1
     return status
+
+
+def _validate_file(file: str, platform: str) -> bool:
+    rendered = results(read(file), platform)
+    wrong = _complain(file, rendered)
+    say(f"{file}: {len(rendered)} MicroVMs, {wrong or 'none'} invalid")
+    return not wrong
+
+
+def validate_inventory(directory: str) -> bool:
+    """Return whether the hosts of an inventory can carry out what they declare, which Ansible prints.
+
+    Raises SourceError where ansible-core is not installed.
+    """
+    program = shutil.which("ansible-playbook")
+    if program is None:
+        raise SourceError(
+            f"{directory} is a directory, and an inventory is read by ansible-playbook, which is not installed; "
+            "install ansible-core, or name files with declarations"
+        )
+    # An inventory without hosts would be valid otherwise.
+    strict = {"ANSIBLE_INVENTORY_UNPARSED_FAILED": "true", "ANSIBLE_HOST_PATTERN_MISMATCH": "error"}
+    words = [program, f"--inventory={directory}", VALIDATION]
+    return subprocess.run(words, env={**os.environ, **strict}, check=False).returncode == 0
 
 
 def _complain(file: str, rendered: Sequence[Result]) -> int:

@@ -14,6 +14,7 @@ from typing import Tuple
 import pytest
 
 ROOT = Path(__file__).resolve().parents[4]
+PROGRAMS = Path(sys.executable).parent
 
 HOSTS = """\
 microvm_hosts:
@@ -64,13 +65,18 @@ def fleet(tmp_path: Path) -> Path:
 
 def run(directory: Path, *arguments: str) -> Tuple[int, str]:
     """Return exit status and output of the playbook."""
+    return output_of(directory, str(PROGRAMS / "ansible-playbook"), "-i", "hosts.yml", "play.yml", *arguments)
+
+
+def output_of(directory: Path, *words: str) -> Tuple[int, str]:
+    """Return exit status and output of a command."""
     environment = {
         **os.environ,
+        "PATH": f"{PROGRAMS}{os.pathsep}{os.environ['PATH']}",
         "ANSIBLE_CONFIG": str(directory / "ansible.cfg"),
         "ANSIBLE_COLLECTIONS_PATH": str(ROOT / ".tree"),
         "ANSIBLE_NOCOLOR": "1",
     }
-    words = [str(Path(sys.executable).parent / "ansible-playbook"), "-i", "hosts.yml", "play.yml", *arguments]
     done = subprocess.run(
         words, cwd=directory, env=environment, capture_output=True, text=True, timeout=120, check=False
     )
@@ -98,3 +104,16 @@ def test_hosts_outside_of_the_limit_count_only_where_they_meet_those_inside(flee
     (fleet / "host_vars" / "west.yml").write_text(WEST.replace("192.0.2.9", "192.0.2.10"))
     status, output = run(fleet, "--limit", "east")
     assert status == 0 and "went on" in output, output
+
+
+def test_the_command_validates_the_directory_of_an_inventory(fleet: Path) -> None:
+    (fleet / "play.yml").unlink()
+    command = (sys.executable, str(ROOT / "bin" / "microvm"), "validate", ".")
+    status, output = output_of(fleet, *command)
+    assert status == 1 and "west: microvm_vms[0] (db)" in output, output
+    (fleet / "host_vars" / "south.yml").unlink()
+    (fleet / "host_vars" / "west.yml").unlink()
+    assert output_of(fleet, *command)[0] == 0
+    (fleet / "hosts.yml").write_text("others: {hosts: {east: {}}}")
+    status, output = output_of(fleet, *command)
+    assert status == 1 and "microvm_hosts" in output, output

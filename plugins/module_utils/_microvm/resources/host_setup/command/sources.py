@@ -290,10 +290,12 @@ print command lines, files, digests and refusals as JSON
 .B \-\-platform {x86_64\-linux,aarch64\-linux,aarch64\-darwin}
 platform of the host (default: this host)
 .SS "validate [OPTION\&...] FILE\&..."
-Verify declarations. Prints the errors of each file. The exit status is 1 if there are any.
+Verify declarations. Prints the errors of each file, or of the hosts of an inventory. The exit status is 1 if
+there are any.
 .TP
 .I FILE
-YAML or JSON file with a declaration, a list of them, or a mapping with microvm_vms; \- is standard input
+YAML or JSON file with a declaration, a list of them, or a mapping with microvm_vms; \- is standard input; or
+directory of an inventory, which needs ansible\-core
 .TP
 .B \-\-platform {x86_64\-linux,aarch64\-linux,aarch64\-darwin}
 platform of the host (default: this host)
