@@ -67,7 +67,7 @@ options:
         elements: str
       bridges:
         description:
-          - Bridges to which declarations may attach interfaces.
+          - Bridges, and networks with mode V(macvtap), to which declarations may attach interfaces.
         type: list
         elements: str
       scripts:
@@ -93,8 +93,8 @@ options:
         default: false
       host_network:
         description:
-          - Whether declarations may use other interfaces than those of type V(tap), which reach addresses, ports
-            and interfaces of the host.
+          - Whether declarations may use other interfaces than those of type V(tap) and of networks, which reach
+            addresses, ports and interfaces of the host.
         type: bool
         default: false
       units:

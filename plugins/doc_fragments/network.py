@@ -20,7 +20,7 @@ options:
     suboptions:
       name:
         description:
-          - Name of the bridge, at most 15 characters.
+          - Name of the network and of its bridge, at most 15 characters.
         type: str
         required: true
       mode:
@@ -31,19 +31,43 @@ options:
             tap, and guests reach each other, unless C(isolate) is set, through the host. Each guest requires static
             addresses with the prefix length 32 in C(guest.networks), and C(address) as its C(gateway); there is
             no C(dhcp_server). The bridge exists, but remains empty.'
+          - 'With V(macvtap) there is no bridge: interfaces of type V(macvtap) whose C(bridge) is the C(name) of
+            the network are put on the interface C(link) of the host, so guests are in its network, which gives
+            them their addresses. Only C(name), C(mode), C(link) and C(macvtap) can be set. The host and its guests
+            do not reach each other by it.'
           - Does not change while MicroVMs are on the network.
         type: str
         default: bridge
         choices:
           - bridge
           - routed
+          - macvtap
+      link:
+        description:
+          - Interface of the host that the macvtap devices of a network with C(mode) V(macvtap) are on, which requires
+            it. Does not change while MicroVMs are on the network.
+        type: str
+      macvtap:
+        description:
+          - Settings of a network with C(mode) V(macvtap).
+        type: dict
+        suboptions:
+          mode:
+            description:
+              - Mode of the macvtap devices, as described in ip-link(8). Defaults to V(bridge).
+              - With V(bridge) guests on the same C(link) reach each other through the host, with V(private) not
+                at all, with V(vepa) only if the switch sends their frames back.
+            type: str
+            choices:
+              - bridge
+              - private
+              - vepa
       address:
         description:
-          - IPv4 address of the host on the bridge, with its prefix length.
+          - IPv4 address of the host on the bridge, with its prefix length. Required, except with C(mode) V(macvtap).
           - Its subnet must not overlap another network of the host. A route to a larger network, such as one through
             a gateway to a whole site, may contain it.
         type: str
-        required: true
       nat:
         description:
           - Whether guests reach other networks through the host, by source NAT to the address of the host.

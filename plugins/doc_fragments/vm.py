@@ -256,7 +256,8 @@ options:
           - V(user) uses the user-space network of the hypervisor. It needs no privileges, and the guest can be
             reached only through O(ignore:forward_ports).
           - V(tap) creates a tap device that exists while the MicroVM runs.
-          - V(macvtap) creates a macvtap device on an interface of the host.
+          - 'V(macvtap) creates a macvtap device on an interface of the host: that of a network with mode V(macvtap)
+            whose name is C(bridge), or C(macvtap.link).'
           - V(bridge) lets QEMU's setuid helper create a tap device on a bridge. C(/etc/qemu/bridge.conf) must allow
             the bridge.
           - V(user) is supported only by V(qemu), V(kvmtool), V(vfkit). V(tap) is supported only by V(qemu), V(cloud-hypervisor),
@@ -282,8 +283,8 @@ options:
         type: str
       bridge:
         description:
-          - Bridge that the tap device is attached to. Role P(microvm.fleet.network#role) creates bridges. Required
-            for type V(bridge).
+          - Bridge that the tap device is attached to, or, with type V(macvtap), a network with mode V(macvtap).
+            Role P(microvm.fleet.network#role) creates them. Required for type V(bridge).
         type: str
       macvtap:
         description:
@@ -292,11 +293,12 @@ options:
         suboptions:
           link:
             description:
-              - Interface of the host that the macvtap device is attached to. Required for type V(macvtap).
+              - Interface of the host that the macvtap device is attached to. Required for type V(macvtap) without
+                C(bridge).
             type: str
           mode:
             description:
-              - Mode of the macvtap device, as described in ip-link(8). Required for type V(macvtap).
+              - Mode of the macvtap device, as described in ip-link(8). Required for type V(macvtap) without C(bridge).
             type: str
             choices:
               - private
@@ -1326,7 +1328,7 @@ options:
     suboptions:
       name:
         description:
-          - Name of the bridge, at most 15 characters.
+          - Name of the network and of its bridge, at most 15 characters.
         type: str
         required: true
       mode:
@@ -1337,19 +1339,43 @@ options:
             tap, and guests reach each other, unless C(isolate) is set, through the host. Each guest requires static
             addresses with the prefix length 32 in C(guest.networks), and C(address) as its C(gateway); there is
             no C(dhcp_server). The bridge exists, but remains empty.'
+          - 'With V(macvtap) there is no bridge: interfaces of type V(macvtap) whose C(bridge) is the C(name) of
+            the network are put on the interface C(link) of the host, so guests are in its network, which gives
+            them their addresses. Only C(name), C(mode), C(link) and C(macvtap) can be set. The host and its guests
+            do not reach each other by it.'
           - Does not change while MicroVMs are on the network.
         type: str
         default: bridge
         choices:
           - bridge
           - routed
+          - macvtap
+      link:
+        description:
+          - Interface of the host that the macvtap devices of a network with C(mode) V(macvtap) are on, which requires
+            it. Does not change while MicroVMs are on the network.
+        type: str
+      macvtap:
+        description:
+          - Settings of a network with C(mode) V(macvtap).
+        type: dict
+        suboptions:
+          mode:
+            description:
+              - Mode of the macvtap devices, as described in ip-link(8). Defaults to V(bridge).
+              - With V(bridge) guests on the same C(link) reach each other through the host, with V(private) not
+                at all, with V(vepa) only if the switch sends their frames back.
+            type: str
+            choices:
+              - bridge
+              - private
+              - vepa
       address:
         description:
-          - IPv4 address of the host on the bridge, with its prefix length.
+          - IPv4 address of the host on the bridge, with its prefix length. Required, except with C(mode) V(macvtap).
           - Its subnet must not overlap another network of the host. A route to a larger network, such as one through
             a gateway to a whole site, may contain it.
         type: str
-        required: true
       nat:
         description:
           - Whether guests reach other networks through the host, by source NAT to the address of the host.
@@ -1584,7 +1610,7 @@ options:
         elements: str
       bridges:
         description:
-          - Bridges to which declarations may attach interfaces.
+          - Bridges, and networks with mode V(macvtap), to which declarations may attach interfaces.
         type: list
         elements: str
       scripts:
@@ -1610,8 +1636,8 @@ options:
         default: false
       host_network:
         description:
-          - Whether declarations may use other interfaces than those of type V(tap), which reach addresses, ports
-            and interfaces of the host.
+          - Whether declarations may use other interfaces than those of type V(tap) and of networks, which reach
+            addresses, ports and interfaces of the host.
         type: bool
         default: false
       units:

@@ -70,6 +70,12 @@ still_forwarding:
     - It is switched off with the last network that has NAT, unless it was on before, or others need it.
   returned: success
   type: str
+down:
+  description:
+    - Interfaces that are down, by the networks with mode V(macvtap) whose C(link) they are.
+    - MicroVMs wait for them when they start.
+  returned: success
+  type: dict
 """
 
 from ansible_collections.microvm.fleet.plugins.module_utils._microvm.modules.networks import run_network

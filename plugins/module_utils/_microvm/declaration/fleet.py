@@ -17,6 +17,7 @@ from typing import Dict, Iterator, List, Mapping, Optional, Sequence, Tuple
 
 from ..schema.errors import DeclarationError
 from ..schema.naming import Names, with_names
+from .networks.macvtap import MACVTAP, with_bridges
 from .networks.parse import refuse_clash
 from .types import Interface, Network, Vm
 from .vms.attachments import refuse_misplaced_addresses
@@ -114,7 +115,7 @@ def _host_errors(host: HostDeclarations) -> Iterator[DeclarationError]:
     for path, vm in _present(host):
         try:
             _refuse_names_of_networks(vm, networks, path)
-            refuse_misplaced_addresses(vm, networks, {}, path)
+            refuse_misplaced_addresses(vm, with_bridges(networks), {}, path)
         except DeclarationError as misplaced:
             yield misplaced
 
@@ -127,10 +128,10 @@ def _refuse_names_of_networks(vm: Vm, networks: Sequence[Network], path: str) ->
     """Refuse taps that are called like an interface of a network. Raises DeclarationError."""
     for index, interface in enumerate(vm["interfaces"]):
         for network in networks if interface["type"] != "user" else ():
-            if interface["id"] in (network["name"], *network["uplinks"]):
+            if interface["id"] in (network["name"], network["link"], *network["uplinks"]):
                 raise DeclarationError(
                     f"{path}.interfaces[{index}].id",
-                    f"{interface['id']!r} is the bridge or an uplink of network {network['name']!r}; use another name",
+                    f"{interface['id']!r} is the bridge, the link or an uplink of network {network['name']!r}; use another name",
                 )
 
 
@@ -183,8 +184,11 @@ def _lan_addresses(host: HostDeclarations, vm: Vm) -> Iterator[Tuple[Tuple[str, 
 
 def _lan(interface: Interface, host: HostDeclarations) -> Optional[str]:
     """Return the LAN that an interface is on; ``None`` if it meets guests of its own host at most."""
-    link = interface["macvtap"]["link"] if interface["type"] == "macvtap" else interface["bridge"]
-    own = {network["name"] for _path, network in host.networks}
+    networks = {network["name"]: network for _path, network in host.networks}
+    own = [network["name"] for network in with_bridges(list(networks.values()))]
+    link = interface["bridge"]
+    if interface["type"] == MACVTAP:
+        link = networks[link]["link"] if link in networks else interface["macvtap"]["link"]
     if not link or link in own or interface["type"] == "user":
         return None
     if link in host.lans:

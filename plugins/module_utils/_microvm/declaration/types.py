@@ -382,6 +382,12 @@ class Vm(PackagedVm):
     on_absent: OnAbsent
 
 
+class NetworkMacvtap(TypedDict):
+    """Group ``macvtap``."""
+
+    mode: Optional[Literal["bridge", "private", "vepa"]]
+
+
 class NetworkIpv6(TypedDict):
     """Group ``ipv6``."""
 
@@ -450,7 +456,9 @@ class Network(TypedDict):
     """Options of a network of a host."""
 
     name: str
-    mode: Literal["bridge", "routed"]
+    mode: Literal["bridge", "routed", "macvtap"]
+    link: Optional[str]
+    macvtap: NetworkMacvtap
     address: str
     nat: bool
     ipv6: Optional[NetworkIpv6]

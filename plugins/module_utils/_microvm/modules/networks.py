@@ -20,6 +20,11 @@ def run_network() -> None:
             f"network {network} is no longer declared but was kept because MicroVMs use its bridge; "
             "stop them and run this again"
         )
+    for network, link in outcome["down"].items():
+        module.warn(
+            f"the interface {link} is down, so MicroVMs on network {network} reach nobody and are not started; "
+            f"configure the host to bring it up (now: ip link set {link} up)"
+        )
     if outcome["still_forwarding"]:
         module.warn(f"packets are still forwarded (net.ipv4.ip_forward), since {outcome['still_forwarding']}")
     module.exit_json(**outcome)

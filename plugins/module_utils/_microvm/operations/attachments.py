@@ -9,11 +9,13 @@ from __future__ import annotations
 import ipaddress
 from typing import Dict, List, Sequence, Tuple
 
+from ..declaration.networks.macvtap import with_bridges
 from ..declaration.networks.parse import parse_networks
 from ..declaration.types import Network
 from ..declaration.vms.attachments import refuse_misplaced_addresses
 from ..declaration.vms.claims import reachable_addresses
 from ..declaration.vms.parse import Declaration
+from ..declaration.vms.macvtaps import refuse_other_kind
 from ..declaration.vms.routed import refuse_unroutable_guests
 from ..host import files
 from ..host.commands import HostError
@@ -29,12 +31,13 @@ def check_addresses(placed: Sequence[Tuple[str, Declaration]], networks: Sequenc
     """
     attached = _networks(networks)
     for path, declaration in placed:
+        refuse_other_kind(declaration, attached, path)
         refuse_unroutable_guests(declaration, attached, path)
     if not any(True for _path, declaration in placed for _address in reachable_addresses(declaration)):
         return
     host = _host_addresses()
     for path, declaration in placed:
-        refuse_misplaced_addresses(declaration, attached, host, path)
+        refuse_misplaced_addresses(declaration, with_bridges(attached), host, path)
 
 
 def _networks(declared: Sequence[object]) -> List[Network]:

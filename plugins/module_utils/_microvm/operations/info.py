@@ -15,6 +15,7 @@ from typing import Callable, Dict, Iterable, List, Mapping, Optional, Sequence, 
 from ..declaration.accounts import SHARED, account
 from ..declaration.names import BOOTED_LINK, CURRENT_LINK, OLD_LINK, unit_name, unit_names
 from ..declaration.types import PackagedVm
+from ..declaration.vms.claims import needs_interface
 from ..host import dhcp, files, systemd
 from ..host.commands import HostError
 from ..host.places import Places
@@ -295,14 +296,14 @@ def _dhcp_addresses(declaration: PackagedVm, behind: Behind) -> List[str]:
     seen = [
         address
         for interface in declaration["interfaces"]
-        if interface["bridge"]
+        if interface["bridge"] and interface["type"] != "macvtap"
         for address in behind(interface["bridge"]).get(interface["mac"].lower(), ())
     ]
     return [address for address in dict.fromkeys(seen) if address not in addresses(declaration)]
 
 
 def addresses(declaration: PackagedVm) -> List[str]:
-    """The guest's static ones that the host can reach."""
+    """The guest's static ones that the host can reach; a link-local one it does not, without naming an interface."""
     guest = zip(declaration["interfaces"], declaration["guest"]["networks"])
     networks = (network for interface, network in guest if interface["type"] != "user")
     return [ip for network in networks for ip in map(_host_address, network["addresses"]) if ip]
@@ -311,6 +312,7 @@ def addresses(declaration: PackagedVm) -> List[str]:
 def _host_address(address: str) -> Optional[str]:
     """Return an address without its prefix; ``None`` for none, which a damaged package may have."""
     try:
-        return str(ipaddress.ip_interface(address).ip)
+        text = str(ipaddress.ip_interface(address).ip)
+        return None if needs_interface(text) else text
     except ValueError:
         return None

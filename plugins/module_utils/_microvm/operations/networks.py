@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import contextlib
 import time
-from typing import List, Optional, Sequence, TypedDict
+from typing import Dict, List, Optional, Sequence, TypedDict
 
+from ..declaration.networks.macvtap import with_bridges
 from ..declaration.networks.parse import parse_networks
 from ..declaration.networks.selected_guests import refuse_selectors
 from ..declaration.types import Network
@@ -35,6 +36,7 @@ class NetworksResult(TypedDict):
     actions: List[str]
     kept: List[str]
     still_forwarding: str
+    down: Dict[str, str]
     diff: List[Diff]
 
 
@@ -55,6 +57,7 @@ def reconcile_networks(raw: Sequence[object], check_mode: bool) -> NetworksResul
         "actions": [str(step) for step in planned.steps],
         "kept": sorted(planned.kept),
         "still_forwarding": planned.still_forwarding,
+        "down": dict(planned.down),
         "diff": _diff(observed, planned),
     }
 
@@ -66,7 +69,7 @@ def _carry_out(planned: Plan, networks: Sequence[Network]) -> None:
     if error is not None:
         raise HostError(error)
     if planned.changed:
-        _wait_for_addresses(networks)
+        _wait_for_addresses(with_bridges(networks))
     files.remove(MARK)
 
 

@@ -138,20 +138,34 @@ def _interface_scripts(declaration: Declaration, built: Command) -> Dict[str, st
     return texts
 
 
-def _tap_guests(declaration: Declaration) -> Iterator[str]:
-    """Yield for each tap its guest's MAC and IP addresses, and ``dhcp`` if the guest gets or chooses others."""
+def _guest_addresses(declaration: Declaration) -> Iterator[Tuple[Interface, List[str]]]:
+    """Yield each interface with its guest's MAC and IP addresses, and ``dhcp`` if the guest gets or chooses others."""
     guest = declaration["guest"]
     for interface, network in zip(declaration["interfaces"], guest["networks"]):
+        addresses = [address.partition("/")[0] for address in network["addresses"]] if guest["enable"] else []
+        others = ["dhcp"] if network["dhcp"] or not addresses else []
+        yield interface, [interface["mac"], *addresses, *others]
+
+
+def _tap_guests(declaration: Declaration) -> Iterator[str]:
+    """Yield for each tap the addresses of its guest."""
+    for interface, addresses in _guest_addresses(declaration):
         if interface["type"] == "tap":
-            addresses = [address.partition("/")[0] for address in network["addresses"]] if guest["enable"] else []
-            others = ["dhcp"] if network["dhcp"] or not addresses else []
-            yield " ".join([interface["id"], interface["mac"], *addresses, *others])
+            yield " ".join([interface["id"], *addresses])
+
+
+def _macvtap_guests(declaration: Declaration) -> Iterator[str]:
+    """Yield for each macvtap that joins a network of the host that network, and the addresses of its guest."""
+    for interface, addresses in _guest_addresses(declaration):
+        if interface["type"] == "macvtap" and interface["bridge"]:
+            yield " ".join([interface["id"], interface["bridge"], *addresses])
 
 
 def _share(declaration: Declaration, built: Command) -> Dict[str, File]:
     macvtaps = [
         f"{interface['id']} {interface['mac']} {interface['macvtap']['link']} {interface['macvtap']['mode']}"
         for interface in _interfaces(declaration, "macvtap")
+        if not interface["bridge"]
     ]
     texts: Dict[str, Optional[str]] = {
         "hypervisor": one_per_line([declaration["hypervisor"]]),
@@ -161,6 +175,7 @@ def _share(declaration: Declaration, built: Command) -> Dict[str, File]:
         "tap-interfaces": one_per_line(tap["id"] for tap in _interfaces(declaration, "tap")),
         "tap-guests": one_per_line(_tap_guests(declaration)),
         "macvtap-interfaces": one_per_line(macvtaps),
+        "macvtap-guests": one_per_line(_macvtap_guests(declaration)),
         "pci-devices": one_per_line(_devices(declaration, "pci")),
         "block-devices": one_per_line(f"{access(device)} {device['image']}" for device in block_devices(declaration)),
         "huge-pages": one_per_line(_huge_pages(declaration)),

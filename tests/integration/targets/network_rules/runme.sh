@@ -12,12 +12,16 @@ if ! command -v nft; then
     exit 0
 fi
 export PYTHONPATH="$ANSIBLE_COLLECTIONS_PATH"
+in_namespaces() { # program, arguments
+    timeout 120 unshare --net --mount --pid --fork --kill-child bash -eux -c '
+        mount -t tmpfs none /run
+        mount -t sysfs none /sys
+        mount -t proc none /proc
+        exec python "$@"' - "$@"
+}
 for filter in 0 1; do
     for probe in probe probe_ipv6 passages matrix; do
-        timeout 120 unshare --net --mount --pid --fork --kill-child bash -eux -c '
-            mount -t tmpfs none /run
-            mount -t sysfs none /sys
-            mount -t proc none /proc
-            exec python "$@"' - "$here/$probe.py" "$filter"
+        in_namespaces "$here/$probe.py" "$filter"
     done
 done
+in_namespaces "$here/macvtaps.py"

@@ -12,7 +12,6 @@ from argparse import Namespace
 from typing import List, NoReturn, Optional
 
 from ...declaration.names import KNOWN_HOSTS, SSH_KEY, unit_name, unit_names
-from ...declaration.vms.claims import needs_interface
 from ...host import systemd
 from ...host.commands import HostError, search_path
 from ...host.places import Places
@@ -109,8 +108,7 @@ def declared_address(vm: Information, where: Places) -> Optional[str]:
     """Return the address of a guest that is declared for it."""
     record = where.records.read(vm["name"])
     ready = record.ready_of(vm["booted"] or vm["current"]) if record else None
-    addresses = (address for address in vm["addresses"] if not needs_interface(address))
-    return (ready["address"] if ready else None) or next(addresses, None)
+    return (ready["address"] if ready else None) or next(iter(vm["addresses"]), None)
 
 
 def _vsock(vm: Information, where: Places) -> str:

@@ -10,6 +10,7 @@ from ...schema import checks
 from ...schema.options import Option, Options
 from . import selectors
 from .ipv6 import IPV6_OPTIONS
+from .macvtap import MACVTAP, MACVTAP_OPTIONS
 
 _DHCP_SERVER: Options = (
     Option(
@@ -108,7 +109,13 @@ ROUTED = "routed"
 """Mode of networks without a shared segment."""
 
 NETWORK_OPTIONS: Options = (
-    Option("name", "str", "Name of the bridge, at most 15 characters.", required=True, check=checks.interface_name),
+    Option(
+        "name",
+        "str",
+        "Name of the network and of its bridge, at most 15 characters.",
+        required=True,
+        check=checks.interface_name,
+    ),
     Option(
         "mode",
         "str",
@@ -119,21 +126,34 @@ NETWORK_OPTIONS: Options = (
             "and guests reach each other, unless C(isolate) is set, through the host. Each guest requires static "
             "addresses with the prefix length 32 in C(guest.networks), and C(address) as its C(gateway); there is no "
             "C(dhcp_server). The bridge exists, but remains empty.",
+            "With V(macvtap) there is no bridge: interfaces of type V(macvtap) whose C(bridge) is the C(name) of the "
+            "network are put on the interface C(link) of the host, so guests are in its network, which gives them "
+            "their addresses. Only C(name), C(mode), C(link) and C(macvtap) can be set. The host and its guests do "
+            "not reach each other by it.",
             "Does not change while MicroVMs are on the network.",
         ),
         default="bridge",
-        choices=("bridge", ROUTED),
+        choices=("bridge", ROUTED, MACVTAP),
     ),
+    Option(
+        "link",
+        "str",
+        "Interface of the host that the macvtap devices of a network with C(mode) V(macvtap) are on, which requires "
+        "it. Does not change while MicroVMs are on the network.",
+        check=checks.interface_name,
+    ),
+    Option("macvtap", "dict", "Settings of a network with C(mode) V(macvtap).", suboptions=MACVTAP_OPTIONS),
+    # Networks of mode macvtap have none; wherever an address is looked at, they are left out.
     Option(
         "address",
         "str",
         (
-            "IPv4 address of the host on the bridge, with its prefix length.",
+            "IPv4 address of the host on the bridge, with its prefix length. Required, except with C(mode) V(macvtap).",
             "Its subnet must not overlap another network of the host. A route to a larger network, such as one through "
             "a gateway to a whole site, may contain it.",
         ),
-        required=True,
         check=checks.interface_address,
+        derived=True,
     ),
     Option(
         "nat",

@@ -14,6 +14,13 @@ from ...schema.validation import validate
 from ..identity import TAP_PREFIX
 from ..types import Network, NetworkDhcpServer
 from .ipv6 import complete_ipv6, is_open, refuse_ipv6_clash
+from .macvtap import (
+    complete_macvtap,
+    is_macvtap,
+    refuse_macvtap_options,
+    refuse_same_link,
+    with_bridges,
+)
 from .options import NETWORK_OPTIONS, ROUTED
 from .passages import check_passages, complete_passages, refuse_same_port
 from .subnets import subnet
@@ -29,18 +36,31 @@ def parse_networks(raw: Sequence[object], path: str = "networks") -> List[Networ
         for other in networks[:index]:
             refuse_clash(network, other, f"{path}[{index}]")
     for index, network in enumerate(networks):
-        check_passages(network, networks, f"{path}[{index}]")
+        if not is_macvtap(network):
+            check_passages(network, with_bridges(networks), f"{path}[{index}]")
     return networks
 
 
 def parse_network(raw: object, path: str) -> Network:
     """Validate a network by itself; see parse_networks."""
     network = cast(Network, validate(NETWORK_OPTIONS, raw, path))
-    # In one way of writing: 10.0.0.1/255.255.255.0 is 10.0.0.1/24.
-    network["address"] = str(ipaddress.ip_interface(network["address"]))
     if network["name"].startswith(TAP_PREFIX):
         raise DeclarationError(f"{path}.name", f"the prefix {TAP_PREFIX!r} is reserved for taps; choose another name")
     _check_interfaces(network, path)
+    if is_macvtap(network):
+        default = validate(NETWORK_OPTIONS, {"name": network["name"]}, path)
+        complete_macvtap(network, cast(Network, default), path)
+    else:
+        _complete_bridge(network, path)
+    return network
+
+
+def _complete_bridge(network: Network, path: str) -> None:
+    refuse_macvtap_options(network, path)
+    if not network["address"]:
+        raise DeclarationError(f"{path}.address", "is required; set it, such as 10.66.1.1/24")
+    # In one way of writing: 10.0.0.1/255.255.255.0 is 10.0.0.1/24.
+    network["address"] = str(ipaddress.ip_interface(network["address"]))
     if ipaddress.ip_interface(network["address"]).version != 4:
         raise DeclarationError(
             f"{path}.address",
@@ -57,11 +77,10 @@ def parse_network(raw: object, path: str) -> Network:
     _check_leases(network, path)
     complete_passages(network)
     complete_ipv6(network, path)
-    return network
 
 
 def _check_interfaces(network: Network, path: str) -> None:
-    places = [(f"{path}.name", network["name"])]
+    places = [(f"{path}.name", network["name"]), (f"{path}.link", network["link"])]
     places += [(f"{path}.uplinks[{index}]", uplink) for index, uplink in enumerate(network["uplinks"])]
     for place, name in places:
         if name in _NO_INTERFACE:
@@ -165,6 +184,9 @@ def refuse_clash(network: Network, other: Network, path: str) -> None:
         raise DeclarationError(
             f"{path}.name", f"network {other['name']!r} has an uplink of this name; use different names"
         )
+    refuse_same_link(network, other, path)
+    if is_macvtap(network) or is_macvtap(other):
+        return
     refuse_same_port(network, other, path)
     if subnet(network).overlaps(subnet(other)):
         raise DeclarationError(

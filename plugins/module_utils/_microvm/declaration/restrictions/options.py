@@ -39,7 +39,7 @@ RESTRICTION_OPTIONS: Options = (
     Option(
         "bridges",
         "list",
-        "Bridges to which declarations may attach interfaces.",
+        "Bridges, and networks with mode V(macvtap), to which declarations may attach interfaces.",
         elements="str",
         check=checks.interface_name,
     ),
@@ -56,7 +56,7 @@ RESTRICTION_OPTIONS: Options = (
     Option(
         "host_network",
         "bool",
-        "Whether declarations may use other interfaces than those of type V(tap), which reach addresses, ports and "
+        "Whether declarations may use other interfaces than those of type V(tap) and of networks, which reach addresses, ports and "
         "interfaces of the host.",
         default=False,
     ),

@@ -55,7 +55,7 @@ _REFUSED = {
     PROGRAM: "declarations do not choose the programs that are executed",
     ARGUMENTS: "declarations do not choose arguments of programs, or formats of images",
     DEVICE: "guests get no devices of the host",
-    NETWORK: "guests have no interfaces but those of type tap",
+    NETWORK: "guests have no interfaces but those of type tap and of networks with mode macvtap",
     UNIT: "declarations do not name units of the host",
     SANDBOX: "declarations do not weaken the sandbox",
 }
@@ -76,10 +76,16 @@ def uses(declaration: PackagedVm) -> Iterator[Use]:
     A recorded one has no options of the host.
     """
     own_group, values = account(declaration).group, cast(Mapping[str, object], declaration)
+    # Those that name a network of the host, whose link the operator has chosen.
+    joining = [
+        f"interfaces[{index}].type"
+        for index, interface in enumerate(declaration["interfaces"])
+        if interface["type"] == "macvtap" and interface["bridge"]
+    ]
     options = (*PACKAGE_OPTIONS, *(option for option in HOST_OPTIONS if option.name in values))
     for use in _uses(options, values, ""):
         # Filled in where nobody wrote it.
-        if use.path != "virtiofsd.group" or use.value != own_group:
+        if (use.path != "virtiofsd.group" or use.value != own_group) and use.path not in joining:
             yield use
 
 

@@ -14,14 +14,14 @@ _MACVTAP: Options = (
     Option(
         "link",
         "str",
-        "Interface of the host that the macvtap device is attached to. Required for type V(macvtap).",
+        "Interface of the host that the macvtap device is attached to. Required for type V(macvtap) without C(bridge).",
         check=checks.interface_name,
         trust=NETWORK,
     ),
     Option(
         "mode",
         "str",
-        "Mode of the macvtap device, as described in ip-link(8). Required for type V(macvtap).",
+        "Mode of the macvtap device, as described in ip-link(8). Required for type V(macvtap) without C(bridge).",
         choices=("private", "vepa", "bridge", "passthru", "source"),
     ),
 )
@@ -41,7 +41,8 @@ INTERFACES: Options = (
             "V(user) uses the user-space network of the hypervisor. It needs no privileges, and the guest can be "
             "reached only through O(ignore:forward_ports).",
             "V(tap) creates a tap device that exists while the MicroVM runs.",
-            "V(macvtap) creates a macvtap device on an interface of the host.",
+            "V(macvtap) creates a macvtap device on an interface of the host: that of a network with mode V(macvtap) "
+            "whose name is C(bridge), or C(macvtap.link).",
             "V(bridge) lets QEMU's setuid helper create a tap device on a bridge. C(/etc/qemu/bridge.conf) must allow "
             "the bridge.",
         ),
@@ -74,8 +75,8 @@ INTERFACES: Options = (
     Option(
         "bridge",
         "str",
-        "Bridge that the tap device is attached to. Role P(microvm.fleet.network#role) creates bridges. "
-        "Required for type V(bridge).",
+        "Bridge that the tap device is attached to, or, with type V(macvtap), a network with mode V(macvtap). "
+        "Role P(microvm.fleet.network#role) creates them. Required for type V(bridge).",
         check=checks.interface_name,
         honoured_by=PACKAGE,
         trust=BRIDGE,

@@ -9,7 +9,7 @@ from __future__ import annotations
 import posixpath
 from typing import Dict, Mapping, Optional, Sequence, Union
 
-from ...schema.checks import interface_name, pci_address, socket_path
+from ...schema.checks import new_interface_name, pci_address, socket_path
 from ...schema.errors import DeclarationError
 from ...schema.options import defaults
 from .. import identity
@@ -51,18 +51,26 @@ def complete_interfaces(declaration: Vm, prefix: str) -> None:
 
 def _check_interface(interface: Interface, path: str) -> None:
     kind = interface["type"]
-    problem = interface_name(interface["id"]) if kind != "user" else None
+    problem = new_interface_name(interface["id"]) if kind != "user" else None
     if problem:
         raise DeclarationError(f"{path}.id", problem)
-    if interface["bridge"] and kind not in ("tap", "bridge"):
+    if interface["bridge"] and kind == "user":
         raise DeclarationError(
-            f"{path}.bridge", "is supported only by interfaces of type tap or bridge; remove it or change the type"
+            f"{path}.bridge", "is not supported by interfaces of type user; remove it or change the type"
         )
     if kind == "bridge" and not interface["bridge"]:
         raise DeclarationError(f"{path}.bridge", "is required for an interface of type bridge; set it")
     for key in ("link", "mode"):
-        if kind == "macvtap" and not interface["macvtap"][key]:
-            raise DeclarationError(f"{path}.macvtap.{key}", "is required for an interface of type macvtap; set it")
+        if kind == "macvtap" and interface["bridge"] and interface["macvtap"][key]:
+            raise DeclarationError(
+                f"{path}.macvtap.{key}",
+                f"is what the network {interface['bridge']!r} has for all of its interfaces; remove it, or remove bridge",
+            )
+        if kind == "macvtap" and not interface["bridge"] and not interface["macvtap"][key]:
+            raise DeclarationError(
+                f"{path}.macvtap.{key}",
+                "is required for an interface of type macvtap; set it, or name a network with mode macvtap in bridge",
+            )
         if kind != "macvtap" and interface["macvtap"][key]:
             raise DeclarationError(
                 f"{path}.macvtap.{key}", "is supported only by interfaces of type macvtap; remove it"

@@ -135,6 +135,7 @@ def _values(state_directory: str) -> Mapping[str, str]:
         "ARCHIVE_DIRECTORY": names.ARCHIVE_DIRECTORY,
         "MOVE_DIRECTORY": names.MOVE_DIRECTORY,
         "NETWORK_UNIT": names.NETWORK_UNIT,
+        "NETWORK_LIST": names.NETWORK_LIST,
         "TAP_RULES_DIRECTORY": names.TAP_RULES_DIRECTORY,
         "USER": names.USER,
         "GROUP": names.GROUP,

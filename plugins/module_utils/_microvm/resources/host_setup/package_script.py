@@ -53,6 +53,7 @@ _FUNCTIONS = (
     sources.ROUTE_TAP,
     sources.MAKE_MACVTAP,
     sources.REMOVE_MACVTAP,
+    sources.BIND_MACVTAP,
     sources.TAKE_PCI_DEVICE,
     sources.GIVE_PCI_DEVICE_BACK,
     sources.BLOCK_DEVICES,

@@ -21,6 +21,7 @@ from ...declaration.names import (
     UNIT_DIRECTORY,
 )
 from ...declaration.networks.ipv6 import is_open, prefix
+from ...declaration.networks.macvtap import MACVTAP, is_macvtap, with_bridges
 from ...declaration.networks.options import NETWORK_OPTIONS, ROUTED
 from ...declaration.networks.subnets import subnet
 from ...declaration.types import Network, NetworkDhcpServer, NetworkLease
@@ -78,15 +79,16 @@ def configuration(
     Guests of open networks that name no uplinks reach what is beyond the interfaces ``uplinks`` and ``ipv6_uplinks``.
     """
     texts: Dict[str, str] = {}
-    for network in networks:
+    bridges = with_bridges(networks)
+    for network in bridges:
         bridge = [setting("Name", network_value(network["name"])), setting("Kind", plain("bridge"))]
         texts[_BRIDGE % (network["name"], "netdev")] = section("NetDev", bridge)
         texts[_BRIDGE % (network["name"], "network")] = _network(network)
     if networks:
         texts[_TAPS] = _TAPS_TEXT.format(prefix=plain(TAP_PREFIX))
         texts[UNIT], texts[WATCH_UNIT] = network_unit(RULES), watch_unit(WATCH)
-        texts.update({RULES: rules(networks, uplinks), NETWORK_LIST: _list(networks), WATCH: watch_script(RULES)})
-        texts[SYSCTLS] = settings(kernel_settings(networks, uplinks, ipv6_uplinks))
+        texts.update({RULES: rules(bridges, uplinks), NETWORK_LIST: _list(networks), WATCH: watch_script(RULES)})
+        texts[SYSCTLS] = settings(kernel_settings(bridges, uplinks, ipv6_uplinks))
     texts = {path: _HEADER + text for path, text in texts.items()}
     if networks:
         texts[RECORD] = json.dumps(list(networks), indent=2, sort_keys=True) + "\n"
@@ -183,10 +185,14 @@ def parsed_settings(text: str) -> Dict[str, str]:
 
 
 def _list(networks: Sequence[Network]) -> str:
-    """Return the file that ``bind_taps.bash`` reads."""
+    """Return the file that ``bind_taps.bash`` and ``join_macvtap.bash`` read."""
     lines = []
     for network in networks:
         name, isolated = network_value(network["name"]), plain("on" if network["isolate"] else "off")
+        if is_macvtap(network):
+            mode = plain(network["macvtap"]["mode"] or "")
+            lines.append(fields(plain(MACVTAP), name, network_value(network["link"] or ""), mode))
+            continue
         if network["mode"] == ROUTED:
             lines.append(fields(plain(ROUTED), name, network_value(network["address"]), plain(forwards_taps(network))))
             continue

@@ -31,7 +31,8 @@ from .configuration import (
     parsed_settings,
     recorded_networks,
 )
-from .observe import MARK, PARAMETERS, observe_rules, observe_tap_rules
+from .macvtaps import FILE_SUFFIX, table_of
+from .observe import MARK, PARAMETERS, observe_macvtap_rules, observe_rules, observe_tap_rules
 from .plan import Action, Plan
 from .routed_taps import network_of, routed_addresses
 from .rules import unbound_tap
@@ -89,7 +90,7 @@ def _load_rules(_job: NetworksJob, unit: str) -> None:
 def _unload_rules(_job: NetworksJob, unit: str) -> None:
     ask(["systemctl", "disable", "--now", "--quiet", unit])
     with _locked_taps():
-        for tap in observe_tap_rules():
+        for tap in [*observe_tap_rules(), *observe_macvtap_rules()]:
             _remove_rules(tap)
     files.remove_if_empty(TAP_RULES_DIRECTORY)
     files.remove(FINGERPRINT_RECORD)
@@ -111,13 +112,17 @@ def _rules_of(tap: str) -> str:
     return f"{TAP_RULES_DIRECTORY}/{tap}.nft"
 
 
+def _macvtap_rules_of(macvtap: str) -> str:
+    return f"{TAP_RULES_DIRECTORY}/{macvtap}{FILE_SUFFIX}"
+
+
 def _ipv6_rules_of(tap: str) -> List[str]:
     """Return the files with the elements of IPv6 of a tap: one, by the network that it is on, or none."""
     return glob.glob(f"{TAP_RULES_DIRECTORY}/*:{glob.escape(tap)}.nft6")
 
 
 def _remove_rules(tap: str) -> None:
-    for path in [_rules_of(tap), *_ipv6_rules_of(tap)]:
+    for path in [_rules_of(tap), *_ipv6_rules_of(tap), _macvtap_rules_of(tap)]:
         files.remove(path)
 
 
@@ -137,8 +142,9 @@ def _admit(job: NetworksJob, tap: str) -> None:
 
 def _bind_again(_job: NetworksJob, tap: str) -> None:
     with _locked_taps():
-        if os.path.exists(_rules_of(tap)):
-            run(["nft", "-f", _rules_of(tap)])
+        for path in (_rules_of(tap), _macvtap_rules_of(tap)):
+            if os.path.exists(path):
+                run(["nft", "-f", path])
 
 
 def _forget_tap(_job: NetworksJob, tap: str) -> None:
@@ -149,11 +155,15 @@ def _forget_tap(_job: NetworksJob, tap: str) -> None:
             rules = tap_rules.pop(tap)
             ipv6_rules = [files.read_text(path) or "" for path in _ipv6_rules_of(tap)]
             for command in deletions("".join([rules, *ipv6_rules]), tap_rules.values()):
-                _delete_element(command)
+                _delete(command)
             _remove_rules(tap)
+        if tap in observe_macvtap_rules() and not _is_there(tap):
+            # Before its table, which is loaded again as long as there is a file.
+            _remove_rules(tap)
+            _delete(f"delete table netdev {table_of(tap)}")
 
 
-def _delete_element(command: str) -> None:
+def _delete(command: str) -> None:
     try:
         run(["nft", command])
     except HostError:

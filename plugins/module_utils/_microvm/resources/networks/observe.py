@@ -30,6 +30,7 @@ from .configuration import (
     parsed_settings,
 )
 from .forwarding import SWITCHES, is_of_systemd
+from .macvtaps import FILE_SUFFIX, parse_tables
 from .routes import default_interfaces, parse_routes, uplink_interfaces
 from .rules import FAMILIES, TABLE, rules_digest
 from .state import ALL_IPV6_FORWARDING, NETWORKD, Link, Observed
@@ -63,7 +64,7 @@ def observe() -> Observed:
     interfaces = ("default", *sorted(links.keys() - ports))
     parameters = [parameter for name in interfaces for parameter in (forwarding_of(name), ipv6_forwarding_of(name))]
     rules, fingerprint = observe_rules()
-    tap_rules = observe_tap_rules()
+    tap_rules, macvtap_rules = observe_tap_rules(), observe_macvtap_rules()
     return Observed(
         files={path: content for path, content in contents.items() if content is not None},
         interrupted=os.path.exists(MARK),
@@ -74,6 +75,8 @@ def observe() -> Observed:
         fingerprint=fingerprint,
         recorded_fingerprint=(_content(FINGERPRINT_RECORD) or "").strip(),
         tap_rules=tap_rules,
+        macvtap_rules=macvtap_rules,
+        loaded_macvtaps=_loaded_macvtaps() if macvtap_rules else frozenset(),
         loaded_taps=_loaded_taps() if rules is not None else frozenset(),
         pinned=_pinned(tap_rules),
         settings=_settings([*parsed_settings(contents[SYSCTLS] or ""), *parameters, ALL_IPV6_FORWARDING]),
@@ -118,7 +121,7 @@ def observe_links() -> Dict[str, Link]:
         ports = sorted(os.listdir(f"/sys/class/net/{name}/brif")) if is_bridge else []
         isolated = frozenset(port for port in ports if _is_isolated(port))
         taps = frozenset(port for port in ports if os.path.exists(f"/sys/class/net/{port}/tun_flags"))
-        links[name] = Link(is_bridge, tuple(addresses), tuple(ports), isolated, taps)
+        links[name] = Link(is_bridge, tuple(addresses), tuple(ports), isolated, taps, "UP" in link["flags"])
     return links
 
 
@@ -184,9 +187,22 @@ def observe_rules() -> Tuple[Optional[str], str]:
 
 def observe_tap_rules() -> Dict[str, str]:
     """Return the rules of taps, by tap."""
-    names = {path: os.path.basename(path)[: -len(".nft")] for path in glob.glob(f"{TAP_RULES_DIRECTORY}/*.nft")}
-    contents = {name: _content(path) for path, name in sorted(names.items())}
+    return _rules_by_interface(".nft")
+
+
+def observe_macvtap_rules() -> Dict[str, str]:
+    """Return the rules of macvtaps of networks, by macvtap."""
+    return _rules_by_interface(FILE_SUFFIX)
+
+
+def _rules_by_interface(suffix: str) -> Dict[str, str]:
+    paths = sorted(glob.glob(f"{TAP_RULES_DIRECTORY}/*{suffix}"))
+    contents = {os.path.basename(path)[: -len(suffix)]: _content(path) for path in paths}
     return {name: content for name, content in contents.items() if content is not None}
+
+
+def _loaded_macvtaps() -> FrozenSet[str]:
+    return parse_tables(run(["nft", "list", "tables", "netdev"]))
 
 
 def _loaded_taps() -> FrozenSet[str]:

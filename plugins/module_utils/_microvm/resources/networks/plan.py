@@ -11,6 +11,7 @@ from typing import Callable, Iterator, Mapping, Sequence, Set, Tuple
 
 from ...declaration.names import NETWORK_UNIT, NETWORK_WATCH_UNIT
 from ...declaration.networks.ipv6 import is_open
+from ...declaration.networks.macvtap import is_macvtap, with_bridges
 from ...declaration.networks.options import ROUTED
 from ...declaration.networks.parse import refuse_clash
 from ...declaration.types import Network
@@ -33,6 +34,7 @@ from .configuration import (
     parsed_settings,
     recorded_networks,
 )
+from .macvtaps import down_links, former_macvtaps, refuse_missing_link, refuse_other_link, unloaded_macvtaps
 from .routed_taps import is_routed, members
 from .routes import refuse_overlaps
 from .rules import rules_digest
@@ -84,6 +86,8 @@ class Plan:
     """Networks that are no longer declared and stay for now, with the ports that still need each."""
     still_forwarding: str = ""
     """Reason why forwarding, which was switched on for networks that go, stays on."""
+    down: Tuple[Tuple[str, str], ...] = ()
+    """Networks whose guests reach nobody since their link is down, each with its link."""
 
     @property
     def changed(self) -> bool:
@@ -107,6 +111,8 @@ def plan(observed: Observed, networks: Sequence[Network], path: str = "networks"
         for other in staying.values():
             refuse_clash(network, other, place)
         _refuse_other_mode(observed, network, f"{place}.mode")
+        refuse_missing_link(observed, network, place)
+        refuse_other_link(observed, recorded_networks(observed.files), network, place)
     own = {bridge_of(file) for file in observed.files} | {*observed.tap_rules}
     refuse_overlaps(networks, [*observed.routes, *observed.ipv6_routes], {name for name in own if name}, path)
     uplinks = _uplinks(observed, observed.uplinks, forwarding_of)
@@ -116,7 +122,7 @@ def plan(observed: Observed, networks: Sequence[Network], path: str = "networks"
     is_loaded = all(step.action is not Action.LOAD_RULES for step in rules)
     steps = (
         *_files(observed, files),
-        *_networkd(observed, files, networks),
+        *_networkd(observed, files, with_bridges(networks)),
         *rules,
         *(step for network in [*networks, *staying.values()] for step in _taps(observed, network, is_loaded)),
         *_former_taps(observed, files),
@@ -125,7 +131,8 @@ def plan(observed: Observed, networks: Sequence[Network], path: str = "networks"
     )
     ports = {name: members(observed, network) for name, network in staying.items()}
     ends = observed.forwards_everything or observed.switched_on - _forwarding_interfaces(observed, files, forwarding_of)
-    return Plan(in_order(steps), files, ports, observed.other_forwarding if ends else "")
+    down = tuple(down_links(observed, networks))
+    return Plan(in_order(steps), files, ports, observed.other_forwarding if ends else "", down)
 
 
 def _uplinks(observed: Observed, current: Sequence[str], parameter_of: Callable[[str], str]) -> Tuple[str, ...]:
@@ -237,6 +244,9 @@ def _rules(observed: Observed, files: Mapping[str, str]) -> Iterator[Step[Action
 
 def _taps(observed: Observed, network: Network, is_loaded: bool) -> Iterator[Step[Action]]:
     """Yield what the taps of a network need; ``is_loaded`` if the rules are, and stay, loaded."""
+    if is_macvtap(network):
+        yield from (Step(Action.BIND_AGAIN, macvtap) for macvtap in unloaded_macvtaps(observed, network))
+        return
     if network["mode"] == ROUTED:
         yield from _routed_taps(observed, network, is_loaded)
         return
@@ -272,6 +282,7 @@ def _former_taps(observed: Observed, files: Mapping[str, str]) -> Iterator[Step[
         for tap in observed.tap_rules:
             if tap not in observed.links:
                 yield Step(Action.FORGET_TAP, tap)
+        yield from (Step(Action.FORGET_TAP, macvtap) for macvtap in former_macvtaps(observed))
 
 
 def _forwarding_interfaces(

@@ -10,10 +10,12 @@ import ipaddress
 import re
 from typing import Mapping, Optional, Sequence, Tuple
 
+from ...declaration.networks.macvtap import is_macvtap
 from ...declaration.networks.options import ROUTED
 from ...declaration.networks.subnets import subnet
 from ...declaration.types import Network
 from .configuration import forwarding_of, forwards_taps
+from .macvtaps import macvtap_members
 from .state import Observed
 
 _ADDRESS = re.compile(
@@ -28,7 +30,9 @@ def routed_addresses(rules: Optional[str]) -> Tuple[str, ...]:
 
 
 def members(observed: Observed, network: Network) -> Tuple[str, ...]:
-    """Return the ports of a network's bridge, or the taps of a routed network; as it was when they came."""
+    """Return the ports of a network's bridge, or the taps of one without; as it was when they came."""
+    if is_macvtap(network):
+        return macvtap_members(observed, network)
     if network["mode"] == ROUTED:
         taps = (tap for tap in observed.tap_rules if tap in observed.links)
         return tuple(tap for tap in taps if _has(network, routed_addresses(observed.tap_rules[tap])))

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import Any, Collection, Iterator, List, Optional, Sequence, Tuple, Union
 
 from ...declaration.networks.ipv6 import prefix
+from ...declaration.networks.macvtap import is_macvtap
 from ...declaration.networks.subnets import subnet
 from ...declaration.types import Network
 from ...schema.errors import DeclarationError
@@ -83,6 +84,8 @@ def refuse_overlaps(networks: Sequence[Network], routes: Sequence[Route], own: C
 
 def _subnets(network: Network) -> Iterator[Tuple[str, Subnet]]:
     """Yield the subnets of a network, each with the key that it comes from."""
+    if is_macvtap(network):
+        return
     yield "address", subnet(network)
     subnet6 = prefix(network)
     if subnet6 is not None:

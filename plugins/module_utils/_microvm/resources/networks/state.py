@@ -31,6 +31,8 @@ class Link:
     """Ports that are kept from each other."""
     taps: FrozenSet[str] = frozenset()
     """Ports that are taps."""
+    is_up: bool = True
+    """Whether it is switched on, with a cable or without."""
 
 
 @dataclass(frozen=True)
@@ -54,6 +56,10 @@ class Observed:
     """The same right after a run had loaded the rules: others have changed the tables if it differs."""
     tap_rules: Mapping[str, str] = field(default_factory=dict)
     """Rules of taps, which are loaded with the others, by tap."""
+    macvtap_rules: Mapping[str, str] = field(default_factory=dict)
+    """Rules of macvtaps of networks, by macvtap."""
+    loaded_macvtaps: FrozenSet[str] = frozenset()
+    """Macvtaps whose rules are loaded."""
     loaded_taps: FrozenSet[str] = frozenset()
     """Taps that the rules know that are loaded."""
     pinned: FrozenSet[Tuple[str, str]] = frozenset()

@@ -39,7 +39,8 @@ class Needs:
     paths: Tuple[str, ...] = ()
     """Absolute paths whose file systems are mounted before the MicroVM starts."""
     awaited: Tuple[str, ...] = ()
-    """What is waited for, as ``microvm-wait`` reads it: ``path:PATH``, ``bridge:NAME`` or ``interface:NAME``."""
+    """What is waited for, as ``microvm-wait`` reads it: ``path:PATH``, or ``bridge:``, ``interface:`` or ``network:``
+    with a name."""
     serves_shares: bool = False
     """True if daemons of its own serve shares."""
 
@@ -109,5 +110,7 @@ def _awaited_links(declaration: PackagedVm) -> Iterator[str]:
         bridge, link = interface["bridge"], interface["macvtap"]["link"]
         if interface["type"] == "tap" and bridge and _is_usable(f"/{bridge}"):
             yield f"bridge:{bridge}"
+        elif interface["type"] == "macvtap" and bridge and _is_usable(f"/{bridge}"):
+            yield f"network:{bridge}"
         elif interface["type"] == "macvtap" and link and _is_usable(f"/{link}"):
             yield f"interface:{link}"

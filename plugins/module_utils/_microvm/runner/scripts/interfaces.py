@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import Sequence
 
 from ...declaration.accounts import Account
+from ...declaration.names import NETWORK_LIST
 from ...declaration.types import Interface
 from . import sources
 from .shell import call, header
@@ -28,13 +29,16 @@ def tap_down(name: str, taps: Sequence[Interface], account: Account) -> str:
 
 def macvtap_up(name: str, macvtaps: Sequence[Interface], account: Account) -> str:
     """Return the script that recreates the macvtap devices, for the hypervisor's user."""
-    script = header(f"Makes the macvtap interfaces of MicroVM {name}.") + sources.MAKE_MACVTAP + "\n"
+    joins = sources.JOIN_MACVTAP if any(macvtap["bridge"] for macvtap in macvtaps) else ""
+    script = header(f"Makes the macvtap interfaces of MicroVM {name}.") + sources.MAKE_MACVTAP + joins + "\n"
     return script + "".join(_make_macvtap(macvtap, account) for macvtap in macvtaps)
 
 
 def _make_macvtap(interface: Interface, account: Account) -> str:
     place = interface["macvtap"]
     owner = (account.user, account.group)
+    if interface["bridge"]:
+        return call("join_macvtap", NETWORK_LIST, interface["id"], *owner, interface["bridge"], interface["mac"])
     return call("make_macvtap", interface["id"], *owner, place["link"] or "", interface["mac"], place["mode"] or "")
 
 

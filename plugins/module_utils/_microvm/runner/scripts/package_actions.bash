@@ -9,6 +9,30 @@
 : "${user:?}" "${group:?}" "${current:?}" "${booted:?}" "${work:?}" "${sockets:?}" "${shares_directory:?}"
 : "${restarts_directory:?}" "${console_directory:?}" "${huge_pages_prefix:?}"
 
+# Interfaces that a failed start has made would stay, not bound to their guest: systemd runs no ExecStop= after it.
+declare -A interfaces_before=()
+begin_interfaces() { # list of the package whose lines begin with a name
+    local id _rest
+    if [ ! -e "$1" ]; then return; fi
+    while read -r id _rest; do interfaces_before[$id]=$(index_of "$id"); done < "$1"
+    trap take_interfaces_back EXIT
+}
+
+index_of() { # interface; nothing for one that is not there
+    cat "/sys/class/net/$1/ifindex" 2> /dev/null || true
+}
+
+# What was there before may be another MicroVM's.
+take_interfaces_back() {
+    local id index
+    for id in "${!interfaces_before[@]}"; do
+        index=$(index_of "$id")
+        if [ -n "$index" ] && [ "$index" != "${interfaces_before[$id]}" ]; then ip link delete dev "$id" || true; fi
+    done
+    unbind_missing_taps
+    unbind_missing_macvtaps
+}
+
 tap_up() {
     local flags=(vnet_hdr) id
     if [ -e "$lists/tap-flags" ]; then read -r -d '' -a flags < "$lists/tap-flags" || true; fi
@@ -67,6 +91,13 @@ macvtap_up() {
 macvtap_down() {
     local id _rest
     while read -r id _rest; do remove_macvtap "$id"; done < "$lists/macvtap-interfaces"
+}
+
+# Those that join networks of this host, and no others.
+bind_macvtaps() {
+    local guest
+    if [ ! -e "$lists/macvtap-guests" ]; then return; fi
+    while read -r -a guest; do bind_macvtap "${guest[@]}" || return; done < "$lists/macvtap-guests"
 }
 
 pci_setup() {
@@ -310,7 +341,9 @@ run_action() { # action, MicroVM, its state directory where that is not the work
             if [ -e "$lists/pci-devices" ]; then "${action//-/_}"; fi
             ;;
         tap-up)
+            begin_interfaces "$lists/tap-interfaces"
             if [ -x "$package/bin/tap-up" ]; then "$package/bin/tap-up"; else tap_up; fi
+            trap - EXIT
             if ! bind_taps; then
                 # systemd runs no ExecStop= after this.
                 take_taps_away
@@ -318,8 +351,19 @@ run_action() { # action, MicroVM, its state directory where that is not the work
             fi
             ;;
         tap-down) take_taps_away ;;
-        macvtap-up | macvtap-down | virtiofsd-run)
-            if [ "$action" = virtiofsd-run ]; then begin_shares; fi
+        macvtap-up)
+            begin_interfaces "$lists/macvtap-interfaces"
+            begin_interfaces "$lists/macvtap-guests"
+            if [ -x "$package/bin/macvtap-up" ]; then "$package/bin/macvtap-up"; else macvtap_up; fi
+            bind_macvtaps
+            trap - EXIT
+            ;;
+        macvtap-down)
+            if [ -x "$package/bin/macvtap-down" ]; then "$package/bin/macvtap-down"; else macvtap_down; fi
+            unbind_missing_macvtaps
+            ;;
+        virtiofsd-run)
+            begin_shares
             if [ -x "$package/bin/$action" ]; then exec "$package/bin/$action"; fi
             "${action//-/_}"
             ;;

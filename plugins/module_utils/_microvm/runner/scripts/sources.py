@@ -128,6 +128,121 @@ set_balloon_by_differences() { # the guest's MiB, those that the balloon takes; 
 }
 """
 
+BIND_MACVTAP = r"""
+# Set before: the directory of the taps' rules.
+: "${tap_rules:?}"
+
+# From a macvtap on one of our networks only frames of its guest pass. Each has a table netdev of its own, which sees
+# frames before the kernel gives them to a neighbour on the same link or to the link, and a file of it, by which it is
+# loaded again. These functions are called where errors do not end the script.
+bind_macvtap() { # name, network, MAC address, then addresses of the guest, and "dhcp" if it gets or chooses others
+    local tap=$1 file=$tap_rules/$1.netdev
+    mkdir -p -- "$tap_rules" || return
+    {
+        flock 9 || return
+        macvtap_rules "$@" > "$file.partial" && mv -fT -- "$file.partial" "$file" || return
+        if nft -f "$file"; then return; fi
+        rm -f -- "$file"
+    } 9< "$tap_rules"
+    echo "$tap is not put on $2, since nft refuses its rules: what it says is above. Linux 5.16 or later is required;" \
+        "without it, declare macvtap.link and macvtap.mode of the interface instead of the network" >&2
+    return 1
+}
+
+# Of all MicroVMs: some end without taking their macvtaps away in order.
+unbind_missing_macvtaps() {
+    local file tap
+    if [ ! -d "$tap_rules" ]; then return; fi
+    {
+        flock 9 || return
+        for file in "$tap_rules"/*.netdev; do
+            tap=${file##*/} tap=${tap%.netdev}
+            if [ ! -e "$file" ] || [ -e "/sys/class/net/$tap" ]; then continue; fi
+            # Before its table, which is loaded again as long as there is a file.
+            rm -f -- "$file"
+            nft delete table netdev "microvm_$tap" 2> /dev/null || true
+        done
+    } 9< "$tap_rules"
+}
+
+# The first line tells runs of networks which one the macvtap is on. IPv6 addresses that a guest makes of its MAC
+# address have the prefixes that routers announce.
+macvtap_rules() { # what bind_macvtap takes
+    local tap=$1 network=$2 mac=$3 own address number any='' ipv4='' ipv6='' targets='' table
+    own=$(eui64 "$mac")
+    for address in "${@:4}"; do
+        case $address in
+            dhcp) any=yes ;;
+            *:*) number=$(ipv6_number "$address") && ipv6+="${ipv6:+, }$address" targets+="${targets:+, }$number" ;;
+            *) ipv4+="${ipv4:+, }$address" ;;
+        esac
+    done
+    table="netdev microvm_$tap"
+    printf '# network %s\n' "$network"
+    # One transaction, whatever is there.
+    printf 'table %s\ndelete table %s\ntable %s {\n' "$table" "$table" "$table"
+    cat << END
+    chain guest {
+        type filter hook egress device "$tap" priority filter; policy drop;
+        ether saddr != $mac counter drop
+        ether type arp goto guest_arp
+        ether type ip goto guest_ip
+        ether type ip6 goto guest_ip6
+        counter drop
+    }
+    chain guest_arp {
+        arp operation != { request, reply } counter drop
+        arp saddr ether != $mac counter drop
+        $(permitted "$any" 'arp saddr ip' "$ipv4")
+        arp operation request arp saddr ip 0.0.0.0 accept
+        counter drop
+    }
+    chain guest_ip {
+        udp sport 67 counter drop
+        udp dport 68 counter drop
+        ip saddr 0.0.0.0 ip daddr 255.255.255.255 udp sport 68 udp dport 67 accept
+        $(permitted "$any" 'ip saddr' "$ipv4")
+        counter drop
+    }
+    chain guest_ip6 {
+        exthdr frag exists frag nexthdr != { tcp, udp, esp, sctp } counter drop
+        udp sport 547 counter drop
+        udp dport 546 counter drop
+        icmpv6 type { nd-router-advert, nd-redirect, mld-listener-query } counter drop
+        $(permitted "$any" 'ip6 saddr' '')
+        icmpv6 type nd-neighbor-advert goto guest_advertisement
+        ip6 saddr :: goto guest_without_address
+        goto guest_source6
+    }
+    chain guest_advertisement {
+        @th,64,128 & 0xffffffffffffffff == $(ipv6_number "::$own") goto guest_source6
+        $(permitted '' '@th,64,128' "$targets" 'goto guest_source6')
+        counter drop
+    }
+    chain guest_without_address {
+        icmpv6 type nd-neighbor-solicit @th,64,128 & 0xffffffffffffffff == $(ipv6_number "::$own") accept
+        $(permitted '' 'icmpv6 type nd-neighbor-solicit @th,64,128' "$targets")
+        icmpv6 type { nd-router-solicit, mld-listener-report, mld2-listener-report } accept
+        counter drop
+    }
+    chain guest_source6 {
+        ip6 saddr & ::ffff:ffff:ffff:ffff == ::$own accept
+        $(permitted '' 'ip6 saddr' "$ipv6")
+        counter drop
+    }
+}
+END
+}
+
+permitted() { # whether everything is, expression, its values, verdict
+    if [ -n "$1" ]; then
+        echo accept
+    elif [ -n "$3" ]; then
+        echo "$2 { $3 } ${4:-accept}"
+    fi
+}
+"""
+
 BIND_TAPS = r"""
 # Set before: the list of our networks with their leases, the unit that loads their rules, the directory of the taps'
 # rules, and the file with the parameters of the kernel for our networks.
@@ -662,6 +777,23 @@ is_running() { # file that record_process has written
 }
 """
 
+JOIN_MACVTAP = """
+# A package names the network, and the host knows its link and its mode.
+join_macvtap() { # list of the host's networks, name, user, group, network, MAC address
+    local list=$1 id=$2 user=$3 group=$4 network=$5 mac=$6 kind name link mode
+    if [ -e "$list" ]; then
+        while read -r kind name link mode; do
+            if [ "$kind $name" = "macvtap $network" ]; then
+                make_macvtap "$id" "$user" "$group" "$link" "$mac" "$mode"
+                return
+            fi
+        done < "$list"
+    fi
+    echo "this host has no network $network with mode macvtap; declare it in microvm_networks" >&2
+    exit 1
+}
+"""
+
 MACVTAP_DEVICE = """
 macvtap_device() { # interface; prints the path of its character device
     echo "/dev/tap$(cat "/sys/class/net/$1/ifindex")"
@@ -739,6 +871,30 @@ PACKAGE_ACTIONS = r"""
 : "${user:?}" "${group:?}" "${current:?}" "${booted:?}" "${work:?}" "${sockets:?}" "${shares_directory:?}"
 : "${restarts_directory:?}" "${console_directory:?}" "${huge_pages_prefix:?}"
 
+# Interfaces that a failed start has made would stay, not bound to their guest: systemd runs no ExecStop= after it.
+declare -A interfaces_before=()
+begin_interfaces() { # list of the package whose lines begin with a name
+    local id _rest
+    if [ ! -e "$1" ]; then return; fi
+    while read -r id _rest; do interfaces_before[$id]=$(index_of "$id"); done < "$1"
+    trap take_interfaces_back EXIT
+}
+
+index_of() { # interface; nothing for one that is not there
+    cat "/sys/class/net/$1/ifindex" 2> /dev/null || true
+}
+
+# What was there before may be another MicroVM's.
+take_interfaces_back() {
+    local id index
+    for id in "${!interfaces_before[@]}"; do
+        index=$(index_of "$id")
+        if [ -n "$index" ] && [ "$index" != "${interfaces_before[$id]}" ]; then ip link delete dev "$id" || true; fi
+    done
+    unbind_missing_taps
+    unbind_missing_macvtaps
+}
+
 tap_up() {
     local flags=(vnet_hdr) id
     if [ -e "$lists/tap-flags" ]; then read -r -d '' -a flags < "$lists/tap-flags" || true; fi
@@ -797,6 +953,13 @@ macvtap_up() {
 macvtap_down() {
     local id _rest
     while read -r id _rest; do remove_macvtap "$id"; done < "$lists/macvtap-interfaces"
+}
+
+# Those that join networks of this host, and no others.
+bind_macvtaps() {
+    local guest
+    if [ ! -e "$lists/macvtap-guests" ]; then return; fi
+    while read -r -a guest; do bind_macvtap "${guest[@]}" || return; done < "$lists/macvtap-guests"
 }
 
 pci_setup() {
@@ -1040,7 +1203,9 @@ run_action() { # action, MicroVM, its state directory where that is not the work
             if [ -e "$lists/pci-devices" ]; then "${action//-/_}"; fi
             ;;
         tap-up)
+            begin_interfaces "$lists/tap-interfaces"
             if [ -x "$package/bin/tap-up" ]; then "$package/bin/tap-up"; else tap_up; fi
+            trap - EXIT
             if ! bind_taps; then
                 # systemd runs no ExecStop= after this.
                 take_taps_away
@@ -1048,8 +1213,19 @@ run_action() { # action, MicroVM, its state directory where that is not the work
             fi
             ;;
         tap-down) take_taps_away ;;
-        macvtap-up | macvtap-down | virtiofsd-run)
-            if [ "$action" = virtiofsd-run ]; then begin_shares; fi
+        macvtap-up)
+            begin_interfaces "$lists/macvtap-interfaces"
+            begin_interfaces "$lists/macvtap-guests"
+            if [ -x "$package/bin/macvtap-up" ]; then "$package/bin/macvtap-up"; else macvtap_up; fi
+            bind_macvtaps
+            trap - EXIT
+            ;;
+        macvtap-down)
+            if [ -x "$package/bin/macvtap-down" ]; then "$package/bin/macvtap-down"; else macvtap_down; fi
+            unbind_missing_macvtaps
+            ;;
+        virtiofsd-run)
+            begin_shares
             if [ -x "$package/bin/$action" ]; then exec "$package/bin/$action"; fi
             "${action//-/_}"
             ;;

@@ -477,7 +477,8 @@ fi
 """,
     "microvm-wait": """
 # Waits until everything is there that a MicroVM needs and others create, for at most WAIT_TIMEOUT seconds. Usage:
-# microvm-wait NAME NEED..., each of which is path:PATH, bridge:NAME or interface:NAME.
+# microvm-wait NAME NEED..., each of which is path:PATH, bridge:NAME, interface:NAME or network:NAME. The last two are
+# interfaces that macvtaps are put on, and networks that know such an interface: on one that is down, they reach nobody.
 
 set -euo pipefail
 
@@ -485,6 +486,7 @@ name=$1
 shift
 limit=${WAIT_TIMEOUT:-120}
 network=${NETWORK_DIRECTORY:-/sys/class/net}
+networks=${NETWORK_LIST:-@NETWORK_LIST@}
 
 # systemd sends SIGTERM when a MicroVM that waits is stopped, which is no failure.
 trap 'exit 0' TERM
@@ -498,8 +500,24 @@ is_there() { # need
     case $1 in
         path:*) exists "${1#*:}" ;;
         bridge:*) [ -d "$network/${1#*:}/bridge" ] ;;
-        interface:*) [ -e "$network/${1#*:}" ] ;;
+        interface:*) is_up "${1#*:}" ;;
+        network:*) is_up "$(link_of "${1#*:}")" ;;
     esac
+}
+
+# Whether it is switched on: a cable may come later. The flag is IFF_UP (netdevice(7)).
+is_up() { # interface
+    local flags=0
+    if [ -e "$network/$1/flags" ]; then flags=$(cat "$network/$1/flags"); fi
+    [ $((flags & 1)) = 1 ]
+}
+
+link_of() { # network with mode macvtap
+    local kind name link _mode
+    if [ ! -e "$networks" ]; then return; fi
+    while read -r kind name link _mode; do
+        if [ "$kind $name" = "macvtap $1" ]; then echo "$link"; fi
+    done < "$networks"
 }
 
 missing() { # needs
@@ -508,6 +526,8 @@ missing() { # needs
         if is_there "$need"; then continue; fi
         case $need in
             path:*) text+="${text:+, }${need#*:}" ;;
+            interface:*) text+="${text:+, }the interface ${need#*:} in state up" ;;
+            network:*) text+="${text:+, }the link in state up of the network ${need#*:}" ;;
             *) text+="${text:+, }the ${need%%:*} ${need#*:}" ;;
         esac
     done

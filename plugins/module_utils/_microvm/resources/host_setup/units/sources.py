@@ -67,6 +67,9 @@ SystemCallErrorNumber=EPERM
 [Unit]
 Description=Setup MicroVM '%i' MACVTAP interfaces
 After=network.target microvm-set-booted@%i.service
+# It loads the rules of macvtaps again should somebody delete them.
+Wants=@NETWORK_UNIT@
+After=@NETWORK_UNIT@
 Before=microvm@%i.service
 Requires=microvm-set-booted@%i.service
 PartOf=microvm@%i.service
@@ -97,6 +100,7 @@ NoNewPrivileges=yes
 ProtectSystem=strict
 # Whoever reaches the sockets or the units in there needs no other privilege; ProtectSystem= leaves it writable at times.
 TemporaryFileSystem=/run:ro
+BindPaths=-@TAP_RULES_DIRECTORY@
 BindReadOnlyPaths=-/run/systemd/journal -/run/systemd/userdb -/run/nscd -/run/netns -/run/udev
 ProtectHome=read-only
 PrivateTmp=yes

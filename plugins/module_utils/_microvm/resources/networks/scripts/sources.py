@@ -19,16 +19,33 @@ watch_rules() { # file, name of its tables, directory of the files that it inclu
             flock "$taps" nft -f "$rules"
             echo "somebody had deleted the rules of the networks of MicroVMs; they are loaded again"
         fi
+        load_macvtaps "$taps"
         # Reports may be lost where there are too many. What nft says then is about no table.
         while :; do
             read -r report <&"$reports"
             case $report in
                 "delete table "*" $table" | "destroy table "*" $table") break ;;
+                "delete table netdev microvm_"* | "destroy table netdev microvm_"*) break ;;
                 "add table "* | "delete table "* | "destroy table "*) ;;
                 *) break ;;
             esac
         done
     done
+}
+
+# Each macvtap has a table of its own. Who deletes one with its file, or replaces it, holds the lock.
+load_macvtaps() { # directory of the files
+    local file tap
+    {
+        flock 9
+        for file in "$1"/*.netdev; do
+            tap=${file##*/} tap=${tap%.netdev}
+            if [ ! -e "$file" ] || [ ! -e "/sys/class/net/$tap" ]; then continue; fi
+            if nft --terse list table netdev "microvm_$tap" > /dev/null 2>&1; then continue; fi
+            nft -f "$file"
+            echo "somebody had deleted the rules of $tap; they are loaded again"
+        done
+    } 9< "$1"
 }
 
 # nft does not say when it has begun to listen; from then on it reports a table that is made for this.

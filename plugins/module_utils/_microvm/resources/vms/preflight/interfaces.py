@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Verify that a host has what the interfaces of its MicroVMs need: bridges, names, ports."""
+"""Verify that a host has what the interfaces of its MicroVMs need: bridges, links, names, ports."""
 
 from __future__ import annotations
 
@@ -16,30 +16,45 @@ from ....schema.errors import DeclarationError
 from .expected import Placed
 
 _TUN = "/dev/net/tun"
+_INTERFACES = "/sys/class/net"
 
 _PORT_START = "/proc/sys/net/ipv4/ip_unprivileged_port_start"
 """First port that everybody may listen on (ip-sysctl of the kernel's documentation)."""
 
 
 def check_interfaces(placed: Placed, awaited: Sequence[str] = ()) -> None:
-    """Taps must not have another interface's name, and bridges must exist, but for ``awaited`` ones.
+    """Taps must not have another interface's name, and bridges must exist, but for ``awaited`` ones; so must links.
 
     Raises DeclarationError.
     """
     for path, declaration in placed:
-        for index, tap in taps(declaration):
-            identity, bridge = tap["id"], tap["bridge"]
-            link = f"/sys/class/net/{identity}"
-            if identity in awaited or (os.path.exists(link) and not os.path.exists(f"{link}/tun_flags")):
+        for index, macvtap in _of_type(declaration, "macvtap"):
+            _refuse_other_interface(macvtap, awaited, "macvtap", f"{path}.interfaces[{index}].id")
+            link = macvtap["macvtap"]["link"]
+            if link and not os.path.exists(f"{_INTERFACES}/{link}"):
                 raise DeclarationError(
-                    f"{path}.interfaces[{index}].id",
-                    f"the host has, or will have, an interface {identity!r} that is not a tap; choose another name",
+                    f"{path}.interfaces[{index}].macvtap.link",
+                    f"there is no interface {link!r} on this host; correct the name, or bring the interface first",
                 )
-            if bridge and bridge not in awaited and not os.path.isdir(f"/sys/class/net/{bridge}/bridge"):
+        for index, tap in taps(declaration):
+            bridge = tap["bridge"]
+            _refuse_other_interface(tap, awaited, "tun_flags", f"{path}.interfaces[{index}].id")
+            if bridge and bridge not in awaited and not os.path.isdir(f"{_INTERFACES}/{bridge}/bridge"):
                 raise DeclarationError(
                     f"{path}.interfaces[{index}].bridge",
                     f"there is no bridge {bridge!r} on this host; declare it in microvm_networks or correct the name",
                 )
+
+
+def _refuse_other_interface(interface: Interface, awaited: Sequence[str], mark: str, path: str) -> None:
+    """Refuse a name that the host uses for something else than what has a ``mark`` in sysfs."""
+    identity, place = interface["id"], f"{_INTERFACES}/{interface['id']}"
+    if identity in awaited or (os.path.exists(place) and not os.path.exists(f"{place}/{mark}")):
+        raise DeclarationError(
+            path,
+            f"the host has, or will have, an interface {identity!r} that is not a {interface['type']}; choose another "
+            "name",
+        )
 
 
 def check_tun(placed: Placed) -> None:
@@ -66,4 +81,8 @@ def check_ports(placed: Placed) -> None:
 
 def taps(declaration: Declaration) -> Iterator[Tuple[int, Interface]]:
     """Yield the interfaces that are taps, with their positions."""
-    return ((index, tap) for index, tap in enumerate(declaration["interfaces"]) if tap["type"] == "tap")
+    return _of_type(declaration, "tap")
+
+
+def _of_type(declaration: Declaration, kind: str) -> Iterator[Tuple[int, Interface]]:
+    return ((index, each) for index, each in enumerate(declaration["interfaces"]) if each["type"] == kind)

@@ -121,3 +121,26 @@ def test_a_guest_of_a_routed_network_has_a_route_to_the_host(
     with pytest.raises(DeclarationError, match=words) as refusal:
         attachments.check_addresses(placed, networks)
     assert refusal.value.path == f"vms[4].guest.{key}"
+
+
+@pytest.mark.parametrize(
+    ("interface", "key", "words"),
+    [
+        ({"type": "macvtap", "bridge": "wire0"}, None, ""),
+        ({"type": "macvtap", "bridge": "none0"}, "bridge", "no network 'none0' with mode macvtap"),
+        ({"type": "macvtap", "bridge": "guests0"}, "bridge", "set type to tap"),
+        ({"bridge": "wire0"}, "type", "set type to macvtap"),
+        ({"type": "macvtap", "macvtap": {"link": "eth0", "mode": "bridge"}}, None, ""),
+    ],
+)
+def test_macvtaps_join_networks_of_their_kind_only(interface: dict[str, Any], key: str | None, words: str) -> None:
+    networks = [*NETWORKS, {"name": "wire0", "mode": "macvtap", "link": "eth0"}]
+    guest = {"networks": [{"addresses": ["172.20.9.7/24"]}]}
+    raw = {"name": "web", "kernel": "/k", "interfaces": [interface], "guest": guest}
+    placed = [("vms[4]", parse(raw)[0])]
+    if key is None:
+        attachments.check_addresses(placed, networks)
+        return
+    with pytest.raises(DeclarationError, match=words) as refusal:
+        attachments.check_addresses(placed, networks)
+    assert refusal.value.path == f"vms[4].interfaces[0].{key}"

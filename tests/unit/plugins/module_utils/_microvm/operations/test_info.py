@@ -142,3 +142,12 @@ def test_a_flake_is_believed_if_it_is_a_file_of_root_s(places: Places, tmp_path:
     os.unlink(places.state("web", "flake"))
     Path(places.state("web", "flake")).write_text("github:a/b\n")
     assert read_flake("web", places) == "github:a/b"
+
+
+def test_addresses_are_those_that_mean_something_without_an_interface(places: Places) -> None:
+    guest = {"networks": [{"addresses": ["fe80::7/64", "10.0.0.7/24", "2001:db8::7/64"]}]}
+    package = want({**FULL, "interfaces": [{"bridge": "br0"}], "guest": guest}).package
+    assert package is not None
+    places.store.install(package)
+    link(places, "web", "current", places.store.path(package.directory_name))
+    assert [one["addresses"] for one in inform(places)] == [["10.0.0.7", "2001:db8::7"]]

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from ansible_collections.microvm.fleet.plugins.module_utils._microvm.declaration.names import NETWORK_LIST
 from ansible_collections.microvm.fleet.plugins.module_utils._microvm.declaration.vms.parse import Declaration
 from ansible_collections.microvm.fleet.plugins.module_utils._microvm.hypervisors import registry
 from ansible_collections.microvm.fleet.plugins.module_utils._microvm.hypervisors.facts import HostFacts
@@ -50,6 +51,21 @@ def install(built: Package, directory: Path) -> Path:
         target.write_bytes(file.content)
         target.chmod(0o755 if file.executable else 0o644)
     return directory
+
+
+def test_a_macvtap_that_joins_a_network_says_its_name_and_no_link() -> None:
+    guest = {"networks": [{}, {"addresses": ["192.0.2.7/24"]}]}
+    macvtaps = [{"type": "macvtap", "id": "mv-a", "bridge": "wire0"}, {"type": "macvtap", "id": "mv-b", "bridge": "w1"}]
+    built = package(interfaces=macvtaps, guest=guest)
+    macs = [interface["mac"] for interface in parse({**FULL, "interfaces": macvtaps})[0]["interfaces"]]
+    lines = f"mv-a wire0 {macs[0]} dhcp\nmv-b w1 {macs[1]} 192.0.2.7\n"
+    assert text(built, "share/microvm/macvtap-guests") == lines
+    assert "share/microvm/macvtap-interfaces" not in built.files
+    calls = [line for line in text(built, "bin/macvtap-up").splitlines() if line.startswith("join_macvtap ")]
+    assert [re.sub(" mv-. [^ ]+ [^ ]+ ", " ... ", line) for line in calls] == [
+        f"join_macvtap {NETWORK_LIST} ... wire0 {macs[0]}",
+        f"join_macvtap {NETWORK_LIST} ... w1 {macs[1]}",
+    ]
 
 
 def test_layout_is_that_of_microvm_nix() -> None:

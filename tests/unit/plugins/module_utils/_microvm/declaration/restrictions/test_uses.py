@@ -248,3 +248,25 @@ def test_a_source_may_be_shared_by_two_and_read_only_ones_contain_anything() -> 
     declaration = parse({**SMALL, "shares": [shared("/srv/a"), shared("/srv/r", read_only=True), shared("/srv/ab")]})[0]
     assert list(writable_sources(declaration)) == ["/srv/a", "/srv/ab"]
     refuse_inside_of_shares(declaration, list(writable_sources(declaration)), "vms[0]")
+
+
+@pytest.mark.parametrize(
+    ("interface", "bridges", "key"),
+    [
+        ({"bridge": "wire0"}, ["wire0"], None),
+        ({"bridge": "wire0"}, ["br0"], "interfaces[0].bridge"),
+        ({"macvtap": {"link": "eth0", "mode": "bridge"}}, ["eth0"], "interfaces[0].type"),
+    ],
+)
+def test_macvtaps_of_networks_need_the_permission_of_their_network(
+    interface: dict[str, Any], bridges: list[str], key: str | None
+) -> None:
+    """The operator has chosen the link of a network."""
+    (declaration,) = parse({**SMALL, "kernel": "/boot/k", "interfaces": [{"type": "macvtap", **interface}]})
+    restrictions = parse_restrictions({"path_prefixes": ["/boot"], "bridges": bridges})
+    if key is None:
+        refuse(declaration, restrictions, "vms[0]")
+        return
+    with pytest.raises(DeclarationError) as refusal:
+        refuse(declaration, restrictions, "vms[0]")
+    assert refusal.value.path == f"vms[0].{key}"

@@ -44,7 +44,23 @@ REFUSED = {
     "bridge of a user interface": (
         small(interfaces=[{"type": "user", "bridge": "br0"}]),
         "vms[0].interfaces[0].bridge",
-        "type tap",
+        "not supported by interfaces of type user",
+    ),
+    "tap that all interfaces are called": (small(interfaces=[{"id": "all"}]), "vms[0].interfaces[0].id", "all"),
+    "macvtap by the name of defaults": (
+        small(interfaces=[{"type": "macvtap", "id": "default", "bridge": "wire0"}]),
+        "vms[0].interfaces[0].id",
+        "all interfaces",
+    ),
+    "macvtap without link and network": (
+        small(interfaces=[{"type": "macvtap"}]),
+        "vms[0].interfaces[0].macvtap.link",
+        "name a network with mode macvtap",
+    ),
+    "macvtap with link and network": (
+        small(interfaces=[{"type": "macvtap", "bridge": "wire0", "macvtap": {"link": "eth1"}}]),
+        "vms[0].interfaces[0].macvtap.link",
+        "is what the network 'wire0' has",
     ),
     "no kernel": ({"name": "a"}, "vms[0].kernel", "required without an image"),
     "relative kernel": (small(kernel="vmlinuz"), "vms[0].kernel", "absolute path"),

@@ -20,6 +20,7 @@ def begin(network: Path, limit: int, *needs: str) -> subprocess.Popen[str]:
         "PATH": f"{network}/bin:/usr/bin:/bin",
         "WAIT_TIMEOUT": str(limit),
         "NETWORK_DIRECTORY": str(network),
+        "NETWORK_LIST": f"{network}/networks.list",
     }
     return subprocess.Popen(
         ["bash", str(SCRIPT), "web", *needs],
@@ -32,8 +33,10 @@ def begin(network: Path, limit: int, *needs: str) -> subprocess.Popen[str]:
 
 def test_what_is_there_is_not_waited_for(tmp_path: Path) -> None:
     (tmp_path / "br0" / "bridge").mkdir(parents=True)
+    (tmp_path / "br0" / "flags").write_text("0x1003\n")
+    (tmp_path / "networks.list").write_text("network nat0 10.0.0.0/24 off\nmacvtap wire0 br0 private\n")
     (tmp_path / "a $b").write_text("")
-    needs = (f"path:{tmp_path}/a $b", "bridge:br0", "interface:br0", "path:/")
+    needs = (f"path:{tmp_path}/a $b", "bridge:br0", "interface:br0", "path:/", "network:wire0")
     with begin(tmp_path, 0, *needs) as process:
         assert process.communicate(timeout=10) == ("", "")
     assert process.returncode == 0
@@ -45,11 +48,16 @@ def test_what_is_there_is_not_waited_for(tmp_path: Path) -> None:
         ("path:{}/none", "{}/none"),
         ("path:{}/broken", "{}/broken"),
         ("bridge:eth7", "the bridge eth7"),
-        ("interface:eth8", "the interface eth8"),
+        ("interface:eth8", "the interface eth8 in state up"),
+        ("interface:eth7", "the interface eth7 in state up"),
+        ("network:down0", "the link in state up of the network down0"),
+        ("network:nat0", "the link in state up of the network nat0"),
     ],
 )
 def test_what_does_not_come_is_named(tmp_path: Path, need: str, words: str) -> None:
     (tmp_path / "eth7").mkdir()
+    (tmp_path / "eth7" / "flags").write_text("0x1002\n")
+    (tmp_path / "networks.list").write_text("network nat0 10.0.0.0/24 off\nmacvtap down0 eth7 bridge\n")
     (tmp_path / "broken").symlink_to(tmp_path / "nowhere")
     with begin(tmp_path, 0, f"path:{tmp_path}", need.format(tmp_path)) as process:
         _output, errors = process.communicate(timeout=10)

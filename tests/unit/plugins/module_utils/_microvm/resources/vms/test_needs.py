@@ -62,6 +62,7 @@ PATHS: dict[str, tuple[dict[str, Any], list[str], list[str]]] = {
         [],
         ["interface:bond0.7"],
     ),
+    "a network of macvtaps": ({"interfaces": [{"type": "macvtap", "bridge": "wire0"}]}, [], ["network:wire0"]),
 }
 
 

@@ -200,7 +200,7 @@ def test_machined_gets_the_process_and_the_machine_id(tmp_path: Path) -> None:
         ),
         ("tap-down", "remove_tap tap0 microvm\nunbind_missing_taps\n"),
         ("macvtap-up", "make_macvtap mac0 microvm microvm eth0 02:00:00:00:00:01 bridge\n"),
-        ("macvtap-down", "remove_macvtap mac0\n"),
+        ("macvtap-down", "remove_macvtap mac0\nunbind_missing_macvtaps\n"),
         ("pci-setup", "take_pci_device 0000:00:01.0 microvm microvm\n"),
         ("block-devices-give", f"give_block_device r /dev/vg0/data {os.getuid()}\n"),
         ("block-devices-take", f"take_block_device /dev/vg0/data {os.getuid()}\n"),
@@ -242,6 +242,40 @@ def test_taps_of_a_package_s_own_script_are_bound_too(listed: str | None, bound:
     if listed is not None:
         (lists / "tap-guests").write_text(listed)
     assert run_action(tmp_path, "tap-up").stdout == f"own\nbind_tap {bound}apply_network_settings\n"
+
+
+def test_macvtaps_that_join_a_network_are_bound_when_their_package_has_made_them(tmp_path: Path) -> None:
+    lists = tmp_path / "current" / "share" / "microvm"
+    lists.mkdir(parents=True)
+    fake(tmp_path / "current", "macvtap-up", "echo own")
+    (lists / "macvtap-guests").write_text("mac0 wire0 02:00:00:00:00:01 dhcp\nmac1 wire1 02:00:00:00:00:02 10.0.0.2\n")
+    done = run_action(tmp_path, "macvtap-up")
+    bound = "bind_macvtap mac0 wire0 02:00:00:00:00:01 dhcp\nbind_macvtap mac1 wire1 02:00:00:00:00:02 10.0.0.2\n"
+    assert (done.returncode, done.stdout) == (0, f"own\n{bound}"), done.stderr
+    done = run_action(tmp_path, "macvtap-up", "bind_macvtap() { return 1; }\n")
+    assert (done.returncode, done.stdout) == (1, "own\nunbind_missing_taps\nunbind_missing_macvtaps\n")
+
+
+@pytest.mark.parametrize(
+    ("listed", "address", "first_rule"),
+    [
+        ("10.0.0.2", "arp saddr ip { 10.0.0.2 } accept", "ip saddr { 10.0.0.2 } accept"),
+        ("10.0.0.2 fd00::2 10.0.0.3", "arp saddr ip { 10.0.0.2, 10.0.0.3 } accept", "ip6 saddr { fd00::2 } accept"),
+        ("10.0.0.2 dhcp", "accept", "accept"),
+        ("fd00::2", "", "@th,64,128 { 0xfd000000000000000000000000000002 } goto guest_source6"),
+    ],
+)
+def test_the_rules_of_a_macvtap_are_of_the_addresses_of_its_guest(
+    listed: str, address: str, first_rule: str, tmp_path: Path
+) -> None:
+    given = {name: f"{tmp_path}/{name}" for name in ("network_list", "network_unit", "tap_rules", "network_settings")}
+    call = f"macvtap_rules mv-a wire0 02:00:0A:00:00:bC {listed}"
+    rules = bash(tmp_path, call, "bind_taps", "bind_macvtap", **given).stdout.splitlines()
+    assert rules[:2] == ["# network wire0", "table netdev microvm_mv-a"]
+    stripped = [line.strip() for line in rules]
+    assert stripped[stripped.index("arp saddr ether != 02:00:0A:00:00:bC counter drop") + 1] == address
+    assert first_rule in stripped
+    assert "ip6 saddr & ::ffff:ffff:ffff:ffff == ::0000:0aff:fe00:00bc accept" in stripped
 
 
 def test_a_tap_is_found_by_its_name_not_by_an_expression(tmp_path: Path) -> None:
@@ -426,6 +460,7 @@ def run_action(
     functions = ["make_tap", "remove_tap", "make_macvtap", "remove_macvtap"]
     functions += ["take_pci_device", "give_block_device", "take_block_device", "bind_tap"]
     functions += ["bind_unlisted_taps", "unbind_missing_taps", "apply_network_settings"]
+    functions += ["bind_macvtap", "unbind_missing_macvtaps"]
     fakes = "".join(f'{name}() {{ echo {name} "$@"; }}\n' for name in functions)
     variables = {"user": "microvm", "group": "microvm", "current": "current", "booted": "booted"}
     variables |= {"work": "work", "sockets": "sockets", "shares_directory": "shares", "restarts_directory": "restarts"}

@@ -25,6 +25,17 @@ def test_bridges_must_be_there_or_awaited() -> None:
     check_interfaces(placed(TAP), awaited=["br-none"])
 
 
+def test_links_must_be_there() -> None:
+    macvtap = {"type": "macvtap", "macvtap": {"link": "eth-none", "mode": "bridge"}}
+    with pytest.raises(DeclarationError, match="eth-none") as refusal:
+        check_interfaces(placed({**TAP, "interfaces": [macvtap]}))
+    assert refusal.value.path == "vms[0].interfaces[0].macvtap.link"
+    check_interfaces(placed({**TAP, "interfaces": [{**macvtap, "macvtap": {"link": "lo", "mode": "bridge"}}]}))
+    with pytest.raises(DeclarationError, match="not a macvtap") as refusal:
+        check_interfaces(placed({**TAP, "interfaces": [{"type": "macvtap", "id": "lo", "bridge": "wire0"}]}))
+    assert refusal.value.path == "vms[0].interfaces[0].id"
+
+
 @pytest.mark.parametrize(("identity", "awaited"), [("lo", []), ("br-none", ["br-none"])])
 def test_taps_have_names_of_their_own(identity: str, awaited: list[str]) -> None:
     declared = placed({**TAP, "interfaces": [{"id": identity}]})
