@@ -131,7 +131,8 @@ def _refuse_names_of_networks(vm: Vm, networks: Sequence[Network], path: str) ->
             if interface["id"] in (network["name"], network["link"], *network["uplinks"]):
                 raise DeclarationError(
                     f"{path}.interfaces[{index}].id",
-                    f"{interface['id']!r} is the bridge, the link or an uplink of network {network['name']!r}; use another name",
+                    f"{interface['id']!r} is the bridge, the link or an uplink of network {network['name']!r}; use "
+                    "another name",
                 )
 
 

@@ -14,8 +14,8 @@ from ..declaration.networks.parse import parse_networks
 from ..declaration.types import Network
 from ..declaration.vms.attachments import refuse_misplaced_addresses
 from ..declaration.vms.claims import reachable_addresses
-from ..declaration.vms.parse import Declaration
 from ..declaration.vms.macvtaps import refuse_other_kind
+from ..declaration.vms.parse import Declaration
 from ..declaration.vms.routed import refuse_unroutable_guests
 from ..host import files
 from ..host.commands import HostError

@@ -56,8 +56,8 @@ RESTRICTION_OPTIONS: Options = (
     Option(
         "host_network",
         "bool",
-        "Whether declarations may use other interfaces than those of type V(tap) and of networks, which reach addresses, ports and "
-        "interfaces of the host.",
+        "Whether declarations may use other interfaces than those of type V(tap) and of networks, which reach "
+        "addresses, ports and interfaces of the host.",
         default=False,
     ),
     Option(

@@ -64,7 +64,7 @@ def _check_interface(interface: Interface, path: str) -> None:
         if kind == "macvtap" and interface["bridge"] and interface["macvtap"][key]:
             raise DeclarationError(
                 f"{path}.macvtap.{key}",
-                f"is what the network {interface['bridge']!r} has for all of its interfaces; remove it, or remove bridge",
+                f"is what the network {interface['bridge']!r} has for all interfaces; remove it, or remove bridge",
             )
         if kind == "macvtap" and not interface["bridge"] and not interface["macvtap"][key]:
             raise DeclarationError(

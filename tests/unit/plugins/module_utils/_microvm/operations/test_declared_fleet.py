@@ -70,7 +70,10 @@ WITHIN = [
     (host(vm("a", vsock={"cid": 7}), vm("b", vsock={"cid": 7})), "vms[1] (b).vsock.cid"),
     (host(vm("a"), vm("a")), "vms[1] (a).name"),
     (host(user("a", forwarded(80)), user("b", forwarded(80, "192.0.2.1"))), "vms[1] (b).forward_ports[0].host.port"),
-    (host(vm(interface={"id": "br0"})), "vms[0] (web).interfaces[0].id: 'br0' is the bridge or an uplink of network"),
+    (
+        host(vm(interface={"id": "br0"})),
+        "vms[0] (web).interfaces[0].id: 'br0' is the bridge, the link or an uplink of network",
+    ),
     (host(vm(interface={"id": "eth0"}), networks=[{**BR0, "uplinks": ["eth0"]}]), "interfaces[0].id: 'eth0'"),
     (
         host(networks=[BR0, {"name": "br1", "address": "10.0.0.129/25"}]),
@@ -110,6 +113,21 @@ def test_guests_that_meet_on_a_lan_differ_in_their_addresses(first: Variables, s
     (error,) = errors(east=host(first), west=host(second))
     assert error.startswith(f"west: microvm_vms[0] ({second['name']})."), error
     assert f"the {kind}" in error and f"microvm_vms[0] ({first['name']})." in error and "of east" in error
+
+
+def test_guests_of_networks_of_macvtaps_meet_on_the_lan_of_the_link() -> None:
+    wire = {"name": "wire0", "mode": "macvtap", "link": "eth0"}
+    joined = [vm(name, "wire0", "192.0.2.9/24", interface={"type": "macvtap"}) for name in ("a", "b")]
+    hosts = {
+        "east": host(joined[0], networks=[wire]),
+        "west": host(joined[1], networks=[BR0, {**wire, "name": "wire0"}]),
+    }
+    (error,) = errors(**hosts)
+    assert "the address 192.0.2.9" in error and "LAN 'eth0'" in error
+    (error,) = errors(east=hosts["east"], west=host(macvtap("b", address="192.0.2.9/24")))
+    assert "the address 192.0.2.9" in error
+    hosts["west"]["microvm_lans"] = {"eth0": "paris"}
+    assert errors(**hosts) == []
 
 
 LEGITIMATE = {
