@@ -49,7 +49,7 @@ PATIENCE = 10
 NETWORK_LIST = "/run/networks.list"
 NETWORKS = parse_networks([{"name": "wire0", "mode": "macvtap", "link": "lan0"}])
 ROOT = Account("root", "root")
-STATE = "/run/microvms"
+STATE = "/run/state"
 PREFIX = "2001:db8::"
 ROUTER = ("02:00:00:00:00:fe", "192.0.2.1")
 

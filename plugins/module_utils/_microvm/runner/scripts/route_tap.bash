@@ -3,6 +3,9 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 # shellcheck shell=bash
 
+# Set before: the directory of the taps' rules.
+: "${tap_rules:?}"
+
 # A tap of a network with `mode: routed` is on no bridge: a route of the host leads to each address of its guest, and
 # elements of the table inet microvm_fleet say which addresses the guest sends from. The rules come first, then the
 # route. Routes and parameters of the kernel go with the tap. Called where errors do not end the script.

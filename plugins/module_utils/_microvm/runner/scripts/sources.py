@@ -1308,6 +1308,9 @@ remove_tap() { # name, user
 """
 
 ROUTE_TAP = r"""
+# Set before: the directory of the taps' rules.
+: "${tap_rules:?}"
+
 # A tap of a network with `mode: routed` is on no bridge: a route of the host leads to each address of its guest, and
 # elements of the table inet microvm_fleet say which addresses the guest sends from. The rules come first, then the
 # route. Routes and parameters of the kernel go with the tap. Called where errors do not end the script.
