@@ -5,13 +5,13 @@
 
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help setup packages tree generate changelog lock cli test lint types unit sanity integration molecule \
-	exam demo demo-down bench clean
+.PHONY: help setup packages tree generate changelog lock cli test lint types unit sanity integration testbed \
+	machines hosts debian12 molecule exam demo demo-down bench clean
 
 export LC_ALL := C.UTF-8
 
 help: ## list the targets
-	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(firstword $(MAKEFILE_LIST)) | expand -t 14
+	@sed -n 's/^\([a-z0-9-]*\):.*## /\1\t/p' $(firstword $(MAKEFILE_LIST)) | expand -t 14
 
 setup: packages .venv/ready tree ## install missing system packages, make .venv with the pinned tools
 
@@ -43,10 +43,14 @@ lint: setup ## formats, rules, documentation, changelog, generated files
 types: setup ## mypy
 unit: setup ## pytest: tests that need no host
 sanity: setup ## ansible-test sanity
-integration: setup ## ansible-test integration, the test bed's own tests, the product on hosts of the test bed
-molecule: setup ## the scenarios, on hosts of the test bed
+integration: setup ## ansible-test integration: real kernel objects
+testbed: setup ## the test bed's own tests
+machines: setup ## virtual machines as hosts, and a short examination on them
+hosts: setup ## the product on hosts of the test bed
+debian12: setup ## the scenario on hosts with the oldest Debian
+molecule: setup ## the other scenarios, on hosts of the test bed
 exam: setup ## examine hypervisors with real guests, see CONTRIBUTING.md; not part of make test
-lint types unit sanity integration molecule exam:
+lint types unit sanity integration testbed machines hosts debian12 molecule exam:
 	@.venv/bin/python tools/check.py $@
 
 demo: setup ## two throw-away hosts, site.yml, four MicroVMs that answer

@@ -44,8 +44,6 @@ class Step:
     skip: str = ""
     second_try: tuple[str | Path, ...] = ()
     """Command that runs alone what has failed; what passes then is named in the summary, since it hides a race."""
-    concurrent: tuple[Step, ...] = ()
-    """Steps that run at the same time, since each of them keeps one processor busy and depends on no moment."""
 
 
 @dataclass(frozen=True)
@@ -84,12 +82,7 @@ def run_stage(name: str, stage: Stage) -> list[Result]:
     """Every step of a stage; one that fails stops none of the others."""
     print(f"\n=== {name}", flush=True)
     with ExitStack() as stack:
-        return [result for step in stage(stack) for result in _run_with_others(name, step)]
-
-
-def _run_with_others(stage: str, step: Step) -> list[Result]:
-    """Run a step and those that run at the same time."""
-    return _run_at_once([functools.partial(_run, stage, each) for each in (step, *step.concurrent)])
+        return [_run(name, step) for step in stage(stack)]
 
 
 def _run_at_once(works: Sequence[Callable[[], list[Result]]]) -> list[Result]:
@@ -105,11 +98,11 @@ def _run_at_once(works: Sequence[Callable[[], list[Result]]]) -> list[Result]:
             raise
 
 
-def _run(stage: str, step: Step) -> list[Result]:
+def _run(stage: str, step: Step) -> Result:
     if step.skip or _INTERRUPTED.is_set():
         reason = step.skip or "interrupted"
         print(f"--- {step.name}: skipped, {reason}", flush=True)
-        return [Result(stage, step, "skipped", left_out=(reason,))]
+        return Result(stage, step, "skipped", left_out=(reason,))
     if step.is_live:
         print(f"--- {step.name}", flush=True)
     log, begin = LOGS / f"{stage}-{step.name.replace(' ', '-')}.log", time.monotonic()
@@ -128,7 +121,7 @@ def _run(stage: str, step: Step) -> list[Result]:
     outcome = f"FAILED ({_reason(status, step)}), log: {log.relative_to(ROOT)}" if status else "passed"
     print(f"--- {step.name}: {outcome}, {seconds:.1f} s", flush=True)
     left_out = tuple(dict.fromkeys(match[1] for match in map(LEFT_OUT.match, lines) if match))
-    return [Result(stage, step, "failed" if status else "passed", seconds, left_out, () if status else unsteady)]
+    return Result(stage, step, "failed" if status else "passed", seconds, left_out, () if status else unsteady)
 
 
 def _failed_tests(output: TextIO) -> tuple[str, ...]:

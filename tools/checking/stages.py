@@ -20,7 +20,6 @@ COLLECTION = "ansible_collections.microvm.fleet"
 TREE = {"ANSIBLE_COLLECTIONS_PATH": str(ROOT / ".tree")}
 SHELL_SUFFIXES = (".bash", ".sh")
 SHELL_SCRIPT = re.compile(rb"#!(/usr)?/bin/(env )?(ba|da)?sh\b")
-SCENARIOS = ("default", "debian12", "day-two")
 
 
 def lint(_stack: ExitStack) -> list[Step]:
@@ -74,40 +73,51 @@ def sanity(stack: ExitStack) -> list[Step]:
 
 
 def integration(stack: ExitStack) -> list[Step]:
-    """Run the tests on real kernel objects, those of the test bed itself, and those of the product on its hosts."""
+    """Run the tests on real kernel objects in private namespaces."""
     directory, environment = ansible_test(stack)
     command = ("ansible-test", "integration", "--local", "--color", "no", "--allow-root", "--allow-destructive")
-    pytest = (PYTHON, "-m", "pytest", "-m", "testbed")
-    exam, machines = "tests/hosts/hypervisors", "tests/testbed/tests/test_vm.py"
-    bed = (*pytest, f"--ignore={machines}", "tests/testbed/tests")
-    hosts = (*pytest, *_TWO, "-rP", "--durations=20", f"--ignore={exam}", "tests/hosts")
-    again = (*pytest, "--last-failed", "--last-failed-no-failures", "none", f"--ignore={exam}", "tests/hosts")
-    # An emulated host keeps a processor busy, as ansible-test does; neither depends on moments.
-    emulated = (*pytest, "--durations=5", machines, exam)
-    return [
-        Step(
-            "ansible-test",
-            command,
-            directory,
-            environment,
-            minutes=20,
-            is_live=True,
-            skip=lacking_root(),
-            concurrent=(Step("emulated hosts", emulated, minutes=30, skip=lacking_root()),),
-        ),
-        Step("test bed", bed, minutes=10, is_live=True, skip=lacking_root()),
-        # On two hosts, since tests mostly wait; with what tests of attacks print, the numbers of their tries.
-        # A second try, since one test of 240 that misses a moment of a real host would refuse the whole.
-        Step("hosts", hosts, minutes=40, is_live=True, skip=lacking_root(), second_try=again),
-    ]
+    return [Step("ansible-test", command, directory, environment, minutes=20, is_live=True, skip=lacking_root())]
+
+
+_TESTBED = (PYTHON, "-m", "pytest", "-m", "testbed")
+_MACHINES, _EXAM = "tests/testbed/tests/test_vm.py", "tests/hosts/hypervisors"
+"""Tests of virtual machines as hosts, and on them."""
+
+
+def testbed(_stack: ExitStack) -> list[Step]:
+    """Run the tests of the test bed itself."""
+    command = (*_TESTBED, f"--ignore={_MACHINES}", "tests/testbed/tests")
+    return [Step("containers", command, minutes=15, is_live=True, skip=lacking_root())]
+
+
+def machines(_stack: ExitStack) -> list[Step]:
+    """Run the tests of virtual machines as hosts of the test bed, and a short examination on them."""
+    return [Step("emulated hosts", (*_TESTBED, "--durations=5", _MACHINES, _EXAM), minutes=30, skip=lacking_root())]
+
+
+def hosts(_stack: ExitStack) -> list[Step]:
+    """Run the tests of the product on hosts of the test bed."""
+    # On two hosts, since tests mostly wait; with what tests of attacks print, the numbers of their tries.
+    command = (*_TESTBED, *_TWO, "-rP", "--durations=20", f"--ignore={_EXAM}", "tests/hosts")
+    # A second try, since one test of 240 that misses a moment of a real host would refuse the whole.
+    again = (*_TESTBED, "--last-failed", "--last-failed-no-failures", "none", f"--ignore={_EXAM}", "tests/hosts")
+    return [Step("pytest", command, minutes=40, is_live=True, skip=lacking_root(), second_try=again)]
+
+
+def debian12(_stack: ExitStack) -> list[Step]:
+    """Run the scenario on hosts with the oldest Debian."""
+    return [scenario("debian12", is_live=False)]
 
 
 def molecule(_stack: ExitStack) -> list[Step]:
-    """The scenarios, on hosts of the test bed."""
-    return [
-        Step(name, ("molecule", "test", "-s", name), environment=TREE, minutes=25, is_live=True, skip=lacking_root())
-        for name in SCENARIOS
-    ]
+    """Run the other scenarios, each with several guests."""
+    return [scenario(name) for name in ("default", "day-two")]
+
+
+def scenario(name: str, is_live: bool = True) -> Step:
+    """Return the step of a scenario of Molecule."""
+    command = ("molecule", "test", "-s", name)
+    return Step(name, command, environment=TREE, minutes=25, is_live=is_live, skip=lacking_root())
 
 
 def exam(_stack: ExitStack) -> list[Step]:
@@ -123,6 +133,10 @@ STAGES: dict[str, Stage] = {
     "unit": unit,
     "sanity": sanity,
     "integration": integration,
+    "testbed": testbed,
+    "machines": machines,
+    "debian12": debian12,
+    "hosts": hosts,
     "molecule": molecule,
 }
 """Stages of ``make test``."""
@@ -130,7 +144,9 @@ STAGES: dict[str, Stage] = {
 ORDER = (
     # These need processors alone, and much of ansible-test uses one.
     (("lint", "types", "unit"), ("sanity",)),
-    (("integration",),),
+    # An emulated host keeps a processor busy, as most of the others do; none depends on moments.
+    (("integration", "testbed"), ("machines", "debian12")),
+    (("hosts",),),
     (("molecule",),),
 )
 """Order of the stages: lanes that run at the same time, each with stages that run one after the other."""
