@@ -1551,7 +1551,8 @@ options:
         description:
           - Ports of the host that lead to guests of a network with C(nat), from its C(uplinks), from the host itself
             and from guests of networks with C(nat).
-          - A host has each port once. A service of the host at such a port is no longer reached there.
+          - A host has each port once. A port is refused if the host itself listens there, unless C(host.address)
+            or C(sources) leave its service reachable.
         type: list
         elements: dict
         suboptions:

@@ -68,7 +68,7 @@ def listening(address: str, port: int) -> Set[str]:
     return {
         fields[9]
         for file in ("net/tcp", "net/tcp6")
-        for fields in _rows(os.path.join(PROC, file))
+        for fields in socket_rows(os.path.join(PROC, file))
         if fields[3] == LISTENING and fields[1] in places
     }
 
@@ -82,7 +82,8 @@ def _written(address: str) -> Iterator[str]:
         yield "".join(f"{word:08X}" for (word,) in struct.iter_unpack("=I", form))
 
 
-def _rows(path: str) -> Iterator[Tuple[str, ...]]:
+def socket_rows(path: str) -> Iterator[Tuple[str, ...]]:
+    """Yield the columns of a table of sockets."""
     # A kernel without IPv6 has no such file.
     with contextlib.suppress(FileNotFoundError), open(path, encoding="ascii", errors="replace") as file:
         next(file, None)

@@ -17,12 +17,15 @@ from ..declaration.types import Network
 from ..host import files, systemd
 from ..host.commands import HostError
 from ..host.locks import locked
+from ..host.sockets import describe_owner, listening_sockets
 from ..resources.diffs import Diff, difference, differences
 from ..resources.executor import execute
 from ..resources.networks.handlers import HANDLERS, NetworksJob
+from ..resources.networks.listeners import hidden_message, hidden_socket, new_forwards
 from ..resources.networks.observe import MARK, observe, observe_links
 from ..resources.networks.plan import Action, Plan, plan
 from ..resources.networks.state import NETWORKD, Link, Observed, has_address
+from ..schema.errors import DeclarationError
 
 WAIT_SECONDS = 30
 LOCK = "@networks"
@@ -49,6 +52,7 @@ def reconcile_networks(raw: Sequence[object], check_mode: bool) -> NetworksResul
     refuse_selectors(networks, "networks")
     with contextlib.nullcontext() if check_mode else locked([LOCK]):
         observed = observe()
+        _refuse_hidden_services(observed, networks)
         planned = plan(observed, networks)
         if not check_mode:
             _carry_out(planned, networks)
@@ -60,6 +64,16 @@ def reconcile_networks(raw: Sequence[object], check_mode: bool) -> NetworksResul
         "down": dict(planned.down),
         "diff": _diff(observed, planned),
     }
+
+
+def _refuse_hidden_services(observed: Observed, networks: Sequence[Network]) -> None:
+    """Refuse forwarded ports that take a service from the host. Raises DeclarationError."""
+    new = new_forwards(observed, networks)
+    sockets = listening_sockets() if new else []
+    for forward in new:
+        socket = hidden_socket(observed, forward, networks, sockets)
+        if socket is not None:
+            raise DeclarationError(forward.path, hidden_message(forward, describe_owner(socket)))
 
 
 def _carry_out(planned: Plan, networks: Sequence[Network]) -> None:

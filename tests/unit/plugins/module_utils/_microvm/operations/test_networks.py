@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 from ansible_collections.microvm.fleet.plugins.module_utils._microvm.declaration.names import NETWORK_WATCH_UNIT
 from ansible_collections.microvm.fleet.plugins.module_utils._microvm.host.commands import HostError
+from ansible_collections.microvm.fleet.plugins.module_utils._microvm.host.sockets import ListeningSocket
 from ansible_collections.microvm.fleet.plugins.module_utils._microvm.host.systemd import Unit
 from ansible_collections.microvm.fleet.plugins.module_utils._microvm.operations import networks
 from ansible_collections.microvm.fleet.plugins.module_utils._microvm.resources.executor import Handlers
@@ -90,4 +91,25 @@ def test_guests_by_name_are_refused_where_no_microvms_are_known(workshop: Worksh
     allowing = {**NAT, "allow": [{"from": "microvm:web", "ports": ["tcp/1"]}]}
     with pytest.raises(DeclarationError, match="with_guest_addresses"):
         networks.reconcile_networks([allowing, other], check_mode)
+    assert workshop.log == []
+
+
+@pytest.mark.parametrize("check_mode", [True, False])
+def test_a_forwarded_port_at_which_the_host_listens_is_refused_before_anything_changes(
+    workshop: Workshop, monkeypatch: pytest.MonkeyPatch, check_mode: bool
+) -> None:
+    monkeypatch.setattr(networks, "listening_sockets", lambda: [ListeningSocket("tcp", "0.0.0.0", 22)])
+    monkeypatch.setattr(networks, "describe_owner", lambda _socket: "sshd (process 7 of ssh.service)")
+    forward = {"host": {"port": 22}, "guest": {"address": "10.66.1.7"}}
+    with pytest.raises(DeclarationError, match=r"sshd \(process 7 of ssh.service\) listens at tcp/22") as refusal:
+        networks.reconcile_networks([{**NAT, "forward_ports": [forward]}], check_mode)
+    assert refusal.value.path == "networks[0].forward_ports[0].host.port"
+    assert workshop.log in ([], ["lock"])
+
+
+def test_sockets_are_not_looked_at_without_new_forwarded_ports(
+    workshop: Workshop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(networks, "listening_sockets", lambda: pytest.fail("looked at"))
+    networks.reconcile_networks([NAT], True)
     assert workshop.log == []

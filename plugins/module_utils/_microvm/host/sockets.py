@@ -1,0 +1,70 @@
+# Copyright (c) 2026 microvm.fleet contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Sockets at which the host itself listens, of the kernel's tables (proc_pid_net(5))."""
+
+from __future__ import annotations
+
+import contextlib
+import ipaddress
+import os
+import sys
+from dataclasses import dataclass
+from typing import Iterator, List
+
+from .own_addresses import LISTENING, PROC, socket_rows, sockets_of
+
+_TABLES = (("tcp", "tcp"), ("tcp", "tcp6"), ("udp", "udp"), ("udp", "udp6"))
+_WAITING = {"tcp": LISTENING, "udp": "07"}
+"""States of sockets that wait for anybody: TCP_LISTEN, and TCP_CLOSE of a socket of UDP that is connected to nobody."""
+
+
+@dataclass(frozen=True)
+class ListeningSocket:
+    """Socket that takes what comes from anybody to a port."""
+
+    proto: str
+    address: str
+    """Address that it is bound to; ``0.0.0.0`` or ``::`` for all."""
+    port: int
+    inode: int = 0
+
+
+def listening_sockets() -> List[ListeningSocket]:
+    """Return the sockets at which the host listens; none of a protocol that the kernel does not have."""
+    return [socket for proto, table in _TABLES for socket in _of_table(proto, os.path.join(PROC, "net", table))]
+
+
+def _of_table(proto: str, path: str) -> Iterator[ListeningSocket]:
+    for columns in socket_rows(path):
+        if columns[3] == _WAITING[proto]:
+            address, _colon, port = columns[1].partition(":")
+            yield ListeningSocket(proto, _address(address), int(port, 16), int(columns[9]))
+
+
+def _address(text: str) -> str:
+    """Return an address that is written as words of the processor, each in hexadecimal digits."""
+    words = (int(text[start : start + 8], 16) for start in range(0, len(text), 8))
+    octets = b"".join(word.to_bytes(4, sys.byteorder) for word in words)
+    return str(ipaddress.ip_address(octets))
+
+
+def describe_owner(socket: ListeningSocket) -> str:
+    """Return the process that has a socket, and its unit, as messages name them; the kernel has some by itself."""
+    for process in sorted(filter(str.isdecimal, os.listdir(PROC)), key=int):
+        if str(socket.inode) in sockets_of([process]):
+            return f"{_read(process, 'comm') or 'a program'} (process {process}{_unit(process)})"
+    return "a program"
+
+
+def _read(process: str, name: str) -> str:
+    with contextlib.suppress(OSError), open(os.path.join(PROC, process, name), encoding="utf-8") as file:
+        return file.read().strip()
+    return ""
+
+
+def _unit(process: str) -> str:
+    groups = _read(process, "cgroup").replace("\n", "/").split("/")
+    units = [group for group in groups if group.endswith(".service")]
+    return f" of {units[-1]}" if units else ""
