@@ -1,14 +1,15 @@
 # Copyright (c) 2026 microvm.fleet contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
-"""Processor time of Ansible for 1,000 guests as inventory, from the declarations of 20 hosts with templates."""
+"""Time of ``ansible-inventory --list`` for 1,000 guests, from the declarations of 20 hosts with templates."""
 
 from __future__ import annotations
 
 import json
 import resource
 import tempfile
+import time
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from commands import output
 
@@ -25,6 +26,7 @@ def host(number: int) -> dict[str, Any]:
             {
                 "name": f"vm{number}-{index}",
                 "mem": "1G",
+                "tags": ["web", "eu"],
                 "interfaces": [{"bridge": "br0"}],
                 "volumes": [{"image": "data.img", "size": "10G", "mount_point": "/data"}],
                 "guest": {
@@ -46,21 +48,34 @@ def inventory() -> dict[str, float]:
         group = {"hosts": {f"host{number}": host(number) for number in range(HOSTS)}, "vars": variables}
         hosts.write_text(json.dumps({"microvm_hosts": group}))
         guests.write_text("plugin: microvm.fleet.guests\n")
-        without, seconds = _seconds(hosts), _seconds(hosts, guests)
+        without, complete = _measured(hosts), _measured(hosts, guests)
     return {
-        "1,000 guests as inventory, s of one core": round(seconds, 1),
-        "its hosts alone, s of one core": round(without, 1),
+        "1,000 guests as inventory, whole command, s": round(complete.seconds, 1),
+        "1,000 guests as inventory, whole command, s of one core": round(complete.processor_seconds, 1),
+        "its hosts alone, s of one core": round(without.processor_seconds, 1),
     }
 
 
-def _seconds(*sources: Path) -> float:
-    begin = resource.getrusage(resource.RUSAGE_CHILDREN)
+class Measured(NamedTuple):
+    """Time of a command."""
+
+    seconds: float
+    processor_seconds: float
+
+
+def _measured(*sources: Path) -> Measured:
+    """Return the shorter of two times: the first run may have compiled and read what the second has at hand."""
+    return min(_once(*sources) for _repetition in range(2))
+
+
+def _once(*sources: Path) -> Measured:
+    begin, start = resource.getrusage(resource.RUSAGE_CHILDREN), time.monotonic()
     words = [f"--inventory={source}" for source in sources]
-    listed = output(["ansible-inventory", *words, "--graph"])
+    listed = json.loads(output(["ansible-inventory", *words, "--list"]))
+    seconds, end = time.monotonic() - start, resource.getrusage(resource.RUSAGE_CHILDREN)
     expected = HOSTS * GUESTS_OF_EACH if len(sources) > 1 else 0
-    assert len({line for line in listed.splitlines() if "--vm" in line}) == expected, listed[-2000:]
-    end = resource.getrusage(resource.RUSAGE_CHILDREN)
-    return end.ru_utime - begin.ru_utime + end.ru_stime - begin.ru_stime
+    assert len(listed.get("microvm_guests", {}).get("hosts", ())) == expected
+    return Measured(seconds, end.ru_utime - begin.ru_utime + end.ru_stime - begin.ru_stime)
 
 
 if __name__ == "__main__":

@@ -110,7 +110,6 @@ from functools import partial
 from typing import Any, Callable, Dict, Iterator, List, Mapping, Tuple
 
 from ansible import constants as C
-from ansible import template as templates
 from ansible.errors import AnsibleParserError
 from ansible.inventory.helpers import get_group_vars, sort_groups
 from ansible.plugins.inventory import BaseInventoryPlugin, Cacheable, Constructable
@@ -134,7 +133,12 @@ from ansible_collections.microvm.fleet.plugins.module_utils._microvm.operations.
     jump_to,
 )
 from ansible_collections.microvm.fleet.plugins.module_utils._microvm.schema.errors import DeclarationError
-from ansible_collections.microvm.fleet.plugins.plugin_utils.resolver import OMISSIONS, OMITTED, Resolver
+from ansible_collections.microvm.fleet.plugins.plugin_utils.resolver import (
+    OMISSIONS,
+    OMITTED,
+    Resolver,
+    templated,
+)
 
 FACTS = "microvm_facts"
 """Cached fact with what ``microvm_info`` has returned."""
@@ -159,8 +163,6 @@ of_groups: Callable[[Any], Variables] = get_group_vars
 of_sources: Callable[[Any, Any, Any, str], Variables] = get_vars_from_inventory_sources
 untemplated: Callable[[Mapping[str, Any]], Variables] = wrap_var
 """Marks strings, so that Ansible never reads templates in them."""
-templated: Callable[[str], str] = getattr(templates, "trust_as_template", str)
-"""Marks a template as one; before Ansible 2.19, all strings are."""
 
 OLD_NAMES = {f"ansible_ssh_{name}": templated(f"{{{{ ansible_{name} }}}}") for name in ("host", "port", "user")}
 """Variables that Ansible prefers to ``ansible_host`` and so on, wherever they are set: guests have their own."""
@@ -191,6 +193,8 @@ class InventoryModule(BaseInventoryPlugin, Constructable, Cacheable):
     loader: Any
     _directory = ""
     """Directory of the source, where relative paths begin."""
+    _program = ""
+    """Path of ssh."""
     _configured: Mapping[str, Any] = {}
     """Variables of hosts that say how they are reached, where the inventory does not."""
 
@@ -210,6 +214,8 @@ class InventoryModule(BaseInventoryPlugin, Constructable, Cacheable):
         base: Any = self
         base._read_config_data(path)
         self._directory = os.path.dirname(os.path.abspath(path))
+        # A path of OpenSSH's settings must be absolute.
+        self._program = shutil.which("ssh") or "/usr/bin/ssh"
         self._configured = configured()
         try:
             entries = self._entries(path, cache)
@@ -321,11 +327,9 @@ class InventoryModule(BaseInventoryPlugin, Constructable, Cacheable):
 
     def _entry(self, name: str, guest: GuestHost, jump: Jump) -> Entry:
         file, prefix = self.option("known_hosts"), self.option("group_prefix")
-        # A path of OpenSSH's settings must be absolute.
-        program = shutil.which("ssh") or "/usr/bin/ssh"
         path = os.path.expanduser(os.path.expandvars(file)) if file else ""
         known_hosts = os.path.join(self._directory, path) if path else None
-        variables = connection_variables(name, guest, jump, self.option("user"), program, known_hosts)
+        variables = connection_variables(name, guest, jump, self.option("user"), self._program, known_hosts)
         groups = [f"{prefix}guests", *guest.groups(prefix)]
         return {"variables": {**variables, "microvm_guest": dict(guest.variables)}, "groups": groups}
 

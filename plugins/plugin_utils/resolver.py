@@ -6,10 +6,12 @@
 
 from __future__ import annotations
 
+import re
 import uuid
-from typing import Any, Dict, Iterable, Iterator, Mapping, Tuple, Type
+from typing import Any, Callable, Dict, Iterable, Iterator, List, Mapping, Optional, Tuple, Type
 
 from ansible import errors
+from ansible import template as templates
 from ansible.errors import AnsibleError
 from ansible_collections.microvm.fleet.plugins.module_utils._microvm.schema.errors import DeclarationError
 from ansible_collections.microvm.fleet.plugins.module_utils._microvm.schema.naming import element_names, with_names
@@ -24,6 +26,22 @@ OMISSIONS: Tuple[Type[Exception], ...] = tuple(
 
 OMITTED = f"omit-{uuid.uuid4().hex}"
 """The string."""
+
+
+templated: Callable[[str], str] = getattr(templates, "trust_as_template", str)
+"""Marks a template as one; before Ansible 2.19, all strings are."""
+_is_template: Callable[[object], bool] = getattr(templates, "is_trusted_as_template", lambda _value: False)
+"""Returns whether a string is marked so. Before, results were evaluated again, so that parts have no meaning."""
+
+_NAME = r"\{\{ *([A-Za-z_][A-Za-z0-9_]*) *\}\}"
+_SIMPLE = re.compile(rf"(?:[^{{}}\n]|{_NAME})+")
+
+
+def parts_of(template: str) -> List[str]:
+    """Return text and names of variables in turns; none for a template that is more than that, or is a name alone."""
+    is_simple = _is_template(template) and not template.startswith("#") and _SIMPLE.fullmatch(template)
+    parts = re.split(_NAME, template) if is_simple else []
+    return parts if any(parts[::2]) else []
 
 
 class OmissionError(Exception):
@@ -78,8 +96,24 @@ class Resolver:
         if not any(mark in value for mark in MARKS):
             return value
         if value not in self._results:
-            self._results[value] = self._templated(value, path)
+            self._results[value] = self._filled_in(value, path)
         return self._results[value]
+
+    def _filled_in(self, template: str, path: str) -> Any:
+        """Return the result of a template, without another compilation where names of variables are filled in alone."""
+        parts = parts_of(template)
+        texts = [part if index % 2 == 0 else self._text_of(part, path) for index, part in enumerate(parts)]
+        if parts and None not in texts:
+            return "".join(str(text) for text in texts)
+        return self._templated(template, path)
+
+    def _text_of(self, name: str, path: str) -> Optional[str]:
+        """Return the value of a variable; ``None`` if it is no string, or if there is none."""
+        try:
+            value = self._resolved(templated(f"{{{{ {name} }}}}"), path)
+        except (DeclarationError, OmissionError):
+            return None
+        return value if isinstance(value, str) else None
 
     def _templated(self, value: Any, path: str) -> Any:
         try:

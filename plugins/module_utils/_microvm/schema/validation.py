@@ -11,7 +11,7 @@ and this layer must also run where there is no Ansible (``microvm validate``).
 from __future__ import annotations
 
 import difflib
-from typing import Any, Callable, Dict, List, Mapping, Optional, Sequence
+from typing import Any, Callable, Dict, List, Mapping, Optional, Sequence, Tuple
 
 from .errors import DeclarationError
 from .options import Option, Options
@@ -37,16 +37,53 @@ def validate(options: Options, raw: object, path: str) -> Validated:
     """
     if not isinstance(raw, Mapping):
         raise DeclarationError(path, f"must be a mapping of options, not {_describe(raw)}")
-    by_name = {option.name: option for option in options}
+    names = {option.name for option in options} if raw else frozenset()
     for key in raw:
-        if key not in by_name:
-            raise DeclarationError(f"{path}.{key}" if path else str(key), _unknown(str(key), list(by_name)))
-    return {
-        option.name: None
-        if option.nullable and option.name in raw and raw[option.name] in (None, "")
-        else _value(option, raw.get(option.name), _join(path, option.name))
-        for option in options
-    }
+        if key not in names:
+            raise DeclarationError(_join(path, str(key)), _unknown(str(key), [option.name for option in options]))
+    values = _absent(options, path)
+    for option in options:
+        if option.required or option.name in raw:
+            values[option.name] = _written(option, raw.get(option.name), _join(path, option.name))
+    return values
+
+
+def _written(option: Option, value: object, path: str) -> object:
+    """Return the value of an option that somebody wrote, or must write."""
+    if option.nullable and value in (None, ""):
+        return None
+    return _default(option, path) if value is None and not option.required else _value(option, value, path)
+
+
+_MOST_TABLES = 1000
+_ABSENT: Dict[int, Tuple[Options, Validated]] = {}
+"""Values of tables of which nobody wrote an option, by the tables' identities, which stay theirs while they are here.
+Most options are absent in each of many MicroVMs."""
+
+
+def _absent(options: Options, path: str) -> Validated:
+    """Return the values of options that nobody wrote, which the caller may change."""
+    if id(options) not in _ABSENT:
+        values = {
+            option.name: None if option.required else _default(option, _join(path, option.name)) for option in options
+        }
+        if len(_ABSENT) >= _MOST_TABLES:
+            _ABSENT.clear()
+        _ABSENT[id(options)] = options, values
+    return {name: _copied(value) for name, value in _ABSENT[id(options)][1].items()}
+
+
+def _default(option: Option, path: str) -> object:
+    if option.default is not None:
+        return _value(option, option.default, path)
+    return validate(option.suboptions, {}, path) if option.is_always_there else option.empty()
+
+
+def _copied(value: object) -> object:
+    """Return a value whose mappings and lists are nobody else's."""
+    if isinstance(value, dict):
+        return {key: _copied(element) for key, element in value.items()}
+    return [_copied(element) for element in value] if isinstance(value, list) else value
 
 
 def _join(path: str, key: str) -> str:
@@ -63,11 +100,7 @@ def _unknown(key: str, names: List[str]) -> str:
 
 def _value(option: Option, value: object, path: str) -> object:
     if value is None:
-        if option.required:
-            raise DeclarationError(path, "is required")
-        value = option.default
-    if value is None:
-        return validate(option.suboptions, {}, path) if option.is_always_there else option.empty()
+        raise DeclarationError(path, "is required")
     converted = _convert(option, value, path)
     if option.choices is not None and converted not in option.choices:
         raise DeclarationError(path, f"{converted!r} is not one of {', '.join(option.choices)}")

@@ -12,7 +12,11 @@ import pytest
 from ansible_collections.microvm.fleet.plugins.module_utils._microvm.declaration.vms.options import VM_OPTIONS
 from ansible_collections.microvm.fleet.plugins.module_utils._microvm.schema.errors import DeclarationError
 from ansible_collections.microvm.fleet.plugins.module_utils._microvm.schema.naming import element_names
-from ansible_collections.microvm.fleet.plugins.module_utils._microvm.schema.validation import refuse_joined, validate
+from ansible_collections.microvm.fleet.plugins.module_utils._microvm.schema.options import Option
+from ansible_collections.microvm.fleet.plugins.module_utils._microvm.schema.validation import (
+    refuse_joined,
+    validate,
+)
 
 from ..examples import KEY
 
@@ -75,3 +79,17 @@ def test_what_is_no_name_is_not_shown(name: Any) -> None:
 
 def test_a_name_in_a_message_is_fit_for_a_terminal() -> None:
     assert "\x1b" not in str(DeclarationError("vms[0].mem", "is wrong", {"vms[0]": "a\x1b[31m"}))
+
+
+def test_values_that_nobody_wrote_are_shared_by_none() -> None:
+    group = Option(
+        "group", "dict", "", suboptions=(Option("list", "list", "", elements="str"), Option("n", "int", "", 1))
+    )
+    options = (group, Option("names", "list", "", ["a"], elements="str"))
+    expected = {"group": {"list": [], "n": 1}, "names": ["a"]}
+    first = validate(options, {}, "")
+    assert first == expected
+    first["group"]["list"].append("x")
+    first["group"]["n"] = 2
+    first["names"].clear()
+    assert validate(options, {}, "") == validate(options, {"group": {}}, "") == expected
