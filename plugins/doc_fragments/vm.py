@@ -1564,6 +1564,17 @@ options:
             type: list
             elements: str
             required: true
+      other_firewalls:
+        description:
+          - What becomes of other firewalls of the host that would drop the network's packets.
+          - 'With V(permit) they are told to let them pass, in the place that each has for it: Docker''s chain C(DOCKER-USER),
+            rules of ufw if it is enabled, the zone C(trusted) of firewalld. What guests reach is still decided
+            by the rules of the network. With V(leave) nothing is changed.'
+        type: str
+        default: permit
+        choices:
+          - permit
+          - leave
       limits:
         description:
           - What keeps a guest from filling the table of connections that the kernel tracks, which the whole host

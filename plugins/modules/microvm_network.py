@@ -76,6 +76,13 @@ down:
     - MicroVMs wait for them when they start.
   returned: success
   type: dict
+hindrances:
+  description:
+    - Packets of networks that other firewalls of the host drop, and what to do. The module warns about them.
+    - What it permits in other firewalls itself, is among the C(actions).
+  returned: success
+  type: list
+  elements: str
 """
 
 from ansible_collections.microvm.fleet.plugins.module_utils._microvm.modules.networks import run_network

@@ -141,6 +141,9 @@ NETWORK_UNIT = "microvm-fleet-network.service"
 NETWORK_WATCH_UNIT = "microvm-fleet-network-watch.service"
 """Loads the rules of the networks again when somebody has deleted them."""
 
+NETWORK_DOCKER_UNIT = "microvm-fleet-network-docker.service"
+"""Runs with Docker, and keeps the rules in its chain by which packets of the networks pass."""
+
 NETWORK_LIST = CONFIGURATION_DIRECTORY + "/networks.list"
 """Networks and their leases, for the script that binds taps to their guests."""
 

@@ -471,6 +471,7 @@ class Network(TypedDict):
     uplinks: List[str]
     forward_ports: List[NetworkForwardPort]
     allow: List[NetworkAllow]
+    other_firewalls: Literal["permit", "leave"]
     limits: NetworkLimits
 
 

@@ -27,4 +27,6 @@ def run_network() -> None:
         )
     if outcome["still_forwarding"]:
         module.warn(f"packets are still forwarded (net.ipv4.ip_forward), since {outcome['still_forwarding']}")
+    for hindrance in outcome["hindrances"]:
+        module.warn(hindrance)
     module.exit_json(**outcome)

@@ -40,6 +40,7 @@ class NetworksResult(TypedDict):
     kept: List[str]
     still_forwarding: str
     down: Dict[str, str]
+    hindrances: List[str]
     diff: List[Diff]
 
 
@@ -62,6 +63,7 @@ def reconcile_networks(raw: Sequence[object], check_mode: bool) -> NetworksResul
         "kept": sorted(planned.kept),
         "still_forwarding": planned.still_forwarding,
         "down": dict(planned.down),
+        "hindrances": list(planned.hindrances),
         "diff": _diff(observed, planned),
     }
 

@@ -41,6 +41,7 @@ _REMEDIES: Mapping[str, str] = {
     "uplinks": "leave them out: link is what guests reach other networks by",
     "forward_ports": "leave them out: guests are reached at their own addresses",
     "allow": "leave it out: guests are reached as all of the link's network are",
+    "other_firewalls": "leave it out: firewalls of the host do not see what guests send",
     "limits": "leave them out: the host does not track the connections of these guests",
 }
 """What to do about each option that such a network cannot have."""

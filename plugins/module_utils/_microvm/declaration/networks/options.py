@@ -105,6 +105,8 @@ _LIMITS: Options = (
 )
 
 DNS_DHCP = "dns_dhcp"
+LEAVE = "leave"
+"""Choice for networks of which other firewalls are told nothing."""
 ROUTED = "routed"
 """Mode of networks without a shared segment."""
 
@@ -247,6 +249,18 @@ NETWORK_OPTIONS: Options = (
         "Guests of other networks with C(nat) that reach guests of this one, which needs C(nat) too.",
         elements="dict",
         suboptions=_ALLOW,
+    ),
+    Option(
+        "other_firewalls",
+        "str",
+        (
+            "What becomes of other firewalls of the host that would drop the network's packets.",
+            "With V(permit) they are told to let them pass, in the place that each has for it: Docker's chain "
+            "C(DOCKER-USER), rules of ufw if it is enabled, the zone C(trusted) of firewalld. What guests reach is "
+            "still decided by the rules of the network. With V(leave) nothing is changed.",
+        ),
+        default="permit",
+        choices=("permit", LEAVE),
     ),
     Option(
         "limits",

@@ -14,6 +14,7 @@ from ...declaration.identity import TAP_PREFIX
 from ...declaration.names import (
     CONFIGURATION_DIRECTORY,
     FLEET_DIRECTORY,
+    NETWORK_DOCKER_UNIT,
     NETWORK_LIST,
     NETWORK_SETTINGS,
     NETWORK_UNIT,
@@ -30,9 +31,10 @@ from ...schema.compaction import check_record
 from ...schema.errors import DeclarationError
 from ...schema.quoting import fields, network_value, one_per_line, plain, section, setting
 from ...schema.validation import validate
+from .firewalls import docker_rules, permitted
 from .ipv6_files import ipv6_sections, slaac_prefix
 from .rules import rules
-from .units import network_unit, watch_script, watch_unit
+from .units import docker_script, docker_unit, network_unit, watch_script, watch_unit
 
 NETWORKD_DIRECTORY = "/etc/systemd/network"
 RECORD = f"{CONFIGURATION_DIRECTORY}/networks.json"
@@ -51,9 +53,12 @@ FINGERPRINT_RECORD = f"{FLEET_DIRECTORY}/network.fingerprint"
 """File with the fingerprint of the tables that a run has loaded."""
 UNIT = f"{UNIT_DIRECTORY}/{NETWORK_UNIT}"
 WATCH_UNIT = f"{UNIT_DIRECTORY}/{NETWORK_WATCH_UNIT}"
+DOCKER = f"{CONFIGURATION_DIRECTORY}/network-docker"
+"""Script of the unit that keeps rules in Docker's chain."""
+DOCKER_UNIT = f"{UNIT_DIRECTORY}/{NETWORK_DOCKER_UNIT}"
 
 _TAPS = f"{NETWORKD_DIRECTORY}/49-microvm-taps.network"
-OWN_FILES = (_TAPS, RECORD, RULES, SYSCTLS, UNIT, WATCH_UNIT, WATCH, NETWORK_LIST)
+OWN_FILES = (_TAPS, RECORD, RULES, SYSCTLS, UNIT, WATCH_UNIT, WATCH, DOCKER_UNIT, DOCKER, NETWORK_LIST)
 """Files that exist once, however many networks there are."""
 
 _BRIDGE = f"{NETWORKD_DIRECTORY}/50-microvm-%s.%s"
@@ -72,11 +77,15 @@ Unmanaged=yes
 
 
 def configuration(
-    networks: Sequence[Network], uplinks: Sequence[str] = (), ipv6_uplinks: Sequence[str] = ()
+    networks: Sequence[Network],
+    uplinks: Sequence[str] = (),
+    ipv6_uplinks: Sequence[str] = (),
+    follows_docker: bool = True,
 ) -> Dict[str, str]:
     """Content of every file, by path; empty where there is no network.
 
     Guests of open networks that name no uplinks reach what is beyond the interfaces ``uplinks`` and ``ipv6_uplinks``.
+    Rules for Docker's chain wait for it, if ``follows_docker``, on hosts without Docker too.
     """
     texts: Dict[str, str] = {}
     bridges = with_bridges(networks)
@@ -89,6 +98,10 @@ def configuration(
         texts[UNIT], texts[WATCH_UNIT] = network_unit(RULES), watch_unit(WATCH)
         texts.update({RULES: rules(bridges, uplinks), NETWORK_LIST: _list(networks), WATCH: watch_script(RULES)})
         texts[SYSCTLS] = settings(kernel_settings(bridges, uplinks, ipv6_uplinks))
+    if follows_docker and permitted(networks):
+        docker = docker_rules(networks, uplinks, ipv6_uplinks)
+        texts[DOCKER_UNIT] = docker_unit(DOCKER)
+        texts[DOCKER] = docker_script(docker["iptables"], docker["ip6tables"])
     texts = {path: _HEADER + text for path, text in texts.items()}
     if networks:
         texts[RECORD] = json.dumps(list(networks), indent=2, sort_keys=True) + "\n"

@@ -10,6 +10,7 @@ import fcntl
 import glob
 import ipaddress
 import os
+import shlex
 import time
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -22,6 +23,7 @@ from ...host.commands import HostError, run
 from ..executor import Handler, Handlers
 from ..steps import Step
 from .configuration import (
+    DOCKER,
     FINGERPRINT_RECORD,
     FORWARDING_RECORDS,
     IPV6_FORWARDING_RECORDS,
@@ -31,6 +33,7 @@ from .configuration import (
     parsed_settings,
     recorded_networks,
 )
+from .firewalls import ZONE_RECORDS
 from .macvtaps import FILE_SUFFIX, table_of
 from .observe import MARK, PARAMETERS, observe_macvtap_rules, observe_rules, observe_tap_rules
 from .plan import Action, Plan
@@ -236,6 +239,13 @@ def _forget(_job: NetworksJob, path: str) -> None:
     files.remove(path)
     files.remove_if_empty(FORWARDING_RECORDS)
     files.remove_if_empty(IPV6_FORWARDING_RECORDS)
+    files.remove_if_empty(ZONE_RECORDS)
+
+
+def _leave_docker(_job: NetworksJob, unit: str) -> None:
+    """Take our rules out of Docker's chain, whether or not systemd knows the unit already."""
+    ask(["systemctl", "disable", "--now", "--quiet", unit])
+    run(["bash", DOCKER, "remove"])
 
 
 def _command(*words: str) -> Handler[NetworksJob]:
@@ -275,5 +285,12 @@ HANDLERS: Handlers[NetworksJob, Action] = Handlers(
         Action.APPLY_SETTINGS: _apply_settings,
         Action.LOAD_RULES: _load_rules,
         Action.WATCH: _systemctl("restart"),
+        Action.LEAVE_DOCKER: _leave_docker,
+        Action.WITHDRAW: lambda _job, command: run(shlex.split(command)),
+        Action.FOLLOW_DOCKER: _systemctl("enable", "--quiet"),
+        Action.INSERT: lambda _job, _chain: run(["bash", DOCKER, "insert"]),
+        Action.RECORD_ZONE: lambda _job, path: _touch(path),
+        Action.PERMIT: lambda _job, command: run(shlex.split(command)),
+        Action.FORGET_ZONE: _forget,
     },
 )

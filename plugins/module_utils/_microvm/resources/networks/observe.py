@@ -13,7 +13,13 @@ import os
 import re
 from typing import Dict, FrozenSet, List, Mapping, Optional, Sequence, Tuple
 
-from ...declaration.names import FLEET_DIRECTORY, NETWORK_UNIT, NETWORK_WATCH_UNIT, TAP_RULES_DIRECTORY
+from ...declaration.names import (
+    FLEET_DIRECTORY,
+    NETWORK_DOCKER_UNIT,
+    NETWORK_UNIT,
+    NETWORK_WATCH_UNIT,
+    TAP_RULES_DIRECTORY,
+)
 from ...host import files, systemd
 from ...host.commands import HostError, run
 from .configuration import (
@@ -31,6 +37,15 @@ from .configuration import (
 )
 from .forwarding import SWITCHES, is_of_systemd
 from .macvtaps import FILE_SUFFIX, parse_tables
+from .observe_firewalls import (
+    SERVICES,
+    legacy_tables,
+    listed_chains,
+    listed_table,
+    observe_firewalls,
+    recorded_interfaces,
+)
+from .other_chains import does_nothing
 from .routes import default_interfaces, parse_routes, uplink_interfaces
 from .rules import FAMILIES, TABLE, rules_digest
 from .state import ALL_IPV6_FORWARDING, NETWORKD, Link, Observed
@@ -44,8 +59,6 @@ PARAMETERS = "/proc/sys"
 
 _OWN_TABLES = tuple(f"{family} {TABLE}" for family in ("ip", *FAMILIES))
 """Tables of ours; ``ip`` was that of earlier versions."""
-_LEGACY_TABLES = "/proc/net/ip_tables_names"
-"""Tables of iptables that has its own rules in the kernel."""
 
 
 def observe() -> Observed:
@@ -53,13 +66,13 @@ def observe() -> Observed:
     each of our tables."""
     paths = {*glob.glob(f"{NETWORKD_DIRECTORY}/*-microvm-*"), *OWN_FILES}
     contents = {path: _content(path) for path in sorted(paths) if is_ours(path)}
-    units = systemd.show([NETWORKD, NETWORK_UNIT, NETWORK_WATCH_UNIT])
+    units = systemd.show([NETWORKD, NETWORK_UNIT, NETWORK_WATCH_UNIT, NETWORK_DOCKER_UNIT, *SERVICES])
     routes, ipv6_routes, forwards_everything = (
         observe_routes(),
         _observe_ipv6_routes(),
         os.path.exists(FORMER_FORWARDING_MARK),
     )
-    links, switched_on = observe_links(), _recorded_interfaces(FORWARDING_RECORDS)
+    links, switched_on = observe_links(), recorded_interfaces(FORWARDING_RECORDS)
     ports = {port for link in links.values() for port in link.ports}
     interfaces = ("default", *sorted(links.keys() - ports))
     parameters = [parameter for name in interfaces for parameter in (forwarding_of(name), ipv6_forwarding_of(name))]
@@ -83,18 +96,15 @@ def observe() -> Observed:
         ipv6_routes=tuple(parse_routes(ipv6_routes)),
         ipv6_uplinks=default_interfaces(ipv6_routes),
         switched_on=switched_on,
-        ipv6_switched_on=_recorded_interfaces(IPV6_FORWARDING_RECORDS),
+        ipv6_switched_on=recorded_interfaces(IPV6_FORWARDING_RECORDS),
         forwards_everything=forwards_everything,
         other_forwarding=other_forwarding() if switched_on or forwards_everything else "",
         networkd=units[NETWORKD],
         unit=units[NETWORK_UNIT],
         watch=units[NETWORK_WATCH_UNIT],
+        docker_unit=units[NETWORK_DOCKER_UNIT],
+        firewalls=observe_firewalls(units, _OWN_TABLES),
     )
-
-
-def _recorded_interfaces(records: str) -> FrozenSet[str]:
-    """Return the interfaces of others on which forwarding is ours to switch off."""
-    return frozenset(os.listdir(records)) if os.path.isdir(records) else frozenset()
 
 
 def _settings(parameters: Sequence[str]) -> Dict[str, str]:
@@ -146,19 +156,10 @@ def other_forwarding() -> str:
         for path in sorted(path for pattern in patterns for path in glob.glob(pattern)):
             if not (is_ours(path) or is_of_systemd(path)) and expression.search(_content(path) or ""):
                 return f"{path} switches it on"
-    tables = forwarding_tables(_ruleset())
-    if tables:
-        return f"the table {tables[0]} of nftables has rules for packets that are forwarded"
-    legacy = (files.read_text(_LEGACY_TABLES) or "").split() if os.path.exists(_LEGACY_TABLES) else []
-    return "iptables has rules" if legacy else ""
-
-
-def _ruleset() -> str:
-    try:
-        return run(["nft", "list", "chains"])
-    except HostError:
-        # Without nftables there are no such rules.
-        return ""
+    for table in forwarding_tables(listed_chains()):
+        if not does_nothing(listed_table(table)):
+            return f"the table {table} of nftables has rules for packets that are forwarded"
+    return "iptables has rules" if legacy_tables() else ""
 
 
 def forwarding_tables(chains: str) -> List[str]:

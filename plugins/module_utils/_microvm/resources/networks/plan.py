@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Callable, Iterator, Mapping, Sequence, Set, Tuple
 
-from ...declaration.names import NETWORK_UNIT, NETWORK_WATCH_UNIT
+from ...declaration.names import NETWORK_DOCKER_UNIT, NETWORK_UNIT, NETWORK_WATCH_UNIT
 from ...declaration.networks.ipv6 import is_open
 from ...declaration.networks.macvtap import is_macvtap, with_bridges
 from ...declaration.networks.options import ROUTED
@@ -18,6 +18,8 @@ from ...declaration.types import Network
 from ...schema.errors import DeclarationError
 from ..steps import BaseAction, Step, in_order
 from .configuration import (
+    DOCKER,
+    DOCKER_UNIT,
     FORMER_FORWARDING_MARK,
     FORWARDING_RECORDS,
     IPV6_FORWARDING_RECORDS,
@@ -34,6 +36,8 @@ from .configuration import (
     parsed_settings,
     recorded_networks,
 )
+from .firewall_commands import permissions, withdrawals, zone_records
+from .firewalls import DOCKER_CHAIN, ZONE_RECORDS, chains_differ, docker_rules, hindrances
 from .macvtaps import down_links, former_macvtaps, refuse_missing_link, refuse_other_link, unloaded_macvtaps
 from .routed_taps import is_routed, members
 from .routes import refuse_overlaps
@@ -49,6 +53,9 @@ class Action(BaseAction):
     """Actions on networks, in the order in which they are carried out."""
 
     RECORD_FORWARDING = "record that forwarding was off, in"
+    # While our rules are in force.
+    LEAVE_DOCKER = "take our rules out of Docker's chain, and disable"
+    WITHDRAW = "withdraw from another firewall by"
     UNLOAD_RULES = "systemctl disable --now"
     # Before the rules are loaded, which let nobody but known taps reach each other.
     ADMIT = "filter, though its guest is not known, tap"
@@ -73,6 +80,12 @@ class Action(BaseAction):
     FORGET_FORWARDING = "delete"
     ROUTE = "route to the guest of tap"
     APPLY_SETTINGS = "apply"
+    # When our rules are in force, and all else is done.
+    FOLLOW_DOCKER = "start with Docker"
+    INSERT = "insert our rules into Docker's chain"
+    RECORD_ZONE = "record an interface that is put into a zone of firewalld, in"
+    PERMIT = "permit in another firewall by"
+    FORGET_ZONE = "delete the record"
 
 
 @dataclass(frozen=True)
@@ -88,6 +101,8 @@ class Plan:
     """Reason why forwarding, which was switched on for networks that go, stays on."""
     down: Tuple[Tuple[str, str], ...] = ()
     """Networks whose guests reach nobody since their link is down, each with its link."""
+    hindrances: Tuple[str, ...] = ()
+    """What other firewalls drop and is not ours to permit, with what to do."""
 
     @property
     def changed(self) -> bool:
@@ -117,22 +132,27 @@ def plan(observed: Observed, networks: Sequence[Network], path: str = "networks"
     refuse_overlaps(networks, [*observed.routes, *observed.ipv6_routes], {name for name in own if name}, path)
     uplinks = _uplinks(observed, observed.uplinks, forwarding_of)
     ipv6_uplinks = _uplinks(observed, observed.ipv6_uplinks, ipv6_forwarding_of) or uplinks
-    files = configuration([*networks, *staying.values()], uplinks, ipv6_uplinks)
+    all_networks = [*networks, *staying.values()]
+    all_uplinks = tuple(dict.fromkeys([*uplinks, *ipv6_uplinks]))
+    files = configuration(all_networks, uplinks, ipv6_uplinks, not observed.firewalls.is_ufw_enabled)
     rules = tuple(_rules(observed, files))
     is_loaded = all(step.action is not Action.LOAD_RULES for step in rules)
     steps = (
         *_files(observed, files),
         *_networkd(observed, files, with_bridges(networks)),
         *rules,
-        *(step for network in [*networks, *staying.values()] for step in _taps(observed, network, is_loaded)),
+        *(step for network in all_networks for step in _taps(observed, network, is_loaded)),
         *_former_taps(observed, files),
         *_forwarding(observed, files),
         *_ipv6_forwarding(observed, files),
+        *_docker(observed, files, docker_rules(all_networks, uplinks, ipv6_uplinks)),
+        *_other_firewalls(observed, all_networks, all_uplinks),
     )
     ports = {name: members(observed, network) for name, network in staying.items()}
     ends = observed.forwards_everything or observed.switched_on - _forwarding_interfaces(observed, files, forwarding_of)
     down = tuple(down_links(observed, networks))
-    return Plan(in_order(steps), files, ports, observed.other_forwarding if ends else "", down)
+    warnings = tuple(hindrances(observed.firewalls, all_networks, all_uplinks))
+    return Plan(in_order(steps), files, ports, observed.other_forwarding if ends else "", down, warnings)
 
 
 def _uplinks(observed: Observed, current: Sequence[str], parameter_of: Callable[[str], str]) -> Tuple[str, ...]:
@@ -228,8 +248,8 @@ def _differs(observed: Observed, files: Mapping[str, str], beginning: str) -> bo
 def _rules(observed: Observed, files: Mapping[str, str]) -> Iterator[Step[Action]]:
     if UNIT in observed.files and UNIT not in files:
         yield Step(Action.UNLOAD_RULES, NETWORK_UNIT)
-    is_stale = observed.unit.stale or observed.watch.stale
-    if is_stale or any(_differs(observed, files, path) for path in (UNIT, WATCH_UNIT)):
+    is_stale = observed.unit.stale or observed.watch.stale or observed.docker_unit.stale
+    if is_stale or any(_differs(observed, files, path) for path in (UNIT, WATCH_UNIT, DOCKER_UNIT)):
         yield Step(Action.RELOAD_SYSTEMD, NETWORK_UNIT)
     if RULES not in files:
         return
@@ -240,6 +260,33 @@ def _rules(observed: Observed, files: Mapping[str, str]) -> Iterator[Step[Action
         yield Step(Action.LOAD_RULES, NETWORK_UNIT)
     if not observed.watch.running or any(_differs(observed, files, path) for path in (WATCH, WATCH_UNIT)):
         yield Step(Action.WATCH, NETWORK_WATCH_UNIT)
+
+
+def _docker(observed: Observed, files: Mapping[str, str], rules: Mapping[str, str]) -> Iterator[Step[Action]]:
+    """Yield the steps that keep our rules in Docker's chain as long as it is there, whether or not Docker runs."""
+    if DOCKER not in files:
+        if DOCKER in observed.files:
+            yield Step(Action.LEAVE_DOCKER, NETWORK_DOCKER_UNIT)
+        return
+    if not observed.docker_unit.enabled:
+        yield Step(Action.FOLLOW_DOCKER, NETWORK_DOCKER_UNIT)
+    if chains_differ(observed.firewalls.docker, rules):
+        yield Step(Action.INSERT, DOCKER_CHAIN)
+    is_changed = any(_differs(observed, files, path) for path in (DOCKER, DOCKER_UNIT))
+    if observed.firewalls.is_docker_running and (is_changed or not observed.docker_unit.running):
+        yield Step(Action.WATCH, NETWORK_DOCKER_UNIT)
+
+
+def _other_firewalls(observed: Observed, networks: Sequence[Network], uplinks: Sequence[str]) -> Iterator[Step[Action]]:
+    for command in withdrawals(observed.firewalls, networks, uplinks):
+        yield Step(Action.WITHDRAW, command)
+    for command in permissions(observed.firewalls, networks, uplinks):
+        yield Step(Action.PERMIT, command)
+    new, former = zone_records(observed.firewalls, networks)
+    for name in new:
+        yield Step(Action.RECORD_ZONE, f"{ZONE_RECORDS}/{name}")
+    for name in former:
+        yield Step(Action.FORGET_ZONE, f"{ZONE_RECORDS}/{name}")
 
 
 def _taps(observed: Observed, network: Network, is_loaded: bool) -> Iterator[Step[Action]]:

@@ -12,6 +12,7 @@ from typing import FrozenSet, Mapping, Optional, Tuple
 
 from ...declaration.types import Network
 from ...host.systemd import Unit
+from .firewalls import Firewalls
 from .routes import Route
 
 NETWORKD = "systemd-networkd.service"
@@ -83,6 +84,9 @@ class Observed:
     """Unit that loads the rules."""
     watch: Unit = field(default_factory=Unit)
     """Unit that loads them again when they have been deleted."""
+    docker_unit: Unit = field(default_factory=Unit)
+    """Unit that keeps the rules in Docker's chain."""
+    firewalls: Firewalls = field(default_factory=Firewalls)
 
 
 def has_address(link: Link, network: Network) -> bool:

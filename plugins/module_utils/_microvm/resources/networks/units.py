@@ -9,13 +9,14 @@ from __future__ import annotations
 from ...declaration.names import NETWORK_UNIT, NETWORK_WATCH_UNIT, TAP_RULES_DIRECTORY
 from ...runner.scripts.shell import call
 from ...schema.quoting import plain
+from .firewalls import CHAIN
 from .rules import TABLE
 from .scripts import sources
 
 _TAPS = plain(TAP_RULES_DIRECTORY[len("/run/") :])
 
 _SANDBOX = """\
-CapabilityBoundingSet=CAP_NET_ADMIN
+CapabilityBoundingSet={capabilities}
 NoNewPrivileges=yes
 ProtectSystem=strict
 ProtectHome=yes
@@ -29,7 +30,7 @@ ProtectClock=yes
 ProtectHostname=yes
 KeyringMode=private
 RestrictNamespaces=yes
-RestrictAddressFamilies=AF_NETLINK
+RestrictAddressFamilies={families}
 RestrictRealtime=yes
 RestrictSUIDSGID=yes
 LockPersonality=yes
@@ -40,6 +41,7 @@ SystemCallFilter=~@privileged @resources
 SystemCallErrorNumber=EPERM
 UMask=0077
 """
+_NFT_SANDBOX = _SANDBOX.format(capabilities=plain("CAP_NET_ADMIN"), families=plain("AF_NETLINK"))
 
 _NETWORK_UNIT = """\
 [Unit]
@@ -89,17 +91,52 @@ SyslogIdentifier=microvm-fleet-network
 {sandbox}"""
 
 
+# Stops with Docker, whose rules stay then. The lock of iptables is in /run, and with rules of its own in the kernel
+# iptables needs sockets for all packets.
+_DOCKER_UNIT = """\
+[Unit]
+Description=Permit the networks of MicroVMs in the rules of Docker
+After={unit} docker.service snap.docker.dockerd.service
+PartOf=docker.service snap.docker.dockerd.service
+StartLimitIntervalSec=0
+
+[Service]
+ExecStart=/bin/bash {script}
+Restart=always
+RestartSec=1s
+SyslogIdentifier=microvm-fleet-network
+ReadWritePaths=/run
+{sandbox}
+[Install]
+WantedBy=docker.service snap.docker.dockerd.service
+"""
+
+_IPTABLES_SANDBOX = _SANDBOX.format(
+    capabilities="CAP_NET_ADMIN CAP_NET_RAW", families="AF_NETLINK AF_INET AF_INET6 AF_UNIX"
+)
+
+
 def network_unit(rules: str) -> str:
     """Return the unit that loads a file of rules."""
     values = {"rules": plain(rules), "watch": plain(NETWORK_WATCH_UNIT), "taps": _TAPS, "table": plain(TABLE)}
-    return _NETWORK_UNIT.format(sandbox=_SANDBOX, **values)
+    return _NETWORK_UNIT.format(sandbox=_NFT_SANDBOX, **values)
 
 
 def watch_unit(script: str) -> str:
     """Return the unit that runs the script which loads deleted rules again."""
-    return _WATCH_UNIT.format(unit=plain(NETWORK_UNIT), script=plain(script), taps=_TAPS, sandbox=_SANDBOX)
+    return _WATCH_UNIT.format(unit=plain(NETWORK_UNIT), script=plain(script), taps=_TAPS, sandbox=_NFT_SANDBOX)
 
 
 def watch_script(rules: str) -> str:
     """Return the script that loads a file of rules whenever one of its tables is deleted."""
     return sources.WATCH_RULES + "\n" + call("watch_rules", rules, TABLE, TAP_RULES_DIRECTORY)
+
+
+def docker_unit(script: str) -> str:
+    """Return the unit that runs the script which keeps rules in Docker's chain."""
+    return _DOCKER_UNIT.format(unit=plain(NETWORK_UNIT), script=plain(script), sandbox=_IPTABLES_SANDBOX)
+
+
+def docker_script(rules: str, ipv6_rules: str) -> str:
+    """Return the script that keeps rules of iptables, and those of ip6tables, in Docker's chain."""
+    return sources.FOLLOW_DOCKER + "\n" + call("docker_rules", CHAIN, rules.rstrip("\n"), ipv6_rules.rstrip("\n"))

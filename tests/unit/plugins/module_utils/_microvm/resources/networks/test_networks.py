@@ -18,6 +18,8 @@ from ansible_collections.microvm.fleet.plugins.module_utils._microvm.declaration
 from ansible_collections.microvm.fleet.plugins.module_utils._microvm.declaration.networks.parse import parse_networks
 from ansible_collections.microvm.fleet.plugins.module_utils._microvm.host.systemd import Unit
 from ansible_collections.microvm.fleet.plugins.module_utils._microvm.resources.networks.configuration import (
+    DOCKER,
+    DOCKER_UNIT,
     FORMER_FORWARDING_MARK,
     FORWARDING_RECORDS,
     NETWORKD_DIRECTORY,
@@ -248,6 +250,7 @@ class Host:
         elif action is Action.RELOAD_SYSTEMD:
             self._read(UNIT)
             self._read(WATCH_UNIT)
+            self._read(DOCKER_UNIT)
         elif action is Action.LOAD_RULES:
             assert UNIT in self.read, "a unit that systemd has not read is started"
             change.update(rules=rules_digest(files[RULES]), unit=replace(self.observed.unit, active_state="active"))
@@ -258,6 +261,12 @@ class Host:
         elif action is Action.WATCH:
             assert WATCH_UNIT in self.read, "a unit that systemd has not read is started"
             change["watch"] = replace(self.observed.watch, active_state="active")
+        elif action is Action.FOLLOW_DOCKER:
+            assert DOCKER_UNIT in self.read, "a unit that systemd has not read is enabled"
+            change["docker_unit"] = replace(self.observed.docker_unit, unit_file_state="enabled")
+        elif action is Action.LEAVE_DOCKER:
+            assert DOCKER in files, "the script is gone that removes the rules"
+            change["docker_unit"] = Unit()
         elif action in (Action.ISOLATE, Action.JOIN):
             for name, link in links.items():
                 if target in link.ports:
@@ -303,7 +312,7 @@ class Host:
         """Return whether everything is as declared, and all programs have read what is written."""
         declared = parse_networks(networks)
         files = configuration(declared, ["eth0"])
-        units = (NETWORKD_DIRECTORY, UNIT, WATCH_UNIT)
+        units = (NETWORKD_DIRECTORY, UNIT, WATCH_UNIT, DOCKER_UNIT)
         seen = {path: text for path, text in self.read.items() if path.startswith(units)}
         needs_forwarding = any(network["nat"] for network in declared)
         return (
@@ -311,6 +320,7 @@ class Host:
             and seen == {path: text for path, text in files.items() if path.startswith(units)}
             and {name: link.addresses for name, link in self.observed.links.items()}
             == {"eth0": (), **{network["name"]: (network["address"],) for network in declared}}
+            and self.observed.docker_unit.enabled == bool(declared)
             and self.observed.rules == (rules_digest(files[RULES]) if RULES in files else None)
             and self.observed.switched_on == ({"eth0"} if needs_forwarding else set())
             and self.observed.settings[UPLINK] == str(int(needs_forwarding))

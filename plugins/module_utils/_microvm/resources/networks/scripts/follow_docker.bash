@@ -1,0 +1,77 @@
+# Copyright (c) 2026 microvm.fleet contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+# shellcheck shell=bash
+
+# Keeps rules in the chain that Docker leaves to others. Docker makes it with its first start, and again after firewalld
+# has deleted it with a reload; the kernel reports that, and between two reports nothing runs.
+# With the argument "insert" the script inserts the rules once, with "remove" it removes them.
+docker_action=${1-follow}
+docker_rules() { # our chain, its rules for IPv4, and for IPv6, as iptables prints them
+    local report
+    set -euo pipefail
+    case $docker_action in
+        insert) insert_rules "$@" ;;
+        remove) remove_rules "$1" ;;
+        *)
+            exec {reports}< <(exec nft monitor new chains 2>&1)
+            await_chain_reports "$reports" "$1_watch"
+            while :; do
+                insert_rules "$@"
+                while :; do
+                    read -r report <&"$reports"
+                    case $report in
+                        *" chain ip filter DOCKER-USER"* | *" chain ip6 filter DOCKER-USER"*) break ;;
+                        # Reports may be lost where there are too many. What nft says then is about no chain.
+                        *" chain "* | "#"*) ;;
+                        *) break ;;
+                    esac
+                done
+            done
+            ;;
+    esac
+}
+
+# nft does not say when it has begun to listen; from then on it reports a chain that is made for this.
+await_chain_reports() { # descriptor, name
+    local report=''
+    until [[ "$report" = *" $2" ]]; do
+        nft "add table inet $2; add chain inet $2 $2; delete table inet $2"
+        read -r -t 0.5 report <&"$1" || [ $? -gt 128 ]
+    done
+}
+
+insert_rules() { # chain, rules for IPv4, for IPv6
+    insert_family iptables "$1" "$2"
+    insert_family ip6tables "$1" "$3"
+}
+
+# One transaction for our chain, which is only written if it differs.
+insert_family() { # program, chain, rules
+    local program=$1 chain=$2 rules=$3 listed
+    listed=$("$program" -w 10 -S 2> /dev/null) || return 0
+    if [ -z "$rules" ] || ! grep -qxF -e "-N DOCKER-USER" <<< "$listed"; then
+        remove_family "$program" "$chain"
+        return
+    fi
+    if [ "$(grep -e "^-A $chain " <<< "$listed")" != "$rules" ]; then
+        printf '*filter\n:%s - [0:0]\n%s\nCOMMIT\n' "$chain" "$rules" | "$program-restore" -w 10 --noflush
+    fi
+    # Before the rules of others, which are for packets of containers.
+    if ! grep -qxF -e "-A DOCKER-USER -j $chain" <<< "$listed"; then
+        "$program" -w 10 -I DOCKER-USER -j "$chain"
+    fi
+}
+
+remove_rules() { # chain
+    remove_family iptables "$1"
+    remove_family ip6tables "$1"
+}
+
+remove_family() { # program, chain
+    if "$1" -w 10 -n -L "$2" > /dev/null 2>&1; then
+        "$1" -w 10 -D DOCKER-USER -j "$2" 2> /dev/null || :
+        "$1" -w 10 -F "$2"
+        "$1" -w 10 -X "$2"
+    fi
+}
