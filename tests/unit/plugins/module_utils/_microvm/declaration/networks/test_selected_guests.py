@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Dict, List, Tuple
+from typing import Any, Dict, List, Sequence, Tuple
 
 import pytest
 from ansible_collections.microvm.fleet.plugins.module_utils._microvm.declaration.networks.parse import parse_networks
@@ -48,10 +48,10 @@ DB = vm("db", ("b0", ["10.66.2.10/24"]), tags=["eu", "data"])
 BOTH = vm("both", ("a0", ["10.66.1.12/24"]), ("b0", ["10.66.2.12/24"]))
 INSIDE = vm("inside", ("closed0", ["10.66.9.10/24"]), ("routed0", ["10.66.8.10/32"]), tags=["inside"])
 GONE = vm("gone", ("a0", ["10.66.1.13/24"]), state="absent", tags=["front"])
-VMS = [WEB, CACHE, LEASED, BY_DHCP, DB, BOTH, INSIDE, GONE]
+VMS = (WEB, CACHE, LEASED, BY_DHCP, DB, BOTH, INSIDE, GONE)
 
 
-def resolve(*allowed: Dict[str, Any], vms: List[Dict[str, Any]] = VMS) -> Resolved:
+def resolve(*allowed: Dict[str, Any], vms: Sequence[Dict[str, Any]] = VMS) -> Resolved:
     """Return the networks of a host, the second of which allows something."""
     second = {**B, "allow": list(allowed)} if allowed else B
     return with_addresses([A, second, CLOSED, ROUTED], declared_vms({"microvm_vms": vms}), "n")
