@@ -711,6 +711,15 @@ options:
               - C(microvm ssh) then needs no key of the operator's on the host.
             type: bool
             default: false
+          host_key:
+            description:
+              - Whether the host gives the guest an SSH host key, as a credential. The host makes the key once,
+                so that it is known before the first connection, and stays the same when the guest is made anew,
+                renamed or moved. A guest that has a key of its own on a volume shows that one too.
+              - Defaults to V(true) for images that use the key, which are those that this version of the collection
+                builds, if O(ignore:guest.enable) is true and neither a volume nor a share is mounted at C(/etc)
+                or C(/etc/ssh). For an image by its path, set the option.
+            type: bool
           networks:
             description:
               - Network configuration of the guest's interfaces. Interfaces that are not listed use DHCP.
@@ -1131,8 +1140,8 @@ options:
               - Check that determines when the guest is up.
               - V(ssh) waits for the banner of an SSH server, V(tcp) for a TCP connection, V(vsock) for a connection
                 to the guest's vsock, and V(hypervisor) for the hypervisor to report that the guest is running.
-              - An answer counts only while the unit is active. If C(microvm ssh) has recorded the host key of a
-                guest that keeps it on a volume or in a share, V(ssh) also compares that key.
+              - An answer counts only while the unit is active. If the host has recorded the SSH host key of a guest
+                that keeps it on a volume or in a share, V(ssh) also compares that key.
               - V(notify) waits for the unit, which in turn waits for the guest to report that it is ready, see
                 O(ignore:use_notify_sockets). V(none) waits only for the unit to become active.
               - V(auto) is V(ssh) if the guest has a static address and an authorized key. Otherwise it is V(hypervisor),
@@ -1375,6 +1384,11 @@ options:
             that need one of them are refused. What the image itself says on the host takes precedence.
         type: list
         elements: str
+      uses_host_key:
+        description:
+          - Whether the guests of the image use the SSH host key that their host gives them, see C(guest.host_key).
+        type: bool
+        default: false
   state_dir:
     description:
       - Directory that contains the state directories of the MicroVMs. Defaults to that of the host, which role

@@ -81,6 +81,11 @@ kernel_lacks:
   type: list
   elements: str
   sample: [CONFIG_VIRTIO_MMIO_CMDLINE_DEVICES]
+uses_host_key:
+  description: Whether guests of the image use the SSH host key that their host gives them.
+  returned: when O(state=built)
+  type: bool
+  sample: true
 """
 
 from ansible_collections.microvm.fleet.plugins.module_utils._microvm.modules.images import run_image

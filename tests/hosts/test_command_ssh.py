@@ -56,7 +56,11 @@ def test_a_guest_with_an_address_is_reached_there_under_its_own_name(host: Host,
     record["ready"] = {"check": "none", "address": "10.0.0.9", "port": 22, "timeout": 300}
     host.send(RECORDS, {f"{deaf}.json": json.dumps(record)})
     output = host.microvm(f"-s {deaf} uname -r")
-    assert "HostKeyAlias=deaf" in output and "accept-new" in output and output.endswith("10.0.0.9 uname -r\n")
+    assert (
+        "HostKeyAlias=deaf" in output
+        and "StrictHostKeyChecking=ask" in output
+        and output.endswith("10.0.0.9 uname -r\n")
+    )
 
 
 def test_no_password_is_asked_for_and_a_guest_that_refuses_every_key_is_explained(host: Host, deaf: str) -> None:

@@ -46,7 +46,13 @@ def of_the_readme() -> dict[str, Any]:
 def test_an_example_is_accepted(variables: dict[str, Any]) -> None:
     built = [parse_image(image, "x86_64") for image in variables["microvm_images"]]
     images: list[HostImage] = [
-        {"name": image["name"], "path": None, "store_disk_type": image["store_disk_type"], "kernel_lacks": []}
+        {
+            "name": image["name"],
+            "path": None,
+            "store_disk_type": image["store_disk_type"],
+            "kernel_lacks": [],
+            "uses_host_key": False,
+        }
         for image in built
     ]
     bridges = {network["name"] for network in parse_networks(variables["microvm_networks"])}

@@ -30,8 +30,8 @@ PAGES = [
     if path.name not in GENERATED
 ]
 IMAGES: list[HostImage] = [
-    {"name": "base", "path": None, "store_disk_type": "erofs", "kernel_lacks": []},
-    {"name": "web", "path": None, "store_disk_type": "erofs", "kernel_lacks": []},
+    {"name": "base", "path": None, "store_disk_type": "erofs", "kernel_lacks": [], "uses_host_key": False},
+    {"name": "web", "path": None, "store_disk_type": "erofs", "kernel_lacks": [], "uses_host_key": False},
 ]
 """Images that the pages' declarations may name."""
 

@@ -30,7 +30,7 @@ result = {{"changed": not arguments["_ansible_check_mode"], "vms": [], "undeclar
 image = arguments.get("image")
 if isinstance(image, dict):
     result.update(name=image["name"], digest="0" * 32, path="/images/" + "0" * 32, files=[], store_disk_type="erofs")
-    result["kernel_lacks"] = ["CONFIG_NET_9P_VIRTIO"]
+    result["kernel_lacks"], result["uses_host_key"] = ["CONFIG_NET_9P_VIRTIO"], True
 if arguments.get("state") == "installed":
     result["actions"] = []
 declared = [*arguments.get("networks", ()), *arguments.get("vms", ()), *([image] if image else ())]

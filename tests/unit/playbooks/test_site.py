@@ -112,11 +112,13 @@ def test_a_run_of_all_roles_hands_over_what_it_brings(tmp_path: Path) -> None:
     outcome = run(tmp_path, {"east": web()}, "microvm.fleet.site", *ROLES)
     preflight, applied = [call for call in outcome.calls if call["module"] == "microvm_vms"]
     lacks = ["CONFIG_NET_9P_VIRTIO"]
-    assert preflight["images"] == [{"name": "small", "store_disk_type": "erofs", "kernel_lacks": lacks}]
+    facts = {"kernel_lacks": lacks, "uses_host_key": True}
+    assert preflight["images"] == [{"name": "small", "store_disk_type": "erofs", **facts}]
     assert preflight["bridges"] == ["br7"]
-    assert [(image["name"], bool(image["path"]), image["kernel_lacks"]) for image in applied["images"]] == [
-        ("small", True, lacks)
+    assert [(image["name"], bool(image["path"]), image["uses_host_key"]) for image in applied["images"]] == [
+        ("small", True, True)
     ]
+    assert applied["images"][0]["kernel_lacks"] == lacks
 
 
 def test_one_role_counts_only_on_what_the_host_has(tmp_path: Path) -> None:

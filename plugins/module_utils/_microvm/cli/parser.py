@@ -271,9 +271,10 @@ def _guest(commands: Commands) -> None:
         "ssh",
         "guests:ssh",
         "log in to a guest or run a command in it",
-        "Connects to the static address of the guest, or else to its vsock. The host key of the guest is recorded "
-        "under the name of the MicroVM at the first connection and must not change afterwards. Logs in with keys, see "
-        "guest.authorized_keys and guest.host_access.",
+        "Connects to the static address of the guest, or else to its vsock. The host key of the guest must be the "
+        "one that the host has recorded under the name of the MicroVM (guest.host_key). Where none is recorded, ssh "
+        "asks at a terminal, and connects to nothing without one. Logs in with keys, see guest.authorized_keys and "
+        "guest.host_access.",
     )
     subparser.add_argument("--password", action="store_true", help="let ssh ask for a password, too")
     subparser.add_argument(

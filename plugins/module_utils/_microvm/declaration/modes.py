@@ -19,6 +19,9 @@ RECORD_DIRECTORY_MODE = 0o700
 ARCHIVE_DIRECTORY_MODE = 0o700
 """Archived volumes are root's alone, whoever could read them before."""
 
+HOST_KEY_DIRECTORY_MODE = 0o700
+"""Mode of the directory of private host keys of guests."""
+
 SSH_DIRECTORY_MODE = 0o700
 """The host's own key is root's alone."""
 

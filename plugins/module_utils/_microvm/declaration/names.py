@@ -121,6 +121,12 @@ SSH_PUBLIC_KEY = SSH_KEY + ".pub"
 KNOWN_HOSTS = FLEET_DIRECTORY + "/known_hosts"
 """Host keys of guests, by their MicroVMs' names (ssh(1))."""
 
+HOST_KEY_DIRECTORY = FLEET_DIRECTORY + "/host-keys"
+"""Directory of the private SSH host keys that the host has made for guests, by their MicroVMs' names."""
+
+HOST_KEY_CREDENTIAL = "microvm.ssh_host_key"
+"""Name of the credential that gives a guest its private SSH host key."""
+
 GARBAGE_ROOTS = FLEET_DIRECTORY + "/gcroots"
 """Links that keep packages from Nix's garbage collection, by MicroVM."""
 

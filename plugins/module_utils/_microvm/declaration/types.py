@@ -180,6 +180,7 @@ class Guest(TypedDict):
     hostname: str
     authorized_keys: List[str]
     host_access: bool
+    host_key: Optional[bool]
     networks: List[GuestNetwork]
 
 
@@ -566,3 +567,4 @@ class HostImage(TypedDict):
     path: Optional[str]
     store_disk_type: Literal["erofs", "squashfs"]
     kernel_lacks: List[str]
+    uses_host_key: bool

@@ -55,6 +55,8 @@ class Manifest:
     kernel_lacks: Optional[Tuple[str, ...]] = None
     """Settings of the kernel's configuration that are off, of those that MicroVMs may need; ``None`` where nobody has
     looked."""
+    uses_host_key: bool = False
+    """True if guests of the image use the SSH host key that their host gives them."""
     format: int = field(default=FORMAT)
 
     def to_json(self) -> str:
@@ -77,6 +79,7 @@ def parse_manifest(text: str) -> Optional[Manifest]:
             files=sums,
             systemd_version=version,
             kernel_lacks=None if lacks is None else tuple(map(str, lacks)),
+            uses_host_key=values.get("uses_host_key") is True,
             format=int(values.get("format", FORMAT)),
         )
     except (AttributeError, KeyError, TypeError, ValueError, RecursionError):

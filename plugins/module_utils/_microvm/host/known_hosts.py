@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import base64
 import binascii
+import fcntl
 import hashlib
 import hmac
-from typing import List
+import os
+from typing import Callable, Dict, List
 
 from ..declaration.names import KNOWN_HOSTS
 from ..schema.quoting import one_per_line
@@ -22,17 +24,58 @@ def has_key(name: str) -> bool:
     return any(_is_of(line, name) for line in _lines())
 
 
+def recorded_keys() -> Dict[str, List[str]]:
+    """Return types and public keys by the names that are not hashed."""
+    keys: Dict[str, List[str]] = {}
+    for line in _lines():
+        for name in line.partition(" ")[0].split(","):
+            keys.setdefault(name, []).append(_key(line))
+    return keys
+
+
+def keys_of(name: str) -> List[str]:
+    """Return types and public keys of a MicroVM, under its name or a hash of it."""
+    return [_key(line) for line in _lines() if _is_of(line, name)]
+
+
+def record(name: str, key: str) -> None:
+    """Let a key be the only one of its type that a MicroVM has: a server shows one of each."""
+    kind = key.split()[0]
+    _replace(
+        lambda lines: [
+            *(line for line in lines if not (_is_of(line, name) and _key(line).split()[:1] == [kind])),
+            f"{name} {key}",
+        ]
+    )
+
+
 def rename_key(former: str, name: str) -> None:
     """Let the host keys of a MicroVM be those of another name, and forget what that had before."""
-    lines = [line for line in _lines() if not _is_of(line, name)]
-    renamed = [_with_name(line, name) if _is_of(line, former) else line for line in lines]
-    files.replace_file(KNOWN_HOSTS, one_per_line(renamed).encode(), 0o644)
+    _replace(
+        lambda lines: [
+            _with_name(line, name) if _is_of(line, former) else line for line in lines if not _is_of(line, name)
+        ]
+    )
 
 
 def forget(name: str) -> None:
     """Forget the host keys of a MicroVM."""
-    lines = [line for line in _lines() if not _is_of(line, name)]
-    files.replace_file(KNOWN_HOSTS, one_per_line(lines).encode(), 0o644)
+    _replace(lambda lines: [line for line in lines if not _is_of(line, name)])
+
+
+def _replace(change: Callable[[List[str]], List[str]]) -> None:
+    """Replace the lines by what they become. Keys of several MicroVMs may be recorded at the same time."""
+    directory = os.open(os.path.dirname(KNOWN_HOSTS), os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        fcntl.flock(directory, fcntl.LOCK_EX)
+        files.replace_file(KNOWN_HOSTS, one_per_line(change(_lines())).encode(), 0o644)
+    finally:
+        os.close(directory)
+
+
+def _key(line: str) -> str:
+    """Return type and public key of a line."""
+    return " ".join(line.split()[1:3])
 
 
 def _lines() -> List[str]:

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from typing import Optional, Tuple
 
 from ..declaration.vms.guest import credentials
+from ..declaration.vms.host_key import files_of_credentials
 from ..declaration.vms.parse import Declaration
 from ..schema.errors import DeclarationError
 
@@ -33,7 +34,7 @@ def initrd_with_credentials(declaration: Declaration, descriptor: int, by_serial
 
     Raises DeclarationError where there is none to append them to.
     """
-    names = (*credentials(declaration, by_serial), *sorted(declaration["credential_files"]))
+    names = (*credentials(declaration, by_serial), *sorted(files_of_credentials(declaration)))
     path = declaration["initrd_path"]
     if not names:
         return Initrd(path)

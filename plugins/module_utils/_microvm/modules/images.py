@@ -35,6 +35,7 @@ class BuiltImageResult(StoredImageResult):
     files: List[str]
     store_disk_type: str
     kernel_lacks: List[str]
+    uses_host_key: bool
 
 
 def run_image() -> None:
@@ -86,4 +87,5 @@ def _built(result: StoredImageResult, declaration: ImageDeclaration, store: Imag
         "files": image_files(kind),
         "store_disk_type": kind,
         "kernel_lacks": lacking(declaration, None if manifest is None else manifest.kernel_lacks),
+        "uses_host_key": True,
     }

@@ -155,7 +155,13 @@ def _images(vms: Sequence[object]) -> Iterator[HostImage]:
     """Yield the images that MicroVMs name, which may be declared elsewhere or be on the host already."""
     for vm in vms:
         if isinstance(vm, Mapping) and isinstance(vm.get("image"), str):
-            yield {"name": vm["image"], "path": None, "store_disk_type": "erofs", "kernel_lacks": []}
+            yield {
+                "name": vm["image"],
+                "path": None,
+                "store_disk_type": "erofs",
+                "kernel_lacks": [],
+                "uses_host_key": False,
+            }
 
 
 def _leases(networks: Sequence[Network]) -> Dict[Tuple[str, str], str]:

@@ -33,4 +33,8 @@ def packages_needed(vms: Sequence[object], architecture: str, release: str, path
 def _images(vm: object) -> List[HostImage]:
     """Return the image that a MicroVM names, wherever it is."""
     name = vm.get("image") if isinstance(vm, Mapping) else None
-    return [{"name": str(name), "path": None, "store_disk_type": "erofs", "kernel_lacks": []}] if name else []
+    return (
+        [{"name": str(name), "path": None, "store_disk_type": "erofs", "kernel_lacks": [], "uses_host_key": False}]
+        if name
+        else []
+    )

@@ -20,7 +20,7 @@ from ..declaration.accounts import Account, account
 from ..declaration.names import CONSOLE_DIRECTORY, KVM_GROUP, RUN_DIRECTORY, UNIT_DIRECTORY, unit_name
 from ..declaration.types import PackagedVm
 from ..declaration.vms.block_devices import access, block_devices, is_block_device
-from .units import UNIT_FILES, UNIT_TEMPLATES, VIRTIOFSD_TEMPLATE, UnitSettings
+from .units import HOST_KEY, UNIT_FILES, UNIT_TEMPLATES, VIRTIOFSD_TEMPLATE, UnitSettings
 
 _SECTION = "[Service]"
 _SETTING = re.compile(r"([A-Za-z]+)=(.*)")
@@ -124,6 +124,8 @@ class _Access:
     named: FrozenSet[str] = frozenset()
     """All paths that the declaration names, in arguments too."""
     credentials: FrozenSet[Tuple[str, str]] = frozenset()
+    has_host_key: bool = False
+    """True if its host gives the guest a host key."""
     devices: FrozenSet[str] = frozenset()
 
 
@@ -149,6 +151,7 @@ def _access(declaration: PackagedVm) -> _Access:
         frozenset(map(_without_slash, written)),
         frozenset(_without_slash(path) for path in named if path.startswith("/")),
         frozenset(declaration["credential_files"].items()),
+        bool(declaration["guest"]["host_key"]),
         frozenset(
             (
                 *(f"{device} rw" for device, needed in needs.items() if needed),
@@ -195,6 +198,8 @@ def _gives_devices(value: str, access: _Access) -> bool:
 
 
 def _gives_credential(value: str, access: _Access) -> bool:
+    if value == HOST_KEY:
+        return access.has_host_key
     match = _CREDENTIAL.fullmatch(value)
     return match is not None and (match.group(1), match.group(2).replace("%%", "%")) in access.credentials
 

@@ -14,7 +14,14 @@ import posixpath
 from typing import Callable, Dict, Iterable, List, Sequence, Tuple
 
 from ..declaration.accounts import account
-from ..declaration.names import KVM_GROUP, SHARE_DIRECTORY, VIRTIOFSD, unit_name
+from ..declaration.names import (
+    HOST_KEY_CREDENTIAL,
+    HOST_KEY_DIRECTORY,
+    KVM_GROUP,
+    SHARE_DIRECTORY,
+    VIRTIOFSD,
+    unit_name,
+)
 from ..declaration.types import PackagedVm, Share
 from ..declaration.vms.block_devices import access, block_devices, is_block_device
 from ..declaration.vms.parse import Declaration
@@ -32,6 +39,9 @@ UNIT_FILES = "share/microvm/systemd"
 VIRTIOFSD_TEMPLATE = f"{VIRTIOFSD}@.service"
 
 _KVM = "/dev/kvm"
+
+HOST_KEY = of_instance(f"{HOST_KEY_CREDENTIAL}:{HOST_KEY_DIRECTORY}")
+"""Value of ``LoadCredential=`` that passes on the SSH host key that the host has made for the guest of a unit."""
 
 _VIRTIOFSD_ROOT = """\
 RootDirectoryStartOnly=yes
@@ -121,6 +131,8 @@ def _hypervisor(declaration: Declaration, built: Command, facts: HostFacts) -> s
     # Root reads them; the hypervisor's user gets copies that no other one can read.
     credentials = sorted(declaration["credential_files"].items())
     lines += [setting("LoadCredential", unit_credential(name, path)) for name, path in credentials]
+    if declaration["guest"]["host_key"]:
+        lines.append(setting("LoadCredential", HOST_KEY))
     lines += [setting("MemoryMax", plain(f"{_memory(declaration, facts)}M"))]
     lines += _meanings(profile(declaration), built)
     # The one who notifies is a relay beside the hypervisor.

@@ -12,7 +12,7 @@ from argparse import Namespace
 from typing import List, NoReturn, Optional
 
 from ...declaration.names import KNOWN_HOSTS, SSH_KEY, unit_name, unit_names
-from ...host import systemd
+from ...host import known_hosts, systemd
 from ...host.commands import HostError, search_path
 from ...host.places import Places
 from ...host.store import DamagedPackage
@@ -29,6 +29,9 @@ SSH_PROXY = ("/usr/lib/systemd/systemd-ssh-proxy", "/lib/systemd/systemd-ssh-pro
 
 MULTIPLEXER = "vsock-mux/"
 """Begins a destination of that program which is a vsock behind the hypervisor's Unix socket, whose path follows."""
+
+NOT_VERIFIED = "Host key verification failed"
+"""Error of ssh where the host key of a server is not the recorded one, or nobody has said that it is right."""
 
 SSH_FAILED, KEYS_REFUSED = 255, "Permission denied ("
 """Exit status of ssh for an error of its own, and what it says where a server accepts nothing that it has to offer."""
@@ -58,13 +61,13 @@ def ssh(arguments: Namespace) -> int:
     require(arguments.name, where)
     vm = inform(where, [arguments.name])[0]
     destination = declared_address(vm, where) or _vsock(vm, where)
-    options = ["-o", "StrictHostKeyChecking=accept-new", "-o", f"HostKeyAlias={arguments.name}", "-l", arguments.login]
-    # Other users than root have known hosts of their own, in the usual place.
-    options += ["-o", f"UserKnownHostsFile={KNOWN_HOSTS}"] if os.geteuid() == 0 else []
+    options = [*host_key_options(arguments.name, known_hosts.has_key(arguments.name)), "-l", arguments.login]
     options += ["-i", SSH_KEY] if os.geteuid() == 0 and _lets_host_in(vm, where) else []
     options += multiplexer_options(destination)
     options += [] if arguments.password else _no_password()
     ended = run_in_foreground(["ssh", *options, destination, *arguments.words])
+    if ended.status == SSH_FAILED and NOT_VERIFIED in ended.errors:
+        complain(unverified(arguments.name, known_hosts.has_key(arguments.name)))
     if ended.status == SSH_FAILED and KEYS_REFUSED in ended.errors and not arguments.password:
         complain(
             f"microvm: {arguments.name} accepts no key that ssh has; declare a public key of yours in "
@@ -72,6 +75,31 @@ def ssh(arguments: Namespace) -> int:
             f"password: microvm ssh --password {arguments.name}"
         )
     return ended.status
+
+
+def host_key_options(name: str, is_recorded: bool) -> List[str]:
+    """Return the options by which ssh accepts the recorded host key of a guest alone.
+
+    Where none is recorded, ssh asks the person at the terminal and nobody else.
+    """
+    words = [f"HostKeyAlias={name}", f"StrictHostKeyChecking={'yes' if is_recorded else 'ask'}", "UpdateHostKeys=no"]
+    # What other users than root accept is recorded in their own file.
+    if is_recorded or os.geteuid() == 0:
+        words += [f"UserKnownHostsFile={KNOWN_HOSTS}", "GlobalKnownHostsFile=/dev/null"]
+    return [word for option in words for word in ("-o", option)]
+
+
+def unverified(name: str, is_recorded: bool) -> str:
+    """Return what to do where ssh has not verified the host key of a guest."""
+    if is_recorded:
+        return (
+            f"microvm: the guest that answers has another host key than the one recorded for {name}; if it was made "
+            f"anew and makes its own key, delete the old one: ssh-keygen -f {KNOWN_HOSTS} -R {name}"
+        )
+    return (
+        f"microvm: no host key of {name} is recorded; let the host give it one (guest.host_key: true), or compare "
+        f"fingerprints at a terminal: ssh-keygen -lf /etc/ssh/ssh_host_ed25519_key in microvm console {name}"
+    )
 
 
 def multiplexer_options(destination: str) -> List[str]:

@@ -96,5 +96,11 @@ HOST_IMAGE_OPTIONS: Options = (
         elements="str",
         check=checks.kernel_setting,
     ),
+    Option(
+        "uses_host_key",
+        "bool",
+        "Whether the guests of the image use the SSH host key that their host gives them, see C(guest.host_key).",
+        default=False,
+    ),
 )
 """Options of an image that is installed on a host, to which MicroVMs refer."""

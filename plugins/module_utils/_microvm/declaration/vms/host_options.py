@@ -30,7 +30,7 @@ _READY: Options = (
             "Check that determines when the guest is up.",
             "V(ssh) waits for the banner of an SSH server, V(tcp) for a TCP connection, V(vsock) for a connection to "
             "the guest's vsock, and V(hypervisor) for the hypervisor to report that the guest is running.",
-            "An answer counts only while the unit is active. If C(microvm ssh) has recorded the host key of a guest "
+            "An answer counts only while the unit is active. If the host has recorded the SSH host key of a guest "
             "that keeps it on a volume or in a share, V(ssh) also compares that key.",
             "V(notify) waits for the unit, which in turn waits for the guest to report that it is ready, see "
             "O(ignore:use_notify_sockets). V(none) waits only for the unit to become active.",

@@ -199,6 +199,18 @@ _GUEST: Options = (
         default=False,
     ),
     Option(
+        "host_key",
+        "bool",
+        (
+            "Whether the host gives the guest an SSH host key, as a credential. The host makes the key once, so that "
+            "it is known before the first connection, and stays the same when the guest is made anew, renamed or "
+            "moved. A guest that has a key of its own on a volume shows that one too.",
+            "Defaults to V(true) for images that use the key, which are those that this version of the collection "
+            "builds, if O(ignore:guest.enable) is true and neither a volume nor a share is mounted at C(/etc) or "
+            "C(/etc/ssh). For an image by its path, set the option.",
+        ),
+    ),
+    Option(
         "networks",
         "list",
         "Network configuration of the guest's interfaces. Interfaces that are not listed use DHCP.",

@@ -20,6 +20,7 @@ from .clashes import clashes
 from .devices import check_devices, check_mount_points, complete_interfaces, complete_shares, complete_volumes
 from .disks import BY_SPELLING, Disks
 from .guest_networks import complete_networks
+from .host_key import complete_host_key
 from .options import VM_OPTIONS
 
 Declaration = Vm
@@ -60,6 +61,7 @@ def parse_vm(raw: object, images: Sequence[HostImage] = (), path: str = "") -> D
     declaration["graphics"]["socket"] = _fill_in(declaration["graphics"]["socket"], declaration)
     complete_interfaces(declaration, prefix)
     _complete_guest(declaration, prefix)
+    complete_host_key(declaration, images, prefix)
     _resolve_image(declaration, images, prefix)
     complete_volumes(declaration, prefix)
     complete_shares(declaration, prefix)

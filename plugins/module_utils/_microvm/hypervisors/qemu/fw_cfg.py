@@ -12,6 +12,7 @@ from __future__ import annotations
 from typing import Callable, List
 
 from ...declaration.vms.guest import credentials
+from ...declaration.vms.host_key import files_of_credentials
 from ...declaration.vms.parse import Declaration
 from ..words import CredentialFile, Text, Variable, join
 
@@ -25,7 +26,7 @@ def fw_cfg(declaration: Declaration, escape: Callable[[str], str]) -> List[Text]
     for name in credentials(declaration, by_serial=True):
         file = (Variable.PACKAGE, f"/share/microvm/credentials/{name}")
         arguments += ["-fw_cfg", join(f"name={CREDENTIAL_PREFIX}{name},file=", *file)]
-    for name, path in sorted(declaration["credential_files"].items()):
+    for name, path in sorted(files_of_credentials(declaration).items()):
         file_of_host = CredentialFile(name, escape(path))
         arguments += ["-fw_cfg", join(f"name={CREDENTIAL_PREFIX}{name},file=", file_of_host)]
     return arguments

@@ -166,4 +166,5 @@ def _manifest(declaration: ImageDeclaration, tree: str) -> Manifest:
         store_disk_type=declaration["store_disk_type"],
         kernel_version=max(os.listdir(os.path.join(tree, "lib/modules"))),
         systemd_version=_systemd_version(tree),
+        uses_host_key=True,
     )

@@ -52,6 +52,7 @@ SCRIPTS = {
     "put-file": sources.PUT_FILE,
     "clean-up": sources.CLEAN_UP,
     "answer-host": f"#!/bin/sh{sources.ANSWER_HOST}",
+    "provide-host-key": f"#!/bin/sh{sources.PROVIDE_HOST_KEY}",
 }
 """The hooks of a build, by the name of the file that they are run from, and what ``setup`` puts into the tree."""
 

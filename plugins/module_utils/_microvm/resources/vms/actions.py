@@ -34,6 +34,7 @@ class Action(BaseAction):
     RENAME_STATE = "rename the state directory of"
     RENAME_ARCHIVE = "rename the archive of"
     RENAME_HOST_KEY = "rename the known host"
+    GIVE_HOST_KEY = "make and record the SSH host key of"
     CREATE_STATE = "create state directory"
     OWN_STATE = "change the owner of the state directory to"
     CREATE_DIRECTORY = "create directory"
@@ -201,6 +202,11 @@ def link_steps(observed: Observed, package: str) -> Iterator[Step[Action]]:
         if observed.current is not None:
             yield Step(Action.LINK_OLD, observed.current)
         yield Step(Action.LINK_CURRENT, package)
+
+
+def host_key_steps(observed: Observed, is_wanted: object) -> Sequence[Step[Action]]:
+    """Return the step after which the guest's unit has an SSH host key to pass on, and the host knows it."""
+    return [Step(Action.GIVE_HOST_KEY, observed.name)] if is_wanted and not observed.is_key_given else []
 
 
 def unit_steps(observed: Observed, drop_ins: Mapping[str, str], is_reloaded: bool = False) -> Iterator[Step[Action]]:

@@ -11,7 +11,7 @@ from typing import Callable, Dict, List, Optional, Sequence, Tuple
 
 from ...declaration.identity import account_name
 from ...declaration.names import BOOTED_LINK, CURRENT_LINK, FLAKE_FILE, OLD_LINK, instance_of, unit_name, unit_names
-from ...host import accounts, files, known_hosts, readiness, state_directories, systemd
+from ...host import accounts, files, guest_keys, known_hosts, readiness, state_directories, systemd
 from ...host.commands import HostError
 from ...host.journal import with_remark
 from ...host.places import Places
@@ -143,6 +143,11 @@ def _create_accounts(pairs: Pairs) -> None:
     accounts.create_users({user: job.places.state(job.name) for job, user in pairs})
 
 
+def _forget_host_key(_job: Job, name: str) -> None:
+    guest_keys.delete_made_key(name)
+    known_hosts.forget(name)
+
+
 def _units(pairs: Pairs) -> List[str]:
     return [unit for _job, unit in pairs]
 
@@ -157,6 +162,7 @@ _SINGLE: Dict[Action, Handler[Job]] = {
     Action.RENAME_STATE: handlers_rename.rename_state,
     Action.RENAME_ARCHIVE: handlers_rename.rename_archive,
     Action.RENAME_HOST_KEY: handlers_rename.rename_host_key,
+    Action.GIVE_HOST_KEY: lambda _job, name: guest_keys.give(name),
     Action.CREATE_STATE: handlers_files.create_state,
     Action.OWN_STATE: handlers_files.own_state,
     Action.CREATE_DIRECTORY: handlers_files.create_external_directory,
@@ -182,7 +188,7 @@ _SINGLE: Dict[Action, Handler[Job]] = {
     Action.REMOVE_BOOT_DIRECTORIES: lambda job, name: files.remove(job.places.boot_directories(name)),
     Action.REMOVE_PACKAGE: lambda job, package: job.places.store.remove(package),
     Action.REMOVE_ACCOUNT: lambda _job, user: accounts.remove_user(user),
-    Action.FORGET_HOST_KEY: lambda _job, name: known_hosts.forget(name),
+    Action.FORGET_HOST_KEY: _forget_host_key,
     Action.FORGET: lambda job, name: job.places.records.remove(name),
 }
 

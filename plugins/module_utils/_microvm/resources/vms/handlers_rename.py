@@ -10,7 +10,7 @@ import os
 
 from ...declaration.identity import account_name
 from ...declaration.names import ARCHIVE_DIRECTORY
-from ...host import accounts, files, known_hosts
+from ...host import accounts, files, guest_keys, known_hosts
 from .handlers_files import unused_path
 from .handlers_job import Job
 
@@ -40,5 +40,6 @@ def rename_archive(job: Job, former: str) -> None:
 
 
 def rename_host_key(job: Job, former: str) -> None:
-    """Let ``microvm ssh`` know the guest under its new name."""
+    """Let the guest keep its SSH host key, and ``microvm ssh`` know it under its new name."""
+    guest_keys.rename_made_key(former, job.name)
     known_hosts.rename_key(former, job.name)

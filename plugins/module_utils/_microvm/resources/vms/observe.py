@@ -39,7 +39,7 @@ from ...declaration.names import (
     unit_name,
 )
 from ...declaration.types import PackagedVm
-from ...host import accounts, files, known_hosts, restrictions, state_directories, systemd
+from ...host import accounts, files, guest_keys, known_hosts, restrictions, state_directories, systemd
 from ...host.commands import HostError
 from ...host.places import Places
 from ...host.records import Record
@@ -67,13 +67,15 @@ def observe(places: Places, wanted: Sequence[Wanted]) -> Observations:
     directories = {vm.name: external_directories(vm.declaration) if vm.package else () for vm in wanted}
     every = observe_names(places, directories, {vm.name: vm.account for vm in wanted})
     removed = {vm.name for vm in wanted if vm.package is None and vm.name in every.vms}
-    every.vms.update(
-        {name: replace(every.vms[name], has_host_key=known_hosts.has_key(name)) for name in sorted(removed)}
-    )
+    every.vms.update({name: replace(every.vms[name], has_host_key=_has_host_key(name)) for name in sorted(removed)})
     for vm in wanted:
         if vm.package is not None and vm.name in every.vms:
             every.vms[vm.name] = _with_found_images(every.vms[vm.name], vm)
     return every
+
+
+def _has_host_key(name: str) -> bool:
+    return known_hosts.has_key(name) or guest_keys.is_made(name)
 
 
 def _with_found_images(observed: Observed, wanted: Wanted) -> Observed:
@@ -101,11 +103,12 @@ def observe_names(
     are to run them.
     """
     packages, units = places.store.contents(), _units(places, list(directories))
-    marked, every = places.store.damaged(), Observations({}, {})
+    marked, every, given = places.store.damaged(), Observations({}, {}), guest_keys.given_names(directories)
     for name, paths in directories.items():
         own = _Packages(packages.get(name, []), marked)
         try:
-            every.vms[name] = _observe(places, name, paths, users.get(name, SHARED), own, units[name])
+            observed = _observe(places, name, paths, users.get(name, SHARED), own, units[name])
+            every.vms[name] = replace(observed, is_key_given=name in given)
         except (HostError, OSError) as error:
             every.errors[name] = str(error)
     return every
@@ -274,7 +277,8 @@ def installed(places: Places, package: str, name: str, is_external: bool = False
     problem = package_problem(declaration, restrictions.read(), is_external)
     problem = problem or problem_of_settings(drop_ins, declaration, places.store.path(package), name)
     needs = package_needs(declaration, _lists(places, package), partial(places.store.read, package))
-    return Installed(package, owner, drop_ins, problem, needs)
+    gives_host_key = bool(declaration and declaration["guest"]["host_key"])
+    return Installed(package, owner, drop_ins, problem, needs, gives_host_key)
 
 
 def _lists(places: Places, package: str) -> List[str]:

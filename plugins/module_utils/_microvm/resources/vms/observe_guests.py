@@ -73,6 +73,7 @@ def _readiness(name: str, ready: Ready, declaration: Optional[PackagedVm], place
 
 
 def _keeps_host_key(declaration: PackagedVm) -> bool:
-    """Return whether a guest has its SSH host key after a restart: on a volume, or in a share."""
+    """Return whether a guest has its SSH host key after a restart: from its host, on a volume, or in a share."""
     mounts = [*declaration["volumes"], *declaration["shares"]]
-    return any(mount["mount_point"] in HOST_KEY_DIRECTORIES for mount in mounts)
+    is_kept = any(mount["mount_point"] in HOST_KEY_DIRECTORIES for mount in mounts)
+    return is_kept or bool(declaration["guest"]["host_key"])

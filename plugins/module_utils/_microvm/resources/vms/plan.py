@@ -15,7 +15,17 @@ from ...runner.package import COMMAND_LINE_FILE, Package
 from ...schema.errors import DeclarationError
 from ..steps import Step
 from . import settings
-from .actions import Action, Plan, Steps, link_steps, ordered, refuse_elsewhere, unit_steps, unused_packages
+from .actions import (
+    Action,
+    Plan,
+    Steps,
+    host_key_steps,
+    link_steps,
+    ordered,
+    refuse_elsewhere,
+    unit_steps,
+    unused_packages,
+)
 from .changes import Change, changes, is_live
 from .needs import needs_of
 from .state import Observed, Wanted, unit_settings
@@ -195,6 +205,7 @@ def _provide(observed: Observed, wanted: Wanted, target: _Target) -> Iterator[St
         yield Step(Action.CREATE_ACCOUNT, wanted.account.user)
     if target.package not in observed.packages or target.package in observed.damaged_packages:
         yield Step(Action.INSTALL_PACKAGE, target.package)
+    yield from host_key_steps(observed, wanted.declaration["guest"]["host_key"])
     if not observed.exists:
         yield Step(Action.CREATE_STATE, name)
     elif target.changes_user:

@@ -15,7 +15,7 @@ from ...host.records import Record
 from ...runner.package import Package
 from ..steps import Step
 from . import settings
-from .actions import Action, Plan, link_steps, ordered, unit_steps, unused_packages
+from .actions import Action, Plan, host_key_steps, link_steps, ordered, unit_steps, unused_packages
 from .state import Installed, Observed
 
 
@@ -98,6 +98,7 @@ def _provide(observed: Observed, external: External, record: Record) -> Iterator
     is_whole = external.package in observed.packages and external.package not in observed.damaged_packages
     if external.content is not None and not is_whole:
         yield Step(Action.INSTALL_PACKAGE, external.package)
+    yield from host_key_steps(observed, external.installed.gives_host_key)
     if not observed.exists:
         yield Step(Action.CREATE_STATE, observed.name)
     # Before the links: who sees these knows where the package is from.

@@ -90,6 +90,7 @@ def as_renamed(former: Former, observed: Observed) -> Observed:
         volumes=observed.volumes if observed.exists else before.volumes,
         full_directories=tuple(sorted({*observed.full_directories, *before.full_directories})),
         has_account=observed.has_account or former.has_account,
+        is_key_given=observed.is_key_given or before.is_key_given,
     )
 
 

@@ -41,6 +41,7 @@ def _derived(values: Mapping[str, object], declaration: PackagedVm) -> Mapping[s
                 "path": directory,
                 "store_disk_type": declaration["store_disk_type"],
                 "kernel_lacks": [],
+                "uses_host_key": bool(declaration["guest"]["host_key"]),
             }
         ]
         if is_named

@@ -72,6 +72,8 @@ class Observed:
     has_account: bool = True
     has_host_key: bool = False
     """True if its SSH host key is recorded; only looked at for one that is removed."""
+    is_key_given: bool = False
+    """True if the host has made and recorded an SSH host key for its guest."""
     unit: Unit = field(default_factory=Unit)
 
     @property
@@ -92,6 +94,8 @@ class Installed:
     problem: str = ""
     """Reason why the host does not accept it, with what to do."""
     needs: Needs = NOTHING
+    gives_host_key: bool = False
+    """True if it passes on the SSH host key that the host makes for the guest."""
 
 
 @dataclass(frozen=True)

@@ -13,6 +13,7 @@ from typing import Iterator, List, Sequence
 from ...declaration.names import ENDED_FILE, EVENTS_FIFOS, PROCESS_FILE, TERMINAL_LINK
 from ...declaration.types import Volume
 from ...declaration.vms.block_devices import is_formatted
+from ...declaration.vms.host_key import files_of_credentials
 from ...declaration.vms.parse import Declaration
 from ...hypervisors.command import Command
 from ...hypervisors.words import CredentialFile, TapDevice, Variable, Word
@@ -120,7 +121,7 @@ def _initrd(declaration: Declaration, built: Command) -> str:
 
 def _credential(declaration: Declaration, name: str) -> Word:
     """Return the path of a credential: the declared file, or the package's own."""
-    files = declaration["credential_files"]
+    files = files_of_credentials(declaration)
     own = (Variable.PACKAGE, f"/share/microvm/credentials/{name}")
     return Word((CredentialFile(name, files[name]),) if name in files else own)
 

@@ -11,7 +11,9 @@ from ansible_collections.microvm.fleet.plugins.module_utils._microvm.declaration
 from ansible_collections.microvm.fleet.plugins.module_utils._microvm.declaration.vms.parse import Declaration, parse_vms
 
 KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIGJ1bGsgb2YgYSBrZXkgdGhhdCBvcGVucyBub3RoaW5n operator@example"
-IMAGES: list[HostImage] = [{"name": "base", "path": "/images/0123", "store_disk_type": "erofs", "kernel_lacks": []}]
+IMAGES: list[HostImage] = [
+    {"name": "base", "path": "/images/0123", "store_disk_type": "erofs", "kernel_lacks": [], "uses_host_key": False}
+]
 
 SMALL: dict[str, Any] = {"name": "small", "kernel": "/boot/vmlinuz"}
 FULL: dict[str, Any] = {

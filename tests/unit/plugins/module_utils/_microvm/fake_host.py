@@ -18,9 +18,11 @@ from typing import Any
 
 import pytest
 from ansible_collections.microvm.fleet.plugins.module_utils._microvm.declaration.accounts import ROOT, SHARED, Account
+from ansible_collections.microvm.fleet.plugins.module_utils._microvm.declaration.vms import host_key
 from ansible_collections.microvm.fleet.plugins.module_utils._microvm.host import (
     accounts,
     files,
+    guest_keys,
     holds,
     known_hosts,
     locks,
@@ -200,6 +202,8 @@ def install(fake: FakeHost, monkeypatch: pytest.MonkeyPatch) -> FakeHost:
         (move_observe, "_units_know_holds", lambda: True),
         (holds, "MOVE_DIRECTORY", str(fake.root / "moves")),
         (known_hosts, "KNOWN_HOSTS", str(fake.root / "known_hosts")),
+        (guest_keys, "HOST_KEY_DIRECTORY", str(fake.root / "host-keys")),
+        (host_key, "HOST_KEY_DIRECTORY", str(fake.root / "host-keys")),
     ]
     for target, name, replacement in replacements:
         monkeypatch.setattr(target, name, replacement)

@@ -202,8 +202,9 @@ state directory of the MicroVMs (default: that of the host, see /etc/microvm\-fl
 length of that silence (default: 1.0)
 .SS "ssh [OPTION\&...] NAME [COMMAND\&...]"
 Log in to a guest or run a command in it. Connects to the static address of the guest, or else to its vsock.
-The host key of the guest is recorded under the name of the MicroVM at the first connection and must not
-change afterwards. Logs in with keys, see guest.authorized_keys and guest.host_access.
+The host key of the guest must be the one that the host has recorded under the name of the MicroVM
+(guest.host_key). Where none is recorded, ssh asks at a terminal, and connects to nothing without one. Logs in
+with keys, see guest.authorized_keys and guest.host_access.
 .TP
 .B \-\-state\-dir DIR
 state directory of the MicroVMs (default: that of the host, see /etc/microvm\-fleet/host.json)

@@ -172,6 +172,29 @@ umount /sys
 exec switch_root /root /sbin/init
 """
 
+PROVIDE_HOST_KEY = """
+set -eu
+root=${1:-}
+own=/etc/ssh/ssh_host_ed25519_key
+settings=$root/run/microvm-ssh-host-key/sshd_config
+umask 077
+
+given=
+for directory in /run/credentials/@system /run/credentials/@initrd; do
+    if [ -z "$given" ] && [ -s "$root$directory/microvm.ssh_host_key" ]; then
+        given=$directory/microvm.ssh_host_key
+    fi
+done
+[ -n "$given" ] || [ -e "$root$own" ] || ssh-keygen -q -t ed25519 -N "" -f "$root$own"
+
+mkdir -p "${settings%/*}"
+for key in $given $own; do
+    if [ -e "$root$key" ]; then
+        echo "HostKey $key"
+    fi
+done > "$settings"
+"""
+
 PUT_FILE = """
 set -eu
 root=$1
@@ -207,16 +230,16 @@ ln -sf ../run/systemd/resolve/stub-resolv.conf "$root/etc/resolv.conf"
 # Not in /etc, where they could not be masked.
 unit() { cat > "$root/usr/lib/systemd/system/$1"; }
 
+# The key that the host gives; a guest that is given none makes one and keeps it.
 unit microvm-ssh-host-key.service <<'END'
 [Unit]
-Description=Make the SSH host key of this MicroVM
-ConditionPathExists=!/etc/ssh/ssh_host_ed25519_key
+Description=Provide the SSH host keys of this MicroVM
 DefaultDependencies=no
 After=local-fs.target
 Before=ssh.service
 [Service]
 Type=oneshot
-ExecStart=/usr/bin/ssh-keygen -q -t ed25519 -N "" -f /etc/ssh/ssh_host_ed25519_key
+ExecStart=/usr/lib/microvm-fleet/provide-host-key
 [Install]
 WantedBy=ssh.service
 END
@@ -254,10 +277,11 @@ cat > "$root/usr/lib/udev/rules.d/90-microvm-host.rules" <<'END'
 SUBSYSTEM=="virtio", ATTR{device}=="0x0013", TAG+="systemd", ENV{SYSTEMD_WANTS}+="microvm-host.socket"
 END
 mkdir -p "$root/usr/lib/microvm-fleet"
-install -m 0755 "${0%/*}/answer-host" "$root/usr/lib/microvm-fleet/answer-host"
+install -m 0755 "${0%/*}/answer-host" "${0%/*}/provide-host-key" "$root/usr/lib/microvm-fleet"
 mkdir -p "$root/etc/ssh/sshd_config.d" "$root/etc/systemd/system/ssh.service.d"
 cat > "$root/etc/ssh/sshd_config.d/microvm.conf" <<'END'
-HostKey /etc/ssh/ssh_host_ed25519_key
+# Host keys, see microvm-ssh-host-key.service.
+Include /run/microvm-ssh-host-key/sshd_config
 # Keys that the host gives; they come and go with its declaration.
 AuthorizedKeysFile .ssh/authorized_keys /run/credentials/@system/ssh.authorized_keys.%u
 UseDNS no

@@ -146,7 +146,9 @@ def test_only_a_prediction_expects_what_roles_bring(
 ) -> None:
     received: list[Any] = []
     monkeypatch.setattr(module, "check_ability", lambda *arguments: received.append(arguments[-1]))
-    images: Any = [{"name": "base", "path": "/images/1", "store_disk_type": "erofs", "kernel_lacks": []}]
+    images: Any = [
+        {"name": "base", "path": "/images/1", "store_disk_type": "erofs", "kernel_lacks": [], "uses_host_key": False}
+    ]
     reconcile(Request(vms=[{"name": "web", **QUICK}], images=images, bridges=["br0"], state_dir="/unused", **mode))
     assert received == [expected]
 

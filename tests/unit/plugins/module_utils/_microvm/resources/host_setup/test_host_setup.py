@@ -261,6 +261,7 @@ def test_files_of_the_host_are_whose_they_were(host: Host) -> None:
         names.PACKAGE_STORE: 0o711,
         names.RECORD_DIRECTORY: 0o700,
         names.ARCHIVE_DIRECTORY: 0o700,
+        names.HOST_KEY_DIRECTORY: 0o700,
         names.SSH_DIRECTORY: 0o700,
     }
     assert host.owners[names.SCRIPT_DIRECTORY] == ROOT

@@ -40,17 +40,41 @@ def test_the_last_whole_image_of_a_name_is_installed(tmp_path: Path) -> None:
         manifest = write_image(tmp_path / digest, digest, name) / MANIFEST
         os.utime(manifest, (number, number))
     (tmp_path / "5" / "kernel").unlink()
-    placed: HostImage = {"name": "placed", "path": "/elsewhere", "store_disk_type": "erofs", "kernel_lacks": []}
-    missing: HostImage = {"name": "missing", "path": None, "store_disk_type": "erofs", "kernel_lacks": []}
+    placed: HostImage = {
+        "name": "placed",
+        "path": "/elsewhere",
+        "store_disk_type": "erofs",
+        "kernel_lacks": [],
+        "uses_host_key": False,
+    }
+    missing: HostImage = {
+        "name": "missing",
+        "path": None,
+        "store_disk_type": "erofs",
+        "kernel_lacks": [],
+        "uses_host_key": False,
+    }
     declared: list[HostImage] = [
         placed,
         missing,
-        {"name": "db", "path": None, "store_disk_type": "squashfs", "kernel_lacks": []},
+        {"name": "db", "path": None, "store_disk_type": "squashfs", "kernel_lacks": [], "uses_host_key": False},
     ]
     images = {image["name"]: image for image in installed_images(declared, store)}
     assert images == {
-        "web": {"name": "web", "path": f"{tmp_path}/2", "store_disk_type": "erofs", "kernel_lacks": []},
-        "db": {"name": "db", "path": f"{tmp_path}/3", "store_disk_type": "erofs", "kernel_lacks": []},
+        "web": {
+            "name": "web",
+            "path": f"{tmp_path}/2",
+            "store_disk_type": "erofs",
+            "kernel_lacks": [],
+            "uses_host_key": False,
+        },
+        "db": {
+            "name": "db",
+            "path": f"{tmp_path}/3",
+            "store_disk_type": "erofs",
+            "kernel_lacks": [],
+            "uses_host_key": False,
+        },
         "placed": placed,
         "missing": missing,
     }
@@ -61,7 +85,15 @@ def test_a_run_knows_the_images_that_it_was_given_and_the_others_of_the_host(tmp
     for digest, name in (("1", "web"), ("2", "db")):
         write_image(tmp_path / digest, digest, name)
     # Given without a path: the same run brings it, and it is not the one that the host has.
-    given: list[HostImage] = [{"name": "web", "path": None, "store_disk_type": "squashfs", "kernel_lacks": []}]
-    db: HostImage = {"name": "db", "path": f"{tmp_path}/2", "store_disk_type": "erofs", "kernel_lacks": []}
+    given: list[HostImage] = [
+        {"name": "web", "path": None, "store_disk_type": "squashfs", "kernel_lacks": [], "uses_host_key": False}
+    ]
+    db: HostImage = {
+        "name": "db",
+        "path": f"{tmp_path}/2",
+        "store_disk_type": "erofs",
+        "kernel_lacks": [],
+        "uses_host_key": False,
+    }
     assert known_images(given, store) == [*given, db]
     assert {image["name"] for image in known_images((), store)} == {"web", "db"}

@@ -40,7 +40,7 @@ def _tree(tmp_path: Path) -> Path:
     for name in PROGRAMS:
         (fakes / name).write_text("#!/bin/sh\nexit 0\n")
         (fakes / name).chmod(0o755)
-    for name in ("setup", "answer-host"):
+    for name in ("setup", "answer-host", "provide-host-key"):
         (tmp_path / name).write_text(SCRIPTS[name])
     environment = {"PATH": f"{fakes}:{os.environ['PATH']}", "MMDEBSTRAP_APT_CONFIG": "none"}
     subprocess.run(["sh", tmp_path / "setup", tree, "linux-image", "901"], env=environment, check=True, timeout=60)

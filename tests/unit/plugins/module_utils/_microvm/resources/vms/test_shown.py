@@ -12,7 +12,9 @@ from ansible_collections.microvm.fleet.plugins.module_utils._microvm.declaration
 from ansible_collections.microvm.fleet.plugins.module_utils._microvm.resources.vms.changes import normal
 from ansible_collections.microvm.fleet.plugins.module_utils._microvm.resources.vms.shown import set_options
 
-IMAGES: Any = [{"name": "base", "path": "/images/77", "store_disk_type": "squashfs", "kernel_lacks": []}]
+IMAGES: Any = [
+    {"name": "base", "path": "/images/77", "store_disk_type": "squashfs", "kernel_lacks": [], "uses_host_key": False}
+]
 
 CASES: dict[str, tuple[dict[str, Any], list[str]]] = {
     "a kernel alone": ({"kernel": "/k"}, ["name: db", "kernel: /k"]),

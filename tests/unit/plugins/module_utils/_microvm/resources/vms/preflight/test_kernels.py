@@ -36,7 +36,13 @@ def x86_64(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def check(path: str | None, lacks: list[str], **options: Any) -> None:
     """Verify a MicroVM whose image, in a directory, is said to lack settings."""
-    image: HostImage = {"name": "base", "path": path, "store_disk_type": "erofs", "kernel_lacks": lacks}
+    image: HostImage = {
+        "name": "base",
+        "path": path,
+        "store_disk_type": "erofs",
+        "kernel_lacks": lacks,
+        "uses_host_key": False,
+    }
     vm = parse_vm({"name": "web", "image": "base", "mem": 256, **options}, [image])
     check_kernels([("vms[0]", vm)], [image])
 
