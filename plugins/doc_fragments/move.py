@@ -49,6 +49,12 @@ options:
       - Former name in the declaration. With O(state=incoming), the module fails if this host has a MicroVM of that
         name, whose place the moved one would take.
     type: str
+  guest_keys:
+    description:
+      - Types and public SSH host keys of the guest, which the source has returned. With O(state=accepted), this
+        host records them, so that its users and C(microvm ssh) know the guest as before.
+    type: list
+    elements: str
   digests:
     description:
       - Whether to return the SHA-256 of each volume, which reads all of them.

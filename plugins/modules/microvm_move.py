@@ -118,6 +118,17 @@ access_directory:
   returned: success
   type: str
   sample: /run/microvm-fleet/move-web
+guest_key_file:
+  description: File of the private SSH host key that this host gives the guest; V(null) if it gives none.
+  returned: success
+  type: str
+  sample: /var/lib/microvm-fleet/host-keys/web
+guest_keys:
+  description: Types and public SSH host keys of the guest that this host has recorded.
+  returned: success
+  type: list
+  elements: str
+  sample: [ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIGJ1bGsgb2YgYSBrZXkgdGhhdCBvcGVucyBub3RoaW5n]
 host_keys:
   description: Public SSH host keys of this host.
   returned: success

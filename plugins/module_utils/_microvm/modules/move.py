@@ -29,4 +29,5 @@ def _move(parameters: Parameters, check_mode: bool) -> MoveResult:
         Places(state_directory("state_dir", parameters["state_dir"])),
         check_mode,
         parameters["renamed_from"],
+        parameters["guest_keys"] or (),
     )

@@ -305,6 +305,15 @@ MOVE_MODULE_OPTIONS: Options = (
         "name, whose place the moved one would take.",
         check=checks.name,
     ),
+    Option(
+        "guest_keys",
+        "list",
+        "Types and public SSH host keys of the guest, which the source has returned. With O(state=accepted), this host "
+        "records them, so that its users and C(microvm ssh) know the guest as before.",
+        elements="str",
+        check=checks.authorized_key,
+        no_log=False,
+    ),
     Option("digests", "bool", "Whether to return the SHA-256 of each volume, which reads all of them.", default=False),
     _STATE_DIRECTORY,
 )

@@ -12,7 +12,7 @@ import os
 from dataclasses import replace
 from typing import List, Optional, Sequence, TypedDict
 
-from ..declaration.names import MOVE_TARGET, RUN_DIRECTORY
+from ..declaration.names import MOVE_TARGET
 from ..host import files, readiness
 from ..host.commands import HostError
 from ..host.locks import locked
@@ -20,7 +20,7 @@ from ..host.places import Places
 from ..resources.executor import execute
 from ..resources.moves import plan as plans
 from ..resources.moves.handlers import HANDLERS, MoveJob
-from ..resources.moves.observe import digest_of_image, incoming_directory, observe
+from ..resources.moves.observe import access_directory, digest_of_image, incoming_directory, observe
 from ..resources.moves.plan import Action, Plan
 from ..resources.moves.state import Observed, VolumeFile
 from ..resources.vms.observe import observe_name
@@ -54,6 +54,8 @@ class MoveResult(TypedDict):
     directory: str
     incoming_directory: str
     access_directory: str
+    guest_key_file: Optional[str]
+    guest_keys: List[str]
     host_keys: List[str]
 
 
@@ -66,6 +68,7 @@ def move(
     places: Places,
     check_mode: bool,
     former: Optional[str] = None,
+    guest_keys: Sequence[str] = (),
 ) -> MoveResult:
     """Bring one host to a stage of the move, or say what that would mean. Raises HostError and OSError."""
     with contextlib.nullcontext() if check_mode or state == "examined" else locked([name]):
@@ -73,16 +76,18 @@ def move(
         if check_mode:
             # Role `host` brings the units to this version; in check mode, it has changed nothing yet.
             observed = replace(observed, knows_holds=True)
-        planned = _plan(observed, state, peer, images)
+        planned = _plan(observed, state, peer, images, guest_keys)
         if planned is not None and not check_mode:
             _carry_out(planned, places)
             observed = observe(places, name)
     return _result(observed, planned, digests, places)
 
 
-def _plan(observed: Observed, state: str, peer: str, images: Sequence[str]) -> Optional[Plan]:
+def _plan(
+    observed: Observed, state: str, peer: str, images: Sequence[str], guest_keys: Sequence[str]
+) -> Optional[Plan]:
     if state == "accepted":
-        return plans.plan_accepted(observed, peer, images)
+        return plans.plan_accepted(observed, peer, images, guest_keys)
     planners = {
         "held": plans.plan_held,
         "incoming": plans.plan_incoming,
@@ -117,7 +122,9 @@ def _result(observed: Observed, planned: Optional[Plan], digests: bool, places: 
         "incoming": [_volume(volume, incoming, digests) for volume in observed.incoming],
         "directory": work,
         "incoming_directory": incoming,
-        "access_directory": os.path.join(RUN_DIRECTORY, f"move-{observed.name}"),
+        "access_directory": access_directory(observed.name),
+        "guest_key_file": observed.made_key,
+        "guest_keys": list(observed.recorded_keys),
         "host_keys": [(files.read_text(path) or "").strip() for path in sorted(glob.glob(HOST_KEYS))],
     }
 

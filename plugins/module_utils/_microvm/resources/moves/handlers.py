@@ -12,13 +12,13 @@ from dataclasses import dataclass
 from typing import Dict, Sequence, Tuple
 
 from ...declaration.names import BOOTED_LINK, unit_names
-from ...host import files, holds, safe_paths, state_directories, systemd
+from ...host import files, guest_keys, holds, known_hosts, safe_paths, state_directories, systemd
 from ...host.accounts import numbers
 from ...host.commands import HostError
 from ...host.places import Places
 from ..executor import GroupHandler, Handler, Handlers
 from ..steps import Step
-from .observe import incoming_directory
+from .observe import incoming_directory, incoming_key_file
 from .plan import Action, Plan
 
 _DIRECTORY_MODE = 0o700
@@ -98,6 +98,8 @@ _SINGLE: Dict[Action, Handler[MoveJob]] = {
     Action.STOP: _stop,
     Action.CREATE_INCOMING: lambda job, name: os.mkdir(incoming_directory(job.places, name), _DIRECTORY_MODE),
     Action.TAKE_VOLUME: _take_volume,
+    Action.PUT_HOST_KEY: lambda _job, name: guest_keys.receive_key(name, incoming_key_file(name)),
+    Action.RECORD_HOST_KEY: lambda job, key: known_hosts.record(job.name, key),
     Action.PUT_VOLUME: _put_volume,
     Action.REMOVE_INCOMING: lambda job, name: files.remove(incoming_directory(job.places, name)),
     Action.ACCEPT: lambda _job, name: holds.to_receipt(name),

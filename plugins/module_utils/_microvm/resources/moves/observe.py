@@ -11,11 +11,13 @@ import os
 import stat
 from typing import Iterator, List, Optional
 
-from ...declaration.names import MOVE_DIRECTORY, UNIT_DIRECTORY, unit_name
-from ...host import files, safe_paths
+from ...declaration.names import MOVE_DIRECTORY, RUN_DIRECTORY, UNIT_DIRECTORY, unit_name
+from ...declaration.vms.host_key import host_key_file
+from ...host import files, guest_keys, known_hosts, safe_paths
 from ...host.commands import HostError
 from ...host.holds import read_hold, read_receipt
 from ...host.places import Places
+from ...schema.checks import authorized_key
 from ..vms.observe import observe_name
 from ..vms.observe_former import has_former
 from ..vms.state import Observed as ObservedVm
@@ -50,8 +52,25 @@ def observe(places: Places, name: str, former: Optional[str] = None) -> Observed
         replaced=former if former is not None and has_former(places, former) else None,
         has_incoming=os.path.isdir(incoming),
         incoming=tuple(_present(incoming, _below(incoming))),
+        recorded_keys=tuple(key for key in known_hosts.keys_of(name) if authorized_key(key) is None),
+        made_key=host_key_file(name) if guest_keys.is_made(name) else None,
+        incoming_key=_file_or_none(incoming_key_file(name)),
         knows_holds=_units_know_holds(),
     )
+
+
+def access_directory(name: str) -> str:
+    """Path of the directory for what one host reaches the other by during a move; root's alone."""
+    return os.path.join(RUN_DIRECTORY, f"move-{name}")
+
+
+def incoming_key_file(name: str) -> str:
+    """Path at which the SSH host key of a guest arrives: in memory, and never on the disk beside the volumes."""
+    return os.path.join(access_directory(name), "host-key", name)
+
+
+def _file_or_none(path: str) -> Optional[str]:
+    return path if os.path.lexists(path) else None
 
 
 def _is_there(places: Places, name: str, image: str) -> bool:

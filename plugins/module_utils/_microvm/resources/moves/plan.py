@@ -28,6 +28,8 @@ class Action(BaseAction):
     STOP = "systemctl stop", Phase.ALONE, Cost.RESTART
     CREATE_INCOMING = "create the directory for the volumes of"
     TAKE_VOLUME = "take out volume"
+    PUT_HOST_KEY = "put into place the SSH host key of"
+    RECORD_HOST_KEY = "record the SSH host key"
     PUT_VOLUME = "put into place volume"
     REMOVE_INCOMING = "remove the directory for the volumes of"
     ENABLE = "systemctl enable", Phase.TOGETHER
@@ -88,8 +90,11 @@ def plan_incoming(observed: Observed, peer: str) -> Plan:
     return _plan(observed, steps, observed.hold or Hold(MOVE_TARGET, peer))
 
 
-def plan_accepted(observed: Observed, peer: str, images: Sequence[str]) -> Plan:
-    """Plan that the volumes are in place on the target, and that it may start the MicroVM. Raises HostError."""
+def plan_accepted(observed: Observed, peer: str, images: Sequence[str], guest_keys: Sequence[str] = ()) -> Plan:
+    """Plan that volumes and host keys are in place on the target, and that it may start the MicroVM.
+
+    ``guest_keys`` are the public ones that the source has recorded. Raises HostError.
+    """
     name, hold = observed.name, observed.hold or Hold(MOVE_TARGET, peer)
     _refuse_others(observed, MOVE_TARGET, peer)
     if observed.hold is None and observed.receipt is not None:
@@ -99,7 +104,9 @@ def plan_accepted(observed: Observed, peer: str, images: Sequence[str]) -> Plan:
     _refuse_unless(observed.hold is not None, f"{name} is not expected on this host")
     _refuse_unless(observed.is_installed, f"{name} is not installed on this host yet")
     _refuse_unless(not missing, f"these volumes of {name} have not arrived: {', '.join(sorted(missing))}")
-    steps = [Step(Action.PUT_VOLUME, image) for image in images if image in arrived]
+    steps = [Step(Action.PUT_HOST_KEY, name)] if observed.incoming_key else []
+    steps += [Step(Action.RECORD_HOST_KEY, key) for key in guest_keys if key not in observed.recorded_keys]
+    steps += [Step(Action.PUT_VOLUME, image) for image in images if image in arrived]
     steps += [Step(Action.REMOVE_INCOMING, name)] if observed.has_incoming else []
     return _plan(observed, [*steps, Step(Action.ACCEPT, name)], hold)
 

@@ -48,5 +48,11 @@ class Observed:
     """True if the directory is there that volumes arrive in."""
     incoming: Tuple[VolumeFile, ...] = ()
     """Images that have arrived, as a whole or in part."""
+    recorded_keys: Tuple[str, ...] = ()
+    """Types and public SSH host keys of its guest, as far as this host has recorded them."""
+    made_key: Optional[str] = None
+    """File of the SSH host key that this host gives its guest."""
+    incoming_key: Optional[str] = None
+    """File of the SSH host key that the other host has given its guest, and that has arrived."""
     knows_holds: bool = True
     """True if the units of the host look for holds."""

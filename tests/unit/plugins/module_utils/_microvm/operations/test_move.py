@@ -7,10 +7,13 @@ from __future__ import annotations
 
 import hashlib
 import os
+import shutil
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
+from ansible_collections.microvm.fleet.plugins.module_utils._microvm.host import guest_keys
 from ansible_collections.microvm.fleet.plugins.module_utils._microvm.host.commands import HostError
 from ansible_collections.microvm.fleet.plugins.module_utils._microvm.host.holds import to_receipt
 from ansible_collections.microvm.fleet.plugins.module_utils._microvm.operations.host_setup import _refuse_installed
@@ -41,12 +44,12 @@ def install(host: FakeHost) -> None:
         path.write_text(f"content of {image}")
 
 
-def arrive(host: FakeHost) -> None:
+def arrive(host: FakeHost, **options: Any) -> None:
     directory = Path(side(host, "incoming")["incoming_directory"])
     (directory / "logs").mkdir()
     for image in IMAGES:
         (directory / image).write_text(f"content of {image}")
-    run(vm(volumes=VOLUMES, state="present"))
+    run(vm(volumes=VOLUMES, state="present", **options))
 
 
 def is_running(host: FakeHost) -> bool:
@@ -100,6 +103,32 @@ def test_volumes_are_in_place_before_the_target_may_start(host: FakeHost) -> Non
     assert run(vm(volumes=VOLUMES))["vms"][0]["msg"] == "" and is_running(host)
     assert side(host, "finished")["actions"] == ["delete the receipt of web"]
     assert os.listdir(host.root / "moves") == []
+
+
+@pytest.mark.skipif(shutil.which("ssh-keygen") is None, reason="ssh-keygen is not installed")
+def test_a_guest_takes_its_host_keys_along(host: FakeHost, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(observe, "RUN_DIRECTORY", str(host.root / "run"))
+    declared = vm(volumes=VOLUMES, guest={"enable": True, "host_key": True})
+    run({**declared, "name": "other"})
+    other = (host.root / "known_hosts").read_text().split()[1:]
+    arriving = Path(side(host, "incoming")["access_directory"]) / "host-key"
+    arriving.mkdir(parents=True)
+    (host.root / "host-keys" / "other").rename(arriving / "web")
+    arrive(host, guest=declared["guest"])
+    made = (host.root / "host-keys" / "web").read_text()
+    keys = ["ssh-ed25519 AAAAOWN", " ".join(other)]
+    outcome = move("web", "accepted", "other", IMAGES, False, host.places, False, guest_keys=keys)
+    assert outcome["received"] and sorted(outcome["guest_keys"]) == sorted(keys)
+    key = Path(outcome["guest_key_file"] or "").read_text()
+    assert key == (arriving / "web").read_text() != made
+    assert not any("PRIVATE" in str(value) for value in outcome.values())
+    assert guest_keys.given_names(["web", "site"]) == {"web"}
+
+
+def test_a_guest_that_was_given_no_key_moves_without(host: FakeHost) -> None:
+    arrive(host)
+    outcome = side(host, "accepted", images=IMAGES)
+    assert (outcome["guest_key_file"], outcome["guest_keys"]) == (None, [])
 
 
 def test_a_target_that_does_not_come_up_gives_the_volumes_back_for_the_next_copy(host: FakeHost) -> None:

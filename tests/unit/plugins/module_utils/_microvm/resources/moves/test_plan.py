@@ -23,7 +23,7 @@ from ansible_collections.microvm.fleet.plugins.module_utils._microvm.resources.m
 
 Planner = Callable[[Observed], Plan]
 
-UNIT = "microvm@db.service"
+UNIT, OWN_KEY = "microvm@db.service", "ssh-ed25519 OWN"
 DATA, LOG = VolumeFile("data.img", 100, 10), VolumeFile("logs/log.img", 100, 10)
 LEAVING = Hold("source", "b", enabled=True, running=True)
 COMING = Hold("target", "a")
@@ -42,7 +42,8 @@ def incoming(observed: Observed) -> Plan:
 
 
 def accepted(observed: Observed) -> Plan:
-    return plan_accepted(observed, "a", ["data.img", "logs/log.img"])
+    keys = [OWN_KEY] if observed.incoming_key or observed.recorded_keys else []
+    return plan_accepted(observed, "a", ["data.img", "logs/log.img"], keys)
 
 
 def released(observed: Observed) -> Plan:
@@ -118,6 +119,21 @@ STEPS: dict[str, tuple[Planner, Observed, list[str]]] = {
             "remove the directory for the volumes of db",
             "let start, with the volumes in place: db",
         ],
+    ),
+    "a host key that has arrived": (
+        accepted,
+        with_changes(EXPECTED, is_installed=True, incoming=(), volumes=(DATA, LOG), incoming_key="/run/db"),
+        [
+            "put into place the SSH host key of db",
+            "record the SSH host key ssh-ed25519 OWN",
+            "remove the directory for the volumes of db",
+            "let start, with the volumes in place: db",
+        ],
+    ),
+    "a host key that is recorded": (
+        accepted,
+        with_changes(EXPECTED, is_installed=True, incoming=(), volumes=(DATA, LOG), recorded_keys=(OWN_KEY,)),
+        ["remove the directory for the volumes of db", "let start, with the volumes in place: db"],
     ),
     "a target that has accepted": (accepted, ARRIVED, []),
     "back on the source": (
