@@ -37,7 +37,7 @@ while True:
 RACE = r"""
 served=0 refused=0 escaped=0
 mark_of() { # process; it is ready a moment before it has changed its root directory
-    for wait in $(seq 40); do cat /proc/$1/root/mark 2>/dev/null && return; sleep 0.05; done
+    for wait in $(seq 400); do cat /proc/$1/root/mark 2>/dev/null && return; sleep 0.05; done
 }
 for try in $(seq $tries); do
     if systemctl start $unit 2>/dev/null; then
