@@ -19,6 +19,7 @@ from ..schema.errors import DeclarationError
 from ..schema.naming import Names, with_names
 from .networks.macvtap import MACVTAP, with_bridges
 from .networks.parse import refuse_clash
+from .networks.selected_guests import passage_errors
 from .types import Interface, Network, Vm
 from .vms.attachments import refuse_misplaced_addresses
 from .vms.claims import needs_interface
@@ -118,6 +119,9 @@ def _host_errors(host: HostDeclarations) -> Iterator[DeclarationError]:
             refuse_misplaced_addresses(vm, with_bridges(networks), {}, path)
         except DeclarationError as misplaced:
             yield misplaced
+    # A passage may name what cannot be read.
+    if not host.errors:
+        yield from passage_errors(host.networks, [vm for _path, vm in _present(host)])
 
 
 def _present(host: HostDeclarations) -> Iterator[Tuple[str, Vm]]:

@@ -37,6 +37,7 @@ COMPARED = (
     "devices",
     "socket",
     "graphics",
+    "tags",
 )
 """Options of a MicroVM that it may have in common with none, or that others of these need."""
 

@@ -15,8 +15,9 @@ from typing import Dict, Iterator, List, Mapping, NamedTuple, Sequence, Tuple
 
 from ...schema.errors import DeclarationError
 from ..types import GuestNetwork, Interface, Network, NetworkAllow, Vm
+from .macvtap import is_macvtap, with_bridges
 from .parse import parse_networks
-from .passages import origin_problem
+from .passages import check_passages, origin_problem
 from .selectors import MICROVM, Selector, selector_of
 from .subnets import subnet
 
@@ -34,7 +35,7 @@ def with_addresses(raw: Sequence[object], vms: Sequence[Vm], path: str) -> Resol
     Raises DeclarationError for networks that are refused, and for guests whose addresses are not known.
     """
     networks = parse_networks(raw, path)
-    guests = _Guests(networks, vms)
+    guests = _Guests(with_bridges(networks), vms)
     resolved = [
         _with_addresses(written, network, guests, f"{path}[{index}].allow")
         for index, (written, network) in enumerate(zip(raw, networks))
@@ -124,6 +125,20 @@ def _declared_addresses(vm: Vm, interface: Interface, guest: GuestNetwork, netwo
             f"guest.networks, or a lease for {mac} in the leases of the network",
         )
     return addresses
+
+
+def passage_errors(networks: Sequence[Tuple[str, Network]], vms: Sequence[Vm]) -> Iterator[DeclarationError]:
+    """Yield what is wrong with passages of networks, each with its path: at most one for each network."""
+    bridges = with_bridges([network for _path, network in networks])
+    guests = _Guests(bridges, vms)
+    for path, network in networks:
+        try:
+            if not is_macvtap(network):
+                check_passages(network, bridges, path)
+            for index, entry in enumerate(network["allow"]):
+                guests.pairs(entry, network, f"{path}.allow[{index}]")
+        except DeclarationError as error:
+            yield error
 
 
 def refuse_selectors(networks: Sequence[Network], path: str) -> None:

@@ -18,6 +18,7 @@ from ansible_collections.microvm.fleet.plugins.module_utils._microvm.schema.erro
 Variables = Dict[str, Any]
 
 BR0 = {"name": "br0", "address": "10.0.0.1/24", "dhcp_server": {}, "nat": True}
+ALLOWING = {"name": "br1", "address": "10.1.0.1/24", "nat": True}
 MAC = "02:00:00:00:00:01"
 
 
@@ -78,6 +79,18 @@ WITHIN = [
     (
         host(networks=[BR0, {"name": "br1", "address": "10.0.0.129/25"}]),
         "networks[1] (br1).address: its subnet overlaps with the subnet of network 'br0'",
+    ),
+    (
+        host(networks=[BR0, {**ALLOWING, "allow": [{"from": "microvm:web", "ports": ["tcp/1"]}]}]),
+        "networks[1] (br1).allow[0].from: no MicroVM 'web' is declared",
+    ),
+    (
+        host(vm(tags=["a"]), networks=[BR0, {**ALLOWING, "allow": [{"from": "tag:a", "ports": ["tcp/1"]}]}]),
+        "networks[1] (br1).allow[0].from: no IPv4 address of MicroVM 'web' on network 'br0' is declared",
+    ),
+    (
+        host(networks=[BR0, {**ALLOWING, "allow": [{"from": "br2", "ports": ["tcp/1"]}]}]),
+        "networks[1] (br1).allow[0].from: 'br2' is neither a network",
     ),
     (host(vm(interface={"type": "wireless"})), "vms[0] (web).interfaces[0].type"),
     (host(networks=[{"name": "br0"}]), "networks[0] (br0).address"),
