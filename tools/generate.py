@@ -98,6 +98,7 @@ def generated() -> dict[Path, str]:
     networks = Option(
         "microvm_networks", "list", "The bridges of the host.", elements="dict", suboptions=NETWORK_OPTIONS
     )
+    return_seconds = next(option for option in NETWORK_MODULE_OPTIONS if option.name == "return_seconds")
     fragments, roles = ROOT / "plugins" / "doc_fragments", ROOT / "roles"
     host = tuple(host_variable(option) for option in HOST_SETUP_OPTIONS)
     restrictions = tuple(option for option in host if option.name == "microvm_restrictions")
@@ -105,7 +106,7 @@ def generated() -> dict[Path, str]:
         "host": host,
         "vms": (vms, *restrictions),
         "images": (images,),
-        "network": (networks,),
+        "network": (networks, replace(return_seconds, name="microvm_network_return_seconds")),
     }
     of_roles = {
         path: text

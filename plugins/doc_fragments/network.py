@@ -44,8 +44,13 @@ options:
           - macvtap
       link:
         description:
-          - Interface of the host that the macvtap devices of a network with C(mode) V(macvtap) are on, which requires
-            it. Does not change while MicroVMs are on the network.
+          - Interface of the host that the network is put on. With C(mode) V(bridge) the bridge takes it as port,
+            so guests are in its LAN, which gives them their addresses; the host keeps its own there, on the bridge.
+            Only C(name), C(host_access), C(host_ports), C(isolate), C(limits) and C(other_firewalls) can be set
+            with it, and the interface must be one that systemd-networkd manages, or that nothing manages. The link
+            does not change while the network exists.
+          - With C(mode) V(macvtap), which requires it, the macvtap devices are on it. It does not change while
+            MicroVMs are on the network.
         type: str
       macvtap:
         description:
@@ -64,7 +69,7 @@ options:
               - vepa
       address:
         description:
-          - IPv4 address of the host on the bridge, with its prefix length. Required, except with C(mode) V(macvtap).
+          - IPv4 address of the host on the bridge, with its prefix length. Required without C(link).
           - Its subnet must not overlap another network of the host. A route to a larger network, such as one through
             a gateway to a whole site, may contain it.
         type: str
@@ -144,7 +149,8 @@ options:
           - Services of the host that guests reach. Nothing else of the host answers them, on whichever of its addresses.
             Answers to connections that the host begins always pass.
           - With V(dns_dhcp) these are the DHCP server of the network, DNS and ICMP echo requests on the address
-            of the bridge; with V(none) nothing; with V(all) everything on all addresses.
+            of the bridge; with V(none) nothing; with V(all) everything on all addresses. On a bridge with C(link),
+            V(dns_dhcp) means DNS and ICMP echo requests on the addresses that it has.
         type: str
         default: dns_dhcp
         choices:
@@ -284,4 +290,15 @@ options:
                 Each of its packets to the DHCP and DNS servers of the host counts as one. V(0) is no limit.
             type: int
             default: 200
+  confirm:
+    description:
+      - Whether this run confirms what an earlier one has changed of the host's own connection, by a connection
+        that was made since. Without it, such a change is taken back after O(return_seconds).
+    type: bool
+    default: false
+  return_seconds:
+    description:
+      - Time after which a change of the host's own connection that nobody has confirmed is taken back.
+    type: int
+    default: 60
 """

@@ -1428,8 +1428,13 @@ options:
           - macvtap
       link:
         description:
-          - Interface of the host that the macvtap devices of a network with C(mode) V(macvtap) are on, which requires
-            it. Does not change while MicroVMs are on the network.
+          - Interface of the host that the network is put on. With C(mode) V(bridge) the bridge takes it as port,
+            so guests are in its LAN, which gives them their addresses; the host keeps its own there, on the bridge.
+            Only C(name), C(host_access), C(host_ports), C(isolate), C(limits) and C(other_firewalls) can be set
+            with it, and the interface must be one that systemd-networkd manages, or that nothing manages. The link
+            does not change while the network exists.
+          - With C(mode) V(macvtap), which requires it, the macvtap devices are on it. It does not change while
+            MicroVMs are on the network.
         type: str
       macvtap:
         description:
@@ -1448,7 +1453,7 @@ options:
               - vepa
       address:
         description:
-          - IPv4 address of the host on the bridge, with its prefix length. Required, except with C(mode) V(macvtap).
+          - IPv4 address of the host on the bridge, with its prefix length. Required without C(link).
           - Its subnet must not overlap another network of the host. A route to a larger network, such as one through
             a gateway to a whole site, may contain it.
         type: str
@@ -1528,7 +1533,8 @@ options:
           - Services of the host that guests reach. Nothing else of the host answers them, on whichever of its addresses.
             Answers to connections that the host begins always pass.
           - With V(dns_dhcp) these are the DHCP server of the network, DNS and ICMP echo requests on the address
-            of the bridge; with V(none) nothing; with V(all) everything on all addresses.
+            of the bridge; with V(none) nothing; with V(all) everything on all addresses. On a bridge with C(link),
+            V(dns_dhcp) means DNS and ICMP echo requests on the addresses that it has.
         type: str
         default: dns_dhcp
         choices:

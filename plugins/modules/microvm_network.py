@@ -15,7 +15,8 @@ description:
     and what passes between guests, their host and others, in nftables tables of its own.
   - Compares the declared networks with the actual state of the kernel as well as with configuration files, so that a
     run completes an earlier interrupted run and repairs manual changes.
-  - An interface that was not created by this collection is never taken over.
+  - An interface that was not created by this collection is never taken over, other than as the O(networks[].link) of a
+    bridge.
 author:
   - microvm.fleet contributors (@microvm)
 extends_documentation_fragment:
@@ -46,6 +47,20 @@ EXAMPLES = r"""
         leases:
           - mac: "02:00:00:00:00:01"
             address: 10.66.1.20
+
+- name: Put a bridge onto the interface by which the host is managed
+  microvm.fleet.microvm_network:
+    networks: &networks
+      - name: lan0
+        link: enp1s0
+
+- name: End the connection that was made before the change
+  ansible.builtin.meta: reset_connection
+
+- name: Keep the change
+  microvm.fleet.microvm_network:
+    networks: *networks
+    confirm: true
 
 - name: Remove all networks
   microvm.fleet.microvm_network:
@@ -83,6 +98,22 @@ hindrances:
   returned: success
   type: list
   elements: str
+unconfirmed:
+  description:
+    - Networks whose change may cut the host off, and is taken back after O(return_seconds).
+    - It stays if the module runs once more with O(confirm), by a connection that was made after the change.
+  returned: success
+  type: list
+  elements: str
+waiting:
+  description: Networks among RV(unconfirmed) whose change was made by an earlier run.
+  returned: success
+  type: list
+  elements: str
+returned:
+  description: Whether the last change of the host's own connection was taken back, since nobody confirmed it in time.
+  returned: success
+  type: bool
 """
 
 from ansible_collections.microvm.fleet.plugins.module_utils._microvm.modules.networks import run_network

@@ -17,6 +17,7 @@ from ansible_collections.microvm.fleet.plugins.module_utils._microvm.declaration
     parse_image,
 )
 from ansible_collections.microvm.fleet.plugins.module_utils._microvm.declaration.names import GUEST_PORT
+from ansible_collections.microvm.fleet.plugins.module_utils._microvm.declaration.networks.lan import is_lan
 from ansible_collections.microvm.fleet.plugins.module_utils._microvm.declaration.networks.options import NETWORK_OPTIONS
 from ansible_collections.microvm.fleet.plugins.module_utils._microvm.declaration.networks.parse import parse_networks
 from ansible_collections.microvm.fleet.plugins.module_utils._microvm.declaration.types import Network
@@ -30,6 +31,11 @@ from ansible_collections.microvm.fleet.plugins.module_utils._microvm.resources.n
     RULES,
     configuration,
 )
+from ansible_collections.microvm.fleet.plugins.module_utils._microvm.resources.networks.lan_files import (
+    RUNTIME,
+    lan_texts,
+)
+from ansible_collections.microvm.fleet.plugins.module_utils._microvm.resources.networks.state import LanInterface
 from ansible_collections.microvm.fleet.plugins.module_utils._microvm.schema.errors import DeclarationError
 
 from .hostile import Attacker
@@ -41,7 +47,7 @@ IMAGES = NETWORKS = max(1, COUNT // 4)
 HOOK = "--customize-hook="
 NETWORK_KEYS = {
     *("Name", "Kind", "Address", "ConfigureWithoutCarrier", "IPv6AcceptRA", "DHCPServer", "RequiredForOnline"),
-    *("PoolOffset", "PoolSize", "DNS", "MACAddress", "Unmanaged", "LinkLocalAddressing"),
+    *("PoolOffset", "PoolSize", "DNS", "MACAddress", "Unmanaged", "LinkLocalAddressing", "Bridge", "DHCP"),
 }
 
 
@@ -122,9 +128,10 @@ def test_files_of_networks_have_the_expected_lines(capsys: pytest.CaptureFixture
     accepted = networks()
     rules = ""
     for network in accepted:
-        files = configuration([network])
+        lan_files = lan_texts(network, LanInterface("02:00:00:00:00:01")) if is_lan(network) else {}
+        files = configuration([network], lan_files=lan_files)
         for path, text in files.items():
-            if path.startswith(NETWORKD_DIRECTORY):
+            if path.startswith((NETWORKD_DIRECTORY, RUNTIME)):
                 settings = settings_of(text)
                 assert {setting.key for setting in settings} <= NETWORK_KEYS
         (own,) = (text for path, text in files.items() if path.endswith(f"{network['name']}.network"))

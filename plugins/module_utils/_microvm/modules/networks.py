@@ -14,7 +14,11 @@ from .options import NETWORK_MODULE_OPTIONS
 def run_network() -> None:
     """Reconcile and report the result."""
     module = FleetModule(NETWORK_MODULE_OPTIONS, lambda parameters: parse_networks(parameters["networks"]))
-    outcome = module.attempt(lambda parameters, check_mode: reconcile_networks(parameters["networks"], check_mode))
+    outcome = module.attempt(
+        lambda parameters, check_mode: reconcile_networks(
+            parameters["networks"], check_mode, parameters["confirm"], parameters["return_seconds"]
+        )
+    )
     for network in outcome["kept"]:
         module.warn(
             f"network {network} is no longer declared but was kept because MicroVMs use its bridge; "
@@ -25,6 +29,13 @@ def run_network() -> None:
             f"the interface {link} is down, so MicroVMs on network {network} reach nobody and are not started; "
             f"configure the host to bring it up (now: ip link set {link} up)"
         )
+    for network in outcome["waiting"]:
+        module.warn(
+            f"network {network} was changed by an earlier run, which nobody has confirmed yet; it is taken back unless "
+            "a run with confirm comes in time"
+        )
+    if outcome["returned"] and not outcome["unconfirmed"]:
+        module.warn("the last change of this host's own connection was taken back, since nobody confirmed it in time")
     if outcome["still_forwarding"]:
         module.warn(f"packets are still forwarded (net.ipv4.ip_forward), since {outcome['still_forwarding']}")
     for hindrance in outcome["hindrances"]:

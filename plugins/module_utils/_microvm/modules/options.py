@@ -11,6 +11,7 @@ from dataclasses import replace
 from ..declaration.host_setup.options import HOST_SETUP_OPTIONS
 from ..declaration.images.options import HOST_IMAGE_OPTIONS, IMAGE_OPTIONS
 from ..declaration.names import HOST_SETTINGS, IMAGE_CACHE, IMAGE_STORE, STATE_DIRECTORY
+from ..declaration.networks.lan import RETURN_SECONDS
 from ..declaration.networks.options import NETWORK_OPTIONS
 from ..declaration.restrictions.options import RESTRICTION_OPTIONS
 from ..declaration.taps.options import TAP_OPTIONS
@@ -153,6 +154,20 @@ NETWORK_MODULE_OPTIONS: Options = (
         required=True,
         elements="dict",
         suboptions=NETWORK_OPTIONS,
+    ),
+    Option(
+        "confirm",
+        "bool",
+        "Whether this run confirms what an earlier one has changed of the host's own connection, by a connection that "
+        "was made since. Without it, such a change is taken back after O(return_seconds).",
+        default=False,
+    ),
+    Option(
+        "return_seconds",
+        "int",
+        "Time after which a change of the host's own connection that nobody has confirmed is taken back.",
+        default=RETURN_SECONDS,
+        check=checks.positive,
     ),
 )
 

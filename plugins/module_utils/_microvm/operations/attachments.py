@@ -9,7 +9,7 @@ from __future__ import annotations
 import ipaddress
 from typing import Dict, List, Sequence, Tuple
 
-from ..declaration.networks.macvtap import with_bridges
+from ..declaration.networks.lan import split_lans
 from ..declaration.networks.parse import parse_networks
 from ..declaration.types import Network
 from ..declaration.vms.attachments import refuse_misplaced_addresses
@@ -37,7 +37,7 @@ def check_addresses(placed: Sequence[Tuple[str, Declaration]], networks: Sequenc
         return
     host = _host_addresses()
     for path, declaration in placed:
-        refuse_misplaced_addresses(declaration, with_bridges(attached), host, path)
+        refuse_misplaced_addresses(declaration, split_lans(attached)[0], host, path)
 
 
 def _networks(declared: Sequence[object]) -> List[Network]:

@@ -7,9 +7,11 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import time
-from typing import Dict, List, Optional, Sequence, TypedDict
+from typing import Dict, List, Mapping, Optional, Sequence, TypedDict
 
+from ..declaration.networks.lan import RETURN_SECONDS, lan_link
 from ..declaration.networks.macvtap import with_bridges
 from ..declaration.networks.parse import parse_networks
 from ..declaration.networks.selected_guests import refuse_selectors
@@ -21,10 +23,11 @@ from ..host.sockets import describe_owner, listening_sockets
 from ..resources.diffs import Diff, difference, differences
 from ..resources.executor import execute
 from ..resources.networks.handlers import HANDLERS, NetworksJob
+from ..resources.networks.lan_files import UNCONFIRMED
 from ..resources.networks.listeners import hidden_message, hidden_socket, new_forwards
 from ..resources.networks.observe import MARK, observe, observe_links
 from ..resources.networks.plan import Action, Plan, plan
-from ..resources.networks.state import NETWORKD, Link, Observed, has_address
+from ..resources.networks.state import NETWORKD, Link, Observed, has_address, has_families
 from ..schema.errors import DeclarationError
 
 WAIT_SECONDS = 30
@@ -41,22 +44,28 @@ class NetworksResult(TypedDict):
     still_forwarding: str
     down: Dict[str, str]
     hindrances: List[str]
+    unconfirmed: List[str]
+    waiting: List[str]
+    returned: bool
     diff: List[Diff]
 
 
-def reconcile_networks(raw: Sequence[object], check_mode: bool) -> NetworksResult:
+def reconcile_networks(
+    raw: Sequence[object], check_mode: bool, confirm: bool = False, return_seconds: int = RETURN_SECONDS
+) -> NetworksResult:
     """Bring the networks of a host into the declared state, or say what that would mean.
 
+    ``confirm`` makes permanent what an earlier run has changed of the host's own connection.
     Raises DeclarationError, before anything has changed, and HostError.
     """
     networks = parse_networks(raw)
     refuse_selectors(networks, "networks")
     with contextlib.nullcontext() if check_mode else locked([LOCK]):
-        observed = observe()
+        observed = observe([link for link in map(lan_link, networks) if link])
         _refuse_hidden_services(observed, networks)
-        planned = plan(observed, networks)
+        planned = plan(observed, networks, confirm=confirm, return_seconds=return_seconds)
         if not check_mode:
-            _carry_out(planned, networks)
+            _carry_out(planned, networks, observed)
     return {
         "changed": planned.changed,
         "actions": [str(step) for step in planned.steps],
@@ -64,6 +73,9 @@ def reconcile_networks(raw: Sequence[object], check_mode: bool) -> NetworksResul
         "still_forwarding": planned.still_forwarding,
         "down": dict(planned.down),
         "hindrances": list(planned.hindrances),
+        "unconfirmed": sorted(planned.unconfirmed),
+        "waiting": sorted(planned.waiting),
+        "returned": observed.returned,
         "diff": _diff(observed, planned),
     }
 
@@ -78,32 +90,38 @@ def _refuse_hidden_services(observed: Observed, networks: Sequence[Network]) -> 
             raise DeclarationError(forward.path, hidden_message(forward, describe_owner(socket)))
 
 
-def _carry_out(planned: Plan, networks: Sequence[Network]) -> None:
+def _carry_out(planned: Plan, networks: Sequence[Network], observed: Observed) -> None:
     """Execute a plan and wait until the bridges have their addresses. Raises HostError."""
     job = NetworksJob(planned)
     error = execute([job], HANDLERS)[job.name].error
     if error is not None:
         raise HostError(error)
     if planned.changed:
-        _wait_for_addresses(with_bridges(networks))
+        _wait_for_addresses(with_bridges(networks), observed, planned)
     files.remove(MARK)
 
 
-def _wait_for_addresses(networks: Sequence[Network]) -> None:
+def _wait_for_addresses(networks: Sequence[Network], observed: Observed, planned: Plan) -> None:
     deadline = time.monotonic() + WAIT_SECONDS
     while True:
         links = observe_links() if networks else {}
-        missing = [
-            network
-            for network in networks
-            if network["name"] not in links or not has_address(links[network["name"]], network)
-        ]
+        missing = [network for network in networks if not _is_up(network, links, observed, planned)]
         if not missing:
             return
+        if planned.unconfirmed and not os.path.exists(UNCONFIRMED):
+            raise HostError("the change was taken back, since nobody confirmed it in time")
         if time.monotonic() > deadline:
             states = "; ".join(f"{network['name']} {_description(links.get(network['name']))}" for network in missing)
             raise systemd.explain(NETWORKD, f"bridges are not up after {WAIT_SECONDS} s: {states}")
         time.sleep(0.2)
+
+
+def _is_up(network: Network, links: Mapping[str, Link], observed: Observed, planned: Plan) -> bool:
+    """Return whether a bridge has its addresses: those that its interface had, if the host's own connection moves."""
+    link = links.get(network["name"])
+    if link is None or not has_address(link, network):
+        return False
+    return network["name"] not in planned.unconfirmed or has_families(link, observed.links.get(lan_link(network)))
 
 
 def _description(link: Optional[Link]) -> str:
@@ -112,6 +130,7 @@ def _description(link: Optional[Link]) -> str:
 
 def _diff(observed: Observed, planned: Plan) -> List[Diff]:
     """Return every file that changes, and the other steps."""
-    of_files = differences(planned.targets(Action.WRITE, Action.REMOVE), observed.files, planned.files)
-    remaining = [step for step in planned.steps if step.action not in (Action.WRITE, Action.REMOVE)]
+    actions = (Action.WRITE, Action.REMOVE, Action.WRITE_VOLATILE, Action.REMOVE_VOLATILE)
+    of_files = differences(planned.targets(*actions), observed.files, planned.files)
+    remaining = [step for step in planned.steps if step.action not in actions]
     return [*of_files, *([difference("steps", "", "".join(f"{step}\n" for step in remaining))] if remaining else [])]

@@ -20,7 +20,7 @@ in_namespaces() { # program, arguments
         exec python "$@"' - "$@"
 }
 for filter in 0 1; do
-    for probe in probe probe_ipv6 passages matrix firewalls; do
+    for probe in probe probe_ipv6 passages matrix firewalls lan; do
         in_namespaces "$here/$probe.py" "$filter"
     done
 done

@@ -77,11 +77,10 @@ def complete_macvtap(network: Network, default: Network, path: str) -> None:
 
 def refuse_macvtap_options(network: Network, path: str) -> None:
     """Refuse what only a network with mode macvtap has."""
-    for key, value in (("link", network["link"]), ("macvtap.mode", network["macvtap"]["mode"])):
-        if value is not None:
-            raise DeclarationError(
-                f"{path}.{key}", "is supported only with mode macvtap; leave it out, or set mode to macvtap"
-            )
+    if network["macvtap"]["mode"] is not None:
+        raise DeclarationError(
+            f"{path}.macvtap.mode", "is supported only with mode macvtap; leave it out, or set mode to macvtap"
+        )
 
 
 def refuse_same_link(network: Network, other: Network, path: str) -> None:

@@ -14,12 +14,12 @@ from ...schema.validation import validate
 from ..identity import TAP_PREFIX
 from ..types import Network, NetworkDhcpServer
 from .ipv6 import complete_ipv6, is_open, refuse_ipv6_clash
+from .lan import is_lan, refuse_lan_clash, refuse_lan_options, split_lans
 from .macvtap import (
     complete_macvtap,
     is_macvtap,
     refuse_macvtap_options,
     refuse_same_link,
-    with_bridges,
 )
 from .options import NETWORK_OPTIONS, ROUTED
 from .passages import check_passages, complete_passages, refuse_same_port
@@ -37,7 +37,7 @@ def parse_networks(raw: Sequence[object], path: str = "networks") -> List[Networ
             refuse_clash(network, other, f"{path}[{index}]")
     for index, network in enumerate(networks):
         if not is_macvtap(network):
-            check_passages(network, with_bridges(networks), f"{path}[{index}]")
+            check_passages(network, split_lans(networks)[0], f"{path}[{index}]")
     return networks
 
 
@@ -50,15 +50,20 @@ def parse_network(raw: object, path: str) -> Network:
     if is_macvtap(network):
         default = validate(NETWORK_OPTIONS, {"name": network["name"]}, path)
         complete_macvtap(network, cast(Network, default), path)
+        return network
+    refuse_macvtap_options(network, path)
+    if is_lan(network):
+        refuse_lan_options(network, path)
     else:
         _complete_bridge(network, path)
     return network
 
 
 def _complete_bridge(network: Network, path: str) -> None:
-    refuse_macvtap_options(network, path)
+    if network["link"] is not None:
+        raise DeclarationError(f"{path}.link", "a routed network has none; leave link out, or set mode to bridge")
     if not network["address"]:
-        raise DeclarationError(f"{path}.address", "is required; set it, such as 10.66.1.1/24")
+        raise DeclarationError(f"{path}.address", "is required without link; set it, such as to 10.66.1.1/24")
     # In one way of writing: 10.0.0.1/255.255.255.0 is 10.0.0.1/24.
     network["address"] = str(ipaddress.ip_interface(network["address"]))
     if ipaddress.ip_interface(network["address"]).version != 4:
@@ -178,14 +183,15 @@ def refuse_clash(network: Network, other: Network, path: str) -> None:
     if network["name"] == other["name"]:
         raise DeclarationError(f"{path}.name", f"another network is also called {network['name']!r}; use unique names")
     for index, uplink in enumerate(network["uplinks"]):
-        if uplink == other["name"]:
+        if uplink == other["name"] and not is_lan(other):
             raise DeclarationError(f"{path}.uplinks[{index}]", _own_bridge(uplink))
-    if network["name"] in other["uplinks"]:
+    if network["name"] in other["uplinks"] and not is_lan(network):
         raise DeclarationError(
             f"{path}.name", f"network {other['name']!r} has an uplink of this name; use different names"
         )
     refuse_same_link(network, other, path)
-    if is_macvtap(network) or is_macvtap(other):
+    refuse_lan_clash(network, other, path)
+    if any(is_macvtap(each) or is_lan(each) for each in (network, other)):
         return
     refuse_same_port(network, other, path)
     if subnet(network).overlaps(subnet(other)):

@@ -22,6 +22,7 @@ from ...declaration.names import (
     UNIT_DIRECTORY,
 )
 from ...declaration.networks.ipv6 import is_open, prefix
+from ...declaration.networks.lan import is_lan, split_lans
 from ...declaration.networks.macvtap import MACVTAP, is_macvtap, with_bridges
 from ...declaration.networks.options import NETWORK_OPTIONS, ROUTED
 from ...declaration.networks.subnets import subnet
@@ -31,8 +32,9 @@ from ...schema.compaction import check_record
 from ...schema.errors import DeclarationError
 from ...schema.quoting import fields, network_value, one_per_line, plain, section, setting
 from ...schema.validation import validate
-from .firewalls import docker_rules, permitted
+from .firewalls import docker_rules, permitted, permitted_lans
 from .ipv6_files import ipv6_sections, slaac_prefix
+from .lan_files import DROP_IN, RETURN_SCRIPT, common_files, is_permanent, lan_of
 from .rules import rules
 from .units import docker_script, docker_unit, network_unit, watch_script, watch_unit
 
@@ -58,7 +60,10 @@ DOCKER = f"{CONFIGURATION_DIRECTORY}/network-docker"
 DOCKER_UNIT = f"{UNIT_DIRECTORY}/{NETWORK_DOCKER_UNIT}"
 
 _TAPS = f"{NETWORKD_DIRECTORY}/49-microvm-taps.network"
-OWN_FILES = (_TAPS, RECORD, RULES, SYSCTLS, UNIT, WATCH_UNIT, WATCH, DOCKER_UNIT, DOCKER, NETWORK_LIST)
+OWN_FILES = (
+    *(_TAPS, RECORD, RULES, SYSCTLS, UNIT, WATCH_UNIT, WATCH, DOCKER_UNIT, DOCKER, NETWORK_LIST),
+    *(RETURN_SCRIPT, DROP_IN),
+)
 """Files that exist once, however many networks there are."""
 
 _BRIDGE = f"{NETWORKD_DIRECTORY}/50-microvm-%s.%s"
@@ -81,28 +86,36 @@ def configuration(
     uplinks: Sequence[str] = (),
     ipv6_uplinks: Sequence[str] = (),
     follows_docker: bool = True,
+    lan_files: Optional[Mapping[str, str]] = None,
+    host_addresses: Sequence[str] = (),
 ) -> Dict[str, str]:
     """Content of every file, by path; empty where there is no network.
 
     Guests of open networks that name no uplinks reach what is beyond the interfaces ``uplinks`` and ``ipv6_uplinks``.
     Rules for Docker's chain wait for it, if ``follows_docker``, on hosts without Docker too.
+    ``lan_files`` are those of bridges onto interfaces of the host, where guests may not have ``host_addresses``.
     """
     texts: Dict[str, str] = {}
-    bridges = with_bridges(networks)
-    for network in bridges:
+    own, _lans = split_lans(networks)
+    for network in own:
         bridge = [setting("Name", network_value(network["name"])), setting("Kind", plain("bridge"))]
         texts[_BRIDGE % (network["name"], "netdev")] = section("NetDev", bridge)
         texts[_BRIDGE % (network["name"], "network")] = _network(network)
     if networks:
         texts[_TAPS] = _TAPS_TEXT.format(prefix=plain(TAP_PREFIX))
         texts[UNIT], texts[WATCH_UNIT] = network_unit(RULES), watch_unit(WATCH)
-        texts.update({RULES: rules(bridges, uplinks), NETWORK_LIST: _list(networks), WATCH: watch_script(RULES)})
-        texts[SYSCTLS] = settings(kernel_settings(bridges, uplinks, ipv6_uplinks))
-    if follows_docker and permitted(networks):
+        bridges = with_bridges(networks)
+        texts.update({RULES: rules(bridges, uplinks, host_addresses), NETWORK_LIST: _list(networks)})
+        texts[WATCH] = watch_script(RULES)
+        texts[SYSCTLS] = settings(kernel_settings(own, uplinks, ipv6_uplinks))
+    if lan_files:
+        texts.update(common_files())
+    if follows_docker and (permitted(networks) or permitted_lans(networks)):
         docker = docker_rules(networks, uplinks, ipv6_uplinks)
         texts[DOCKER_UNIT] = docker_unit(DOCKER)
         texts[DOCKER] = docker_script(docker["iptables"], docker["ip6tables"])
     texts = {path: _HEADER + text for path, text in texts.items()}
+    texts.update(lan_files or {})
     if networks:
         texts[RECORD] = json.dumps(list(networks), indent=2, sort_keys=True) + "\n"
     return dict(sorted(texts.items()))
@@ -127,7 +140,7 @@ def recorded_networks(files: Mapping[str, str]) -> List[Network]:
 
 def is_ours(path: str) -> bool:
     """Return whether a file is one of ``configuration``, of whatever networks."""
-    return path in OWN_FILES or bridge_of(path) is not None
+    return path in OWN_FILES or is_permanent(path) or any(name(path) is not None for name in (bridge_of, lan_of))
 
 
 def bridge_of(path: str) -> Optional[str]:
@@ -208,6 +221,11 @@ def _list(networks: Sequence[Network]) -> str:
             continue
         if network["mode"] == ROUTED:
             lines.append(fields(plain(ROUTED), name, network_value(network["address"]), plain(forwards_taps(network))))
+            continue
+        if is_lan(network):
+            # Which subnet the guests are in is the LAN's business.
+            lines.append(fields(plain("network"), name, network_value("0.0.0.0/0"), isolated))
+            lines.append(fields(plain("lan"), name))
             continue
         lines.append(fields(plain("network"), name, network_value(str(subnet(network))), isolated))
         subnet6 = prefix(network)

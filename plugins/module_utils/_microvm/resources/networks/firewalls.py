@@ -17,6 +17,7 @@ from typing import Dict, FrozenSet, Iterator, List, Mapping, Sequence, Tuple
 
 from ...declaration.names import FLEET_DIRECTORY
 from ...declaration.networks.ipv6 import is_open
+from ...declaration.networks.lan import split_lans
 from ...declaration.networks.options import DNS_DHCP, LEAVE, ROUTED
 from ...declaration.networks.passages import origin_of
 from ...declaration.networks.subnets import subnet
@@ -37,7 +38,6 @@ COMMENT = "microvm.fleet"
 
 _SAFE_NAME = re.compile(r"[A-Za-z0-9_.-]+")
 """Names of interfaces that mean themselves to all programs: for iptables a plus sign at the end means any others."""
-_MODES = ("bridge", ROUTED)
 
 
 @dataclass(frozen=True)
@@ -81,7 +81,15 @@ class _Flow:
 
 def permitted(networks: Sequence[Network]) -> List[Network]:
     """Return the networks whose packets other firewalls are told to let pass."""
-    return [network for network in networks if network["other_firewalls"] != LEAVE and network["mode"] in _MODES]
+    return [network for network in split_lans(networks)[0] if network["other_firewalls"] != LEAVE]
+
+
+def permitted_lans(networks: Sequence[Network]) -> List[Network]:
+    """Return the bridges onto interfaces of the host within which other firewalls are told to let frames pass.
+
+    What comes in by them is not from guests alone, so nothing else of it is permitted.
+    """
+    return [network for network in split_lans(networks)[1] if network["other_firewalls"] != LEAVE]
 
 
 def safe_names(interfaces: Sequence[str]) -> List[str]:
@@ -104,7 +112,7 @@ def chains_differ(chains: Mapping[str, Sequence[str]], rules: Mapping[str, str])
 
 
 def _ipv4_rules(networks: Sequence[Network], uplinks: Sequence[str]) -> str:
-    flows: List[_Flow] = []
+    flows = [flow for network in permitted_lans(networks) for flow in _neighbours(network)]
     for network in permitted(networks):
         flows += _neighbours(network)
         flows += _to_outside(network, uplinks) if network["nat"] else []
@@ -114,7 +122,7 @@ def _ipv4_rules(networks: Sequence[Network], uplinks: Sequence[str]) -> str:
 
 
 def _ipv6_rules(networks: Sequence[Network], uplinks: Sequence[str]) -> str:
-    flows: List[_Flow] = []
+    flows = [flow for network in permitted_lans(networks) for flow in _neighbours(network)]
     for network in permitted(networks):
         if network["ipv6"] is not None:
             flows += _neighbours(network)
@@ -125,7 +133,7 @@ def _ipv6_rules(networks: Sequence[Network], uplinks: Sequence[str]) -> str:
 
 def ufw_rules(networks: Sequence[Network], uplinks: Sequence[str]) -> List[str]:
     """Return rules of ufw, which lets answers pass, as arguments of its command in the order in which it shows them."""
-    rules: List[str] = []
+    rules = [_ufw_route(flow) for network in permitted_lans(networks) for flow in _neighbours(network)]
     for network in permitted(networks):
         flows = [*_neighbours(network), *_allowed(network, networks), *_forwarded(network)]
         if network["nat"] or is_open(network):
@@ -217,8 +225,7 @@ def _answers(network: Network) -> List[_Flow]:
 
 
 def _allowed(network: Network, networks: Sequence[Network]) -> List[_Flow]:
-    with_subnets = [other for other in networks if other["mode"] in _MODES]
-    origins = [origin_of(allowed, with_subnets) for allowed in network["allow"]]
+    origins = [origin_of(allowed, split_lans(networks)[0]) for allowed in network["allow"]]
     names = dict.fromkeys(origin[0]["name"] for origin in origins if origin is not None and origin[0]["nat"])
     return [_Flow(incoming=name, outgoing=network["name"]) for name in names]
 

@@ -34,11 +34,13 @@ from .configuration import (
     recorded_networks,
 )
 from .firewalls import ZONE_RECORDS
+from .lan_files import RETURN_SCRIPT, RETURN_UNIT, RETURNED, UNCONFIRMED, lan_of
+from .lan_rules import unbound_lan_tap
 from .macvtaps import FILE_SUFFIX, table_of
 from .observe import MARK, PARAMETERS, observe_macvtap_rules, observe_rules, observe_tap_rules
 from .plan import Action, Plan
 from .routed_taps import network_of, routed_addresses
-from .rules import unbound_tap
+from .rules import TABLE, unbound_tap
 from .state import NETWORKD
 from .taps import bound_mac, deletions
 
@@ -137,15 +139,28 @@ def _admit(job: NetworksJob, tap: str) -> None:
     """Filter the frames of a tap that no unit has bound since the plan was made."""
     with _locked_taps():
         if _is_there(tap) and not os.path.exists(_rules_of(tap)):
+            _admit_to_lan(job, tap)
             files.replace_file(_rules_of(tap), unbound_tap(tap).encode())
             # Those that are loaded later have it.
             if not job.plan.targets(Action.LOAD_RULES):
                 run(["nft", "-f", _rules_of(tap)])
 
 
-def _bind_again(_job: NetworksJob, tap: str) -> None:
+def _admit_to_lan(job: NetworksJob, tap: str) -> None:
+    """Keep a tap on a bridge onto an interface of the host from the host itself, which cannot tell its guest."""
+    bridge = os.path.basename(files.link_target(f"{_INTERFACES}/{tap}/master") or "")
+    if bridge in map(lan_of, job.plan.files):
+        path = f"{TAP_RULES_DIRECTORY}/{bridge}:{tap}.nft6"
+        files.replace_file(path, unbound_lan_tap(tap, TABLE).encode())
+        if not job.plan.targets(Action.LOAD_RULES):
+            run(["nft", "-f", path])
+
+
+def _bind_again(job: NetworksJob, tap: str) -> None:
+    lans = set(map(lan_of, job.plan.files))
     with _locked_taps():
-        for path in (_rules_of(tap), _macvtap_rules_of(tap)):
+        further = [path for path in _ipv6_rules_of(tap) if os.path.basename(path).partition(":")[0] in lans]
+        for path in (_rules_of(tap), *further, _macvtap_rules_of(tap)):
             if os.path.exists(path):
                 run(["nft", "-f", path])
 
@@ -258,9 +273,39 @@ def _systemctl(*words: str) -> Handler[NetworksJob]:
     return lambda _job, target: ask(["systemctl", *words, target])
 
 
+def _arm(job: NetworksJob, timer: str) -> None:
+    """Let systemd take back what follows, unless it is confirmed in time. Raises HostError."""
+    _stop_timer(timer)
+    files.remove(RETURNED)
+    _touch(UNCONFIRMED)
+    after = f"--on-active={job.plan.return_seconds}"
+    words = ("--quiet", "--collect", f"--unit={RETURN_UNIT}", "--timer-property=AccuracySec=1s", after)
+    run(["systemd-run", *words, "/bin/bash", RETURN_SCRIPT, "now"])
+
+
+def _confirm(_job: NetworksJob, timer: str) -> None:
+    """Keep a change. Raises HostError if it is being taken back, or was."""
+    try:
+        os.unlink(UNCONFIRMED)
+    except FileNotFoundError:
+        raise HostError("the change was taken back meanwhile, since nobody had confirmed it in time") from None
+    _stop_timer(timer)
+
+
+def _stop_timer(timer: str) -> None:
+    """Stop the timer, if there is one: it ends with the host, or once it has elapsed."""
+    if systemd.show([timer])[timer].running:
+        ask(["systemctl", "stop", timer])
+
+
 HANDLERS: Handlers[NetworksJob, Action] = Handlers(
     Action,
     {
+        Action.CONFIRM: _confirm,
+        Action.ARM: _arm,
+        Action.RELEASE: _command("ip", "link", "delete", "dev"),
+        Action.WRITE_VOLATILE: _write,
+        Action.REMOVE_VOLATILE: _remove,
         Action.UNLOAD_RULES: _unload_rules,
         Action.ADMIT: _admit,
         Action.BIND_AGAIN: _bind_again,

@@ -78,12 +78,18 @@ _TO_CHAIN = """\
 """
 
 # Fragments may hide what they contain behind further headers. Those of the permitted protocols show their ports first.
-_CHAINS = """\
-    chain guest_ip6 {
+NEVER = """\
         exthdr frag exists frag nexthdr != { tcp, udp, esp, sctp } counter drop
         udp sport 547 counter drop
         udp dport 546 counter drop
         icmpv6 type { nd-router-advert, nd-redirect, mld-listener-query } counter drop
+"""
+"""What no guest sends, whatever its addresses are."""
+
+_CHAINS = (
+    "    chain guest_ip6 {\n"
+    + NEVER
+    + """\
         icmpv6 type nd-neighbor-advert goto guest_advertisement
         ip6 saddr :: goto guest_without_address
         meta l4proto != 0 iifname . ip6 saddr @addresses6 accept
@@ -99,6 +105,7 @@ _CHAINS = """\
         counter drop
     }
 """
+)
 
 
 def ipv6_host_rules(network: Network) -> Iterator[str]:

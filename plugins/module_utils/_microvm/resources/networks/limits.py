@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import Iterator, Sequence
 
+from ...declaration.networks.lan import is_lan
 from ...declaration.networks.options import ROUTED
 from ...declaration.networks.subnets import subnet
 from ...declaration.types import Network
@@ -58,6 +59,8 @@ def _limits(network: Network) -> Iterator[str]:
     who = f"iifname {nft_string(network['name'])}"
     if network["mode"] == ROUTED:
         who = f"iifname @routed ip saddr {nft_value(subnet(network))}"
+    if is_lan(network):
+        who += " iifname . ether saddr @lan_guests"
     rate = limits["new_connections"]
     if rate:
         yield _NEW.format(who=who, rate=nft_value(rate), burst=nft_value(rate * _BURST_SECONDS))

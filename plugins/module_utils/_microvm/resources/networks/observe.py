@@ -36,6 +36,7 @@ from .configuration import (
     parsed_settings,
 )
 from .forwarding import SWITCHES, is_of_systemd
+from .lan_files import PERMANENT, RETURNED, RUNTIME, UNCONFIRMED
 from .macvtaps import FILE_SUFFIX, parse_tables
 from .observe_firewalls import (
     SERVICES,
@@ -45,8 +46,9 @@ from .observe_firewalls import (
     observe_firewalls,
     recorded_interfaces,
 )
+from .observe_lan import observe_lan_interfaces
 from .other_chains import does_nothing
-from .routes import default_interfaces, parse_routes, uplink_interfaces
+from .routes import default_gateways, default_interfaces, parse_routes, uplink_interfaces
 from .rules import FAMILIES, TABLE, rules_digest
 from .state import ALL_IPV6_FORWARDING, NETWORKD, Link, Observed
 from .taps import bound_mac, parse_elements, parse_entries
@@ -61,10 +63,11 @@ _OWN_TABLES = tuple(f"{family} {TABLE}" for family in ("ip", *FAMILIES))
 """Tables of ours; ``ip`` was that of earlier versions."""
 
 
-def observe() -> Observed:
+def observe(lan_links: Sequence[str] = ()) -> Observed:
     """Return the state by one look at our files, one question to systemd, one listing of links, one of routes, one of
-    each of our tables."""
-    paths = {*glob.glob(f"{NETWORKD_DIRECTORY}/*-microvm-*"), *OWN_FILES}
+    each of our tables. ``lan_links`` are the interfaces of the host that bridges are to be put on."""
+    directories = (NETWORKD_DIRECTORY, RUNTIME, PERMANENT)
+    paths = {path for directory in directories for path in glob.glob(f"{directory}/*-microvm-*")}.union(OWN_FILES)
     contents = {path: _content(path) for path in sorted(paths) if is_ours(path)}
     units = systemd.show([NETWORKD, NETWORK_UNIT, NETWORK_WATCH_UNIT, NETWORK_DOCKER_UNIT, *SERVICES])
     routes, ipv6_routes, forwards_everything = (
@@ -95,6 +98,10 @@ def observe() -> Observed:
         settings=_settings([*parsed_settings(contents[SYSCTLS] or ""), *parameters, ALL_IPV6_FORWARDING]),
         ipv6_routes=tuple(parse_routes(ipv6_routes)),
         ipv6_uplinks=default_interfaces(ipv6_routes),
+        gateways=default_gateways(routes),
+        lan_interfaces=observe_lan_interfaces(lan_links),
+        unconfirmed=os.path.exists(UNCONFIRMED),
+        returned=os.path.exists(RETURNED),
         switched_on=switched_on,
         ipv6_switched_on=recorded_interfaces(IPV6_FORWARDING_RECORDS),
         forwards_everything=forwards_everything,

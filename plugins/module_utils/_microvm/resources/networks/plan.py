@@ -11,6 +11,7 @@ from typing import Callable, Iterator, Mapping, Sequence, Set, Tuple
 
 from ...declaration.names import NETWORK_DOCKER_UNIT, NETWORK_UNIT, NETWORK_WATCH_UNIT
 from ...declaration.networks.ipv6 import is_open
+from ...declaration.networks.lan import RETURN_SECONDS, lan_link, split_lans
 from ...declaration.networks.macvtap import is_macvtap, with_bridges
 from ...declaration.networks.options import ROUTED
 from ...declaration.networks.parse import refuse_clash
@@ -38,12 +39,16 @@ from .configuration import (
 )
 from .firewall_commands import permissions, withdrawals, zone_records
 from .firewalls import DOCKER_CHAIN, ZONE_RECORDS, chains_differ, docker_rules, hindrances
+from .lan_files import DROP_IN, RETURN_UNIT, RUNTIME, lan_of
+from .lan_plan import LanPlan, confirmable, host_addresses, lan_pairs, plan_lans, with_bridges_and_links
 from .macvtaps import down_links, former_macvtaps, refuse_missing_link, refuse_other_link, unloaded_macvtaps
 from .routed_taps import is_routed, members
 from .routes import refuse_overlaps
 from .rules import rules_digest
 from .state import ALL_IPV6_FORWARDING, NETWORKD, Link, Observed, has_address
 from .taps import bound_mac
+
+RETURN_TIMER = f"{RETURN_UNIT}.timer"
 
 EVERYTHING = "net/ipv4/ip_forward"
 """Parameter of the kernel, as a path below /proc/sys, that switches forwarding on or off for all interfaces."""
@@ -52,6 +57,8 @@ EVERYTHING = "net/ipv4/ip_forward"
 class Action(BaseAction):
     """Actions on networks, in the order in which they are carried out."""
 
+    # Before anything becomes permanent: who confirms first, the run or the timer, decides.
+    CONFIRM = "confirm, and stop"
     RECORD_FORWARDING = "record that forwarding was off, in"
     # While our rules are in force.
     LEAVE_DOCKER = "take our rules out of Docker's chain, and disable"
@@ -70,6 +77,11 @@ class Action(BaseAction):
     # Rules name interfaces, which need not exist yet.
     LOAD_RULES = "load nftables rules of"
     WATCH = "systemctl restart"
+    # Before anything may cut the host off.
+    ARM = "start, which takes back what nobody confirms in time,"
+    RELEASE = "delete, which releases its interface, bridge"
+    WRITE_VOLATILE = "write for this start of the host"
+    REMOVE_VOLATILE = "remove for this start of the host"
     START_NETWORKD = "systemctl start"
     RELOAD_NETWORKD = "reload configuration of"
     RECONFIGURE = "configure bridge"
@@ -103,6 +115,12 @@ class Plan:
     """Networks whose guests reach nobody since their link is down, each with its link."""
     hindrances: Tuple[str, ...] = ()
     """What other firewalls drop and is not ours to permit, with what to do."""
+    unconfirmed: Tuple[str, ...] = ()
+    """Networks whose change waits for its confirmation when the steps are done."""
+    waiting: Tuple[str, ...] = ()
+    """Those of them whose change was made by an earlier run."""
+    return_seconds: int = RETURN_SECONDS
+    """Time after which a change that nobody confirms is taken back."""
 
     @property
     def changed(self) -> bool:
@@ -114,11 +132,19 @@ class Plan:
         return tuple(step.target for step in self.steps if step.action in actions)
 
 
-def plan(observed: Observed, networks: Sequence[Network], path: str = "networks") -> Plan:
-    """Return the plan. Raises DeclarationError, with a path below ``path``, for a clash with what the host has."""
-    staying = {
-        network["name"]: network for network in recorded_networks(observed.files) if _stays(observed, network, networks)
-    }
+def plan(
+    observed: Observed,
+    networks: Sequence[Network],
+    path: str = "networks",
+    confirm: bool = False,
+    return_seconds: int = RETURN_SECONDS,
+) -> Plan:
+    """Return the plan. Raises DeclarationError, with a path below ``path``, for a clash with what the host has.
+
+    ``confirm`` makes permanent what an earlier run has changed that might have cut the host off.
+    """
+    recorded = recorded_networks(observed.files)
+    staying = {network["name"]: network for network in recorded if _stays(observed, network, networks)}
     for index, network in enumerate(networks):
         place = f"{path}[{index}]"
         _refuse_foreign(observed, network["name"], f"{place}.name")
@@ -127,17 +153,25 @@ def plan(observed: Observed, networks: Sequence[Network], path: str = "networks"
             refuse_clash(network, other, place)
         _refuse_other_mode(observed, network, f"{place}.mode")
         refuse_missing_link(observed, network, place)
-        refuse_other_link(observed, recorded_networks(observed.files), network, place)
+        refuse_other_link(observed, recorded, network, place)
+    lan = plan_lans(observed, [*networks, *staying.values()], recorded, path, confirm)
+    staying.update({network["name"]: network for network in lan.leaving})
+    pairs = lan_pairs([*networks, *staying.values()])
     own = {bridge_of(file) for file in observed.files} | {*observed.tap_rules}
-    refuse_overlaps(networks, [*observed.routes, *observed.ipv6_routes], {name for name in own if name}, path)
-    uplinks = _uplinks(observed, observed.uplinks, forwarding_of)
-    ipv6_uplinks = _uplinks(observed, observed.ipv6_uplinks, ipv6_forwarding_of) or uplinks
+    refuse_overlaps(
+        split_lans(networks)[0], [*observed.routes, *observed.ipv6_routes], {name for name in own if name}, path
+    )
+    uplinks = with_bridges_and_links(_uplinks(observed, observed.uplinks, forwarding_of), pairs)
+    ipv6_uplinks = _uplinks(observed, observed.ipv6_uplinks, ipv6_forwarding_of)
+    ipv6_uplinks = with_bridges_and_links(ipv6_uplinks, pairs) or uplinks
     all_networks = [*networks, *staying.values()]
     all_uplinks = tuple(dict.fromkeys([*uplinks, *ipv6_uplinks]))
-    files = configuration(all_networks, uplinks, ipv6_uplinks, not observed.firewalls.is_ufw_enabled)
+    follows_docker, addresses = not observed.firewalls.is_ufw_enabled, host_addresses(observed, pairs)
+    files = configuration(all_networks, uplinks, ipv6_uplinks, follows_docker, lan.files, addresses)
     rules = tuple(_rules(observed, files))
     is_loaded = all(step.action is not Action.LOAD_RULES for step in rules)
     steps = (
+        *_lans(observed, lan),
         *_files(observed, files),
         *_networkd(observed, files, with_bridges(networks)),
         *rules,
@@ -148,11 +182,33 @@ def plan(observed: Observed, networks: Sequence[Network], path: str = "networks"
         *_docker(observed, files, docker_rules(all_networks, uplinks, ipv6_uplinks)),
         *_other_firewalls(observed, all_networks, all_uplinks),
     )
-    ports = {name: members(observed, network) for name, network in staying.items()}
+    ports = {name: members(observed, network) for name, network in staying.items() if name not in lan.unconfirmed}
     ends = observed.forwards_everything or observed.switched_on - _forwarding_interfaces(observed, files, forwarding_of)
-    down = tuple(down_links(observed, networks))
+    down, waiting = tuple(down_links(observed, networks)), tuple(confirmable(lan))
     warnings = tuple(hindrances(observed.firewalls, all_networks, all_uplinks))
-    return Plan(in_order(steps), files, ports, observed.other_forwarding if ends else "", down, warnings)
+    return Plan(
+        in_order(steps),
+        files,
+        ports,
+        observed.other_forwarding if ends else "",
+        down,
+        warnings,
+        lan.unconfirmed,
+        waiting,
+        return_seconds,
+    )
+
+
+def _lans(observed: Observed, lan: LanPlan) -> Iterator[Step[Action]]:
+    """Yield the steps that arm and disarm the return to the old state, and those that delete bridges."""
+    if observed.unconfirmed and not lan.unconfirmed:
+        yield Step(Action.CONFIRM, RETURN_TIMER)
+    if lan.changing:
+        yield Step(Action.ARM, RETURN_TIMER)
+    staying = {lan_of(path) for path in lan.files}
+    for name in sorted({lan_of(path) for path in observed.files} - staying - {None}, key=str):
+        if name in observed.links:
+            yield Step(Action.RELEASE, str(name))
 
 
 def _uplinks(observed: Observed, current: Sequence[str], parameter_of: Callable[[str], str]) -> Tuple[str, ...]:
@@ -182,7 +238,7 @@ def _refuse_other_mode(observed: Observed, network: Network, path: str) -> None:
 
 
 def _refuse_foreign(observed: Observed, name: str, path: str) -> None:
-    ours = any(bridge_of(file) == name for file in observed.files)
+    ours = any(name in (bridge_of(file), lan_of(file)) for file in observed.files)
     if name in observed.links and not (ours and observed.links[name].is_bridge):
         raise DeclarationError(
             path,
@@ -214,10 +270,10 @@ def _refuse_without_ipv6(observed: Observed, network: Network, path: str) -> Non
 def _files(observed: Observed, files: Mapping[str, str]) -> Iterator[Step[Action]]:
     for path, text in files.items():
         if observed.files.get(path) != text:
-            yield Step(Action.WRITE, path)
+            yield Step(Action.WRITE if lan_of(path) is None else Action.WRITE_VOLATILE, path)
     for path in observed.files:
         if path not in files:
-            yield Step(Action.REMOVE, path)
+            yield Step(Action.REMOVE if lan_of(path) is None else Action.REMOVE_VOLATILE, path)
 
 
 def _networkd(observed: Observed, files: Mapping[str, str], networks: Sequence[Network]) -> Iterator[Step[Action]]:
@@ -229,14 +285,14 @@ def _networkd(observed: Observed, files: Mapping[str, str], networks: Sequence[N
         yield Step(Action.ENABLE, NETWORKD)
     if observed.networkd.running:
         absent = any(network["name"] not in observed.links for network in networks)
-        if absent or _differs(observed, files, NETWORKD_DIRECTORY):
+        if absent or any(_differs(observed, files, directory) for directory in (NETWORKD_DIRECTORY, RUNTIME)):
             yield Step(Action.RELOAD_NETWORKD, NETWORKD)
     elif networks:
         yield Step(Action.START_NETWORKD, NETWORKD)
     for network in networks:
         link = observed.links.get(network["name"])
         if link is not None and not has_address(link, network):
-            yield Step(Action.RECONFIGURE, network["name"])
+            yield Step(Action.RECONFIGURE, lan_link(network) or network["name"])
 
 
 def _differs(observed: Observed, files: Mapping[str, str], beginning: str) -> bool:
@@ -249,7 +305,7 @@ def _rules(observed: Observed, files: Mapping[str, str]) -> Iterator[Step[Action
     if UNIT in observed.files and UNIT not in files:
         yield Step(Action.UNLOAD_RULES, NETWORK_UNIT)
     is_stale = observed.unit.stale or observed.watch.stale or observed.docker_unit.stale
-    if is_stale or any(_differs(observed, files, path) for path in (UNIT, WATCH_UNIT, DOCKER_UNIT)):
+    if is_stale or any(_differs(observed, files, path) for path in (UNIT, WATCH_UNIT, DOCKER_UNIT, DROP_IN)):
         yield Step(Action.RELOAD_SYSTEMD, NETWORK_UNIT)
     if RULES not in files:
         return
@@ -299,6 +355,8 @@ def _taps(observed: Observed, network: Network, is_loaded: bool) -> Iterator[Ste
         return
     link = observed.links.get(network["name"], Link(True))
     for port in link.ports:
+        if port == lan_link(network):
+            continue
         rules = observed.tap_rules.get(port)
         if port in link.taps and rules is None:
             yield Step(Action.ADMIT, port)

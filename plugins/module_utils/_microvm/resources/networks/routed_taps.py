@@ -10,6 +10,7 @@ import ipaddress
 import re
 from typing import Mapping, Optional, Sequence, Tuple
 
+from ...declaration.networks.lan import lan_link
 from ...declaration.networks.macvtap import is_macvtap
 from ...declaration.networks.options import ROUTED
 from ...declaration.networks.subnets import subnet
@@ -37,7 +38,7 @@ def members(observed: Observed, network: Network) -> Tuple[str, ...]:
         taps = (tap for tap in observed.tap_rules if tap in observed.links)
         return tuple(tap for tap in taps if _has(network, routed_addresses(observed.tap_rules[tap])))
     link = observed.links.get(network["name"])
-    return link.ports if link is not None else ()
+    return tuple(port for port in link.ports if port != lan_link(network)) if link is not None else ()
 
 
 def _has(network: Network, addresses: Sequence[str]) -> bool:

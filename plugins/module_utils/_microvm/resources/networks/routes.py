@@ -45,6 +45,13 @@ def uplink_interfaces(output: str) -> Tuple[str, ...]:
     return default_interfaces(output) or _interfaces(json.loads(output or "[]"))
 
 
+def default_gateways(output: str) -> Tuple[Tuple[str, str], ...]:
+    """Return the interfaces that default routes lead to, with the router there, in the order of their names."""
+    entries = [entry for entry in json.loads(output or "[]") if entry["dst"] == "default"]
+    hops = [hop for entry in entries for hop in (entry, *entry.get("nexthops", ()))]
+    return tuple(sorted({(hop["dev"], hop["gateway"]) for hop in hops if "dev" in hop and "gateway" in hop}))
+
+
 def default_interfaces(output: str) -> Tuple[str, ...]:
     """Return the interfaces that default routes lead to."""
     return _interfaces([entry for entry in json.loads(output or "[]") if entry["dst"] == "default"])

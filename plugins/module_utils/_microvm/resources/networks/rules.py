@@ -16,12 +16,13 @@ import re
 from typing import Iterable, Iterator, Optional, Sequence
 
 from ...declaration.names import TAP_RULES_DIRECTORY
+from ...declaration.networks.lan import split_lans
 from ...declaration.networks.options import DNS_DHCP
 from ...declaration.networks.subnets import subnet
 from ...declaration.types import Network
 from ...runner.package import DIGEST_LENGTH
 from ...schema.quoting import nft_string, nft_value, one_per_line
-from . import ipv6_rules, routed_rules
+from . import ipv6_rules, lan_rules, routed_rules
 from .forwards import forwards_chains, hairpins, passages, passages_postrouting
 from .limits import limits_chain
 
@@ -211,7 +212,7 @@ _BRIDGE = """\
     }}
 {chains6}    chain forward {{
         type filter hook forward priority filter; policy accept;
-        iifname @taps oifname != @taps counter drop
+{forward}        iifname @taps oifname != @taps counter drop
         oifname @taps iifname != @taps counter drop
     }}
 """
@@ -221,9 +222,14 @@ _ELEMENTS = """\
 """
 
 
-def rules(networks: Sequence[Network], uplinks: Sequence[str] = ()) -> str:
-    """Return the tables, and the inclusion of the taps' rules; the world is behind ``uplinks``."""
-    inet, bridge, taps6 = _inet(networks, uplinks), _bridge(networks), ipv6_rules.tap_files(networks)
+def rules(networks: Sequence[Network], uplinks: Sequence[str] = (), host_addresses: Sequence[str] = ()) -> str:
+    """Return the tables, and the inclusion of the taps' rules; the world is behind ``uplinks``.
+
+    ``host_addresses`` are those of the host, and of its routers, where guests are in its LAN.
+    """
+    own, lans = split_lans(networks)
+    inet, bridge = _inet(own, lans, uplinks), _bridge(own, lans, host_addresses)
+    taps6 = ipv6_rules.tap_files(own) + lan_rules.lan_tap_files(lans)
     digest = hashlib.sha256(f"{inet}{bridge}{taps6}".encode()).hexdigest()[:DIGEST_LENGTH]
     taps = nft_value(TAP_RULES_DIRECTORY)
     return _TEXT.format(table=TABLE, digest=digest, inet=inet, bridge=bridge, taps=taps, taps6=taps6)
@@ -242,17 +248,18 @@ def unbound_tap(tap: str) -> str:
     return one_per_line(f"add element bridge {TABLE} {kind} {{ {element} }}" for kind, element in elements)
 
 
-def _bridge(networks: Sequence[Network]) -> str:
+def _bridge(networks: Sequence[Network], lans: Sequence[Network], host_addresses: Sequence[str]) -> str:
     return _BRIDGE.format(
-        reserved=_reserved(networks),
+        reserved=_reserved(networks, host_addresses),
         leases=_leases(networks),
-        sets6=ipv6_rules.tap_sets(networks),
-        rules6=ipv6_rules.tap_rules(networks),
-        chains6=ipv6_rules.tap_chains(networks),
+        sets6=ipv6_rules.tap_sets(networks) + lan_rules.lan_tap_sets(lans),
+        rules6=ipv6_rules.tap_rules(networks) + lan_rules.lan_tap_rules(lans),
+        chains6=ipv6_rules.tap_chains(networks) + lan_rules.lan_tap_chains(lans),
+        forward=lan_rules.lan_tap_forward_rules(lans),
     )
 
 
-def _inet(networks: Sequence[Network], uplinks: Sequence[str]) -> str:
+def _inet(networks: Sequence[Network], lans: Sequence[Network], uplinks: Sequence[str]) -> str:
     bridges, routed = routed_rules.split(networks)
     host = (line for network in bridges for line in _host(network))
     prerouting = (ipv6_rules.ipv6_prerouting_rules(network) + _filled(_PREROUTING, network) for network in bridges)
@@ -262,13 +269,20 @@ def _inet(networks: Sequence[Network], uplinks: Sequence[str]) -> str:
     nat = [*(_filled(_POSTROUTING, network) for network in bridges if network["nat"])]
     nat += [*map(ipv6_rules.ipv6_postrouting_rules, bridges), *routed_rules.postrouting_rules(routed)]
     return _INET.format(
-        sets=routed_rules.SETS,
-        limits=limits_chain(networks),
+        sets=routed_rules.SETS + lan_rules.lan_sets(lans),
+        limits=limits_chain([*networks, *lans]),
         forwards=forwards_chains(networks, uplinks),
-        host="".join([*host, *routed_rules.host_rules(routed)]),
-        prerouting="".join([*hairpins(bridges), *prerouting, *routed_rules.prerouting_rules(routed)]),
-        input="".join([*inputs, *routed_rules.input_rules(routed)]),
-        forward="".join([*forward, *routed_rules.forward_rules(routed, _METADATA)]),
+        host="".join([*host, *routed_rules.host_rules(routed), *lan_rules.lan_host_rules(lans)]),
+        prerouting="".join(
+            [
+                *hairpins(bridges),
+                *prerouting,
+                *routed_rules.prerouting_rules(routed),
+                lan_rules.lan_prerouting_rules(lans),
+            ]
+        ),
+        input="".join([*inputs, *routed_rules.input_rules(routed), lan_rules.lan_input_rules(lans)]),
+        forward="".join([*forward, *routed_rules.forward_rules(routed, _METADATA), *lan_rules.lan_forward_rules(lans)]),
         postrouting="".join([*before_nat, *nat]),
     )
 
@@ -296,11 +310,12 @@ def _forward(network: Network, networks: Sequence[Network]) -> Iterator[str]:
     yield _filled(_NAT, network)
 
 
-def _reserved(networks: Sequence[Network]) -> str:
-    """Return the addresses that no guest has only because they are nobody else's: of bridges, and of leases."""
+def _reserved(networks: Sequence[Network], host_addresses: Sequence[str]) -> str:
+    """Return the addresses that no guest has only because they are nobody else's: of bridges, hosts, and leases."""
     bridges = [ipaddress.ip_interface(network["address"]).ip for network in networks]
     leases = [ipaddress.ip_address(lease["address"]) for network in networks for lease in network["leases"]]
-    return _elements(nft_value(address) for address in sorted({*bridges, *leases}, key=int))
+    others = map(ipaddress.IPv4Address, host_addresses)
+    return _elements(nft_value(address) for address in sorted({*bridges, *leases, *others}, key=int))
 
 
 def _leases(networks: Sequence[Network]) -> str:

@@ -10,6 +10,7 @@ import ipaddress
 from dataclasses import dataclass, field
 from typing import FrozenSet, Mapping, Optional, Tuple
 
+from ...declaration.networks.lan import is_lan, lan_link
 from ...declaration.types import Network
 from ...host.systemd import Unit
 from .firewalls import Firewalls
@@ -34,6 +35,23 @@ class Link:
     """Ports that are taps."""
     is_up: bool = True
     """Whether it is switched on, with a cable or without."""
+
+
+@dataclass(frozen=True)
+class LanInterface:
+    """Interface of the host that is to be, or is, a port of a bridge of ours."""
+
+    mac: str = ""
+    text: str = ""
+    """Content of the file by which systemd-networkd configures it, with its drop-ins; nothing if there is none."""
+    file: str = ""
+    """Path of that file."""
+    iaid: Optional[int] = None
+    """Identity of the interface to DHCP servers, of the lease that it has."""
+    manager: str = ""
+    """Program that manages the interface instead of systemd-networkd."""
+    obstacle: str = ""
+    """Reason why it cannot be a port, as a predicate."""
 
 
 @dataclass(frozen=True)
@@ -79,6 +97,14 @@ class Observed:
     """True if an earlier version has switched forwarding on for the whole host."""
     other_forwarding: str = ""
     """Reason why others than our networks need forwarding; only looked for where it is ours to switch off."""
+    gateways: Tuple[Tuple[str, str], ...] = ()
+    """Interfaces that default routes of IPv4 lead to, with the routers there."""
+    lan_interfaces: Mapping[str, LanInterface] = field(default_factory=dict)
+    """Interfaces that networks have as link, by name, as far as the host has them."""
+    unconfirmed: bool = False
+    """True while a change of the host's own connection waits for its confirmation."""
+    returned: bool = False
+    """True if the last such change was taken back, since nobody had confirmed it in time."""
     networkd: Unit = field(default_factory=Unit)
     unit: Unit = field(default_factory=Unit)
     """Unit that loads the rules."""
@@ -89,8 +115,24 @@ class Observed:
     firewalls: Firewalls = field(default_factory=Firewalls)
 
 
+def own_addresses(link: Optional[Link]) -> Tuple[str, ...]:
+    """Return the addresses of an interface that lead anywhere: those that it has in any case are left out."""
+    interfaces = [ipaddress.ip_interface(address) for address in (link.addresses if link is not None else ())]
+    return tuple(str(interface) for interface in interfaces if not interface.is_link_local)
+
+
+def has_families(link: Link, former: Optional[Link]) -> bool:
+    """Return whether a bridge has addresses of the protocols of which its interface had some."""
+    wanted, present = (
+        {ipaddress.ip_interface(address).version for address in own_addresses(each)} for each in (former, link)
+    )
+    return wanted <= present
+
+
 def has_address(link: Link, network: Network) -> bool:
-    """Return whether a bridge has its network's addresses."""
+    """Return whether a bridge has its network's addresses, or the interface that it is put on."""
+    if is_lan(network):
+        return lan_link(network) in link.ports
     wanted = {ipaddress.ip_interface(network["address"])}
     if network["ipv6"] is not None:
         wanted.add(ipaddress.ip_interface(network["ipv6"]["address"]))

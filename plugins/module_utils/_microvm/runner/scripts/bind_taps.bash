@@ -43,12 +43,13 @@ await_bridge() { # tap
 
 bind_port() { # "replace", or "keep" a binding that it has; then what bind_tap takes
     local how=$1 tap=$2 mac=${3:-} bridge kind network value rest
-    local subnet='' isolation='' leased='' prefix='' routed=()
+    local subnet='' isolation='' leased='' prefix='' lan='' routed=()
     bridge=$(basename -- "$(readlink -- "/sys/class/net/$tap/master")")
     while read -r kind network value rest; do
         case $kind:$network in
             "network:$bridge") subnet=$value isolation=$rest ;;
             "prefix:$bridge") prefix=$value ;;
+            "lan:$bridge") lan=yes ;;
             "routed:$bridge") routed=("$value" "$rest") ;;
             "lease:$bridge") if [ "${value,,}" = "${mac,,}" ]; then leased=$rest; fi ;;
         esac
@@ -72,6 +73,7 @@ bind_port() { # "replace", or "keep" a binding that it has; then what bind_tap t
         if [ -n "$prefix" ] && [ -n "$mac" ]; then
             add_ipv6_elements "$tap" "$bridge" "$mac" "$prefix" "${@:4}" || return
         fi
+        if [ -n "$lan" ]; then add_lan_elements "$tap" "$bridge" "$mac" "${@:4}" || return; fi
     } 9< "$tap_rules"
     # Module microvm_tap may keep its taps from their neighbours where the network does not.
     if [ "$how" = replace ] || [ "$isolation" = on ]; then
@@ -136,16 +138,41 @@ tap_elements() { # tap, MAC address or nothing, subnet, address of its lease or 
     done
 }
 
-# In a file by network and tap: no name of an interface has a colon.
 add_ipv6_elements() { # tap, bridge, then what ipv6_elements takes after the tap
+    ipv6_elements "$1" "${@:3}" | load_further_elements "$1" "$2"
+}
+
+# In a file by network and tap: no name of an interface has a colon.
+load_further_elements() { # tap, bridge; elements from the standard input
     local tap=$1 file=$tap_rules/$2:$1.nft6
-    ipv6_elements "$tap" "${@:3}" > "$file.partial" || return
+    cat > "$file.partial" || return
     mv -fT -- "$file.partial" "$file" || return
     if nft -f "$file"; then return; fi
     delete_elements "$tap"
-    echo "$tap is not put on $2, since nft refuses its rules for IPv6: what it says is above." \
+    echo "$tap is not put on $2, since nft refuses its further rules: what it says is above." \
         "systemctl reload $network_unit loads those of the network" >&2
     return 1
+}
+
+# On a bridge onto an interface of the host, guests are told from the LAN by what these say.
+add_lan_elements() { # tap, bridge, MAC address or nothing, then addresses and other words
+    lan_elements "$@" | load_further_elements "$1" "$2"
+}
+
+# The prefixes of the LAN are not known: an address that a guest makes of its MAC address is bound by its second half.
+lan_elements() { # tap, bridge, MAC address or nothing, then addresses and other words
+    local tap=$1 own address number elements='add element bridge microvm_fleet'
+    echo "$elements lan_taps { \"$tap\" }"
+    if [ -z "$3" ]; then return; fi
+    own=$(eui64 "$3")
+    echo "add element inet microvm_fleet lan_guests { \"$2\" . $3 }"
+    echo "$elements lan_taps6 { \"$tap\" }"
+    echo "$elements lan_identifiers { \"$tap\" . 0x${own//:/} }"
+    for address in "${@:4}"; do
+        number=$(ipv6_number "$address") || continue
+        echo "$elements lan_addresses { \"$tap\" . $address }"
+        echo "$elements lan_targets { \"$tap\" . $number }"
+    done
 }
 
 # Declared addresses, and those that a guest makes of its MAC address, which are nobody else's: a guest gets its prefix

@@ -335,6 +335,26 @@ def test_the_elements_of_a_tap_for_ipv6_are_what_it_declares_and_what_its_mac_ad
     ]
 
 
+def test_the_elements_of_a_tap_in_a_lan_bind_the_second_half_of_its_addresses(tmp_path: Path) -> None:
+    given = {name: f"{tmp_path}/{name}" for name in ("network_list", "network_unit", "tap_rules", "network_settings")}
+    outputs = [
+        bash(tmp_path, f"lan_elements tap0 lan0 {words}", "bind_taps", **given).stdout.splitlines()
+        for words in ("02:00:0A:00:00:bC 10.0.0.2 ::1 dhcp", "''")
+    ]
+    bridge, unknown = "add element bridge microvm_fleet", 'lan_taps { "tap0" }'
+    assert outputs == [
+        [
+            f"{bridge} {unknown}",
+            'add element inet microvm_fleet lan_guests { "lan0" . 02:00:0A:00:00:bC }',
+            f'{bridge} lan_taps6 {{ "tap0" }}',
+            f'{bridge} lan_identifiers {{ "tap0" . 0x00000afffe0000bc }}',
+            f'{bridge} lan_addresses {{ "tap0" . ::1 }}',
+            f'{bridge} lan_targets {{ "tap0" . 0x00000000000000000000000000000001 }}',
+        ],
+        [f"{bridge} {unknown}"],
+    ]
+
+
 def test_the_elements_of_a_tap_are_what_its_guest_declares(tmp_path: Path) -> None:
     given = {name: f"{tmp_path}/{name}" for name in ("network_list", "network_unit", "tap_rules", "network_settings")}
     call = "tap_elements tap0 {} 10.0.0.0/24 {} {}"
