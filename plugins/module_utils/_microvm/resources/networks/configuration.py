@@ -34,7 +34,7 @@ from ...schema.quoting import fields, network_value, one_per_line, plain, sectio
 from ...schema.validation import validate
 from .firewalls import docker_rules, permitted, permitted_lans
 from .ipv6_files import ipv6_sections, slaac_prefix
-from .lan_files import DROP_IN, RETURN_SCRIPT, common_files, is_permanent, lan_of
+from .lan_files import DROP_IN, RETURN_SCRIPT, common_files, lan_name
 from .rules import rules
 from .units import docker_script, docker_unit, network_unit, watch_script, watch_unit
 
@@ -140,7 +140,7 @@ def recorded_networks(files: Mapping[str, str]) -> List[Network]:
 
 def is_ours(path: str) -> bool:
     """Return whether a file is one of ``configuration``, of whatever networks."""
-    return path in OWN_FILES or is_permanent(path) or any(name(path) is not None for name in (bridge_of, lan_of))
+    return path in OWN_FILES or bridge_of(path) is not None or lan_name(path) is not None
 
 
 def bridge_of(path: str) -> Optional[str]:

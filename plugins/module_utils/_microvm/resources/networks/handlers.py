@@ -34,7 +34,7 @@ from .configuration import (
     recorded_networks,
 )
 from .firewalls import ZONE_RECORDS
-from .lan_files import RETURN_SCRIPT, RETURN_UNIT, RETURNED, UNCONFIRMED, lan_of
+from .lan_files import DROP_IN, PERMANENT, RETURN_SCRIPT, RETURN_UNIT, RETURNED, UNCONFIRMED, lan_of
 from .lan_rules import unbound_lan_tap
 from .macvtaps import FILE_SUFFIX, table_of
 from .observe import MARK, PARAMETERS, observe_macvtap_rules, observe_rules, observe_tap_rules
@@ -70,8 +70,8 @@ def _write(job: NetworksJob, path: str) -> None:
 def _remove(_job: NetworksJob, path: str) -> None:
     _mark()
     files.remove(path)
-    if os.path.dirname(path) == CONFIGURATION_DIRECTORY:
-        files.remove_if_empty(CONFIGURATION_DIRECTORY)
+    if os.path.dirname(path) in (CONFIGURATION_DIRECTORY, PERMANENT, os.path.dirname(DROP_IN)):
+        files.remove_if_empty(os.path.dirname(path))
 
 
 def _mark() -> None:

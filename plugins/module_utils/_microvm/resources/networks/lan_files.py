@@ -75,9 +75,9 @@ def lan_of(path: str) -> Optional[str]:
     return match.group(1) if match else None
 
 
-def is_permanent(path: str) -> bool:
-    """Return whether a file is one of the permanent ones."""
-    return path.startswith(f"{PERMANENT}/") and lan_of(path.replace(PERMANENT, RUNTIME, 1)) is not None
+def lan_name(path: str) -> Optional[str]:
+    """Return the bridge that a file below /run, or a permanent one, is about; ``None`` for every other file."""
+    return lan_of(path.replace(PERMANENT, RUNTIME, 1))
 
 
 def paths(name: str, directory: str) -> List[str]:
@@ -115,9 +115,9 @@ def lan_texts(network: Network, interface: LanInterface) -> Dict[str, str]:
     }
 
 
-def is_port_of(files: Mapping[str, str], network: Network) -> bool:
-    """Return whether files that exist put a bridge onto the interface that its network has as link."""
-    bridge, port, netdev = paths(network["name"], RUNTIME)
+def is_port_of(files: Mapping[str, str], network: Network, directory: str) -> bool:
+    """Return whether files below a directory put a bridge onto the interface that its network has as link."""
+    bridge, port, netdev = paths(network["name"], directory)
     is_whole = all(path in files for path in (bridge, port, netdev))
     return is_whole and setting("Name", network_value(lan_link(network))) in files[port].splitlines(keepends=True)
 

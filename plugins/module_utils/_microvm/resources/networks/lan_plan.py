@@ -18,7 +18,7 @@ from ...declaration.networks.lan import is_lan, lan_link, split_lans
 from ...declaration.types import Network
 from ...host.commands import HostError
 from ...schema.errors import DeclarationError
-from .lan_files import FIRST, PERMANENT, RUNTIME, is_port_of, lan_of, lan_texts, paths, stacked
+from .lan_files import FIRST, PERMANENT, RUNTIME, is_port_of, lan_name, lan_of, lan_texts, paths, stacked
 from .state import LanInterface, Observed, own_addresses
 
 
@@ -57,6 +57,8 @@ def plan_lans(
     for name in _names(observed, wanted):
         runtime = {file: wanted[file] for file in paths(name, RUNTIME) if file in wanted}
         changes = any(observed.files.get(file) != runtime.get(file) for file in paths(name, RUNTIME))
+        # Somebody may have deleted the files of a bridge that goes.
+        changes = changes or (not runtime and name in observed.links)
         waits = not _is_permanent(observed, name, runtime) and (
             _is_risky(observed, name, by_name.get(name)) if changes else observed.unconfirmed and not confirm
         )
@@ -80,8 +82,7 @@ def _taken_back(name: str) -> str:
 
 def _names(observed: Observed, wanted: Mapping[str, str]) -> Sequence[str]:
     """Return the bridges that files are about, those that go included."""
-    runtime = [file.replace(PERMANENT, RUNTIME, 1) for file in [*observed.files, *wanted]]
-    return sorted({name for name in map(lan_of, runtime) if name is not None})
+    return sorted({name for name in map(lan_name, [*observed.files, *wanted]) if name is not None})
 
 
 def _is_risky(observed: Observed, name: str, network: Optional[Network]) -> bool:
@@ -120,8 +121,10 @@ def _refuse_other_link(observed: Observed, network: Network, former: Sequence[Ne
 
 def _texts(observed: Observed, network: Network, path: str) -> Dict[str, str]:
     """Return the files of a bridge below /run. What the interface had is taken over once, when it becomes a port."""
-    if is_port_of(observed.files, network):
-        return {file: observed.files[file] for file in paths(network["name"], RUNTIME)}
+    for directory in (RUNTIME, PERMANENT):
+        if is_port_of(observed.files, network, directory):
+            files = [observed.files[file] for file in paths(network["name"], directory)]
+            return dict(zip(paths(network["name"], RUNTIME), files))
     link = lan_link(network)
     interface = observed.lan_interfaces.get(link)
     if interface is None:

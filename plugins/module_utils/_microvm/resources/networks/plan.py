@@ -39,7 +39,7 @@ from .configuration import (
 )
 from .firewall_commands import permissions, withdrawals, zone_records
 from .firewalls import DOCKER_CHAIN, ZONE_RECORDS, chains_differ, docker_rules, hindrances
-from .lan_files import DROP_IN, RETURN_UNIT, RUNTIME, lan_of
+from .lan_files import DROP_IN, RETURN_UNIT, RUNTIME, lan_name, lan_of
 from .lan_plan import LanPlan, confirmable, host_addresses, lan_pairs, plan_lans, with_bridges_and_links
 from .macvtaps import down_links, former_macvtaps, refuse_missing_link, refuse_other_link, unloaded_macvtaps
 from .routed_taps import is_routed, members
@@ -206,7 +206,7 @@ def _lans(observed: Observed, lan: LanPlan) -> Iterator[Step[Action]]:
     if lan.changing:
         yield Step(Action.ARM, RETURN_TIMER)
     staying = {lan_of(path) for path in lan.files}
-    for name in sorted({lan_of(path) for path in observed.files} - staying - {None}, key=str):
+    for name in sorted({lan_name(path) for path in observed.files} - staying - {None}, key=str):
         if name in observed.links:
             yield Step(Action.RELEASE, str(name))
 
@@ -238,7 +238,7 @@ def _refuse_other_mode(observed: Observed, network: Network, path: str) -> None:
 
 
 def _refuse_foreign(observed: Observed, name: str, path: str) -> None:
-    ours = any(name in (bridge_of(file), lan_of(file)) for file in observed.files)
+    ours = any(name in (bridge_of(file), lan_name(file)) for file in observed.files)
     if name in observed.links and not (ours and observed.links[name].is_bridge):
         raise DeclarationError(
             path,

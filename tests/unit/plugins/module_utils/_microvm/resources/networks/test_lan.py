@@ -337,6 +337,20 @@ def test_a_confirmation_that_is_killed_at_any_step_is_completed_by_the_next_run(
         assert host.addressed == ("lan0" if networks else "eth0")
 
 
+@pytest.mark.parametrize("interface", [OWN, SPARE], ids=["own", "spare"])
+def test_files_that_somebody_has_deleted_below_run_come_back_or_go_with_the_bridge(interface: LanInterface) -> None:
+    host = LanHost(interface)
+    host.run([LAN])
+    host.run([LAN], confirm=True)
+    permanent = {path: text for path, text in host.observed.files.items() if lan_of(path) is None}
+    host.observed = replace(host.observed, files=permanent)
+    again = plan(host.observed, parse_networks([LAN]), "n")
+    assert (len(again.targets(Action.WRITE_VOLATILE)), again.unconfirmed) == (3, ())
+    gone = plan(host.observed, [], "n")
+    assert gone.targets(Action.RELEASE) == ("lan0",)
+    assert gone.unconfirmed == (("lan0",) if interface.text else ())
+
+
 def test_the_link_of_a_bridge_that_exists_does_not_change() -> None:
     host = LanHost(SPARE)
     host.run([LAN])

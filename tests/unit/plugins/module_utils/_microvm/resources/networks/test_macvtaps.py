@@ -51,7 +51,7 @@ def with_macvtap(networks: list[dict[str, Any]], **state: Any) -> Observed:
         ([{**WIRE, "link": "microvm0"}, BRIDGE], "n[1].name", "link of network 'wire0'"),
         ([BRIDGE, {**WIRE, "link": "microvm0"}], "n[1].link", "is a network of this host"),
         ([{**WIRE, "name": "eth9"}, {**NAT, "uplinks": ["eth9"]}], "n[1].uplinks[0]", "network of this host"),
-        ([{**NAT, "link": "eth0"}], "n[0].link", "only with mode macvtap"),
+        ([{**NAT, "link": "eth0"}], "n[0].address", "a bridge with link has no address"),
         ([{**NAT, "macvtap": {"mode": "vepa"}}], "n[0].macvtap.mode", "only with mode macvtap"),
         ([{"name": "microvm0"}], "n[0].address", "is required"),
         *[
