@@ -22,6 +22,11 @@ from ansible_collections.microvm.fleet.plugins.module_utils._microvm.resources.n
     is_ours,
     parsed_settings,
 )
+from ansible_collections.microvm.fleet.plugins.module_utils._microvm.resources.networks.firewalls import (
+    docker_rules,
+    ufw_rules,
+    zone_interfaces,
+)
 from ansible_collections.microvm.fleet.plugins.module_utils._microvm.resources.networks.lan_files import (
     DROP_IN,
     PERMANENT,
@@ -431,3 +436,10 @@ def test_interfaces_are_looked_at_where_their_managers_leave_something(
         "br0": LanInterface("52:54:00:00:00:04", obstacle="is a bridge itself"),
         "wg0": LanInterface("52:54:00:00:00:05", obstacle="has no Ethernet"),
     }
+
+
+def test_other_firewalls_are_told_of_frames_within_the_bridge_alone() -> None:
+    networks = parse_networks([LAN, {"name": "lan1", "link": "eth1", "other_firewalls": "leave"}])
+    assert docker_rules(networks, ["lan0"], [])["iptables"] == "-A MICROVM-FLEET -i lan0 -o lan0 -j ACCEPT\n"
+    assert ufw_rules(networks, ["lan0"]) == ["route allow in on lan0 out on lan0"]
+    assert zone_interfaces(networks) == []
