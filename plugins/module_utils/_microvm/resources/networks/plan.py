@@ -145,15 +145,7 @@ def plan(
     """
     recorded = recorded_networks(observed.files)
     staying = {network["name"]: network for network in recorded if _stays(observed, network, networks)}
-    for index, network in enumerate(networks):
-        place = f"{path}[{index}]"
-        _refuse_foreign(observed, network["name"], f"{place}.name")
-        _refuse_without_ipv6(observed, network, place)
-        for other in staying.values():
-            refuse_clash(network, other, place)
-        _refuse_other_mode(observed, network, f"{place}.mode")
-        refuse_missing_link(observed, network, place)
-        refuse_other_link(observed, recorded, network, place)
+    _refuse(observed, networks, staying, recorded, path)
     lan = plan_lans(observed, [*networks, *staying.values()], recorded, path, confirm)
     staying.update({network["name"]: network for network in lan.leaving})
     pairs = lan_pairs([*networks, *staying.values()])
@@ -197,6 +189,25 @@ def plan(
         waiting,
         return_seconds,
     )
+
+
+def _refuse(
+    observed: Observed,
+    networks: Sequence[Network],
+    staying: Mapping[str, Network],
+    recorded: Sequence[Network],
+    path: str,
+) -> None:
+    """Refuse clashes with what the host has, other than with its routes. Raises DeclarationError."""
+    for index, network in enumerate(networks):
+        place = f"{path}[{index}]"
+        _refuse_foreign(observed, network["name"], f"{place}.name")
+        _refuse_without_ipv6(observed, network, place)
+        for other in staying.values():
+            refuse_clash(network, other, place)
+        _refuse_other_mode(observed, network, f"{place}.mode")
+        refuse_missing_link(observed, network, place)
+        refuse_other_link(observed, recorded, network, place)
 
 
 def _lans(observed: Observed, lan: LanPlan) -> Iterator[Step[Action]]:
