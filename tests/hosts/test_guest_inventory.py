@@ -13,9 +13,8 @@ import pytest
 
 from .host import Host
 from .packages import echoing
-from .paths import FLEET, RECORDS
+from .paths import KNOWN_HOSTS, RECORDS
 
-KNOWN_HOSTS = f"{FLEET}/known_hosts"
 OWN_KEY = "cut -d' ' -f1,2 /etc/ssh/ssh_host_ed25519_key.pub"
 ASK = "- {hosts: guest, gather_facts: false, tasks: [{ansible.builtin.raw: 'echo $((6 * 7)) > /run/answer'}]}\n"
 

@@ -18,7 +18,7 @@ from _microvm.hypervisors.facts import HostFacts
 from _microvm.hypervisors.profile import Profile
 
 from ..host import Host
-from ..paths import CONSOLES, SSH_KEY, STATE
+from ..paths import CONSOLES, KNOWN_HOSTS, SSH_KEY, STATE
 from .cells import Declaration, FellShort, combined
 from .image import GuestImage
 
@@ -62,9 +62,10 @@ done
 """Script that waits for the banner of a guest's SSH server: a login of each try would slow down an emulated host."""
 
 SSH = (
-    f"ssh -n -q -i {SSH_KEY} -l root -o BatchMode=yes -o StrictHostKeyChecking=no -o UserKnownHostsFile=/dev/null"
+    f"ssh -n -q -i {SSH_KEY} -l root -o BatchMode=yes -o StrictHostKeyChecking=yes -o UserKnownHostsFile={KNOWN_HOSTS}"
     " -o ConnectTimeout=30 -o ServerAliveInterval=15 -o ServerAliveCountMax=2"
 )
+"""Reaches a guest with the host key alone that the host has made for it."""
 
 
 @dataclass(frozen=True)
@@ -135,7 +136,8 @@ class Guest:
             "kernel_params": [*PATIENT],
             "autostart": False,
             "interfaces": [{"bridge": BRIDGE}],
-            "guest": {"host_access": True, "networks": [{"addresses": [f"{self.address}/24"]}]},
+            # The image is known to the host by its path, and not by what it uses.
+            "guest": {"host_access": True, "host_key": True, "networks": [{"addresses": [f"{self.address}/24"]}]},
             "volumes": [{"image": "data.img", "size": 64, "mount_point": "/data"}],
             "ready": {"check": "ssh", "timeout": PATIENCE},
             "startup_timeout": PATIENCE,
@@ -174,7 +176,8 @@ class Guest:
     def ssh(self, destination: str, command: str) -> subprocess.CompletedProcess[str]:
         """Run a command in the guest, reached in some way, to whatever end."""
         # What a proxy of ssh says may come after ssh has ended.
-        line = f"said=$({SSH} {destination} -- {shlex.quote(command)} 2>&1 < /dev/null); printf '%s\\n%s' \"$said\" $?"
+        words = f"-o HostKeyAlias={self.name} {destination} -- {shlex.quote(command)}"
+        line = f"said=$({SSH} {words} 2>&1 < /dev/null); printf '%s\\n%s' \"$said\" $?"
         output, _newline, status = self.host.run(line, timeout=PATIENCE).rpartition("\n")
         return subprocess.CompletedProcess(line, int(status), stdout=output)
 

@@ -65,8 +65,10 @@ def is_unchanged(guest: Guest) -> None:
 
 
 def is_configured(guest: Guest) -> None:
-    """Name, machine ID, address and mount are the declared ones; whoever logs in does so by a declared key."""
+    """Name, machine ID, address and mount are the declared ones; whoever logs in does so by a declared key, and the
+    guest shows the host key that its host has made."""
     guest.up()
+    require(guest.microvm("ssh", "hostname").strip() == guest.name, "microvm ssh does not reach the guest")
     seen = guest.inside("hostname; cat /etc/machine-id; ip -brief -4 address show net0; findmnt -n -o TARGET /data")
     machine = guest.host.run(
         f'python3 -c \'import json; print(json.load(open("{guest.directory()}/current/share/microvm/declaration.json"))'

@@ -138,7 +138,7 @@ def connection_variables(
         "ansible_ssh_args": " ".join([*(f"-o {shlex.quote(option)}" for option in options), SHARED]),
         "ansible_ssh_common_args": "",
         "ansible_ssh_extra_args": "",
-        # Else Ansible would add StrictHostKeyChecking=no.
+        # Else that setting of ansible.cfg would come before those above, and could be false.
         "ansible_ssh_host_key_checking": True,
         # Those that Ansible derives are the same for guests of different hosts that have the same address.
         "ansible_control_path": f"%(directory)s/microvm-{identity}-%%r",

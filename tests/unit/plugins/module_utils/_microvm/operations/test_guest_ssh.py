@@ -80,7 +80,7 @@ def test_host_keys_come_from_the_host_and_unknown_ones_are_refused() -> None:
     assert filled_in(read["KnownHostsCommand"]) == [*WORDS, "--", "192.0.2.1", f"cat {KNOWN_HOSTS}"]
     assert (read["StrictHostKeyChecking"], read["HostKeyAlias"]) == ("yes", "web")
     assert read["UserKnownHostsFile"] == read["GlobalKnownHostsFile"] == "/dev/null"
-    # Else `host_key_checking = False` of ansible.cfg would come before.
+    # Else that setting of ansible.cfg would come before, and could be false.
     assert variables(HOST)["ansible_ssh_host_key_checking"] is True
 
 
