@@ -29,6 +29,7 @@ DOCKER_CHAIN = "DOCKER-USER"
 """Chain that Docker leaves to others."""
 CHAIN = "MICROVM-FLEET"
 """Chain of ours that Docker's leads to."""
+LEADING_RULE = f"-A {DOCKER_CHAIN} -j {CHAIN}"
 ZONE = "trusted"
 """Zone of firewalld that accepts everything."""
 ZONE_RECORDS = f"{FLEET_DIRECTORY}/firewalld"
@@ -104,9 +105,9 @@ def docker_rules(networks: Sequence[Network], uplinks: Sequence[str], ipv6_uplin
 
 def chains_differ(chains: Mapping[str, Sequence[str]], rules: Mapping[str, str]) -> bool:
     """Return whether our chain, or the rule that leads to it, is not as it should be where Docker's chain is."""
-    leading = [f"-A {DOCKER_CHAIN} -j {CHAIN}"]
     return any(
-        list(lines) != [*(leading if rules[program] else []), *rules[program].splitlines()]
+        [line for line in lines if line != LEADING_RULE] != rules[program].splitlines()
+        or (LEADING_RULE in lines) is not bool(rules[program])
         for program, lines in chains.items()
     )
 

@@ -50,17 +50,21 @@ insert_rules() { # chain, rules for IPv4, for IPv6
 insert_family() { # program, chain, rules
     local program=$1 chain=$2 rules=$3 listed
     listed=$("$program" -w 10 -S 2> /dev/null) || return 0
-    if [ -z "$rules" ] || ! grep -qxF -e "-N DOCKER-USER" <<< "$listed"; then
+    if [ -z "$rules" ] || ! has_line "$listed" "-N DOCKER-USER"; then
         remove_family "$program" "$chain"
         return
     fi
-    if [ "$(grep -e "^-A $chain " <<< "$listed")" != "$rules" ]; then
+    if [ "$(echo "$listed" | grep -e "^-A $chain ")" != "$rules" ]; then
         printf '*filter\n:%s - [0:0]\n%s\nCOMMIT\n' "$chain" "$rules" | "$program-restore" -w 10 --noflush
     fi
     # Before the rules of others, which are for packets of containers.
-    if ! grep -qxF -e "-A DOCKER-USER -j $chain" <<< "$listed"; then
+    if ! has_line "$listed" "-A DOCKER-USER -j $chain"; then
         "$program" -w 10 -I DOCKER-USER -j "$chain"
     fi
+}
+
+has_line() { # text, line
+    [[ $'\n'$1$'\n' = *$'\n'$2$'\n'* ]]
 }
 
 remove_rules() { # chain

@@ -159,6 +159,7 @@ def test_rules_of_ufw(network: dict[str, Any], rules: list[str]) -> None:
         ({}, False),
         ({"iptables": (), "ip6tables": ()}, True),
         ({"iptables": (LEADING, "rule"), "ip6tables": ()}, False),
+        ({"iptables": ("rule", LEADING), "ip6tables": ()}, False),
         ({"iptables": ("rule",), "ip6tables": ()}, True),
         ({"iptables": (LEADING, "rule", "another"), "ip6tables": ()}, True),
         ({"ip6tables": (LEADING,)}, True),
