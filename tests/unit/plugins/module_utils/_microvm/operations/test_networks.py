@@ -56,7 +56,7 @@ def workshop(monkeypatch: pytest.MonkeyPatch, tmp_path: Any) -> Workshop:
     fake = Workshop()
     up = {"microvm0": Link(True, ("10.66.1.1/24",))}
     monkeypatch.setattr(networks, "HANDLERS", fake.handlers())
-    monkeypatch.setattr(networks, "observe", lambda: Observed(networkd=Unit("loaded")))
+    monkeypatch.setattr(networks, "observe", lambda _lan_links: Observed(networkd=Unit("loaded")))
     monkeypatch.setattr(networks, "observe_links", lambda: up)
     monkeypatch.setattr(networks, "locked", locked)
     monkeypatch.setattr(networks, "MARK", str(tmp_path / "mark"))
