@@ -49,9 +49,9 @@ NETWORKS = parse_networks(
 class LanGuest(Guest):
     """A guest in the LAN, or, as ``lan``, everybody else there: the far end of the interface of the host."""
 
-    def __init__(self, tap: str, number: int, address: str, *listed: str) -> None:
+    def __init__(self, tap: str, number: int, address: str, *listed: str, bridge: str = "lan0") -> None:
         self.own = f"ff:fe00:7{number:02x}"
-        super().__init__(tap, "lan0", f"02:00:00:00:07:{number:02x}", address, *listed)
+        super().__init__(tap, bridge, f"02:00:00:00:07:{number:02x}", address, *listed)
         await_carrier(tap)
 
     @classmethod
@@ -218,6 +218,16 @@ def unknown_mac(unknown: LanGuest, lan: LanGuest) -> None:
     print("unknown MAC: the host does not answer")
 
 
+def isolated(lan: LanGuest, x: LanGuest, y: LanGuest) -> None:
+    """Guests that are kept from each other reach the LAN, and are reached from there."""
+    x.send(udp((x.mac, y.mac), (x.address, y.address), (1, 1), b"neighbour"))
+    expect_all("isolated, to the LAN", x, lan, marker(x), udp((x.mac, lan.mac), (x.address, lan.address), (1, 1)))
+    last = udp((lan.mac, y.mac), (lan.address, y.address), (1, 1))
+    lan.send(last)
+    assert not [frame for frame in y.received_until(last) if frame.endswith(b"neighbour") or frame == marker(x)]
+    print("isolated: 2 sent to the neighbour, 0 received")
+
+
 def main() -> None:
     os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})
     set_up_host()
@@ -229,6 +239,9 @@ def main() -> None:
     permitted(a, declared, lan)
     host_access(a, lan)
     unknown_mac(unknown, lan)
+    apart = [(f"tap-{number}", number, f"192.0.2.{number}", f"02:00:00:00:07:{number:02x}") for number in (0x50, 0x51)]
+    x, y = (LanGuest(tap, number, address, mac, address, bridge="apart0") for tap, number, address, mac in apart)
+    isolated(LanGuest.lan("up1", 3, "192.0.2.3"), x, y)
     bash("ip link delete dev tap-a; unbind_missing_taps")
     assert "tap-a" not in elements("lan_taps") + elements("lan_identifiers") + run("nft", "list", "ruleset")
     print("all is well")

@@ -9,7 +9,7 @@ from __future__ import annotations
 import glob
 import os
 import re
-from typing import Dict, Optional, Sequence
+from typing import Dict, List, Optional, Sequence
 
 from ...host import files
 from .state import LanInterface
@@ -18,6 +18,8 @@ INTERFACES = "/sys/class/net"
 NETWORKD_LINKS = "/run/systemd/netif/links"
 """Directory of what systemd-networkd says about each interface, by its number."""
 NETWORKD_LEASES = "/run/systemd/netif/leases"
+NETWORKD_DIRECTORIES = tuple(f"{parent}/systemd/network" for parent in ("/etc", "/run", "/usr/local/lib", "/usr/lib"))
+"""Directories of files of systemd-networkd; a file in one hides those of its name in the following ones."""
 NETWORK_MANAGER_DEVICES = "/run/NetworkManager/devices"
 IFUPDOWN_FILES = ("/etc/network/interfaces", "/etc/network/interfaces.d/*")
 
@@ -32,7 +34,7 @@ def _interface(link: str) -> LanInterface:
     networkd = _values(f"{NETWORKD_LINKS}/{number}")
     is_managed = networkd.get("ADMIN_STATE", "unmanaged") != "unmanaged"
     file = networkd.get("NETWORK_FILE", "") if is_managed else ""
-    paths = [file, *networkd.get("NETWORK_FILE_DROPINS", "").split(":")] if file else []
+    paths = [file, *_drop_ins(file, networkd.get("NETWORK_FILE_DROPINS"))] if file else []
     return LanInterface(
         mac=_read(f"{INTERFACES}/{link}/address"),
         text="\n".join(_read(path) for path in paths if path),
@@ -41,6 +43,17 @@ def _interface(link: str) -> LanInterface:
         manager="" if file else _other_manager(link, number),
         obstacle=_obstacle(link),
     )
+
+
+def _drop_ins(file: str, listed: Optional[str]) -> List[str]:
+    """Return the drop-ins of a file in the order in which they are read; systemd lists them from version 254 on."""
+    if listed is not None:
+        return listed.strip('"').split(":")
+    by_name: Dict[str, str] = {}
+    for directory in reversed(NETWORKD_DIRECTORIES):
+        for path in glob.glob(f"{directory}/{glob.escape(os.path.basename(file))}.d/*.conf"):
+            by_name[os.path.basename(path)] = path
+    return [by_name[name] for name in sorted(by_name)]
 
 
 def iaid(client_id: str) -> Optional[int]:

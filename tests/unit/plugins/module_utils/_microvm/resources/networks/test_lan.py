@@ -413,7 +413,7 @@ def test_interfaces_are_looked_at_where_their_managers_leave_something(
     for name in names:
         monkeypatch.setattr(observe_lan, name, str(tmp_path / name))
     monkeypatch.setattr(observe_lan, "IFUPDOWN_FILES", (str(tmp_path / "interfaces"),))
-    for number, name in enumerate(("eth0", "eth1", "eth2", "eth3", "br0", "wg0")):
+    for number, name in enumerate(("eth0", "eth1", "eth2", "eth3", "br0", "wg0", "old0")):
         write(f"INTERFACES/{name}/ifindex", f"{number}\n")
         write(f"INTERFACES/{name}/address", f"52:54:00:00:00:0{number}\n")
         write(f"INTERFACES/{name}/type", "65534\n" if name == "wg0" else "1\n")
@@ -421,12 +421,17 @@ def test_interfaces_are_looked_at_where_their_managers_leave_something(
     file, drop_in = str(tmp_path / "10.network"), str(tmp_path / "a.conf")
     write("10.network", "[Network]\nDHCP=yes\n")
     write("a.conf", "[DHCPv4]\nUseDNS=no\n")
-    write("NETWORKD_LINKS/0", f"ADMIN_STATE=configured\nNETWORK_FILE={file}\nNETWORK_FILE_DROPINS={drop_in}\n")
+    write("NETWORKD_LINKS/0", f'ADMIN_STATE=configured\nNETWORK_FILE={file}\nNETWORK_FILE_DROPINS="{drop_in}"\n')
     write("NETWORKD_LEASES/0", "# of networkd\nADDRESS=192.0.2.10\nCLIENTID=ff00000009000200\n")
+    monkeypatch.setattr(observe_lan, "NETWORKD_DIRECTORIES", [str(tmp_path / name) for name in ("etc", "run")])
+    write("run/10.network.d/20.conf", "[Network]\nLLDP=yes\n")
+    write("run/10.network.d/10.conf", "hidden\n")
+    write("etc/10.network.d/10.conf", "[Network]\nLLMNR=no\n")
+    write("NETWORKD_LINKS/6", f"ADMIN_STATE=configured\nNETWORK_FILE={file}\n")
     write("NETWORKD_LINKS/1", f"ADMIN_STATE=unmanaged\nNETWORK_FILE={file}\n")
     write("NETWORK_MANAGER_DEVICES/1", "[device]\nmanaged=true\n")
     write("interfaces", "auto lo eth2\niface eth2 inet dhcp\n#iface eth3 inet dhcp\n")
-    seen = observe_lan.observe_lan_interfaces(["eth0", "eth1", "eth2", "eth3", "br0", "wg0", "eth9"])
+    seen = observe_lan.observe_lan_interfaces(["eth0", "eth1", "eth2", "eth3", "br0", "wg0", "old0", "eth9"])
     text = "[Network]\nDHCP=yes\n[DHCPv4]\nUseDNS=no"
     assert seen == {
         "eth0": LanInterface("52:54:00:00:00:00", text, file, 9),
@@ -435,6 +440,9 @@ def test_interfaces_are_looked_at_where_their_managers_leave_something(
         "eth3": LanInterface("52:54:00:00:00:03"),
         "br0": LanInterface("52:54:00:00:00:04", obstacle="is a bridge itself"),
         "wg0": LanInterface("52:54:00:00:00:05", obstacle="has no Ethernet"),
+        "old0": LanInterface(
+            "52:54:00:00:00:06", "[Network]\nDHCP=yes\n[Network]\nLLMNR=no\n[Network]\nLLDP=yes", file
+        ),
     }
 
 
