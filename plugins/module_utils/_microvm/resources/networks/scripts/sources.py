@@ -91,9 +91,9 @@ LAN_RETURN = """
 : "${moment:?}"
 
 # Makes the files below /run by which bridges are on interfaces of the host those that are permanent.
+# No error ends it: whatever can be returned to the old state is.
 lan_return() { # permanent files, those below /run, mark of an unconfirmed change, what it becomes
     local permanent=$1 runtime=$2 name gone=()
-    set -euo pipefail
     shopt -s nullglob
     if [ "$moment" = boot ]; then
         # systemd-networkd was started again meanwhile.
@@ -104,7 +104,7 @@ lan_return() { # permanent files, those below /run, mark of an unconfirmed chang
     # Whoever takes the mark away decides.
     if ! mv -T -- "$3" "$4"; then return; fi
     copy_permanent "$permanent" "$runtime"
-    for name in "${gone[@]}"; do ip link delete dev "$name" || true; done
+    for name in "${gone[@]}"; do ip link delete dev "$name"; done
     networkctl reload || restart_networkd
     for name in $(lan_names "$permanent"); do await_lan_bridge "$name" || restart_networkd; done
     echo "nobody has confirmed the change of the bridges onto interfaces of this host in time; it is taken back"
@@ -118,7 +118,8 @@ restart_networkd() {
 copy_permanent() { # permanent files, those below /run
     local file name
     mkdir -p -- "$2"
-    for file in "$2"/00-microvm-* "$2"/50-microvm-*; do
+    # Drop-ins of these files are the operator's.
+    for file in "$2"/00-microvm-*.network "$2"/50-microvm-*.netdev; do
         name=$(lan_name "$file")
         if is_whole_lan "$1" "$name"; then continue; fi
         case $file in *.netdev) gone+=("$name") ;; esac
@@ -127,15 +128,15 @@ copy_permanent() { # permanent files, those below /run
     for name in $(lan_names "$1"); do
         for file in "$1/00-microvm-$name.network" "$1/00-microvm-$name+port.network" "$1/50-microvm-$name.netdev"; do
             if cmp -s -- "$file" "$2/${file##*/}"; then continue; fi
-            install -m 0644 -T -- "$file" "$2/${file##*/}.partial"
-            mv -fT -- "$2/${file##*/}.partial" "$2/${file##*/}"
+            install -m 0644 -T -- "$file" "$2/${file##*/}.partial" &&
+                mv -fT -- "$2/${file##*/}.partial" "$2/${file##*/}"
         done
     done
 }
 
 lan_name() { # file
     local name=${1##*/??-microvm-}
-    name=${name%.partial} name=${name%.network} name=${name%.netdev}
+    name=${name%.network} name=${name%.netdev}
     echo "${name%+port}"
 }
 

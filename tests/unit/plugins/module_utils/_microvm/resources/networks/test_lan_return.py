@@ -51,6 +51,12 @@ class Directories:
         for path in paths(name, directory)[:files]:
             self.place(path).write_text(content)
 
+    def fail(self, *programs: str) -> None:
+        """Let programs fail from now on."""
+        for name in programs:
+            with (self._root / "bin" / name).open("a") as file:
+                file.write("exit 1\n")
+
     def run(self, moment: str) -> list[str]:
         """Run the script; return what it has done beside copying."""
         environment = {"PATH": f"{self._root}/bin:{os.environ['PATH']}"}
@@ -101,6 +107,19 @@ def test_an_unconfirmed_bridge_goes(directories: Directories) -> None:
     assert directories.runtime() == {}
     assert directories.place(RETURNED).exists()
     assert not directories.place(UNCONFIRMED).exists()
+
+
+def test_no_error_keeps_the_old_state_from_coming_back(directories: Directories) -> None:
+    directories.write(RUNTIME, "lan0")
+    directories.place(UNCONFIRMED).touch()
+    drop_ins = directories.place(RUNTIME) / "00-microvm-lan0.network.d"
+    drop_ins.mkdir()
+    (directories.place(RUNTIME) / "00-microvm-gone.network").mkdir()
+    directories.fail("ip", "networkctl")
+    commands = ["ip link delete dev lan0", "networkctl reload", "systemctl restart systemd-networkd.service"]
+    assert directories.run("now") == commands
+    assert drop_ins.exists()
+    assert not names("lan0") & {path.name for path in directories.place(RUNTIME).iterdir()}
 
 
 def test_a_bridge_whose_removal_is_not_confirmed_comes_back(directories: Directories) -> None:
