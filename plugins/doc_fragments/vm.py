@@ -763,6 +763,11 @@ options:
               - DNS servers.
             type: list
             elements: str
+          domains:
+            description:
+              - Domains in which the guest looks for names without a dot.
+            type: list
+            elements: str
           dhcp:
             description:
               - Whether to obtain an address by DHCP. Defaults to V(true) if O(ignore:guest.networks[].addresses)
@@ -1466,6 +1471,30 @@ options:
               - IPv4 address to assign to the guest.
             type: str
             required: true
+      dns_names:
+        description:
+          - 'Names of guests: the host answers what guests of the network ask of DNS, at its address on the bridge,
+            and DHCP and router advertisements announce it. An empty mapping enables it.'
+          - While a MicroVM runs, its name, and the same in C(domain), leads to those of its addresses that are
+            of the network and declared, in C(guest.networks) or C(leases). The host is called V(host).
+        type: dict
+        suboptions:
+          domain:
+            description:
+              - Domain of the names. Defaults to the name of the network in the domain V(internal), such as V(microvm0.internal).
+            type: str
+          servers:
+            description:
+              - DNS servers that are asked for all other names. Defaults to those of the host; on a network whose
+                guests reach no other networks, to none, so that nothing leaves it by DNS.
+            type: list
+            elements: str
+          host:
+            description:
+              - Whether programs of the host resolve the names with their domain too, by systemd-resolved, which
+                must serve the host.
+            type: bool
+            default: false
       host_access:
         description:
           - Services of the host that guests reach. Nothing else of the host answers them, on whichever of its addresses.

@@ -36,6 +36,7 @@ HOST_PACKAGES = (
     "btrfs-progs",
     "cpio",
     "curl",
+    "dnsmasq-base",
     "dosfstools",
     "e2fsprogs",
     "erofs-utils",

@@ -48,6 +48,7 @@ HOOK = "--customize-hook="
 NETWORK_KEYS = {
     *("Name", "Kind", "Address", "ConfigureWithoutCarrier", "IPv6AcceptRA", "DHCPServer", "RequiredForOnline"),
     *("PoolOffset", "PoolSize", "DNS", "MACAddress", "Unmanaged", "LinkLocalAddressing", "Bridge", "DHCP"),
+    *("Domains", "DNSDefaultRoute", "SendOption"),
 }
 
 

@@ -150,6 +150,12 @@ NETWORK_WATCH_UNIT = "microvm-fleet-network-watch.service"
 NETWORK_DOCKER_UNIT = "microvm-fleet-network-docker.service"
 """Runs with Docker, and keeps the rules in its chain by which packets of the networks pass."""
 
+NAMES_UNIT_PREFIX = "microvm-fleet-names-"
+"""Begins the names of the units that answer what guests of networks ask of DNS."""
+
+NAMES_SETTINGS_DIRECTORY = CONFIGURATION_DIRECTORY + "/names"
+"""Directory of the settings of these units, ``NETWORK.conf`` for each."""
+
 NETWORK_LIST = CONFIGURATION_DIRECTORY + "/networks.list"
 """Networks and their leases, for the script that binds taps to their guests."""
 
@@ -160,6 +166,12 @@ TAP_RULES_DIRECTORY = RUN_DIRECTORY + "/taps"
 """Rules of the taps that are on our networks, ``TAP.nft`` for each, which are loaded with the rules of the networks.
 
 Who changes them, or the elements of taps, holds a lock (flock(2)) of the directory, and so does who loads the rules.
+"""
+
+GUEST_NAMES_DIRECTORY = TAP_RULES_DIRECTORY + "/names"
+"""Names and addresses of running guests, in files ``NETWORK/TAP`` in the form of hosts(5).
+
+The lock of the directory above is for these files too.
 """
 
 CURRENT_LINK = "current"
@@ -232,3 +244,13 @@ HELPERS = (
 def unit_names(name: str) -> Tuple[str, ...]:
     """Return the names of all units of a MicroVM, its service first."""
     return (unit_name(name), *(f"{helper}@{name}.service" for helper in HELPERS))
+
+
+def names_unit(network: str) -> str:
+    """Return the name of the unit that answers what guests of a network ask of DNS."""
+    return f"{NAMES_UNIT_PREFIX}{network}.service"
+
+
+def named_network(unit: str) -> str:
+    """Return the network whose guests' names a unit answers for."""
+    return unit[len(NAMES_UNIT_PREFIX) : -len(".service")]

@@ -170,6 +170,7 @@ class GuestNetwork(TypedDict):
     gateway: List[str]
     routes: List[GuestNetworkRoute]
     dns: List[str]
+    domains: List[str]
     dhcp: bool
 
 
@@ -412,6 +413,14 @@ class NetworkLease(TypedDict):
     address: str
 
 
+class NetworkDnsNames(TypedDict):
+    """Group ``dns_names``."""
+
+    domain: str
+    servers: List[str]
+    host: bool
+
+
 class NetworkForwardPortHost(TypedDict):
     """Group ``forward_ports[].host``."""
 
@@ -465,6 +474,7 @@ class Network(TypedDict):
     ipv6: Optional[NetworkIpv6]
     dhcp_server: Optional[NetworkDhcpServer]
     leases: List[NetworkLease]
+    dns_names: Optional[NetworkDnsNames]
     host_access: Literal["none", "dns_dhcp", "all"]
     host_ports: List[str]
     isolate: bool

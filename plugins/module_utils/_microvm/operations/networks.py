@@ -11,6 +11,8 @@ import os
 import time
 from typing import Dict, List, Mapping, Optional, Sequence, TypedDict
 
+from ..declaration.names import names_unit
+from ..declaration.networks.guest_names import HOST_NAME
 from ..declaration.networks.lan import RETURN_SECONDS, lan_link
 from ..declaration.networks.macvtap import with_bridges
 from ..declaration.networks.parse import parse_networks
@@ -19,9 +21,12 @@ from ..declaration.types import Network
 from ..host import files, systemd
 from ..host.commands import HostError
 from ..host.locks import locked
+from ..host.name_server import resolves
 from ..host.sockets import describe_owner, listening_sockets
 from ..resources.diffs import Diff, difference, differences
 from ..resources.executor import execute
+from ..resources.networks.configuration import recorded_networks
+from ..resources.networks.guest_names import domain_of, server_addresses
 from ..resources.networks.handlers import HANDLERS, NetworksJob
 from ..resources.networks.lan_files import UNCONFIRMED
 from ..resources.networks.listeners import hidden_message, hidden_socket, new_forwards
@@ -98,6 +103,10 @@ def _carry_out(planned: Plan, networks: Sequence[Network], observed: Observed) -
         raise HostError(error)
     if planned.changed:
         _wait_for_addresses(with_bridges(networks), observed, planned)
+    for network in recorded_networks(planned.files):
+        unit = names_unit(network["name"])
+        if unit in planned.targets(Action.SERVE_NAMES):
+            _wait_for_names(unit, network)
     files.remove(MARK)
 
 
@@ -122,6 +131,16 @@ def _is_up(network: Network, links: Mapping[str, Link], observed: Observed, plan
     if link is None or not has_address(link, network):
         return False
     return network["name"] not in planned.unconfirmed or has_families(link, observed.links.get(lan_link(network)))
+
+
+def _wait_for_names(unit: str, network: Network) -> None:
+    """Wait until a network's server answers. Raises HostError, such as where another program has its port."""
+    deadline = time.monotonic() + WAIT_SECONDS
+    address = server_addresses(network)[0]
+    while not resolves(address, f"{HOST_NAME}.{domain_of(network)}", address, 1):
+        if time.monotonic() > deadline:
+            raise systemd.explain(unit, f"names of guests are not resolved at {address} after {WAIT_SECONDS} s")
+        time.sleep(0.1)
 
 
 def _description(link: Optional[Link]) -> str:

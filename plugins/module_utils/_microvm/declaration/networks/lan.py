@@ -21,6 +21,7 @@ _REMEDIES: Mapping[str, str] = {
     "ipv6": "leave it out: the routers of the LAN announce prefixes",
     "dhcp_server": "leave it out: the LAN has one of its own, or declare static addresses of guests",
     "leases": "leave them out, and declare them at the DHCP server of the LAN",
+    "dns_names": "leave it out: the DNS servers of the LAN know its guests, or none does",
     "metadata": "leave it out: the host does not forward what guests send beyond it",
     "uplinks": "leave them out: link is what guests reach other networks by",
     "forward_ports": "leave them out: guests are reached at their own addresses",

@@ -34,6 +34,7 @@ _REMEDIES: Mapping[str, str] = {
     "ipv6": "leave it out: the routers of the link's network announce prefixes",
     "dhcp_server": "leave it out: the link's network has one of its own, or declare static addresses of guests",
     "leases": "leave them out, and declare them at the DHCP server of the link's network",
+    "dns_names": "leave it out: the DNS servers of the link's network know its guests, or none does",
     "host_access": "leave it out: guests do not reach the host by it",
     "host_ports": "leave them out, and give the MicroVM an interface on a network with mode bridge as well",
     "isolate": "set macvtap.mode to private instead",

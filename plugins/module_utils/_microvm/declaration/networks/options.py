@@ -9,6 +9,7 @@ from __future__ import annotations
 from ...schema import checks
 from ...schema.options import Option, Options
 from . import selectors
+from .guest_names import DNS_NAMES_OPTIONS
 from .ipv6 import IPV6_OPTIONS
 from .macvtap import MACVTAP, MACVTAP_OPTIONS
 
@@ -191,6 +192,18 @@ NETWORK_OPTIONS: Options = (
         "Static DHCP leases. Require C(dhcp_server).",
         elements="dict",
         suboptions=_LEASES,
+    ),
+    Option(
+        "dns_names",
+        "dict",
+        (
+            "Names of guests: the host answers what guests of the network ask of DNS, at its address on the bridge, "
+            "and DHCP and router advertisements announce it. An empty mapping enables it.",
+            "While a MicroVM runs, its name, and the same in C(domain), leads to those of its addresses that are of "
+            "the network and declared, in C(guest.networks) or C(leases). The host is called V(host).",
+        ),
+        suboptions=DNS_NAMES_OPTIONS,
+        on_demand=True,
     ),
     Option(
         "host_access",

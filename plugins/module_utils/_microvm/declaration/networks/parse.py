@@ -13,6 +13,7 @@ from ...schema.errors import DeclarationError
 from ...schema.validation import validate
 from ..identity import TAP_PREFIX
 from ..types import Network, NetworkDhcpServer
+from .guest_names import complete_dns_names, refuse_same_domain
 from .ipv6 import complete_ipv6, is_open, refuse_ipv6_clash
 from .lan import is_lan, refuse_lan_clash, refuse_lan_options, split_lans
 from .macvtap import (
@@ -82,6 +83,7 @@ def _complete_bridge(network: Network, path: str) -> None:
     _check_leases(network, path)
     complete_passages(network)
     complete_ipv6(network, path)
+    complete_dns_names(network, path)
 
 
 def _check_interfaces(network: Network, path: str) -> None:
@@ -199,3 +201,4 @@ def refuse_clash(network: Network, other: Network, path: str) -> None:
             f"{path}.address", f"its subnet overlaps with the subnet of network {other['name']!r}; use another subnet"
         )
     refuse_ipv6_clash(network, other, path)
+    refuse_same_domain(network, other, path)

@@ -137,6 +137,7 @@ def _network(interface: Interface, network: GuestNetwork) -> str:
         setting("Gateway", network_value(gateway)) for gateway in network["gateway"] if not is_on_link(network, gateway)
     ]
     lines += [setting("DNS", network_value(server)) for server in network["dns"]]
+    lines += [setting("Domains", network_value(domain)) for domain in network["domains"]]
     sections = [_match(interface), section("Network", lines)]
     if network["dhcp"]:
         # Leases are declared by MAC address; a server of systemd 252 looks for them by the identifier alone.

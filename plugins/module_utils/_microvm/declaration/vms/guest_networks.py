@@ -63,6 +63,7 @@ def _by_dhcp(interface: str, position: int) -> GuestNetwork:
         "gateway": [],
         "routes": [],
         "dns": [],
+        "domains": [],
         "dhcp": True,
     }
 

@@ -152,6 +152,14 @@ _NETWORKS: Options = (
     ),
     Option("dns", "list", "DNS servers.", elements="str", check=checks.ip_address, trust=PLAIN),
     Option(
+        "domains",
+        "list",
+        "Domains in which the guest looks for names without a dot.",
+        elements="str",
+        check=checks.hostname,
+        trust=PLAIN,
+    ),
+    Option(
         "dhcp",
         "bool",
         "Whether to obtain an address by DHCP. Defaults to V(true) if O(ignore:guest.networks[].addresses) is empty.",

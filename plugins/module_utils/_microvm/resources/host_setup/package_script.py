@@ -51,6 +51,7 @@ _FUNCTIONS = (
     sources.REMOVE_TAP,
     sources.BIND_TAPS,
     sources.ROUTE_TAP,
+    sources.NAME_GUEST,
     sources.MAKE_MACVTAP,
     sources.REMOVE_MACVTAP,
     sources.BIND_MACVTAP,

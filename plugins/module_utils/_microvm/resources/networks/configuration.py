@@ -33,6 +33,7 @@ from ...schema.errors import DeclarationError
 from ...schema.quoting import fields, network_value, one_per_line, plain, section, setting
 from ...schema.validation import validate
 from .firewalls import docker_rules, permitted, permitted_lans
+from .guest_names import dhcp_names, host_names, is_of_names, names_files
 from .ipv6_files import ipv6_sections, slaac_prefix
 from .lan_files import DROP_IN, RETURN_SCRIPT, common_files, lan_name
 from .rules import rules
@@ -88,12 +89,14 @@ def configuration(
     follows_docker: bool = True,
     lan_files: Optional[Mapping[str, str]] = None,
     host_addresses: Sequence[str] = (),
+    resolver: Optional[str] = None,
 ) -> Dict[str, str]:
     """Content of every file, by path; empty where there is no network.
 
     Guests of open networks that name no uplinks reach what is beyond the interfaces ``uplinks`` and ``ipv6_uplinks``.
     Rules for Docker's chain wait for it, if ``follows_docker``, on hosts without Docker too.
     ``lan_files`` are those of bridges onto interfaces of the host, where guests may not have ``host_addresses``.
+    ``resolver`` is the server that guests' questions for names of others are passed on to (``names_files``).
     """
     texts: Dict[str, str] = {}
     own, _lans = split_lans(networks)
@@ -114,6 +117,7 @@ def configuration(
         docker = docker_rules(networks, uplinks, ipv6_uplinks)
         texts[DOCKER_UNIT] = docker_unit(DOCKER)
         texts[DOCKER] = docker_script(docker["iptables"], docker["ip6tables"])
+    texts.update(names_files(networks, resolver))
     texts = {path: _HEADER + text for path, text in texts.items()}
     texts.update(lan_files or {})
     if networks:
@@ -140,7 +144,7 @@ def recorded_networks(files: Mapping[str, str]) -> List[Network]:
 
 def is_ours(path: str) -> bool:
     """Return whether a file is one of ``configuration``, of whatever networks."""
-    return path in OWN_FILES or bridge_of(path) is not None or lan_name(path) is not None
+    return path in OWN_FILES or bridge_of(path) is not None or lan_name(path) is not None or is_of_names(path)
 
 
 def bridge_of(path: str) -> Optional[str]:
@@ -219,6 +223,8 @@ def _list(networks: Sequence[Network]) -> str:
             mode = plain(network["macvtap"]["mode"] or "")
             lines.append(fields(plain(MACVTAP), name, network_value(network["link"] or ""), mode))
             continue
+        if network["dns_names"] is not None:
+            lines.append(fields(plain("names"), name))
         if network["mode"] == ROUTED:
             lines.append(fields(plain(ROUTED), name, network_value(network["address"]), plain(forwards_taps(network))))
             continue
@@ -247,12 +253,13 @@ def _network(network: Network) -> str:
         setting("LinkLocalAddressing", plain("no" if network["ipv6"] is None else "ipv6")),
         *([setting("IPv6SendRA", plain("yes"))] if network["ipv6"] is not None else []),
         setting("DHCPServer", plain("yes" if server is not None else "no")),
+        *host_names(network),
     ]
     sections = [
         section("Match", [setting("Name", network_value(network["name"]))]),
         section("Network", own),
         section("Link", [setting("RequiredForOnline", plain("no"))]),
-        *([section("DHCPServer", _dhcp_server(server))] if server is not None else []),
+        *([section("DHCPServer", [*_dhcp_server(server), *dhcp_names(network)])] if server is not None else []),
         *map(_lease, network["leases"]),
         *ipv6_sections(network),
     ]

@@ -16,7 +16,14 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Iterator, List, Tuple
 
-from ...declaration.names import CONFIGURATION_DIRECTORY, TAP_RULES_DIRECTORY
+from ...declaration.names import (
+    CONFIGURATION_DIRECTORY,
+    GUEST_NAMES_DIRECTORY,
+    NAMES_SETTINGS_DIRECTORY,
+    PARTIAL_SUFFIX,
+    TAP_RULES_DIRECTORY,
+    named_network,
+)
 from ...host import files, systemd
 from ...host.bus import ask
 from ...host.commands import HostError, run
@@ -72,6 +79,9 @@ def _remove(_job: NetworksJob, path: str) -> None:
     files.remove(path)
     if os.path.dirname(path) in (CONFIGURATION_DIRECTORY, PERMANENT, os.path.dirname(DROP_IN)):
         files.remove_if_empty(os.path.dirname(path))
+    if os.path.dirname(path) == NAMES_SETTINGS_DIRECTORY:
+        files.remove_if_empty(NAMES_SETTINGS_DIRECTORY)
+        files.remove_if_empty(CONFIGURATION_DIRECTORY)
 
 
 def _mark() -> None:
@@ -127,12 +137,37 @@ def _ipv6_rules_of(tap: str) -> List[str]:
 
 
 def _remove_rules(tap: str) -> None:
-    for path in [_rules_of(tap), *_ipv6_rules_of(tap), _macvtap_rules_of(tap)]:
+    names = glob.glob(f"{GUEST_NAMES_DIRECTORY}/*/{glob.escape(tap)}")
+    for path in [_rules_of(tap), *_ipv6_rules_of(tap), _macvtap_rules_of(tap), *names]:
         files.remove(path)
 
 
 def _is_there(interface: str) -> bool:
     return os.path.exists(f"{_INTERFACES}/{interface}")
+
+
+def _stop_names(_job: NetworksJob, unit: str) -> None:
+    ask(["systemctl", "disable", "--now", "--quiet", unit])
+    files.remove(f"{GUEST_NAMES_DIRECTORY}/{named_network(unit)}")
+    files.remove_if_empty(GUEST_NAMES_DIRECTORY)
+
+
+def _name_guest(job: NetworksJob, path: str) -> None:
+    """Write the names of a guest that runs. A server does not read a file that begins with a dot."""
+    network, _slash, tap = path.partition("/")
+    directory = f"{GUEST_NAMES_DIRECTORY}/{network}"
+    aside = f"{directory}/.{tap}{PARTIAL_SUFFIX}"
+    with _locked_taps():
+        if _is_there(tap):
+            os.makedirs(directory, exist_ok=True)
+            files.remove(aside)
+            files.write_synced(aside, job.plan.names[path].encode(), 0o644)
+            os.replace(aside, f"{directory}/{tap}")
+
+
+def _forget_guest(_job: NetworksJob, path: str) -> None:
+    with _locked_taps():
+        files.remove(f"{GUEST_NAMES_DIRECTORY}/{path}")
 
 
 def _admit(job: NetworksJob, tap: str) -> None:
@@ -307,6 +342,7 @@ HANDLERS: Handlers[NetworksJob, Action] = Handlers(
         Action.WRITE_VOLATILE: _write,
         Action.REMOVE_VOLATILE: _remove,
         Action.UNLOAD_RULES: _unload_rules,
+        Action.STOP_NAMES: _stop_names,
         Action.ADMIT: _admit,
         Action.BIND_AGAIN: _bind_again,
         Action.FORGET_TAP: _forget_tap,
@@ -337,5 +373,8 @@ HANDLERS: Handlers[NetworksJob, Action] = Handlers(
         Action.RECORD_ZONE: lambda _job, path: _touch(path),
         Action.PERMIT: lambda _job, command: run(shlex.split(command)),
         Action.FORGET_ZONE: _forget,
+        Action.NAME_GUEST: _name_guest,
+        Action.FORGET_GUEST: _forget_guest,
+        Action.SERVE_NAMES: _systemctl("restart"),
     },
 )

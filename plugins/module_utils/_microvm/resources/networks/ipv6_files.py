@@ -12,6 +12,7 @@ from typing import Iterator
 from ...declaration.networks.ipv6 import is_open, prefix
 from ...declaration.types import Network
 from ...schema.quoting import network_value, plain, section, setting
+from .guest_names import domain_of, server_addresses
 
 
 def ipv6_sections(network: Network) -> Iterator[str]:
@@ -34,10 +35,15 @@ def ipv6_sections(network: Network) -> Iterator[str]:
 def _advertisements(network: Network) -> Iterator[str]:
     options = network["ipv6"]
     servers = [] if options is None else options["dns"]
+    has_names = network["dns_names"] is not None
     if not is_open(network):
         yield setting("RouterLifetimeSec", plain(0))
+    if not is_open(network) and not has_names:
         yield setting("EmitDomains", plain("no"))
-    if servers:
+    if has_names:
+        yield setting("DNS", network_value(server_addresses(network)[-1]))
+        yield setting("Domains", network_value(domain_of(network)))
+    elif servers:
         yield setting("DNS", *map(network_value, servers))
     elif not is_open(network):
         yield setting("EmitDNS", plain("no"))

@@ -19,6 +19,7 @@ from ...declaration.names import (
     NETWORK_UNIT,
     NETWORK_WATCH_UNIT,
     TAP_RULES_DIRECTORY,
+    names_unit,
 )
 from ...host import files, systemd
 from ...host.commands import HostError, run
@@ -36,6 +37,7 @@ from .configuration import (
     parsed_settings,
 )
 from .forwarding import SWITCHES, is_of_systemd
+from .guest_names import names_settings_path, names_unit_path, network_of_settings
 from .lan_files import PERMANENT, RETURNED, RUNTIME, UNCONFIRMED
 from .macvtaps import FILE_SUFFIX, parse_tables
 from .observe_firewalls import (
@@ -47,6 +49,7 @@ from .observe_firewalls import (
     recorded_interfaces,
 )
 from .observe_lan import observe_lan_interfaces
+from .observe_names import observe_guest_names, observe_resolver, observe_tap_guests
 from .other_chains import does_nothing
 from .routes import default_gateways, default_interfaces, parse_routes, uplink_interfaces
 from .rules import FAMILIES, TABLE, rules_digest
@@ -66,10 +69,13 @@ _OWN_TABLES = tuple(f"{family} {TABLE}" for family in ("ip", *FAMILIES))
 def observe(lan_links: Sequence[str] = ()) -> Observed:
     """Return the state by one look at our files, one question to systemd, one listing of links, one of routes, one of
     each of our tables. ``lan_links`` are the interfaces of the host that bridges are to be put on."""
-    directories = (NETWORKD_DIRECTORY, RUNTIME, PERMANENT)
-    paths = {path for directory in directories for path in glob.glob(f"{directory}/*-microvm-*")}.union(OWN_FILES)
+    patterns = [f"{directory}/*-microvm-*" for directory in (NETWORKD_DIRECTORY, RUNTIME, PERMANENT)]
+    patterns += [names_settings_path("*"), names_unit_path("*")]
+    paths = {path for pattern in patterns for path in glob.glob(pattern)}.union(OWN_FILES)
     contents = {path: _content(path) for path in sorted(paths) if is_ours(path)}
-    units = systemd.show([NETWORKD, NETWORK_UNIT, NETWORK_WATCH_UNIT, NETWORK_DOCKER_UNIT, *SERVICES])
+    named = [network for network in map(network_of_settings, contents) if network is not None]
+    own = (NETWORKD, NETWORK_UNIT, NETWORK_WATCH_UNIT, NETWORK_DOCKER_UNIT, *map(names_unit, named))
+    units = systemd.show([*own, *SERVICES])
     routes, ipv6_routes, forwards_everything = (
         observe_routes(),
         _observe_ipv6_routes(),
@@ -106,6 +112,10 @@ def observe(lan_links: Sequence[str] = ()) -> Observed:
         ipv6_switched_on=recorded_interfaces(IPV6_FORWARDING_RECORDS),
         forwards_everything=forwards_everything,
         other_forwarding=other_forwarding() if switched_on or forwards_everything else "",
+        resolver=observe_resolver(),
+        tap_guests=observe_tap_guests() if tap_rules else {},
+        guest_names=observe_guest_names(),
+        names_units={network: units[names_unit(network)] for network in named},
         networkd=units[NETWORKD],
         unit=units[NETWORK_UNIT],
         watch=units[NETWORK_WATCH_UNIT],

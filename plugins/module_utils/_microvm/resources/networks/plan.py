@@ -6,16 +6,17 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Callable, Iterator, Mapping, Sequence, Set, Tuple
 
-from ...declaration.names import NETWORK_DOCKER_UNIT, NETWORK_UNIT, NETWORK_WATCH_UNIT
+from ...declaration.names import NETWORK_DOCKER_UNIT, NETWORK_UNIT, NETWORK_WATCH_UNIT, names_unit
 from ...declaration.networks.ipv6 import is_open
 from ...declaration.networks.lan import RETURN_SECONDS, lan_link, split_lans
 from ...declaration.networks.macvtap import is_macvtap, with_bridges
 from ...declaration.networks.options import ROUTED
 from ...declaration.networks.parse import refuse_clash
 from ...declaration.types import Network
+from ...host.systemd import Unit
 from ...schema.errors import DeclarationError
 from ..steps import BaseAction, Step, in_order
 from .configuration import (
@@ -39,12 +40,14 @@ from .configuration import (
 )
 from .firewall_commands import permissions, withdrawals, zone_records
 from .firewalls import DOCKER_CHAIN, ZONE_RECORDS, chains_differ, docker_rules, hindrances
+from .guest_names import NAMES_UNITS, STUB, names_settings_path, names_unit_path, network_of_settings
 from .lan_files import DROP_IN, RETURN_UNIT, RUNTIME, lan_name, lan_of
 from .lan_plan import LanPlan, confirmable, host_addresses, lan_pairs, plan_lans, with_bridges_and_links
 from .macvtaps import down_links, former_macvtaps, refuse_missing_link, refuse_other_link, unloaded_macvtaps
 from .routed_taps import is_routed, members
 from .routes import refuse_overlaps
 from .rules import rules_digest
+from .running_names import wanted_names
 from .state import ALL_IPV6_FORWARDING, NETWORKD, Link, Observed, has_address
 from .taps import bound_mac
 
@@ -64,6 +67,7 @@ class Action(BaseAction):
     LEAVE_DOCKER = "take our rules out of Docker's chain, and disable"
     WITHDRAW = "withdraw from another firewall by"
     UNLOAD_RULES = "systemctl disable --now"
+    STOP_NAMES = "stop and disable"
     # Before the rules are loaded, which let nobody but known taps reach each other.
     ADMIT = "filter, though its guest is not known, tap"
     BIND_AGAIN = "load again the rules of tap"
@@ -98,6 +102,10 @@ class Action(BaseAction):
     RECORD_ZONE = "record an interface that is put into a zone of firewalld, in"
     PERMIT = "permit in another firewall by"
     FORGET_ZONE = "delete the record"
+    NAME_GUEST = "write the names of the guest"
+    FORGET_GUEST = "delete the names of the former guest"
+    # A server listens when its bridge has its address, and reads names as they come and go.
+    SERVE_NAMES = "start with its settings"
 
 
 @dataclass(frozen=True)
@@ -121,6 +129,8 @@ class Plan:
     """Those of them whose change was made by an earlier run."""
     return_seconds: int = RETURN_SECONDS
     """Time after which a change that nobody confirms is taken back."""
+    names: Mapping[str, str] = field(default_factory=dict)
+    """Names of running guests, by their files' paths ``NETWORK/TAP``."""
 
     @property
     def changed(self) -> bool:
@@ -159,7 +169,8 @@ def plan(
     all_networks = [*networks, *staying.values()]
     all_uplinks = tuple(dict.fromkeys([*uplinks, *ipv6_uplinks]))
     follows_docker, addresses = not observed.firewalls.is_ufw_enabled, host_addresses(observed, pairs)
-    files = configuration(all_networks, uplinks, ipv6_uplinks, follows_docker, lan.files, addresses)
+    files = configuration(all_networks, uplinks, ipv6_uplinks, follows_docker, lan.files, addresses, observed.resolver)
+    names = wanted_names(observed, all_networks)
     rules = tuple(_rules(observed, files))
     is_loaded = all(step.action is not Action.LOAD_RULES for step in rules)
     steps = (
@@ -173,6 +184,7 @@ def plan(
         *_ipv6_forwarding(observed, files),
         *_docker(observed, files, docker_rules(all_networks, uplinks, ipv6_uplinks)),
         *_other_firewalls(observed, all_networks, all_uplinks),
+        *_names(observed, files, names),
     )
     ports = {name: members(observed, network) for name, network in staying.items() if name not in lan.unconfirmed}
     ends = observed.forwards_everything or observed.switched_on - _forwarding_interfaces(observed, files, forwarding_of)
@@ -188,6 +200,7 @@ def plan(
         lan.unconfirmed,
         waiting,
         return_seconds,
+        names,
     )
 
 
@@ -203,6 +216,7 @@ def _refuse(
         place = f"{path}[{index}]"
         _refuse_foreign(observed, network["name"], f"{place}.name")
         _refuse_without_ipv6(observed, network, place)
+        _refuse_without_resolver(observed, network, f"{place}.dns_names.host")
         for other in staying.values():
             refuse_clash(network, other, place)
         _refuse_other_mode(observed, network, f"{place}.mode")
@@ -278,6 +292,18 @@ def _refuse_without_ipv6(observed: Observed, network: Network, path: str) -> Non
         )
 
 
+def _refuse_without_resolver(observed: Observed, network: Network, path: str) -> None:
+    """Refuse to let the host resolve names of guests where another program resolves names for it."""
+    options = network["dns_names"]
+    if options is not None and options["host"] and observed.resolver is None:
+        raise DeclarationError(
+            path,
+            "systemd-resolved does not resolve names for the programs of this host (/etc/resolv.conf does not name "
+            f"{STUB}); leave it out, or install systemd-resolved and link /etc/resolv.conf to "
+            "/run/systemd/resolve/stub-resolv.conf",
+        )
+
+
 def _files(observed: Observed, files: Mapping[str, str]) -> Iterator[Step[Action]]:
     for path, text in files.items():
         if observed.files.get(path) != text:
@@ -315,8 +341,9 @@ def _differs(observed: Observed, files: Mapping[str, str], beginning: str) -> bo
 def _rules(observed: Observed, files: Mapping[str, str]) -> Iterator[Step[Action]]:
     if UNIT in observed.files and UNIT not in files:
         yield Step(Action.UNLOAD_RULES, NETWORK_UNIT)
-    is_stale = observed.unit.stale or observed.watch.stale or observed.docker_unit.stale
-    if is_stale or any(_differs(observed, files, path) for path in (UNIT, WATCH_UNIT, DOCKER_UNIT, DROP_IN)):
+    units = (observed.unit, observed.watch, observed.docker_unit, *observed.names_units.values())
+    paths = (UNIT, WATCH_UNIT, DOCKER_UNIT, DROP_IN, NAMES_UNITS)
+    if any(unit.stale for unit in units) or any(_differs(observed, files, path) for path in paths):
         yield Step(Action.RELOAD_SYSTEMD, NETWORK_UNIT)
     if RULES not in files:
         return
@@ -354,6 +381,28 @@ def _other_firewalls(observed: Observed, networks: Sequence[Network], uplinks: S
         yield Step(Action.RECORD_ZONE, f"{ZONE_RECORDS}/{name}")
     for name in former:
         yield Step(Action.FORGET_ZONE, f"{ZONE_RECORDS}/{name}")
+
+
+def _names(observed: Observed, files: Mapping[str, str], names: Mapping[str, str]) -> Iterator[Step[Action]]:
+    """Yield the steps after which a server of each network with names knows the guests that run."""
+    for path in observed.files:
+        former = network_of_settings(path)
+        if former is not None and path not in files:
+            yield Step(Action.STOP_NAMES, names_unit(former))
+    for path in {**observed.guest_names, **names}:
+        if path not in names and names_settings_path(path.partition("/")[0]) in files:
+            yield Step(Action.FORGET_GUEST, path)
+        elif path in names and names[path] != observed.guest_names.get(path):
+            yield Step(Action.NAME_GUEST, path)
+    for path in files:
+        network = network_of_settings(path)
+        if network is None:
+            continue
+        unit = observed.names_units.get(network, Unit())
+        if not unit.enabled:
+            yield Step(Action.ENABLE, names_unit(network))
+        if not unit.running or any(_differs(observed, files, file) for file in (path, names_unit_path(network))):
+            yield Step(Action.SERVE_NAMES, names_unit(network))
 
 
 def _taps(observed: Observed, network: Network, is_loaded: bool) -> Iterator[Step[Action]]:

@@ -76,6 +76,12 @@ _ISOLATED = """\
         iifname @routed ip saddr {subnet} oifname @routed ip daddr {subnet} counter drop
 """
 
+# Its server of names answers at the address, whichever interface a question comes in by.
+_NAMES = """\
+        iifname != {{ "lo", {bridge} }} iifname != @routed ip daddr {address} meta l4proto {{ tcp, udp }} th dport 53 \
+counter drop
+"""
+
 _POSTROUTING = """\
         ip saddr {subnet} oifname != @routed masquerade
 """
@@ -103,6 +109,13 @@ def prerouting_rules(networks: Sequence[Network]) -> Iterator[str]:
         yield _filled(_PORTS, network)
     yield "        iifname @routed jump routed_guest\n"
     yield "        iifname @routed fib daddr type local jump host\n"
+
+
+def names_rules(networks: Sequence[Network]) -> Iterator[str]:
+    """Yield what keeps everybody but guests and the host from the servers of names."""
+    for network in networks:
+        if network["dns_names"] is not None:
+            yield _filled(_NAMES, network)
 
 
 def input_rules(networks: Sequence[Network]) -> Iterator[str]:

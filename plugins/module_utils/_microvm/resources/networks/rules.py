@@ -281,7 +281,14 @@ def _inet(networks: Sequence[Network], lans: Sequence[Network], uplinks: Sequenc
                 lan_rules.lan_prerouting_rules(lans),
             ]
         ),
-        input="".join([*inputs, *routed_rules.input_rules(routed), lan_rules.lan_input_rules(lans)]),
+        input="".join(
+            [
+                *routed_rules.names_rules(routed),
+                *inputs,
+                *routed_rules.input_rules(routed),
+                lan_rules.lan_input_rules(lans),
+            ]
+        ),
         forward="".join([*forward, *routed_rules.forward_rules(routed, _METADATA), *lan_rules.lan_forward_rules(lans)]),
         postrouting="".join([*before_nat, *nat]),
     )

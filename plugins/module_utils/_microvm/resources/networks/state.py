@@ -55,6 +55,16 @@ class LanInterface:
 
 
 @dataclass(frozen=True)
+class TapGuest:
+    """What a package says about the guest behind a tap."""
+
+    microvm: str
+    mac: str
+    addresses: Tuple[str, ...]
+    """Addresses without prefix length, and ``dhcp`` if the guest gets others."""
+
+
+@dataclass(frozen=True)
 class Observed:
     """The networks as the host has them."""
 
@@ -105,6 +115,14 @@ class Observed:
     """True while a change of the host's own connection waits for its confirmation."""
     returned: bool = False
     """True if the last such change was taken back, since nobody had confirmed it in time."""
+    resolver: Optional[str] = None
+    """Address at which systemd-resolved asks the host's servers; ``None`` where it does not serve the host."""
+    tap_guests: Mapping[str, TapGuest] = field(default_factory=dict)
+    """Guests that run, by tap."""
+    guest_names: Mapping[str, str] = field(default_factory=dict)
+    """Files with the names of guests, by their paths ``NETWORK/TAP``."""
+    names_units: Mapping[str, Unit] = field(default_factory=dict)
+    """Units that resolve names, by network."""
     networkd: Unit = field(default_factory=Unit)
     unit: Unit = field(default_factory=Unit)
     """Unit that loads the rules."""

@@ -224,6 +224,7 @@ unbind_missing_taps() {
 # Somebody may have deleted some elements, or all rules. An address that two taps have stays bound.
 delete_elements() { # tap
     local file=$tap_rules/$1.nft line other others=(/dev/null)
+    rm -f -- "$tap_rules"/names/*/"$1"
     if [ ! -e "$file" ]; then return; fi
     for other in "$tap_rules"/*.nft; do
         if [ "$other" != "$file" ]; then others+=("$other"); fi

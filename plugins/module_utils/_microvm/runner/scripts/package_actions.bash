@@ -46,6 +46,7 @@ bind_taps() {
         while read -r id; do
             read -r -a guest < <(guest_of_tap "$id") || true
             bind_tap "${guest[@]}" || return
+            name_guest "$name" "${guest[@]}" || return
         done < "$lists/tap-interfaces"
     else
         bind_unlisted_taps || return

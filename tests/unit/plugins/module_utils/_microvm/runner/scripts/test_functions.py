@@ -196,7 +196,7 @@ def test_machined_gets_the_process_and_the_machine_id(tmp_path: Path) -> None:
         (
             "tap-up",
             "make_tap tap0 microvm  vnet_hdr multi_queue\nbind_tap tap0 02:00:00:00:00:02 10.0.0.2 dhcp\n"
-            "apply_network_settings\n",
+            "name_guest web tap0 02:00:00:00:00:02 10.0.0.2 dhcp\napply_network_settings\n",
         ),
         ("tap-down", "remove_tap tap0 microvm\nunbind_missing_taps\n"),
         ("macvtap-up", "make_macvtap mac0 microvm microvm eth0 02:00:00:00:00:01 bridge\n"),
@@ -241,7 +241,8 @@ def test_taps_of_a_package_s_own_script_are_bound_too(listed: str | None, bound:
     (lists / "tap-interfaces").write_text("tap0\n")
     if listed is not None:
         (lists / "tap-guests").write_text(listed)
-    assert run_action(tmp_path, "tap-up").stdout == f"own\nbind_tap {bound}apply_network_settings\n"
+    done = run_action(tmp_path, "tap-up")
+    assert done.stdout == f"own\nbind_tap {bound}name_guest web {bound}apply_network_settings\n"
 
 
 def test_macvtaps_that_join_a_network_are_bound_when_their_package_has_made_them(tmp_path: Path) -> None:
@@ -478,7 +479,7 @@ def run_action(
 ) -> subprocess.CompletedProcess[str]:
     """Call what microvm-package does, with functions that print what they are asked to do."""
     functions = ["make_tap", "remove_tap", "make_macvtap", "remove_macvtap"]
-    functions += ["take_pci_device", "give_block_device", "take_block_device", "bind_tap"]
+    functions += ["take_pci_device", "give_block_device", "take_block_device", "bind_tap", "name_guest"]
     functions += ["bind_unlisted_taps", "unbind_missing_taps", "apply_network_settings"]
     functions += ["bind_macvtap", "unbind_missing_macvtaps"]
     fakes = "".join(f'{name}() {{ echo {name} "$@"; }}\n' for name in functions)
