@@ -17,7 +17,8 @@ from typing import Dict, Iterator, List, Mapping, Optional, Sequence, Tuple
 
 from ..schema.errors import DeclarationError
 from ..schema.naming import Names, with_names
-from .networks.macvtap import MACVTAP, with_bridges
+from .networks.lan import split_lans
+from .networks.macvtap import MACVTAP
 from .networks.parse import refuse_clash
 from .networks.selected_guests import passage_errors
 from .types import Interface, Network, Vm
@@ -116,7 +117,7 @@ def _host_errors(host: HostDeclarations) -> Iterator[DeclarationError]:
     for path, vm in _present(host):
         try:
             _refuse_names_of_networks(vm, networks, path)
-            refuse_misplaced_addresses(vm, with_bridges(networks), {}, path)
+            refuse_misplaced_addresses(vm, split_lans(networks)[0], {}, path)
         except DeclarationError as misplaced:
             yield misplaced
     # A passage may name what cannot be read.
@@ -190,10 +191,11 @@ def _lan_addresses(host: HostDeclarations, vm: Vm) -> Iterator[Tuple[Tuple[str, 
 def _lan(interface: Interface, host: HostDeclarations) -> Optional[str]:
     """Return the LAN that an interface is on; ``None`` if it meets guests of its own host at most."""
     networks = {network["name"]: network for _path, network in host.networks}
-    own = [network["name"] for network in with_bridges(list(networks.values()))]
-    link = interface["bridge"]
-    if interface["type"] == MACVTAP:
-        link = networks[link]["link"] if link in networks else interface["macvtap"]["link"]
+    own = [network["name"] for network in split_lans(list(networks.values()))[0]]
+    network = networks.get(interface["bridge"] or "")
+    link = interface["macvtap"]["link"] if interface["type"] == MACVTAP else interface["bridge"]
+    if network is not None and network["link"] is not None:
+        link = network["link"]
     if not link or link in own or interface["type"] == "user":
         return None
     if link in host.lans:

@@ -15,7 +15,7 @@ from typing import Dict, Iterator, List, Mapping, NamedTuple, Sequence, Tuple
 
 from ...schema.errors import DeclarationError
 from ..types import GuestNetwork, Interface, Network, NetworkAllow, Vm
-from .macvtap import is_macvtap, with_bridges
+from .lan import split_lans
 from .parse import parse_networks
 from .passages import check_passages, origin_problem
 from .selectors import MICROVM, Selector, selector_of
@@ -35,7 +35,7 @@ def with_addresses(raw: Sequence[object], vms: Sequence[Vm], path: str) -> Resol
     Raises DeclarationError for networks that are refused, and for guests whose addresses are not known.
     """
     networks = parse_networks(raw, path)
-    guests = _Guests(with_bridges(networks), vms)
+    guests = _Guests(split_lans(networks)[0], vms)
     resolved = [
         _with_addresses(written, network, guests, f"{path}[{index}].allow")
         for index, (written, network) in enumerate(zip(raw, networks))
@@ -129,12 +129,12 @@ def _declared_addresses(vm: Vm, interface: Interface, guest: GuestNetwork, netwo
 
 def passage_errors(networks: Sequence[Tuple[str, Network]], vms: Sequence[Vm]) -> Iterator[DeclarationError]:
     """Yield what is wrong with passages of networks, each with its path: at most one for each network."""
-    bridges = with_bridges([network for _path, network in networks])
-    guests = _Guests(bridges, vms)
+    own = split_lans([network for _path, network in networks])[0]
+    guests = _Guests(own, vms)
     for path, network in networks:
         try:
-            if not is_macvtap(network):
-                check_passages(network, bridges, path)
+            if network in own:
+                check_passages(network, own, path)
             for index, entry in enumerate(network["allow"]):
                 guests.pairs(entry, network, f"{path}.allow[{index}]")
         except DeclarationError as error:

@@ -128,9 +128,12 @@ def test_guests_that_meet_on_a_lan_differ_in_their_addresses(first: Variables, s
     assert f"the {kind}" in error and f"microvm_vms[0] ({first['name']})." in error and "of east" in error
 
 
-def test_guests_of_networks_of_macvtaps_meet_on_the_lan_of_the_link() -> None:
-    wire = {"name": "wire0", "mode": "macvtap", "link": "eth0"}
-    joined = [vm(name, "wire0", "192.0.2.9/24", interface={"type": "macvtap"}) for name in ("a", "b")]
+@pytest.mark.parametrize(
+    ("network", "interface"), [({"mode": "macvtap"}, {"type": "macvtap"}), ({}, {})], ids=["macvtap", "bridge"]
+)
+def test_guests_of_networks_onto_an_interface_meet_on_its_lan(network: Variables, interface: Variables) -> None:
+    wire = {"name": "wire0", "link": "eth0", **network}
+    joined = [vm(name, "wire0", "192.0.2.9/24", interface=interface) for name in ("a", "b")]
     hosts = {
         "east": host(joined[0], networks=[wire]),
         "west": host(joined[1], networks=[BR0, {**wire, "name": "wire0"}]),
@@ -217,3 +220,9 @@ def test_an_element_that_cannot_be_resolved_hides_no_other() -> None:
         " microvm_vms[0].mem",
         " microvm_vms[1] (b).guest.networks[0].addresses[0]",
     ]
+
+
+def test_networks_that_lead_to_a_lan_are_none_that_something_is_allowed_from() -> None:
+    lans = [{"name": "lan0", "link": "eth0"}, {"name": "wire0", "mode": "macvtap", "link": "eth1"}]
+    allowing = {**ALLOWING, "allow": [{"from": "10.0.0.9", "ports": ["tcp/1"]}]}
+    assert errors(east=host(vm(), vm("lan", "lan0", "192.0.2.9/24"), networks=[BR0, allowing, *lans])) == []

@@ -48,13 +48,15 @@ DB = vm("db", ("b0", ["10.66.2.10/24"]), tags=["eu", "data"])
 BOTH = vm("both", ("a0", ["10.66.1.12/24"]), ("b0", ["10.66.2.12/24"]))
 INSIDE = vm("inside", ("closed0", ["10.66.9.10/24"]), ("routed0", ["10.66.8.10/32"]), tags=["inside"])
 GONE = vm("gone", ("a0", ["10.66.1.13/24"]), state="absent", tags=["front"])
+LAN: Dict[str, Any] = {"name": "lan0", "link": "eth0"}
+WIRE: Dict[str, Any] = {"name": "wire0", "mode": "macvtap", "link": "eth1"}
 VMS = (WEB, CACHE, LEASED, BY_DHCP, DB, BOTH, INSIDE, GONE)
 
 
 def resolve(*allowed: Dict[str, Any], vms: Sequence[Dict[str, Any]] = VMS) -> Resolved:
     """Return the networks of a host, the second of which allows something."""
     second = {**B, "allow": list(allowed)} if allowed else B
-    return with_addresses([A, second, CLOSED, ROUTED], declared_vms({"microvm_vms": vms}), "n")
+    return with_addresses([A, second, CLOSED, ROUTED, LAN, WIRE], declared_vms({"microvm_vms": vms}), "n")
 
 
 def pairs(origin: str, destination: str = "microvm:db") -> List[Tuple[str, str]]:
