@@ -102,6 +102,9 @@ taps:
       description: Character device of a macvtap. V(null) for taps, and in check mode if the macvtap does not exist yet.
       type: str
       sample: /dev/tap7
+    link_down:
+      description: Whether the link of a macvtap is down, so that the macvtap reaches nobody, although it is up.
+      type: bool
     failed:
       description: Whether a step failed. Other devices are not affected.
       type: bool

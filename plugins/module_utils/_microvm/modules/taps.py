@@ -17,6 +17,9 @@ def run_tap() -> None:
     """Reconcile and report the result."""
     module = FleetModule(TAP_MODULE_OPTIONS, lambda parameters: parse_taps(parameters["taps"]))
     outcome = module.attempt(_reconcile)
+    for tap in outcome["taps"]:
+        if tap["link_down"]:
+            module.warn(f"{tap['name']} is on a link that is down, and reaches nobody until somebody brings that up")
     failures = [f"{tap['name']}: {tap['msg']}" for tap in outcome["taps"] if tap["failed"]]
     if failures:
         module.fail_json(msg="\n".join(failures), **outcome)

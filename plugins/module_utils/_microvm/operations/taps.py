@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import contextlib
 from dataclasses import dataclass
-from typing import List, Optional, Sequence, TypedDict
+from typing import Collection, List, Optional, Sequence, TypedDict
 
 from ..declaration.taps.parse import parse_taps
 from ..declaration.types import HostTap
@@ -18,6 +18,7 @@ from ..host.netlink import Links, find_index, opened_links
 from ..resources.diffs import Diff, difference
 from ..resources.executor import Outcome, execute
 from ..resources.taps.handlers import HANDLERS, TapJob
+from ..resources.taps.links import is_link_down
 from ..resources.taps.observe import observe_taps
 from ..resources.taps.plan import Action, Plan, plan
 from ..resources.taps.state import Observed, Traits, shown
@@ -34,6 +35,7 @@ class TapResult(TypedDict):
     actions: List[str]
     replaced: bool
     device: Optional[str]
+    link_down: bool
     failed: bool
     msg: str
 
@@ -71,7 +73,8 @@ def reconcile_taps(request: TapsRequest) -> TapsResult:
         outcomes = [Outcome[Action](done=list(planned.steps)) for planned in plans]
         if not request.check_mode:
             outcomes = _carry_out(links, observed, plans)
-        results = [_result(*each, request.check_mode) for each in zip(taps, plans, outcomes)]
+        down = {tap["name"] for tap in taps if is_link_down(observed, tap, taps)}
+        results = [_result(*each, down, request.check_mode) for each in zip(taps, plans, outcomes)]
     return {
         "changed": any(result["changed"] for result in results),
         "taps": results,
@@ -87,7 +90,9 @@ def _carry_out(links: Links, observed: Observed, plans: Sequence[Plan]) -> List[
     return [outcomes[planned.name] for planned in plans]
 
 
-def _result(tap: HostTap, planned: Plan, outcome: Outcome[Action], check_mode: bool) -> TapResult:
+def _result(
+    tap: HostTap, planned: Plan, outcome: Outcome[Action], down: Collection[str], check_mode: bool
+) -> TapResult:
     return {
         "name": planned.name,
         "changed": bool(outcome.done),
@@ -95,6 +100,7 @@ def _result(tap: HostTap, planned: Plan, outcome: Outcome[Action], check_mode: b
         "replaced": bool(planned.replaced_for),
         # A new device has another number.
         "device": None if check_mode and planned.takes_away else _device(tap),
+        "link_down": planned.name in down,
         "failed": outcome.error is not None,
         "msg": outcome.error or "",
     }

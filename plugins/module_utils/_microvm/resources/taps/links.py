@@ -35,6 +35,15 @@ def refuse_link(observed: Observed, tap: HostTap, taps: Sequence[HostTap], path:
         )
 
 
+def is_link_down(observed: Observed, tap: HostTap, taps: Sequence[HostTap]) -> bool:
+    """Return whether a macvtap that is up reaches nobody: the kernel brings it up on a link that is down, too."""
+    link = observed.devices.get(tap["macvtap"]["link"] or "")
+    if link is None or tap["state"] != "present" or not tap["up"]:
+        return False
+    declared = {other["name"]: other["up"] for other in taps if other["state"] == "present"}
+    return not declared.get(link.name, link.is_up)
+
+
 def _problem_of(observed: Observed, link: NetworkDevice) -> Optional[str]:
     """Return why an interface cannot have macvtaps at all."""
     if link.is_macvlan:

@@ -183,3 +183,30 @@ def test_links_are_made_before_what_is_on_them(
     reconcile_taps(TapsRequest([on_tap, {"name": "old1", "multi_queue": True}], str(tmp_path)))
     made = [step for step in links.done if step.startswith(("delete", "create"))]
     assert made == ["delete old1 mt0", "create_tap old1", "create_macvtap mt0"]
+
+
+@pytest.mark.parametrize(
+    ("link", "options", "is_down"),
+    [
+        ("old0", {}, False),
+        ("br0", {}, True),
+        ("br0", {"up": False}, False),
+        ("old2", {}, False),
+        ("old3", {}, True),
+    ],
+)
+def test_a_macvtap_on_a_link_that_is_down_is_reported(
+    links: FakeLinks, tmp_path: Path, link: str, options: Dict[str, Any], is_down: bool
+) -> None:
+    """One that the same run brings up, or down, is as it will be."""
+    links.further = {
+        "old2": NetworkDevice("old2", 5, "tap", owner=0, vnet_hdr=True),
+        "old3": NetworkDevice("old3", 6, "tap", owner=0, vnet_hdr=True, is_up=True),
+    }
+    declared = [
+        {"name": "new0", "type": "macvtap", "macvtap": {"link": link, "mode": "bridge"}, **options},
+        {"name": "old2"},
+        {"name": "old3", "up": False},
+    ]
+    result = reconcile_taps(TapsRequest(declared, str(tmp_path), check_mode=True))
+    assert [tap["link_down"] for tap in result["taps"]] == [is_down, False, False]
