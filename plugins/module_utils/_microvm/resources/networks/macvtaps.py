@@ -15,6 +15,7 @@ from typing import FrozenSet, Iterator, Sequence, Tuple
 from ...declaration.networks.macvtap import is_macvtap
 from ...declaration.types import Network
 from ...schema.errors import DeclarationError
+from .configuration import bridge_of
 from .state import Observed
 
 FILE_SUFFIX = ".netdev"
@@ -51,12 +52,26 @@ def former_macvtaps(observed: Observed) -> Iterator[str]:
 
 
 def refuse_missing_link(observed: Observed, network: Network, path: str) -> None:
-    """Refuse a network on an interface that the host does not have. Raises DeclarationError."""
-    if is_macvtap(network) and network["link"] not in observed.links:
+    """Refuse a network on an interface that the host does not have, or that cannot be a link of macvtaps.
+
+    Raises DeclarationError.
+    """
+    if not is_macvtap(network):
+        return
+    if network["link"] not in observed.links:
         raise DeclarationError(
             f"{path}.link",
             f"the host has no interface {network['link']!r}; correct the name, or bring the interface first",
         )
+    own = [bridge_of(file) for file in observed.files]
+    for name, link in observed.links.items():
+        # A bridge of ours gives the interface back in the same run, or the two networks have been refused.
+        if network["link"] in link.ports and name not in own:
+            raise DeclarationError(
+                f"{path}.link",
+                f"{network['link']!r} is a port of the bridge {name!r}, and such an interface cannot have macvtaps; "
+                f"use another link, or attach interfaces of type tap to {name!r}",
+            )
 
 
 def refuse_other_link(observed: Observed, former: Sequence[Network], network: Network, path: str) -> None:

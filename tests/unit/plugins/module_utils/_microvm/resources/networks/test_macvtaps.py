@@ -110,6 +110,13 @@ def test_a_missing_link_is_refused() -> None:
     assert refusal.value.path == "n[0].link"
 
 
+def test_a_port_of_a_bridge_of_others_is_refused_as_link() -> None:
+    links = {"eth0": Link(False), "br0": Link(True, ports=("eth0",))}
+    with pytest.raises(DeclarationError, match="a port of the bridge 'br0'") as refusal:
+        plan(replace(FRESH, links=links), parse_networks([WIRE]), "n")
+    assert refusal.value.path == "n[0].link"
+
+
 def test_a_link_that_is_down_is_reported() -> None:
     observed = replace(FRESH, links={"eth0": Link(False, is_up=False)})
     assert plan(observed, parse_networks([WIRE])).down == (("wire0", "eth0"),)
