@@ -198,7 +198,7 @@ def test_links_are_made_before_what_is_on_them(
 def test_a_macvtap_on_a_link_that_is_down_is_reported(
     links: FakeLinks, tmp_path: Path, link: str, options: Dict[str, Any], is_down: bool
 ) -> None:
-    """One that the same run brings up, or down, is as it will be."""
+    """Count a link that the same run brings up, or down, as it will be."""
     links.further = {
         "old2": NetworkDevice("old2", 5, "tap", owner=0, vnet_hdr=True),
         "old3": NetworkDevice("old3", 6, "tap", owner=0, vnet_hdr=True, is_up=True),

@@ -261,7 +261,6 @@ def test_a_source_may_be_shared_by_two_and_read_only_ones_contain_anything() -> 
 def test_macvtaps_of_networks_need_the_permission_of_their_network(
     interface: dict[str, Any], bridges: list[str], key: str | None
 ) -> None:
-    """The operator has chosen the link of a network."""
     (declaration,) = parse({**SMALL, "kernel": "/boot/k", "interfaces": [{"type": "macvtap", **interface}]})
     restrictions = parse_restrictions({"path_prefixes": ["/boot"], "bridges": bridges})
     if key is None:

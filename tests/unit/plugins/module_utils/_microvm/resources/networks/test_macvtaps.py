@@ -82,7 +82,7 @@ def test_what_such_a_network_cannot_have_is_refused(networks: list[dict[str, Any
 
 
 def test_options_at_their_defaults_are_none() -> None:
-    """As Ansible fills in what nobody wrote."""
+    """Parse what Ansible fills in where nobody wrote anything."""
     written = {**WIRE, "nat": False, "host_access": "dns_dhcp", "isolate": False, "limits": None, "allow": None}
     assert parse_networks([written]) == parse_networks([WIRE])
 
