@@ -401,7 +401,9 @@ def _names(observed: Observed, files: Mapping[str, str], names: Mapping[str, str
         unit = observed.names_units.get(network, Unit())
         if not unit.enabled:
             yield Step(Action.ENABLE, names_unit(network))
-        if not unit.running or any(_differs(observed, files, file) for file in (path, names_unit_path(network))):
+        # One that cannot listen is tried again by systemd all the time.
+        is_up = unit.active_state == "active"
+        if not is_up or any(_differs(observed, files, file) for file in (path, names_unit_path(network))):
             yield Step(Action.SERVE_NAMES, names_unit(network))
 
 

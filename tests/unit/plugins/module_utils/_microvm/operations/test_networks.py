@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 from ansible_collections.microvm.fleet.plugins.module_utils._microvm.declaration.names import NETWORK_WATCH_UNIT
+from ansible_collections.microvm.fleet.plugins.module_utils._microvm.host import systemd
 from ansible_collections.microvm.fleet.plugins.module_utils._microvm.host.commands import HostError
 from ansible_collections.microvm.fleet.plugins.module_utils._microvm.host.sockets import ListeningSocket
 from ansible_collections.microvm.fleet.plugins.module_utils._microvm.host.systemd import Unit
@@ -83,6 +84,33 @@ def test_an_error_ends_the_run(workshop: Workshop) -> None:
     with pytest.raises(HostError, match="networkd is broken"):
         networks.reconcile_networks([NAT], check_mode=False)
     assert workshop.log[-1] == f"systemctl restart {NETWORK_WATCH_UNIT}"
+
+
+NAMED = {**NAT, "dns_names": {}}
+
+
+def test_a_run_waits_until_names_are_resolved(workshop: Workshop, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[tuple[object, ...]] = []
+
+    def resolves(*question: object) -> bool:
+        asked.append(question)
+        return len(asked) > 1
+
+    monkeypatch.setattr(networks, "resolves", resolves)
+    networks.reconcile_networks([NAMED], check_mode=True)
+    assert asked == []
+    networks.reconcile_networks([NAMED], check_mode=False)
+    assert asked == 2 * [("10.66.1.1", "host.microvm0.internal", "10.66.1.1", 1)]
+
+
+def test_a_server_of_names_that_does_not_answer_is_an_error(
+    workshop: Workshop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(networks, "resolves", lambda *_question: False)
+    monkeypatch.setattr(networks, "WAIT_SECONDS", 0)
+    monkeypatch.setattr(systemd, "explain", lambda unit, problem: HostError(f"{unit}: {problem}"))
+    with pytest.raises(HostError, match=r"^microvm-fleet-names-microvm0\.service: names of guests are not resolved at"):
+        networks.reconcile_networks([NAMED], check_mode=False)
 
 
 @pytest.mark.parametrize("check_mode", [True, False])

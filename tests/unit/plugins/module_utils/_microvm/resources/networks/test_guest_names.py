@@ -213,6 +213,7 @@ def test_settings_of_one_server_restart_no_other() -> None:
     ("unit", "step"),
     [
         (Unit("loaded", "failed", "failed", "enabled"), "start with its settings {}"),
+        (Unit("loaded", "activating", "auto-restart", "enabled"), "start with its settings {}"),
         (replace(RUNNING, unit_file_state="disabled"), "systemctl enable {}"),
         (replace(RUNNING, stale=True), f"systemctl daemon-reload for {NETWORK_UNIT}"),
     ],

@@ -40,13 +40,16 @@ def taps(commands: list[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -
     (tmp_path / "interfaces" / "mv-a").mkdir(parents=True)
     for module in (handlers, observe):
         monkeypatch.setattr(module, "TAP_RULES_DIRECTORY", str(directory))
+    monkeypatch.setattr(handlers, "GUEST_NAMES_DIRECTORY", str(directory / "names"))
     monkeypatch.setattr(handlers, "_INTERFACES", str(tmp_path / "interfaces"))
     return directory
 
 
-def carry_out(*steps: Step[Action], files: dict[str, str] | None = None) -> str | None:
+def carry_out(
+    *steps: Step[Action], files: dict[str, str] | None = None, names: dict[str, str] | None = None
+) -> str | None:
     """Execute steps; returns the error."""
-    job = handlers.NetworksJob(Plan(steps, files or {}, {}))
+    job = handlers.NetworksJob(Plan(steps, files or {}, {}, names=names or {}))
     return execute([job], handlers.HANDLERS)[job.name].error
 
 
@@ -178,3 +181,36 @@ def test_taps_are_admitted_while_nobody_loads_rules(
     assert carry_out(Step(Action.ADMIT, "mv-a")) is None
     assert commands == ["nft"]
     lock_directory(taps)
+
+
+def test_names_are_of_guests_whose_taps_are_there(taps: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    names = {"microvm0/mv-a": "10.66.1.7 web\n", "microvm0/mv-gone": "10.66.1.8 db\n"}
+    seen: list[str] = []
+
+    def rename(aside: str, path: str) -> None:
+        seen.append(os.path.basename(aside))
+        os.rename(aside, path)
+
+    monkeypatch.setattr(os, "replace", rename)
+    assert carry_out(*[Step(Action.NAME_GUEST, path) for path in names], names=names) is None
+    directory = taps / "names" / "microvm0"
+    assert [(path.name, path.read_text()) for path in directory.iterdir()] == [("mv-a", "10.66.1.7 web\n")]
+    assert seen == [".mv-a.partial"], "the server reads files whose names do not begin with a dot"
+    assert carry_out(Step(Action.FORGET_GUEST, "microvm0/mv-a"), Step(Action.FORGET_GUEST, "microvm0/mv-a")) is None
+    assert list(directory.iterdir()) == []
+
+
+def test_a_server_of_names_goes_with_what_it_has_read(
+    taps: Path, commands: list[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    settings = tmp_path / "configuration" / "names"
+    monkeypatch.setattr(handlers, "NAMES_SETTINGS_DIRECTORY", str(settings))
+    settings.mkdir(parents=True)
+    (settings / "a-b.conf").write_text("")
+    (taps / "names" / "a-b").mkdir(parents=True)
+    (taps / "names" / "a-b" / "mv-a").write_text("10.66.1.7 web\n")
+    unit = "microvm-fleet-names-a-b.service"
+    assert carry_out(Step(Action.STOP_NAMES, unit), Step(Action.REMOVE, str(settings / "a-b.conf"))) is None
+    assert commands == [f"systemctl disable --now --quiet {unit}"]
+    assert not (taps / "names").exists()
+    assert not (tmp_path / "configuration").exists()
