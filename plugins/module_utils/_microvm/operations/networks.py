@@ -31,6 +31,7 @@ from ..resources.networks.handlers import HANDLERS, NetworksJob
 from ..resources.networks.lan_files import UNCONFIRMED
 from ..resources.networks.listeners import hidden_message, hidden_socket, new_forwards
 from ..resources.networks.observe import MARK, observe, observe_links
+from ..resources.networks.observe_macvtaps import refuse_unfiltered_macvtaps
 from ..resources.networks.plan import Action, Plan, plan
 from ..resources.networks.state import NETWORKD, Link, Observed, has_address, has_families
 from ..schema.errors import DeclarationError
@@ -67,6 +68,7 @@ def reconcile_networks(
     refuse_selectors(networks, "networks")
     with contextlib.nullcontext() if check_mode else locked([LOCK]):
         observed = observe([link for link in map(lan_link, networks) if link])
+        refuse_unfiltered_macvtaps(observed, networks)
         _refuse_hidden_services(observed, networks)
         planned = plan(observed, networks, confirm=confirm, return_seconds=return_seconds)
         if not check_mode:

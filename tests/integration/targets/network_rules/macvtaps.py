@@ -26,6 +26,9 @@ from ansible_collections.microvm.fleet.plugins.module_utils._microvm.resources.n
     unloaded_macvtaps,
 )
 from ansible_collections.microvm.fleet.plugins.module_utils._microvm.resources.networks.observe import observe
+from ansible_collections.microvm.fleet.plugins.module_utils._microvm.resources.networks.observe_macvtaps import (
+    can_filter_macvtaps,
+)
 from ansible_collections.microvm.fleet.plugins.module_utils._microvm.resources.networks.state import Observed
 from ansible_collections.microvm.fleet.plugins.module_utils._microvm.resources.networks.units import watch_script
 from ansible_collections.microvm.fleet.plugins.module_utils._microvm.runner.scripts import interfaces, sources
@@ -39,6 +42,7 @@ from frames import (
     echo_request6,
     ethernet,
     ipv6,
+    mac_bytes,
     neighbour,
     router_advertisement,
     udp,
@@ -47,7 +51,12 @@ from frames import (
 
 PATIENCE = 10
 NETWORK_LIST = "/run/networks.list"
-NETWORKS = parse_networks([{"name": "wire0", "mode": "macvtap", "link": "lan0"}])
+NETWORKS = parse_networks(
+    [
+        {"name": "wire0", "mode": "macvtap", "link": "lan0"},
+        {"name": "wire1", "mode": "macvtap", "link": "lan1", "macvtap": {"mode": "private"}},
+    ]
+)
 ROOT = Account("root", "root")
 STATE = "/run/state"
 PREFIX = "2001:db8::"
@@ -81,10 +90,10 @@ class Wire:
 class Guest:
     """Guest at the far end of a macvtap that joins the network; bound to nothing if it lists no address."""
 
-    def __init__(self, name: str, number: int, *listed: str) -> None:
+    def __init__(self, name: str, number: int, *listed: str, network: str = "wire0") -> None:
         self.name, self.mac, self.address = name, f"02:00:00:00:00:{number:02x}", f"192.0.2.{number}"
         self.link_local, self.own6 = (f"{prefix}ff:fe00:{number:x}" for prefix in ("fe80::", PREFIX))
-        bash(f"join_macvtap {NETWORK_LIST} {name} root root wire0 {self.mac}")
+        bash(f"join_macvtap {NETWORK_LIST} {name} root root {network} {self.mac}")
         if listed:
             self.bind(*listed)
         # Another namespace may have a macvtap of the same number, and so of the same path in /dev.
@@ -204,6 +213,23 @@ def check_frames(wire: Wire) -> list[Guest]:
     return [a, b]
 
 
+def check_private(wire: Wire) -> None:
+    """Guests of a private network reach the wire, and not each other."""
+    x, y = (Guest(f"mv-{name}", number, "dhcp", network="wire1") for name, number in (("x", 21), ("y", 22)))
+    x.send(arp(x.identity, (BROADCAST, y.address)), udp((x.mac, y.mac), (x.address, y.address), (1, 2)))
+    last = arp(x.identity, (BROADCAST, "192.0.2.99"))
+    x.send(last)
+    until(wire, last)
+    # What comes in from the wire does come to both.
+    wire.socket.send(arp(ROUTER, (BROADCAST, y.address)))
+    assert [frame for frame in until(y, arp(ROUTER, (BROADCAST, y.address))) if frame[6:12] == mac_bytes(x.mac)] == []
+    for guest in (x, y):
+        run("ip", "link", "delete", "dev", guest.name)
+    bash("unbind_missing_macvtaps")
+    assert nothing_of("mv-x", "mv-y")
+    print("macvtaps: guests of a private network do not reach each other")
+
+
 def check_watch(wire: Wire, a: Guest, b: Guest) -> None:
     """Delete the rules; they come back, and a run sees it meanwhile."""
     forged = [udp(("02:66:66:66:66:66", ROUTER[0]), (a.address, ROUTER[1]), (1, 2))]
@@ -300,17 +326,21 @@ def main() -> None:
     run("ip", "link", "set", "lo", "up")
     # Without IPv6, the host itself sends nothing on either.
     Path("/proc/sys/net/ipv6/conf/default/disable_ipv6").write_text("1")
-    run("ip", "link", "add", "lan0", "type", "veth", "peer", "name", "far0")
-    for name in ("lan0", "far0"):
-        run("ip", "link", "set", name, "up")
+    for number in "01":
+        run("ip", "link", "add", f"lan{number}", "type", "veth", "peer", "name", f"far{number}")
+        for name in (f"lan{number}", f"far{number}"):
+            run("ip", "link", "set", name, "up")
     texts = files.configuration(NETWORKS)
     Path("/run/network.nft").write_text(texts[files.RULES])
     Path(TAP_RULES_DIRECTORY).mkdir(parents=True)
     Path(NETWORK_LIST).write_text(texts[files.NETWORK_LIST])
     interfaces.NETWORK_LIST = NETWORK_LIST
     run("nft", "-f", "/run/network.nft")
+    before = run("nft", "list", "ruleset")
+    assert can_filter_macvtaps() and run("nft", "list", "ruleset") == before
     wire = Wire("far0")
     a, b = check_frames(wire)
+    check_private(Wire("far1"))
     check_watch(wire, a, b)
     check_units()
 

@@ -17,6 +17,7 @@ from ansible_collections.microvm.fleet.plugins.module_utils._microvm.host.socket
 from ansible_collections.microvm.fleet.plugins.module_utils._microvm.host.systemd import Unit
 from ansible_collections.microvm.fleet.plugins.module_utils._microvm.operations import networks
 from ansible_collections.microvm.fleet.plugins.module_utils._microvm.resources.executor import Handlers
+from ansible_collections.microvm.fleet.plugins.module_utils._microvm.resources.networks import observe_macvtaps
 from ansible_collections.microvm.fleet.plugins.module_utils._microvm.resources.networks.handlers import NetworksJob
 from ansible_collections.microvm.fleet.plugins.module_utils._microvm.resources.networks.plan import Action
 from ansible_collections.microvm.fleet.plugins.module_utils._microvm.resources.networks.state import Link, Observed
@@ -141,3 +142,26 @@ def test_sockets_are_not_looked_at_without_new_forwarded_ports(
     monkeypatch.setattr(networks, "listening_sockets", lambda: pytest.fail("looked at"))
     networks.reconcile_networks([NAT], True)
     assert workshop.log == []
+
+
+@pytest.mark.parametrize(
+    ("has_nft", "works", "is_refused"), [(True, True, False), (True, False, True), (False, False, False)]
+)
+def test_a_host_that_cannot_filter_macvtaps_gets_no_network_of_them(
+    workshop: Workshop, monkeypatch: pytest.MonkeyPatch, has_nft: bool, works: bool, is_refused: bool
+) -> None:
+    def run(_argv: Sequence[str]) -> str:
+        if not works:
+            raise HostError("Operation not supported")
+        return ""
+
+    monkeypatch.setattr(observe_macvtaps, "run", run)
+    monkeypatch.setattr("shutil.which", lambda _name: "/usr/sbin/nft" if has_nft else None)
+    monkeypatch.setattr(networks, "observe", lambda *_links: Observed(links={"eth0": Link(False)}))
+    declared = [NAT, {"name": "wire0", "mode": "macvtap", "link": "eth0"}]
+    if not is_refused:
+        networks.reconcile_networks(declared, True)
+        return
+    with pytest.raises(DeclarationError, match=r"Linux 5\.16") as refusal:
+        networks.reconcile_networks(declared, True)
+    assert refusal.value.path == "networks[1].mode"
