@@ -70,7 +70,11 @@ class NetworksJob:
 
 def _write(job: NetworksJob, path: str) -> None:
     _mark()
-    os.makedirs(os.path.dirname(path), exist_ok=True)
+    directory = os.path.dirname(path)
+    if not os.path.isdir(directory):
+        os.makedirs(directory)
+        # systemd-networkd, which is not root, reads it whatever the umask is.
+        os.chmod(directory, 0o755)
     files.replace_file(path, job.plan.files[path].encode())
 
 

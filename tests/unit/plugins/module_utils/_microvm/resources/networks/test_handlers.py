@@ -10,6 +10,7 @@ import os
 from pathlib import Path
 
 import pytest
+from ansible_collections.microvm.fleet.plugins.module_utils._microvm.host.systemd import Unit
 from ansible_collections.microvm.fleet.plugins.module_utils._microvm.resources.executor import execute
 from ansible_collections.microvm.fleet.plugins.module_utils._microvm.resources.networks import handlers, observe
 from ansible_collections.microvm.fleet.plugins.module_utils._microvm.resources.networks.plan import Action, Plan
@@ -59,6 +60,48 @@ def test_a_file_is_written_after_the_mark(commands: list[str], tmp_path: Path) -
     assert path.read_text() == "table\n"
     assert (tmp_path / "state" / "mark").exists()
     assert commands == []
+
+
+def test_who_is_not_root_reads_files_whatever_the_umask_is(commands: list[str], tmp_path: Path) -> None:
+    path = tmp_path / "run" / "00-microvm-lan0.network"
+    umask = os.umask(0o077)
+    try:
+        assert carry_out(Step(Action.WRITE_VOLATILE, str(path)), files={str(path): "[Match]\n"}) is None
+    finally:
+        os.umask(umask)
+    assert (path.parent.stat().st_mode & 0o777, path.stat().st_mode & 0o777) == (0o755, 0o644)
+    assert commands == []
+
+
+def test_a_change_is_taken_back_unless_the_mark_is_removed_first(
+    commands: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    mark, returned = tmp_path / "run" / "unconfirmed", tmp_path / "run" / "returned"
+    monkeypatch.setattr(handlers, "UNCONFIRMED", str(mark))
+    monkeypatch.setattr(handlers, "RETURNED", str(returned))
+    running = Unit("loaded", "active", "waiting", "transient")
+    monkeypatch.setattr(handlers.systemd, "show", lambda units: dict.fromkeys(units, running))
+    returned.parent.mkdir()
+    returned.touch()
+    assert carry_out(Step(Action.ARM, "return.timer")) is None
+    assert mark.exists() and not returned.exists()
+    assert commands[0] == "systemctl stop return.timer"
+    assert commands[1].startswith("systemd-run ") and commands[1].endswith("/lan-return now")
+    assert "--on-active=60" in commands[1].split()
+    del commands[:]
+    assert carry_out(Step(Action.CONFIRM, "return.timer")) is None
+    assert commands == ["systemctl stop return.timer"] and not mark.exists()
+    del commands[:]
+    assert "was taken back" in (carry_out(Step(Action.CONFIRM, "return.timer")) or "")
+    assert commands == []
+
+
+def test_a_tap_on_a_bridge_onto_a_lan_is_kept_from_the_host(commands: list[str], taps: Path, tmp_path: Path) -> None:
+    (tmp_path / "interfaces" / "mv-a" / "master").symlink_to("../lan0")
+    files = {"/run/systemd/network/00-microvm-lan0.network": ""}
+    assert carry_out(Step(Action.ADMIT, "mv-a"), files=files) is None
+    assert (taps / "lan0:mv-a.nft6").read_text() == 'add element bridge microvm_fleet lan_taps { "mv-a" }\n'
+    assert commands == [f"nft -f {taps}/lan0:mv-a.nft6", f"nft -f {taps}/mv-a.nft"]
 
 
 def test_a_directory_goes_with_its_last_file(commands: list[str], tmp_path: Path) -> None:
