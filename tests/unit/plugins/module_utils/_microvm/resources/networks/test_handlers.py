@@ -10,6 +10,7 @@ import os
 from pathlib import Path
 
 import pytest
+from ansible_collections.microvm.fleet.plugins.module_utils._microvm.host import systemd
 from ansible_collections.microvm.fleet.plugins.module_utils._microvm.host.systemd import Unit
 from ansible_collections.microvm.fleet.plugins.module_utils._microvm.resources.executor import execute
 from ansible_collections.microvm.fleet.plugins.module_utils._microvm.resources.networks import handlers, observe
@@ -80,7 +81,7 @@ def test_a_change_is_taken_back_unless_the_mark_is_removed_first(
     monkeypatch.setattr(handlers, "UNCONFIRMED", str(mark))
     monkeypatch.setattr(handlers, "RETURNED", str(returned))
     running = Unit("loaded", "active", "waiting", "transient")
-    monkeypatch.setattr(handlers.systemd, "show", lambda units: dict.fromkeys(units, running))
+    monkeypatch.setattr(systemd, "show", lambda units: dict.fromkeys(units, running))
     returned.parent.mkdir()
     returned.touch()
     assert carry_out(Step(Action.ARM, "return.timer")) is None
