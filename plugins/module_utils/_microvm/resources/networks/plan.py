@@ -66,8 +66,9 @@ class Action(BaseAction):
     # While our rules are in force.
     LEAVE_DOCKER = "take our rules out of Docker's chain, and disable"
     WITHDRAW = "withdraw from another firewall by"
-    UNLOAD_RULES = "systemctl disable --now"
+    # Before the rules, whose directory has the names of guests.
     STOP_NAMES = "stop and disable"
+    UNLOAD_RULES = "systemctl disable --now"
     # Before the rules are loaded, which let nobody but known taps reach each other.
     ADMIT = "filter, though its guest is not known, tap"
     BIND_AGAIN = "load again the rules of tap"

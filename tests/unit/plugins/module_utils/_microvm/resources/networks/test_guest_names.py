@@ -200,7 +200,8 @@ def test_a_network_gets_names_and_loses_them() -> None:
         f"systemctl daemon-reload for {NETWORK_UNIT}",
     } <= set(loses)
     assert not [step for step in loses if "tap-a" in step], "the directory goes with its server"
-    assert f"stop and disable {unit}" in steps(converged(NAT))
+    all_go = steps(converged(NAT))
+    assert all_go.index(f"stop and disable {unit}") < all_go.index(f"systemctl disable --now {NETWORK_UNIT}")
 
 
 def test_settings_of_one_server_restart_no_other() -> None:
