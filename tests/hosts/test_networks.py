@@ -15,7 +15,7 @@ import pytest
 from .history import unpack
 from .host import TREE, Host
 from .packages import STAY, fake
-from .paths import CONFIGURATION, FLEET, NETWORK_UNIT, NETWORK_WATCH_UNIT, RUNTIME
+from .paths import CONFIGURATION, FLEET, NETWORK_DOCKER_UNIT, NETWORK_UNIT, NETWORK_WATCH_UNIT, RUNTIME, UNITS
 
 FORWARDING_EVERYTHING = "d02a8449d9fc00d3e215ce3867ef0cfb112edf67"
 """Last commit in which a network with NAT switched forwarding on for the whole host."""
@@ -93,8 +93,6 @@ def test_deleted_rules_come_back_with_those_of_taps(networks: Networks) -> None:
         assert f'"t1" . {MAC}' in elements(host, "macs")
         assert '"t1" . 10.99.1.7' in elements(host, "addresses")
         assert '"t0"' in elements(host, "anonymous")
-    # Rules of nftables.service are a reason to keep packets forwarded: another test would find them.
-    host.run("nft delete table inet filter")
     host.run(f"nft flush table inet microvm_fleet; bridge fdb delete {MAC} dev t1 master static")
     networks.apply(NETWORKS)
     assert "masquerade" in host.run("nft list table inet microvm_fleet")
@@ -138,6 +136,8 @@ def test_a_host_of_an_earlier_version_is_closed_without_restarting_a_microvm(
     host = networks.host
     earlier = [{key: value for key, value in network.items() if key != "isolate"} for network in NETWORKS]
     networks.apply(earlier, collections=previous)
+    # Debian's nftables.conf has chains that decide nothing.
+    host.run("nft -f /etc/nftables.conf && nft list chain inet filter forward")
     assert host.run("cat /proc/sys/net/ipv4/ip_forward") == "1\n"
     host.run("ip tuntap add name t0 mode tap && ip link set dev t0 master mvnet0")
     try:
@@ -148,6 +148,58 @@ def test_a_host_of_an_earlier_version_is_closed_without_restarting_a_microvm(
         assert "changed=0" in networks.apply(NETWORKS)
     finally:
         host.run("ip link delete dev t0")
+
+
+FAKE_IPTABLES = """\
+#!/bin/sh
+rules=/run/fake-$(basename "$0" -restore)
+case "$*" in
+    *-S) cat $rules ;;
+    *--noflush) sed -n '/^-A/p' >> $rules ;;
+    *-I*) echo "-A DOCKER-USER -j MICROVM-FLEET" >> $rules ;;
+    *-F\\ MICRO*) sed -i '/MICROVM-FLEET/d' $rules ;;
+esac
+"""
+FAKE_DOCKER = """\
+[Service]
+Type=oneshot
+RemainAfterExit=yes
+ExecStart=/bin/sh -c 'for program in iptables ip6tables; do echo "-N DOCKER-USER" > /run/fake-$program; done'
+"""
+
+
+@pytest.fixture
+def docker(networks: Networks) -> Iterator[Host]:
+    """A host with a service of Docker's name, whose rules are in files."""
+    host = networks.host
+    programs = [f"{name}{suffix}" for name in ("iptables", "ip6tables") for suffix in ("", "-restore")]
+    host.send("/usr/local/sbin", dict.fromkeys(programs, FAKE_IPTABLES))
+    host.send(UNITS, {"docker.service": FAKE_DOCKER})
+    yield host
+    networks.apply([])
+    host.run(f"systemctl stop docker; rm {UNITS}/docker.service; systemctl daemon-reload; nft delete table ip filter")
+    host.run(f"cd /usr/local/sbin; rm -f /run/fake-* {' '.join(programs)}")
+
+
+def test_rules_are_in_dockers_chain_whenever_docker_has_made_it(networks: Networks, docker: Host) -> None:
+    networks.apply(NETWORKS)
+    assert docker.run(f"systemctl is-enabled {NETWORK_DOCKER_UNIT}") == "enabled\n"
+    rules = f"cat /run/fake-iptables; systemctl is-active {NETWORK_DOCKER_UNIT}"
+
+    def is_inserted(shown: str) -> bool:
+        return "-i mvnet0 -o mvnet0" in shown and "DOCKER-USER -j MICROVM" in shown and "\nactive\n" in shown
+
+    made = "nft 'add table ip filter; add chain ip filter DOCKER-USER'"
+    for command in ("systemctl daemon-reload; systemctl start docker", "systemctl restart docker"):
+        docker.run(command)
+        docker.wait_for(f"rules after {command}", lambda: docker.run(rules), is_inserted)
+    docker.run("echo '-N DOCKER-USER' > /run/fake-iptables")
+    docker.run(made)
+    docker.wait_for("rules after the chain was made", lambda: docker.run(rules), is_inserted)
+    assert "changed=0" in networks.apply(NETWORKS)
+    networks.apply([])
+    assert docker.run("cat /run/fake-iptables") == "-N DOCKER-USER\n"
+    assert docker.run(f"systemctl show --value -p LoadState {NETWORK_DOCKER_UNIT}") == "not-found\n"
 
 
 def test_guests_make_addresses_of_the_prefix_that_networkd_announces(networks: Networks) -> None:
