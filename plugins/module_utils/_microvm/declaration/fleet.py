@@ -25,6 +25,7 @@ from .types import Interface, Network, Vm
 from .vms.attachments import refuse_misplaced_addresses
 from .vms.claims import needs_interface
 from .vms.clashes import clashes
+from .vms.macvtaps import refuse_other_kind
 
 Lans = Mapping[str, Optional[str]]
 """Names of LANs by interfaces of a host; ``None`` for a bridge that leads nowhere."""
@@ -117,6 +118,7 @@ def _host_errors(host: HostDeclarations) -> Iterator[DeclarationError]:
     for path, vm in _present(host):
         try:
             _refuse_names_of_networks(vm, networks, path)
+            refuse_other_kind(vm, networks, path, are_complete=False)
             refuse_misplaced_addresses(vm, split_lans(networks)[0], {}, path)
         except DeclarationError as misplaced:
             yield misplaced

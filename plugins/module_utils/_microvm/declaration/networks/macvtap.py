@@ -28,7 +28,7 @@ MACVTAP_OPTIONS: Options = (
     ),
 )
 
-_REMEDIES: Mapping[str, str] = {
+REMEDIES: Mapping[str, str] = {
     "address": "leave it out: the host has no address on it",
     "nat": "leave it out: guests reach what the network of the link reaches",
     "ipv6": "leave it out: the routers of the link's network announce prefixes",
@@ -62,7 +62,7 @@ def complete_macvtap(network: Network, default: Network, path: str) -> None:
     """Fill in the mode; refuse what such a network cannot have, unless it is as in a ``default`` network."""
     values: Mapping[str, object] = network
     defaults: Mapping[str, object] = default
-    for key, remedy in _REMEDIES.items():
+    for key, remedy in REMEDIES.items():
         if values[key] != defaults[key]:
             raise DeclarationError(f"{path}.{key}", f"a network with mode macvtap has no {key}; {remedy}")
     if network["link"] is None:

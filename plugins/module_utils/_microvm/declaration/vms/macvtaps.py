@@ -13,11 +13,18 @@ from ..networks.macvtap import MACVTAP, is_macvtap
 from ..types import Network, PackagedVm
 
 
-def refuse_other_kind(declaration: PackagedVm, networks: Sequence[Network], path: str) -> None:
-    """Refuse interfaces that their network cannot take. Raises DeclarationError with a path below ``path``."""
+def refuse_other_kind(
+    declaration: PackagedVm, networks: Sequence[Network], path: str, are_complete: bool = True
+) -> None:
+    """Refuse interfaces that their network cannot take. Raises DeclarationError with a path below ``path``.
+
+    Unless ``networks`` are all that the host has, interfaces that name another one are not looked at.
+    """
     by_name = {network["name"]: network for network in networks}
     for index, interface in enumerate(declaration["interfaces"]):
         network = by_name.get(interface["bridge"] or "")
+        if network is None and not are_complete:
+            continue
         if interface["type"] == MACVTAP and interface["bridge"] and (network is None or not is_macvtap(network)):
             raise DeclarationError(
                 f"{path}.interfaces[{index}].bridge",

@@ -93,6 +93,11 @@ WITHIN = [
         "networks[1] (br1).allow[0].from: 'br2' is neither a network",
     ),
     (host(vm(interface={"type": "wireless"})), "vms[0] (web).interfaces[0].type"),
+    (host(vm(interface={"type": "macvtap"})), "interfaces[0].bridge: there is no network 'br0' with mode macvtap"),
+    (
+        host(vm(bridge="wire0"), networks=[{"name": "wire0", "mode": "macvtap", "link": "eth0"}]),
+        "interfaces[0].type: the network 'wire0' has mode macvtap",
+    ),
     (host(networks=[{"name": "br0"}]), "networks[0] (br0).address"),
     (host(vm(), networks=[], microvm_defaults=3), "microvm_defaults: is not a mapping"),
     ({"microvm_vms": {"name": "web"}}, "microvm_vms: is not a list"),

@@ -10,6 +10,8 @@ from typing import Any
 
 import pytest
 from ansible_collections.microvm.fleet.plugins.module_utils._microvm.declaration.names import NETWORK_LIST
+from ansible_collections.microvm.fleet.plugins.module_utils._microvm.declaration.networks.macvtap import REMEDIES
+from ansible_collections.microvm.fleet.plugins.module_utils._microvm.declaration.networks.options import NETWORK_OPTIONS
 from ansible_collections.microvm.fleet.plugins.module_utils._microvm.declaration.networks.parse import parse_networks
 from ansible_collections.microvm.fleet.plugins.module_utils._microvm.resources.networks.configuration import (
     SYSCTLS,
@@ -79,6 +81,11 @@ def test_what_such_a_network_cannot_have_is_refused(networks: list[dict[str, Any
         parse_networks(networks, "n")
     assert refusal.value.path == path
     assert words in refusal.value.message
+
+
+def test_every_option_but_those_of_such_networks_has_a_remedy() -> None:
+    own = {"name", "mode", "link", "macvtap"}
+    assert {option.name for option in NETWORK_OPTIONS} - own == REMEDIES.keys()
 
 
 def test_options_at_their_defaults_are_none() -> None:
