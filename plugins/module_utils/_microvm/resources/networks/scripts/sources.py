@@ -117,7 +117,7 @@ restart_networkd() {
 # Sets gone to the bridges that are to be deleted.
 copy_permanent() { # permanent files, those below /run
     local file name
-    mkdir -p -m 0755 -- "$2"
+    install -d -m 0755 -- "$2"
     # Drop-ins of these files are the operator's.
     for file in "$2"/00-microvm-*.network "$2"/50-microvm-*.netdev; do
         name=$(lan_name "$file")
