@@ -91,7 +91,8 @@ class Guest:
     """Guest at the far end of a macvtap that joins the network; bound to nothing if it lists no address."""
 
     def __init__(self, name: str, number: int, *listed: str, network: str = "wire0") -> None:
-        self.name, self.mac, self.address = name, f"02:00:00:00:00:{number:02x}", f"192.0.2.{number}"
+        self.name, self.network = name, network
+        self.mac, self.address = f"02:00:00:00:00:{number:02x}", f"192.0.2.{number}"
         self.link_local, self.own6 = (f"{prefix}ff:fe00:{number:x}" for prefix in ("fe80::", PREFIX))
         bash(f"join_macvtap {NETWORK_LIST} {name} root root {network} {self.mac}")
         if listed:
@@ -104,7 +105,7 @@ class Guest:
         fcntl.ioctl(self.file, 0x400454CA, struct.pack("16sH22x", name.encode(), 0x1002))
 
     def bind(self, *listed: str) -> None:
-        bash(f"bind_macvtap {self.name} wire0 {self.mac} {' '.join(listed)}")
+        bash(f"bind_macvtap {self.name} {self.network} {self.mac} {' '.join(listed)}")
 
     @property
     def identity(self) -> tuple[str, str]:
@@ -345,4 +346,5 @@ def main() -> None:
     check_units()
 
 
-main()
+if __name__ == "__main__":
+    main()

@@ -195,9 +195,9 @@ def make_bridges(declared: list[Network]) -> None:
             run("ip", "-6", "addr", "add", network["ipv6"]["address"], "dev", network["name"], "nodad")
 
 
-def write_configuration(declared: list[Network]) -> None:
+def write_configuration(declared: list[Network], *host_addresses: str) -> None:
     """Apply the files, in a directory of the namespace."""
-    texts = files.configuration(declared, ["up0"], ["up0"])
+    texts = files.configuration(declared, ["up0"], ["up0"], host_addresses=host_addresses)
     names.NETWORK_LIST = "/run/networks.list"
     Path(names.NETWORK_LIST).write_text(texts[files.NETWORK_LIST])
     Path("/run/network.nft").write_text(texts[files.RULES])
