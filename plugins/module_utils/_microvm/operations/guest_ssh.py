@@ -37,6 +37,9 @@ LOCAL_CONNECTIONS = ("local", "ansible.builtin.local")
 
 NO_FILE = "/dev/null"
 
+SEARCHED_NAME = "\0"
+"""Sign in the place of the name that ssh itself fills in."""
+
 PINNED = ("StrictHostKeyChecking=yes", "UpdateHostKeys=no", "CheckHostIP=no", f"GlobalKnownHostsFile={NO_FILE}")
 """Settings by which only the recorded key of a guest is accepted."""
 
@@ -151,8 +154,22 @@ def _known_hosts(name: str, guest: GuestHost, jump: Jump, program: str, known_ho
     alias = f"HostKeyAlias={guest.name}"
     if jump.is_local:
         return [f"UserKnownHostsFile={KNOWN_HOSTS}", alias]
-    command = ssh_words(jump.on_host(program, "cat", KNOWN_HOSTS))
-    return [f"UserKnownHostsFile={NO_FILE}", f"KnownHostsCommand={command}", alias]
+    command = ssh_words(jump.on_host(program, "sed", _with_searched_name(guest.name), KNOWN_HOSTS))
+    return [
+        f"UserKnownHostsFile={NO_FILE}",
+        f"KnownHostsCommand={command.replace(SEARCHED_NAME, '%H')}",
+        alias,
+    ]
+
+
+def _with_searched_name(name: str) -> str:
+    """Return the expression of sed(1) that lets the keys of a guest have the name that ssh searches for, too.
+
+    To choose among the types of keys that a server has, ssh asks for the address even if there is an alias. If it found
+    nothing, it would choose by an order of its own, and refuse a guest whose other key is the recorded one.
+    """
+    pattern = name.replace(".", "[.]")
+    return f"s/^{pattern} /{name},{SEARCHED_NAME} /"
 
 
 def _file(path: str) -> str:

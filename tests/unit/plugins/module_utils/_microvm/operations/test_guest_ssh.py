@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import shlex
 import subprocess
+from pathlib import Path
 from typing import Any, Dict, List, Optional
 
 import pytest
@@ -77,11 +78,36 @@ def test_a_guest_is_reached_through_its_host_as_ansible_reaches_that() -> None:
 
 def test_host_keys_come_from_the_host_and_unknown_ones_are_refused() -> None:
     read = settings(HOST)
-    assert filled_in(read["KnownHostsCommand"]) == [*WORDS, "--", "192.0.2.1", f"cat {KNOWN_HOSTS}"]
+    assert filled_in(read["KnownHostsCommand"]) == [*WORDS, "--", "192.0.2.1", f"sed 's/^web /web,%H /' {KNOWN_HOSTS}"]
     assert (read["StrictHostKeyChecking"], read["HostKeyAlias"]) == ("yes", "web")
     assert read["UserKnownHostsFile"] == read["GlobalKnownHostsFile"] == "/dev/null"
     # Else that setting of ansible.cfg would come before, and could be false.
     assert variables(HOST)["ansible_ssh_host_key_checking"] is True
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [
+        (
+            "web",
+            ["web,10.0.0.2 ecdsa-sha2-nistp256 A", "web.a ssh-ed25519 B", "webxa ssh-ed25519 C", "|1|x= ssh-rsa D"],
+        ),
+        (
+            "web.a",
+            ["web ecdsa-sha2-nistp256 A", "web.a,10.0.0.2 ssh-ed25519 B", "webxa ssh-ed25519 C", "|1|x= ssh-rsa D"],
+        ),
+    ],
+)
+def test_the_recorded_type_of_key_is_found_by_the_address_and_no_other_guests_key_is(
+    tmp_path: Path, name: str, expected: List[str]
+) -> None:
+    """Else ssh, which asks for the address and not for the alias, would prefer another key of the guest."""
+    lines = ["web ecdsa-sha2-nistp256 A", "web.a ssh-ed25519 B", "webxa ssh-ed25519 C", "|1|x= ssh-rsa D"]
+    (tmp_path / "known_hosts").write_text("\n".join([*lines, ""]))
+    command = filled_in(settings(HOST, guest(name=name))["KnownHostsCommand"].replace("%H", "10.0.0.2"))[-1]
+    here = command.replace(KNOWN_HOSTS, str(tmp_path / "known_hosts"))
+    done = subprocess.run(["sh", "-c", here], capture_output=True, text=True, check=True)
+    assert done.stdout.splitlines() == expected
 
 
 def test_host_keys_may_come_from_a_file_of_the_controller() -> None:
