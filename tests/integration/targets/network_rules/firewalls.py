@@ -16,8 +16,10 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import firewall_shapes as shapes
+import probe_ipv6
 import routed
 from ansible_collections.microvm.fleet.plugins.module_utils._microvm.declaration.networks.parse import parse_networks
 from ansible_collections.microvm.fleet.plugins.module_utils._microvm.host.systemd import Unit
@@ -42,9 +44,10 @@ from ansible_collections.microvm.fleet.plugins.module_utils._microvm.resources.n
 )
 from ansible_collections.microvm.fleet.plugins.module_utils._microvm.resources.networks.plan import Action, Plan
 from ansible_collections.microvm.fleet.plugins.module_utils._microvm.resources.steps import Step
-from frames import BROADCAST, udp
+from frames import BROADCAST, udp, udp6
 from passages import socket_in
 from probe import OUTSIDE, PATIENCE, Guest, begin, known, run
+from probe_ipv6 import Guest6
 
 PUBLIC = "198.51.100.1"
 UPLINKS = ("up0",)
@@ -52,7 +55,14 @@ OWN_TABLES = ("inet microvm_fleet", "bridge microvm_fleet")
 FORWARD = {"proto": "udp", "host": {"port": 8080}, "guest": {"address": "10.66.1.10", "port": 80}}
 NETWORKS = parse_networks(
     [
-        {"name": "nat0", "address": "10.66.1.1/24", "nat": True, "dhcp_server": {}, "forward_ports": [FORWARD]},
+        {
+            "name": "nat0",
+            "address": "10.66.1.1/24",
+            "nat": True,
+            "ipv6": {"address": "fd00:66:1::1/64", "outside": "nat"},
+            "dhcp_server": {},
+            "forward_ports": [FORWARD],
+        },
         {
             "name": "data0",
             "address": "10.66.2.1/24",
@@ -69,6 +79,7 @@ HOST = {"guest to DNS", "guest to DHCP"}
 FORWARDED = {
     "guest to allowed guest",
     "guest to outside and back",
+    "guest to outside and back by IPv6",
     "routed guest to outside and back",
     "outside to forwarded port",
 }
@@ -85,6 +96,9 @@ class Matrix:
         self.c, self.neighbour = (known(f"tap-{n}", "closed0", f"02:{n}", f"10.66.3.1{n[1]}") for n in ("c0", "c1"))
         self.routed = routed.routed(known, "tap-r", "route0", "03:0a", "10.66.5.10")
         await_carrier("tap-r")
+        if not probe_ipv6.BY_INTERFACE:
+            probe_ipv6.OF_ALL.write_text("1")
+        self.six = Guest6("tap-s1", 0x51, "nat0", "fd00:66:1::51")
         self.dns, self.dhcp = (socket.socket(type=socket.SOCK_DGRAM) for _service in range(2))
         self.dns.bind(("10.66.1.1", 53))
         self.dhcp.setsockopt(socket.SOL_SOCKET, socket.SO_BINDTODEVICE, b"nat0")
@@ -113,6 +127,7 @@ class Matrix:
                     outside, self.routed, "routed guest to outside and back" in expected
                 ),
                 "outside to forwarded port": self._arrives(outside, a, (PUBLIC, 8080)),
+                "guest to outside and back by IPv6": self._leaves6("guest to outside and back by IPv6" in expected),
             }
         return {name for name, passes in results.items() if passes}
 
@@ -123,6 +138,21 @@ class Matrix:
         if asker is not None:
             outside.sendto(b"answer", asker)
         return before_host(guest, b"answer")
+
+    def _leaves6(self, is_expected: bool) -> bool:
+        """Return the same by IPv6; nothing but the answer comes in."""
+        guest, macs = self.six, (self.six.mac, self.six.bridge_mac)
+        with socket_in("outside", socket.AF_INET6) as outside:
+            outside.bind((probe_ipv6.OUTSIDE, self.number))
+            outside.sendto(b"denied", (guest.address, 80))
+            request = udp6(macs, (guest.address, probe_ipv6.OUTSIDE), (self.number, self.number), b"out")
+            guest.send(request)
+            asker = received_by(outside, b"out", is_expected)
+            if asker is not None:
+                outside.sendto(b"answer", asker)
+            frames = probe_ipv6.until_host_asks(guest)
+        assert not [frame for frame in frames if frame.endswith(b"denied")], "outside to guest by IPv6"
+        return any(frame.endswith(b"answer") for frame in frames)
 
     def _asks(self, service: socket.socket, is_expected: bool) -> bool:
         word = b"query %d" % self.number
@@ -152,7 +182,7 @@ def await_carrier(tap: str) -> None:
         assert time.monotonic() < deadline, f"{tap} is not up"
 
 
-def received_by(service: socket.socket, word: bytes, is_expected: bool) -> tuple[str, int] | None:
+def received_by(service: socket.socket, word: bytes, is_expected: bool) -> tuple[Any, ...] | None:
     """Return who has sent a word; without waiting if none is expected."""
     while select.select([service], [], [], PATIENCE if is_expected else 0)[0]:
         data, sender = service.recvfrom(2000)
@@ -171,7 +201,7 @@ def before_host(guest: Guest, word: bytes) -> bool:
 def expect(matrix: Matrix, what: str, expected: set[str]) -> None:
     """Count what passes; nothing that is denied has."""
     passing = matrix.passing(expected)
-    print(f"{what}: {len(passing)} of {len(ALL)} pass, 9 that are denied do not")
+    print(f"{what}: {len(passing)} of {len(ALL)} pass, 10 that are denied do not")
     assert passing == expected, f"{what}: not {sorted(expected - passing)}, but {sorted(passing - expected)}"
 
 
@@ -349,7 +379,7 @@ def main() -> None:
         print("SKIPPED firewalls: iptables is not installed, or has rules of its own in the kernel")
         return
     handlers.DOCKER = "/run/network-docker"
-    Path(handlers.DOCKER).write_text(files.configuration(NETWORKS, UPLINKS)[files.DOCKER])
+    Path(handlers.DOCKER).write_text(files.configuration(NETWORKS, UPLINKS, UPLINKS)[files.DOCKER])
     if Path("/etc/ufw").exists():
         copy = shutil.copytree("/etc/ufw", "/run/etc-ufw")
         run("mount", "--bind", copy, "/etc/ufw")

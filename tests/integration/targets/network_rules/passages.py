@@ -60,13 +60,13 @@ NETWORKS = parse_networks(
 )
 
 
-def socket_in(namespace: str) -> socket.socket:
+def socket_in(namespace: str, family: int = socket.AF_INET) -> socket.socket:
     """Return a socket for datagrams in another namespace."""
     clone_newnet = 0x40000000
     libc = ctypes.CDLL(None, use_errno=True)
     own, other = (os.open(path, os.O_RDONLY) for path in ("/proc/self/ns/net", f"/run/netns/{namespace}"))
     assert libc.setns(other, clone_newnet) == 0
-    peer = socket.socket(type=socket.SOCK_DGRAM)
+    peer = socket.socket(family, socket.SOCK_DGRAM)
     assert libc.setns(own, clone_newnet) == 0
     return peer
 
