@@ -14,6 +14,7 @@ from ansible_collections.microvm.fleet.plugins.module_utils._microvm.host import
 from ansible_collections.microvm.fleet.plugins.module_utils._microvm.host.systemd import Unit
 from ansible_collections.microvm.fleet.plugins.module_utils._microvm.resources.executor import execute
 from ansible_collections.microvm.fleet.plugins.module_utils._microvm.resources.networks import handlers, observe
+from ansible_collections.microvm.fleet.plugins.module_utils._microvm.resources.networks.configuration import DOCKER
 from ansible_collections.microvm.fleet.plugins.module_utils._microvm.resources.networks.plan import Action, Plan
 from ansible_collections.microvm.fleet.plugins.module_utils._microvm.resources.networks.rules import unbound_tap
 from ansible_collections.microvm.fleet.plugins.module_utils._microvm.resources.steps import Step
@@ -121,6 +122,35 @@ def test_a_step_without_files_leaves_no_mark(commands: list[str], tmp_path: Path
     assert carry_out(Step(Action.DELETE_BRIDGE, "microvm0"), Step(Action.RECONFIGURE, "other")) is None
     assert commands == ["ip link delete dev microvm0", "networkctl reconfigure other"]
     assert not (tmp_path / "state").exists()
+
+
+def test_other_firewalls_are_told_by_their_own_commands(commands: list[str]) -> None:
+    command = "ufw route allow in on microvm0 out on eth0 comment microvm.fleet"
+    assert carry_out(Step(Action.WITHDRAW, "ufw delete allow in on microvm0"), Step(Action.PERMIT, command)) is None
+    assert commands == ["ufw delete allow in on microvm0", command]
+
+
+def test_rules_leave_dockers_chain_when_no_unit_inserts_them_any_more(commands: list[str]) -> None:
+    steps = (Step(Action.LEAVE_DOCKER, "docker.unit"), Step(Action.FOLLOW_DOCKER, "docker.unit"))
+    assert carry_out(*steps, Step(Action.INSERT, "DOCKER-USER")) is None
+    assert commands == [
+        "systemctl disable --now --quiet docker.unit",
+        f"bash {DOCKER} remove",
+        "systemctl enable --quiet docker.unit",
+        f"bash {DOCKER} insert",
+    ]
+
+
+def test_records_of_zones_go_with_their_directory(
+    commands: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    records = tmp_path / "zones"
+    monkeypatch.setattr(handlers, "ZONE_RECORDS", str(records))
+    assert carry_out(Step(Action.RECORD_ZONE, f"{records}/microvm0")) is None
+    assert [path.name for path in records.iterdir()] == ["microvm0"]
+    assert carry_out(Step(Action.FORGET_ZONE, f"{records}/microvm0")) is None
+    assert not records.exists()
+    assert commands == []
 
 
 def test_a_tap_that_is_admitted_is_filtered_at_once(commands: list[str], taps: Path) -> None:
