@@ -26,7 +26,7 @@ with open(sys.argv[1]) as file:
     arguments = json.load(file)
 with open("{log}", "a") as log:
     log.write(json.dumps({{"module": "{name}", **arguments}}) + "\\n")
-result = {{"changed": not arguments["_ansible_check_mode"], "vms": [], "undeclared": []}}
+result = {{"changed": not arguments["_ansible_check_mode"], "vms": [], "undeclared": [], "unconfirmed": []}}
 image = arguments.get("image")
 if isinstance(image, dict):
     result.update(name=image["name"], digest="0" * 32, path="/images/" + "0" * 32, files=[], store_disk_type="erofs")
