@@ -122,6 +122,36 @@ def test_no_microvm_starts_on_networks_whose_rules_are_not_loaded(networks: Netw
     assert '"t1"' in elements(host, "taps")
 
 
+def test_a_macvtap_of_a_network_is_bound_by_its_unit(networks: Networks, fake_qemu: None) -> None:
+    host = networks.host
+    wire: dict[str, object] = {"name": "wire0", "mode": "macvtap", "link": "mvlink0"}
+    host.run("ip link add mvlink0 type veth peer name mvlink1")
+    try:
+        assert "the interface mvlink0 is down" in networks.apply([wire])
+        host.run("ip link set mvlink0 up")
+        assert "changed=0" in networks.apply([wire])
+        interface = {"type": "macvtap", "bridge": "wire0", "id": "mv-w", "mac": MAC}
+        declared = {"name": "wired", "kernel": "/etc/hostname", "ready": {"check": "none"}, "interfaces": [interface]}
+        host.send("/root", {"wired.json": json.dumps({**declared, "socket": None, "accel": "tcg", "mem": 16})})
+        # udev does this on other hosts.
+        link = "/sys/class/net/mv-w"
+        device = f"/dev/tap$(cat {link}/ifindex) c $(cat {link}/macvtap/tap*/dev | tr : ' ')"
+        host.run(f"(until [ -e {link}/macvtap ]; do sleep 0.1; done; mknod {device}) >/dev/null 2>&1 &")
+        host.microvm("apply /root/wired.json")
+        assert f"ether saddr != {MAC}" in host.run("nft list table netdev microvm_mv-w")
+        host.run("nft flush ruleset")
+        table = "nft list tables netdev"
+        host.wait_for("rules of the macvtap", lambda: host.run(table), lambda seen: "microvm_mv-w" in seen)
+        assert "changed=0" in networks.apply([wire])
+        networks.apply([])
+        with pytest.raises(AssertionError, match=r"MicroVMs are on it \(mv-w\)"):
+            networks.apply([{**wire, "link": "mvlink1"}])
+        host.stop_microvms()
+        host.wait_for("end of the macvtap", lambda: host.run(f"{table}; ls {RUNTIME}/taps"), lambda seen: seen == "")
+    finally:
+        host.run("ip link delete mvlink0; rm -f /dev/tap[0-9]* /root/wired.json")
+
+
 @pytest.fixture(scope="module", name="previous")
 def _previous(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The collection as it was, from the project's history."""
