@@ -92,7 +92,8 @@ sysctl -q net.ipv4.ip_forward=1
     subprocess.run(["bash", "-euc", script], check=True)
     for path in Path("/proc/sys/net/bridge").glob("bridge-nf-call-*"):
         path.write_text(sys.argv[1])
-    texts = files.configuration(NETWORKS, ["lan0"], host_addresses=[HOST, ROUTER])
+    netdev = {"/run/systemd/network/50-microvm-lan0.netdev": f"[NetDev]\nMACAddress={BRIDGE_MAC}\n"}
+    texts = files.configuration(NETWORKS, ["lan0"], lan_files=netdev, host_addresses=[HOST, ROUTER])
     names.NETWORK_LIST = "/run/networks.list"
     Path(names.NETWORK_LIST).write_text(texts[files.NETWORK_LIST])
     Path("/run/network.nft").write_text(texts[files.RULES])
@@ -203,6 +204,16 @@ def host_access(a: LanGuest, lan: LanGuest) -> None:
     print("host: 1 packet to a guest, received")
 
 
+def by_way_of_the_host(a: LanGuest, declared: LanGuest) -> None:
+    """The host forwards packets, but carries none from a guest to a neighbour, which isolation may keep it from."""
+    run("ip", "neighbour", "replace", declared.address, "lladdr", declared.mac, "dev", "lan0")
+    a.send(udp((a.mac, BRIDGE_MAC), (a.address, declared.address), (1, 1), b"routed"), marker(a))
+    seen = [frame for frame in declared.received_until(marker(a)) if frame.endswith(b"routed")]
+    assert seen == []
+    run("ip", "neighbour", "delete", declared.address, "dev", "lan0")
+    print("by way of the host: 1 sent, 0 received")
+
+
 def unknown_mac(unknown: LanGuest, lan: LanGuest) -> None:
     """A guest whose MAC address is not known reaches the LAN and nothing of the host."""
     expect_all(
@@ -238,6 +249,7 @@ def main() -> None:
     forged(a, declared, lan)
     permitted(a, declared, lan)
     host_access(a, lan)
+    by_way_of_the_host(a, declared)
     unknown_mac(unknown, lan)
     apart = [(f"tap-{number}", number, f"192.0.2.{number}", f"02:00:00:00:07:{number:02x}") for number in (0x50, 0x51)]
     x, y = (LanGuest(tap, number, address, mac, address, bridge="apart0") for tap, number, address, mac in apart)

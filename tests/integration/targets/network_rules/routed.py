@@ -16,7 +16,12 @@ from frames import REPLY, arp, echo_request, router_advertisement, source_of, ud
 NETWORKS: list[dict[str, Any]] = [
     {"name": "route0", "address": "10.66.5.1/24", "mode": "routed", "nat": True},
     {"name": "route1", "address": "10.66.6.1/24", "mode": "routed", "isolate": True, "host_access": "none"},
-    {"name": "route2", "address": "10.66.7.1/24", "mode": "routed"},
+    {
+        "name": "route2",
+        "address": "10.66.7.1/24",
+        "mode": "routed",
+        "limits": {"connections": 10, "new_connections": 0},
+    },
 ]
 ROUTES = "ip -4 route show dev {}"
 
@@ -70,6 +75,11 @@ def check(
     subprocess.run(["ip", "link", "set", "tap-r1", "down"], check=True)
     repair("tap-r1")
     knock(a)
+    forged = [
+        udp((f"02:66:66:66:66:{n:02x}", u.bridge_mac), (u.address, v.address), (5000 + n, 4242), b"word")
+        for n in range(20)
+    ]
+    assert 0 < received(u, v, *forged) <= 10, "limits count a guest once, whichever MAC address it sends from"
     refused_and_removed(bash)
     print("routed networks: what may pass does, 10 that may not do not")
 

@@ -35,7 +35,7 @@ from ...schema.validation import validate
 from .firewalls import docker_rules, permitted, permitted_lans
 from .guest_names import dhcp_names, host_names, is_of_names, names_files
 from .ipv6_files import ipv6_sections, slaac_prefix
-from .lan_files import DROP_IN, RETURN_SCRIPT, common_files, lan_name
+from .lan_files import DROP_IN, RETURN_SCRIPT, common_files, lan_macs, lan_name
 from .rules import rules
 from .units import docker_script, docker_unit, network_unit, watch_script, watch_unit
 
@@ -108,7 +108,9 @@ def configuration(
         texts[_TAPS] = _TAPS_TEXT.format(prefix=plain(TAP_PREFIX))
         texts[UNIT], texts[WATCH_UNIT] = network_unit(RULES), watch_unit(WATCH)
         bridges = with_bridges(networks)
-        texts.update({RULES: rules(bridges, uplinks, host_addresses), NETWORK_LIST: _list(networks)})
+        texts.update(
+            {RULES: rules(bridges, uplinks, host_addresses, lan_macs(lan_files or {})), NETWORK_LIST: _list(networks)}
+        )
         texts[WATCH] = watch_script(RULES)
         texts[SYSCTLS] = settings(kernel_settings(own, uplinks, ipv6_uplinks))
     if lan_files:

@@ -47,6 +47,7 @@ _MOVED = (
 )
 """Sections that are about addresses, and so go with them to the bridge."""
 
+_MAC = re.compile(r"^MACAddress=(\S+)$", re.MULTILINE)
 _STACKED = re.compile(
     r"^\s*(Bridge|Bond|VRF|BatmanAdvanced|VLAN|MACVLAN|MACVTAP|IPVLAN|IPVTAP|VXLAN|Tunnel|Xfrm|MACsec|IPoIB)\s*=\s*\S",
     re.MULTILINE,
@@ -120,6 +121,16 @@ def is_port_of(files: Mapping[str, str], network: Network, directory: str) -> bo
     bridge, port, netdev = paths(network["name"], directory)
     is_whole = all(path in files for path in (bridge, port, netdev))
     return is_whole and setting("Name", network_value(lan_link(network))) in files[port].splitlines(keepends=True)
+
+
+def lan_macs(files: Mapping[str, str]) -> Dict[str, str]:
+    """Return the MAC addresses of bridges, by their names, as files say them."""
+    macs: Dict[str, str] = {}
+    for path, text in files.items():
+        name, mac = lan_name(path), _MAC.search(text)
+        if name is not None and mac is not None and path.endswith(".netdev"):
+            macs[name] = mac.group(1)
+    return macs
 
 
 def stacked(text: str) -> str:

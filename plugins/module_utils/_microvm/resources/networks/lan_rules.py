@@ -10,7 +10,7 @@ which table ``bridge`` binds its tap to.
 
 from __future__ import annotations
 
-from typing import Iterator, Sequence
+from typing import Iterator, Mapping, Sequence
 
 from ...declaration.names import TAP_RULES_DIRECTORY
 from ...declaration.networks.lan import lan_link
@@ -58,9 +58,15 @@ _INPUT = """\
         iifname . ether saddr @lan_guests jump host
 """
 
-# The host is no router for these guests, whatever it is for others.
+# The host is no router for these guests, whatever it is for others; they do answer those whom it is one for.
 _FORWARD = """\
-        iifname {bridge} oifname != {bridge} iifname . ether saddr @lan_guests counter drop
+        iifname {bridge} oifname != {bridge} iifname . ether saddr @lan_guests ct state != {{ established, related }} \
+counter drop
+"""
+
+# With br_netfilter, frames within the bridge come here too; what the host routes was sent to its own MAC address.
+_FORWARD_WITHIN = """\
+        iifname {bridge} oifname {bridge} ether daddr {mac} iifname . ether saddr @lan_guests counter drop
 """
 
 # Guests have addresses of prefixes that the LAN announces: the second half alone is known, bytes 16 to 23 of the header
@@ -147,10 +153,12 @@ def lan_input_rules(lans: Sequence[Network]) -> str:
     return _INPUT if lans else ""
 
 
-def lan_forward_rules(lans: Sequence[Network]) -> Iterator[str]:
-    """Yield what keeps guests from using the host as their router."""
+def lan_forward_rules(lans: Sequence[Network], macs: Mapping[str, str]) -> Iterator[str]:
+    """Yield what keeps guests from using the host as their router; ``macs`` are the MAC addresses of bridges."""
     for network in lans:
         yield _filled(_FORWARD, network)
+        if network["name"] in macs:
+            yield _filled(_FORWARD_WITHIN, network, mac=nft_value(macs[network["name"]]))
 
 
 def lan_tap_sets(lans: Sequence[Network]) -> str:

@@ -15,7 +15,8 @@ from ...declaration.types import Network
 from ...schema.quoting import nft_string, nft_value
 
 # Guests are told apart by their MAC addresses, which taps are bound to, and not by their IP addresses, of which some
-# guests may choose many. Both limits are needed: the kernel counts no connections that are closed but not forgotten.
+# guests may choose many. A routed tap is bound to no MAC address, and has one guest: there the tap alone counts. Both
+# limits are needed: the kernel counts no connections that are closed but not forgotten.
 _CHAIN = """\
     set new_connections {{
         type ifname . ether_addr
@@ -33,7 +34,7 @@ _CHAIN = """\
 {rules}    }}
 """
 
-_RATE = "update @new_connections {{ iifname . ether saddr limit rate over {rate}/second burst {burst} packets }} "
+_RATE = "update @new_connections {{ iifname . {guest} limit rate over {rate}/second burst {burst} packets }} "
 
 _NEW = (
     "        {who} ct state new " + _RATE + "counter drop\n"
@@ -43,10 +44,11 @@ _NEW = (
 )
 
 _CONNECTIONS = """\
-        {who} ct state new add @connections {{ iifname . ether saddr ct count over {count} }} counter drop
+        {who} ct state new add @connections {{ iifname . {guest} ct count over {count} }} counter drop
 """
 
 _BURST_SECONDS = 5
+_ANY_MAC = "00:00:00:00:00:00"
 
 
 def limits_chain(networks: Sequence[Network]) -> str:
@@ -56,13 +58,13 @@ def limits_chain(networks: Sequence[Network]) -> str:
 
 def _limits(network: Network) -> Iterator[str]:
     limits = network["limits"]
-    who = f"iifname {nft_string(network['name'])}"
+    who, guest = f"iifname {nft_string(network['name'])}", "ether saddr"
     if network["mode"] == ROUTED:
-        who = f"iifname @routed ip saddr {nft_value(subnet(network))}"
+        who, guest = f"iifname @routed ip saddr {nft_value(subnet(network))}", _ANY_MAC
     if is_lan(network):
         who += " iifname . ether saddr @lan_guests"
     rate = limits["new_connections"]
     if rate:
-        yield _NEW.format(who=who, rate=nft_value(rate), burst=nft_value(rate * _BURST_SECONDS))
+        yield _NEW.format(who=who, guest=guest, rate=nft_value(rate), burst=nft_value(rate * _BURST_SECONDS))
     if limits["connections"]:
-        yield _CONNECTIONS.format(who=who, count=nft_value(limits["connections"]))
+        yield _CONNECTIONS.format(who=who, guest=guest, count=nft_value(limits["connections"]))

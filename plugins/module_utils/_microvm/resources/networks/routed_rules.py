@@ -52,6 +52,11 @@ _PORTS = """\
         iifname {bridge} counter drop
 """
 
+# From elsewhere, a guest's address is forged; the host asks itself by the loopback interface.
+_FORGED = """\
+        iifname != "lo" iifname != @routed ip saddr {subnet} counter drop
+"""
+
 # Other routed networks are reached by nobody, the world by none of a closed network.
 _APART = """\
         iifname @routed ip saddr {subnet} oifname @routed ip daddr != {subnet} counter drop
@@ -107,6 +112,7 @@ def prerouting_rules(networks: Sequence[Network]) -> Iterator[str]:
     """Yield what is decided before others' NAT: whether a source is the guest's own, and what is for the host."""
     for network in networks:
         yield _filled(_PORTS, network)
+        yield _filled(_FORGED, network)
     yield "        iifname @routed jump routed_guest\n"
     yield "        iifname @routed fib daddr type local jump host\n"
 

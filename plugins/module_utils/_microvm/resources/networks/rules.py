@@ -13,11 +13,12 @@ from __future__ import annotations
 import hashlib
 import ipaddress
 import re
-from typing import Iterable, Iterator, Optional, Sequence
+from typing import Iterable, Iterator, Mapping, Optional, Sequence
 
 from ...declaration.names import TAP_RULES_DIRECTORY
 from ...declaration.networks.lan import split_lans
 from ...declaration.networks.options import DNS_DHCP
+from ...declaration.networks.passages import origin_of
 from ...declaration.networks.subnets import subnet
 from ...declaration.types import Network
 from ...runner.package import DIGEST_LENGTH
@@ -222,13 +223,19 @@ _ELEMENTS = """\
 """
 
 
-def rules(networks: Sequence[Network], uplinks: Sequence[str] = (), host_addresses: Sequence[str] = ()) -> str:
+def rules(
+    networks: Sequence[Network],
+    uplinks: Sequence[str] = (),
+    host_addresses: Sequence[str] = (),
+    macs: Optional[Mapping[str, str]] = None,
+) -> str:
     """Return the tables, and the inclusion of the taps' rules; the world is behind ``uplinks``.
 
-    ``host_addresses`` are those of the host, and of its routers, where guests are in its LAN.
+    ``host_addresses`` are those of the host, and of its routers, where guests are in its LAN; ``macs`` are the MAC
+    addresses of the bridges there.
     """
     own, lans = split_lans(networks)
-    inet, bridge = _inet(own, lans, uplinks), _bridge(own, lans, host_addresses)
+    inet, bridge = _inet(own, lans, uplinks, macs or {}), _bridge(own, lans, host_addresses)
     taps6 = ipv6_rules.tap_files(own) + lan_rules.lan_tap_files(lans)
     digest = hashlib.sha256(f"{inet}{bridge}{taps6}".encode()).hexdigest()[:DIGEST_LENGTH]
     taps = nft_value(TAP_RULES_DIRECTORY)
@@ -259,7 +266,7 @@ def _bridge(networks: Sequence[Network], lans: Sequence[Network], host_addresses
     )
 
 
-def _inet(networks: Sequence[Network], lans: Sequence[Network], uplinks: Sequence[str]) -> str:
+def _inet(networks: Sequence[Network], lans: Sequence[Network], uplinks: Sequence[str], macs: Mapping[str, str]) -> str:
     bridges, routed = routed_rules.split(networks)
     host = (line for network in bridges for line in _host(network))
     prerouting = (ipv6_rules.ipv6_prerouting_rules(network) + _filled(_PREROUTING, network) for network in bridges)
@@ -289,7 +296,10 @@ def _inet(networks: Sequence[Network], lans: Sequence[Network], uplinks: Sequenc
                 lan_rules.lan_input_rules(lans),
             ]
         ),
-        forward="".join([*forward, *routed_rules.forward_rules(routed, _METADATA), *lan_rules.lan_forward_rules(lans)]),
+        # Guests in a LAN come first: what others are forwarded is not for them.
+        forward="".join(
+            [*lan_rules.lan_forward_rules(lans, macs), *forward, *routed_rules.forward_rules(routed, _METADATA)]
+        ),
         postrouting="".join([*before_nat, *nat]),
     )
 
@@ -318,11 +328,17 @@ def _forward(network: Network, networks: Sequence[Network]) -> Iterator[str]:
 
 
 def _reserved(networks: Sequence[Network], host_addresses: Sequence[str]) -> str:
-    """Return the addresses that no guest has only because they are nobody else's: of bridges, hosts, and leases."""
+    """Return the addresses that no guest has only because they are nobody else's.
+
+    They are those of bridges and hosts, of leases, and those from which ``allow`` permits to connect: another guest
+    could have it while the MicroVM that is meant does not run.
+    """
     bridges = [ipaddress.ip_interface(network["address"]).ip for network in networks]
     leases = [ipaddress.ip_address(lease["address"]) for network in networks for lease in network["leases"]]
     others = map(ipaddress.IPv4Address, host_addresses)
-    return _elements(nft_value(address) for address in sorted({*bridges, *leases, *others}, key=int))
+    allowed = (origin_of(allow, networks) for network in networks for allow in network["allow"])
+    single = [origin[1][0] for origin in allowed if origin is not None and origin[1].num_addresses == 1]
+    return _elements(nft_value(address) for address in sorted({*bridges, *leases, *others, *single}, key=int))
 
 
 def _leases(networks: Sequence[Network]) -> str:

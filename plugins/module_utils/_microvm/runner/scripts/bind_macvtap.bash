@@ -100,6 +100,7 @@ macvtap_rules() { # what bind_macvtap takes
         counter drop
     }
     chain guest_source6 {
+        meta l4proto 0 counter drop
         ip6 saddr & ::ffff:ffff:ffff:ffff == ::$own accept
         $(permitted '' 'ip6 saddr' "$ipv6")
         counter drop

@@ -389,6 +389,16 @@ def test_guests_have_no_address_of_the_host_or_its_router() -> None:
     assert "elements = { 192.0.2.1, 192.0.2.10 }" in text
 
 
+def test_guests_use_the_host_as_their_router_neither_to_neighbours_nor_to_forwarded_ports() -> None:
+    files = {f"{RUNTIME}/50-microvm-lan0.netdev": "[NetDev]\nName=lan0\nMACAddress=02:00:00:00:07:01\n"}
+    forward = {"host": {"port": 53}, "guest": {"address": "10.66.1.10"}}
+    other = {"name": "nat0", "address": "10.66.1.1/24", "nat": True, "forward_ports": [forward]}
+    text = configuration(parse_networks([other, LAN]), ["lan0"], lan_files=files)[RULES]
+    chain = text[text.index("hook forward priority filter") :]
+    assert "ether daddr 02:00:00:00:07:01 iifname . ether saddr @lan_guests counter drop" in chain
+    assert chain.index("@lan_guests ct state") < chain.index("jump forwarded")
+
+
 def test_files_that_exist_once_are_there_only_for_such_bridges() -> None:
     assert DROP_IN not in configuration(parse_networks([OTHER]))
     assert is_ours(DROP_IN) and is_ours(f"{PERMANENT}/50-microvm-lan0.netdev")

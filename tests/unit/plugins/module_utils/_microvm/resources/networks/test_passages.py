@@ -105,6 +105,13 @@ def test_allowed_guests_come_with_their_own_addresses() -> None:
         assert text.index(f'oifname "a0" {who} {what} accept') < text.index("masquerade")
 
 
+@pytest.mark.parametrize(("origin", "is_reserved"), [("10.66.2.10", True), ("10.66.2.0/28", False), ("b0", False)])
+def test_nobody_else_has_an_address_that_is_allowed(origin: str, is_reserved: bool) -> None:
+    text = rules(allow(**{"from": origin, "ports": ["tcp/5432"]}), B)
+    reserved = text[text.index("set reserved") : text.index("set leases")]
+    assert ("10.66.2.10" in reserved) == is_reserved
+
+
 def test_a_network_that_stays_allows_nobody_of_one_that_is_gone() -> None:
     files = configuration(parse_networks([allow(), B]))
     kept = [network for network in recorded_networks(files) if network["name"] == "a0"]
