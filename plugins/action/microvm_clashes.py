@@ -14,6 +14,7 @@ from ansible_collections.microvm.fleet.plugins.module_utils._microvm.declaration
     fleet_errors,
 )
 from ansible_collections.microvm.fleet.plugins.module_utils._microvm.operations.declared_fleet import (
+    CLASHES_ARGUMENTS,
     FLEET_VARIABLES,
     clashes_result,
     compared_part,
@@ -32,11 +33,6 @@ Result = Dict[str, Any]
 LIMITS = "no host has been asked for its facts yet, and variables of plays are not those of hosts"
 """Reason why a template may have no result here."""
 
-ARGUMENTS = {
-    "hosts": {"type": "list", "elements": "str"},
-    "group": {"type": "str", "default": "microvm_hosts"},
-}
-
 
 class ActionModule(ActionBase):
     """Compare the declarations of hosts, once for a play."""
@@ -50,7 +46,7 @@ class ActionModule(ActionBase):
         result: Result = super().run(tmp, task_vars)
         variables = task_vars or {}
         base: Any = self
-        _valid, arguments = base.validate_argument_spec(argument_spec=ARGUMENTS)
+        _valid, arguments = base.validate_argument_spec(argument_spec=CLASHES_ARGUMENTS)
         hosts = arguments["hosts"]
         if hosts is None:
             hosts = variables["ansible_play_hosts_all"]

@@ -96,11 +96,12 @@ left_out:
 """
 
 from ansible.module_utils.basic import AnsibleModule
+from ansible_collections.microvm.fleet.plugins.module_utils._microvm.operations.declared_fleet import CLASHES_ARGUMENTS
 
 
 def main() -> None:
     """Fail: the action plugin of this name does the work."""
-    module = AnsibleModule({})  # type: ignore[no-untyped-call]
+    module = AnsibleModule(CLASHES_ARGUMENTS, supports_check_mode=True)  # type: ignore[no-untyped-call]
     module.fail_json(msg="this module runs on the controller only")
 
 

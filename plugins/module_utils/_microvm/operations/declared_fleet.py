@@ -47,6 +47,12 @@ _GUEST = ("networks",)
 _KERNEL = {"kernel": "/kernel"}
 """Kernel that all have here: images are none of this matter, and are known on hosts only."""
 
+CLASHES_ARGUMENTS: Dict[str, Dict[str, str]] = {
+    "hosts": {"type": "list", "elements": "str"},
+    "group": {"type": "str", "default": "microvm_hosts"},
+}
+"""Options of the action."""
+
 
 class ReportedClash(TypedDict):
     """What is wrong with the declarations of a host."""
