@@ -126,12 +126,20 @@ copy_permanent() { # permanent files, those below /run
         rm -f -- "$file"
     done
     for name in $(lan_names "$1"); do
-        for file in "$1/00-microvm-$name.network" "$1/00-microvm-$name+port.network" "$1/50-microvm-$name.netdev"; do
-            if cmp -s -- "$file" "$2/${file##*/}"; then continue; fi
-            install -m 0644 -T -- "$file" "$2/${file##*/}.partial" &&
-                mv -fT -- "$2/${file##*/}.partial" "$2/${file##*/}"
-        done
+        copy_changed "$1" "$2" "50-microvm-$name.netdev"
+        copy_changed "$1" "$2" "00-microvm-$name.network"
+        # Without its bridge, the interface waits in vain: it keeps the configuration of the operator then.
+        if [ -f "$2/50-microvm-$name.netdev" ] && [ -f "$2/00-microvm-$name.network" ]; then
+            copy_changed "$1" "$2" "00-microvm-$name+port.network"
+        else
+            rm -f -- "$2/00-microvm-$name+port.network"
+        fi
     done
+}
+
+copy_changed() { # permanent files, those below /run, name of the file
+    if cmp -s -- "$1/$3" "$2/$3"; then return; fi
+    install -m 0644 -T -- "$1/$3" "$2/$3.partial" && mv -fT -- "$2/$3.partial" "$2/$3"
 }
 
 lan_name() { # file

@@ -88,6 +88,19 @@ def test_a_start_copies_what_is_permanent_and_whole(directories: Directories) ->
     assert {directories.runtime()[name] for name in names("lan0")} == {"x\n"}
 
 
+@pytest.mark.parametrize("missing", ["50-microvm-lan0.netdev", "00-microvm-lan0.network"])
+def test_an_interface_does_not_wait_for_a_bridge_that_cannot_be_written(directories: Directories, missing: str) -> None:
+    directories.write(PERMANENT, "lan0")
+    # Nothing replaces a directory.
+    obstacle = directories.place(RUNTIME) / missing
+    obstacle.mkdir(parents=True)
+    directories.run("boot")
+    assert not (directories.place(RUNTIME) / "00-microvm-lan0+port.network").exists()
+    obstacle.rmdir()
+    directories.run("boot")
+    assert names("lan0") <= set(directories.runtime())
+
+
 def test_a_start_without_permanent_files_is_no_failure(directories: Directories) -> None:
     assert directories.run("boot") == []
     assert directories.runtime() == {}
