@@ -98,7 +98,16 @@ def generated() -> dict[Path, str]:
     networks = Option(
         "microvm_networks", "list", "The bridges of the host.", elements="dict", suboptions=NETWORK_OPTIONS
     )
-    return_seconds = next(option for option in NETWORK_MODULE_OPTIONS if option.name == "return_seconds")
+    of_module = {option.name: option for option in NETWORK_MODULE_OPTIONS}
+    return_seconds = replace(of_module["return_seconds"], name="microvm_network_return_seconds")
+    confirm = Option(
+        "microvm_network_confirm",
+        "bool",
+        "Whether this run confirms what an earlier one has changed of the host's own connection. Only for hosts with a "
+        "local connection, by which Ansible cannot tell whether a host is reached: first make sure of it from another "
+        "machine.",
+        default=of_module["confirm"].default,
+    )
     fragments, roles = ROOT / "plugins" / "doc_fragments", ROOT / "roles"
     host = tuple(host_variable(option) for option in HOST_SETUP_OPTIONS)
     restrictions = tuple(option for option in host if option.name == "microvm_restrictions")
@@ -106,7 +115,7 @@ def generated() -> dict[Path, str]:
         "host": host,
         "vms": (vms, *restrictions),
         "images": (images,),
-        "network": (networks, replace(return_seconds, name="microvm_network_return_seconds")),
+        "network": (networks, return_seconds, confirm),
     }
     of_roles = {
         path: text

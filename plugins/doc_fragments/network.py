@@ -317,7 +317,8 @@ options:
   confirm:
     description:
       - Whether this run confirms what an earlier one has changed of the host's own connection, by a connection
-        that was made since. Without it, such a change is taken back after O(return_seconds).
+        that was made since. Without it, such a change is taken back after O(return_seconds). A local connection
+        says nothing about how the host is reached.
     type: bool
     default: false
   return_seconds:

@@ -159,7 +159,8 @@ NETWORK_MODULE_OPTIONS: Options = (
         "confirm",
         "bool",
         "Whether this run confirms what an earlier one has changed of the host's own connection, by a connection that "
-        "was made since. Without it, such a change is taken back after O(return_seconds).",
+        "was made since. Without it, such a change is taken back after O(return_seconds). A local connection says "
+        "nothing about how the host is reached.",
         default=False,
     ),
     Option(
