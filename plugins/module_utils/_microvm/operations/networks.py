@@ -151,7 +151,7 @@ def _description(link: Optional[Link]) -> str:
 
 def _diff(observed: Observed, planned: Plan) -> List[Diff]:
     """Return every file that changes, and the other steps."""
-    actions = (Action.WRITE, Action.REMOVE, Action.WRITE_VOLATILE, Action.REMOVE_VOLATILE)
+    actions = (Action.WRITE, Action.REMOVE, Action.WRITE_VOLATILE, Action.REMOVE_VOLATILE, Action.REMOVE_LAST)
     of_files = differences(planned.targets(*actions), observed.files, planned.files)
     remaining = [step for step in planned.steps if step.action not in actions]
     return [*of_files, *([difference("steps", "", "".join(f"{step}\n" for step in remaining))] if remaining else [])]

@@ -331,6 +331,12 @@ def _confirm(_job: NetworksJob, timer: str) -> None:
     _stop_timer(timer)
 
 
+def _disarm(_job: NetworksJob, timer: str) -> None:
+    """Stop the timer of a change that is gone, as it is if the timer has elapsed meanwhile."""
+    files.remove(UNCONFIRMED)
+    _stop_timer(timer)
+
+
 def _stop_timer(timer: str) -> None:
     """Stop the timer, if there is one: it ends with the host, or once it has elapsed."""
     if systemd.show([timer])[timer].running:
@@ -342,6 +348,9 @@ HANDLERS: Handlers[NetworksJob, Action] = Handlers(
     {
         Action.CONFIRM: _confirm,
         Action.ARM: _arm,
+        Action.DISARM: _disarm,
+        Action.REMOVE_LAST: _remove,
+        Action.FORGET_RETURN: lambda _job, path: files.remove(path),
         Action.RELEASE: _command("ip", "link", "delete", "dev"),
         Action.WRITE_VOLATILE: _write,
         Action.REMOVE_VOLATILE: _remove,

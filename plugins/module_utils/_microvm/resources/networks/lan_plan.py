@@ -4,15 +4,16 @@
 
 """Plans bridges onto interfaces of the host. Pure.
 
-A change of an interface by which the host has addresses may cut the host off. It is made below /run only, and is taken
-back by a timer, or by a start of the host, unless a run confirms it: the controller reaches the host then.
+A change of an interface of the host may cut the host off, whether or not the interface itself has addresses. It is made
+below /run only, and is taken back by a timer, or by a start of the host, unless a run confirms it: the controller
+reaches the host then. The timer also stays while a run goes back to what is permanent, until that is done.
 """
 
 from __future__ import annotations
 
 import ipaddress
 from dataclasses import dataclass, field
-from typing import Dict, FrozenSet, Iterator, List, Mapping, Optional, Sequence, Tuple
+from typing import Dict, FrozenSet, Iterator, List, Mapping, Sequence, Tuple
 
 from ...declaration.networks.lan import is_lan, lan_link, split_lans
 from ...declaration.types import Network
@@ -34,6 +35,8 @@ class LanPlan:
     """Those of them whose change this run makes."""
     leaving: Tuple[Network, ...] = ()
     """Networks that are no longer declared, whose rules stay until that is confirmed."""
+    confirmed: Tuple[str, ...] = ()
+    """Bridges whose change was made by an earlier run, and becomes permanent by this one."""
 
 
 def plan_lans(
@@ -53,24 +56,28 @@ def plan_lans(
     by_name = {network["name"]: network for network in [*former, *networks]}
     files: Dict[str, str] = {}
     unconfirmed: List[str] = []
-    changing: List[str] = []
+    changed: List[str] = []
+    confirmed: List[str] = []
     for name in _names(observed, wanted):
         runtime = {file: wanted[file] for file in paths(name, RUNTIME) if file in wanted}
         changes = any(observed.files.get(file) != runtime.get(file) for file in paths(name, RUNTIME))
         # Somebody may have deleted the files of a bridge that goes.
         changes = changes or (not runtime and name in observed.links)
-        waits = not _is_permanent(observed, name, runtime) and (
-            _is_risky(observed, name, by_name.get(name)) if changes else observed.unconfirmed and not confirm
-        )
+        is_permanent = _is_permanent(observed, name, runtime)
+        waits = not is_permanent and (changes or (observed.unconfirmed and not confirm))
         if waits and changes and confirm:
             raise HostError(_taken_back(name))
         files.update(runtime)
         files.update(_permanent_files(observed, name, runtime, waits))
         unconfirmed += [name] if waits else []
-        changing += [name] if waits and changes else []
+        changed += [name] if changes else []
+        confirmed += [name] if observed.unconfirmed and not is_permanent and not waits else []
+    if confirmed and changed:
+        # What this one changes would have no timer.
+        raise HostError(_taken_back(changed[0]))
     declared = {network["name"] for network in networks}
     leaving = tuple(by_name[name] for name in unconfirmed if name not in declared and name in by_name)
-    return LanPlan(files, tuple(unconfirmed), frozenset(changing), leaving)
+    return LanPlan(files, tuple(unconfirmed), frozenset(unconfirmed) & frozenset(changed), leaving, tuple(confirmed))
 
 
 def _taken_back(name: str) -> str:
@@ -83,12 +90,6 @@ def _taken_back(name: str) -> str:
 def _names(observed: Observed, wanted: Mapping[str, str]) -> Sequence[str]:
     """Return the bridges that files are about, those that go included."""
     return sorted({name for name in map(lan_name, [*observed.files, *wanted]) if name is not None})
-
-
-def _is_risky(observed: Observed, name: str, network: Optional[Network]) -> bool:
-    """Return whether the host has addresses by a bridge, or by the interface that it takes."""
-    link = lan_link(network) if network is not None else ""
-    return bool(own_addresses(observed.links.get(name)) or own_addresses(observed.links.get(link)))
 
 
 def _permanent(file: str) -> str:
@@ -147,6 +148,8 @@ def _reason(observed: Observed, network: Network, interface: LanInterface) -> st
     bridges = [name for name, other in observed.links.items() if link in other.ports and name != network["name"]]
     if bridges:
         return f"is a port of {bridges[0]!r} already; give interfaces of MicroVMs bridge: {bridges[0]}, or release it"
+    if interface.master not in ("", network["name"]):
+        return f"belongs to {interface.master!r}; name that instead, or release the interface"
     if interface.manager:
         return f"is managed by {interface.manager}, whose configuration this collection leaves alone; {instead}"
     if not interface.file and own_addresses(observed.links.get(link)):

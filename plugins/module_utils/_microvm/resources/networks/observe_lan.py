@@ -42,6 +42,7 @@ def _interface(link: str) -> LanInterface:
         iaid=iaid(_values(f"{NETWORKD_LEASES}/{number}").get("CLIENTID", "")),
         manager="" if file else _other_manager(link, number),
         obstacle=_obstacle(link),
+        master=os.path.basename(files.link_target(f"{INTERFACES}/{link}/master") or ""),
     )
 
 

@@ -41,7 +41,7 @@ from .configuration import (
 from .firewall_commands import permissions, withdrawals, zone_records
 from .firewalls import DOCKER_CHAIN, ZONE_RECORDS, chains_differ, docker_rules, hindrances
 from .guest_names import NAMES_UNITS, STUB, names_settings_path, names_unit_path, network_of_settings
-from .lan_files import DROP_IN, RETURN_UNIT, RUNTIME, lan_name, lan_of
+from .lan_files import DROP_IN, RETURN_SCRIPT, RETURN_UNIT, RETURNED, RUNTIME, lan_name, lan_of
 from .lan_plan import LanPlan, confirmable, host_addresses, lan_pairs, plan_lans, with_bridges_and_links
 from .macvtaps import down_links, former_macvtaps, refuse_missing_link, refuse_other_link, unloaded_macvtaps
 from .routed_taps import is_routed, members
@@ -90,6 +90,10 @@ class Action(BaseAction):
     START_NETWORKD = "systemctl start"
     RELOAD_NETWORKD = "reload configuration of"
     RECONFIGURE = "configure bridge"
+    # A run that is killed before it has gone back to what is permanent leaves the rest to the timer and its script.
+    DISARM = "stop, since what is permanent is back,"
+    REMOVE_LAST = "remove, since no timer needs it,"
+    FORGET_RETURN = "forget that a change was taken back, by deleting"
     ISOLATE = "keep from its neighbours port"
     JOIN = "let reach its neighbours port"
     PIN = "set the MAC address of port"
@@ -228,7 +232,9 @@ def _refuse(
 def _lans(observed: Observed, lan: LanPlan) -> Iterator[Step[Action]]:
     """Yield the steps that arm and disarm the return to the old state, and those that delete bridges."""
     if observed.unconfirmed and not lan.unconfirmed:
-        yield Step(Action.CONFIRM, RETURN_TIMER)
+        yield Step(Action.CONFIRM if lan.confirmed else Action.DISARM, RETURN_TIMER)
+    if observed.returned and not lan.unconfirmed:
+        yield Step(Action.FORGET_RETURN, RETURNED)
     if lan.changing:
         yield Step(Action.ARM, RETURN_TIMER)
     staying = {lan_of(path) for path in lan.files}
@@ -311,7 +317,13 @@ def _files(observed: Observed, files: Mapping[str, str]) -> Iterator[Step[Action
             yield Step(Action.WRITE if lan_of(path) is None else Action.WRITE_VOLATILE, path)
     for path in observed.files:
         if path not in files:
-            yield Step(Action.REMOVE if lan_of(path) is None else Action.REMOVE_VOLATILE, path)
+            yield Step(_removal(path), path)
+
+
+def _removal(path: str) -> Action:
+    if path == RETURN_SCRIPT:
+        return Action.REMOVE_LAST
+    return Action.REMOVE if lan_of(path) is None else Action.REMOVE_VOLATILE
 
 
 def _networkd(observed: Observed, files: Mapping[str, str], networks: Sequence[Network]) -> Iterator[Step[Action]]:

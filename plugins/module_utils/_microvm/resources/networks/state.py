@@ -52,6 +52,8 @@ class LanInterface:
     """Program that manages the interface instead of systemd-networkd."""
     obstacle: str = ""
     """Reason why it cannot be a port, as a predicate."""
+    master: str = ""
+    """Interface that it belongs to, such as a bond or the datapath of Open vSwitch."""
 
 
 @dataclass(frozen=True)

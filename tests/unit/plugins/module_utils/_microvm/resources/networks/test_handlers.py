@@ -96,6 +96,12 @@ def test_a_change_is_taken_back_unless_the_mark_is_removed_first(
     del commands[:]
     assert "was taken back" in (carry_out(Step(Action.CONFIRM, "return.timer")) or "")
     assert commands == []
+    mark.touch()
+    for _attempt in range(2):
+        assert carry_out(Step(Action.DISARM, "return.timer")) is None
+        assert not mark.exists()
+    assert carry_out(Step(Action.FORGET_RETURN, str(returned))) is None
+    assert not returned.exists()
 
 
 def test_a_tap_on_a_bridge_onto_a_lan_is_kept_from_the_host(commands: list[str], taps: Path, tmp_path: Path) -> None:

@@ -100,12 +100,14 @@ class LanHost(Host):
         if action is Action.ARM:
             assert RETURN_SCRIPT in self.observed.files, "the timer runs a script that is there"
             self.observed = replace(self.observed, unconfirmed=True, returned=False)
-        elif action is Action.CONFIRM:
+        elif action in (Action.CONFIRM, Action.DISARM):
             assert self.observed.unconfirmed
             self.observed = replace(self.observed, unconfirmed=False)
+        elif action is Action.FORGET_RETURN:
+            self.observed = replace(self.observed, returned=False)
         elif action is Action.RELEASE:
             super()._do(Action.DELETE_BRIDGE, target, wanted)
-        elif action in (Action.WRITE_VOLATILE, Action.REMOVE_VOLATILE):
+        elif action in (Action.WRITE_VOLATILE, Action.REMOVE_VOLATILE, Action.REMOVE_LAST):
             super()._do(Action.WRITE if action is Action.WRITE_VOLATILE else Action.REMOVE, target, wanted)
         else:
             super()._do(action, target, wanted)
@@ -125,7 +127,7 @@ class LanHost(Host):
         for path, text in permanent.items() if is_whole else ():
             files[path.replace(PERMANENT, RUNTIME)] = text
         links = {name: link for name, link in self.observed.links.items() if name != "lan0"}
-        self.observed = replace(self.observed, files=files, unconfirmed=False, returned=True)
+        self.observed = replace(self.observed, files=files, unconfirmed=False, returned=self.observed.unconfirmed)
         self._run_networkd(links)
         self.observed = replace(self.observed, links=links)
 
@@ -181,6 +183,7 @@ def test_a_bridge_onto_an_interface_may_be_the_uplink_of_others() -> None:
     [
         (None, Link(False), "the host has no interface 'eth0'"),
         (replace(SPARE, obstacle="is a bridge itself"), Link(False), "is a bridge itself"),
+        (replace(SPARE, master="bond0"), Link(False), "belongs to 'bond0'"),
         (replace(SPARE, manager="NetworkManager"), Link(False, (ADDRESS,)), "make the bridge there, for example br0"),
         (replace(SPARE, manager="ifupdown (/etc/network/interfaces)"), Link(False), "is managed by ifupdown"),
         (SPARE, Link(False, (ADDRESS,)), "has addresses which systemd-networkd has not given it"),
@@ -238,16 +241,19 @@ def test_the_identity_of_an_interface_is_in_the_identifier_of_its_lease(client_i
     assert iaid(client_id) == expected
 
 
-def test_a_spare_interface_is_put_on_the_bridge_for_good_at_once() -> None:
+def test_an_interface_without_addresses_waits_too_since_others_may_be_above_it() -> None:
     host = LanHost(SPARE)
     planned = host.run([LAN])
-    assert planned.unconfirmed == ()
-    assert planned.targets(Action.ARM) == ()
+    assert planned.unconfirmed == ("lan0",)
+    assert planned.targets(Action.ARM)
+    assert host.permanent == []
+    host.run([LAN], confirm=True)
     assert "DHCP=no" in host.observed.files[f"{RUNTIME}/00-microvm-lan0.network"]
     assert len(host.permanent) == 3
     assert all(is_ours(path) for path in planned.files)
     assert not host.run([LAN]).changed
     host.run([])
+    host.run([], confirm=True)
     assert host.observed.files == {}
     assert "lan0" not in host.observed.links
 
@@ -294,6 +300,51 @@ def test_who_declares_the_old_state_again_does_not_wait() -> None:
     planned = host.run([])
     assert (planned.unconfirmed, host.addressed, host.observed.files) == ((), "eth0", {})
     assert not host.observed.unconfirmed
+
+
+@pytest.mark.parametrize(("permanent", "change"), [([], [LAN]), ([LAN], [])], ids=["made", "removed"])
+def test_the_timer_stays_until_the_old_state_is_back(
+    permanent: list[dict[str, Any]], change: list[dict[str, Any]]
+) -> None:
+    def changed() -> LanHost:
+        host = LanHost(OWN)
+        host.run(permanent)
+        host.run(permanent, confirm=True)
+        host.run(change)
+        return host
+
+    address, total = (
+        "lan0" if permanent else "eth0",
+        len(plan(changed().observed, parse_networks(permanent), "n").steps),
+    )
+    assert total
+    for steps in range(total):
+        host = changed()
+        host.run(permanent, steps=steps)
+        is_armed = host.observed.unconfirmed and RETURN_SCRIPT in host.observed.files
+        assert is_armed or host.addressed == address, f"killed after {steps} of {total} steps"
+        host.run(permanent)
+        assert (host.addressed, host.observed.unconfirmed, host.run(permanent).changed) == (address, False, False)
+
+
+def test_what_goes_back_is_not_confirmed_together_with_something_else() -> None:
+    other = {"name": "lan1", "link": "eth1"}
+    observed = replace(LanHost(OWN).observed, lan_interfaces={"eth0": OWN, "eth1": SPARE})
+    texts = plan(observed, parse_networks([LAN, other]), "n").files
+    observed = replace(observed, files=texts, unconfirmed=True)
+    assert plan(observed, parse_networks([LAN, other]), "n", confirm=True).targets(Action.CONFIRM)
+    with pytest.raises(HostError, match="'lan0' cannot be confirmed"):
+        plan(observed, parse_networks([other]), "n", confirm=True)
+
+
+@pytest.mark.parametrize("networks", [[], [OTHER]])
+def test_a_run_says_once_that_a_change_was_taken_back(networks: list[dict[str, Any]]) -> None:
+    host = LanHost(OWN)
+    host.run([LAN])
+    host.take_back()
+    assert host.run(networks).targets(Action.FORGET_RETURN)
+    assert not host.observed.returned
+    assert not host.run(networks).changed
 
 
 @pytest.mark.parametrize("interface", [OWN, SPARE], ids=["own", "spare"])
@@ -353,7 +404,7 @@ def test_files_that_somebody_has_deleted_below_run_come_back_or_go_with_the_brid
     assert (len(again.targets(Action.WRITE_VOLATILE)), again.unconfirmed) == (3, ())
     gone = plan(host.observed, [], "n")
     assert gone.targets(Action.RELEASE) == ("lan0",)
-    assert gone.unconfirmed == (("lan0",) if interface.text else ())
+    assert gone.unconfirmed == ("lan0",)
 
 
 def test_the_link_of_a_bridge_that_exists_does_not_change() -> None:
@@ -367,6 +418,7 @@ def test_the_link_of_a_bridge_that_exists_does_not_change() -> None:
 def test_a_network_without_taps_does_not_stay_for_its_own_interface() -> None:
     host = LanHost(SPARE)
     host.run([LAN])
+    host.run([LAN], confirm=True)
     link = replace(host.observed.links["lan0"], ports=("eth0", "mv-a"), taps=frozenset({"mv-a"}))
     observed = replace(host.observed, links={**host.observed.links, "lan0": link})
     assert plan(observed, [], "n").kept == {"lan0": ("mv-a",)}
@@ -428,6 +480,7 @@ def test_interfaces_are_looked_at_where_their_managers_leave_something(
         write(f"INTERFACES/{name}/address", f"52:54:00:00:00:0{number}\n")
         write(f"INTERFACES/{name}/type", "65534\n" if name == "wg0" else "1\n")
     write("INTERFACES/br0/bridge/stp_state", "0\n")
+    (tmp_path / "INTERFACES/eth3/master").symlink_to("../ovs-system")
     file, drop_in = str(tmp_path / "10.network"), str(tmp_path / "a.conf")
     write("10.network", "[Network]\nDHCP=yes\n")
     write("a.conf", "[DHCPv4]\nUseDNS=no\n")
@@ -447,7 +500,7 @@ def test_interfaces_are_looked_at_where_their_managers_leave_something(
         "eth0": LanInterface("52:54:00:00:00:00", text, file, 9),
         "eth1": LanInterface("52:54:00:00:00:01", manager="NetworkManager"),
         "eth2": LanInterface("52:54:00:00:00:02", manager=f"ifupdown ({tmp_path}/interfaces)"),
-        "eth3": LanInterface("52:54:00:00:00:03"),
+        "eth3": LanInterface("52:54:00:00:00:03", master="ovs-system"),
         "br0": LanInterface("52:54:00:00:00:04", obstacle="is a bridge itself"),
         "wg0": LanInterface("52:54:00:00:00:05", obstacle="has no Ethernet"),
         "old0": LanInterface(
