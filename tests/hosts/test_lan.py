@@ -93,6 +93,13 @@ def test_a_change_that_nobody_confirms_is_taken_back(lan: Lan) -> None:
     lan.wait_for("host0")
 
 
+def test_a_change_that_is_withdrawn_leaves_no_timer(lan: Lan) -> None:
+    lan.module(LAN, seconds=60)
+    lan.module([], seconds=60)
+    lan.wait_for("host0")
+    assert lan.host.run("systemctl list-timers --all --no-legend microvm-fleet-lan-return.timer") == ""
+
+
 def test_the_bridge_keeps_the_lease_of_its_interface(lan: Lan) -> None:
     host = lan.host
     server = "[Match]\nName=dhcp0\n[Network]\nAddress=192.0.2.1/24\nDHCPServer=yes\n"
