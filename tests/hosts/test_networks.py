@@ -185,8 +185,7 @@ FAKE_IPTABLES = """\
 rules=/run/fake-$(basename "$0" -restore)
 case "$*" in
     *-S) cat $rules ;;
-    *--noflush) sed -n '/^-A/p' >> $rules ;;
-    *-I*) echo "-A DOCKER-USER -j MICROVM-FLEET" >> $rules ;;
+    *--noflush) sed -n 's/^-I DOCKER-USER [0-9]*/-A DOCKER-USER/; /^-A/p' >> $rules ;;
     *-F\\ MICRO*) sed -i '/MICROVM-FLEET/d' $rules ;;
 esac
 """

@@ -257,9 +257,23 @@ def docker(matrix: Matrix, shape: str) -> None:
         before = run("iptables", "-S")
         carry_out(Action.INSERT, "DOCKER-USER")
         assert run("iptables", "-S") == before
+        denied_by_others(matrix, order, rules)
+        assert run("iptables", "-S") == before
         run("bash", handlers.DOCKER, "remove")
         assert run("iptables", "-S") == without and "MICROVM" not in run("ip6tables", "-S")
     docker_comes_later(matrix, load, rules)
+
+
+def denied_by_others(matrix: Matrix, order: str, rules: dict[str, str]) -> None:
+    """What the operator denies in Docker's chain stays denied, also where our rule came first."""
+    denial = ("-i", "nat0", "-d", OUTSIDE, "-j", "DROP")
+    for place in ("1", "2"):
+        run("iptables", "-I", "DOCKER-USER", place, *denial)
+        assert chains_differ(observed().docker, rules) is (place == "2")
+        carry_out(Action.INSERT, "DOCKER-USER")
+        assert not chains_differ(observed().docker, rules)
+        expect(matrix, f"Docker's rules {order}, one denied at {place}", ALL - {"guest to outside and back"})
+        run("iptables", "-D", "DOCKER-USER", *denial)
 
 
 def docker_comes_later(matrix: Matrix, load: Callable[[], None], rules: dict[str, str]) -> None:

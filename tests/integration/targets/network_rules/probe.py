@@ -360,6 +360,16 @@ def no_ipv6(a: Guest, elsewhere: Guest) -> None:
     print("IPv6: 4 sent, 0 answered; 2 on a bridge of others, 2 answered")
 
 
+def beyond_uplinks(guests: list[Guest], elsewhere: Guest) -> None:
+    """Nobody reaches what is behind an interface that is no uplink."""
+    for guest in guests:
+        guest.send(udp(*guest.to_host(elsewhere.address), (4000, 80), b"beyond uplinks"))
+        guest.send(echo_request(*guest.to_host(OUTSIDE)))
+        guest.received_until(lambda frame: source_of(frame) == OUTSIDE)
+        assert not [frame for frame in closed_until_host_asks(elsewhere) if frame.endswith(b"beyond uplinks")]
+    print(f"beyond uplinks: {len(guests)} sent, 0 received, then the host's own")
+
+
 def is_ipv6_of_host(frame: bytes, guest: Guest, source: str = "") -> bool:
     """Return whether a frame is from the guest's bridge, of IPv6, and from an address."""
     is_ipv6 = frame[6:14] == mac_bytes(guest.bridge_mac) + struct.pack("!H", IPV6)
@@ -545,6 +555,7 @@ def main() -> None:
     host_and_beyond(a, closed, free)
     metadata(a, free)
     from_outside(a, closed)
+    beyond_uplinks([a, free, routed.routed(known, "tap-r0", "route0", "02:00", "10.66.5.10")], elsewhere)
     isolated(*apart, a, b)
     no_ipv6(a, elsewhere)
     routed.check(known, bash, lambda tap: repair_tap(Action.ROUTE, tap), a)

@@ -20,6 +20,7 @@ from frames import echo_request6, ipv6, neighbour, router_advertisement, source_
 from probe import PATIENCE, Guest, bash, make_bridges, run, write_configuration
 
 OUTSIDE, UPLINK = "2001:db8::2", "2001:db8::1"
+ELSEWHERE = "2001:db8:e::1"
 METADATA = "fd00:ec2::254"
 ALL_NODES = ("33:33:00:00:00:01", "ff02::1")
 ALL_ROUTERS = ("33:33:00:00:00:02", "ff02::2")
@@ -94,6 +95,9 @@ ip -n outside -6 addr add {OUTSIDE}/64 dev eth0 nodad
 ip -n outside -6 addr add {METADATA}/128 dev lo nodad
 ip -6 route add default via {OUTSIDE}
 ip -n outside -6 route add fd00:66::/32 via {UPLINK}
+ip link add else0 type bridge; ip link set else0 up; ip -6 addr add {ELSEWHERE}/64 dev else0 nodad
+nft 'table inet elsewhere {{ chain c {{
+    type filter hook postrouting priority 0; oifname else0 udp dport 80 counter; }}; }}'
 ip netns exec outside nft 'table inet seen {{ set sources {{ type ipv6_addr; flags dynamic; size 99; }}
     chain c {{ type filter hook input priority 0; icmpv6 type echo-request add @sources {{ ip6 saddr }}; }}; }}'
 """
@@ -199,6 +203,16 @@ def host_and_beyond(a: Guest6, closed: Guest6, routed: Guest6, plain: Guest6) ->
     print("closed: 4 sent, 0 answered, then the host's own; without IPv6: 2 sent, 0 outside")
 
 
+def beyond_uplinks(*guests: Guest6) -> None:
+    """Nothing leaves by an interface that is no uplink."""
+    for guest in guests:
+        guest.send(datagram(guest, "2001:db8:e::9", 80))
+        assert answered(guest, *echoes(guest, OUTSIDE), by=OUTSIDE) == set()
+    assert "packets 0 bytes 0" in run("nft", "list", "table", "inet", "elsewhere")
+    sources()
+    print(f"beyond uplinks: {len(guests)} sent, 0 leave")
+
+
 def until_host_asks(guest: Guest6) -> list[bytes]:
     """Let the host connect to a guest; return what the guest has received before."""
     with socket.socket(socket.AF_INET6, socket.SOCK_DGRAM) as knock:
@@ -273,6 +287,7 @@ def main() -> None:
     plain = Guest6("tap-p4", 0x0F, "plain0")
     neighbours(a, b)
     host_and_beyond(a, closed, routed, plain)
+    beyond_uplinks(a, routed)
     from_outside(a, closed, routed)
     others(a, plain, isolated, routed)
     without_rules(closed)

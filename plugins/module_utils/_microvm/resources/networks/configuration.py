@@ -108,9 +108,9 @@ def configuration(
         texts[_TAPS] = _TAPS_TEXT.format(prefix=plain(TAP_PREFIX))
         texts[UNIT], texts[WATCH_UNIT] = network_unit(RULES), watch_unit(WATCH)
         bridges = with_bridges(networks)
-        texts.update(
-            {RULES: rules(bridges, uplinks, host_addresses, lan_macs(lan_files or {})), NETWORK_LIST: _list(networks)}
-        )
+        macs = lan_macs(lan_files or {})
+        texts[RULES] = rules(bridges, uplinks, host_addresses, macs, ipv6_uplinks)
+        texts[NETWORK_LIST] = _list(networks)
         texts[WATCH] = watch_script(RULES)
         texts[SYSCTLS] = settings(kernel_settings(own, uplinks, ipv6_uplinks))
     if lan_files:

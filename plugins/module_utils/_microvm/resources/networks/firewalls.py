@@ -30,6 +30,8 @@ DOCKER_CHAIN = "DOCKER-USER"
 CHAIN = "MICROVM-FLEET"
 """Chain of ours that Docker's leads to."""
 LEADING_RULE = f"-A {DOCKER_CHAIN} -j {CHAIN}"
+_LAST_RULE = f"-A {DOCKER_CHAIN} -j RETURN"
+"""Rule after which nothing is reached; Docker before version 28 makes it."""
 ZONE = "trusted"
 """Zone of firewalld that accepts everything."""
 ZONE_RECORDS = f"{FLEET_DIRECTORY}/firewalld"
@@ -46,7 +48,7 @@ class Firewalls:
     """Other firewalls as the host has them."""
 
     docker: Mapping[str, Tuple[str, ...]] = field(default_factory=dict)
-    """Rules of our chain and the one that leads to it, by program (iptables or ip6tables), where Docker's chain is."""
+    """Rules of our chain and Docker's, by program (iptables or ip6tables), where Docker's chain is."""
     is_docker_running: bool = False
     is_ufw_enabled: bool = False
     ufw_rules: Tuple[str, ...] = ()
@@ -106,10 +108,18 @@ def docker_rules(networks: Sequence[Network], uplinks: Sequence[str], ipv6_uplin
 def chains_differ(chains: Mapping[str, Sequence[str]], rules: Mapping[str, str]) -> bool:
     """Return whether our chain, or the rule that leads to it, is not as it should be where Docker's chain is."""
     return any(
-        [line for line in lines if line != LEADING_RULE] != rules[program].splitlines()
-        or (LEADING_RULE in lines) is not bool(rules[program])
+        [line for line in lines if line.startswith(f"-A {CHAIN} ")] != rules[program].splitlines()
+        or [line for line in lines if line.startswith(f"-A {DOCKER_CHAIN} ")]
+        != _with_leading_rule(lines, bool(rules[program]))
         for program, lines in chains.items()
     )
+
+
+def _with_leading_rule(lines: Sequence[str], is_needed: bool) -> List[str]:
+    """Return the rules of Docker's chain as they should be: what others deny there comes before what we accept."""
+    others = [line for line in lines if line.startswith(f"-A {DOCKER_CHAIN} ") and line != LEADING_RULE]
+    place = others.index(_LAST_RULE) if _LAST_RULE in others else len(others)
+    return [*others[:place], *([LEADING_RULE] if is_needed else []), *others[place:]]
 
 
 def _ipv4_rules(networks: Sequence[Network], uplinks: Sequence[str]) -> str:

@@ -15,7 +15,7 @@ from typing import Dict, FrozenSet, Iterator, List, Mapping, Tuple
 from ...host import files
 from ...host.commands import HostError, run, search_path
 from ...host.systemd import Unit
-from .firewalls import CHAIN, COMMENT, DOCKER_CHAIN, LEADING_RULE, ZONE_RECORDS, Firewalls
+from .firewalls import CHAIN, COMMENT, DOCKER_CHAIN, ZONE_RECORDS, Firewalls
 from .other_chains import DropChain, drop_chains, parse_chains
 
 DOCKER_SERVICES = ("docker.service", "snap.docker.dockerd.service")
@@ -87,7 +87,7 @@ def _docker(chains: str) -> Dict[str, Tuple[str, ...]]:
         return {}
     listings = {program: _listed_rules(program) for program in _IPTABLES if _is_installed(program)}
     return {
-        program: tuple(line for line in lines if line == LEADING_RULE or line.startswith(f"-A {CHAIN} "))
+        program: tuple(line for line in lines if line.startswith((f"-A {CHAIN} ", f"-A {DOCKER_CHAIN} ")))
         for program, lines in listings.items()
         if f"-N {DOCKER_CHAIN}" in lines
     }

@@ -13,7 +13,7 @@ from __future__ import annotations
 import hashlib
 import ipaddress
 import re
-from typing import Iterable, Iterator, Mapping, Optional, Sequence
+from typing import Iterable, Iterator, Mapping, Optional, Sequence, Tuple
 
 from ...declaration.names import TAP_RULES_DIRECTORY
 from ...declaration.networks.lan import split_lans
@@ -26,6 +26,7 @@ from ...schema.quoting import nft_string, nft_value, one_per_line
 from . import ipv6_rules, lan_rules, routed_rules
 from .forwards import forwards_chains, hairpins, passages, passages_postrouting
 from .limits import limits_chain
+from .uplink_rules import uplink_rules
 
 TABLE = "microvm_fleet"
 """Name of our tables."""
@@ -228,14 +229,16 @@ def rules(
     uplinks: Sequence[str] = (),
     host_addresses: Sequence[str] = (),
     macs: Optional[Mapping[str, str]] = None,
+    ipv6_uplinks: Sequence[str] = (),
 ) -> str:
-    """Return the tables, and the inclusion of the taps' rules; the world is behind ``uplinks``.
+    """Return the tables, and the inclusion of the taps' rules; the world is behind ``uplinks`` and ``ipv6_uplinks``.
 
     ``host_addresses`` are those of the host, and of its routers, where guests are in its LAN; ``macs`` are the MAC
     addresses of the bridges there.
     """
     own, lans = split_lans(networks)
-    inet, bridge = _inet(own, lans, uplinks, macs or {}), _bridge(own, lans, host_addresses)
+    inet = _inet(own, lans, (uplinks, ipv6_uplinks), macs or {})
+    bridge = _bridge(own, lans, host_addresses)
     taps6 = ipv6_rules.tap_files(own) + lan_rules.lan_tap_files(lans)
     digest = hashlib.sha256(f"{inet}{bridge}{taps6}".encode()).hexdigest()[:DIGEST_LENGTH]
     taps = nft_value(TAP_RULES_DIRECTORY)
@@ -266,19 +269,25 @@ def _bridge(networks: Sequence[Network], lans: Sequence[Network], host_addresses
     )
 
 
-def _inet(networks: Sequence[Network], lans: Sequence[Network], uplinks: Sequence[str], macs: Mapping[str, str]) -> str:
+def _inet(
+    networks: Sequence[Network],
+    lans: Sequence[Network],
+    uplinks: Tuple[Sequence[str], Sequence[str]],
+    macs: Mapping[str, str],
+) -> str:
     bridges, routed = routed_rules.split(networks)
     host = (line for network in bridges for line in _host(network))
     prerouting = (ipv6_rules.ipv6_prerouting_rules(network) + _filled(_PREROUTING, network) for network in bridges)
     inputs = (_filled(_INPUT, network) for network in bridges)
-    forward = (line for network in bridges for line in _forward(network, bridges))
+    forward = [*uplink_rules(bridges, routed, *uplinks)]
+    forward += [line for network in bridges for line in _forward(network, bridges)]
     before_nat = (line for network in bridges for line in passages_postrouting(network, bridges))
     nat = [*(_filled(_POSTROUTING, network) for network in bridges if network["nat"])]
     nat += [*map(ipv6_rules.ipv6_postrouting_rules, bridges), *routed_rules.postrouting_rules(routed)]
     return _INET.format(
         sets=routed_rules.SETS + lan_rules.lan_sets(lans),
         limits=limits_chain([*networks, *lans]),
-        forwards=forwards_chains(networks, uplinks),
+        forwards=forwards_chains(networks, uplinks[0]),
         host="".join([*host, *routed_rules.host_rules(routed), *lan_rules.lan_host_rules(lans)]),
         prerouting="".join(
             [

@@ -53,7 +53,7 @@ insert_rules() { # chain, rules for IPv4, for IPv6
 
 # One transaction for our chain, which is only written if it differs.
 insert_family() { # program, chain, rules
-    local program=$1 chain=$2 rules=$3 listed
+    local program=$1 chain=$2 rules=$3 listed jump
     listed=$("$program" -w 10 -S 2> /dev/null) || return 0
     if [ -z "$rules" ] || ! has_line "$listed" "-N DOCKER-USER"; then
         remove_family "$program" "$chain"
@@ -62,9 +62,29 @@ insert_family() { # program, chain, rules
     if [ "$(echo "$listed" | grep -e "^-A $chain ")" != "$rules" ]; then
         printf '*filter\n:%s - [0:0]\n%s\nCOMMIT\n' "$chain" "$rules" | "$program-restore" -w 10 --noflush
     fi
-    # Before the rules of others, which are for packets of containers.
-    if ! has_line "$listed" "-A DOCKER-USER -j $chain"; then
-        "$program" -w 10 -I DOCKER-USER -j "$chain"
+    jump=$(jump_commands "$listed" "$chain")
+    if [ -n "$jump" ]; then
+        printf '*filter\n%s\nCOMMIT\n' "$jump" | "$program-restore" -w 10 --noflush
+    fi
+}
+
+# Our chain accepts, so it comes after the rules of others, which may deny; only an unconditional RETURN comes later,
+# such as Docker's before version 28. Nothing is printed where it is there, and nowhere else.
+jump_commands() { # listed rules, our chain
+    local line removals='' number=0 place='' own=()
+    while read -r line; do
+        case $line in
+            "-A DOCKER-USER -j $2")
+                own+=("$((number + 1))")
+                removals+="-D DOCKER-USER -j $2"$'\n'
+                ;;
+            "-A DOCKER-USER -j RETURN") place=${place:-$((++number))} ;;
+            "-A DOCKER-USER "*) number=$((number + 1)) ;;
+        esac
+    done <<< "$1"
+    place=${place:-$((number + 1))}
+    if [ "${own[*]}" != "$place" ]; then
+        printf '%s-I DOCKER-USER %s -j %s\n' "$removals" "$place" "$2"
     fi
 }
 

@@ -52,6 +52,9 @@ FORWARD = {"host": {"port": 443}, "guest": {"address": "10.66.1.10", "port": 844
 TO = "-A MICROVM-FLEET"
 ANSWERS = "-m conntrack --ctstate RELATED,ESTABLISHED -j ACCEPT"
 LEADING = "-A DOCKER-USER -j MICROVM-FLEET"
+DENIAL = "-A DOCKER-USER -i microvm0 -d 10.0.0.0/8 -j DROP"
+RETURN = "-A DOCKER-USER -j RETURN"
+RULE = "-A MICROVM-FLEET -i microvm0 -o microvm0 -j ACCEPT"
 
 
 @pytest.mark.parametrize(
@@ -158,15 +161,24 @@ def test_rules_of_ufw(network: dict[str, Any], rules: list[str]) -> None:
     [
         ({}, False),
         ({"iptables": (), "ip6tables": ()}, True),
-        ({"iptables": (LEADING, "rule"), "ip6tables": ()}, False),
-        ({"iptables": ("rule", LEADING), "ip6tables": ()}, False),
-        ({"iptables": ("rule",), "ip6tables": ()}, True),
-        ({"iptables": (LEADING, "rule", "another"), "ip6tables": ()}, True),
+        ({"iptables": (LEADING, RULE), "ip6tables": ()}, False),
+        ({"iptables": (RULE, LEADING), "ip6tables": ()}, False),
+        ({"iptables": (RULE,), "ip6tables": ()}, True),
+        ({"iptables": (LEADING, RULE, "-A MICROVM-FLEET another"), "ip6tables": ()}, True),
         ({"ip6tables": (LEADING,)}, True),
+        ({"ip6tables": (DENIAL,)}, False),
+        # After what others deny, and before a rule after which nothing is reached.
+        ({"iptables": (DENIAL, LEADING, RULE)}, False),
+        ({"iptables": (LEADING, DENIAL, RULE)}, True),
+        ({"iptables": (DENIAL, LEADING, RETURN, RULE)}, False),
+        ({"iptables": (DENIAL, LEADING, RETURN, DENIAL, RULE)}, False),
+        ({"iptables": (LEADING, DENIAL, RETURN, RULE)}, True),
+        ({"iptables": (DENIAL, RETURN, LEADING, RULE)}, True),
+        ({"iptables": (LEADING, LEADING, RULE)}, True),
     ],
 )
 def test_rules_of_dockers_chain_are_compared(lines: dict[str, tuple[str, ...]], differs: bool) -> None:
-    assert chains_differ(lines, {"iptables": "rule\n", "ip6tables": ""}) is differs
+    assert chains_differ(lines, {"iptables": f"{RULE}\n", "ip6tables": ""}) is differs
 
 
 @pytest.mark.parametrize(
