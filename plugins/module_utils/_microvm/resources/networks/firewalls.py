@@ -154,8 +154,18 @@ def ufw_rules(networks: Sequence[Network], uplinks: Sequence[str]) -> List[str]:
 
 
 def zone_interfaces(networks: Sequence[Network]) -> List[str]:
-    """Return the interfaces that belong into a zone of firewalld that accepts everything."""
-    return [network["name"] for network in permitted(networks) if network["mode"] != ROUTED]
+    """Return the interfaces that belong into a zone of firewalld that accepts everything.
+
+    Networks whose guests reach neither the host nor what is beyond it need no zone: firewalld protects the host from
+    them even while our rules are missing.
+    """
+    return [network["name"] for network in permitted(networks) if network["mode"] != ROUTED and _is_reaching(network)]
+
+
+def _is_reaching(network: Network) -> bool:
+    """Return whether guests reach anything but each other."""
+    reaches_host = network["host_access"] != "none" or bool(network["host_ports"])
+    return network["nat"] or is_open(network) or reaches_host
 
 
 def hindrances(firewalls: Firewalls, networks: Sequence[Network], uplinks: Sequence[str]) -> List[str]:

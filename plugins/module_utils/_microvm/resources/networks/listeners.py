@@ -48,7 +48,7 @@ def _key(forward: NetworkForwardPort) -> _ForwardKey:
 
 def _is_for_all(forward: NetworkForwardPort) -> bool:
     """Return whether nobody reaches the host at the port any more; else those beside ``sources`` do."""
-    subnets = map(ipaddress.IPv4Network, forward["sources"])
+    subnets = ipaddress.collapse_addresses(map(ipaddress.IPv4Network, forward["sources"]))
     return any(subnet.prefixlen == 0 for subnet in subnets) if forward["sources"] else True
 
 

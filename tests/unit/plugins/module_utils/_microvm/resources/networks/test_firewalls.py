@@ -32,6 +32,7 @@ from ansible_collections.microvm.fleet.plugins.module_utils._microvm.resources.n
     docker_rules,
     hindrances,
     ufw_rules,
+    zone_interfaces,
 )
 from ansible_collections.microvm.fleet.plugins.module_utils._microvm.resources.networks.observe_firewalls import (
     parse_ufw_rules,
@@ -154,6 +155,22 @@ def test_a_closed_network_is_permitted_nothing_but_neighbours() -> None:
 )
 def test_rules_of_ufw(network: dict[str, Any], rules: list[str]) -> None:
     assert ufw_rules(parse_networks([network]), ["eth0"]) == rules
+
+
+@pytest.mark.parametrize(
+    ("network", "is_in_zone"),
+    [
+        (NAT, True),
+        (CLOSED, True),
+        ({**NAT, "host_access": "none"}, True),
+        ({**CLOSED, "host_access": "none"}, False),
+        ({**CLOSED, "host_access": "none", "host_ports": ["tcp/80"]}, True),
+        ({**CLOSED, "host_access": "none", "ipv6": {"address": "fd00:66:2::1/64", "outside": "nat"}}, True),
+        (ROUTED, False),
+    ],
+)
+def test_only_bridges_whose_guests_reach_something_are_in_a_zone(network: dict[str, Any], is_in_zone: bool) -> None:
+    assert bool(zone_interfaces(parse_networks([network]))) is is_in_zone
 
 
 @pytest.mark.parametrize(

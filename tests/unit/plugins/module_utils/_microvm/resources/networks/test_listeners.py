@@ -69,6 +69,7 @@ def test_a_service_that_would_no_longer_be_reached_is_found(
         (forwarding(), forwarding(address="192.0.2.5"), True),
         (NAT, forwarding(sources=["198.51.100.0/24"]), False),
         (NAT, forwarding(sources=["198.51.100.0/24", "0.0.0.0/0"]), True),
+        (NAT, forwarding(sources=["0.0.0.0/1", "128.0.0.0/1"]), True),
         (forwarding(sources=["198.51.100.0/24"]), forwarding(), True),
     ],
 )
