@@ -163,6 +163,8 @@ def new_interface_name(value: str) -> Optional[str]:
     """Check the name of an interface that is to be made on a host."""
     if value in ("all", "default"):
         return f"{value!r} means all interfaces of the host to the kernel; choose another name, such as lab0"
+    if value == "lo":
+        return "'lo' is the loopback interface of every host; choose another name, such as lab0"
     return interface_name(value)
 
 

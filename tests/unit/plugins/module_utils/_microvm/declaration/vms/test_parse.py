@@ -47,6 +47,11 @@ REFUSED = {
         "not supported by interfaces of type user",
     ),
     "tap that all interfaces are called": (small(interfaces=[{"id": "all"}]), "vms[0].interfaces[0].id", "all"),
+    "tap that is called like the loopback interface": (
+        small(interfaces=[{"id": "lo"}]),
+        "vms[0].interfaces[0].id",
+        "lo",
+    ),
     "macvtap by the name of defaults": (
         small(interfaces=[{"type": "macvtap", "id": "default", "bridge": "wire0"}]),
         "vms[0].interfaces[0].id",
