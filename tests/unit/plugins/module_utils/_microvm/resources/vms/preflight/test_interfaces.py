@@ -25,18 +25,27 @@ def test_bridges_must_be_there_or_awaited() -> None:
     check_interfaces(placed(TAP), awaited=["br-none"])
 
 
-def test_links_must_be_there() -> None:
+@pytest.fixture
+def eth0(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
+    """The only interface of a host."""
+    (tmp_path / "eth0").mkdir()
+    monkeypatch.setattr(module, "_INTERFACES", str(tmp_path))
+    return "eth0"
+
+
+def test_links_must_be_there(eth0: str) -> None:
     macvtap = {"type": "macvtap", "macvtap": {"link": "eth-none", "mode": "bridge"}}
     with pytest.raises(DeclarationError, match="eth-none") as refusal:
         check_interfaces(placed({**TAP, "interfaces": [macvtap]}))
     assert refusal.value.path == "vms[0].interfaces[0].macvtap.link"
-    check_interfaces(placed({**TAP, "interfaces": [{**macvtap, "macvtap": {"link": "lo", "mode": "bridge"}}]}))
+    check_interfaces(placed({**TAP, "interfaces": [{**macvtap, "macvtap": {"link": eth0, "mode": "bridge"}}]}))
     with pytest.raises(DeclarationError, match="not a macvtap") as refusal:
-        check_interfaces(placed({**TAP, "interfaces": [{"type": "macvtap", "id": "lo", "bridge": "wire0"}]}))
+        check_interfaces(placed({**TAP, "interfaces": [{"type": "macvtap", "id": eth0, "bridge": "wire0"}]}))
     assert refusal.value.path == "vms[0].interfaces[0].id"
 
 
-@pytest.mark.parametrize(("identity", "awaited"), [("lo", []), ("br-none", ["br-none"])])
+@pytest.mark.usefixtures("eth0")
+@pytest.mark.parametrize(("identity", "awaited"), [("eth0", []), ("br-none", ["br-none"])])
 def test_taps_have_names_of_their_own(identity: str, awaited: list[str]) -> None:
     declared = placed({**TAP, "interfaces": [{"id": identity}]})
     with pytest.raises(DeclarationError, match="not a tap") as refusal:
