@@ -22,7 +22,7 @@ for seconds in 0.3 2 4 6 9; do
     kill -KILL "$build" || true
     wait "$build" || true
     # No process of the killed build is left.
-    for _ in $(seq 50); do
+    for _ in $(seq 600); do
         pgrep --full "$work/store" >/dev/null || break
         sleep 0.1
     done
