@@ -136,10 +136,19 @@ def _kernel_lacks(tree: str, release: str) -> Optional[Tuple[str, ...]]:
     return None if configuration is None else switched_off(configuration)
 
 
+_UNLESS_ORPHANED = """\
+[ "$PPID" = "$1" ] || exit 1
+shift
+exec "$@"
+"""
+"""Runs a command unless this process was killed before ``setpriv`` asked to be told of it."""
+
+
 def _run(command: List[str]) -> None:
     """Run a command in namespaces that end with this process: a killed build leaves neither processes nor mounts."""
-    isolation = "setpriv --pdeathsig KILL unshare --mount --pid --fork --kill-child --mount-proc"
-    run([*isolation.split(), "--", *command], timeout=BUILD_SECONDS)
+    ends_with_parent = ["setpriv", "--pdeathsig", "KILL", "sh", "-c", _UNLESS_ORPHANED, "sh", str(os.getpid())]
+    isolation = "unshare --mount --pid --fork --kill-child --mount-proc"
+    run([*ends_with_parent, *isolation.split(), "--", *command], timeout=BUILD_SECONDS)
 
 
 def _file_system_command(kind: str, tree: str, image: str) -> List[str]:
