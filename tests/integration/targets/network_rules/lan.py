@@ -11,7 +11,6 @@ import socket
 import struct
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 from ansible_collections.microvm.fleet.plugins.module_utils._microvm.declaration import names
@@ -33,7 +32,7 @@ from frames import (
     udp,
     udp6,
 )
-from probe import PATIENCE, Guest, bash, closed_until_host_asks, elements, run
+from probe import Guest, await_carrier, bash, closed_until_host_asks, elements, run
 
 HOST, ROUTER = "192.0.2.1", "192.0.2.254"
 BRIDGE_MAC = "02:00:00:00:07:01"
@@ -53,7 +52,6 @@ class LanGuest(Guest):
     def __init__(self, tap: str, number: int, address: str, *listed: str, bridge: str = "lan0") -> None:
         self.own = f"ff:fe00:7{number:02x}"
         super().__init__(tap, bridge, f"02:00:00:00:07:{number:02x}", address, *listed)
-        await_carrier(tap)
 
     @classmethod
     def lan(cls, interface: str, number: int, address: str) -> LanGuest:
@@ -64,14 +62,6 @@ class LanGuest(Guest):
         fcntl.ioctl(guest.file, 0x400454CA, struct.pack("16sH22x", interface.encode(), 0x1002))
         await_carrier(interface)
         return guest
-
-
-def await_carrier(interface: str) -> None:
-    """Wait until the kernel knows that somebody holds the far end: until then it drops what is sent there."""
-    deadline = time.monotonic() + PATIENCE
-    while " UP " not in run("ip", "-brief", "link", "show", "dev", interface):
-        assert time.monotonic() < deadline, interface
-        time.sleep(0.01)
 
 
 def set_up_host() -> None:

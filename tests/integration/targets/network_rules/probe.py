@@ -104,6 +104,14 @@ def elements(kind: str) -> str:
     return run("nft", "list", "set", "bridge", "microvm_fleet", kind)
 
 
+def await_carrier(interface: str) -> None:
+    """Wait until the kernel knows that somebody holds the far end: until then it drops what is sent there."""
+    deadline = time.monotonic() + PATIENCE
+    while " UP " not in run("ip", "-brief", "link", "show", "dev", interface):
+        assert time.monotonic() < deadline, interface
+        time.sleep(0.01)
+
+
 class Guest:
     """A guest at the far end of a tap."""
 
@@ -114,6 +122,7 @@ class Guest:
         self.file = os.open("/dev/net/tun", os.O_RDWR | os.O_NONBLOCK)
         # IFF_TAP and IFF_NO_PI.
         fcntl.ioctl(self.file, 0x400454CA, struct.pack("16sH22x", tap.encode(), 0x1002))
+        await_carrier(tap)
 
     @property
     def identity(self) -> tuple[str, str]:
