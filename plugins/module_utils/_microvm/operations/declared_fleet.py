@@ -14,12 +14,12 @@ from ..declaration.types import Vm
 from ..declaration.vms.parse import parse_vm
 from ..schema.errors import DeclarationError
 from ..schema.naming import element_names
-from .guest_inventory import merged
+from .guest_inventory import DEFAULTS, NETWORKS, VARIABLES, VMS, merged
 
 _T = TypeVar("_T")
 
-_VMS, _DEFAULTS, _NETWORKS, LANS = "microvm_vms", "microvm_defaults", "microvm_networks", "microvm_lans"
-FLEET_VARIABLES = (_VMS, _DEFAULTS, _NETWORKS, LANS)
+LANS = "microvm_lans"
+FLEET_VARIABLES = (*VARIABLES, LANS)
 """Variables of a host that clashes follow from."""
 
 COMPARED = (
@@ -75,10 +75,10 @@ class ClashesResult(TypedDict):
 def compared_part(variables: Mapping[str, object]) -> Dict[str, object]:
     """Return the part of a host's variables that is compared, untemplated: no secret is decrypted."""
     part = {name: variables[name] for name in FLEET_VARIABLES if variables.get(name) is not None}
-    if isinstance(part.get(_VMS), (list, tuple)):
-        part[_VMS] = [_compared_options(vm) for vm in _elements(part[_VMS])]
-    if _DEFAULTS in part:
-        part[_DEFAULTS] = _compared_options(part[_DEFAULTS])
+    if isinstance(part.get(VMS), (list, tuple)):
+        part[VMS] = [_compared_options(vm) for vm in _elements(part[VMS])]
+    if DEFAULTS in part:
+        part[DEFAULTS] = _compared_options(part[DEFAULTS])
     return part
 
 
@@ -102,10 +102,10 @@ def read_host(host: str, variables: Mapping[str, object]) -> HostDeclarations:
     """
     errors = [value for value in variables.values() if isinstance(value, DeclarationError)]
     readable = {name: value for name, value in variables.items() if not isinstance(value, DeclarationError)}
-    listed = {name: _list(readable, name, errors) for name in (_VMS, _NETWORKS)}
-    defaults = _mapping(readable, _DEFAULTS, errors, "write options of a MicroVM and their values")
-    vms = _read(_VMS, listed[_VMS], lambda vm, path: _vm(vm, defaults, path), errors)
-    networks = _read(_NETWORKS, listed[_NETWORKS], parse_network, errors)
+    listed = {name: _list(readable, name, errors) for name in (VMS, NETWORKS)}
+    defaults = _mapping(readable, DEFAULTS, errors, "write options of a MicroVM and their values")
+    vms = _read(VMS, listed[VMS], lambda vm, path: _vm(vm, defaults, path), errors)
+    networks = _read(NETWORKS, listed[NETWORKS], parse_network, errors)
     return HostDeclarations(host, vms, networks, _lans(readable, errors), element_names(listed), errors)
 
 
