@@ -194,6 +194,17 @@ def test_an_end_of_qemu_is_an_error_that_says_so() -> None:
         Monitor(lines)
 
 
+def test_an_end_of_qemu_with_a_command_unread_is_an_end_too() -> None:
+    """The kernel reports a reset then, instead of an end of what there is to read."""
+    ours, theirs = socket.socketpair()
+    with ours:
+        lines = Lines(ours)
+        lines.send("unread")
+        theirs.close()
+        with pytest.raises(BedError, match="QEMU has ended"):
+            lines.receive("answer")
+
+
 @pytest.fixture
 def terminal() -> Iterator[TextIOWrapper]:
     """Terminal at whose other end the host's program reads."""

@@ -36,6 +36,8 @@ class Lines:
         """Return the next line, without its end. Raises BedError, which names ``what``, if there is none in time."""
         try:
             line = self._reader.readline()
+        except ConnectionResetError:  # It ended with something of ours unread.
+            line = ""
         except OSError as error:
             raise BedError(f"{what}: {error}") from error
         if not line:
