@@ -6,7 +6,7 @@
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
 .PHONY: help setup packages tree generate changelog lock cli test lint types unit sanity integration testbed \
-	machines hosts debian12 molecule exam demo demo-down bench clean
+	machines hosts debian12 molecule day-two exam demo demo-down bench clean
 
 export LC_ALL := C.UTF-8
 
@@ -48,9 +48,10 @@ testbed: setup ## the test bed's own tests
 machines: setup ## virtual machines as hosts, and a short examination on them
 hosts: setup ## the product on hosts of the test bed
 debian12: setup ## the scenario on hosts with the oldest Debian
-molecule: setup ## the other scenarios, on hosts of the test bed
+molecule: setup ## the scenario on hosts with the newest Debian
+day-two: setup ## the scenario of an operator's days after the first
 exam: setup ## examine hypervisors with real guests, see CONTRIBUTING.md; not part of make test
-lint types unit sanity integration testbed machines hosts debian12 molecule exam:
+lint types unit sanity integration testbed machines hosts debian12 molecule day-two exam:
 	@.venv/bin/python tools/check.py $@
 
 demo: setup ## two throw-away hosts, site.yml, four MicroVMs that answer
