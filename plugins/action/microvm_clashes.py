@@ -9,9 +9,11 @@ from __future__ import annotations
 from typing import Any, Dict, List, Mapping, Optional, Sequence, Tuple
 
 from ansible.plugins.action import ActionBase
+from ansible.utils.display import Display
 from ansible_collections.microvm.fleet.plugins.module_utils._microvm.declaration.fleet import (
     HostDeclarations,
     fleet_errors,
+    fleet_warnings,
 )
 from ansible_collections.microvm.fleet.plugins.module_utils._microvm.operations.declared_fleet import (
     CLASHES_ARGUMENTS,
@@ -29,6 +31,8 @@ from ansible_collections.microvm.fleet.plugins.module_utils._microvm.schema.nami
 from ansible_collections.microvm.fleet.plugins.plugin_utils.resolver import OMISSIONS, OMITTED, Resolver
 
 Result = Dict[str, Any]
+
+_display: Any = Display()
 
 LIMITS = "no host has been asked for its facts yet, and variables of plays are not those of hosts"
 """Reason why a template may have no result here."""
@@ -53,6 +57,9 @@ class ActionModule(ActionBase):
         fleet, left_out = self._read(hosts, variables["groups"].get(arguments["group"], ()), variables["hostvars"])
         errors = [error for error in fleet_errors(fleet) if set(hosts) & set(error.hosts)]
         result.update(clashes_result(fleet, errors, left_out))
+        for warning in fleet_warnings(fleet):
+            if warning.host in hosts:
+                _display.warning(str(warning))
         if errors:
             result.update(failed=True, msg="\n".join(map(str, errors)))
         return result

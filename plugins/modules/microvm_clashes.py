@@ -20,6 +20,7 @@ description:
     attached, by macvtap or a bridge that is not in C(microvm_networks), to interfaces of one name, unless
     C(microvm_lans) says otherwise. Bridges that are called like those of libvirt, Docker, Podman, LXC, LXD or Incus
     lead nowhere by default.
+  - A tag in C(allow) that no MicroVM of the inventory has, so that nothing is allowed, is a warning.
   - Hosts may have the same subnets, names of taps, vsock CIDs, ports and MicroVMs.
   - The task runs once for a play.
 author:

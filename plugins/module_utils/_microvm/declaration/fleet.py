@@ -13,14 +13,14 @@ from __future__ import annotations
 import ipaddress
 import re
 from dataclasses import dataclass, field
-from typing import Dict, Iterator, List, Mapping, Optional, Sequence, Tuple
+from typing import Dict, FrozenSet, Iterator, List, Mapping, Optional, Sequence, Tuple
 
 from ..schema.errors import DeclarationError
 from ..schema.naming import Names, with_names
 from .networks.lan import split_lans
 from .networks.macvtap import MACVTAP
 from .networks.parse import refuse_clash
-from .networks.selected_guests import passage_errors
+from .networks.selected_guests import empty_tag_message, empty_tags, passage_errors, tags_of
 from .types import Interface, Network, Vm
 from .vms.attachments import refuse_misplaced_addresses
 from .vms.claims import needs_interface
@@ -68,6 +68,18 @@ class FleetError:
 
 
 @dataclass(frozen=True)
+class FleetWarning:
+    """Declaration of a host that can be carried out, but hardly means what it says."""
+
+    host: str
+    path: str
+    message: str
+
+    def __str__(self) -> str:
+        return f"{self.host}: {self.path}: {self.message}"
+
+
+@dataclass(frozen=True)
 class _Use:
     """Use of an address on a LAN."""
 
@@ -90,6 +102,27 @@ def fleet_errors(hosts: Sequence[HostDeclarations]) -> List[FleetError]:
     """Return all that is wrong with the declarations of a fleet: host by host, then across hosts."""
     errors = [_of_host(host, error) for host in hosts for error in (*host.errors, *_host_errors(host))]
     return [*errors, *_lan_errors(hosts)]
+
+
+def fleet_warnings(hosts: Sequence[HostDeclarations]) -> List[FleetWarning]:
+    """Return what is doubtful in the declarations of a fleet: tags in ``allow`` that no MicroVM has.
+
+    A tag that only MicroVMs of other hosts have is none: hosts of a group may have the same networks. Where
+    declarations cannot be read, nobody knows what tags there are.
+    """
+    if any(host.errors for host in hosts):
+        return []
+    tags = tags_of([vm for host in hosts for _path, vm in _present(host)])
+    return [warning for host in hosts for warning in _host_warnings(host, tags)]
+
+
+def _host_warnings(host: HostDeclarations, tags: FrozenSet[str]) -> Iterator[FleetWarning]:
+    vms = [vm for _path, vm in _present(host)]
+    for empty in empty_tags(host.networks, vms):
+        if empty.tag in tags - tags_of(vms):
+            continue
+        message = empty_tag_message(empty, tags, "of the inventory")
+        yield FleetWarning(host.host, with_names(empty.path, host.names), message)
 
 
 def _of_host(host: HostDeclarations, error: DeclarationError) -> FleetError:

@@ -10,11 +10,11 @@ and this layer must also run where there is no Ansible (``microvm validate``).
 
 from __future__ import annotations
 
-import difflib
 from typing import Any, Callable, Dict, List, Mapping, Optional, Sequence, Tuple
 
 from .errors import DeclarationError
 from .options import Option, Options
+from .suggestions import suggestion
 
 ELSEWHERE = {
     "balloon_mem": "this option has been removed from microvm.nix; set `balloon: true`, and `initial_balloon_mem` to "
@@ -93,9 +93,7 @@ def _join(path: str, key: str) -> str:
 def _unknown(key: str, names: List[str]) -> str:
     if key in ELSEWHERE:
         return ELSEWHERE[key]
-    close = difflib.get_close_matches(key, names, n=1)
-    hint = f"did you mean {close[0]!r}?" if close else f"valid options are: {', '.join(sorted(names))}"
-    return f"unknown option; {hint}"
+    return f"unknown option; {suggestion(key, names) or 'valid options are: ' + ', '.join(sorted(names))}"
 
 
 def _value(option: Option, value: object, path: str) -> object:

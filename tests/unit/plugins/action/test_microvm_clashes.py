@@ -106,6 +106,28 @@ def test_hosts_outside_of_the_limit_count_only_where_they_meet_those_inside(flee
     assert status == 0 and "went on" in output, output
 
 
+def test_a_tag_that_nobody_has_is_a_warning_of_the_hosts_of_the_play(fleet: Path) -> None:
+    networks = """\
+microvm_networks:
+  - {name: br0, address: 10.0.0.1/24, nat: true}
+  - name: br1
+    address: 10.1.0.1/24
+    nat: true
+    allow: [{from: "tag:frontnd", ports: [tcp/5432]}]
+"""
+    web = "{name: web, tags: [frontend], interfaces: [{bridge: br0}], guest: {networks: [{addresses: [10.0.0.9/24]}]}}"
+    (fleet / "host_vars" / "east.yml").write_text(f"microvm_vms: [{web}]")
+    (fleet / "host_vars" / "west.yml").write_text(networks)
+    (fleet / "host_vars" / "south.yml").unlink()
+    expected = "west: microvm_networks[1] (br1).allow[0].from: no MicroVM of the inventory has the tag 'frontnd'"
+    command = (sys.executable, str(ROOT / "bin" / "microvm"), "validate", ".")
+    for status, output in (run(fleet), output_of(fleet, *command)):
+        shown = " ".join(output.split())
+        assert status == 0 and expected in shown and "did you mean 'frontend'?" in shown, output
+    status, output = run(fleet, "--limit", "east")
+    assert status == 0 and "frontnd" not in output, output
+
+
 def test_the_command_validates_the_directory_of_an_inventory(fleet: Path) -> None:
     (fleet / "play.yml").unlink()
     command = (sys.executable, str(ROOT / "bin" / "microvm"), "validate", ".")

@@ -10,10 +10,12 @@ declaration in the run that brings it.
 
 from __future__ import annotations
 
+import contextlib
 import ipaddress
-from typing import Dict, Iterator, List, Mapping, NamedTuple, Sequence, Tuple
+from typing import Dict, FrozenSet, Iterator, List, Mapping, NamedTuple, Sequence, Tuple
 
 from ...schema.errors import DeclarationError
+from ...schema.suggestions import suggestion
 from ..types import GuestNetwork, Interface, Network, NetworkAllow, Vm
 from .lan import split_lans
 from .parse import parse_networks
@@ -29,6 +31,15 @@ class Resolved(NamedTuple):
     warnings: List[str]
 
 
+class EmptyTag(NamedTuple):
+    """Tag in ``allow`` that selects no guest, so that nothing is allowed."""
+
+    path: str
+    tag: str
+    where: str
+    """Networks on which it would have to."""
+
+
 def with_addresses(raw: Sequence[object], vms: Sequence[Vm], path: str) -> Resolved:
     """Return the networks of a host as they were written, apart from selectors.
 
@@ -40,7 +51,24 @@ def with_addresses(raw: Sequence[object], vms: Sequence[Vm], path: str) -> Resol
         _with_addresses(written, network, guests, f"{path}[{index}].allow")
         for index, (written, network) in enumerate(zip(raw, networks))
     ]
-    return Resolved(resolved, guests.warnings)
+    warnings = [f"{empty.path}: {empty_tag_message(empty, tags_of(vms))}" for empty in guests.empty_tags]
+    return Resolved(resolved, warnings)
+
+
+def tags_of(vms: Sequence[Vm]) -> FrozenSet[str]:
+    """Return the tags that MicroVMs have."""
+    return frozenset(tag for vm in vms for tag in vm["tags"])
+
+
+def empty_tag_message(empty: EmptyTag, tags: FrozenSet[str], whose: str = "") -> str:
+    """Return a warning about a tag; ``tags`` are those that MicroVMs have, namely those ``whose``, by default a host's.
+
+    So that a misspelt tag is found, the message says what tag may have been meant.
+    """
+    if empty.tag in tags:
+        return f"no MicroVM on {empty.where} has the tag {empty.tag!r}; this allows nothing"
+    hint = suggestion(empty.tag, tags) or "correct it, or remove the element of allow"
+    return f"no MicroVM {whose or 'of this host'} has the tag {empty.tag!r}, so this allows nothing; {hint}"
 
 
 def _with_addresses(written: object, network: Network, guests: _Guests, path: str) -> object:
@@ -64,7 +92,7 @@ class _Guests:
     def __init__(self, networks: Sequence[Network], vms: Sequence[Vm]) -> None:
         self._networks = networks
         self._vms = vms
-        self.warnings: List[str] = []
+        self.empty_tags: List[EmptyTag] = []
 
     def pairs(self, allowed: NetworkAllow, network: Network, path: str) -> Iterator[Tuple[str, str]]:
         """Yield who may connect, and where to."""
@@ -88,7 +116,7 @@ class _Guests:
             for interface, guest, network in attached:
                 addresses.update(dict.fromkeys(_declared_addresses(vm, interface, guest, network, path)))
         if not addresses:
-            self.warnings.append(f"{path}: no MicroVM on {where} has the tag {selector.value!r}; this allows nothing")
+            self.empty_tags.append(EmptyTag(path, selector.value, where))
         return sorted(addresses, key=ipaddress.IPv4Address)
 
     def _selected(self, selector: Selector, path: str) -> List[Vm]:
@@ -97,11 +125,12 @@ class _Guests:
             return [vm for vm in self._vms if selector.value in vm["tags"]]
         selected = [vm for vm in self._vms if vm["name"] == selector.value]
         if not selected:
-            names = ", ".join(sorted(vm["name"] for vm in self._vms)) or "none"
+            names = sorted(vm["name"] for vm in self._vms)
+            hint = suggestion(selector.value, names) or "correct the name, or remove the element of allow"
             raise DeclarationError(
                 path,
                 f"no MicroVM {selector.value!r} is declared for this host, other than with state absent (declared: "
-                f"{names}); correct the name, or remove the element of allow",
+                f"{', '.join(names) or 'none'}); {hint}",
             )
         return selected
 
@@ -139,6 +168,16 @@ def passage_errors(networks: Sequence[Tuple[str, Network]], vms: Sequence[Vm]) -
                 guests.pairs(entry, network, f"{path}.allow[{index}]")
         except DeclarationError as error:
             yield error
+
+
+def empty_tags(networks: Sequence[Tuple[str, Network]], vms: Sequence[Vm]) -> Iterator[EmptyTag]:
+    """Yield the tags that select no guest, of networks with their paths; wrong passages are left out."""
+    for path, network in networks:
+        guests = _Guests(split_lans([each for _path, each in networks])[0], vms)
+        with contextlib.suppress(DeclarationError):
+            for index, entry in enumerate(network["allow"]):
+                guests.pairs(entry, network, f"{path}.allow[{index}]")
+        yield from guests.empty_tags
 
 
 def refuse_selectors(networks: Sequence[Network], path: str) -> None:

@@ -8,7 +8,10 @@ from __future__ import annotations
 from typing import Any, Dict, List
 
 import pytest
-from ansible_collections.microvm.fleet.plugins.module_utils._microvm.declaration.fleet import fleet_errors
+from ansible_collections.microvm.fleet.plugins.module_utils._microvm.declaration.fleet import (
+    fleet_errors,
+    fleet_warnings,
+)
 from ansible_collections.microvm.fleet.plugins.module_utils._microvm.operations.declared_fleet import (
     compared_part,
     read_host,
@@ -53,6 +56,18 @@ def host(*vms: Any, networks: Any = (BR0,), **variables: Any) -> Variables:
 def errors(**hosts: Variables) -> List[str]:
     """Return what is wrong with hosts."""
     return [str(error) for error in fleet_errors([read_host(name, compared_part(of)) for name, of in hosts.items()])]
+
+
+def warnings(**hosts: Variables) -> List[str]:
+    """Return what is doubtful in the declarations of hosts."""
+    fleet = [read_host(name, compared_part(of)) for name, of in hosts.items()]
+    return [str(warning) for warning in fleet_warnings(fleet)]
+
+
+def allowing(origin: str, *vms: Variables) -> Variables:
+    """Return a host with a network that guests of another one are allowed to reach."""
+    allow = [{"from": origin, "to": "10.1.0.9", "ports": ["tcp/5432"]}]
+    return host(*vms, networks=[BR0, {**ALLOWING, "allow": allow}])
 
 
 WITHIN = [
@@ -231,3 +246,28 @@ def test_networks_that_lead_to_a_lan_are_none_that_something_is_allowed_from() -
     lans = [{"name": "lan0", "link": "eth0"}, {"name": "wire0", "mode": "macvtap", "link": "eth1"}]
     allowing = {**ALLOWING, "allow": [{"from": "10.0.0.9", "ports": ["tcp/1"]}]}
     assert errors(east=host(vm(), vm("lan", "lan0", "192.0.2.9/24"), networks=[BR0, allowing, *lans])) == []
+
+
+def test_a_tag_that_no_microvm_has_is_doubtful_with_the_one_it_resembles() -> None:
+    web = vm(address="10.0.0.9/24", tags=["frontend"])
+    (warning,) = warnings(a=allowing("tag:frontnd", web), b=host(web))
+    assert warning == (
+        "a: microvm_networks[1] (br1).allow[0].from: no MicroVM of the inventory has the tag 'frontnd', so this allows "
+        "nothing; did you mean 'frontend'?"
+    )
+    assert warnings(a=allowing("tag:frontend", web)) == []
+
+
+def test_a_tag_that_only_microvms_of_other_hosts_have_is_not_doubtful() -> None:
+    elsewhere = vm(address="10.0.0.9/24", tags=["frontend"])
+    assert warnings(a=allowing("tag:frontend", vm("db")), b=host(elsewhere)) == []
+    assert len(warnings(a=allowing("tag:frontend", vm("db")), b=host({**elsewhere, "state": "absent"}))) == 1
+
+
+def test_a_tag_of_a_microvm_on_another_network_is_doubtful() -> None:
+    (warning,) = warnings(a=allowing("tag:frontend", vm(bridge="br1", address="10.1.0.9/24", tags=["frontend"])))
+    assert "no MicroVM on other networks with nat of this host has the tag 'frontend'" in warning
+
+
+def test_tags_are_not_doubtful_while_declarations_cannot_be_read() -> None:
+    assert warnings(a=allowing("tag:frontend"), b=host({"name": "web", "interfaces": 3})) == []

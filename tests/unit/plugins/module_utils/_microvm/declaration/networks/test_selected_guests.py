@@ -126,6 +126,24 @@ def test_a_tag_without_guests_allows_nothing_and_warns(tag: str) -> None:
     assert warning.startswith("n[1].allow[0].from: ") and tag in warning
 
 
+@pytest.mark.parametrize(
+    ("tag", "hint"),
+    [("fornt", "no MicroVM of this host has the tag 'fornt', so this allows nothing; did you mean 'front'?")]
+    + [("zzz", "so this allows nothing; correct it, or remove the element of allow")]
+    + [("data", "no MicroVM on other networks with nat of this host has the tag 'data'; this allows nothing")],
+)
+def test_the_warning_about_a_tag_says_what_it_may_have_been_meant_to_be(tag: str, hint: str) -> None:
+    (warning,) = resolve({"from": f"tag:{tag}", "ports": ["tcp/1"]}).warnings
+    assert hint in warning
+
+
+def test_the_error_about_a_name_says_what_it_may_have_been_meant_to_be() -> None:
+    with pytest.raises(DeclarationError, match="did you mean 'cache'"):
+        pairs("microvm:cahce")
+    with pytest.raises(DeclarationError, match="correct the name"):
+        pairs("microvm:gone")
+
+
 def test_networks_that_name_no_guests_are_left_as_they_were_written() -> None:
     assert resolve().networks[:2] == [A, B]
     assert resolve({"from": "a0", "ports": ["tcp/1"]}).networks[1] == {
