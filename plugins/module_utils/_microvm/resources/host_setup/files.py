@@ -10,6 +10,7 @@ Units and scripts are files of the folders ``units`` and ``scripts``, where ``@N
 from __future__ import annotations
 
 import json
+import os.path
 import re
 import shlex
 from dataclasses import dataclass
@@ -42,9 +43,14 @@ class KernelModule:
 
     name: str
     device: str
-    """Device that exists where the module can be used."""
+    """Device by which the module is used. Udev makes it from a list in the module, before that is loaded."""
     purpose: str
     """Feature that needs the module."""
+
+    @property
+    def registration(self) -> str:
+        """Return the directory that exists once the kernel has the driver of the device, loaded or built in."""
+        return f"/sys/class/misc/{os.path.basename(self.device)}"
 
 
 KERNEL_MODULES: Tuple[KernelModule, ...] = (

@@ -31,7 +31,7 @@ def observe(wanted: Wanted, root: str = "") -> Observed:
     units = systemd.show([names.TARGET])
     user = accounts.look_up(names.USER)
     leaves = wanted.user is None
-    unusable = [module for module in wanted.modules if not os.path.exists(root + module.device)]
+    unusable = [module for module in wanted.modules if not _is_usable(module, root)]
     return Observed(
         files=_found(wanted.files, lambda path: _file(root + path)),
         directories=_found((directory.path for directory in wanted.directories), lambda path: _entry(root + path)),
@@ -89,6 +89,11 @@ def _has_files(user: str, directory: str) -> bool:
     if not os.path.isdir(directory):
         return False
     return run(["find", directory, "-user", user, "-print", "-quit"], timeout=None) != ""
+
+
+def _is_usable(module: KernelModule, root: str) -> bool:
+    """Return whether a module's device has its driver; a container may have the driver and not the device."""
+    return os.path.exists(root + module.registration) and os.path.exists(root + module.device)
 
 
 def _is_loadable(module: KernelModule) -> bool:

@@ -187,5 +187,7 @@ class Host:
         assert argv[0] == "modprobe"
         if argv[1] in self.refused:
             raise HostError("Operation not permitted")
-        self.write(next(module.device for module in KERNEL_MODULES if module.name == argv[1]), "")
+        module = next(module for module in KERNEL_MODULES if module.name == argv[1])
+        self.write(module.device, "")
+        self.write(module.registration, "")
         return ""

@@ -151,6 +151,11 @@ def _restore_old_files(host: Host) -> None:
 
 
 def _unload_module(host: Host) -> None:
+    # The node stays: udev made it before the module was loaded for the first time.
+    host.path(KERNEL_MODULES[0].registration).unlink()
+
+
+def _lose_device(host: Host) -> None:
     host.path(KERNEL_MODULES[0].device).unlink()
 
 
@@ -171,6 +176,7 @@ def _unload_module(host: Host) -> None:
             ["systemctl reset-failed microvm-turn@*.service", *(f"remove obsolete {path}" for path in OBSOLETE)],
         ),
         (_unload_module, ["load kernel module tun"]),
+        (_lose_device, ["load kernel module tun"]),
     ],
 )
 def test_what_somebody_has_changed_is_mended(host: Host, damage: Callable[[Host], None], steps: list[str]) -> None:
@@ -210,6 +216,15 @@ def test_a_kernel_without_the_features_is_reported(host: Host) -> None:
         "the kernel does not support merging of identical pages (KSM)",
     )
     assert "load kernel module tun" in [str(step) for step in planned.steps]
+
+
+def test_modules_are_where_the_kernel_registers_their_devices() -> None:
+    # Names below /sys/class/misc, as the drivers of Linux 6.12 have them.
+    assert [module.registration for module in KERNEL_MODULES] == [
+        "/sys/class/misc/tun",
+        "/sys/class/misc/vhost-net",
+        "/sys/class/misc/vhost-vsock",
+    ]
 
 
 def test_a_kernel_module_that_cannot_be_loaded_is_reported_and_the_rest_is_done(host: Host) -> None:
