@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Sockets at which the host itself listens, of the kernel's tables (proc_pid_net(5))."""
+"""Sockets at which the host itself listens or somebody is connected to it, of the kernel's tables (proc_pid_net(5))."""
 
 from __future__ import annotations
 
@@ -11,13 +11,16 @@ import ipaddress
 import os
 import sys
 from dataclasses import dataclass
-from typing import Iterator, List
+from typing import Iterator, List, Tuple
 
+from . import files
 from .own_addresses import LISTENING, PROC, socket_rows, sockets_of
 
 _TABLES = (("tcp", "tcp"), ("tcp", "tcp6"), ("udp", "udp"), ("udp", "udp6"))
 _WAITING = {"tcp": LISTENING, "udp": "07"}
 """States of sockets that wait for anybody: TCP_LISTEN, and TCP_CLOSE of a socket of UDP that is connected to nobody."""
+_ESTABLISHED = "01"
+_CHOSEN_PORTS = "sys/net/ipv4/ip_local_port_range"
 
 
 @dataclass(frozen=True)
@@ -31,6 +34,17 @@ class ListeningSocket:
     inode: int = 0
 
 
+@dataclass(frozen=True)
+class Connection:
+    """Connection of somebody to a port of the host, by TCP."""
+
+    address: str
+    """Address of the host that the peer has connected to."""
+    port: int
+    peer: str
+    inode: int = 0
+
+
 def listening_sockets() -> List[ListeningSocket]:
     """Return the sockets at which the host listens; none of a protocol that the kernel does not have."""
     return [socket for proto, table in _TABLES for socket in _of_table(proto, os.path.join(PROC, "net", table))]
@@ -39,8 +53,30 @@ def listening_sockets() -> List[ListeningSocket]:
 def _of_table(proto: str, path: str) -> Iterator[ListeningSocket]:
     for columns in socket_rows(path):
         if columns[3] == _WAITING[proto]:
-            address, _colon, port = columns[1].partition(":")
-            yield ListeningSocket(proto, _address(address), int(port, 16), int(columns[9]))
+            address, port = _place(columns[1])
+            yield ListeningSocket(proto, address, port, int(columns[9]))
+
+
+def connections_to_host() -> List[Connection]:
+    """Return the established connections to ports of the host, whether or not anything listens there any more.
+
+    Ports that the kernel chooses for connections to others are left out.
+    """
+    chosen = [int(word) for word in (files.read_text(os.path.join(PROC, _CHOSEN_PORTS)) or "").split()]
+    connections = (each for table in ("tcp", "tcp6") for each in _connections(os.path.join(PROC, "net", table)))
+    return [each for each in connections if not (chosen and chosen[0] <= each.port <= chosen[1])]
+
+
+def _connections(path: str) -> Iterator[Connection]:
+    for columns in socket_rows(path):
+        if columns[3] == _ESTABLISHED:
+            yield Connection(*_place(columns[1]), _place(columns[2])[0], int(columns[9]))
+
+
+def _place(text: str) -> Tuple[str, int]:
+    """Return an address and a port."""
+    address, _colon, port = text.partition(":")
+    return _address(address), int(port, 16)
 
 
 def _address(text: str) -> str:
@@ -50,10 +86,10 @@ def _address(text: str) -> str:
     return str(ipaddress.ip_address(octets))
 
 
-def describe_owner(socket: ListeningSocket) -> str:
+def describe_owner(inode: int) -> str:
     """Return the process that has a socket, and its unit, as messages name them; the kernel has some by itself."""
     for process in sorted(filter(str.isdecimal, os.listdir(PROC)), key=int):
-        if str(socket.inode) in sockets_of([process]):
+        if str(inode) in sockets_of([process]):
             return f"{_read(process, 'comm') or 'a program'} (process {process}{_unit(process)})"
     return "a program"
 

@@ -22,14 +22,20 @@ from ..host import files, systemd
 from ..host.commands import HostError
 from ..host.locks import locked
 from ..host.name_server import resolves
-from ..host.sockets import describe_owner, listening_sockets
+from ..host.sockets import connections_to_host, describe_owner, listening_sockets
 from ..resources.diffs import Diff, difference, differences
 from ..resources.executor import execute
 from ..resources.networks.configuration import recorded_networks
 from ..resources.networks.guest_names import domain_of, server_addresses
 from ..resources.networks.handlers import HANDLERS, NetworksJob
 from ..resources.networks.lan_files import UNCONFIRMED
-from ..resources.networks.listeners import hidden_message, hidden_socket, new_forwards
+from ..resources.networks.listeners import (
+    hidden_connection,
+    hidden_message,
+    hidden_socket,
+    interrupted_message,
+    new_forwards,
+)
 from ..resources.networks.observe import MARK, observe, observe_links
 from ..resources.networks.observe_macvtaps import refuse_unfiltered_macvtaps
 from ..resources.networks.plan import Action, Plan, plan
@@ -88,13 +94,17 @@ def reconcile_networks(
 
 
 def _refuse_hidden_services(observed: Observed, networks: Sequence[Network]) -> None:
-    """Refuse forwarded ports that take a service from the host. Raises DeclarationError."""
+    """Refuse forwarded ports that take a service from the host, or from who uses it now. Raises DeclarationError."""
     new = new_forwards(observed, networks)
-    sockets = listening_sockets() if new else []
+    sockets, connections = (listening_sockets(), connections_to_host()) if new else ([], [])
     for forward in new:
         socket = hidden_socket(observed, forward, networks, sockets)
         if socket is not None:
-            raise DeclarationError(forward.path, hidden_message(forward, describe_owner(socket)))
+            raise DeclarationError(forward.path, hidden_message(forward, describe_owner(socket.inode)))
+        connection = hidden_connection(observed, forward, networks, connections)
+        if connection is not None:
+            owner = describe_owner(connection.inode)
+            raise DeclarationError(forward.path, interrupted_message(forward, connection, owner))
 
 
 def _carry_out(planned: Plan, networks: Sequence[Network], observed: Observed) -> None:

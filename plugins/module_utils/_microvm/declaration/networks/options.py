@@ -258,8 +258,8 @@ NETWORK_OPTIONS: Options = (
         (
             "Ports of the host that lead to guests of a network with C(nat), from its C(uplinks), from the host itself "
             "and from guests of networks with C(nat).",
-            "A host has each port once. A port is refused if the host itself listens there, unless C(host.address) or "
-            "C(sources) leave its service reachable.",
+            "A host has each port once. A port is refused if the host itself listens there, or somebody is connected "
+            "to the host there by TCP, unless C(host.address) or C(sources) leave its service reachable.",
         ),
         elements="dict",
         suboptions=_FORWARD_PORTS,

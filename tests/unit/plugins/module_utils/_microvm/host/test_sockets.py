@@ -5,12 +5,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import socket
+from pathlib import Path
 
 import pytest
 from ansible_collections.microvm.fleet.plugins.module_utils._microvm.host.sockets import (
-    ListeningSocket,
+    Connection,
+    connections_to_host,
     describe_owner,
     listening_sockets,
 )
@@ -35,7 +38,7 @@ def test_a_socket_that_waits_is_found_with_its_process(proto: str, address: str)
         inode = os.fstat(own.fileno()).st_ino
         (seen,) = [each for each in listening_sockets() if each.inode == inode]
         assert (seen.proto, seen.address, seen.port) == (proto, address, own.getsockname()[1])
-        assert f"(process {os.getpid()}" in describe_owner(seen)
+        assert f"(process {os.getpid()}" in describe_owner(seen.inode)
 
 
 def test_connected_sockets_do_not_wait_for_anybody() -> None:
@@ -46,4 +49,28 @@ def test_connected_sockets_do_not_wait_for_anybody() -> None:
 
 
 def test_a_socket_of_the_kernel_has_no_process() -> None:
-    assert describe_owner(ListeningSocket("udp", "0.0.0.0", 51820, 0)) == "a program"
+    assert describe_owner(0) == "a program"
+
+
+def own_port() -> int:
+    """Return a free port that the kernel does not choose by itself."""
+    lowest, highest = map(int, Path("/proc/sys/net/ipv4/ip_local_port_range").read_text().split())
+    for port in range(1024, 65536):
+        if not lowest <= port <= highest:
+            with contextlib.suppress(OSError), socket.create_server(("127.0.0.1", port)):
+                return port
+    pytest.skip("the kernel chooses all ports by itself")
+
+
+def test_a_connection_is_found_though_nothing_listens_any_more() -> None:
+    with socket.create_server(("127.0.0.1", own_port())) as server:
+        client = socket.create_connection(server.getsockname())
+        connected, _peer = server.accept()
+        place = server.getsockname()
+    with client, connected:
+        assert place not in [(each.address, each.port) for each in listening_sockets()]
+        (seen,) = [each for each in connections_to_host() if (each.address, each.port) == place]
+        assert seen == Connection(place[0], place[1], "127.0.0.1", os.fstat(connected.fileno()).st_ino)
+        assert f"(process {os.getpid()}" in describe_owner(seen.inode)
+        # Its other end is a connection of this host to somebody.
+        assert client.getsockname()[1] not in [each.port for each in connections_to_host()]

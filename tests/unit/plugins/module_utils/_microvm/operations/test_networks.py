@@ -13,7 +13,10 @@ import pytest
 from ansible_collections.microvm.fleet.plugins.module_utils._microvm.declaration.names import NETWORK_WATCH_UNIT
 from ansible_collections.microvm.fleet.plugins.module_utils._microvm.host import systemd
 from ansible_collections.microvm.fleet.plugins.module_utils._microvm.host.commands import HostError
-from ansible_collections.microvm.fleet.plugins.module_utils._microvm.host.sockets import ListeningSocket
+from ansible_collections.microvm.fleet.plugins.module_utils._microvm.host.sockets import (
+    Connection,
+    ListeningSocket,
+)
 from ansible_collections.microvm.fleet.plugins.module_utils._microvm.host.systemd import Unit
 from ansible_collections.microvm.fleet.plugins.module_utils._microvm.operations import networks
 from ansible_collections.microvm.fleet.plugins.module_utils._microvm.resources.executor import Handlers
@@ -136,10 +139,25 @@ def test_a_forwarded_port_at_which_the_host_listens_is_refused_before_anything_c
     assert workshop.log in ([], ["lock"])
 
 
+@pytest.mark.parametrize("check_mode", [True, False])
+def test_a_forwarded_port_at_which_somebody_is_connected_is_refused_before_anything_changes(
+    workshop: Workshop, monkeypatch: pytest.MonkeyPatch, check_mode: bool
+) -> None:
+    monkeypatch.setattr(networks, "listening_sockets", list)
+    monkeypatch.setattr(networks, "connections_to_host", lambda: [Connection("192.0.2.5", 22, "192.0.2.9", 5)])
+    monkeypatch.setattr(networks, "describe_owner", lambda inode: f"sshd with socket {inode}")
+    forward = {"host": {"port": 22}, "guest": {"address": "10.66.1.7"}}
+    with pytest.raises(DeclarationError, match=r"192\.0\.2\.9 is connected to tcp/22 .*sshd with socket 5") as refusal:
+        networks.reconcile_networks([{**NAT, "forward_ports": [forward]}], check_mode)
+    assert refusal.value.path == "networks[0].forward_ports[0].host.port"
+    assert workshop.log in ([], ["lock"])
+
+
 def test_sockets_are_not_looked_at_without_new_forwarded_ports(
     workshop: Workshop, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(networks, "listening_sockets", lambda: pytest.fail("looked at"))
+    for function in ("listening_sockets", "connections_to_host"):
+        monkeypatch.setattr(networks, function, lambda: pytest.fail("looked at"))
     networks.reconcile_networks([NAT], True)
     assert workshop.log == []
 
