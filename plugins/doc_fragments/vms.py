@@ -1593,7 +1593,7 @@ options:
           - Interfaces of the host through which guests reach other networks, with C(nat) or C(ipv6.outside).
           - 'Defaults to those that default routes lead to, or, on a host without one, all that routes lead to.
             Packets that come in by other interfaces, or would leave by them, are not forwarded. An interface that
-            is missing is no error: its packets are forwarded as soon as it comes.'
+            is missing is a warning: its packets are forwarded as soon as it comes.'
         type: list
         elements: str
       forward_ports:

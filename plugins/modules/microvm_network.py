@@ -91,6 +91,12 @@ down:
     - MicroVMs wait for them when they start.
   returned: success
   type: dict
+missing_uplinks:
+  description:
+    - Interfaces that the host does not have, by the networks that name them in C(uplinks). The module warns about them.
+    - Nothing passes by them until they come.
+  returned: success
+  type: dict
 hindrances:
   description:
     - Packets of networks that other firewalls of the host drop, and what to do. The module warns about them.

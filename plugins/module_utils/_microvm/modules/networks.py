@@ -5,8 +5,10 @@
 
 from __future__ import annotations
 
+from typing import Iterator
+
 from ..declaration.networks.parse import parse_networks
-from ..operations.networks import reconcile_networks
+from ..operations.networks import NetworksResult, reconcile_networks
 from .fleet_module import FleetModule
 from .options import NETWORK_MODULE_OPTIONS
 
@@ -19,25 +21,35 @@ def run_network() -> None:
             parameters["networks"], check_mode, parameters["confirm"], parameters["return_seconds"]
         )
     )
+    for warning in network_warnings(outcome):
+        module.warn(warning)
+    module.exit_json(**outcome)
+
+
+def network_warnings(outcome: NetworksResult) -> Iterator[str]:
+    """Yield what an operator should know of a result, each with what to do."""
     for network in outcome["kept"]:
-        module.warn(
+        yield (
             f"network {network} is no longer declared but was kept because MicroVMs use its bridge; "
             "stop them and run this again"
         )
     for network, link in outcome["down"].items():
-        module.warn(
+        yield (
             f"the interface {link} is down, so MicroVMs on network {network} reach nobody and are not started; "
             f"configure the host to bring it up (now: ip link set {link} up)"
         )
+    for network, uplinks in outcome["missing_uplinks"].items():
+        yield (
+            f"the host has no interface {', '.join(uplinks)}, which network {network} names in uplinks; nothing passes "
+            "there until it comes, so correct the name, or bring the interface up"
+        )
     for network in outcome["waiting"]:
-        module.warn(
+        yield (
             f"network {network} was changed by an earlier run, which nobody has confirmed yet; it is taken back unless "
             "a run with confirm comes in time"
         )
     if outcome["returned"] and not outcome["unconfirmed"]:
-        module.warn("the last change of this host's own connection was taken back, since nobody confirmed it in time")
+        yield "the last change of this host's own connection was taken back, since nobody confirmed it in time"
     if outcome["still_forwarding"]:
-        module.warn(f"packets are still forwarded (net.ipv4.ip_forward), since {outcome['still_forwarding']}")
-    for hindrance in outcome["hindrances"]:
-        module.warn(hindrance)
-    module.exit_json(**outcome)
+        yield f"packets are still forwarded (net.ipv4.ip_forward), since {outcome['still_forwarding']}"
+    yield from outcome["hindrances"]

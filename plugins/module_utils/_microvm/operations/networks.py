@@ -55,6 +55,7 @@ class NetworksResult(TypedDict):
     kept: List[str]
     still_forwarding: str
     down: Dict[str, str]
+    missing_uplinks: Dict[str, List[str]]
     hindrances: List[str]
     unconfirmed: List[str]
     waiting: List[str]
@@ -85,6 +86,7 @@ def reconcile_networks(
         "kept": sorted(planned.kept),
         "still_forwarding": planned.still_forwarding,
         "down": dict(planned.down),
+        "missing_uplinks": {name: list(uplinks) for name, uplinks in planned.missing_uplinks},
         "hindrances": list(planned.hindrances),
         "unconfirmed": sorted(planned.unconfirmed),
         "waiting": sorted(planned.waiting),

@@ -42,7 +42,7 @@ from .firewall_commands import permissions, withdrawals, zone_records
 from .firewalls import DOCKER_CHAIN, ZONE_RECORDS, chains_differ, docker_rules, hindrances
 from .guest_names import NAMES_UNITS, STUB, names_settings_path, names_unit_path, network_of_settings
 from .lan_files import DROP_IN, RETURN_SCRIPT, RETURN_UNIT, RETURNED, RUNTIME, lan_name, lan_of
-from .lan_plan import LanPlan, confirmable, host_addresses, lan_pairs, plan_lans, with_bridges_and_links
+from .lan_plan import LanPlan, confirmable, host_addresses, lan_pairs, plan_lans
 from .macvtaps import down_links, former_macvtaps, refuse_missing_link, refuse_other_link, unloaded_macvtaps
 from .routed_taps import is_routed, members
 from .routes import refuse_overlaps
@@ -50,6 +50,7 @@ from .rules import rules_digest
 from .running_names import wanted_names
 from .state import ALL_IPV6_FORWARDING, NETWORKD, Link, Observed, has_address
 from .taps import bound_mac
+from .uplinks import default_uplinks, missing_uplinks
 
 RETURN_TIMER = f"{RETURN_UNIT}.timer"
 
@@ -126,6 +127,8 @@ class Plan:
     """Reason why forwarding, which was switched on for networks that go, stays on."""
     down: Tuple[Tuple[str, str], ...] = ()
     """Networks whose guests reach nobody since their link is down, each with its link."""
+    missing_uplinks: Tuple[Tuple[str, Tuple[str, ...]], ...] = ()
+    """Networks that name uplinks which the host does not have, each with those."""
     hindrances: Tuple[str, ...] = ()
     """What other firewalls drop and is not ours to permit, with what to do."""
     unconfirmed: Tuple[str, ...] = ()
@@ -168,9 +171,7 @@ def plan(
     refuse_overlaps(
         split_lans(networks)[0], [*observed.routes, *observed.ipv6_routes], {name for name in own if name}, path
     )
-    uplinks = with_bridges_and_links(_uplinks(observed, observed.uplinks, forwarding_of), pairs)
-    ipv6_uplinks = _uplinks(observed, observed.ipv6_uplinks, ipv6_forwarding_of)
-    ipv6_uplinks = with_bridges_and_links(ipv6_uplinks, pairs) or uplinks
+    uplinks, ipv6_uplinks = default_uplinks(observed, pairs)
     all_networks = [*networks, *staying.values()]
     all_uplinks = tuple(dict.fromkeys([*uplinks, *ipv6_uplinks]))
     follows_docker, addresses = not observed.firewalls.is_ufw_enabled, host_addresses(observed, pairs)
@@ -201,6 +202,7 @@ def plan(
         ports,
         observed.other_forwarding if ends else "",
         down,
+        tuple(missing_uplinks(observed, networks)),
         warnings,
         lan.unconfirmed,
         waiting,
@@ -241,15 +243,6 @@ def _lans(observed: Observed, lan: LanPlan) -> Iterator[Step[Action]]:
     for name in sorted({lan_name(path) for path in observed.files} - staying - {None}, key=str):
         if name in observed.links:
             yield Step(Action.RELEASE, str(name))
-
-
-def _uplinks(observed: Observed, current: Sequence[str], parameter_of: Callable[[str], str]) -> Tuple[str, ...]:
-    """Return the interfaces behind which the world is; those of the last run while the host has no default route."""
-    own = {bridge_of(path) for path in observed.files} | {*observed.tap_rules}
-    former = parsed_settings(observed.files.get(SYSCTLS, ""))
-    return tuple(name for name in current if name not in own) or tuple(
-        name for name in observed.links if name not in own and former.get(parameter_of(name)) == "1"
-    )
 
 
 def _stays(observed: Observed, network: Network, declared: Sequence[Network]) -> bool:

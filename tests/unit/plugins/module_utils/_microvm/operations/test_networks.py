@@ -18,6 +18,7 @@ from ansible_collections.microvm.fleet.plugins.module_utils._microvm.host.socket
     ListeningSocket,
 )
 from ansible_collections.microvm.fleet.plugins.module_utils._microvm.host.systemd import Unit
+from ansible_collections.microvm.fleet.plugins.module_utils._microvm.modules.networks import network_warnings
 from ansible_collections.microvm.fleet.plugins.module_utils._microvm.operations import networks
 from ansible_collections.microvm.fleet.plugins.module_utils._microvm.resources.executor import Handlers
 from ansible_collections.microvm.fleet.plugins.module_utils._microvm.resources.networks import observe_macvtaps
@@ -27,6 +28,7 @@ from ansible_collections.microvm.fleet.plugins.module_utils._microvm.resources.n
 from ansible_collections.microvm.fleet.plugins.module_utils._microvm.schema.errors import DeclarationError
 
 NAT = {"name": "microvm0", "address": "10.66.1.1/24", "nat": True}
+OBSERVED = Observed(networkd=Unit("loaded"), links={"eth0": Link(False)})
 
 
 class Workshop:
@@ -61,7 +63,7 @@ def workshop(monkeypatch: pytest.MonkeyPatch, tmp_path: Any) -> Workshop:
     fake = Workshop()
     up = {"microvm0": Link(True, ("10.66.1.1/24",))}
     monkeypatch.setattr(networks, "HANDLERS", fake.handlers())
-    monkeypatch.setattr(networks, "observe", lambda _lan_links: Observed(networkd=Unit("loaded")))
+    monkeypatch.setattr(networks, "observe", lambda _lan_links: OBSERVED)
     monkeypatch.setattr(networks, "observe_links", lambda: up)
     monkeypatch.setattr(networks, "locked", locked)
     monkeypatch.setattr(networks, "MARK", str(tmp_path / "mark"))
@@ -88,6 +90,19 @@ def test_an_error_ends_the_run(workshop: Workshop) -> None:
     with pytest.raises(HostError, match="networkd is broken"):
         networks.reconcile_networks([NAT], check_mode=False)
     assert workshop.log[-1] == f"systemctl restart {NETWORK_WATCH_UNIT}"
+
+
+@pytest.mark.parametrize("check_mode", [True, False])
+def test_uplinks_that_the_host_does_not_have_are_a_warning(workshop: Workshop, check_mode: bool) -> None:
+    result = networks.reconcile_networks([{**NAT, "uplinks": ["eth0", "wg7", "wg8"]}], check_mode)
+    assert result["missing_uplinks"] == {"microvm0": ["wg7", "wg8"]}
+    (warning,) = network_warnings(result)
+    assert "no interface wg7, wg8, which network microvm0 names in uplinks" in warning
+
+
+def test_networks_as_declared_are_no_warning(workshop: Workshop) -> None:
+    result = networks.reconcile_networks([{**NAT, "uplinks": ["eth0"]}], check_mode=True)
+    assert result["missing_uplinks"] == {} and list(network_warnings(result)) == []
 
 
 NAMED = {**NAT, "dns_names": {}}
