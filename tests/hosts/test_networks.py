@@ -216,7 +216,7 @@ def test_rules_are_in_dockers_chain_whenever_docker_has_made_it(networks: Networ
     rules = f"cat /run/fake-iptables; systemctl is-active {NETWORK_DOCKER_UNIT}"
 
     def is_inserted(shown: str) -> bool:
-        return "-i mvnet0 -o mvnet0" in shown and "DOCKER-USER -j MICROVM" in shown and "\nactive\n" in shown
+        return "-i mvnet0 -o mvnet0" in shown and "microvm.fleet -j MICROVM" in shown and "\nactive\n" in shown
 
     made = "nft 'add table ip filter; add chain ip filter DOCKER-USER'"
     for command in ("systemctl daemon-reload; systemctl start docker", "systemctl restart docker"):

@@ -9,6 +9,7 @@ Runs in namespaces of its own; 1 as argument switches br_netfilter on.
 from __future__ import annotations
 
 import select
+import shlex
 import shutil
 import socket
 import subprocess
@@ -258,6 +259,7 @@ def docker(matrix: Matrix, shape: str) -> None:
         carry_out(Action.INSERT, "DOCKER-USER")
         assert run("iptables", "-S") == before
         denied_by_others(matrix, order, rules)
+        former_rules(matrix, order, rules)
         assert run("iptables", "-S") == before
         run("bash", handlers.DOCKER, "remove")
         assert run("iptables", "-S") == without and "MICROVM" not in run("ip6tables", "-S")
@@ -274,6 +276,30 @@ def denied_by_others(matrix: Matrix, order: str, rules: dict[str, str]) -> None:
         assert not chains_differ(observed().docker, rules)
         expect(matrix, f"Docker's rules {order}, one denied at {place}", ALL - {"guest to outside and back"})
         run("iptables", "-D", "DOCKER-USER", *denial)
+
+
+def former_rules(matrix: Matrix, order: str, rules: dict[str, str]) -> None:
+    """Rules of earlier versions, which had no comment, are replaced, and removed with the others."""
+    listed = run("iptables", "-S")
+    own = [line for line in listed.splitlines() if line.endswith("-j MICROVM-FLEET") or " MICROVM-FLEET -" in line]
+    assert own and all('--comment "microvm.fleet"' in line for line in own), "an operator would not know them"
+    without = [line for line in listed.splitlines() if line.startswith("-A") and "MICROVM" not in line]
+    former = [line.replace(' -m comment --comment "microvm.fleet"', "") for line in own]
+    for action in ("insert", "remove"):
+        for line in own:
+            run("iptables", "-D", *shlex.split(line)[1:])
+        for line in reversed(former):
+            chain, *words = shlex.split(line)[1:]
+            run("iptables", "-I", chain, *(["1"] if chain == "MICROVM-FLEET" else []), *words)
+        if action == "insert":
+            assert chains_differ(observed().docker, rules)
+            carry_out(Action.INSERT, "DOCKER-USER")
+            assert run("iptables", "-S") == listed
+        else:
+            run("bash", handlers.DOCKER, "remove")
+            assert [line for line in run("iptables", "-S").splitlines() if line.startswith("-A")] == without
+            carry_out(Action.INSERT, "DOCKER-USER")
+    print(f"Docker's rules {order}: those of earlier versions are replaced")
 
 
 def docker_comes_later(matrix: Matrix, load: Callable[[], None], rules: dict[str, str]) -> None:

@@ -29,15 +29,18 @@ DOCKER_CHAIN = "DOCKER-USER"
 """Chain that Docker leaves to others."""
 CHAIN = "MICROVM-FLEET"
 """Chain of ours that Docker's leads to."""
-LEADING_RULE = f"-A {DOCKER_CHAIN} -j {CHAIN}"
+COMMENT = "microvm.fleet"
+"""Comment by which an operator knows our rules in ufw and in chains of iptables."""
+_COMMENTED = f"-m comment --comment {COMMENT}"
+LEADING_RULE = f"-A {DOCKER_CHAIN} {_COMMENTED} -j {CHAIN}"
+_FORMER_LEADING_RULE = f"-A {DOCKER_CHAIN} -j {CHAIN}"
+"""Rule of earlier versions, which is replaced."""
 _LAST_RULE = f"-A {DOCKER_CHAIN} -j RETURN"
 """Rule after which nothing is reached; Docker before version 28 makes it."""
 ZONE = "trusted"
 """Zone of firewalld that accepts everything."""
 ZONE_RECORDS = f"{FLEET_DIRECTORY}/firewalld"
 """Directory of an empty file for each interface that a run has put into the zone."""
-COMMENT = "microvm.fleet"
-"""Comment of our rules of ufw."""
 
 _SAFE_NAME = re.compile(r"[A-Za-z0-9_.-]+")
 """Names of interfaces that mean themselves to all programs: for iptables a plus sign at the end means any others."""
@@ -48,7 +51,7 @@ class Firewalls:
     """Other firewalls as the host has them."""
 
     docker: Mapping[str, Tuple[str, ...]] = field(default_factory=dict)
-    """Rules of our chain and Docker's, by program (iptables or ip6tables), where Docker's chain is."""
+    """Rules of our chain and Docker's without quotes, by program (iptables or ip6tables), where Docker's chain is."""
     is_docker_running: bool = False
     is_ufw_enabled: bool = False
     ufw_rules: Tuple[str, ...] = ()
@@ -101,7 +104,7 @@ def safe_names(interfaces: Sequence[str]) -> List[str]:
 
 
 def docker_rules(networks: Sequence[Network], uplinks: Sequence[str], ipv6_uplinks: Sequence[str]) -> Dict[str, str]:
-    """Return the rules of our chain by program, as it prints them with -S."""
+    """Return the rules of our chain by program, as it prints them with -S, but for the quotes of strings."""
     return {"iptables": _ipv4_rules(networks, uplinks), "ip6tables": _ipv6_rules(networks, ipv6_uplinks)}
 
 
@@ -117,7 +120,8 @@ def chains_differ(chains: Mapping[str, Sequence[str]], rules: Mapping[str, str])
 
 def _with_leading_rule(lines: Sequence[str], is_needed: bool) -> List[str]:
     """Return the rules of Docker's chain as they should be: what others deny there comes before what we accept."""
-    others = [line for line in lines if line.startswith(f"-A {DOCKER_CHAIN} ") and line != LEADING_RULE]
+    own = (LEADING_RULE, _FORMER_LEADING_RULE)
+    others = [line for line in lines if line.startswith(f"-A {DOCKER_CHAIN} ") and line not in own]
     place = others.index(_LAST_RULE) if _LAST_RULE in others else len(others)
     return [*others[:place], *([LEADING_RULE] if is_needed else []), *others[place:]]
 
@@ -261,7 +265,7 @@ def _forwarded(network: Network) -> List[_Flow]:
 
 
 def _chain(flows: Sequence[_Flow]) -> str:
-    return one_per_line(dict.fromkeys(f"-A {CHAIN} {_iptables_match(flow)} -j ACCEPT" for flow in flows))
+    return one_per_line(dict.fromkeys(f"-A {CHAIN} {_iptables_match(flow)} {_COMMENTED} -j ACCEPT" for flow in flows))
 
 
 def _iptables_match(flow: _Flow) -> str:

@@ -29,6 +29,7 @@ _UFW = "/etc/ufw/ufw.conf"
 _UFW_RULES = ("/etc/ufw/user.rules", "/etc/ufw/user6.rules")
 _ZONES = "/etc/firewalld/zones"
 _IPTABLES = ("iptables", "ip6tables")
+_OWN_PLACES = (f"-A {CHAIN} ", f"-A {DOCKER_CHAIN} ")
 
 
 def observe_firewalls(units: Mapping[str, Unit], own_tables: Tuple[str, ...]) -> Firewalls:
@@ -87,7 +88,8 @@ def _docker(chains: str) -> Dict[str, Tuple[str, ...]]:
         return {}
     listings = {program: _listed_rules(program) for program in _IPTABLES if _is_installed(program)}
     return {
-        program: tuple(line for line in lines if line.startswith((f"-A {CHAIN} ", f"-A {DOCKER_CHAIN} ")))
+        # Versions of iptables differ in which strings have quotes.
+        program: tuple(line.replace('"', "") for line in lines if line.startswith(_OWN_PLACES))
         for program, lines in listings.items()
         if f"-N {DOCKER_CHAIN}" in lines
     }

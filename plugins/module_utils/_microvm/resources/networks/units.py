@@ -9,7 +9,7 @@ from __future__ import annotations
 from ...declaration.names import NETWORK_UNIT, NETWORK_WATCH_UNIT, TAP_RULES_DIRECTORY
 from ...runner.scripts.shell import call
 from ...schema.quoting import plain
-from .firewalls import CHAIN
+from .firewalls import CHAIN, LEADING_RULE
 from .rules import TABLE
 from .scripts import sources
 
@@ -139,4 +139,5 @@ def docker_unit(script: str) -> str:
 
 def docker_script(rules: str, ipv6_rules: str) -> str:
     """Return the script that keeps rules of iptables, and those of ip6tables, in Docker's chain."""
-    return sources.FOLLOW_DOCKER + "\n" + call("docker_rules", CHAIN, rules.rstrip("\n"), ipv6_rules.rstrip("\n"))
+    texts = (rules.rstrip("\n"), ipv6_rules.rstrip("\n"))
+    return sources.FOLLOW_DOCKER + "\n" + call("docker_rules", CHAIN, LEADING_RULE, *texts)

@@ -12,12 +12,12 @@ FOLLOW_DOCKER = r"""
 # has deleted it with a reload; the kernel reports that, and between two reports nothing runs.
 # With the argument "insert" the script inserts the rules once, with "remove" it removes them.
 docker_action=${1-follow}
-docker_rules() { # our chain, its rules for IPv4, and for IPv6, as iptables prints them
+docker_rules() { # our chain, the rule that leads to it, its rules for IPv4, and for IPv6, as iptables prints them
     local report
     set -euo pipefail
     case $docker_action in
         insert) insert_rules "$@" ;;
-        remove) remove_rules "$1" ;;
+        remove) remove_rules "$1" "$2" ;;
         *)
             exec {reports}< <(exec nft monitor new chains 2>&1)
             await_chain_reports "$reports" "$1_watch"
@@ -46,37 +46,44 @@ await_chain_reports() { # descriptor, name
     done
 }
 
-insert_rules() { # chain, rules for IPv4, for IPv6
-    insert_family iptables "$1" "$2"
-    insert_family ip6tables "$1" "$3"
+insert_rules() { # chain, rule that leads to it, rules for IPv4, for IPv6
+    insert_family iptables "$1" "$2" "$3"
+    insert_family ip6tables "$1" "$2" "$4"
 }
 
-# One transaction for our chain, which is only written if it differs.
-insert_family() { # program, chain, rules
-    local program=$1 chain=$2 rules=$3 listed jump
+# One transaction for our chain, which is only written if it differs. Versions of iptables differ in which strings have
+# quotes.
+insert_family() { # program, chain, rule that leads to it, rules
+    local program=$1 chain=$2 leading=$3 rules=$4 listed jump
     listed=$("$program" -w 10 -S 2> /dev/null) || return 0
+    listed=${listed//\"/}
     if [ -z "$rules" ] || ! has_line "$listed" "-N DOCKER-USER"; then
-        remove_family "$program" "$chain"
+        remove_family "$program" "$chain" "$leading"
         return
     fi
     if [ "$(echo "$listed" | grep -e "^-A $chain ")" != "$rules" ]; then
         printf '*filter\n:%s - [0:0]\n%s\nCOMMIT\n' "$chain" "$rules" | "$program-restore" -w 10 --noflush
     fi
-    jump=$(jump_commands "$listed" "$chain")
+    jump=$(jump_commands "$listed" "$chain" "$leading")
     if [ -n "$jump" ]; then
         printf '*filter\n%s\nCOMMIT\n' "$jump" | "$program-restore" -w 10 --noflush
     fi
 }
 
 # Our chain accepts, so it comes after the rules of others, which may deny; only an unconditional RETURN comes later,
-# such as Docker's before version 28. Nothing is printed where it is there, and nowhere else.
-jump_commands() { # listed rules, our chain
+# such as Docker's before version 28. Nothing is printed where it is there, and nowhere else. Earlier versions made the
+# rule without a comment.
+jump_commands() { # listed rules, our chain, rule that leads to it
     local line removals='' number=0 place='' own=()
     while read -r line; do
         case $line in
-            "-A DOCKER-USER -j $2")
+            "$3")
                 own+=("$((number + 1))")
-                removals+="-D DOCKER-USER -j $2"$'\n'
+                removals+="-D ${line#-A }"$'\n'
+                ;;
+            "-A DOCKER-USER -j $2")
+                own+=(former)
+                removals+="-D ${line#-A }"$'\n'
                 ;;
             "-A DOCKER-USER -j RETURN") place=${place:-$((++number))} ;;
             "-A DOCKER-USER "*) number=$((number + 1)) ;;
@@ -84,7 +91,7 @@ jump_commands() { # listed rules, our chain
     done <<< "$1"
     place=${place:-$((number + 1))}
     if [ "${own[*]}" != "$place" ]; then
-        printf '%s-I DOCKER-USER %s -j %s\n' "$removals" "$place" "$2"
+        printf '%s-I DOCKER-USER %s %s\n' "$removals" "$place" "${3#-A DOCKER-USER }"
     fi
 }
 
@@ -92,13 +99,16 @@ has_line() { # text, line
     [[ $'\n'$1$'\n' = *$'\n'$2$'\n'* ]]
 }
 
-remove_rules() { # chain
-    remove_family iptables "$1"
-    remove_family ip6tables "$1"
+remove_rules() { # chain, rule that leads to it
+    remove_family iptables "$1" "$2"
+    remove_family ip6tables "$1" "$2"
 }
 
-remove_family() { # program, chain
+remove_family() { # program, chain, rule that leads to it
+    local words
     if "$1" -w 10 -n -L "$2" > /dev/null 2>&1; then
+        read -ra words <<< "${3#-A }"
+        "$1" -w 10 -D "${words[@]}" 2> /dev/null || :
         "$1" -w 10 -D DOCKER-USER -j "$2" 2> /dev/null || :
         "$1" -w 10 -F "$2"
         "$1" -w 10 -X "$2"

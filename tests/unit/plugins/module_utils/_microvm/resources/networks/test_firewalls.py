@@ -51,22 +51,25 @@ CLOSED: dict[str, Any] = {"name": "closed0", "address": "10.66.2.1/24"}
 ROUTED: dict[str, Any] = {"name": "route0", "address": "10.66.5.1/24", "mode": "routed", "nat": True}
 FORWARD = {"host": {"port": 443}, "guest": {"address": "10.66.1.10", "port": 8443}}
 TO = "-A MICROVM-FLEET"
-ANSWERS = "-m conntrack --ctstate RELATED,ESTABLISHED -j ACCEPT"
-LEADING = "-A DOCKER-USER -j MICROVM-FLEET"
+COMMENTED = "-m comment --comment microvm.fleet"
+ACCEPT = f"{COMMENTED} -j ACCEPT"
+ANSWERS = f"-m conntrack --ctstate RELATED,ESTABLISHED {ACCEPT}"
+LEADING = f"-A DOCKER-USER {COMMENTED} -j MICROVM-FLEET"
+FORMER_LEADING = "-A DOCKER-USER -j MICROVM-FLEET"
 DENIAL = "-A DOCKER-USER -i microvm0 -d 10.0.0.0/8 -j DROP"
 RETURN = "-A DOCKER-USER -j RETURN"
-RULE = "-A MICROVM-FLEET -i microvm0 -o microvm0 -j ACCEPT"
+RULE = f"-A MICROVM-FLEET -i microvm0 -o microvm0 {ACCEPT}"
 
 
 @pytest.mark.parametrize(
     ("networks", "ipv4", "ipv6"),
     [
-        ([CLOSED], [f"{TO} -i closed0 -o closed0 -j ACCEPT"], []),
+        ([CLOSED], [f"{TO} -i closed0 -o closed0 {ACCEPT}"], []),
         (
             [NAT],
             [
-                f"{TO} -i microvm0 -o microvm0 -j ACCEPT",
-                f"{TO} -i microvm0 -o eth0 -j ACCEPT",
+                f"{TO} -i microvm0 -o microvm0 {ACCEPT}",
+                f"{TO} -i microvm0 -o eth0 {ACCEPT}",
                 f"{TO} -o microvm0 {ANSWERS}",
             ],
             [],
@@ -74,28 +77,28 @@ RULE = "-A MICROVM-FLEET -i microvm0 -o microvm0 -j ACCEPT"
         (
             [{**NAT, "uplinks": ["wan0", "wan1"], "forward_ports": [FORWARD]}],
             [
-                f"{TO} -i microvm0 -o microvm0 -j ACCEPT",
-                f"{TO} -i microvm0 -o wan0 -j ACCEPT",
-                f"{TO} -i microvm0 -o wan1 -j ACCEPT",
+                f"{TO} -i microvm0 -o microvm0 {ACCEPT}",
+                f"{TO} -i microvm0 -o wan0 {ACCEPT}",
+                f"{TO} -i microvm0 -o wan1 {ACCEPT}",
                 f"{TO} -o microvm0 {ANSWERS}",
-                f"{TO} -o microvm0 -m conntrack --ctstate DNAT -j ACCEPT",
+                f"{TO} -o microvm0 -m conntrack --ctstate DNAT {ACCEPT}",
             ],
             [],
         ),
         (
             [{**CLOSED, "ipv6": {"address": "fd00:66:2::1/64", "outside": "nat"}}],
-            [f"{TO} -i closed0 -o closed0 -j ACCEPT"],
+            [f"{TO} -i closed0 -o closed0 {ACCEPT}"],
             [
-                f"{TO} -i closed0 -o closed0 -j ACCEPT",
-                f"{TO} -i closed0 -o six0 -j ACCEPT",
+                f"{TO} -i closed0 -o closed0 {ACCEPT}",
+                f"{TO} -i closed0 -o six0 {ACCEPT}",
                 f"{TO} -o closed0 {ANSWERS}",
             ],
         ),
         (
             [ROUTED],
             [
-                f"{TO} -s 10.66.5.0/24 -d 10.66.5.0/24 -j ACCEPT",
-                f"{TO} -s 10.66.5.0/24 ! -i eth0 -o eth0 -j ACCEPT",
+                f"{TO} -s 10.66.5.0/24 -d 10.66.5.0/24 {ACCEPT}",
+                f"{TO} -s 10.66.5.0/24 ! -i eth0 -o eth0 {ACCEPT}",
                 f"{TO} -d 10.66.5.0/24 {ANSWERS}",
             ],
             [],
@@ -112,7 +115,7 @@ def test_what_passes_through_dockers_chain(networks: list[dict[str, Any]], ipv4:
 def test_guests_that_are_allowed_pass_between_their_networks() -> None:
     data = {**CLOSED, "nat": True, "allow": [{"from": "microvm0", "ports": ["tcp/5432"]}]}
     networks = parse_networks([NAT, data])
-    assert f"{TO} -i microvm0 -o closed0 -j ACCEPT" in docker_rules(networks, ["eth0"], [])["iptables"].splitlines()
+    assert f"{TO} -i microvm0 -o closed0 {ACCEPT}" in docker_rules(networks, ["eth0"], [])["iptables"].splitlines()
     assert "route allow in on microvm0 out on closed0" in ufw_rules(networks, ["eth0"])
 
 
@@ -192,6 +195,9 @@ def test_only_bridges_whose_guests_reach_something_are_in_a_zone(network: dict[s
         ({"iptables": (LEADING, DENIAL, RETURN, RULE)}, True),
         ({"iptables": (DENIAL, RETURN, LEADING, RULE)}, True),
         ({"iptables": (LEADING, LEADING, RULE)}, True),
+        # Of earlier versions, which made rules without a comment.
+        ({"iptables": (FORMER_LEADING, RULE)}, True),
+        ({"iptables": (LEADING, RULE.replace(f" {COMMENTED}", ""))}, True),
     ],
 )
 def test_rules_of_dockers_chain_are_compared(lines: dict[str, tuple[str, ...]], differs: bool) -> None:

@@ -511,6 +511,8 @@ def test_interfaces_are_looked_at_where_their_managers_leave_something(
 
 def test_other_firewalls_are_told_of_frames_within_the_bridge_alone() -> None:
     networks = parse_networks([LAN, {"name": "lan1", "link": "eth1", "other_firewalls": "leave"}])
-    assert docker_rules(networks, ["lan0"], [])["iptables"] == "-A MICROVM-FLEET -i lan0 -o lan0 -j ACCEPT\n"
+    assert docker_rules(networks, ["lan0"], [])["iptables"] == (
+        "-A MICROVM-FLEET -i lan0 -o lan0 -m comment --comment microvm.fleet -j ACCEPT\n"
+    )
     assert ufw_rules(networks, ["lan0"]) == ["route allow in on lan0 out on lan0"]
     assert zone_interfaces(networks) == []
