@@ -23,6 +23,9 @@ description:
   - Inventory sources with the hosts must be named before the source of this plugin, or be in the same directory and
     come before it in the order of file names. Variables in C(group_vars) and C(host_vars) beside inventory sources
     are read; those beside playbooks are not. C(hostvars) is not known in declarations.
+  - The guests of a host whose declarations are wrong, or refer to what is not known here, are left out with a warning
+    that names the host, the variable and the reason; those of other hosts are there. So are guests whose names are not
+    unique. With O(strict) both are errors, and there are no guests at all. What is incomplete is not cached.
 extends_documentation_fragment:
   - ansible.builtin.constructed
   - ansible.builtin.inventory_cache
@@ -40,7 +43,7 @@ options:
     description:
       - Name of a guest in the inventory, in which V({name}) stands for the name of its MicroVM, and V({host}) for the
         name of its host.
-      - Names must differ from those of other guests, hosts and groups.
+      - Names must differ from those of other guests, hosts and groups. Guests whose names do not are left out.
     type: str
     default: "{name}"
   user:
@@ -131,6 +134,7 @@ from ansible_collections.microvm.fleet.plugins.module_utils._microvm.operations.
     Jump,
     connection_variables,
     jump_to,
+    split_arguments,
 )
 from ansible_collections.microvm.fleet.plugins.module_utils._microvm.schema.errors import DeclarationError
 from ansible_collections.microvm.fleet.plugins.plugin_utils.resolver import (
@@ -190,6 +194,7 @@ class InventoryModule(BaseInventoryPlugin, Constructable, Cacheable):
     NAME = "microvm.fleet.guests"
 
     inventory: Any
+    display: Any
     loader: Any
     _directory = ""
     """Directory of the source, where relative paths begin."""
@@ -197,6 +202,8 @@ class InventoryModule(BaseInventoryPlugin, Constructable, Cacheable):
     """Path of ssh."""
     _configured: Mapping[str, Any] = {}
     """Variables of hosts that say how they are reached, where the inventory does not."""
+    _is_complete = True
+    """False if guests have been left out."""
 
     def option(self, name: str) -> Any:
         """Return the value of an option."""
@@ -217,6 +224,7 @@ class InventoryModule(BaseInventoryPlugin, Constructable, Cacheable):
         # A path of OpenSSH's settings must be absolute.
         self._program = shutil.which("ssh") or "/usr/bin/ssh"
         self._configured = configured()
+        self._is_complete = True
         try:
             entries = self._entries(path, cache)
         except DeclarationError as error:
@@ -234,7 +242,8 @@ class InventoryModule(BaseInventoryPlugin, Constructable, Cacheable):
         if cached and not self._taken().keys() & cached.keys():
             return cached
         entries = self._read()
-        self._cache[key] = entries
+        # What is wrong is said, and read again, until it is right.
+        self._cache[key] = entries if self._is_complete else {}
         return entries
 
     def _taken(self) -> Dict[str, str]:
@@ -246,13 +255,28 @@ class InventoryModule(BaseInventoryPlugin, Constructable, Cacheable):
         wrong = check_name_template(template)
         if wrong:
             raise DeclarationError("hostname", wrong)
+        split_arguments("jump_args", self.option("jump_args"))
         guests: List[GuestHost] = []
         jumps: Dict[str, Jump] = {}
         for host, variables in self._hosts():
-            jumps[host], of_host = self._guests(host, variables)
+            try:
+                jumps[host], of_host = self._guests(host, variables)
+            except DeclarationError as error:
+                self._leave_out(f"guests of {host}", DeclarationError(f"{host}.{error.path}", error.message))
+                continue
             guests += of_host
         named = named_guests(guests, template, {**self._own_groups(guests), **self._taken()})
-        return {name: self._entry(name, guest, jumps[guest.host]) for name, guest in named.items()}
+        if named.errors:
+            others = len(named.errors) - 1
+            self._leave_out("guests" + (f" with this and {others} other names" if others else ""), named.errors[0])
+        return {name: self._entry(name, guest, jumps[guest.host]) for name, guest in named.guests.items()}
+
+    def _leave_out(self, guests: str, error: DeclarationError) -> None:
+        """Warn that guests are not in the inventory. Raises the error instead if wrong entries are errors."""
+        if self.option("strict"):
+            raise error
+        self._is_complete = False
+        self.display.warning(f"{guests} are left out: {error.path}: {error.message}")
 
     def _own_groups(self, guests: List[GuestHost]) -> Dict[str, str]:
         """Return the names of the groups that guests will be in, with what these are."""
@@ -313,17 +337,14 @@ class InventoryModule(BaseInventoryPlugin, Constructable, Cacheable):
         return {**groups, "all": list(hosts), "ungrouped": ungrouped}
 
     def _guests(self, host: str, variables: Variables) -> Tuple[Jump, List[GuestHost]]:
-        """Return the way to a host and its guests. Raises DeclarationError, whose path begins with the host."""
+        """Return the way to a host and its guests. Raises DeclarationError."""
         self.templar.available_variables = variables
         resolver = Resolver(self.templar, LIMITS)
-        try:
-            names = [name for names in HOST_VARIABLES.values() for name in names if name in variables]
-            reached = {**self._configured, **resolver.resolved({name: variables[name] for name in names})}
-            jump = jump_to(host, reached, self.option("jump_args"))
-            facts = variables.get(FACTS) if self.option("facts") else None
-            return jump, declared_guests(host, resolver.resolved(relevant(variables)), facts)
-        except DeclarationError as error:
-            raise DeclarationError(f"{host}.{error.path}", error.message) from None
+        names = [name for names in HOST_VARIABLES.values() for name in names if name in variables]
+        reached = {**self._configured, **resolver.resolved({name: variables[name] for name in names})}
+        jump = jump_to(host, reached, self.option("jump_args"))
+        facts = variables.get(FACTS) if self.option("facts") else None
+        return jump, declared_guests(host, resolver.resolved(relevant(variables)), facts)
 
     def _entry(self, name: str, guest: GuestHost, jump: Jump) -> Entry:
         file, prefix = self.option("known_hosts"), self.option("group_prefix")

@@ -12,7 +12,7 @@ from __future__ import annotations
 import ipaddress
 import re
 from dataclasses import dataclass
-from typing import Callable, Dict, Iterator, List, Mapping, Optional, Sequence, Tuple
+from typing import Callable, Dict, Iterator, List, Mapping, NamedTuple, Optional, Sequence, Tuple
 
 from ..declaration.networks.parse import parse_networks
 from ..declaration.types import HostImage, Network, Vm
@@ -243,20 +243,29 @@ def check_name_template(template: str) -> Optional[str]:
     return None if "{name}" in template else f"{template!r} gives all guests one name; it must contain {{name}}"
 
 
-def named_guests(guests: Sequence[GuestHost], template: str, taken: Mapping[str, str]) -> Dict[str, GuestHost]:
-    """Return guests by their names in the inventory; ``taken`` are names that others have, with what these are.
+class NamedGuests(NamedTuple):
+    """Guests by their names in the inventory, and a reason for each name that is not unique, which no guest has."""
 
-    Raises DeclarationError for names that are not unique.
-    """
-    named: Dict[str, GuestHost] = {}
+    guests: Dict[str, GuestHost]
+    errors: List[DeclarationError]
+
+
+def named_guests(guests: Sequence[GuestHost], template: str, taken: Mapping[str, str]) -> NamedGuests:
+    """Return guests by their names; ``taken`` are names that others have, with what these are."""
+    by_name: Dict[str, List[GuestHost]] = {}
     for guest in guests:
-        name = template.format(name=guest.name, host=guest.host)
-        other = taken.get(name) or (f"guest {named[name].name!r} of {named[name].host}" if name in named else None)
-        if other:
-            raise DeclarationError(
-                "hostname",
-                f"guest {guest.name!r} of {guest.host} would be called {name!r}, as {other} is; names in an inventory "
-                "are unique: set `hostname` to another template, such as '{name}.{host}'",
-            )
-        named[name] = guest
-    return named
+        by_name.setdefault(template.format(name=guest.name, host=guest.host), []).append(guest)
+    unique = {name: owners[0] for name, owners in by_name.items() if name not in taken and len(owners) == 1}
+    errors = [_no_name(name, owners, taken.get(name)) for name, owners in by_name.items() if name not in unique]
+    return NamedGuests(unique, errors)
+
+
+def _no_name(name: str, owners: Sequence[GuestHost], other: Optional[str]) -> DeclarationError:
+    """Return why no guest has a name: which of them is meant, nobody could tell."""
+    guest = owners[-1]
+    return DeclarationError(
+        "hostname",
+        f"guest {guest.name!r} of {guest.host} would be called {name!r}, as "
+        f"{other or f'guest {owners[0].name!r} of {owners[0].host}'} is; names in an inventory are unique: set "
+        "`hostname` to another template, such as '{name}.{host}'",
+    )

@@ -89,7 +89,7 @@ def jump_to(host: str, variables: Mapping[str, object], arguments: str = "") -> 
         ("ansible_ssh_common_args", value["common"]),
         ("ansible_ssh_extra_args", value["extra"]),
     ):
-        words += _split(name, text)
+        words += split_arguments(name, text)
     for option, text in (("-p", value["port"]), ("-i", value["key"]), ("-l", value["user"])):
         words += [option, text] if text else []
     return Jump(host, value["address"] or host, (*words, *_persistence(words)), becomes_root=_is_true(value["become"]))
@@ -114,7 +114,8 @@ def _is_true(text: str) -> bool:
     return text.lower() in ("true", "yes", "on", "1", "y", "t")
 
 
-def _split(path: str, text: str) -> List[str]:
+def split_arguments(path: str, text: str) -> List[str]:
+    """Return arguments of ssh that a variable or an option has. Raises DeclarationError for quotes that do not end."""
     try:
         return shlex.split(text)
     except ValueError as error:

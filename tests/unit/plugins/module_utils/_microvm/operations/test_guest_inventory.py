@@ -217,21 +217,22 @@ def test_a_template_of_names_has_two_fields(template: str, message: Optional[str
 
 
 def test_names_are_made_of_the_template() -> None:
-    assert list(named_guests(guests(STATIC), "{name}.{host}", {})) == ["web.east"]
+    assert list(named_guests(guests(STATIC), "{name}.{host}", {}).guests) == ["web.east"]
 
 
 @pytest.mark.parametrize(
     ("taken", "other"),
     [({}, "guest 'web' of east"), ({"web": "a host"}, "a host"), ({"web": "a group"}, "a group")],
 )
-def test_a_name_that_is_taken_is_refused(taken: Dict[str, str], other: str) -> None:
-    east = guests(STATIC)
+def test_no_guest_has_a_name_that_is_taken(taken: Dict[str, str], other: str) -> None:
+    east = guests({"name": "db"}, STATIC)
     both = east if taken else east + declared_guests("west", _variables())
-    with pytest.raises(DeclarationError) as error:
-        named_guests(both, "{name}", taken)
-    assert error.value.path == "hostname"
-    assert f"would be called 'web', as {other} is" in error.value.message
-    assert len(named_guests(both, "{name}.{host}", taken)) == len(both)
+    named = named_guests(both, "{name}", taken)
+    (error,) = named.errors
+    assert error.path == "hostname" and f"would be called 'web', as {other} is" in error.message
+    assert list(named.guests) == ["db"]
+    named = named_guests(both, "{name}.{host}", taken)
+    assert len(named.guests) == len(both) and not named.errors
 
 
 def _variables() -> Dict[str, object]:
