@@ -225,7 +225,7 @@ def test_names_are_made_of_the_template() -> None:
     [({}, "guest 'web' of east"), ({"web": "a host"}, "a host"), ({"web": "a group"}, "a group")],
 )
 def test_no_guest_has_a_name_that_is_taken(taken: Dict[str, str], other: str) -> None:
-    east = guests({"name": "db"}, STATIC)
+    east = guests({"name": "db", "image": "base"}, STATIC)
     both = east if taken else east + declared_guests("west", _variables())
     named = named_guests(both, "{name}", taken)
     (error,) = named.errors
