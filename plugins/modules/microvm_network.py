@@ -104,6 +104,14 @@ hindrances:
   returned: success
   type: list
   elements: str
+link_rules:
+  description:
+    - Rules of other firewalls that name the C(link) of a bridge. While it is a port, its packets have the name of the
+      bridge to them, so what they deny would pass. Of a network that is removed, those that name the bridge.
+    - Each element says where the rules are and what to do. The module warns about them, in check mode too.
+  returned: success
+  type: list
+  elements: str
 unconfirmed:
   description:
     - Networks whose change may cut the host off, and is taken back after O(return_seconds).

@@ -57,6 +57,7 @@ class NetworksResult(TypedDict):
     down: Dict[str, str]
     missing_uplinks: Dict[str, List[str]]
     hindrances: List[str]
+    link_rules: List[str]
     unconfirmed: List[str]
     waiting: List[str]
     returned: bool
@@ -88,6 +89,7 @@ def reconcile_networks(
         "down": dict(planned.down),
         "missing_uplinks": {name: list(uplinks) for name, uplinks in planned.missing_uplinks},
         "hindrances": list(planned.hindrances),
+        "link_rules": list(planned.link_rules),
         "unconfirmed": sorted(planned.unconfirmed),
         "waiting": sorted(planned.waiting),
         "returned": observed.returned,

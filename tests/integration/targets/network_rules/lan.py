@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import fcntl
 import os
+import shutil
 import socket
 import struct
 import subprocess
@@ -15,7 +16,13 @@ from pathlib import Path
 
 from ansible_collections.microvm.fleet.plugins.module_utils._microvm.declaration import names
 from ansible_collections.microvm.fleet.plugins.module_utils._microvm.declaration.networks.parse import parse_networks
+from ansible_collections.microvm.fleet.plugins.module_utils._microvm.host.systemd import Unit
 from ansible_collections.microvm.fleet.plugins.module_utils._microvm.resources.networks import configuration as files
+from ansible_collections.microvm.fleet.plugins.module_utils._microvm.resources.networks.link_rules import link_warnings
+from ansible_collections.microvm.fleet.plugins.module_utils._microvm.resources.networks.observe_firewalls import (
+    SERVICES,
+    observe_firewalls,
+)
 from frames import (
     BROADCAST,
     IPV4,
@@ -195,6 +202,40 @@ def host_access(a: LanGuest, lan: LanGuest) -> None:
     print("host: 1 packet to a guest, received")
 
 
+def rules_of_others(lan: LanGuest) -> None:
+    """Rules that name the interface match nothing of the LAN any more; a run says so until they name the bridge."""
+    listener = socket.create_server(("0.0.0.0", 23))
+    request = tcp_syn((lan.mac, BRIDGE_MAC), (lan.address, HOST), (4001, 23))
+    run("nft", "add table inet o; add chain inet o i { type filter hook input priority 0; }")
+    run("nft", "add rule inet o i iifname up0 tcp dport 23 drop")
+    assert said() == ["chain i of table inet o (see nft -a list chain inet o i)"]
+    assert answers(lan, request) == [struct.pack("!H", 23)]
+    run("nft", "add rule inet o i iifname lan0 tcp dport 23 drop")
+    assert said() == [] and answers(lan, request) == []
+    run("nft", "delete", "table", "inet", "o")
+    listener.close()
+    for program in filter(has_rules, ("iptables-legacy", "ip6tables-legacy")):
+        run(program, "-A", "INPUT", "-i", "up+", "-p", "tcp", "-j", "DROP")
+        assert said() == [f"chain INPUT of table filter of {program} (see {program} -t filter -S INPUT)"]
+        run(program, "-D", "INPUT", "1")
+    print("rules of others: those that name the interface alone drop nothing, and are named")
+
+
+def has_rules(program: str) -> bool:
+    """Return whether the kernel has the rules of a program, which distributions have as well as nftables or not."""
+    command = [program, "-S"]
+    return bool(shutil.which(program)) and subprocess.run(command, check=False, capture_output=True).returncode == 0
+
+
+def said() -> list[str]:
+    """Return where a run says that rules of others miss packets of the interface of the first network."""
+    others = observe_firewalls(
+        {name: Unit() for name in SERVICES}, ("inet microvm_fleet", "bridge microvm_fleet"), True
+    )
+    messages = [*link_warnings(others, NETWORKS[:1], [], frozenset())]
+    return [message.partition("has its rules: ")[2] for message in messages]
+
+
 def by_way_of_the_host(a: LanGuest, declared: LanGuest) -> None:
     """The host forwards packets, but carries none from a guest to a neighbour, which isolation may keep it from."""
     run("ip", "neighbour", "replace", declared.address, "lladdr", declared.mac, "dev", "lan0")
@@ -242,6 +283,7 @@ def main() -> None:
     forged(a, declared, lan)
     permitted(a, declared, lan)
     host_access(a, lan)
+    rules_of_others(lan)
     by_way_of_the_host(a, declared)
     unknown_mac(unknown, lan)
     apart = [(f"tap-{number}", number, f"192.0.2.{number}", f"02:00:00:00:07:{number:02x}") for number in (0x50, 0x51)]

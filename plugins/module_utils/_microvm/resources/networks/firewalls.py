@@ -23,6 +23,7 @@ from ...declaration.networks.passages import origin_of
 from ...declaration.networks.subnets import subnet
 from ...declaration.types import Network
 from ...schema.quoting import one_per_line
+from .interface_rules import InterfaceRule
 from .other_chains import DropChain
 
 DOCKER_CHAIN = "DOCKER-USER"
@@ -67,6 +68,8 @@ class Firewalls:
     """Interfaces that a run has put into the zone."""
     drop_chains: Tuple[DropChain, ...] = ()
     """Chains of yet others that drop what they do not permit."""
+    interface_rules: Tuple[InterfaceRule, ...] = ()
+    """Rules of others that name interfaces; only looked for on hosts with bridges onto interfaces of theirs."""
 
 
 @dataclass(frozen=True)

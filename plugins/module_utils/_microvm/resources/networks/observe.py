@@ -38,7 +38,7 @@ from .configuration import (
 )
 from .forwarding import SWITCHES, is_of_systemd
 from .guest_names import names_settings_path, names_unit_path, network_of_settings
-from .lan_files import PERMANENT, RETURNED, RUNTIME, UNCONFIRMED
+from .lan_files import PERMANENT, RETURNED, RUNTIME, UNCONFIRMED, lan_of
 from .macvtaps import FILE_SUFFIX, parse_tables
 from .observe_firewalls import (
     SERVICES,
@@ -120,7 +120,7 @@ def observe(lan_links: Sequence[str] = ()) -> Observed:
         unit=units[NETWORK_UNIT],
         watch=units[NETWORK_WATCH_UNIT],
         docker_unit=units[NETWORK_DOCKER_UNIT],
-        firewalls=observe_firewalls(units, _OWN_TABLES),
+        firewalls=observe_firewalls(units, _OWN_TABLES, bool(lan_links) or any(map(lan_of, contents))),
     )
 
 

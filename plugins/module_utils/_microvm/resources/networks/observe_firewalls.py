@@ -16,13 +16,15 @@ from ...host import files
 from ...host.commands import HostError, run, search_path
 from ...host.systemd import Unit
 from .firewalls import CHAIN, COMMENT, DOCKER_CHAIN, ZONE_RECORDS, Firewalls
+from .interface_rules import InterfaceRule, parse_ruleset, parse_saved_rules
 from .other_chains import DropChain, drop_chains, parse_chains
 
 DOCKER_SERVICES = ("docker.service", "snap.docker.dockerd.service")
 FIREWALLD = "firewalld.service"
 SERVICES = (*DOCKER_SERVICES, FIREWALLD)
 """Units of other firewalls."""
-LEGACY_TABLES = "/proc/net/ip_tables_names"
+_LEGACY_TABLES = {"iptables": "/proc/net/ip_tables_names", "ip6tables": "/proc/net/ip6_tables_names"}
+LEGACY_TABLES = _LEGACY_TABLES["iptables"]
 """Tables of iptables that has its own rules in the kernel."""
 
 _UFW = "/etc/ufw/ufw.conf"
@@ -32,8 +34,11 @@ _IPTABLES = ("iptables", "ip6tables")
 _OWN_PLACES = (f"-A {CHAIN} ", f"-A {DOCKER_CHAIN} ")
 
 
-def observe_firewalls(units: Mapping[str, Unit], own_tables: Tuple[str, ...]) -> Firewalls:
-    """Return the other firewalls; programs are only run of those that the host has."""
+def observe_firewalls(units: Mapping[str, Unit], own_tables: Tuple[str, ...], reads_rules: bool = False) -> Firewalls:
+    """Return the other firewalls; programs are only run of those that the host has.
+
+    All rules are read only if ``reads_rules`` is set, since a host may have very many.
+    """
     chains = listed_chains()
     is_enabled, rules, own_rules = _ufw()
     is_firewalld_running = units[FIREWALLD].running and _is_installed("firewall-cmd")
@@ -48,6 +53,7 @@ def observe_firewalls(units: Mapping[str, Unit], own_tables: Tuple[str, ...]) ->
         permanent_zones=_permanent_zones(),
         recorded_interfaces=recorded_interfaces(ZONE_RECORDS),
         drop_chains=tuple(_drop_chains(chains, own_tables)),
+        interface_rules=tuple(_interface_rules(own_tables)) if reads_rules else (),
     )
 
 
@@ -153,6 +159,26 @@ def _drop_chains(chains: str, own_tables: Tuple[str, ...]) -> Iterator[DropChain
     for table in dict.fromkeys(chain.table for chain in others):
         if table not in (*own_tables, "inet firewalld"):
             yield from drop_chains(listed_table(table))
+
+
+def _interface_rules(own_tables: Tuple[str, ...]) -> Iterator[InterfaceRule]:
+    """Yield the rules that name interfaces: of nftables, and of iptables that has its own in the kernel."""
+    yield from parse_ruleset(_listed("nft", "-j", "list", "ruleset"), own_tables)
+    for program, tables in _LEGACY_TABLES.items():
+        if os.path.exists(tables) and (files.read_text(tables) or "").strip():
+            legacy = f"{program}-legacy"
+            name = legacy if _is_installed(f"{legacy}-save") else program
+            saved = _listed(f"{name}-save")
+            # By that name it may be the program that makes rules of nftables.
+            if "(nf_tables)" not in saved:
+                yield from parse_saved_rules(saved, name)
+
+
+def _listed(*argv: str) -> str:
+    try:
+        return run([*argv]) if _is_installed(argv[0]) else ""
+    except HostError:
+        return ""
 
 
 def _read(path: str) -> str:

@@ -43,6 +43,7 @@ from .firewalls import DOCKER_CHAIN, ZONE_RECORDS, chains_differ, docker_rules, 
 from .guest_names import NAMES_UNITS, STUB, names_settings_path, names_unit_path, network_of_settings
 from .lan_files import DROP_IN, RETURN_SCRIPT, RETURN_UNIT, RETURNED, RUNTIME, lan_name, lan_of
 from .lan_plan import LanPlan, confirmable, host_addresses, lan_pairs, plan_lans
+from .link_rules import link_warnings
 from .macvtaps import down_links, former_macvtaps, refuse_missing_link, refuse_other_link, unloaded_macvtaps
 from .routed_taps import is_routed, members
 from .routes import refuse_overlaps
@@ -131,6 +132,8 @@ class Plan:
     """Networks that name uplinks which the host does not have, each with those."""
     hindrances: Tuple[str, ...] = ()
     """What other firewalls drop and is not ours to permit, with what to do."""
+    link_rules: Tuple[str, ...] = ()
+    """What rules of other firewalls miss since a bridge takes over an interface, or gives it back; with what to do."""
     unconfirmed: Tuple[str, ...] = ()
     """Networks whose change waits for its confirmation when the steps are done."""
     waiting: Tuple[str, ...] = ()
@@ -204,6 +207,7 @@ def plan(
         down,
         tuple(missing_uplinks(observed, networks)),
         warnings,
+        tuple(link_warnings(observed.firewalls, all_networks, lan.leaving, lan.changing)),
         lan.unconfirmed,
         waiting,
         return_seconds,

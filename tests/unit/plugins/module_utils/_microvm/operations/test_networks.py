@@ -103,6 +103,8 @@ def test_uplinks_that_the_host_does_not_have_are_a_warning(workshop: Workshop, c
 def test_networks_as_declared_are_no_warning(workshop: Workshop) -> None:
     result = networks.reconcile_networks([{**NAT, "uplinks": ["eth0"]}], check_mode=True)
     assert result["missing_uplinks"] == {} and list(network_warnings(result)) == []
+    assert result["link_rules"] == []
+    assert list(network_warnings({**result, "link_rules": ["name lan0 as well"]})) == ["name lan0 as well"]
 
 
 NAMED = {**NAT, "dns_names": {}}
