@@ -47,6 +47,7 @@ from _microvm.modules.options import (
     NETWORK_MODULE_OPTIONS,
     PACKAGE_LOCK_MODULE_OPTIONS,
     TAP_MODULE_OPTIONS,
+    VFIO_MODULE_OPTIONS,
     VM_MODULE_OPTIONS,
     VMS_MODULE_OPTIONS,
 )
@@ -131,6 +132,7 @@ def generated() -> dict[Path, str]:
     host_setup = code / "resources" / "host_setup"
     package_scripts, image_scripts = code / "runner" / "scripts", code / "resources" / "images" / "scripts"
     network_scripts = code / "resources" / "networks" / "scripts"
+    device_scripts = code / "resources" / "vfio" / "scripts"
     deviations = yaml.safe_load((ROOT / "tests" / "parity" / "deviations.yml").read_text())
     return {
         TYPES_FILE: types(*TYPES),
@@ -144,6 +146,7 @@ def generated() -> dict[Path, str]:
         package_scripts / "sources.py": LICENCE + sources(package_scripts, "Shell functions of packages' scripts"),
         image_scripts / "sources.py": LICENCE + sources(image_scripts, "Scripts that build and start guest images"),
         network_scripts / "sources.py": LICENCE + sources(network_scripts, "Shell functions of networks' units"),
+        device_scripts / "sources.py": LICENCE + sources(device_scripts, "Shell functions of the unit of devices"),
         host_setup / "units" / "sources.py": LICENCE + mapping(host_setup / "units", "Units of MicroVMs"),
         host_setup / "scripts" / "sources.py": LICENCE + mapping(host_setup / "scripts", "Scripts that units run"),
         host_setup / "command" / "sources.py": LICENCE + command.sources(),
@@ -154,6 +157,7 @@ def generated() -> dict[Path, str]:
         fragments / "host.py": fragment("the setup of a host", HOST_MODULE_OPTIONS),
         fragments / "network.py": fragment("the networks of a host", NETWORK_MODULE_OPTIONS),
         fragments / "tap.py": fragment("tap and macvtap devices of a host", TAP_MODULE_OPTIONS),
+        fragments / "vfio.py": fragment("the devices that a host hands over", VFIO_MODULE_OPTIONS),
         fragments / "info.py": fragment("what is known of MicroVMs", INFO_MODULE_OPTIONS),
         fragments / "package_lock.py": fragment("waiting for the package manager", PACKAGE_LOCK_MODULE_OPTIONS),
         fragments / "move.py": fragment("one host's part in a move", MOVE_MODULE_OPTIONS),

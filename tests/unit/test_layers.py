@@ -105,7 +105,18 @@ def test_profiles_know_the_schema_only_and_declarations_know_profiles(directory:
 EFFECTFUL = ("observe*", "handlers*", "executor", "build*", "preflight/*")
 """Files of ``resources/`` that look at a host or change it; every other file there plans, and has no effects."""
 
-WORDS_OF_HOSTS = {"Unit", "Record", "Generation", "Hold", "HostError", "NetworkDevice", "Connection", "ListeningSocket"}
+WORDS_OF_HOSTS = {
+    "Unit",
+    "Record",
+    "Generation",
+    "Hold",
+    "HostError",
+    "NetworkDevice",
+    "Connection",
+    "ListeningSocket",
+    "PciDevice",
+    "FunctionSettings",
+}
 """Names that planners may import from a layer with effects: types in which it reports what it observes."""
 
 

@@ -174,6 +174,18 @@ GUEST_NAMES_DIRECTORY = TAP_RULES_DIRECTORY + "/names"
 The lock of the directory above is for these files too.
 """
 
+DEVICES_UNIT = "microvm-fleet-devices.service"
+"""Hands devices of the host over to vfio-pci with every start of the host."""
+
+VFIO_DRIVER = "vfio-pci"
+"""Driver that hands devices over to processes."""
+
+DEVICE_LIST = CONFIGURATION_DIRECTORY + "/devices.list"
+"""Devices of the host that are handed over, for that unit and for those of MicroVMs, which leave them to it."""
+
+DEVICE_RULES = "/etc/udev/rules.d/90-microvm-fleet-devices.rules"
+"""Rules of udev that let users of MicroVMs open devices."""
+
 CURRENT_LINK = "current"
 """Link in a state directory to the package that the next start runs."""
 

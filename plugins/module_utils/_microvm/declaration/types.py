@@ -515,6 +515,39 @@ class HostTap(TypedDict):
     macvtap: HostTapMacvtap
 
 
+class HostDeviceUsb(TypedDict):
+    """Group ``usb``."""
+
+    vendor: str
+    product: str
+    serial: Optional[str]
+
+
+class HostDeviceFunction(TypedDict):
+    """Element of ``functions``."""
+
+    mac: Optional[str]
+    vlan: int
+    trust: bool
+    spoof_check: bool
+    vm: Optional[str]
+    owner: Optional[str]
+
+
+class HostDevice(TypedDict):
+    """Options of a device that a host hands over."""
+
+    address: Optional[str]
+    usb: Optional[HostDeviceUsb]
+    state: Literal["present", "absent"]
+    vm: Optional[str]
+    owner: Optional[str]
+    driver: Optional[str]
+    whole_group: bool
+    restore: Literal["absent", "stop"]
+    functions: Optional[List[HostDeviceFunction]]
+
+
 class HostDirectories(TypedDict):
     """Directories of a host, which are recorded there."""
 

@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Processes that have taps and macvtaps of the host open."""
+"""Processes that have taps, macvtaps and groups of devices of the host open."""
 
 from __future__ import annotations
 
@@ -38,6 +38,21 @@ def find_users(taps: Collection[str], macvtaps: Mapping[str, int], proc: str = P
             name = None if device is None else numbers.get(device)
         if name is not None and (name in taps or name in macvtaps):
             users.setdefault(name, f"process {process}{_command(proc, process)}")
+    return users
+
+
+def vfio_node(group: int) -> str:
+    """Return the character device of an IOMMU group that is handed over."""
+    return f"/dev/vfio/{group}"
+
+
+def find_node_users(nodes: Collection[str], proc: str = PROC) -> Dict[str, str]:
+    """Return a process that has a file open, by the file's path, as messages name it; only root finds all of them."""
+    users: Dict[str, str] = {}
+    for process, path in _descriptors(proc) if nodes else ():
+        target = files.link_target(path) or ""
+        if target in nodes:
+            users.setdefault(target, f"process {process}{_command(proc, process)}")
     return users
 
 

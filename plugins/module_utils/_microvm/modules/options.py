@@ -15,6 +15,7 @@ from ..declaration.networks.lan import RETURN_SECONDS
 from ..declaration.networks.options import NETWORK_OPTIONS
 from ..declaration.restrictions.options import RESTRICTION_OPTIONS
 from ..declaration.taps.options import TAP_OPTIONS
+from ..declaration.vfio.options import VFIO_OPTIONS
 from ..declaration.vms.options import VM_OPTIONS
 from ..schema import checks
 from ..schema.options import PLAIN, Option, Options
@@ -197,6 +198,18 @@ TAP_MODULE_OPTIONS: Options = (
         "Bridges that need not exist yet in check mode, because the same run creates them before.",
         elements="str",
         check=checks.interface_name,
+    ),
+)
+
+VFIO_MODULE_OPTIONS: Options = (
+    Option(
+        "devices",
+        "list",
+        "All devices that the host hands over. A device that is no longer listed is handed back to the host's driver, "
+        "which is refused while a process uses it.",
+        required=True,
+        elements="dict",
+        suboptions=VFIO_OPTIONS,
     ),
 )
 

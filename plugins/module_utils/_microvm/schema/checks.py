@@ -225,6 +225,13 @@ pci_address = unless_number(
     ),
     _written_pci_address,
 )
+usb_number = pattern(
+    r"[0-9a-fA-F]{4}", "is not a number of USB: write four hexadecimal digits in quotes, such as '1050'"
+)
+usb_serial = pattern(
+    r"[A-Za-z0-9_.:@+~-]{1,126}", "is not a serial number that udev can compare: use letters, digits and '_.:@+~-'"
+)
+driver = pattern(r"[A-Za-z0-9][A-Za-z0-9_-]{0,62}", "is not the name of a driver, such as e1000e or virtio-pci")
 absolute_path = path_pattern(rf"/[^{CONTROL}]*", "is not an absolute path: begin with '/', without control characters")
 plain_path = path_pattern(
     r"(/[A-Za-z0-9_][A-Za-z0-9._-]*)+",
@@ -397,6 +404,11 @@ image_reference = path_pattern(
 def connection_count(value: int) -> Optional[str]:
     """Check a number of connections."""
     return None if 0 <= value <= 1_000_000 else f"{value} is not a number of connections; write 0 to 1000000"
+
+
+def vlan(value: int) -> Optional[str]:
+    """Check the number of a VLAN, or 0 for none."""
+    return None if 0 <= value <= 4094 else f"{value} is not a VLAN; write 1 to 4094, or 0 for none"
 
 
 def port(value: int) -> Optional[str]:

@@ -16,6 +16,7 @@ from ansible_collections.microvm.fleet.plugins.module_utils._microvm.modules.ima
 from ansible_collections.microvm.fleet.plugins.module_utils._microvm.modules.package_lock import PackageLockResult
 from ansible_collections.microvm.fleet.plugins.module_utils._microvm.modules.vms import SummarizedResult
 from ansible_collections.microvm.fleet.plugins.module_utils._microvm.operations.declared_fleet import ClashesResult
+from ansible_collections.microvm.fleet.plugins.module_utils._microvm.operations.devices import DevicesResult
 from ansible_collections.microvm.fleet.plugins.module_utils._microvm.operations.host_setup import HostResult
 from ansible_collections.microvm.fleet.plugins.module_utils._microvm.operations.info import InformationResult
 from ansible_collections.microvm.fleet.plugins.module_utils._microvm.operations.move import MoveResult
@@ -33,6 +34,7 @@ RESULTS: dict[str, Any] = {
     "microvm_network": NetworksResult,
     "microvm_package_lock": PackageLockResult,
     "microvm_tap": TapsResult,
+    "microvm_vfio": DevicesResult,
     "microvm_vm": VmsResult,
     "microvm_vms": SummarizedResult,
 }

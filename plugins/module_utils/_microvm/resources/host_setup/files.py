@@ -141,6 +141,8 @@ def _values(state_directory: str) -> Mapping[str, str]:
         "ARCHIVE_DIRECTORY": names.ARCHIVE_DIRECTORY,
         "MOVE_DIRECTORY": names.MOVE_DIRECTORY,
         "NETWORK_UNIT": names.NETWORK_UNIT,
+        "DEVICES_UNIT": names.DEVICES_UNIT,
+        "DEVICE_RULES": names.DEVICE_RULES,
         "NETWORK_LIST": names.NETWORK_LIST,
         "TAP_RULES_DIRECTORY": names.TAP_RULES_DIRECTORY,
         "USER": names.USER,

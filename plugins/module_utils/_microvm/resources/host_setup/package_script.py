@@ -13,6 +13,8 @@ from ...declaration.names import (
     BOOTED_LINK,
     CONSOLE_DIRECTORY,
     CURRENT_LINK,
+    DEVICE_LIST,
+    DEVICE_RULES,
     GROUP,
     HUGE_PAGES_PREFIX,
     NETWORK_LIST,
@@ -55,6 +57,7 @@ _FUNCTIONS = (
     sources.MAKE_MACVTAP,
     sources.REMOVE_MACVTAP,
     sources.BIND_MACVTAP,
+    sources.BIND_PCI_DEVICE,
     sources.TAKE_PCI_DEVICE,
     sources.GIVE_PCI_DEVICE_BACK,
     sources.BLOCK_DEVICES,
@@ -77,5 +80,7 @@ def package_script() -> str:
         network_unit=NETWORK_UNIT,
         tap_rules=TAP_RULES_DIRECTORY,
         network_settings=NETWORK_SETTINGS,
+        device_list=DEVICE_LIST,
+        device_rules=DEVICE_RULES,
     )
     return f'{_HEADER}{names}{_ENTRIES}{"".join(_FUNCTIONS)}\nrun_action "$1" "$2"\n'

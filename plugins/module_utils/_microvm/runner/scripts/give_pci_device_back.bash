@@ -3,11 +3,14 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 # shellcheck shell=bash
 
-give_pci_device_back() { # address
-    local device=/sys/bus/pci/devices/$1
-    if [ ! -e "$device" ]; then return; fi
-    if [ "$(basename "$(readlink "$device/driver")")" = vfio-pci ]; then echo "$1" > "$device/driver/unbind"; fi
-    # Without an override, the kernel's own driver takes it.
-    echo > "$device/driver_override"
-    echo "$1" > /sys/bus/pci/drivers_probe
+# Devices that microvm_vfio keeps from the host's drivers stay so; it has recorded which driver gets the others back.
+give_pci_device_back() { # address, list of devices
+    local kind address driver restore
+    while read -r kind address driver restore; do
+        if [ "$kind" != device ] || [ "$address" != "$1" ]; then continue; fi
+        if [ "$restore" = absent ]; then return; fi
+        unbind_pci_device "$1" "$driver"
+        return
+    done < <(cat "$2" 2> /dev/null)
+    unbind_pci_device "$1"
 }

@@ -4,10 +4,11 @@
 # shellcheck shell=bash
 
 # Set before: the account of packages without scripts, which know no other, entries of the state directory, and the
-# directories of what shares are mounted from, of the numbers of restarts and of consoles; and the prefix of directories
-# of huge pages.
+# directories of what shares are mounted from, of the numbers of restarts and of consoles; the prefix of directories of
+# huge pages; and the list of devices that are handed over, and the rules of udev for their users.
 : "${user:?}" "${group:?}" "${current:?}" "${booted:?}" "${work:?}" "${sockets:?}" "${shares_directory:?}"
-: "${restarts_directory:?}" "${console_directory:?}" "${huge_pages_prefix:?}"
+: "${restarts_directory:?}" "${console_directory:?}" "${huge_pages_prefix:?}" "${device_list:?}"
+: "${device_rules:?}"
 
 # Interfaces that a failed start has made would stay, not bound to their guest: systemd runs no ExecStop= after it.
 declare -A interfaces_before=()
@@ -109,7 +110,13 @@ pci_setup() {
 
 pci_teardown() {
     local address
-    while read -r address; do give_pci_device_back "$address"; done < "$lists/pci-devices"
+    while read -r address; do give_pci_device_back "$address" "$device_list"; done < "$lists/pci-devices"
+}
+
+# The rules ask who owns the working directory when a device appears, which may have been before that was made.
+devices_permit() {
+    if ! grep --quiet --no-messages --fixed-strings -- "/$name/work\"" "$device_rules"; then return; fi
+    timeout 60 udevadm trigger --settle --subsystem-match=usb --subsystem-match=vfio
 }
 
 # The list says no user: it is the one whose working directory this is, which only root could give it.
@@ -315,7 +322,7 @@ count_restart() {
 run_action() { # action, MicroVM, its state directory where that is not the working directory
     local action=$1 name=$2 package lists
     case $action in
-        tap-up | macvtap-up | pci-setup | block-devices-give | huge-pages-give) package=$current ;;
+        tap-up | macvtap-up | pci-setup | devices-permit | block-devices-give | huge-pages-give) package=$current ;;
         virtiofsd-prepare | virtiofsd-run | microvm-register) package=$current ;;
         *) package=$booted ;;
     esac
@@ -341,6 +348,7 @@ run_action() { # action, MicroVM, its state directory where that is not the work
             if [ -x "$package/bin/$action" ]; then exec "$package/bin/$action"; fi
             if [ -e "$lists/pci-devices" ]; then "${action//-/_}"; fi
             ;;
+        devices-permit) devices_permit ;;
         tap-up)
             begin_interfaces "$lists/tap-interfaces"
             if [ -x "$package/bin/tap-up" ]; then "$package/bin/tap-up"; else tap_up; fi

@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import Sequence
 
 from ...declaration.accounts import Account
+from ...declaration.names import DEVICE_LIST
 from . import sources
 from .shell import call, header
 
@@ -16,11 +17,12 @@ from .shell import call, header
 def pci_setup(name: str, addresses: Sequence[str], account: Account) -> str:
     """Return the script that gives the devices to vfio-pci, and their groups to the hypervisor's user."""
     script = header(f"Takes the PCI devices of MicroVM {name} from the host.")
-    script += sources.TAKE_PCI_DEVICE + "\nmodprobe vfio-pci\n"
+    script += sources.BIND_PCI_DEVICE + sources.TAKE_PCI_DEVICE + "\nmodprobe vfio-pci\n"
     return script + "".join(call("take_pci_device", address, account.user, account.group) for address in addresses)
 
 
 def pci_teardown(name: str, addresses: Sequence[str]) -> str:
     """Return the script that gives the devices back to the host's own drivers."""
-    script = header(f"Gives the PCI devices of MicroVM {name} back to the host.") + sources.GIVE_PCI_DEVICE_BACK + "\n"
-    return script + "".join(call("give_pci_device_back", address) for address in addresses)
+    script = header(f"Gives the PCI devices of MicroVM {name} back to the host.")
+    script += sources.BIND_PCI_DEVICE + sources.GIVE_PCI_DEVICE_BACK + "\n"
+    return script + "".join(call("give_pci_device_back", address, DEVICE_LIST) for address in addresses)

@@ -244,6 +244,54 @@ permitted() { # whether everything is, expression, its values, verdict
 }
 """
 
+BIND_PCI_DEVICE = """
+# Set by tests alone.
+sysfs=${sysfs:-/sys}
+
+driver_of() { # address; nothing for a device without a driver
+    local link
+    link=$(readlink "$sysfs/bus/pci/devices/$1/driver") || return 0
+    echo "${link##*/}"
+}
+
+bind_pci_device() { # address
+    local device=$sysfs/bus/pci/devices/$1
+    if [ ! -e "$device" ]; then
+        echo "there is no PCI device $1 on this host" >&2
+        return 1
+    fi
+    if [ ! -e "$device/iommu_group" ]; then
+        echo "$1 is in no IOMMU group; switch the IOMMU on in the firmware and on the kernel's command line" >&2
+        return 1
+    fi
+    if [ "$(driver_of "$1")" != vfio-pci ]; then
+        echo vfio-pci > "$device/driver_override"
+        if [ -e "$device/driver" ]; then echo "$1" > "$device/driver/unbind"; fi
+        echo "$1" > "$sysfs/bus/pci/drivers_probe"
+    fi
+    if [ "$(driver_of "$1")" != vfio-pci ]; then
+        echo "vfio-pci has not taken $1; see the kernel's messages" >&2
+        return 1
+    fi
+}
+
+# The kernel's choice is another one where several drivers know a device.
+unbind_pci_device() { # address, driver that gets it; none or - for the kernel's choice
+    local device=$sysfs/bus/pci/devices/$1 driver=${2:--}
+    if [ ! -e "$device" ]; then return; fi
+    if [ "$(driver_of "$1")" = vfio-pci ]; then echo "$1" > "$device/driver/unbind"; fi
+    # Without an override, the kernel's own driver takes it.
+    echo > "$device/driver_override"
+    if [ "$driver" != - ] && [ "$(driver_of "$1")" != "$driver" ]; then
+        modprobe -- "$driver" 2> /dev/null || true
+        if [ -e "$sysfs/bus/pci/drivers/$driver/bind" ] && [ ! -e "$device/driver" ]; then
+            echo "$1" > "$sysfs/bus/pci/drivers/$driver/bind" || true
+        fi
+    fi
+    if [ ! -e "$device/driver" ]; then echo "$1" > "$sysfs/bus/pci/drivers_probe"; fi
+}
+"""
+
 BIND_TAPS = r"""
 # Set before: the list of our networks with their leases, the unit that loads their rules, the directory of the taps'
 # rules, and the file with the parameters of the kernel for our networks.
@@ -720,13 +768,16 @@ is_zero() { # device, begin and length in bytes
 """
 
 GIVE_PCI_DEVICE_BACK = """
-give_pci_device_back() { # address
-    local device=/sys/bus/pci/devices/$1
-    if [ ! -e "$device" ]; then return; fi
-    if [ "$(basename "$(readlink "$device/driver")")" = vfio-pci ]; then echo "$1" > "$device/driver/unbind"; fi
-    # Without an override, the kernel's own driver takes it.
-    echo > "$device/driver_override"
-    echo "$1" > /sys/bus/pci/drivers_probe
+# Devices that microvm_vfio keeps from the host's drivers stay so; it has recorded which driver gets the others back.
+give_pci_device_back() { # address, list of devices
+    local kind address driver restore
+    while read -r kind address driver restore; do
+        if [ "$kind" != device ] || [ "$address" != "$1" ]; then continue; fi
+        if [ "$restore" = absent ]; then return; fi
+        unbind_pci_device "$1" "$driver"
+        return
+    done < <(cat "$2" 2> /dev/null)
+    unbind_pci_device "$1"
 }
 """
 
@@ -961,10 +1012,11 @@ relay_notifications() { # socket, escaped for socat
 
 PACKAGE_ACTIONS = r"""
 # Set before: the account of packages without scripts, which know no other, entries of the state directory, and the
-# directories of what shares are mounted from, of the numbers of restarts and of consoles; and the prefix of directories
-# of huge pages.
+# directories of what shares are mounted from, of the numbers of restarts and of consoles; the prefix of directories of
+# huge pages; and the list of devices that are handed over, and the rules of udev for their users.
 : "${user:?}" "${group:?}" "${current:?}" "${booted:?}" "${work:?}" "${sockets:?}" "${shares_directory:?}"
-: "${restarts_directory:?}" "${console_directory:?}" "${huge_pages_prefix:?}"
+: "${restarts_directory:?}" "${console_directory:?}" "${huge_pages_prefix:?}" "${device_list:?}"
+: "${device_rules:?}"
 
 # Interfaces that a failed start has made would stay, not bound to their guest: systemd runs no ExecStop= after it.
 declare -A interfaces_before=()
@@ -1066,7 +1118,13 @@ pci_setup() {
 
 pci_teardown() {
     local address
-    while read -r address; do give_pci_device_back "$address"; done < "$lists/pci-devices"
+    while read -r address; do give_pci_device_back "$address" "$device_list"; done < "$lists/pci-devices"
+}
+
+# The rules ask who owns the working directory when a device appears, which may have been before that was made.
+devices_permit() {
+    if ! grep --quiet --no-messages --fixed-strings -- "/$name/work\"" "$device_rules"; then return; fi
+    timeout 60 udevadm trigger --settle --subsystem-match=usb --subsystem-match=vfio
 }
 
 # The list says no user: it is the one whose working directory this is, which only root could give it.
@@ -1272,7 +1330,7 @@ count_restart() {
 run_action() { # action, MicroVM, its state directory where that is not the working directory
     local action=$1 name=$2 package lists
     case $action in
-        tap-up | macvtap-up | pci-setup | block-devices-give | huge-pages-give) package=$current ;;
+        tap-up | macvtap-up | pci-setup | devices-permit | block-devices-give | huge-pages-give) package=$current ;;
         virtiofsd-prepare | virtiofsd-run | microvm-register) package=$current ;;
         *) package=$booted ;;
     esac
@@ -1298,6 +1356,7 @@ run_action() { # action, MicroVM, its state directory where that is not the work
             if [ -x "$package/bin/$action" ]; then exec "$package/bin/$action"; fi
             if [ -e "$lists/pci-devices" ]; then "${action//-/_}"; fi
             ;;
+        devices-permit) devices_permit ;;
         tap-up)
             begin_interfaces "$lists/tap-interfaces"
             if [ -x "$package/bin/tap-up" ]; then "$package/bin/tap-up"; else tap_up; fi
@@ -1522,25 +1581,12 @@ start_sidecar() { # socket that it makes, command
 """
 
 TAKE_PCI_DEVICE = """
+# With the functions of bind_pci_device.
+: "${sysfs:?}"
+
 take_pci_device() { # address, user, group
-    local device=/sys/bus/pci/devices/$1 group other
-    if [ ! -e "$device" ]; then
-        echo "there is no PCI device $1 on this host" >&2
-        exit 1
-    fi
-    if [ ! -e "$device/iommu_group" ]; then
-        echo "$1 is in no IOMMU group; switch the IOMMU on in the firmware and on the kernel's command line" >&2
-        exit 1
-    fi
-    if [ "$(basename "$(readlink "$device/driver")")" != vfio-pci ]; then
-        echo vfio-pci > "$device/driver_override"
-        if [ -e "$device/driver" ]; then echo "$1" > "$device/driver/unbind"; fi
-        echo "$1" > /sys/bus/pci/drivers_probe
-    fi
-    if [ "$(basename "$(readlink "$device/driver")")" != vfio-pci ]; then
-        echo "vfio-pci has not taken $1; see the kernel's messages" >&2
-        exit 1
-    fi
+    local device=$sysfs/bus/pci/devices/$1 group other
+    bind_pci_device "$1" || exit 1
     group=$(basename "$(readlink "$device/iommu_group")")
     for other in "$device"/iommu_group/devices/*; do
         # Bridges may keep their driver; vfio refuses the rest itself, but says less.

@@ -3,25 +3,12 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 # shellcheck shell=bash
 
+# With the functions of bind_pci_device.
+: "${sysfs:?}"
+
 take_pci_device() { # address, user, group
-    local device=/sys/bus/pci/devices/$1 group other
-    if [ ! -e "$device" ]; then
-        echo "there is no PCI device $1 on this host" >&2
-        exit 1
-    fi
-    if [ ! -e "$device/iommu_group" ]; then
-        echo "$1 is in no IOMMU group; switch the IOMMU on in the firmware and on the kernel's command line" >&2
-        exit 1
-    fi
-    if [ "$(basename "$(readlink "$device/driver")")" != vfio-pci ]; then
-        echo vfio-pci > "$device/driver_override"
-        if [ -e "$device/driver" ]; then echo "$1" > "$device/driver/unbind"; fi
-        echo "$1" > /sys/bus/pci/drivers_probe
-    fi
-    if [ "$(basename "$(readlink "$device/driver")")" != vfio-pci ]; then
-        echo "vfio-pci has not taken $1; see the kernel's messages" >&2
-        exit 1
-    fi
+    local device=$sysfs/bus/pci/devices/$1 group other
+    bind_pci_device "$1" || exit 1
     group=$(basename "$(readlink "$device/iommu_group")")
     for other in "$device"/iommu_group/devices/*; do
         # Bridges may keep their driver; vfio refuses the rest itself, but says less.

@@ -126,6 +126,8 @@ Description=Setup MicroVM '%i' devices of the host
 # The scripts run modprobe, which then has nothing to do.
 Wants=modprobe@vfio_pci.service
 After=microvm-set-booted@%i.service modprobe@vfio_pci.service
+# What it keeps from the drivers of the host is there, and stays so when the MicroVM stops.
+After=@DEVICES_UNIT@
 Before=microvm@%i.service
 Requires=microvm-set-booted@%i.service
 PartOf=microvm@%i.service
@@ -137,6 +139,7 @@ ConditionPathExists=|@STATE_DIRECTORY@/%i/current/bin/pci-setup
 ConditionPathExists=|@STATE_DIRECTORY@/%i/current/share/microvm/pci-devices
 ConditionPathExists=|@STATE_DIRECTORY@/%i/current/share/microvm/block-devices
 ConditionPathExists=|@STATE_DIRECTORY@/%i/current/share/microvm/huge-pages
+ConditionPathExists=|@DEVICE_RULES@
 
 [Service]
 Type=oneshot
@@ -145,6 +148,8 @@ WorkingDirectory=@STATE_DIRECTORY@/%i
 ExecStart=@SCRIPT_DIRECTORY@/microvm-package pci-setup %i
 ExecStart=@SCRIPT_DIRECTORY@/microvm-package block-devices-give %i
 ExecStart=@SCRIPT_DIRECTORY@/microvm-package huge-pages-give %i
+# udev answers by sockets that the sandbox of the others does not have.
+ExecStart=-+@SCRIPT_DIRECTORY@/microvm-package devices-permit %i
 ExecStop=@SCRIPT_DIRECTORY@/microvm-package huge-pages-take %i
 ExecStop=@SCRIPT_DIRECTORY@/microvm-package block-devices-take %i
 ExecStop=@SCRIPT_DIRECTORY@/microvm-package pci-teardown %i

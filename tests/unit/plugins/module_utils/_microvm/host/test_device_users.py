@@ -9,7 +9,10 @@ from pathlib import Path
 
 import pytest
 from ansible_collections.microvm.fleet.plugins.module_utils._microvm.host import device_users
-from ansible_collections.microvm.fleet.plugins.module_utils._microvm.host.device_users import find_users
+from ansible_collections.microvm.fleet.plugins.module_utils._microvm.host.device_users import (
+    find_node_users,
+    find_users,
+)
 
 
 def process(proc: Path, number: str, command: str, *opened: str, tap: str = "") -> None:
@@ -52,3 +55,10 @@ def test_processes_that_have_ended_are_no_error(proc: Path) -> None:
     (proc / "12" / "fd").mkdir(parents=True)
     (proc / "12" / "fd" / "3").symlink_to("/dev/net/tun")
     assert find_users(["lab0"], {}, str(proc)) == {"lab0": "process 10 (qemu)"}
+
+
+def test_a_process_is_found_that_has_a_node_open(proc: Path) -> None:
+    process(proc, "11", "qemu", "/dev/vfio/vfio", "/dev/vfio/1")
+    process(proc, "12", "crosvm", "/dev/vfio/12")
+    assert find_node_users(["/dev/vfio/12", "/dev/vfio/3"], str(proc)) == {"/dev/vfio/12": "process 12 (crosvm)"}
+    assert find_node_users([], str(proc / "none")) == {}

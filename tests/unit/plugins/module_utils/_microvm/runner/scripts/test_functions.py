@@ -202,6 +202,7 @@ def test_machined_gets_the_process_and_the_machine_id(tmp_path: Path) -> None:
         ("macvtap-up", "make_macvtap mac0 microvm microvm eth0 02:00:00:00:00:01 bridge\n"),
         ("macvtap-down", "remove_macvtap mac0\nunbind_missing_macvtaps\n"),
         ("pci-setup", "take_pci_device 0000:00:01.0 microvm microvm\n"),
+        ("pci-teardown", "give_pci_device_back 0000:00:01.0 devices.list\n"),
         ("block-devices-give", f"give_block_device r /dev/vg0/data {os.getuid()}\n"),
         ("block-devices-take", f"take_block_device /dev/vg0/data {os.getuid()}\n"),
     ],
@@ -221,6 +222,27 @@ def test_a_package_without_scripts_is_served_by_its_lists(action: str, output: s
     (tmp_path / "work").mkdir()
     done = run_action(tmp_path, action)
     assert (done.returncode, done.stdout) == (0, output), done.stderr
+
+
+@pytest.mark.parametrize(
+    ("rules", "asked"),
+    [
+        (None, ""),
+        (
+            'PROGRAM=="/usr/bin/stat /vms/web1/work", OWNER="%c"\nPROGRAM=="/usr/bin/stat /vms/eb/work", OWNER="%c"\n',
+            "",
+        ),
+        ('PROGRAM=="/usr/bin/stat /vms/web/work", OWNER="%c"\n', "trigger --settle --subsystem-match=usb"),
+    ],
+)
+def test_udev_is_asked_again_for_devices_of_a_new_user(rules: str | None, asked: str, tmp_path: Path) -> None:
+    fake(tmp_path, "udevadm", 'echo "$@"')
+    (tmp_path / "current").mkdir()
+    if rules is not None:
+        (tmp_path / "rules").write_text(rules)
+    done = run_action(tmp_path, "devices-permit")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.startswith(asked) and bool(done.stdout) == bool(asked)
 
 
 def test_a_package_s_own_script_comes_first(tmp_path: Path) -> None:
@@ -479,13 +501,25 @@ def run_action(
 ) -> subprocess.CompletedProcess[str]:
     """Call what microvm-package does, with functions that print what they are asked to do."""
     functions = ["make_tap", "remove_tap", "make_macvtap", "remove_macvtap"]
-    functions += ["take_pci_device", "give_block_device", "take_block_device", "bind_tap", "name_guest"]
+    functions += [
+        "take_pci_device",
+        "give_pci_device_back",
+        "give_block_device",
+        "take_block_device",
+        "bind_tap",
+        "name_guest",
+    ]
     functions += ["bind_unlisted_taps", "unbind_missing_taps", "apply_network_settings"]
     functions += ["bind_macvtap", "unbind_missing_macvtaps"]
     fakes = "".join(f'{name}() {{ echo {name} "$@"; }}\n' for name in functions)
     variables = {"user": "microvm", "group": "microvm", "current": "current", "booted": "booted"}
     variables |= {"work": "work", "sockets": "sockets", "shares_directory": "shares", "restarts_directory": "restarts"}
-    variables |= {"console_directory": "consoles", "huge_pages_prefix": f"{directory}/huge/microvm-"}
+    variables |= {
+        "device_list": "devices.list",
+        "device_rules": "rules",
+        "console_directory": "consoles",
+        "huge_pages_prefix": f"{directory}/huge/microvm-",
+    }
     return bash(
         directory, f"{fakes}{functions_of_test}run_action {action} web", "package_actions", **variables, **environment
     )

@@ -1,0 +1,198 @@
+# Copyright (c) 2026 microvm.fleet contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""PCI devices of a host, as sysfs has them, and what the host itself uses them for."""
+
+from __future__ import annotations
+
+import glob
+import json
+import os
+from dataclasses import dataclass
+from typing import Dict, Iterator, List, Mapping, Optional, Tuple
+
+from ..declaration.names import VFIO_DRIVER
+from . import files
+from .commands import run
+
+SYS = "/sys"
+HARMLESS_DRIVERS = ("", VFIO_DRIVER, "pci-stub")
+"""Drivers, or none, of devices that do not keep others of their IOMMU group from being handed over."""
+
+_BRIDGE = "0x0604"
+"""Begins the class of bridges, which keep their driver in a group that is handed over."""
+
+_MOUNTS, _SWAPS, _ROUTES = "/proc/self/mountinfo", "/proc/swaps", ("/proc/net/route", "/proc/net/ipv6_route")
+
+
+@dataclass(frozen=True)
+class PciDevice:
+    """A PCI device, or a function of one."""
+
+    address: str
+    pci_class: str = ""
+    """Class as the kernel writes it, such as ``0x020000``."""
+    driver: str = ""
+    override: str = ""
+    """Driver that alone may have the device, whatever it is."""
+    group: Optional[int] = None
+    """Number of the IOMMU group; numbers differ from one start of the host to the next."""
+    interfaces: Tuple[str, ...] = ()
+    """Network interfaces that the driver has made."""
+    card: Optional[str] = None
+    """Address of the card that a virtual function is of."""
+    most_functions: int = 0
+    """Number of virtual functions that a card can have."""
+    functions: Tuple[str, ...] = ()
+    """Addresses of its virtual functions, by their numbers."""
+    offset: int = 0
+    stride: int = 0
+    """Distances of the addresses of functions from that of the card, and from each other."""
+
+    @property
+    def is_bridge(self) -> bool:
+        """Return whether the device is a bridge, which is never handed over."""
+        return self.pci_class.startswith(_BRIDGE)
+
+    @property
+    def is_with_host(self) -> bool:
+        """Return whether a driver of the host has the device, so that others of its group are not handed over."""
+        return not self.is_bridge and self.driver not in HARMLESS_DRIVERS
+
+    def function_address(self, number: int) -> str:
+        """Return the address that a virtual function of this card has, or would have."""
+        if number < len(self.functions):
+            return self.functions[number]
+        domain, bus, rest = self.address.split(":")
+        slot, function = rest.split(".")
+        routing = (int(bus, 16) << 8 | int(slot, 16) << 3 | int(function)) + self.offset + self.stride * number
+        return f"{domain}:{routing >> 8:02x}:{routing >> 3 & 0x1F:02x}.{routing & 7}"
+
+
+@dataclass(frozen=True)
+class FunctionSettings:
+    """Settings of a virtual function that its card enforces; ``None`` for what the card's driver does not say."""
+
+    mac: Optional[str] = None
+    vlan: int = 0
+    trust: Optional[bool] = None
+    spoof_check: Optional[bool] = None
+
+
+def read_pci_devices(sys: str = SYS) -> Dict[str, PciDevice]:
+    """Return all PCI devices of the host by their addresses."""
+    directory = os.path.join(sys, "bus/pci/devices")
+    addresses = sorted(os.listdir(directory)) if os.path.isdir(directory) else []
+    return {address: _read(os.path.join(directory, address), address) for address in addresses}
+
+
+def _read(path: str, address: str) -> PciDevice:
+    group, card = _link(path, "iommu_group"), _link(path, "physfn")
+    most = _number(path, "sriov_totalvfs")
+    override = _text(path, "driver_override")
+    return PciDevice(
+        address=address,
+        pci_class=_text(path, "class"),
+        driver=_link(path, "driver"),
+        override="" if override == "(null)" else override,
+        group=int(group) if group.isdecimal() else None,
+        interfaces=tuple(
+            sorted(
+                os.path.basename(each) for pattern in ("net/*", "*/net/*") for each in glob.glob(f"{path}/{pattern}")
+            )
+        ),
+        card=card or None,
+        most_functions=most,
+        functions=tuple(_link(path, f"virtfn{index}") for index in range(_number(path, "sriov_numvfs") if most else 0)),
+        offset=_number(path, "sriov_offset") if most else 0,
+        stride=_number(path, "sriov_stride") if most else 0,
+    )
+
+
+def _text(path: str, name: str) -> str:
+    return (files.read_text(os.path.join(path, name)) or "").strip()
+
+
+def _number(path: str, name: str) -> int:
+    text = _text(path, name)
+    return int(text) if text.isdecimal() else 0
+
+
+def _link(path: str, name: str) -> str:
+    return os.path.basename(files.link_target(os.path.join(path, name)) or "")
+
+
+def read_functions(interface: str) -> List[FunctionSettings]:
+    """Return the settings of the virtual functions of a card, whose interface is given. Raises HostError."""
+    return parse_functions(run(["ip", "-json", "-details", "link", "show", "dev", interface]))
+
+
+def parse_functions(output: str) -> List[FunctionSettings]:
+    """Return the settings of the functions that `ip -json link` prints."""
+    links = json.loads(output or "[]")
+    functions = links[0].get("vfinfo_list", []) if links else []
+    return [_settings(function) for function in sorted(functions, key=lambda function: int(function["vf"]))]
+
+
+def _settings(function: Mapping[str, object]) -> FunctionSettings:
+    tags = function.get("vlan_list")
+    first = tags[0] if isinstance(tags, list) and tags else {}
+    trust, spoof_check = function.get("trust"), function.get("spoofchk")
+    return FunctionSettings(
+        mac=str(function.get("address", function.get("mac", ""))).lower() or None,
+        vlan=int(first.get("vlan", 0)),
+        trust=trust if isinstance(trust, bool) else None,
+        spoof_check=spoof_check if isinstance(spoof_check, bool) else None,
+    )
+
+
+def host_use(device: PciDevice, sys: str = SYS, mounts: str = _MOUNTS, swaps: str = _SWAPS) -> Optional[str]:
+    """Return what the host would lose with a device, as the end of a sentence: its way out, or a disk that it uses."""
+    for interface in device.interfaces:
+        for upper in _with_uppers(interface, sys):
+            if upper in _default_interfaces():
+                return f"the host's default route leads to its interface {interface}"
+    numbers = _mounted(mounts)
+    for name in _disks(device, sys):
+        path = f"{sys}/class/block/{name}"
+        if _text(path, "dev") in numbers:
+            return f"the host has mounted its disk {name}"
+        if f"/dev/{name} " in (files.read_text(swaps) or ""):
+            return f"the host swaps to its disk {name}"
+    return None
+
+
+def _with_uppers(interface: str, sys: str) -> Iterator[str]:
+    """Yield an interface and those that it is a part of: bridges, bonds, VLANs."""
+    yield interface
+    for path in sorted(glob.glob(f"{sys}/class/net/{glob.escape(interface)}/upper_*")):
+        yield from _with_uppers(os.path.basename(path)[len("upper_") :], sys)
+
+
+def _default_interfaces() -> Iterator[str]:
+    for path in _ROUTES:
+        for line in (files.read_text(path) or "").splitlines():
+            words = line.split()
+            if path.endswith("/route") and len(words) > 7 and words[1] == words[7] == "00000000":
+                yield words[0]
+            # A route that refuses packets is on the loopback interface.
+            elif path.endswith("ipv6_route") and words[:2] == ["0" * 32, "00"] and words[-1] != "lo":
+                yield words[-1]
+
+
+def _mounted(mounts: str) -> List[str]:
+    return [line.split()[2] for line in (files.read_text(mounts) or "").splitlines() if len(line.split()) > 2]
+
+
+def _disks(device: PciDevice, sys: str) -> Iterator[str]:
+    """Yield the disks of a device, their partitions, and what is made of them."""
+    for path in sorted(glob.glob(f"{sys}/class/block/*")):
+        if f"/{device.address}/" in f"{os.path.realpath(path)}/":
+            yield from _with_holders(os.path.basename(path), sys)
+
+
+def _with_holders(name: str, sys: str) -> Iterator[str]:
+    yield name
+    for path in sorted(glob.glob(f"{sys}/class/block/{name}/holders/*")):
+        yield from _with_holders(os.path.basename(path), sys)

@@ -1,0 +1,85 @@
+# Copyright (c) 2026 microvm.fleet contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Look at the devices of a host, and at who uses those that would be taken or handed back."""
+
+from __future__ import annotations
+
+import pwd
+from dataclasses import replace
+from typing import Dict, FrozenSet, Sequence
+
+from ...declaration.names import DEVICE_LIST, DEVICES_UNIT, VFIO_DRIVER
+from ...declaration.types import HostDevice
+from ...host import files, systemd
+from ...host.device_users import find_node_users, vfio_node
+from ...host.pci import PciDevice, host_use, read_functions, read_pci_devices
+from .device_list import parse_list
+from .files import OWN_FILES
+from .plan import Action, draft_devices, remade
+from .state import Observed
+
+
+def observe_devices(devices: Sequence[HostDevice], state_directory: str, path: str = "devices") -> Observed:
+    """Return the state of the host's devices. Raises HostError, and DeclarationError for what is impossible."""
+    contents = {file: files.read_text(file) for file in OWN_FILES}
+    record = parse_list(contents[DEVICE_LIST])
+    present = read_pci_devices()
+    observed = Observed(
+        devices=present,
+        record=record,
+        files={file: content for file, content in contents.items() if content is not None},
+        accounts=_accounts(devices),
+        unit=systemd.show([DEVICES_UNIT])[DEVICES_UNIT],
+        state_directory=state_directory,
+    )
+    cards = [
+        present[str(device["address"])] for device in devices if device["functions"] and device["address"] in present
+    ]
+    observed = replace(
+        observed,
+        functions={
+            card.address: read_functions(card.interfaces[0]) for card in cards if card.functions and card.interfaces
+        },
+        uses=_uses(observed, devices),
+    )
+    return replace(observed, users=_users(observed, devices, path))
+
+
+def _accounts(devices: Sequence[HostDevice]) -> FrozenSet[str]:
+    owners = [device["owner"] for device in devices]
+    owners += [function["owner"] for device in devices for function in device["functions"] or ()]
+    return frozenset(owner for owner in owners if owner is not None and _exists(owner))
+
+
+def _exists(user: str) -> bool:
+    try:
+        pwd.getpwnam(user)
+    except KeyError:
+        return False
+    return True
+
+
+def _uses(observed: Observed, devices: Sequence[HostDevice]) -> Dict[str, str]:
+    """Return what the host needs devices for that are about to be taken, with the others of their groups."""
+    listed = [
+        observed.devices[str(device["address"])]
+        for device in devices
+        if device["state"] == "present" and device["functions"] is None and device["address"] in observed.devices
+    ]
+    concerned: Dict[str, PciDevice] = {device.address: device for device in listed}
+    concerned.update((other.address, other) for device in listed for other in observed.siblings(device))
+    uses = {address: host_use(device) for address, device in concerned.items() if device.driver != VFIO_DRIVER}
+    return {address: use for address, use in uses.items() if use is not None}
+
+
+def _users(observed: Observed, devices: Sequence[HostDevice], path: str) -> Dict[int, str]:
+    """Return the processes that have groups open of which devices are about to be handed back."""
+    planned = draft_devices(observed, devices, path)
+    addresses = planned.targets(Action.RELEASE)
+    for card in remade(observed, planned):
+        addresses += observed.devices[card].functions
+    groups = {observed.devices[address].group for address in addresses if address in observed.devices}
+    nodes = {vfio_node(group): group for group in groups if group is not None}
+    return {nodes[node]: user for node, user in find_node_users(nodes).items()}

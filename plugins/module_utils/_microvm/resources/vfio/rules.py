@@ -1,0 +1,70 @@
+# Copyright (c) 2026 microvm.fleet contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Rules of udev that let the users of MicroVMs open devices of the host. Pure.
+
+Numbers of IOMMU groups and of USB devices change, so a rule finds a device by what stays. The user of a MicroVM is
+asked for when a device appears: it may come later than the rule.
+"""
+
+from __future__ import annotations
+
+from typing import Iterator, List, NamedTuple, Optional, Sequence, Tuple
+
+from ...declaration.names import WORK_DIRECTORY
+from ...declaration.types import HostDevice, HostDeviceUsb
+from ...host.pci import PciDevice
+from ...schema.quoting import plain
+from .state import Observed
+
+_GROUPS = "/sys/kernel/iommu_groups"
+_HEADER = "# Written by microvm.fleet; changes here are lost.\n"
+
+
+class DeviceUser(NamedTuple):
+    """User of a device, beside root: that of a MicroVM, or one by name."""
+
+    vm: Optional[str]
+    owner: Optional[str]
+
+
+def users_by_address(observed: Observed, devices: Sequence[HostDevice]) -> Iterator[Tuple[str, DeviceUser]]:
+    """Yield the PCI devices and virtual functions that have a user."""
+    for device in devices:
+        if device["state"] == "absent" or device["address"] is None:
+            continue
+        if device["vm"] or device["owner"]:
+            yield device["address"], DeviceUser(device["vm"], device["owner"])
+        card = observed.devices.get(device["address"], PciDevice(device["address"]))
+        for number, function in enumerate(device["functions"] or ()):
+            if function["vm"] or function["owner"]:
+                yield card.function_address(number), DeviceUser(function["vm"], function["owner"])
+
+
+def device_rules(observed: Observed, devices: Sequence[HostDevice]) -> str:
+    """Return the rules; nothing for devices that are root's alone."""
+    lines = [
+        _line(['SUBSYSTEM=="vfio"', f'TEST=="{_GROUPS}/%k/devices/{plain(address)}"'], user, observed.state_directory)
+        for address, user in users_by_address(observed, devices)
+    ]
+    with_usb = [(device["usb"], device) for device in devices if device["usb"] is not None]
+    # The last rule that matches counts.
+    for usb, device in sorted(with_usb, key=lambda pair: pair[0]["serial"] is not None):
+        if device["state"] == "present":
+            lines.append(_line(_usb(usb), DeviceUser(device["vm"], device["owner"]), observed.state_directory))
+    return _HEADER + "".join(lines) if lines else ""
+
+
+def _usb(usb: HostDeviceUsb) -> List[str]:
+    matches = ['SUBSYSTEM=="usb"', 'ENV{DEVTYPE}=="usb_device"', f'ATTR{{idVendor}}=="{plain(usb["vendor"])}"']
+    matches.append(f'ATTR{{idProduct}}=="{plain(usb["product"])}"')
+    return matches if usb["serial"] is None else [*matches, f'ATTR{{serial}}=="{plain(usb["serial"])}"']
+
+
+def _line(matches: Sequence[str], user: DeviceUser, state_directory: str) -> str:
+    owner = "%c" if user.owner is None else plain(user.owner)
+    if user.vm is not None:
+        work = f"{plain(state_directory)}/{plain(user.vm)}/{plain(WORK_DIRECTORY)}"
+        matches = [*matches, f'PROGRAM=="/usr/bin/stat --format=%%u {work}"']
+    return ", ".join([*matches, f'OWNER="{owner}"', 'MODE="0600"']) + "\n"

@@ -1,0 +1,67 @@
+# Copyright (c) 2026 microvm.fleet contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+# shellcheck shell=bash
+
+# Set before: seconds to wait for what the host finds while it starts.
+: "${patience:?}" "${sysfs:?}"
+
+await_entry() { # path
+    local fifths=$((patience * 5))
+    while [ ! -e "$1" ] && [ "$fifths" -gt 0 ]; do
+        sleep 0.2
+        fifths=$((fifths - 1))
+    done
+    [ -e "$1" ]
+}
+
+make_functions() { # address of a card, number of functions
+    local device=$sysfs/bus/pci/devices/$1 present automatic
+    if ! await_entry "$device/sriov_numvfs" || ! await_entry "$device/driver"; then
+        echo "$1 is not there, has no virtual functions, or has no driver that makes them" >&2
+        return 1
+    fi
+    present=$(cat "$device/sriov_numvfs")
+    if [ "$present" = "$2" ]; then return; fi
+    # Whatever their number is, it changes only from and to none.
+    if [ "$present" != 0 ]; then echo 0 > "$device/sriov_numvfs"; fi
+    if [ "$2" = 0 ]; then return; fi
+    # The host's driver for functions would make interfaces of them.
+    automatic=$(cat "$device/sriov_drivers_autoprobe")
+    echo 0 > "$device/sriov_drivers_autoprobe"
+    echo "$2" > "$device/sriov_numvfs" || return
+    echo "$automatic" > "$device/sriov_drivers_autoprobe"
+}
+
+set_function() { # address of a card, number of the function, words of ip-link(8)
+    local address=$1 number=$2 path
+    shift 2
+    for path in "$sysfs/bus/pci/devices/$address"/net/*; do
+        if [ ! -e "$path" ]; then break; fi
+        ip link set dev "${path##*/}" vf "$number" "$@"
+        return
+    done
+    echo "$address has no network interface, by which its functions are set" >&2
+    return 1
+}
+
+# Everything that is listed, as far as it can be done.
+restore_devices() { # list
+    local kind address words status=0
+    modprobe vfio-pci
+    while read -r kind address words; do
+        # The list has no word that needs quotes.
+        # shellcheck disable=SC2086
+        case $kind in
+            functions) make_functions "$address" $words || status=1 ;;
+            function) set_function "$address" $words || status=1 ;;
+            device)
+                if [ "${words##* }" = absent ]; then
+                    await_entry "$sysfs/bus/pci/devices/$address" || true
+                    bind_pci_device "$address" || status=1
+                fi
+                ;;
+        esac
+    done < "$1"
+    return "$status"
+}

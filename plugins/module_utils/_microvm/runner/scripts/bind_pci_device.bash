@@ -1,0 +1,50 @@
+# Copyright (c) 2026 microvm.fleet contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+# shellcheck shell=bash
+
+# Set by tests alone.
+sysfs=${sysfs:-/sys}
+
+driver_of() { # address; nothing for a device without a driver
+    local link
+    link=$(readlink "$sysfs/bus/pci/devices/$1/driver") || return 0
+    echo "${link##*/}"
+}
+
+bind_pci_device() { # address
+    local device=$sysfs/bus/pci/devices/$1
+    if [ ! -e "$device" ]; then
+        echo "there is no PCI device $1 on this host" >&2
+        return 1
+    fi
+    if [ ! -e "$device/iommu_group" ]; then
+        echo "$1 is in no IOMMU group; switch the IOMMU on in the firmware and on the kernel's command line" >&2
+        return 1
+    fi
+    if [ "$(driver_of "$1")" != vfio-pci ]; then
+        echo vfio-pci > "$device/driver_override"
+        if [ -e "$device/driver" ]; then echo "$1" > "$device/driver/unbind"; fi
+        echo "$1" > "$sysfs/bus/pci/drivers_probe"
+    fi
+    if [ "$(driver_of "$1")" != vfio-pci ]; then
+        echo "vfio-pci has not taken $1; see the kernel's messages" >&2
+        return 1
+    fi
+}
+
+# The kernel's choice is another one where several drivers know a device.
+unbind_pci_device() { # address, driver that gets it; none or - for the kernel's choice
+    local device=$sysfs/bus/pci/devices/$1 driver=${2:--}
+    if [ ! -e "$device" ]; then return; fi
+    if [ "$(driver_of "$1")" = vfio-pci ]; then echo "$1" > "$device/driver/unbind"; fi
+    # Without an override, the kernel's own driver takes it.
+    echo > "$device/driver_override"
+    if [ "$driver" != - ] && [ "$(driver_of "$1")" != "$driver" ]; then
+        modprobe -- "$driver" 2> /dev/null || true
+        if [ -e "$sysfs/bus/pci/drivers/$driver/bind" ] && [ ! -e "$device/driver" ]; then
+            echo "$1" > "$sysfs/bus/pci/drivers/$driver/bind" || true
+        fi
+    fi
+    if [ ! -e "$device/driver" ]; then echo "$1" > "$sysfs/bus/pci/drivers_probe"; fi
+}

@@ -1,0 +1,160 @@
+# Copyright (c) 2026 microvm.fleet contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Shell functions of PCI devices, on a directory that is like sysfs: what is written to which file."""
+
+from __future__ import annotations
+
+import subprocess
+from pathlib import Path
+
+import pytest
+from ansible_collections.microvm.fleet.plugins.module_utils._microvm.resources.vfio.files import script
+
+from .test_functions import bash, fake
+
+NIC = "0000:01:00.0"
+
+
+@pytest.fixture(name="device")
+def _device(tmp_path: Path) -> Path:
+    """Device of the driver e1000e, which does nothing when a file is written."""
+    drivers = tmp_path / "bus" / "pci" / "drivers"
+    for driver in ("e1000e", "vfio-pci"):
+        (drivers / driver).mkdir(parents=True)
+    device = tmp_path / "bus" / "pci" / "devices" / NIC
+    device.mkdir(parents=True)
+    (device / "driver").symlink_to(drivers / "e1000e")
+    (device / "iommu_group").mkdir()
+    return device
+
+
+def call(directory: Path, words: str) -> subprocess.CompletedProcess[str]:
+    return bash(directory, words, "bind_pci_device", "give_pci_device_back", sysfs=str(directory))
+
+
+def with_driver(device: Path, driver: str) -> None:
+    (device / "driver").unlink()
+    (device / "driver").symlink_to(device.parents[1] / "drivers" / driver)
+
+
+def test_a_device_is_taken_by_an_override_that_no_other_driver_passes(device: Path, tmp_path: Path) -> None:
+    done = call(tmp_path, f"bind_pci_device {NIC}")
+    # The driver is still the old one, as no kernel has read the files.
+    assert done.returncode == 1 and f"vfio-pci has not taken {NIC}" in done.stderr
+    assert (device / "driver_override").read_text() == "vfio-pci\n"
+    assert (device / "driver" / "unbind").read_text() == f"{NIC}\n"
+    assert (tmp_path / "bus" / "pci" / "drivers_probe").read_text() == f"{NIC}\n"
+
+
+def test_a_device_that_is_taken_is_left_alone(device: Path, tmp_path: Path) -> None:
+    with_driver(device, "vfio-pci")
+    assert call(tmp_path, f"bind_pci_device {NIC}").returncode == 0
+    assert not (device / "driver_override").exists()
+
+
+@pytest.mark.parametrize(("address", "words"), [("0000:09:00.0", "no PCI device"), (NIC, "in no IOMMU group")])
+def test_what_cannot_be_taken_is_said(address: str, words: str, device: Path, tmp_path: Path) -> None:
+    (device / "iommu_group").rmdir()
+    done = call(tmp_path, f"bind_pci_device {address}")
+    assert done.returncode == 1 and words in done.stderr
+    assert not (device / "driver_override").exists()
+
+
+def test_a_device_goes_back_without_an_override(device: Path, tmp_path: Path) -> None:
+    with_driver(device, "vfio-pci")
+    (device / "driver_override").write_text("vfio-pci\n")
+    assert call(tmp_path, f"unbind_pci_device {NIC}").returncode == 0
+    assert (device / "driver_override").read_text() == "\n"
+    assert (device / "driver" / "unbind").read_text() == f"{NIC}\n"
+
+
+def test_a_device_goes_back_to_the_driver_that_is_named(device: Path, tmp_path: Path) -> None:
+    fake(tmp_path, "modprobe", 'echo "$@" >> loaded')
+    (device / "driver").unlink()
+    (tmp_path / "bus" / "pci" / "drivers" / "e1000e" / "bind").write_text("")
+    assert call(tmp_path, f"unbind_pci_device {NIC} e1000e").returncode == 0
+    assert (tmp_path / "loaded").read_text() == "-- e1000e\n"
+    assert (tmp_path / "bus" / "pci" / "drivers" / "e1000e" / "bind").read_text() == f"{NIC}\n"
+
+
+@pytest.mark.parametrize(
+    ("listed", "output"),
+    [
+        (f"device {NIC} e1000e absent\n", ""),
+        (f"device {NIC} e1000e stop\n", f"{NIC} e1000e\n"),
+        (f"device 0000:02:00.0 e1000e absent\nfunctions {NIC} 2\n", f"{NIC}\n"),
+        (None, f"{NIC}\n"),
+    ],
+)
+def test_a_stop_leaves_a_device_that_is_handed_over_for_good(listed: str | None, output: str, tmp_path: Path) -> None:
+    if listed is not None:
+        (tmp_path / "devices.list").write_text(f"# A comment.\n{listed}")
+    done = call(tmp_path, f'unbind_pci_device() {{ echo "$@"; }}; give_pci_device_back {NIC} devices.list; echo end')
+    assert (done.returncode, done.stdout) == (0, f"{output}end\n"), done.stderr
+
+
+@pytest.fixture(name="card")
+def _card(device: Path) -> Path:
+    for name, value in {"sriov_numvfs": "0", "sriov_drivers_autoprobe": "1", "sriov_totalvfs": "7"}.items():
+        (device / name).write_text(f"{value}\n")
+    (device / "net" / "eth5").mkdir(parents=True)
+    return device
+
+
+def restore(directory: Path, words: str) -> subprocess.CompletedProcess[str]:
+    """Call a function of the unit's script, which waits for nothing."""
+    text = script().replace("patience=60", "patience=0")
+    assert text != script()
+    return subprocess.run(
+        ["bash", "-c", text, "restore-devices", *words.split()],
+        cwd=directory,
+        env={"PATH": f"{directory}/bin:/usr/bin:/bin", "sysfs": str(directory)},
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=20,
+    )
+
+
+def test_functions_are_made_without_interfaces_of_the_host(card: Path, tmp_path: Path) -> None:
+    assert restore(tmp_path, f"make_functions {NIC} 2").returncode == 0
+    assert (card / "sriov_numvfs").read_text() == "2\n"
+    # It is what it was before, for other functions.
+    assert (card / "sriov_drivers_autoprobe").read_text() == "1\n"
+    (card / "sriov_drivers_autoprobe").write_text("as it is\n")
+    assert restore(tmp_path, f"make_functions {NIC} 2").returncode == 0
+    assert (card / "sriov_drivers_autoprobe").read_text() == "as it is\n"
+    assert restore(tmp_path, f"make_functions {NIC} 0").returncode == 0
+    assert (card / "sriov_numvfs").read_text() == "0\n"
+
+
+def test_a_card_without_its_driver_makes_no_functions(card: Path, tmp_path: Path) -> None:
+    (card / "driver").unlink()
+    done = restore(tmp_path, f"make_functions {NIC} 2")
+    assert done.returncode == 1 and "has no driver that makes them" in done.stderr
+
+
+def test_everything_listed_is_restored_as_far_as_it_can_be(card: Path, tmp_path: Path) -> None:
+    fake(tmp_path, "modprobe", 'echo modprobe "$@"')
+    fake(tmp_path, "ip", 'echo ip "$@"')
+    with_driver(card, "vfio-pci")
+    other = card.parent / "0000:02:00.0"
+    other.mkdir()
+    lines = [
+        "functions 0000:09:00.0 1",
+        f"functions {NIC} 1",
+        f"function {NIC} 0 mac 02:00:00:00:00:01 vlan 20",
+        "device 0000:02:00.0 - stop",
+        f"device {NIC} e1000e absent",
+        "device 0000:08:00.0 - absent",
+    ]
+    (tmp_path / "list").write_text("".join(f"{line}\n" for line in ["# Written.", *lines]))
+    done = restore(tmp_path, "restore_devices list")
+    assert done.returncode == 1
+    assert done.stdout == "modprobe vfio-pci\nip link set dev eth5 vf 0 mac 02:00:00:00:00:01 vlan 20\n"
+    assert (card / "sriov_numvfs").read_text() == "1\n"
+    assert not (other / "driver_override").exists()
+    assert "0000:09:00.0 is not there" in done.stderr and "no PCI device 0000:08:00.0" in done.stderr
+    (tmp_path / "list").write_text(f"device {NIC} e1000e absent\n")
+    assert restore(tmp_path, "restore_devices list").returncode == 0
