@@ -304,8 +304,9 @@ class InventoryModule(BaseInventoryPlugin, Constructable, Cacheable):
         if group is None:
             raise DeclarationError(
                 "group",
-                f"there is no group {name!r} yet; name the inventory of the hosts before this one, or set `group` to "
-                "the group of the hosts that run MicroVMs",
+                f"there is no group {name!r} yet; name the inventory of the hosts before this one (in a directory, "
+                "sources are read in the order of their names: call this one microvm.yml), or set `group` to the group "
+                "of the hosts that run MicroVMs",
             )
         # Groups become children of this one when all sources have been read.
         return list(self.inventory.hosts.values() if name == "all" else group.get_hosts())

@@ -45,7 +45,13 @@ RELEVANT = (
 )
 """Options of a MicroVM that its guest's place in an inventory follows from, or that others of these need."""
 
+RELEVANT_OF_GUEST = ("enable", "hostname", "networks")
+"""Options of ``guest`` among them; the rest are for whoever logs in, and may be known when a playbook runs only."""
+
 IRRELEVANT = frozenset(option.name for option in VM_OPTIONS) - frozenset(RELEVANT)
+IRRELEVANT_OF_GUEST = frozenset(
+    suboption.name for option in VM_OPTIONS if option.name == "guest" for suboption in option.suboptions
+) - frozenset(RELEVANT_OF_GUEST)
 
 SSH_PORT = 22
 
@@ -130,7 +136,11 @@ def _each(value: object, part: Callable[[object], object]) -> object:
 def _relevant_options(vm: object) -> object:
     if not isinstance(vm, Mapping):
         return vm
-    return {key: value for key, value in vm.items() if key not in IRRELEVANT}
+    options = {key: value for key, value in vm.items() if key not in IRRELEVANT}
+    if isinstance(options.get("guest"), Mapping):
+        guest: Mapping[object, object] = options["guest"]
+        options["guest"] = {key: value for key, value in guest.items() if key not in IRRELEVANT_OF_GUEST}
+    return options
 
 
 def _list(variables: Mapping[str, object], name: str) -> List[object]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -187,6 +188,23 @@ def test_a_directory_of_sources_is_read_in_the_order_of_names(inventory: Invento
     inventory.write("fleet/microvm.yml", PLUGIN)
     listed = inventory.listed("fleet")
     assert listed["microvm_guests"]["hosts"] == ["web", "db", "app-west"]
+
+
+def test_the_first_example_of_the_documentation_works_as_typed(inventory: Inventory) -> None:
+    page = (ROOT / "docs" / "inventory.md").read_text()
+    (source,) = re.findall(
+        r"^```text\n# guests.microvm.yml\n(.*?)```", page.partition("## How")[0], re.DOTALL | re.MULTILINE
+    )
+    command, graph = re.findall(r"^\$ (ansible-inventory .*)\n((?:[@ ].*\n)+)  …", page, re.MULTILINE)[0]
+    shutil.copytree(ROOT / "docs" / "examples" / "first-fleet", inventory.directory / "my-fleet")
+    inventory.write("guests.microvm.yml", source)
+    program, *words = command.split()
+    assert inventory.run(*words, sources=(), program=program).startswith(graph)
+    # In the directory, the file has the name that the page says.
+    inventory.write("my-fleet/microvm.yml", source)
+    assert inventory.run("--graph", sources=("my-fleet",)).startswith(graph)
+    (inventory.directory / "my-fleet" / "microvm.yml").rename(inventory.directory / "my-fleet" / "guests.microvm.yml")
+    assert "call this one microvm.yml" in inventory.refusal("my-fleet")
 
 
 FACTS_CACHED = f"[defaults]\nfact_caching = ansible.builtin.jsonfile\nfact_caching_connection = facts\n{STRICT}"

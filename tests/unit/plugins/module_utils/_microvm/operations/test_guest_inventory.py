@@ -194,6 +194,9 @@ def test_secrets_and_builds_of_images_are_not_looked_at() -> None:
     assert "SECRET" not in str(part)
     # What no option is stays, to be refused.
     assert part["microvm_vms"] == [{**STATIC, "misspelt": 1}]
+    guest = {"hostname": "a", "authorized_keys": "SECRET", "host_access": "SECRET", "misspelt": 1}
+    part = relevant({"microvm_vms": [{"name": "web", "guest": guest}], "microvm_defaults": {"guest": guest}})
+    assert part["microvm_defaults"] == {"guest": {"hostname": "a", "misspelt": 1}} and "SECRET" not in str(part)
     assert relevant({"microvm_vms": "{{ vms }}"})["microvm_vms"] == "{{ vms }}"
 
 
