@@ -1641,6 +1641,12 @@ options:
                 Each of its packets to the DHCP and DNS servers of the host counts as one. V(0) is no limit.
             type: int
             default: 200
+  former_networks:
+    description:
+      - Networks that the host has, and that the same run removes since they are no longer declared, as module M(microvm.fleet.microvm_network)
+        returns them (RV(microvm.fleet.microvm_network#module:former)). An interface on one of them is refused.
+    type: list
+    elements: str
   bridges:
     description:
       - Bridges that need not exist yet in check mode, or with O(ignore:preflight), because the same run creates

@@ -75,10 +75,24 @@ actions:
   elements: str
   sample: [write /etc/systemd/network/50-microvm-microvm0.netdev, reload configuration of systemd-networkd.service]
 kept:
-  description: Networks that are no longer declared but are kept, because MicroVMs are still attached to their bridges.
+  description: Networks that are no longer declared but are kept, because MicroVMs run on them.
   returned: success
   type: list
   elements: str
+former:
+  description:
+    - MicroVMs, by the networks that the host has and that are no longer declared. They are installed with an interface
+      on the network, or run on it.
+    - The module warns of them. It removes a network on which none runs, and those MicroVMs then do not start any more.
+  returned: success
+  type: dict
+  sample: {backend0: [db, cache]}
+renamed:
+  description:
+    - New names of networks, by their former ones. The new network has the mode, the address and the C(link) of the
+      former one.
+  returned: success
+  type: dict
 still_forwarding:
   description:
     - Reason why forwarding of packets, which was switched on for networks that are removed, stays on.
@@ -97,6 +111,13 @@ missing_uplinks:
     - Nothing passes by them until they come.
   returned: success
   type: dict
+missing_links:
+  description:
+    - Interfaces that the host no longer has, by the networks whose C(link) they are. The module warns of them.
+    - Such a network stays as it is. A new one on an interface that the host does not have is refused.
+  returned: success
+  type: dict
+  sample: {lan0: enp1s0}
 hindrances:
   description:
     - Packets of networks that other firewalls of the host drop, and what to do. The module warns about them.

@@ -100,6 +100,24 @@ def test_a_change_that_is_withdrawn_leaves_no_timer(lan: Lan) -> None:
     assert lan.host.run("systemctl list-timers --all --no-legend microvm-fleet-lan-return.timer") == ""
 
 
+def test_a_bridge_stays_when_its_interface_goes_and_everything_else_is_done(lan: Lan) -> None:
+    host, wired = lan.host, [{"name": "lan0", "link": "mvlink0"}]
+    host.run("ip link add mvlink0 type veth peer name mvlink1")
+    assert "failed=0" in lan.role(wired)
+    host.run("ip link delete mvlink0")
+    further = [*wired, {"name": "mvnet0", "address": "10.99.0.1/24"}]
+    output = lan.role(further)
+    assert "no interface mvlink0 any more, which is the link of network lan0" in " ".join(output.split())
+    assert "failed=0" in output
+    assert "10.99.0.1/24" in host.run("ip -brief address show dev mvnet0")
+    assert "changed=0" in lan.role(further)
+    with pytest.raises(AssertionError, match=r"networks\[1\].*link: the host has no interface 'mvlink2'"):
+        lan.role([*wired, {"name": "lan1", "link": "mvlink2"}])
+    host.run("ip link add mvlink0 type veth peer name mvlink1")
+    host.wait_for("port", lambda: host.run("ls /sys/class/net/lan0/brif"), "mvlink0\n".__eq__)
+    host.run("ip link delete mvlink0")
+
+
 def test_the_bridge_keeps_the_lease_of_its_interface(lan: Lan) -> None:
     host = lan.host
     server = "[Match]\nName=dhcp0\n[Network]\nAddress=192.0.2.1/24\nDHCPServer=yes\n"

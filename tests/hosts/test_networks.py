@@ -122,6 +122,16 @@ def test_no_microvm_starts_on_networks_whose_rules_are_not_loaded(networks: Netw
     assert '"t1"' in elements(host, "taps")
 
 
+def test_a_removal_leaves_no_unit_that_has_failed(networks: Networks) -> None:
+    host = networks.host
+    networks.apply(NETWORKS)
+    host.run(f"echo nonsense > {CONFIGURATION}/network.nft")
+    host.run(f"systemctl restart {NETWORK_UNIT}", status=1)
+    assert NETWORK_UNIT in host.run("systemctl list-units --failed --plain --no-legend")
+    networks.apply([])
+    assert host.run("systemctl list-units --all --plain --no-legend 'microvm-fleet-n*'") == ""
+
+
 def test_a_macvtap_of_a_network_is_bound_by_its_unit(networks: Networks, fake_qemu: None) -> None:
     host = networks.host
     wire: dict[str, object] = {"name": "wire0", "mode": "macvtap", "link": "mvlink0"}

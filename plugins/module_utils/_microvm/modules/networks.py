@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import Iterator
 
 from ..declaration.networks.parse import parse_networks
+from ..operations.network_users import former_network_warnings
 from ..operations.networks import NetworksResult, reconcile_networks
 from .fleet_module import FleetModule
 from .options import NETWORK_MODULE_OPTIONS
@@ -28,11 +29,7 @@ def run_network() -> None:
 
 def network_warnings(outcome: NetworksResult) -> Iterator[str]:
     """Yield what an operator should know of a result, each with what to do."""
-    for network in outcome["kept"]:
-        yield (
-            f"network {network} is no longer declared but was kept because MicroVMs use its bridge; "
-            "stop them and run this again"
-        )
+    yield from former_network_warnings(outcome["former"], outcome["renamed"], outcome["kept"])
     for network, link in outcome["down"].items():
         yield (
             f"the interface {link} is down, so MicroVMs on network {network} reach nobody and are not started; "
@@ -42,6 +39,13 @@ def network_warnings(outcome: NetworksResult) -> Iterator[str]:
         yield (
             f"the host has no interface {', '.join(uplinks)}, which network {network} names in uplinks; nothing passes "
             "there until it comes, so correct the name, or bring the interface up"
+        )
+    for network, link in outcome["missing_links"].items():
+        yield (
+            f"this host has no interface {link} any more, which is the link of network {network}: its guests reach "
+            "nobody by it until the interface is back. The network stays as it is. If the interface has got another "
+            f"name, or is gone for good, remove {network} from the declared networks, and declare it again with the "
+            "link that the host has"
         )
     for network in outcome["waiting"]:
         yield (

@@ -65,6 +65,15 @@ COMMON_OPTIONS: Options = (
         suboptions=NETWORK_OPTIONS,
     ),
     Option(
+        "former_networks",
+        "list",
+        "Networks that the host has, and that the same run removes since they are no longer declared, as module "
+        "M(microvm.fleet.microvm_network) returns them (RV(microvm.fleet.microvm_network#module:former)). An interface "
+        "on one of them is refused.",
+        elements="str",
+        check=checks.interface_name,
+    ),
+    Option(
         "bridges",
         "list",
         "Bridges that need not exist yet in check mode, or with O(ignore:preflight), because the same run creates them "

@@ -7,10 +7,11 @@
 from __future__ import annotations
 
 import ipaddress
-from typing import Dict, List, Sequence, Tuple
+from typing import Dict, List, Mapping, Sequence, Tuple
 
 from ..declaration.networks.lan import split_lans
 from ..declaration.networks.parse import parse_networks
+from ..declaration.networks.renaming import renamed_networks
 from ..declaration.types import Network
 from ..declaration.vms.attachments import refuse_misplaced_addresses
 from ..declaration.vms.claims import reachable_addresses
@@ -21,14 +22,19 @@ from ..host import files
 from ..host.commands import HostError
 from ..resources.networks.configuration import RECORD, recorded_networks
 from ..resources.networks.observe import observe_links
+from ..schema.errors import DeclarationError
 
 
-def check_addresses(placed: Sequence[Tuple[str, Declaration]], networks: Sequence[object]) -> None:
+def check_addresses(
+    placed: Sequence[Tuple[str, Declaration]], networks: Sequence[object], former: Sequence[str] = ()
+) -> None:
     """Refuse addresses that a guest cannot have on this host, and guests that lack what a routed network requires.
 
-    ``networks`` are those that the same run brings. Raises DeclarationError. Nothing is asked of a host without static
-    addresses.
+    ``networks`` are those that the same run brings, and ``former`` those that it takes away. Raises DeclarationError.
+    Nothing is asked of a host without static addresses.
     """
+    if former:
+        _refuse_former_networks(placed, former, renamed_networks(_recorded(), parse_networks(networks)))
     attached = _networks(networks)
     for path, declaration in placed:
         refuse_other_kind(declaration, attached, path)
@@ -38,6 +44,24 @@ def check_addresses(placed: Sequence[Tuple[str, Declaration]], networks: Sequenc
     host = _host_addresses()
     for path, declaration in placed:
         refuse_misplaced_addresses(declaration, split_lans(attached)[0], host, path)
+
+
+def _refuse_former_networks(
+    placed: Sequence[Tuple[str, Declaration]], former: Sequence[str], renamed: Mapping[str, str]
+) -> None:
+    for path, declaration in placed:
+        for index, interface in enumerate(declaration["interfaces"]):
+            network = interface["bridge"]
+            if network is not None and network in former:
+                remedy = (
+                    f"its name is {renamed[network]!r} now: write that here"
+                    if network in renamed
+                    else "name another network, or declare it again in microvm_networks"
+                )
+                raise DeclarationError(
+                    f"{path}.interfaces[{index}].bridge",
+                    f"the network {network!r} is no longer declared, and this run would take it away; {remedy}",
+                )
 
 
 def _networks(declared: Sequence[object]) -> List[Network]:

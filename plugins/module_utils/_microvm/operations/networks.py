@@ -16,6 +16,7 @@ from ..declaration.networks.guest_names import HOST_NAME
 from ..declaration.networks.lan import RETURN_SECONDS, lan_link
 from ..declaration.networks.macvtap import with_bridges
 from ..declaration.networks.parse import parse_networks
+from ..declaration.networks.renaming import renamed_networks
 from ..declaration.networks.selected_guests import refuse_selectors
 from ..declaration.types import Network
 from ..host import files, systemd
@@ -41,6 +42,7 @@ from ..resources.networks.observe_macvtaps import refuse_unfiltered_macvtaps
 from ..resources.networks.plan import Action, Plan, plan
 from ..resources.networks.state import NETWORKD, Link, Observed, has_address, has_families
 from ..schema.errors import DeclarationError
+from .network_users import former_networks
 
 WAIT_SECONDS = 30
 LOCK = "@networks"
@@ -56,6 +58,9 @@ class NetworksResult(TypedDict):
     still_forwarding: str
     down: Dict[str, str]
     missing_uplinks: Dict[str, List[str]]
+    missing_links: Dict[str, str]
+    former: Dict[str, List[str]]
+    renamed: Dict[str, str]
     hindrances: List[str]
     link_rules: List[str]
     unconfirmed: List[str]
@@ -79,6 +84,7 @@ def reconcile_networks(
         refuse_unfiltered_macvtaps(observed, networks)
         _refuse_hidden_services(observed, networks)
         planned = plan(observed, networks, confirm=confirm, return_seconds=return_seconds)
+        former = former_networks(observed, networks)
         if not check_mode:
             _carry_out(planned, networks, observed)
     return {
@@ -88,6 +94,9 @@ def reconcile_networks(
         "still_forwarding": planned.still_forwarding,
         "down": dict(planned.down),
         "missing_uplinks": {name: list(uplinks) for name, uplinks in planned.missing_uplinks},
+        "missing_links": dict(planned.missing_links),
+        "former": former,
+        "renamed": renamed_networks(recorded_networks(observed.files), networks),
         "hindrances": list(planned.hindrances),
         "link_rules": list(planned.link_rules),
         "unconfirmed": sorted(planned.unconfirmed),
@@ -144,6 +153,8 @@ def _wait_for_addresses(networks: Sequence[Network], observed: Observed, planned
 def _is_up(network: Network, links: Mapping[str, Link], observed: Observed, planned: Plan) -> bool:
     """Return whether a bridge has its addresses: those that its interface had, if the host's own connection moves."""
     link = links.get(network["name"])
+    if network["name"] in dict(planned.missing_links):
+        return link is not None
     if link is None or not has_address(link, network):
         return False
     return network["name"] not in planned.unconfirmed or has_families(link, observed.links.get(lan_link(network)))

@@ -75,6 +75,8 @@ class Request:
     """Bridges that will be there when the MicroVMs start."""
     networks: Sequence[object] = ()
     """Networks that will be there when the MicroVMs start."""
+    former_networks: Sequence[str] = ()
+    """Networks that the host has, and that the same run takes away."""
     restrictions: Optional[Restrictions] = None
     """Restrictions besides those of the host."""
     full_diff: bool = False
@@ -132,7 +134,7 @@ def _bring(request: Request) -> VmsResult:
     declarations = parse(request, beside)
     placed = [(request.place(index), vm) for index, vm in enumerate(declarations) if vm["state"] != "absent"]
     _check_restrictions(request, placed, beside)
-    check_addresses(placed, request.networks)
+    check_addresses(placed, request.networks, request.former_networks)
     refuse_taking([(request.place(index), vm) for index, vm in enumerate(declarations)], beside, places)
     if request.preflight:
         refuse_other_state_directory(places.state_directory, places.records)

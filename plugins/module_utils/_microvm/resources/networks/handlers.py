@@ -20,6 +20,7 @@ from ...declaration.names import (
     CONFIGURATION_DIRECTORY,
     GUEST_NAMES_DIRECTORY,
     NAMES_SETTINGS_DIRECTORY,
+    NETWORK_WATCH_UNIT,
     PARTIAL_SUFFIX,
     TAP_RULES_DIRECTORY,
     named_network,
@@ -106,8 +107,17 @@ def _load_rules(_job: NetworksJob, unit: str) -> None:
     files.replace_file(FINGERPRINT_RECORD, fingerprint.encode())
 
 
-def _unload_rules(_job: NetworksJob, unit: str) -> None:
+def _disable(unit: str, *parts: str) -> None:
+    """Stop a unit, which stops its parts too, so that none of them is left when their files are gone.
+
+    systemd keeps those that have failed. One that it does not know is no error, since the argument is a pattern.
+    """
     ask(["systemctl", "disable", "--now", "--quiet", unit])
+    ask(["systemctl", "reset-failed", "--", *(f"{name}*" for name in (unit, *parts))])
+
+
+def _unload_rules(_job: NetworksJob, unit: str) -> None:
+    _disable(unit, NETWORK_WATCH_UNIT)
     with _locked_taps():
         for tap in [*observe_tap_rules(), *observe_macvtap_rules()]:
             _remove_rules(tap)
@@ -151,7 +161,7 @@ def _is_there(interface: str) -> bool:
 
 
 def _stop_names(_job: NetworksJob, unit: str) -> None:
-    ask(["systemctl", "disable", "--now", "--quiet", unit])
+    _disable(unit)
     files.remove(f"{GUEST_NAMES_DIRECTORY}/{named_network(unit)}")
     files.remove_if_empty(GUEST_NAMES_DIRECTORY)
 
@@ -298,7 +308,7 @@ def _forget(_job: NetworksJob, path: str) -> None:
 
 def _leave_docker(_job: NetworksJob, unit: str) -> None:
     """Take our rules out of Docker's chain, whether or not systemd knows the unit already."""
-    ask(["systemctl", "disable", "--now", "--quiet", unit])
+    _disable(unit)
     run(["bash", DOCKER, "remove"])
 
 

@@ -146,6 +146,11 @@ def _reason(observed: Observed, network: Network, interface: LanInterface) -> st
     if interface.obstacle:
         return f"{interface.obstacle}; name an Ethernet interface"
     bridges = [name for name, other in observed.links.items() if link in other.ports and name != network["name"]]
+    if bridges and bridges[0] in map(lan_name, observed.files):
+        return (
+            f"is the link of the network {bridges[0]!r}, which is no longer declared; remove that by a run without "
+            f"{network['name']!r}, then declare the latter"
+        )
     if bridges:
         return f"is a port of {bridges[0]!r} already; give interfaces of MicroVMs bridge: {bridges[0]}, or release it"
     if interface.master not in ("", network["name"]):

@@ -51,14 +51,15 @@ def former_macvtaps(observed: Observed) -> Iterator[str]:
     return (name for name in observed.macvtap_rules if name not in observed.links)
 
 
-def refuse_missing_link(observed: Observed, network: Network, path: str) -> None:
+def refuse_missing_link(observed: Observed, former: Sequence[Network], network: Network, path: str) -> None:
     """Refuse a network on an interface that the host does not have, or that cannot be a link of macvtaps.
 
-    Raises DeclarationError.
+    A network that the host has already stays when its link goes (``missing_links``). Raises DeclarationError.
     """
     if not is_macvtap(network):
         return
-    if network["link"] not in observed.links:
+    is_new = all((other["name"], other["link"]) != (network["name"], network["link"]) for other in former)
+    if is_new and network["link"] not in observed.links:
         raise DeclarationError(
             f"{path}.link",
             f"the host has no interface {network['link']!r}; correct the name, or bring the interface first",
@@ -92,6 +93,13 @@ def refuse_other_link(observed: Observed, former: Sequence[Network], network: Ne
 
 def _modes(former: Network, network: Network) -> Tuple[str, str]:
     return former["macvtap"]["mode"] or "", network["macvtap"]["mode"] or ""
+
+
+def missing_links(observed: Observed, networks: Sequence[Network]) -> Iterator[Tuple[str, str]]:
+    """Yield the networks whose link the host no longer has, each with that link; new ones have been refused."""
+    for network in networks:
+        if network["link"] is not None and network["link"] not in observed.links:
+            yield network["name"], network["link"]
 
 
 def down_links(observed: Observed, networks: Sequence[Network]) -> Iterator[Tuple[str, str]]:

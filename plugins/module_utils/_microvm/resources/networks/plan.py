@@ -15,6 +15,7 @@ from ...declaration.networks.lan import RETURN_SECONDS, lan_link, split_lans
 from ...declaration.networks.macvtap import is_macvtap, with_bridges
 from ...declaration.networks.options import ROUTED
 from ...declaration.networks.parse import refuse_clash
+from ...declaration.networks.renaming import renamed_networks
 from ...declaration.types import Network
 from ...host.systemd import Unit
 from ...schema.errors import DeclarationError
@@ -44,7 +45,14 @@ from .guest_names import NAMES_UNITS, STUB, names_settings_path, names_unit_path
 from .lan_files import DROP_IN, RETURN_SCRIPT, RETURN_UNIT, RETURNED, RUNTIME, lan_name, lan_of
 from .lan_plan import LanPlan, confirmable, host_addresses, lan_pairs, plan_lans
 from .link_rules import link_warnings
-from .macvtaps import down_links, former_macvtaps, refuse_missing_link, refuse_other_link, unloaded_macvtaps
+from .macvtaps import (
+    down_links,
+    former_macvtaps,
+    missing_links,
+    refuse_missing_link,
+    refuse_other_link,
+    unloaded_macvtaps,
+)
 from .routed_taps import is_routed, members
 from .routes import refuse_overlaps
 from .rules import rules_digest
@@ -130,6 +138,8 @@ class Plan:
     """Networks whose guests reach nobody since their link is down, each with its link."""
     missing_uplinks: Tuple[Tuple[str, Tuple[str, ...]], ...] = ()
     """Networks that name uplinks which the host does not have, each with those."""
+    missing_links: Tuple[Tuple[str, str], ...] = ()
+    """Networks that stay although the host no longer has their link, each with that link."""
     hindrances: Tuple[str, ...] = ()
     """What other firewalls drop and is not ours to permit, with what to do."""
     link_rules: Tuple[str, ...] = ()
@@ -197,19 +207,19 @@ def plan(
     )
     ports = {name: members(observed, network) for name, network in staying.items() if name not in lan.unconfirmed}
     ends = observed.forwards_everything or observed.switched_on - _forwarding_interfaces(observed, files, forwarding_of)
-    down, waiting = tuple(down_links(observed, networks)), tuple(confirmable(lan))
     warnings = tuple(hindrances(observed.firewalls, all_networks, all_uplinks))
     return Plan(
         in_order(steps),
         files,
         ports,
         observed.other_forwarding if ends else "",
-        down,
+        tuple(down_links(observed, networks)),
         tuple(missing_uplinks(observed, networks)),
+        tuple(missing_links(observed, networks)),
         warnings,
         tuple(link_warnings(observed.firewalls, all_networks, lan.leaving, lan.changing)),
         lan.unconfirmed,
-        waiting,
+        tuple(confirmable(lan)),
         return_seconds,
         names,
     )
@@ -229,9 +239,10 @@ def _refuse(
         _refuse_without_ipv6(observed, network, place)
         _refuse_without_resolver(observed, network, f"{place}.dns_names.host")
         for other in staying.values():
+            _refuse_renaming(observed, network, other, renamed_networks(recorded, networks), f"{place}.name")
             refuse_clash(network, other, place)
         _refuse_other_mode(observed, network, f"{place}.mode")
-        refuse_missing_link(observed, network, place)
+        refuse_missing_link(observed, recorded, network, place)
         refuse_other_link(observed, recorded, network, place)
 
 
@@ -252,6 +263,21 @@ def _lans(observed: Observed, lan: LanPlan) -> Iterator[Step[Action]]:
 def _stays(observed: Observed, network: Network, declared: Sequence[Network]) -> bool:
     """Return whether a network that is no longer declared stays, since MicroVMs are on it."""
     return bool(members(observed, network)) and network["name"] not in [other["name"] for other in declared]
+
+
+def _refuse_renaming(
+    observed: Observed, network: Network, former: Network, renamed: Mapping[str, str], path: str
+) -> None:
+    """Refuse to rename a network on which MicroVMs run: the new one would need its bridge and its subnet at once."""
+    if renamed.get(former["name"]) == network["name"]:
+        taps = members(observed, former)
+        guests = sorted({observed.tap_guests[tap].microvm if tap in observed.tap_guests else tap for tap in taps})
+        raise DeclarationError(
+            path,
+            f"this is the network {former['name']!r} under a new name, and a network is not renamed while MicroVMs run "
+            f"on it ({', '.join(guests)}); stop them and run this again, with the new name in their interfaces too, or "
+            "keep the old name",
+        )
 
 
 def _refuse_other_mode(observed: Observed, network: Network, path: str) -> None:
@@ -338,8 +364,9 @@ def _networkd(observed: Observed, files: Mapping[str, str], networks: Sequence[N
         yield Step(Action.START_NETWORKD, NETWORKD)
     for network in networks:
         link = observed.links.get(network["name"])
-        if link is not None and not has_address(link, network):
-            yield Step(Action.RECONFIGURE, lan_link(network) or network["name"])
+        interface = lan_link(network) or network["name"]
+        if link is not None and not has_address(link, network) and interface in observed.links:
+            yield Step(Action.RECONFIGURE, interface)
 
 
 def _differs(observed: Observed, files: Mapping[str, str], beginning: str) -> bool:

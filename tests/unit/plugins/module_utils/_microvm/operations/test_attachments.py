@@ -41,6 +41,23 @@ def check(*addresses: str, networks: Any = None, **interface: Any) -> None:
     attachments.check_addresses([("vms[4]", parse(raw)[0])], NETWORKS if networks is None else networks)
 
 
+def test_an_interface_on_a_network_that_goes_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    placed = [
+        ("vms[4]", parse({"name": "web", "kernel": "/k", "interfaces": [{"type": "user"}, {"bridge": "old0"}]})[0])
+    ]
+    monkeypatch.setattr(attachments, "_recorded", lambda: parse_networks([{**NETWORKS[1], "name": "old0"}]))
+    for networks, words in (
+        (NETWORKS[:1], "would take it away; name another network"),
+        (NETWORKS[1:], "would take it away; its name is 'guests1' now: write that here"),
+    ):
+        attachments.check_addresses(placed, networks)
+        with pytest.raises(DeclarationError) as refusal:
+            attachments.check_addresses(placed, networks, ["old0"])
+        assert refusal.value.path == "vms[4].interfaces[1].bridge"
+        assert "'old0' is no longer declared" in refusal.value.message and words in refusal.value.message
+    attachments.check_addresses(placed, NETWORKS, ["other0"])
+
+
 @pytest.mark.parametrize(
     ("addresses", "interface", "position", "words"),
     [

@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 from ansible_collections.microvm.fleet.plugins.module_utils._microvm.declaration.names import NETWORK_WATCH_UNIT
+from ansible_collections.microvm.fleet.plugins.module_utils._microvm.declaration.networks.parse import parse_networks
 from ansible_collections.microvm.fleet.plugins.module_utils._microvm.host import systemd
 from ansible_collections.microvm.fleet.plugins.module_utils._microvm.host.commands import HostError
 from ansible_collections.microvm.fleet.plugins.module_utils._microvm.host.sockets import (
@@ -19,12 +20,16 @@ from ansible_collections.microvm.fleet.plugins.module_utils._microvm.host.socket
 )
 from ansible_collections.microvm.fleet.plugins.module_utils._microvm.host.systemd import Unit
 from ansible_collections.microvm.fleet.plugins.module_utils._microvm.modules.networks import network_warnings
-from ansible_collections.microvm.fleet.plugins.module_utils._microvm.operations import networks
+from ansible_collections.microvm.fleet.plugins.module_utils._microvm.operations import network_users, networks
 from ansible_collections.microvm.fleet.plugins.module_utils._microvm.resources.executor import Handlers
 from ansible_collections.microvm.fleet.plugins.module_utils._microvm.resources.networks import observe_macvtaps
 from ansible_collections.microvm.fleet.plugins.module_utils._microvm.resources.networks.handlers import NetworksJob
-from ansible_collections.microvm.fleet.plugins.module_utils._microvm.resources.networks.plan import Action
-from ansible_collections.microvm.fleet.plugins.module_utils._microvm.resources.networks.state import Link, Observed
+from ansible_collections.microvm.fleet.plugins.module_utils._microvm.resources.networks.plan import Action, plan
+from ansible_collections.microvm.fleet.plugins.module_utils._microvm.resources.networks.state import (
+    LanInterface,
+    Link,
+    Observed,
+)
 from ansible_collections.microvm.fleet.plugins.module_utils._microvm.schema.errors import DeclarationError
 
 NAT = {"name": "microvm0", "address": "10.66.1.1/24", "nat": True}
@@ -105,6 +110,31 @@ def test_networks_as_declared_are_no_warning(workshop: Workshop) -> None:
     assert result["missing_uplinks"] == {} and list(network_warnings(result)) == []
     assert result["link_rules"] == []
     assert list(network_warnings({**result, "link_rules": ["name lan0 as well"]})) == ["name lan0 as well"]
+
+
+def test_a_run_names_the_microvms_of_a_network_that_goes(workshop: Workshop, monkeypatch: pytest.MonkeyPatch) -> None:
+    before = Observed(networkd=Unit("loaded"), files=plan(Observed(), parse_networks([NAT])).files)
+    monkeypatch.setattr(networks, "observe", lambda _lan_links: before)
+    vms = [{"name": "web", "interfaces": [{"id": "mv-web", "bridge": "microvm0"}]}]
+    monkeypatch.setattr(network_users, "recorded_beside", lambda places, names: vms)
+    outcome = networks.reconcile_networks([{**NAT, "name": "new0"}], check_mode=True)
+    assert (outcome["former"], outcome["renamed"]) == ({"microvm0": ["web"]}, {"microvm0": "new0"})
+
+
+def test_a_run_does_not_wait_for_a_link_that_has_gone(workshop: Workshop, monkeypatch: pytest.MonkeyPatch) -> None:
+    lan = {"name": "lan0", "link": "eth0"}
+    spare = LanInterface("52:54:00:00:00:08")
+    before = Observed(networkd=Unit("loaded"), links={"eth0": Link(False)}, lan_interfaces={"eth0": spare})
+    files = plan(before, parse_networks([lan])).files
+    gone = Observed(networkd=Unit("loaded", "active"), files=files, links={"lan0": Link(True)})
+    monkeypatch.setattr(networks, "observe", lambda _lan_links: gone)
+    monkeypatch.setattr(
+        networks, "observe_links", lambda: {"lan0": Link(True), "microvm0": Link(True, ("10.66.1.1/24",))}
+    )
+    monkeypatch.setattr(networks, "WAIT_SECONDS", 0)
+    outcome = networks.reconcile_networks([lan, NAT], check_mode=False)
+    assert outcome["missing_links"] == {"lan0": "eth0"} and outcome["changed"]
+    assert "no interface eth0 any more, which is the link of network lan0" in next(network_warnings(outcome))
 
 
 NAMED = {**NAT, "dns_names": {}}

@@ -10,6 +10,7 @@ import os
 from pathlib import Path
 
 import pytest
+from ansible_collections.microvm.fleet.plugins.module_utils._microvm.declaration.names import NETWORK_WATCH_UNIT
 from ansible_collections.microvm.fleet.plugins.module_utils._microvm.host import systemd
 from ansible_collections.microvm.fleet.plugins.module_utils._microvm.host.systemd import Unit
 from ansible_collections.microvm.fleet.plugins.module_utils._microvm.resources.executor import execute
@@ -141,6 +142,7 @@ def test_rules_leave_dockers_chain_when_no_unit_inserts_them_any_more(commands: 
     assert carry_out(*steps, Step(Action.INSERT, "DOCKER-USER")) is None
     assert commands == [
         "systemctl disable --now --quiet docker.unit",
+        "systemctl reset-failed -- docker.unit*",
         f"bash {DOCKER} remove",
         "systemctl enable --quiet docker.unit",
         f"bash {DOCKER} insert",
@@ -205,7 +207,11 @@ def test_what_the_kernel_has_after_rules_are_loaded_is_recorded_until_they_go(
     assert (tmp_path / "fingerprint").read_text() == "fingerprint"
     assert carry_out(Step(Action.UNLOAD_RULES, "unit")) is None
     assert not (tmp_path / "fingerprint").exists() and not taps.exists()
-    assert commands == ["systemctl reload-or-restart unit", "systemctl disable --now --quiet unit"]
+    assert commands == [
+        "systemctl reload-or-restart unit",
+        "systemctl disable --now --quiet unit",
+        f"systemctl reset-failed -- unit* {NETWORK_WATCH_UNIT}*",
+    ]
 
 
 def test_tables_are_known_by_what_is_in_them(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -291,6 +297,6 @@ def test_a_server_of_names_goes_with_what_it_has_read(
     (taps / "names" / "a-b" / "mv-a").write_text("10.66.1.7 web\n")
     unit = "microvm-fleet-names-a-b.service"
     assert carry_out(Step(Action.STOP_NAMES, unit), Step(Action.REMOVE, str(settings / "a-b.conf"))) is None
-    assert commands == [f"systemctl disable --now --quiet {unit}"]
+    assert commands == [f"systemctl disable --now --quiet {unit}", f"systemctl reset-failed -- {unit}*"]
     assert not (taps / "names").exists()
     assert not (tmp_path / "configuration").exists()

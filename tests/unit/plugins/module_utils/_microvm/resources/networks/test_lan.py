@@ -415,6 +415,31 @@ def test_the_link_of_a_bridge_that_exists_does_not_change() -> None:
             plan(host.observed, parse_networks([other]), "n")
 
 
+def test_a_bridge_is_renamed_by_two_runs() -> None:
+    host = LanHost(OWN)
+    host.run([LAN])
+    host.run([LAN], confirm=True)
+    links = {**host.observed.links, "lan0": replace(host.observed.links["lan0"], ports=("eth0",))}
+    host.observed = replace(host.observed, links=links)
+    with pytest.raises(DeclarationError, match="the link of the network 'lan0', which is no longer declared; remove"):
+        plan(host.observed, parse_networks([{**LAN, "name": "lan1"}]), "n")
+
+
+def test_a_bridge_stays_when_its_interface_goes_and_is_reported() -> None:
+    host = LanHost(OWN)
+    host.run([LAN])
+    host.run([LAN], confirm=True)
+    assert plan(host.observed, parse_networks([LAN]), "n").missing_links == ()
+    links = {"lan0": replace(host.observed.links["lan0"], ports=())}
+    host.observed = replace(host.observed, links=links, lan_interfaces={})
+    planned = plan(host.observed, parse_networks([LAN, OTHER]), "n")
+    assert planned.missing_links == (("lan0", "eth0"),)
+    assert planned.unconfirmed == () and not planned.targets(Action.RECONFIGURE)
+    assert plan(host.observed, parse_networks([LAN]), "n").steps == ()
+    with pytest.raises(DeclarationError, match="the host has no interface 'eth0'"):
+        plan(host.observed, parse_networks([{**LAN, "name": "lan1"}]), "n")
+
+
 def test_a_network_without_taps_does_not_stay_for_its_own_interface() -> None:
     host = LanHost(SPARE)
     host.run([LAN])

@@ -117,6 +117,24 @@ def test_a_missing_link_is_refused() -> None:
     assert refusal.value.path == "n[0].link"
 
 
+def test_a_network_stays_when_its_link_goes_and_is_reported() -> None:
+    host = Host(FRESH)
+    host.carry_out([WIRE])
+    assert plan(host.observed, parse_networks([WIRE])).missing_links == ()
+    host.observed = replace(host.observed, links={})
+    assert plan(host.observed, parse_networks([WIRE])).missing_links == (("wire0", "eth0"),)
+    assert actions(host.observed, [WIRE]) == []
+    assert "start systemd-networkd.service" in " ".join(actions(host.observed, [WIRE, BRIDGE]))
+    assert plan(host.observed, []).missing_links == ()
+
+
+@pytest.mark.parametrize("changed", [OTHER_LINK, {**WIRE, "name": "wire1"}])
+def test_what_has_another_link_or_name_is_new_when_its_link_is_missing(changed: dict[str, Any]) -> None:
+    observed = replace(with_macvtap([WIRE], macvtap_rules={}), links={})
+    with pytest.raises(DeclarationError, match="the host has no interface"):
+        plan(observed, parse_networks([changed]), "n")
+
+
 def test_a_port_of_a_bridge_of_others_is_refused_as_link() -> None:
     links = {"eth0": Link(False), "br0": Link(True, ports=("eth0",))}
     with pytest.raises(DeclarationError, match="a port of the bridge 'br0'") as refusal:

@@ -50,6 +50,7 @@ from ansible_collections.microvm.fleet.plugins.module_utils._microvm.resources.n
     NETWORKD,
     Link,
     Observed,
+    TapGuest,
 )
 from ansible_collections.microvm.fleet.plugins.module_utils._microvm.schema.errors import DeclarationError
 
@@ -550,6 +551,18 @@ def test_an_interface_from_elsewhere_is_refused() -> None:
         assert refusal.value.path == "networks[0].name"
 
 
+def test_a_network_is_not_renamed_while_microvms_run_on_it() -> None:
+    host = host_with_port(BOUND)
+    new = {**NAT, "name": "new0"}
+    for guests, names in (({}, "mv-a"), ({"mv-a": TapGuest("web", "", ())}, "web")):
+        with pytest.raises(DeclarationError, match=rf"'microvm0' under a new name.*run on it \({names}\)") as refusal:
+            plan(replace(host.observed, tap_guests=guests), parse_networks([OTHER, new]), "n")
+        assert refusal.value.path == "n[1].name"
+    stopped = host_with([NAT])
+    stopped.carry_out([new])
+    assert stopped.is_as([new])
+
+
 def test_a_bridge_with_microvms_on_it_stays() -> None:
     host = host_with([BRIDGE, OTHER])
     links = {**host.observed.links, "other": Link(True, ("10.66.2.1/24",), ("mv-web",))}
@@ -557,7 +570,11 @@ def test_a_bridge_with_microvms_on_it_stays() -> None:
     assert planned.kept == {"other": ("mv-web",)}
     assert not planned.changed, "its files or its rules go before it"
     with pytest.raises(DeclarationError, match="overlaps with the subnet of network 'other'") as refusal:
-        plan(replace(host.observed, links=links), parse_networks([{**OTHER, "name": "another"}]), "networks")
+        plan(
+            replace(host.observed, links=links),
+            parse_networks([{**OTHER, "name": "another", "address": "10.66.2.65/26"}]),
+            "networks",
+        )
     assert refusal.value.path == "networks[0].address"
     assert actions(host.observed, [BRIDGE])[0] == "delete bridge other"
 
