@@ -33,6 +33,7 @@ if isinstance(image, dict):
     result["kernel_lacks"], result["uses_host_key"] = ["CONFIG_NET_9P_VIRTIO"], True
 if arguments.get("state") == "installed":
     result["actions"] = []
+result["kept"] = ["former"] if any(each["name"] == "follows" for each in arguments.get("networks", ())) else []
 declared = [*arguments.get("networks", ()), *arguments.get("vms", ()), *([image] if image else ())]
 if arguments.get("preflight"):
     # Hosts have a MicroVM that they do not declare, except some.

@@ -34,6 +34,16 @@ def test_an_unreachable_host_is_named_and_the_others_are_brought_to_their_state(
     assert sorted(applied) == ["e", "w"]
 
 
+def test_a_network_that_is_kept_for_microvms_is_tried_again_after_they_have_changed(tmp_path: Path) -> None:
+    hosts = {"east": web("e"), "west": web("w", network="follows")}
+    outcome = run(tmp_path, hosts, "microvm.fleet.site", *ROLES)
+    assert outcome.status == 0, outcome.output
+    calls = [call for call in outcome.changing() if call["module"] in ("microvm_network", "microvm_vms")]
+    networks = [call["networks"][0]["name"] for call in calls if call["module"] == "microvm_network"]
+    assert sorted(networks[:2]) == ["br7", "follows"] and networks[2:] == ["follows"]
+    assert calls[-1]["module"] == "microvm_network"
+
+
 @pytest.mark.parametrize("others", [{}, {"away": UNREACHABLE}], ids=["all reachable", "one unreachable"])
 def test_a_refused_host_stops_all_before_any_is_changed(tmp_path: Path, others: dict[str, object]) -> None:
     hosts = {**others, "east": web(), "west": web("wrong-vm"), "south": web(network="wrong")}
