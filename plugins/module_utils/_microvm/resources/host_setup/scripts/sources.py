@@ -524,14 +524,44 @@ missing() { # needs
     local need text=''
     for need in "$@"; do
         if is_there "$need"; then continue; fi
-        case $need in
-            path:*) text+="${text:+, }${need#*:}" ;;
-            interface:*) text+="${text:+, }the interface ${need#*:} in state up" ;;
-            network:*) text+="${text:+, }the link in state up of the network ${need#*:}" ;;
-            *) text+="${text:+, }the ${need%%:*} ${need#*:}" ;;
-        esac
+        text+="${text:+, }$(described "$need")"
     done
     printf '%s' "$text"
+}
+
+# With where to look, since whoever waits has not created it.
+described() { # need
+    local name=${1#*:}
+    case $1 in
+        path:*) printf '%s' "$name" ;;
+        interface:*) printf 'interface %s%s' "$name" "$(described_link "$name")" ;;
+        network:*) described_network "$name" "$(link_of "$name")" ;;
+        bridge:*) printf 'bridge %s (%s)' "$name" "$(described_bridge "$name")" ;;
+    esac
+}
+
+described_link() { # interface
+    if [ -e "$network/$1" ]; then
+        printf ' in state up (see ip link show %s)' "$1"
+    else
+        printf ', which the host does not have (see ip link)'
+    fi
+}
+
+described_network() { # network, its link or nothing
+    if [ -z "$2" ]; then
+        printf 'network %s with mode macvtap (declare it in microvm_networks)' "$1"
+    else
+        printf 'link %s of the network %s%s' "$2" "$1" "$(described_link "$2")"
+    fi
+}
+
+described_bridge() { # bridge
+    if [ -e "$networks" ] && grep -q -E "^(network|routed) $1 " "$networks"; then
+        printf 'see networkctl status %s' "$1"
+    else
+        printf 'it is no network of microvm_networks on this host'
+    fi
 }
 
 text=$(missing "$@")
@@ -540,7 +570,7 @@ if [ "$limit" -gt 0 ]; then echo "waiting for $text for at most $limit s"; fi
 SECONDS=0
 while [ -n "$text" ]; do
     if [ "$SECONDS" -ge "$limit" ]; then
-        echo "MicroVM $name is not started, since there is no $text after $limit s; see wait_timeout" >&2
+        echo "MicroVM $name is not started, since these are missing after $limit s (wait_timeout): $text" >&2
         exit 1
     fi
     # bash runs its traps only when a program in the foreground has ended.

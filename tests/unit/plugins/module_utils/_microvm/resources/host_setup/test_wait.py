@@ -12,6 +12,7 @@ import pytest
 from ansible_collections.microvm.fleet.plugins.module_utils._microvm.resources.host_setup.scripts import sources
 
 SCRIPT = Path(sources.__file__).with_name("microvm-wait.bash")
+TIMED_OUT = "MicroVM web is not started, since these are missing after 0 s (wait_timeout):"
 
 
 def begin(network: Path, limit: int, *needs: str) -> subprocess.Popen[str]:
@@ -47,24 +48,28 @@ def test_what_is_there_is_not_waited_for(tmp_path: Path) -> None:
     [
         ("path:{}/none", "{}/none"),
         ("path:{}/broken", "{}/broken"),
-        ("bridge:eth7", "the bridge eth7"),
-        ("interface:eth8", "the interface eth8 in state up"),
-        ("interface:eth7", "the interface eth7 in state up"),
-        ("network:down0", "the link in state up of the network down0"),
-        ("network:nat0", "the link in state up of the network nat0"),
+        ("bridge:eth7", "bridge eth7 (it is no network of microvm_networks on this host)"),
+        ("bridge:nat0", "bridge nat0 (see networkctl status nat0)"),
+        ("bridge:route0", "bridge route0 (see networkctl status route0)"),
+        ("interface:eth8", "interface eth8, which the host does not have (see ip link)"),
+        ("interface:eth7", "interface eth7 in state up (see ip link show eth7)"),
+        ("network:down0", "link eth7 of the network down0 in state up (see ip link show eth7)"),
+        ("network:gone0", "link eth8 of the network gone0, which the host does not have (see ip link)"),
+        ("network:nat0", "network nat0 with mode macvtap (declare it in microvm_networks)"),
     ],
 )
 def test_what_does_not_come_is_named(tmp_path: Path, need: str, words: str) -> None:
     (tmp_path / "eth7").mkdir()
     (tmp_path / "eth7" / "flags").write_text("0x1002\n")
-    (tmp_path / "networks.list").write_text("network nat0 10.0.0.0/24 off\nmacvtap down0 eth7 bridge\n")
+    (tmp_path / "networks.list").write_text(
+        "network nat0 10.0.0.0/24 off\nrouted route0 10.0.1.1/24 1\n"
+        "macvtap down0 eth7 bridge\nmacvtap gone0 eth8 vepa\n"
+    )
     (tmp_path / "broken").symlink_to(tmp_path / "nowhere")
     with begin(tmp_path, 0, f"path:{tmp_path}", need.format(tmp_path)) as process:
         _output, errors = process.communicate(timeout=10)
     assert process.returncode == 1
-    assert errors == (
-        f"MicroVM web is not started, since there is no {words.format(tmp_path)} after 0 s; see wait_timeout\n"
-    )
+    assert errors == f"{TIMED_OUT} {words.format(tmp_path)}\n"
 
 
 def test_the_wait_ends_with_the_last_that_comes_or_by_sigterm(tmp_path: Path) -> None:
@@ -96,6 +101,4 @@ def test_a_mount_that_blocks_is_given_up_like_what_is_missing(tmp_path: Path) ->
     with begin(tmp_path, 0, *needs) as process:
         _output, errors = process.communicate(timeout=15)
     assert process.returncode == 1
-    assert errors == (
-        f"MicroVM web is not started, since there is no {tmp_path}/dead, {tmp_path}/none after 0 s; see wait_timeout\n"
-    )
+    assert errors == f"{TIMED_OUT} {tmp_path}/dead, {tmp_path}/none\n"
