@@ -799,8 +799,9 @@ options:
     description:
       - Whether the unit becomes active only when the guest's systemd reports over the vsock that it is ready, instead
         of when the hypervisor is running.
-      - A guest that does not report this within O(ignore:startup_timeout) is stopped. Requires O(ignore:vsock.cid).
-      - Supported only by V(cloud-hypervisor), V(firecracker).
+      - A guest that does not report this within O(ignore:startup_timeout) is stopped. Requires O(ignore:vsock.cid),
+        and systemd 254 or newer in the guest.
+      - Supported only by V(qemu), V(cloud-hypervisor), V(firecracker), V(crosvm), V(kvmtool), V(stratovirt), V(alioth).
     type: bool
     default: false
   qemu:
@@ -1131,8 +1132,8 @@ options:
           - V(auto) is V(ssh) if the guest has a static address and an authorized key. Otherwise it is V(hypervisor),
             or V(none) for hypervisors that cannot report the status of the guest.
           - V(vsock) is supported only by V(qemu), V(cloud-hypervisor), V(firecracker), V(crosvm), V(kvmtool), V(stratovirt),
-            V(alioth). V(notify) is supported only by V(cloud-hypervisor), V(firecracker). V(hypervisor) is supported
-            only by V(qemu), V(stratovirt).
+            V(alioth). V(notify) is supported only by V(qemu), V(cloud-hypervisor), V(firecracker), V(crosvm), V(kvmtool),
+            V(stratovirt), V(alioth). V(hypervisor) is supported only by V(qemu), V(stratovirt).
         type: str
         default: auto
         choices:

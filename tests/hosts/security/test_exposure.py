@@ -24,6 +24,7 @@ HELPERS = {
     "microvm-pci-devices": 2.0,
     "microvm-boot-queue": 1.7,
     "microvm-virtiofsd": 3.2,
+    "microvm-notify": 1.3,
 }
 """Highest exposure of the template units of root's."""
 NETWORK_EXPOSURE = 2.0

@@ -209,6 +209,9 @@ EVENTS_FIFOS = (f"{EVENTS_PIPE}.in", f"{EVENTS_PIPE}.out")
 ENDED_FILE = "microvm.ended"
 """File in a working directory with the reason that QEMU gives for its exit, for ``microvm-start``."""
 
+NOTIFICATION_SOCKET = "microvm.notify"
+"""Socket in a working directory at which a MicroVM's unit takes that notification."""
+
 TERMINAL_LINK = "microvm.terminal"
 """Link in a working directory to the terminal that a hypervisor is about to have as its standard input."""
 
@@ -221,7 +224,7 @@ FLAKE_FILE = "flake"
 STATE_ENTRIES = (CURRENT_LINK, BOOTED_LINK, OLD_LINK, FLAKE_FILE)
 """Links and files of root's in a state directory."""
 
-WORK_ENTRIES = (PROCESS_FILE, *EVENTS_FIFOS, ENDED_FILE, TERMINAL_LINK)
+WORK_ENTRIES = (PROCESS_FILE, *EVENTS_FIFOS, ENDED_FILE, NOTIFICATION_SOCKET, TERMINAL_LINK)
 """Entries that packages create in a working directory, besides sockets; no volume may have such a name."""
 
 
@@ -238,6 +241,9 @@ def instance_of(unit: str) -> str:
 VIRTIOFSD = "microvm-virtiofsd"
 """Template unit that serves a MicroVM's virtiofs shares."""
 
+NOTIFY = "microvm-notify"
+"""Template unit that waits for the guest's notification over vsock(7) that it is up."""
+
 WAIT = "microvm-wait"
 """Template unit that waits, before all others, for what a MicroVM needs and others make."""
 
@@ -247,6 +253,7 @@ HELPERS = (
     "microvm-macvtap-interfaces",
     "microvm-pci-devices",
     VIRTIOFSD,
+    NOTIFY,
     "microvm-set-booted",
     "microvm-boot-queue",
 )

@@ -41,6 +41,8 @@ class Command:
     io_uring: bool = False
     """True if files are read and written by io_uring(7) without a word of it on the command line."""
     notify: Optional[Notify] = None
+    notify_port: Optional[int] = None
+    """Port of the host's vsock(7) at which the relay of this MicroVM listens for the guest's notification."""
     initrd_credentials: Tuple[str, ...] = ()
     """Names of the credentials that are appended to the initial RAM disk."""
     initrd_descriptor: int = 0

@@ -44,7 +44,8 @@ ON_LINUX: Honours = {
     "register_with_machined": ANY,
     "credential_files": ANY,
     "guest.enable": ANY,
-    "ready.check": ("auto", "ssh", "tcp", "vsock", "none"),
+    "use_notify_sockets": ANY,
+    "ready.check": ("auto", "ssh", "tcp", "vsock", "notify", "none"),
 }
 """Options that every hypervisor honours whose hosts have Linux, with its vsock(7) and machined."""
 

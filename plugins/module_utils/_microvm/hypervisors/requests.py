@@ -7,9 +7,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Optional, Tuple, Union
+from typing import List, Optional, Tuple, Union
 
 from ..declaration.vms.parse import Declaration
+from ..schema.errors import DeclarationError
 from .words import Variable, Word, join
 
 NO_BODY = Word(())
@@ -111,6 +112,35 @@ class Notify:
     def credential(self) -> str:
         """Return the value of ``vmm.notify_socket`` (systemd.system-credentials(7))."""
         return f"vsock-stream:2:{self.port}"
+
+
+LEAST_NOTIFY_PORT = 1024
+"""First port of vsock(7) at which others than root may listen."""
+
+MOST_CONTEXT = 0xFFFFFFFE - LEAST_NOTIFY_PORT
+"""Greatest context identifier that has a port of its own."""
+
+
+def notify_port(declaration: Declaration) -> Optional[int]:
+    """Return the port of the host's vsock(7) that the guest notifies, if it shall, where the host has a listener.
+
+    It is the guest's own, as its context identifier is. Raises DeclarationError for an identifier that has none.
+    """
+    context = declaration["vsock"]["cid"]
+    if not declaration["use_notify_sockets"] or context is None:
+        return None
+    if context > MOST_CONTEXT:
+        raise DeclarationError(
+            "vsock.cid",
+            f"{context} has no port for the notification of use_notify_sockets; use {MOST_CONTEXT} or less",
+        )
+    return LEAST_NOTIFY_PORT + context
+
+
+def notify_parameters(declaration: Declaration) -> List[str]:
+    """Return the parameter of the guest's kernel by which its systemd knows that port (systemd(1))."""
+    port = notify_port(declaration)
+    return [] if port is None else [f"systemd.set_credential=vmm.notify_socket:vsock-stream:2:{port}"]
 
 
 def qmp_balloon(declaration: Declaration, negotiates: bool = True) -> Optional[Balloon]:

@@ -183,6 +183,7 @@ def _share(declaration: Declaration, built: Command) -> Dict[str, File]:
         "vsock-cid": one_per_line([declaration["vsock"]["cid"]] if declaration["vsock"]["cid"] is not None else []),
         # Where the guest's vsock is a Unix socket of the hypervisor: `ssh vsock-mux/PATH` reaches it.
         "vsock-socket": one_per_line([built.notify.socket] if built.notify else []),
+        "notify-port": one_per_line([built.notify_port] if built.notify_port is not None else []),
         **built.files,
     }
     for number, share in enumerate(_daemons(declaration)):

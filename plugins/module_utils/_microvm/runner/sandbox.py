@@ -197,7 +197,6 @@ def _address_families(declaration: Declaration) -> Sequence[str]:
     opens_sockets = profile(declaration).needs_internet_sockets
     internet = _has_user_network(declaration) or (opens_sockets and declaration["interfaces"])
     families = ["AF_UNIX", *(("AF_INET", "AF_INET6") if internet else ())]
-    families += ["AF_VSOCK"] if declaration["vsock"]["cid"] is not None else []
     # libusb hears of devices from the kernel.
     return [*families, *(["AF_NETLINK"] if any(device["bus"] == "usb" for device in declaration["devices"]) else [])]
 

@@ -20,7 +20,7 @@ from ..declaration.accounts import Account, account
 from ..declaration.names import CONSOLE_DIRECTORY, KVM_GROUP, RUN_DIRECTORY, UNIT_DIRECTORY, unit_name
 from ..declaration.types import PackagedVm
 from ..declaration.vms.block_devices import access, block_devices, is_block_device
-from .units import HOST_KEY, UNIT_FILES, UNIT_TEMPLATES, VIRTIOFSD_TEMPLATE, UnitSettings
+from .units import HOST_KEY, NOTIFY_TEMPLATE, UNIT_FILES, UNIT_TEMPLATES, VIRTIOFSD_TEMPLATE, UnitSettings
 
 _SECTION = "[Service]"
 _SETTING = re.compile(r"([A-Za-z]+)=(.*)")
@@ -105,6 +105,7 @@ _NARROWING_OF: Mapping[str, Mapping[str, str]] = {
         "ReadWritePaths": "",
         "SystemCallFilter": f"~{_CALLS}|{_DAEMON_CALLS}( {_DAEMON_CALLS})*",
     },
+    NOTIFY_TEMPLATE: {},
 }
 """The same by the template unit that a drop-in is of."""
 

@@ -18,6 +18,7 @@ from ..declaration.names import (
     HOST_KEY_CREDENTIAL,
     HOST_KEY_DIRECTORY,
     KVM_GROUP,
+    NOTIFY,
     SHARE_DIRECTORY,
     VIRTIOFSD,
     unit_name,
@@ -37,6 +38,8 @@ from .scripts import virtiofsd
 UNIT_FILES = "share/microvm/systemd"
 
 VIRTIOFSD_TEMPLATE = f"{VIRTIOFSD}@.service"
+
+NOTIFY_TEMPLATE = f"{NOTIFY}@.service"
 
 _KVM = "/dev/kvm"
 
@@ -66,7 +69,7 @@ _VIRTIOFSD_CAPABILITIES = (
     *("CAP_SYS_CHROOT", "CAP_SETPCAP"),
 )
 
-UNIT_TEMPLATES = (unit_name(""), VIRTIOFSD_TEMPLATE)
+UNIT_TEMPLATES = (unit_name(""), VIRTIOFSD_TEMPLATE, NOTIFY_TEMPLATE)
 """Template units that MicroVMs have settings of their own for."""
 
 UnitSettings = Dict[str, str]
@@ -87,6 +90,9 @@ def packaged_drop_ins(declaration: Declaration, built: Command, facts: HostFacts
     texts = {unit_name(""): _hypervisor(declaration, built, facts)}
     if any(share["proto"] == "virtiofs" for share in declaration["shares"]):
         texts[VIRTIOFSD_TEMPLATE] = _virtiofsd(declaration)
+    if built.notify_port is not None:
+        # The unit of the hypervisor takes what its own user sends.
+        texts[NOTIFY_TEMPLATE] = "".join(_account(declaration))
     return {template: section("Service", [text]) for template, text in texts.items() if text}
 
 
@@ -122,7 +128,7 @@ def _external_shares(declaration: PackagedVm) -> List[Share]:
 
 def _hypervisor(declaration: Declaration, built: Command, facts: HostFacts) -> str:
     owner, devices = account(declaration), _devices(declaration, facts)
-    lines = [setting("User", plain(owner.user)), setting("Group", plain(owner.group))] if owner.is_own else []
+    lines = _account(declaration)
     if owner.is_own and any(device.startswith(("/dev/kvm", "/dev/vhost")) for device in devices):
         lines.append(setting("SupplementaryGroups", plain(KVM_GROUP)))
     written, is_strict = writable_paths(declaration), declaration["profile"] == "strict"
@@ -150,6 +156,12 @@ def _hypervisor(declaration: Declaration, built: Command, facts: HostFacts) -> s
     if is_strict:
         return text + strict_settings(declaration, built, facts, written)
     return text + compat_settings(declaration, built, written)
+
+
+def _account(declaration: Declaration) -> List[str]:
+    """Return the account of a MicroVM's own; nothing for one that runs as the template says."""
+    owner = account(declaration)
+    return [setting("User", plain(owner.user)), setting("Group", plain(owner.group))] if owner.is_own else []
 
 
 def _meanings(hypervisor: Profile, built: Command) -> List[str]:

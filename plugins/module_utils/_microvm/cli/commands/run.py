@@ -10,7 +10,7 @@ import sys
 from argparse import Namespace
 from typing import List
 
-from ...declaration.names import CURRENT_LINK, HELPERS, SCRIPT_DIRECTORY, unit_name
+from ...declaration.names import CURRENT_LINK, HELPERS, NOTIFY, SCRIPT_DIRECTORY, unit_name
 from ...host import systemd
 from ...host.commands import HostError
 from ...host.transient import property_words, service_sandbox
@@ -18,9 +18,8 @@ from ...operations.lifecycle import require
 from ..host import places, require_root
 from .guests import become
 
-BOOT_QUEUE = "microvm-boot-queue"
-"""The helper that is for starts of the host alone."""
-
+OF_SERVICE = ("microvm-boot-queue", NOTIFY)
+"""Helpers that are of no use here: of starts of the host, and of the service's own readiness."""
 
 PREPARE = f"{SCRIPT_DIRECTORY}/microvm-prepare"
 """Script that prepares the working directory before each start, of the service too."""
@@ -42,7 +41,7 @@ def run_foreground(arguments: Namespace) -> int:
 
 def transient_unit(name: str) -> List[str]:
     """Return the options of systemd-run(1): the service's own settings, with the helpers up for as long as it is."""
-    helpers = " ".join(f"{helper}@{name}.service" for helper in HELPERS if helper != BOOT_QUEUE)
+    helpers = " ".join(f"{helper}@{name}.service" for helper in HELPERS if helper not in OF_SERVICE)
     properties = [
         f"Requires={helpers}",
         f"After={helpers}",

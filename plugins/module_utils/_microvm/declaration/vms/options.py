@@ -578,7 +578,7 @@ _UNIT: Options = (
             "Whether the unit becomes active only when the guest's systemd reports over the vsock that it is ready, "
             "instead of when the hypervisor is running.",
             "A guest that does not report this within O(ignore:startup_timeout) is stopped. Requires "
-            "O(ignore:vsock.cid).",
+            "O(ignore:vsock.cid), and systemd 254 or newer in the guest.",
         ),
         default=False,
     ),

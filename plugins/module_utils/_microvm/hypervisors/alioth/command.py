@@ -20,7 +20,7 @@ from ..hypervisor import Hypervisor
 from ..initrd_credentials import initrd_with_credentials
 from ..programs import program_path
 from ..refusals import refuse_in
-from ..requests import guest_shutdown
+from ..requests import guest_shutdown, notify_parameters, notify_port
 from ..words import TapDevice, Text, join, words
 from .profile import PROFILE
 
@@ -64,6 +64,7 @@ class Alioth(Hypervisor):
         arguments += declaration["alioth"]["extra_args"]
         return Command(
             argv=words(*arguments),
+            notify_port=notify_port(declaration),
             shutdown=guest_shutdown(declaration, "poweroff"),
             multi_queue=declaration["vcpu"] > 1,
             initrd_credentials=initrd.names,
@@ -96,7 +97,7 @@ def _kernel_command_line(declaration: Declaration, facts: HostFacts) -> str:
     console = "ttyS0" if facts.architecture == "x86_64" else "ttyAMA0"
     # It has no keyboard controller, which the kernel would poll for minutes. By ACPI a guest reboots in place; a triple
     # fault ends the process, but with the status of a poweroff.
-    own = [f"console={console}", "reboot=a", "panic=1"]
+    own = [f"console={console}", "reboot=a", "panic=1", *notify_parameters(declaration)]
     return kernel_command_line([*own, *kernel_parameters(declaration, by_serial=False)])
 
 

@@ -21,7 +21,7 @@ from ..hypervisor import Hypervisor
 from ..initrd_credentials import initrd_with_credentials
 from ..programs import program_path
 from ..refusals import refuse_characters
-from ..requests import Balloon, CommandRequest, Shutdown
+from ..requests import Balloon, CommandRequest, Shutdown, notify_parameters, notify_port
 from ..words import Text, Variable, join, words
 from .gpu import gpu_device
 from .profile import PROFILE
@@ -77,6 +77,7 @@ class Crosvm(Hypervisor):
         arguments += [*declaration["crosvm"]["extra_args"], declaration["kernel"]]
         return Command(
             argv=words(*arguments),
+            notify_port=notify_port(declaration),
             shutdown=_shutdown(name, socket),
             balloon=_balloon_request(declaration, name),
             live_options=("--init-mem",),
@@ -127,7 +128,7 @@ def _memory(declaration: Declaration) -> List[str]:
 
 
 def _kernel_command_line(declaration: Declaration) -> str:
-    own = ["console=ttyS0", "reboot=k", "panic=1"]
+    own = ["console=ttyS0", "reboot=k", "panic=1", *notify_parameters(declaration)]
     return kernel_command_line([*own, *kernel_parameters(declaration, by_serial=True)])
 
 

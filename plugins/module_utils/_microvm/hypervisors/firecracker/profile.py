@@ -41,8 +41,6 @@ PROFILE = Profile(
         "balloon": ANY,
         "initial_balloon_mem": ANY,
         "deflate_on_oom": ANY,
-        "ready.check": ("auto", "ssh", "tcp", "vsock", "notify", "none"),
-        "use_notify_sockets": ANY,
         # The process goes on when the guest powers off.
         "on_reboot": ("restart", "stop"),
         "interfaces[].type": ("tap",),

@@ -21,7 +21,7 @@ from ..hypervisor import Hypervisor
 from ..initrd_credentials import initrd_with_credentials
 from ..programs import program_path
 from ..refusals import refuse_in
-from ..requests import Balloon, CommandRequest, guest_shutdown
+from ..requests import Balloon, CommandRequest, guest_shutdown, notify_parameters, notify_port
 from ..words import TapDevice, Text, Variable, join, words
 from .profile import PROFILE
 
@@ -68,6 +68,7 @@ class Kvmtool(Hypervisor):
         arguments += declaration["kvmtool"]["extra_args"]
         return Command(
             argv=words(*arguments),
+            notify_port=notify_port(declaration),
             shutdown=guest_shutdown(declaration, "reboot"),
             balloon=_balloon(declaration, name),
             sets_balloon=declaration["initial_balloon_mem"] > 0,
@@ -81,7 +82,7 @@ HYPERVISOR = Kvmtool()
 
 
 def _kernel_command_line(declaration: Declaration) -> str:
-    own = ["console=ttyS0", "reboot=k", "panic=1"]
+    own = ["console=ttyS0", "reboot=k", "panic=1", *notify_parameters(declaration)]
     text = kernel_command_line([*own, *kernel_parameters(declaration, by_serial=False)])
     if len(text) + ADDED_LENGTH > COMMAND_LINE_LENGTH:
         raise DeclarationError(

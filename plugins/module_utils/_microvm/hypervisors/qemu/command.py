@@ -14,7 +14,7 @@ from ..command import Command
 from ..descriptors import macvtap_descriptors, pairs
 from ..facts import HostFacts
 from ..hypervisor import Hypervisor
-from ..requests import QmpRequest, Shutdown, qmp_balloon
+from ..requests import QmpRequest, Shutdown, notify_port, qmp_balloon
 from ..words import Text, join, words
 from .devices import (
     balloon_device,
@@ -78,6 +78,7 @@ class Qemu(Hypervisor):
         forwards_to_host = any(port["from"] == "guest" for port in declaration["forward_ports"])
         return Command(
             argv=words(*arguments),
+            notify_port=notify_port(declaration),
             shutdown=_shutdown(declaration),
             balloon=qmp_balloon(declaration),
             sets_balloon=declaration["initial_balloon_mem"] > 0 and declaration["socket"] is not None,

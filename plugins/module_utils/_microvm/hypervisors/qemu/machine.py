@@ -16,6 +16,7 @@ from ...schema.errors import DeclarationError
 from ...schema.quoting import kernel_command_line
 from ..facts import HostFacts
 from ..programs import program_path
+from ..requests import notify_parameters
 from ..words import Text, Variable, join
 from .fw_cfg import fw_cfg
 from .profile import PROFILE
@@ -236,7 +237,8 @@ def kernel(target: Machine) -> List[Text]:
     console: List[str] = []
     if declaration["qemu"]["serial_console"]:
         console = ["earlyprintk=ttyS0", "console=ttyS0"] if x86 else ["console=ttyAMA0"]
-    parameters = [*console, "reboot=t", "panic=-1", *kernel_parameters(declaration, by_serial=True)]
+    own = [*console, "reboot=t", "panic=-1", *notify_parameters(declaration)]
+    parameters = [*own, *kernel_parameters(declaration, by_serial=True)]
     # Calibration is a race under load; a frequency on the command line is the sure way.
     calibrates = x86 and "tcg" in target.accel and target.type == MICROVM
     append = join(kernel_command_line(parameters), *([Variable.TSC_PARAMETER] if calibrates else []))

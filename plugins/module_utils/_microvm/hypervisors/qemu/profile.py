@@ -99,7 +99,7 @@ PROFILE = Profile(
         "initial_balloon_mem": ANY,
         "deflate_on_oom": ANY,
         "user": ANY,
-        "ready.check": ("auto", "ssh", "tcp", "vsock", "hypervisor", "none"),
+        "ready.check": ("auto", "ssh", "tcp", "vsock", "notify", "hypervisor", "none"),
         "on_reboot": ("restart", "stop"),
         "on_poweroff": ("restart", "stop"),
         "interfaces[].type": ("user", "tap", "macvtap", "bridge"),

@@ -23,7 +23,7 @@ from ..initrd_credentials import initrd_with_credentials
 from ..profile import KernelNeed
 from ..programs import program_path
 from ..refusals import refuse_in
-from ..requests import guest_shutdown, qmp_balloon
+from ..requests import guest_shutdown, notify_parameters, notify_port, qmp_balloon
 from ..words import words
 from .machine import StratovirtMachine
 from .profile import PROFILE
@@ -82,6 +82,7 @@ class Stratovirt(Hypervisor):
             arguments += machine.device("vhost-vsock", f"id=vsock,guest-cid={declaration['vsock']['cid']}")
         return Command(
             argv=words(*arguments, *declaration["stratovirt"]["extra_args"]),
+            notify_port=notify_port(declaration),
             shutdown=guest_shutdown(declaration, machine.word),
             # It takes two commands that come together for one, which is none.
             balloon=qmp_balloon(declaration, negotiates=False),
@@ -117,7 +118,7 @@ def _check_memory(declaration: Declaration) -> None:
 
 def _kernel_command_line(machine: StratovirtMachine) -> str:
     console = "ttyS0" if machine.facts.architecture == "x86_64" else "ttyAMA0"
-    own = [f"console={console}", *machine.parameters, "panic=-1"]
+    own = [f"console={console}", *machine.parameters, "panic=-1", *notify_parameters(machine.declaration)]
     return kernel_command_line([*own, *kernel_parameters(machine.declaration, by_serial=True)])
 
 

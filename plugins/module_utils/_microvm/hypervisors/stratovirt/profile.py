@@ -42,7 +42,7 @@ PROFILE = Profile(
         # Without a first size.
         "balloon": ANY,
         "deflate_on_oom": ANY,
-        "ready.check": ("auto", "ssh", "tcp", "vsock", "hypervisor", "none"),
+        "ready.check": ("auto", "ssh", "tcp", "vsock", "notify", "hypervisor", "none"),
         # Either with one of the machines.
         "on_reboot": ("restart", "stop"),
         "on_poweroff": ("restart", "stop"),

@@ -145,6 +145,7 @@ def _values(state_directory: str) -> Mapping[str, str]:
         "DEVICE_RULES": names.DEVICE_RULES,
         "NETWORK_LIST": names.NETWORK_LIST,
         "TAP_RULES_DIRECTORY": names.TAP_RULES_DIRECTORY,
+        "COMMAND": names.COMMAND,
         "USER": names.USER,
         "GROUP": names.GROUP,
         "TARGET": names.TARGET,

@@ -10,7 +10,7 @@ import posixpath
 import shlex
 from typing import Iterator, List, Sequence
 
-from ...declaration.names import ENDED_FILE, EVENTS_FIFOS, PROCESS_FILE, TERMINAL_LINK
+from ...declaration.names import ENDED_FILE, EVENTS_FIFOS, NOTIFICATION_SOCKET, PROCESS_FILE, TERMINAL_LINK
 from ...declaration.types import Volume
 from ...declaration.vms.block_devices import is_formatted
 from ...declaration.vms.host_key import files_of_credentials
@@ -95,6 +95,8 @@ def _sockets(built: Command) -> str:
         listener = f"{built.notify.socket}_{built.notify.port}"
         stale.append(listener)
         script += sources.NOTIFY_RELAY + "\n" + call("relay_notifications", socat_escape(listener))
+    if built.notify_port is not None:
+        script += sources.TAKE_NOTIFICATION + "\n" + call("take_notification", NOTIFICATION_SOCKET)
     if built.sidecar:
         start = f"start_sidecar {shlex.quote(built.sidecar_socket)}"
         script += f"{sources.SIDECAR}\n{start} \\\n    {shell_command(built.sidecar)}\n"

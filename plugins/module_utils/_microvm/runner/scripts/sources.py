@@ -1580,6 +1580,15 @@ start_sidecar() { # socket that it makes, command
 }
 """
 
+TAKE_NOTIFICATION = """
+# The relay of the guest's notification is a unit of its own; systemd takes one only from this unit's processes.
+take_notification() { # socket
+    if [ -n "${NOTIFY_SOCKET:-}" ]; then
+        socat -u "UNIX-RECV:$1" "UNIX-SENDTO:$NOTIFY_SOCKET" &
+    fi
+}
+"""
+
 TAKE_PCI_DEVICE = """
 # With the functions of bind_pci_device.
 : "${sysfs:?}"

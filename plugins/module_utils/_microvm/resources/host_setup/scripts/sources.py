@@ -119,6 +119,16 @@ while true; do
 done
 echo "leaving the boot queue: MicroVM $name"
 """,
+    "microvm-notify": """
+# Waits until a guest says over its vsock that it is up. Usage: microvm-notify NAME
+
+set -eu
+
+# A part of the command, which is an archive of Python. Python also looks in the directory that it starts in.
+export PYTHONPATH=@COMMAND@ PYTHONDONTWRITEBYTECODE=1
+cd /
+exec python3 -m _microvm.host.notification_relay @STATE_DIRECTORY@/"$1"
+""",
     "microvm-prepare": """
 # Prepares a MicroVM's working directory, as the MicroVM's user: a package names the sockets of its shares relative to
 # that directory, but they are in one of root's. Usage: microvm-prepare NAME

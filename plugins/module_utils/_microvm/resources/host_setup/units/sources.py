@@ -120,6 +120,64 @@ MemoryDenyWriteExecute=yes
 SystemCallArchitectures=native
 SystemCallErrorNumber=EPERM
 """,
+    "microvm-notify@.service": """
+[Unit]
+Description=Notification of the guest of MicroVM '%i'
+After=local-fs.target microvm-set-booted@%i.service
+Before=microvm@%i.service
+Requires=microvm-set-booted@%i.service
+PartOf=microvm@%i.service
+# The limit of microvm@ counts, which brings this unit with it.
+StartLimitIntervalSec=0
+# Also when the MicroVM has ended by itself. It ends by itself as soon as the guest is up.
+StopWhenUnneeded=yes
+ConditionPathExists=@STATE_DIRECTORY@/%i/current/share/microvm/notify-port
+
+[Service]
+Type=notify
+# That of the hypervisor, which a drop-in of the package says.
+User=@USER@
+Group=@GROUP@
+ExecStart=@SCRIPT_DIRECTORY@/microvm-notify %i
+KillMode=mixed
+SyslogIdentifier=microvm-notify@%i
+# Guests talk to it: it hears the vsock of the host, and speaks to the socket of one MicroVM.
+CapabilityBoundingSet=
+ReadWritePaths=@STATE_DIRECTORY@/%i/@WORK_DIRECTORY@
+IPAddressDeny=any
+RestrictAddressFamilies=AF_UNIX AF_VSOCK
+SystemCallFilter=@system-service
+SystemCallFilter=~@privileged @resources
+NoNewPrivileges=yes
+ProtectSystem=strict
+ProtectHome=read-only
+PrivateTmp=yes
+PrivateDevices=yes
+ProtectProc=invisible
+ProcSubset=pid
+ProtectKernelTunables=yes
+ProtectKernelModules=yes
+ProtectKernelLogs=yes
+ProtectControlGroups=yes
+ProtectClock=yes
+ProtectHostname=yes
+PrivateIPC=yes
+KeyringMode=private
+RestrictNamespaces=yes
+RestrictRealtime=yes
+RestrictSUIDSGID=yes
+LockPersonality=yes
+MemoryDenyWriteExecute=yes
+MemoryMax=64M
+TasksMax=16
+CPUWeight=20
+SystemCallArchitectures=native
+SystemCallErrorNumber=EPERM
+UMask=0077
+# Sockets of the host's services.
+InaccessiblePaths=-/run/systemd/journal -/run/systemd/private -/run/dbus
+InaccessiblePaths=-@RECORD_DIRECTORY@ -@ARCHIVE_DIRECTORY@
+""",
     "microvm-pci-devices@.service": """
 [Unit]
 Description=Setup MicroVM '%i' devices of the host

@@ -9,9 +9,12 @@ from typing import Any
 
 import pytest
 from ansible_collections.microvm.fleet.plugins.module_utils._microvm.declaration import names
+from ansible_collections.microvm.fleet.plugins.module_utils._microvm.declaration.vms.parse import parse_vm
 from ansible_collections.microvm.fleet.plugins.module_utils._microvm.hypervisors.facts import HostFacts
 from ansible_collections.microvm.fleet.plugins.module_utils._microvm.hypervisors.registry import command
+from ansible_collections.microvm.fleet.plugins.module_utils._microvm.runner.render import render
 from ansible_collections.microvm.fleet.plugins.module_utils._microvm.runner.units import packaged_drop_ins
+from ansible_collections.microvm.fleet.plugins.module_utils._microvm.schema.errors import DeclarationError
 
 from ..examples import SMALL, parse
 
@@ -208,7 +211,8 @@ def test_a_compatible_sandbox_is_the_template_s() -> None:
         (TAP, "AF_UNIX", True),
         ({"interfaces": [{"type": "user"}]}, "AF_UNIX AF_INET AF_INET6", False),
         ({**TAP, "hypervisor": "cloud-hypervisor"}, "AF_UNIX AF_INET AF_INET6", True),
-        ({"vsock": {"cid": 5}}, "AF_UNIX AF_VSOCK", True),
+        # The kernel is behind /dev/vhost-vsock. With the family, whoever breaks out could speak to other guests.
+        ({"vsock": {"cid": 5}, "use_notify_sockets": True}, "AF_UNIX", True),
         ({"devices": [{"bus": "usb", "path": "vendorid=1,productid=2"}]}, "AF_UNIX AF_NETLINK", True),
     ],
 )
@@ -306,6 +310,32 @@ def test_a_unit_waits_for_its_guest_only_where_that_is_asked_for() -> None:
     vm: dict[str, Any] = {"hypervisor": "cloud-hypervisor", "vsock": {"cid": 5}}
     assert not [line for line in lines(**vm) if line.startswith("Type=")]
     assert {"Type=notify", "NotifyAccess=all"} <= set(lines(**vm, use_notify_sockets=True))
+
+
+@pytest.mark.parametrize("hypervisor", ["qemu", "crosvm", "kvmtool", "stratovirt", "alioth"])
+def test_a_relay_hears_what_a_guest_notifies_over_the_hosts_vsock(hypervisor: str) -> None:
+    vm: dict[str, Any] = {"name": "small", "kernel": "/k", "hypervisor": hypervisor, "vsock": {"cid": 5}}
+    parameter = "systemd.set_credential=vmm.notify_socket:vsock-stream:2:1029"
+    silent, notifying = (
+        render(parse_vm({**vm, **more}), HostFacts()).files for more in ({}, {"use_notify_sockets": True})
+    )
+    assert "share/microvm/notify-port" not in silent
+    assert parameter.encode() not in silent["share/microvm/command-line"].content
+    assert notifying["share/microvm/notify-port"].content == b"1029\n"
+    assert parameter.encode() in notifying["share/microvm/command-line"].content
+    assert b"\ntake_notification microvm.notify\n" in notifying["bin/microvm-run"].content
+    # Its unit has the account of the hypervisor's, which owns that socket, and nothing else.
+    assert notifying["share/microvm/systemd/microvm-notify@.service.conf"].content == (
+        b"[Service]\nUser=microvm-small\nGroup=microvm-small\n"
+    )
+
+
+def test_a_context_identifier_without_a_port_for_its_relay_is_refused() -> None:
+    vm: dict[str, Any] = {"name": "small", "kernel": "/k", "use_notify_sockets": True}
+    files = render(parse_vm({**vm, "vsock": {"cid": 4294966270}}), HostFacts()).files
+    assert files["share/microvm/notify-port"].content == b"4294967294\n"
+    with pytest.raises(DeclarationError, match="use 4294966270 or less"):
+        render(parse_vm({**vm, "vsock": {"cid": 4294966271}}), HostFacts())
 
 
 def test_the_meaning_of_a_clean_exit_depends_on_the_hypervisor() -> None:
