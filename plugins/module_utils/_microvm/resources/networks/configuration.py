@@ -253,6 +253,8 @@ def _network(network: Network) -> str:
         *(setting("ConfigureWithoutCarrier", plain("yes")), setting("IPv6AcceptRA", plain("no"))),
         # By link-local addresses guests would reach the host of a network without IPv6.
         setting("LinkLocalAddressing", plain("no" if network["ipv6"] is None else "ipv6")),
+        # Else systemd-resolved tells guests the names of the host, and asks them for names that it looks up.
+        *(setting("LLMNR", plain("no")), setting("MulticastDNS", plain("no"))),
         *([setting("IPv6SendRA", plain("yes"))] if network["ipv6"] is not None else []),
         setting("DHCPServer", plain("yes" if server is not None else "no")),
         *host_names(network),

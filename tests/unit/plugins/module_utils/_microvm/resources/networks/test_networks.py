@@ -118,6 +118,7 @@ def test_networks_become_files_of_networkd_and_rules_of_nftables() -> None:
     files = configuration(parse_networks([SERVER]), ["eth0"])
     assert all(is_ours(path) for path in files)
     network = files[f"{NETWORKD_DIRECTORY}/50-microvm-microvm0.network"].splitlines()
+    assert {"LLMNR=no", "MulticastDNS=no"} <= {*network[: network.index("[Link]")]}
     assert {"Address=10.66.1.1/24", "DHCPServer=yes", "PoolOffset=100", "DNS=9.9.9.9"} <= set(network)
     assert network.index("MACAddress=02:00:00:00:00:01") == network.index("[DHCPServerStaticLease]") + 1
     assert 'ip saddr 10.66.1.0/24 oifname != "microvm0" masquerade' in files[RULES]
