@@ -26,7 +26,9 @@ with open(sys.argv[1]) as file:
     arguments = json.load(file)
 with open("{log}", "a") as log:
     log.write(json.dumps({{"module": "{name}", **arguments}}) + "\\n")
-result = {{"changed": not arguments["_ansible_check_mode"], "vms": [], "undeclared": [], "unconfirmed": []}}
+result = {{"changed": not arguments["_ansible_check_mode"], "vms": [], "undeclared": []}}
+unsure = [network["name"] for network in arguments.get("networks", ()) if network["name"].startswith("unsure")]
+result["unconfirmed"], result["waiting"] = ([] if arguments.get("confirm") else unsure), []
 image = arguments.get("image")
 if isinstance(image, dict):
     result.update(name=image["name"], digest="0" * 32, path="/images/" + "0" * 32, files=[], store_disk_type="erofs")
