@@ -5,6 +5,10 @@
 
 from __future__ import annotations
 
+from typing import List, Optional, Sequence
+
+import pytest
+from ansible_collections.microvm.fleet.plugins.module_utils._microvm.host import systemd
 from ansible_collections.microvm.fleet.plugins.module_utils._microvm.host.systemd import Unit, parse_show
 
 OUTPUT = """\
@@ -38,3 +42,19 @@ def test_units_are_parsed_block_by_block() -> None:
 def test_units_on_their_way_count_as_running() -> None:
     assert Unit(active_state="activating").running
     assert not Unit(active_state="failed").running
+
+
+def test_a_start_takes_as_long_as_its_unit_may(monkeypatch: pytest.MonkeyPatch) -> None:
+    """With `use_notify_sockets`, a start lasts until the guest is up, for `startup_timeout` seconds at most."""
+    limits: List[Optional[float]] = []
+
+    def record(_argv: Sequence[str], timeout: Optional[float] = 300, **_more: object) -> str:
+        limits.append(timeout)
+        return ""
+
+    monkeypatch.setattr(systemd, "run", record)
+    monkeypatch.setattr(systemd, "ask", lambda _argv: "")
+    monkeypatch.setattr(systemd.restarts, "forget", lambda _names: None)
+    systemd.start("microvm@web.service")
+    systemd.restart("microvm@web.service")
+    assert limits == [None, None]
