@@ -47,7 +47,7 @@ from ansible_collections.microvm.fleet.plugins.module_utils._microvm.resources.n
 from ansible_collections.microvm.fleet.plugins.module_utils._microvm.resources.steps import Step
 from frames import BROADCAST, udp, udp6
 from passages import socket_in
-from probe import OUTSIDE, PATIENCE, Guest, begin, known, run
+from probe import OUTSIDE, PATIENCE, Guest, await_carrier, begin, known, run
 from probe_ipv6 import Guest6
 
 PUBLIC = "198.51.100.1"
@@ -174,13 +174,6 @@ class Matrix:
     def _arrives(self, outside: socket.socket, guest: Guest, address: tuple[str, int]) -> bool:
         outside.sendto(b"from outside", address)
         return before_host(guest, b"from outside")
-
-
-def await_carrier(tap: str) -> None:
-    """Wait until the kernel sends packets to a tap that was just opened; no ARP repeats those to a routed guest."""
-    deadline = time.monotonic() + PATIENCE
-    while '"operstate":"UP"' not in run("ip", "-json", "link", "show", "dev", tap):
-        assert time.monotonic() < deadline, f"{tap} is not up"
 
 
 def received_by(service: socket.socket, word: bytes, is_expected: bool) -> tuple[Any, ...] | None:

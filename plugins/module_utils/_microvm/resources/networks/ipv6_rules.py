@@ -11,9 +11,9 @@ from typing import Iterator, Sequence
 
 from ...declaration.names import TAP_RULES_DIRECTORY
 from ...declaration.networks.ipv6 import NAT, is_open, prefix
-from ...declaration.networks.options import DNS_DHCP
 from ...declaration.types import Network
 from ...schema.quoting import nft_string, nft_value, one_per_line
+from .host_rules import host_rules
 
 _NO_IPV6 = """\
         iifname {bridge} meta nfproto ipv6 counter drop
@@ -27,15 +27,6 @@ _ALL_ROUTERS = """\
 # What ARP is for IPv4, which passes by other rules than these.
 _NEIGHBOURS = """\
         iifname {bridge} icmpv6 type {{ nd-neighbor-solicit, nd-neighbor-advert, nd-router-solicit }} accept
-"""
-
-_DNS_AND_ECHO = """\
-        iifname {bridge} ip6 daddr {address} meta l4proto {{ tcp, udp }} th dport 53 accept
-        iifname {bridge} ip6 daddr {address} icmpv6 type echo-request accept
-"""
-
-_HOST_PORT = """\
-        iifname {bridge} ip6 daddr {address} {protocol} dport {port} accept
 """
 
 _CLOSED = """\
@@ -113,11 +104,9 @@ def ipv6_host_rules(network: Network) -> Iterator[str]:
     if network["ipv6"] is None:
         return
     yield _filled(_NEIGHBOURS, network)
-    if network["host_access"] == DNS_DHCP:
-        yield _filled(_DNS_AND_ECHO, network)
-    for text in network["host_ports"]:
-        protocol, _slash, port = text.partition("/")
-        yield _filled(_HOST_PORT, network, protocol=nft_value(protocol), port=nft_value(port))
+    if network["host_access"] != "all":
+        address = nft_value(ipaddress.ip_interface(network["ipv6"]["address"]).ip)
+        yield from host_rules(network, f"iifname {nft_string(network['name'])}", f"ip6 daddr {address}", ["icmpv6"])
 
 
 def ipv6_prerouting_rules(network: Network) -> str:

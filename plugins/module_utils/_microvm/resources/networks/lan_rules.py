@@ -14,9 +14,9 @@ from typing import Iterator, Mapping, Sequence
 
 from ...declaration.names import TAP_RULES_DIRECTORY
 from ...declaration.networks.lan import lan_link
-from ...declaration.networks.options import DNS_DHCP
 from ...declaration.types import Network
 from ...schema.quoting import nft_string, nft_value, one_per_line
+from .host_rules import host_rules
 from .ipv6_rules import NEVER
 
 _GUESTS = """\
@@ -30,21 +30,7 @@ _NEIGHBOURS = """\
         iifname {bridge} icmpv6 type {{ nd-neighbor-solicit, nd-neighbor-advert, nd-router-solicit }} accept
 """
 
-_HOST = {
-    "none": "",
-    DNS_DHCP: """\
-        iifname {bridge} fib daddr . iif type local meta l4proto {{ tcp, udp }} th dport 53 accept
-        iifname {bridge} fib daddr . iif type local icmp type echo-request accept
-        iifname {bridge} fib daddr . iif type local icmpv6 type echo-request accept
-""",
-    "all": """\
-        iifname {bridge} accept
-""",
-}
-
-_HOST_PORT = """\
-        iifname {bridge} fib daddr . iif type local {protocol} dport {port} accept
-"""
+_TO_HOST = "fib daddr . iif type local"
 
 _HOST_REST = """\
         iifname {bridge} counter drop
@@ -136,10 +122,8 @@ def lan_sets(lans: Sequence[Network]) -> str:
 def lan_host_rules(lans: Sequence[Network]) -> Iterator[str]:
     """Yield what guests reach of the host."""
     for network in lans:
-        yield _filled(_NEIGHBOURS + _HOST[network["host_access"]], network)
-        for text in network["host_ports"]:
-            protocol, _slash, port = text.partition("/")
-            yield _filled(_HOST_PORT, network, protocol=nft_value(protocol), port=nft_value(port))
+        yield _filled(_NEIGHBOURS, network)
+        yield from host_rules(network, f"iifname {nft_string(network['name'])}", _TO_HOST, ["icmp", "icmpv6"])
         yield _filled(_HOST_REST, network)
 
 

@@ -13,10 +13,11 @@ from __future__ import annotations
 import ipaddress
 from typing import Iterator, List, Sequence, Tuple
 
-from ...declaration.networks.options import DNS_DHCP, ROUTED
+from ...declaration.networks.options import ROUTED
 from ...declaration.networks.subnets import subnet
 from ...declaration.types import Network
 from ...schema.quoting import nft_string, nft_value, one_per_line
+from .host_rules import host_rules
 
 SETS = """\
     # Taps of routed networks, and the addresses of the guest of each.
@@ -30,21 +31,6 @@ SETS = """\
         meta nfproto ipv6 counter drop
         iifname . ip saddr != @routed_addresses counter drop
     }
-"""
-
-_HOST = {
-    "none": "",
-    DNS_DHCP: """\
-        iifname @routed ip saddr {subnet} ip daddr {address} meta l4proto {{ tcp, udp }} th dport 53 accept
-        iifname @routed ip saddr {subnet} ip daddr {address} icmp type echo-request accept
-""",
-    "all": """\
-        iifname @routed ip saddr {subnet} accept
-""",
-}
-
-_HOST_PORT = """\
-        iifname @routed ip saddr {subnet} ip daddr {address} {protocol} dport {port} accept
 """
 
 # What is put on the bridge itself, on which no tap stays, is on no network.
@@ -98,13 +84,12 @@ def split(networks: Sequence[Network]) -> Tuple[List[Network], List[Network]]:
     return bridges, [network for network in networks if network["mode"] == ROUTED]
 
 
-def host_rules(networks: Sequence[Network]) -> Iterator[str]:
+def routed_host_rules(networks: Sequence[Network]) -> Iterator[str]:
     """Yield what guests reach of the host."""
     for network in networks:
-        yield _filled(_HOST[network["host_access"]], network)
-        for text in network["host_ports"]:
-            protocol, _slash, port = text.partition("/")
-            yield _filled(_HOST_PORT, network, protocol=nft_value(protocol), port=nft_value(port))
+        address = nft_value(ipaddress.ip_interface(network["address"]).ip)
+        origin = f"iifname @routed ip saddr {nft_value(subnet(network))}"
+        yield from host_rules(network, origin, f"ip daddr {address}", ["icmp"])
     yield "        iifname @routed counter drop\n"
 
 

@@ -25,6 +25,7 @@ from ...runner.package import DIGEST_LENGTH
 from ...schema.quoting import nft_string, nft_value, one_per_line
 from . import ipv6_rules, lan_rules, routed_rules
 from .forwards import forwards_chains, hairpins, passages, passages_postrouting
+from .host_rules import host_rules
 from .limits import limits_chain
 from .uplink_rules import uplink_rules
 
@@ -69,20 +70,8 @@ _INET = """\
 {postrouting}    }}
 """
 
-_HOST = {
-    "none": "",
-    DNS_DHCP: """\
+_DHCP = """\
         iifname {bridge} udp sport 68 udp dport 67 ip daddr {{ 255.255.255.255, {address} }} accept
-        iifname {bridge} ip daddr {address} meta l4proto {{ tcp, udp }} th dport 53 accept
-        iifname {bridge} ip daddr {address} icmp type echo-request accept
-""",
-    "all": """\
-        iifname {bridge} accept
-""",
-}
-
-_HOST_PORT = """\
-        iifname {bridge} ip daddr {address} {protocol} dport {port} accept
 """
 
 _HOST_REST = """\
@@ -288,7 +277,7 @@ def _inet(
         sets=routed_rules.SETS + lan_rules.lan_sets(lans),
         limits=limits_chain([*networks, *lans]),
         forwards=forwards_chains(networks, uplinks[0]),
-        host="".join([*host, *routed_rules.host_rules(routed), *lan_rules.lan_host_rules(lans)]),
+        host="".join([*host, *routed_rules.routed_host_rules(routed), *lan_rules.lan_host_rules(lans)]),
         prerouting="".join(
             [
                 *hairpins(bridges),
@@ -315,10 +304,10 @@ def _inet(
 
 def _host(network: Network) -> Iterator[str]:
     """Yield what guests reach of the host."""
-    yield _filled(_HOST[network["host_access"]], network)
-    for text in network["host_ports"]:
-        protocol, _slash, port = text.partition("/")
-        yield _filled(_HOST_PORT, network, protocol=nft_value(protocol), port=nft_value(port))
+    if network["host_access"] == DNS_DHCP:
+        yield _filled(_DHCP, network)
+    address = nft_value(ipaddress.ip_interface(network["address"]).ip)
+    yield from host_rules(network, f"iifname {nft_string(network['name'])}", f"ip daddr {address}", ["icmp"])
     yield from ipv6_rules.ipv6_host_rules(network)
     yield _filled(_HOST_REST, network)
 

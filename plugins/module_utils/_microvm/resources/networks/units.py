@@ -129,7 +129,7 @@ def watch_unit(script: str) -> str:
 
 def watch_script(rules: str) -> str:
     """Return the script that loads a file of rules whenever one of its tables is deleted."""
-    return sources.WATCH_RULES + "\n" + call("watch_rules", rules, TABLE, TAP_RULES_DIRECTORY)
+    return sources.AWAIT_REPORTS + sources.WATCH_RULES + "\n" + call("watch_rules", rules, TABLE, TAP_RULES_DIRECTORY)
 
 
 def docker_unit(script: str) -> str:
@@ -140,4 +140,4 @@ def docker_unit(script: str) -> str:
 def docker_script(rules: str, ipv6_rules: str) -> str:
     """Return the script that keeps rules of iptables, and those of ip6tables, in Docker's chain."""
     texts = (rules.rstrip("\n"), ipv6_rules.rstrip("\n"))
-    return sources.FOLLOW_DOCKER + "\n" + call("docker_rules", CHAIN, LEADING_RULE, *texts)
+    return sources.AWAIT_REPORTS + sources.FOLLOW_DOCKER + "\n" + call("docker_rules", CHAIN, LEADING_RULE, *texts)

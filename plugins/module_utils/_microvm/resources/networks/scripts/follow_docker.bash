@@ -15,7 +15,7 @@ docker_rules() { # our chain, the rule that leads to it, its rules for IPv4, and
         remove) remove_rules "$1" "$2" ;;
         *)
             exec {reports}< <(exec nft monitor new chains 2>&1)
-            await_chain_reports "$reports" "$1_watch"
+            await_reports "$reports" "$1_watch"
             while :; do
                 insert_rules "$@"
                 while :; do
@@ -30,15 +30,6 @@ docker_rules() { # our chain, the rule that leads to it, its rules for IPv4, and
             done
             ;;
     esac
-}
-
-# nft does not say when it has begun to listen; from then on it reports a chain that is made for this.
-await_chain_reports() { # descriptor, name
-    local report=''
-    until [[ "$report" = *" $2" ]]; do
-        nft "add table inet $2; add chain inet $2 $2; delete table inet $2"
-        read -r -t 0.5 report <&"$1" || [ $? -gt 128 ]
-    done
 }
 
 insert_rules() { # chain, rule that leads to it, rules for IPv4, for IPv6

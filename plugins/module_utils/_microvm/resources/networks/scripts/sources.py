@@ -7,6 +7,17 @@
 
 from __future__ import annotations
 
+AWAIT_REPORTS = """
+# nft does not say when it has begun to listen; from then on it reports a table, or a chain, that is made for this.
+await_reports() { # descriptor, name
+    local report=''
+    until [[ "$report" = *" $2" ]]; do
+        nft "add table inet $2; add chain inet $2 $2; delete table inet $2"
+        read -r -t 0.5 report <&"$1" || [ $? -gt 128 ]
+    done
+}
+"""
+
 FOLLOW_DOCKER = r"""
 # Keeps rules in the chain that Docker leaves to others. Docker makes it with its first start, and again after firewalld
 # has deleted it with a reload; the kernel reports that, and between two reports nothing runs.
@@ -20,7 +31,7 @@ docker_rules() { # our chain, the rule that leads to it, its rules for IPv4, and
         remove) remove_rules "$1" "$2" ;;
         *)
             exec {reports}< <(exec nft monitor new chains 2>&1)
-            await_chain_reports "$reports" "$1_watch"
+            await_reports "$reports" "$1_watch"
             while :; do
                 insert_rules "$@"
                 while :; do
@@ -35,15 +46,6 @@ docker_rules() { # our chain, the rule that leads to it, its rules for IPv4, and
             done
             ;;
     esac
-}
-
-# nft does not say when it has begun to listen; from then on it reports a chain that is made for this.
-await_chain_reports() { # descriptor, name
-    local report=''
-    until [[ "$report" = *" $2" ]]; do
-        nft "add table inet $2; add chain inet $2 $2; delete table inet $2"
-        read -r -t 0.5 report <&"$1" || [ $? -gt 128 ]
-    done
 }
 
 insert_rules() { # chain, rule that leads to it, rules for IPv4, for IPv6
@@ -207,7 +209,7 @@ watch_rules() { # file, name of its tables, directory of the files that it inclu
     local rules=$1 table=$2 taps=$3 report
     set -euo pipefail
     exec {reports}< <(exec nft monitor tables 2>&1)
-    await_reports "$reports" "$table"
+    await_reports "$reports" "${table}_watch"
     while :; do
         if ! are_loaded "$table"; then
             flock "$taps" nft -f "$rules"
@@ -240,15 +242,6 @@ load_macvtaps() { # directory of the files
             echo "somebody had deleted the rules of $tap; they are loaded again"
         done
     } 9< "$1"
-}
-
-# nft does not say when it has begun to listen; from then on it reports a table that is made for this.
-await_reports() { # descriptor, name
-    local report=''
-    until [[ "$report" = *" $2_watch" ]]; do
-        nft "add table inet $2_watch; delete table inet $2_watch"
-        read -r -t 0.5 report <&"$1" || [ $? -gt 128 ]
-    done
 }
 
 are_loaded() { # name

@@ -8,7 +8,7 @@ watch_rules() { # file, name of its tables, directory of the files that it inclu
     local rules=$1 table=$2 taps=$3 report
     set -euo pipefail
     exec {reports}< <(exec nft monitor tables 2>&1)
-    await_reports "$reports" "$table"
+    await_reports "$reports" "${table}_watch"
     while :; do
         if ! are_loaded "$table"; then
             flock "$taps" nft -f "$rules"
@@ -41,15 +41,6 @@ load_macvtaps() { # directory of the files
             echo "somebody had deleted the rules of $tap; they are loaded again"
         done
     } 9< "$1"
-}
-
-# nft does not say when it has begun to listen; from then on it reports a table that is made for this.
-await_reports() { # descriptor, name
-    local report=''
-    until [[ "$report" = *" $2_watch" ]]; do
-        nft "add table inet $2_watch; delete table inet $2_watch"
-        read -r -t 0.5 report <&"$1" || [ $? -gt 128 ]
-    done
 }
 
 are_loaded() { # name
