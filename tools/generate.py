@@ -48,6 +48,7 @@ from _microvm.modules.options import (
     PACKAGE_LOCK_MODULE_OPTIONS,
     TAP_MODULE_OPTIONS,
     VFIO_MODULE_OPTIONS,
+    VIRTIOFSD_MODULE_OPTIONS,
     VM_MODULE_OPTIONS,
     VMS_MODULE_OPTIONS,
 )
@@ -156,6 +157,7 @@ def generated() -> dict[Path, str]:
         fragments / "vms.py": fragment("all MicroVMs of a host", with_support(VMS_MODULE_OPTIONS)),
         fragments / "host.py": fragment("the setup of a host", HOST_MODULE_OPTIONS),
         fragments / "network.py": fragment("the networks of a host", NETWORK_MODULE_OPTIONS),
+        fragments / "virtiofsd.py": fragment("directories that a host serves by virtiofs", VIRTIOFSD_MODULE_OPTIONS),
         fragments / "tap.py": fragment("tap and macvtap devices of a host", TAP_MODULE_OPTIONS),
         fragments / "vfio.py": fragment("the devices that a host hands over", VFIO_MODULE_OPTIONS),
         fragments / "info.py": fragment("what is known of MicroVMs", INFO_MODULE_OPTIONS),

@@ -19,6 +19,7 @@ from _microvm.declaration.images.options import HOST_IMAGE_OPTIONS, IMAGE_OPTION
 from _microvm.declaration.networks.options import NETWORK_OPTIONS
 from _microvm.declaration.taps.options import TAP_OPTIONS
 from _microvm.declaration.vfio.options import VFIO_OPTIONS
+from _microvm.declaration.virtiofsd.options import HOST_SHARE_OPTIONS
 from _microvm.declaration.vms.host_options import HOST_OPTIONS
 from _microvm.declaration.vms.hypervisor_options import HYPERVISOR_OPTIONS
 from _microvm.declaration.vms.options import PACKAGE_OPTIONS
@@ -70,6 +71,7 @@ TYPES = (
     Table("Network", "Options of a network of a host.", NETWORK_OPTIONS, prefix="Network"),
     Table("HostTap", "Options of a tap or macvtap device of a host.", TAP_OPTIONS, prefix="HostTap"),
     Table("HostDevice", "Options of a device that a host hands over.", VFIO_OPTIONS, prefix="HostDevice"),
+    Table("HostShare", "Options of a directory that a host serves by virtiofs.", HOST_SHARE_OPTIONS),
     Table("HostDirectories", "Directories of a host, which are recorded there.", HOST_DIRECTORY_OPTIONS),
     Table("HostSetup", "Settings of a host that is prepared for MicroVMs.", HOST_SETUP_OPTIONS),
     Table("Image", "Options of a guest image.", IMAGE_OPTIONS, prefix="Image"),

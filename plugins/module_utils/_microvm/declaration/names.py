@@ -35,6 +35,12 @@ BOOT_QUEUE_DIRECTORY = RUN_DIRECTORY + "/boot"
 SHARE_DIRECTORY = RUN_DIRECTORY + "/shares"
 """Links to the sources of running MicroVMs' shares, ``NAME/sources/TAG``, and the root directories of their daemons."""
 
+SHARE_SOCKET_DIRECTORY = RUN_DIRECTORY + "/virtiofsd"
+"""Sockets of the shares of module ``microvm_virtiofsd``, ``NAME.sock``, which belong to no MicroVM."""
+
+SHARE_ROOT_DIRECTORY = RUN_DIRECTORY + "/virtiofsd-roots"
+"""Root directories of the daemons of these shares, by name."""
+
 RESTART_DIRECTORY = RUN_DIRECTORY + "/restarts"
 """Numbers of automatic starts, in a file for each MicroVM that has had some since it was started."""
 
@@ -152,6 +158,9 @@ NETWORK_DOCKER_UNIT = "microvm-fleet-network-docker.service"
 
 NAMES_UNIT_PREFIX = "microvm-fleet-names-"
 """Begins the names of the units that answer what guests of networks ask of DNS."""
+
+SHARE_UNIT_PREFIX = "microvm-fleet-share-"
+"""Begins the names of the units of shares that belong to no MicroVM."""
 
 NAMES_SETTINGS_DIRECTORY = CONFIGURATION_DIRECTORY + "/names"
 """Directory of the settings of these units, ``NETWORK.conf`` for each."""
@@ -273,3 +282,13 @@ def names_unit(network: str) -> str:
 def named_network(unit: str) -> str:
     """Return the network whose guests' names a unit answers for."""
     return unit[len(NAMES_UNIT_PREFIX) : -len(".service")]
+
+
+def share_socket_unit(share: str) -> str:
+    """Return the name of the unit that listens for the hypervisor of a share that belongs to no MicroVM."""
+    return f"{SHARE_UNIT_PREFIX}{share}.socket"
+
+
+def share_service_unit(share: str) -> str:
+    """Return the name of the unit that serves such a share while a hypervisor is connected."""
+    return f"{SHARE_UNIT_PREFIX}{share}.service"

@@ -548,6 +548,30 @@ class HostDevice(TypedDict):
     functions: Optional[List[HostDeviceFunction]]
 
 
+class HostShare(TypedDict):
+    """Options of a directory that a host serves by virtiofs."""
+
+    name: str
+    state: Literal["present", "absent"]
+    source: Optional[str]
+    source_owner: Optional[str]
+    source_group: Optional[str]
+    source_mode: str
+    socket: str
+    group: Optional[str]
+    user: str
+    read_only: bool
+    cache: Literal["auto", "always", "metadata", "never"]
+    posix_acl: Optional[bool]
+    inode_file_handles: Optional[Literal["never", "prefer", "mandatory"]]
+    thread_pool_size: int
+    translate_uid: List[str]
+    translate_gid: List[str]
+    tag: Optional[str]
+    extra_args: List[str]
+    package: str
+
+
 class HostDirectories(TypedDict):
     """Directories of a host, which are recorded there."""
 

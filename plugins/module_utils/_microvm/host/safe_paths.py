@@ -19,6 +19,7 @@ import os
 import stat
 from typing import Iterator, List, Optional, Tuple
 
+from . import files
 from .commands import HostError
 
 _MOST_LINKS = 40
@@ -50,6 +51,22 @@ def opened_directory(path: str) -> Iterator[int]:
         yield directory
     finally:
         os.close(directory)
+
+
+def is_only_roots(path: str) -> bool:
+    """Return whether only root can create or replace what is at a path, and the directories to it that are missing."""
+    directory, entry = os.path.split(path)
+    if not os.path.isdir(directory):
+        return is_only_roots(directory)
+    is_last = True
+    while True:
+        status = os.stat(directory)
+        is_sticky = status.st_uid == 0 and bool(status.st_mode & stat.S_ISVTX) and not is_last
+        if not files.is_roots_alone(status) and not (is_sticky and os.lstat(f"{directory}/{entry}").st_uid == 0):
+            return False
+        if directory == "/":
+            return True
+        is_last, (directory, entry) = False, os.path.split(directory)
 
 
 def _open(path: str, mode: int, makes: bool) -> int:

@@ -16,6 +16,7 @@ from ..declaration.networks.options import NETWORK_OPTIONS
 from ..declaration.restrictions.options import RESTRICTION_OPTIONS
 from ..declaration.taps.options import TAP_OPTIONS
 from ..declaration.vfio.options import VFIO_OPTIONS
+from ..declaration.virtiofsd.options import HOST_SHARE_OPTIONS
 from ..declaration.vms.options import VM_OPTIONS
 from ..schema import checks
 from ..schema.options import PLAIN, Option, Options
@@ -219,6 +220,25 @@ VFIO_MODULE_OPTIONS: Options = (
         required=True,
         elements="dict",
         suboptions=VFIO_OPTIONS,
+    ),
+)
+
+VIRTIOFSD_MODULE_OPTIONS: Options = (
+    Option(
+        "shares",
+        "list",
+        "Directories to serve, or to serve no longer. Shares that are not listed are left alone.",
+        required=True,
+        elements="dict",
+        suboptions=HOST_SHARE_OPTIONS,
+    ),
+    Option(
+        "replace_in_use",
+        "bool",
+        "Whether a share may be changed or removed while a hypervisor is connected to it, whose guest then loses the "
+        "files until the hypervisor connects again, mostly by a restart. The module fails otherwise, before anything "
+        "is changed.",
+        default=False,
     ),
 )
 

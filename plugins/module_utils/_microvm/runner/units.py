@@ -46,7 +46,7 @@ _KVM = "/dev/kvm"
 HOST_KEY = of_instance(f"{HOST_KEY_CREDENTIAL}:{HOST_KEY_DIRECTORY}")
 """Value of ``LoadCredential=`` that passes on the SSH host key that the host has made for the guest of a unit."""
 
-_VIRTIOFSD_ROOT = """\
+VIRTIOFSD_ROOT = """\
 RootDirectoryStartOnly=yes
 MountAPIVFS=yes
 BindReadOnlyPaths=/usr -/bin -/sbin -/lib -/lib32 -/lib64 -/nix/store
@@ -57,13 +57,13 @@ PrivateDevices=yes
 """What the root directory of shares' daemons contains. TemporaryFileSystem=/ without RootDirectory= has no effect: the
 root directory stays that of the host."""
 
-_VIRTIOFSD_WITHOUT_NAMESPACES = """\
+VIRTIOFSD_WITHOUT_NAMESPACES = """\
 RestrictNamespaces=yes
 SystemCallFilter=~@mount @privileged @resources
 SystemCallFilter=@chown @setuid capset chroot
 """
 
-_VIRTIOFSD_CAPABILITIES = (
+VIRTIOFSD_CAPABILITIES = (
     *("CAP_CHOWN", "CAP_DAC_OVERRIDE", "CAP_FOWNER", "CAP_FSETID", "CAP_SETFCAP", "CAP_SETGID", "CAP_SETUID"),
     # To confine itself: it changes its root directory, then drops what it does not need.
     *("CAP_SYS_CHROOT", "CAP_SETPCAP"),
@@ -206,7 +206,7 @@ def _virtiofsd(declaration: Declaration) -> str:
     """
     daemons = virtiofsd.daemons(declaration)
     root = of_instance(SHARE_DIRECTORY, "root")
-    lines = [setting("RootDirectory", root), _VIRTIOFSD_ROOT, setting("ReadWritePaths")]
+    lines = [setting("RootDirectory", root), VIRTIOFSD_ROOT, setting("ReadWritePaths")]
     lines += [_bind("BindReadOnlyPaths", path) for path in _program_directories(declaration)]
     for number, share in enumerate(daemons):
         key = "BindReadOnlyPaths" if share["read_only"] else "BindPaths"
@@ -214,9 +214,9 @@ def _virtiofsd(declaration: Declaration) -> str:
     sockets = {posixpath.dirname(share["socket"] or "") for share in daemons}
     lines += [_bind("BindPaths", path) for path in sorted(sockets) if path.startswith("/")]
     if not virtiofsd.chooses_sandbox(declaration):
-        capabilities = [*_VIRTIOFSD_CAPABILITIES, *_capabilities_by_option(declaration)]
+        capabilities = [*VIRTIOFSD_CAPABILITIES, *_capabilities_by_option(declaration)]
         lines += [setting("CapabilityBoundingSet"), setting("CapabilityBoundingSet", *map(plain, capabilities))]
-        lines.append(_VIRTIOFSD_WITHOUT_NAMESPACES)
+        lines.append(VIRTIOFSD_WITHOUT_NAMESPACES)
     lines += [setting("SystemCallFilter", plain("open_by_handle_at"))] if _uses_file_handles(declaration) else []
     return "".join(lines)
 

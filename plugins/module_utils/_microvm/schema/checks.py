@@ -273,6 +273,16 @@ def socket_path(value: object) -> Optional[str]:
     return problem
 
 
+def share_socket(value: object) -> Optional[str]:
+    """Check the path of a socket that a unit names."""
+    return plain_path(str(value).replace("{name}", "name")) or socket_path(value)
+
+
+identity_map = pattern(
+    r"(map|guest|host|squash-guest|squash-host):[0-9]{1,10}:[0-9]{1,10}:[0-9]{1,10}|forbid-guest:[0-9]{1,10}:[0-9]{1,10}",
+    "is not a translation of virtiofsd: write TYPE:GUEST:HOST:COUNT with the type map, guest, host, squash-guest or "
+    "squash-host, such as map:0:100000:65536, or forbid-guest:GUEST:COUNT",
+)
 package = pattern(r"[a-z0-9][a-z0-9+.-]+(:[a-z0-9]+)?", "is not the name of a Debian package")
 mirror = pattern(
     rf"(https?|file|copy):[^\s{CONTROL}]+|deb(-src)? [^{CONTROL}]+",

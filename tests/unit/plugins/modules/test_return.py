@@ -23,6 +23,7 @@ from ansible_collections.microvm.fleet.plugins.module_utils._microvm.operations.
 from ansible_collections.microvm.fleet.plugins.module_utils._microvm.operations.networks import NetworksResult
 from ansible_collections.microvm.fleet.plugins.module_utils._microvm.operations.report import VmsResult
 from ansible_collections.microvm.fleet.plugins.module_utils._microvm.operations.taps import TapsResult
+from ansible_collections.microvm.fleet.plugins.module_utils._microvm.operations.virtiofsd import SharesResult
 
 MODULES = "ansible_collections.microvm.fleet.plugins.modules"
 RESULTS: dict[str, Any] = {
@@ -35,6 +36,7 @@ RESULTS: dict[str, Any] = {
     "microvm_package_lock": PackageLockResult,
     "microvm_tap": TapsResult,
     "microvm_vfio": DevicesResult,
+    "microvm_virtiofsd": SharesResult,
     "microvm_vm": VmsResult,
     "microvm_vms": SummarizedResult,
 }

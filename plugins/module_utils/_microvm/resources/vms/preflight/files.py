@@ -13,7 +13,7 @@ from typing import Iterator, Mapping, NamedTuple
 
 from ....declaration.accounts import Account
 from ....declaration.vms.parse import Declaration
-from ....host import files, safe_paths
+from ....host import safe_paths
 from ....host.commands import HostError
 from ....host.permissions import is_permitted
 from ....hypervisors import registry
@@ -96,28 +96,16 @@ def _check_sockets(declaration: Declaration, path: str) -> None:
     """Refuse sockets of virtiofsd where others than root can create files; see microvm-package."""
     for index, share in enumerate(declaration["shares"]):
         socket = share["socket"] or ""
-        if share["proto"] == "virtiofs" and socket.startswith("/") and not _is_roots_alone(posixpath.normpath(socket)):
+        if (
+            share["proto"] == "virtiofs"
+            and socket.startswith("/")
+            and not safe_paths.is_only_roots(posixpath.normpath(socket))
+        ):
             raise DeclarationError(
                 f"{path}.shares[{index}].socket",
                 f"others than root can create or replace files on the way to {socket}; remove this option, or name a "
                 "directory of root's",
             )
-
-
-def _is_roots_alone(path: str) -> bool:
-    """Return whether only root can create a file, and the directories to it that are missing."""
-    directory, entry = os.path.split(path)
-    if not os.path.isdir(directory):
-        return _is_roots_alone(directory)
-    is_last = True
-    while True:
-        status = os.stat(directory)
-        is_sticky = status.st_uid == 0 and bool(status.st_mode & stat.S_ISVTX) and not is_last
-        if not files.is_roots_alone(status) and not (is_sticky and os.lstat(f"{directory}/{entry}").st_uid == 0):
-            return False
-        if directory == "/":
-            return True
-        is_last, (directory, entry) = False, os.path.split(directory)
 
 
 def _refuse_forbidden(user: Account, file: _File, key: str) -> None:
