@@ -248,7 +248,13 @@ class InventoryModule(BaseInventoryPlugin, Constructable, Cacheable):
 
     def _taken(self) -> Dict[str, str]:
         """Return the names of the inventory so far, with what these are."""
-        return {**dict.fromkeys(self.inventory.groups, "a group"), **dict.fromkeys(self.inventory.hosts, "a host")}
+        constants: Any = C
+        return {
+            # A guest of this name would be what plays for localhost, and tasks that are delegated to it, run in.
+            **dict.fromkeys(constants.LOCALHOST, "the controller"),
+            **dict.fromkeys(self.inventory.groups, "a group"),
+            **dict.fromkeys(self.inventory.hosts, "a host"),
+        }
 
     def _read(self) -> Dict[str, Entry]:
         template = self.option("hostname")
@@ -362,10 +368,11 @@ class InventoryModule(BaseInventoryPlugin, Constructable, Cacheable):
             self.inventory.add_child(self.inventory.add_group(self._sanitize_group_name(group)), name)
         # Parts may come from facts, and the cache keeps no marks.
         variables = {**untemplated(entry["variables"]), "ansible_user": self.option("user"), **OLD_NAMES}
-        for key, value in variables.items():
-            self.inventory.set_variable(name, key, value)
-        base: Any = self
         host, strict = self.inventory.get_host(name), self.option("strict")
+        for key, value in variables.items():
+            # The inventory's own method would note the file that each value comes from, which takes long.
+            host.set_variable(key, value)
+        base: Any = self
         base._set_composite_vars(self.option("compose"), host.get_vars(), name, strict)
         variables = host.get_vars()
         base._add_host_to_composed_groups(self.option("groups"), variables, name, strict, fetch_hostvars=False)

@@ -320,6 +320,8 @@ def test_a_guest_of_the_cache_does_not_take_over_a_host(inventory: Inventory) ->
         ),
         ("host_vars/west.yml", "microvm_vms: [{name: microvm_host_east}]", "'microvm_host_east', as a group is"),
         ("host_vars/west.yml", "microvm_vms: [{name: idle}]", "would be called 'idle', as a host is"),
+        ("host_vars/west.yml", "microvm_vms: [{name: localhost}]", "called 'localhost', as the controller is"),
+        ("host_vars/west.yml", "microvm_vms: [{name: 127.0.0.1}]", "called '127.0.0.1', as the controller is"),
         ("guests.microvm.yml", PLUGIN + "group: none_such", "group: there is no group 'none_such' yet"),
         ("guests.microvm.yml", PLUGIN + "jump_args: \"-o 'x\"", " jump_args: cannot be read"),
     ],

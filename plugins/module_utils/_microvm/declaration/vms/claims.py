@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import ipaddress
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Iterator, Optional, Tuple
 
 from ..types import PackagedVm
@@ -52,13 +53,20 @@ def needs_interface(address: str) -> bool:
     return parsed.version == 6 and parsed.is_link_local
 
 
+@lru_cache(maxsize=4096)
+def _reachable(interface: str) -> Tuple[str, bool]:
+    """Return the address of an interface, and whether it means something without one. It is asked for often."""
+    address = str(ipaddress.ip_interface(interface).ip)
+    return address, not needs_interface(address)
+
+
 def reachable_addresses(declaration: PackagedVm) -> Iterator[Tuple[str, str]]:
     """Yield static addresses that the host reaches, each with its key; user networks are each by itself."""
     for index, (interface, network) in enumerate(zip(declaration["interfaces"], declaration["guest"]["networks"])):
         if interface["type"] != "user":
             for position, text in enumerate(network["addresses"]):
-                address = str(ipaddress.ip_interface(text).ip)
-                if not needs_interface(address):
+                address, is_alone = _reachable(text)
+                if is_alone:
                     yield f"guest.networks[{index}].addresses[{position}]", address
 
 
