@@ -118,6 +118,12 @@ missing_links:
   returned: success
   type: dict
   sample: {lan0: enp1s0}
+readdressed:
+  description:
+    - MicroVMs by the networks on which they run and that get another O(networks[].address). The module warns of them.
+    - Their guests have their old addresses until they are started again.
+  returned: success
+  type: dict
 hindrances:
   description:
     - Packets of networks that other firewalls of the host drop, and what to do. The module warns about them.

@@ -30,6 +30,12 @@ def run_network() -> None:
 def network_warnings(outcome: NetworksResult) -> Iterator[str]:
     """Yield what an operator should know of a result, each with what to do."""
     yield from former_network_warnings(outcome["former"], outcome["renamed"], outcome["kept"])
+    for network, guests in outcome["readdressed"].items():
+        yield (
+            f"network {network} gets another address while MicroVMs run on it ({', '.join(guests)}), whose guests have "
+            "their old addresses until they are started again. Role vms restarts those whose declaration changes; "
+            "restart the others, such as those with DHCP (microvm restart NAME)"
+        )
     for network, link in outcome["down"].items():
         yield (
             f"the interface {link} is down, so MicroVMs on network {network} reach nobody and are not started; "

@@ -12,7 +12,7 @@ from ..declaration.types import Network, PackagedVm
 from ..host.places import Places
 from ..host.settings import directories
 from ..resources.networks.configuration import recorded_networks
-from ..resources.networks.routed_taps import members
+from ..resources.networks.routed_taps import running_guests
 from ..resources.networks.state import Observed
 from ..resources.vms.observe import recorded_beside
 
@@ -29,13 +29,25 @@ def former_networks(observed: Observed, networks: Sequence[Network]) -> Dict[str
     return {network["name"]: _users(observed, network, installed) for network in former}
 
 
+def readdressed_networks(observed: Observed, networks: Sequence[Network]) -> Dict[str, List[str]]:
+    """Return the networks whose bridge gets another address while MicroVMs run on it, each with those.
+
+    Of a guest whose package does not say its MicroVM, this is the name of its tap.
+    """
+    former = {network["name"]: network for network in recorded_networks(observed.files)}
+    changed = (former[each["name"]] for each in networks if each["name"] in former and _has_moved(each, former))
+    running = {network["name"]: sorted(running_guests(observed, network)) for network in changed}
+    return {name: guests for name, guests in running.items() if guests}
+
+
+def _has_moved(network: Network, former: Mapping[str, Network]) -> bool:
+    return network["address"] != former[network["name"]]["address"]
+
+
 def _users(observed: Observed, network: Network, installed: Sequence[PackagedVm]) -> List[str]:
     named = {vm["name"] for vm in installed if any(each["bridge"] == network["name"] for each in vm["interfaces"])}
     taps = {each["id"]: vm["name"] for vm in installed for each in vm["interfaces"]}
-    running = (
-        observed.tap_guests[tap].microvm if tap in observed.tap_guests else taps.get(tap, tap)
-        for tap in members(observed, network)
-    )
+    running = (taps.get(guest, guest) for guest in running_guests(observed, network))
     return sorted({*named, *running})
 
 

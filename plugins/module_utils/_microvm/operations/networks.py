@@ -42,7 +42,7 @@ from ..resources.networks.observe_macvtaps import refuse_unfiltered_macvtaps
 from ..resources.networks.plan import Action, Plan, plan
 from ..resources.networks.state import NETWORKD, Link, Observed, has_address, has_families
 from ..schema.errors import DeclarationError
-from .network_users import former_networks
+from .network_users import former_networks, readdressed_networks
 
 WAIT_SECONDS = 30
 LOCK = "@networks"
@@ -61,6 +61,7 @@ class NetworksResult(TypedDict):
     missing_links: Dict[str, str]
     former: Dict[str, List[str]]
     renamed: Dict[str, str]
+    readdressed: Dict[str, List[str]]
     hindrances: List[str]
     link_rules: List[str]
     unconfirmed: List[str]
@@ -97,6 +98,7 @@ def reconcile_networks(
         "missing_links": dict(planned.missing_links),
         "former": former,
         "renamed": renamed_networks(recorded_networks(observed.files), networks),
+        "readdressed": readdressed_networks(observed, networks),
         "hindrances": list(planned.hindrances),
         "link_rules": list(planned.link_rules),
         "unconfirmed": sorted(planned.unconfirmed),

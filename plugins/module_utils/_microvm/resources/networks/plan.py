@@ -53,7 +53,7 @@ from .macvtaps import (
     refuse_other_link,
     unloaded_macvtaps,
 )
-from .routed_taps import is_routed, members
+from .routed_taps import is_routed, members, running_guests
 from .routes import refuse_overlaps
 from .rules import rules_digest
 from .running_names import wanted_names
@@ -270,8 +270,7 @@ def _refuse_renaming(
 ) -> None:
     """Refuse to rename a network on which MicroVMs run: the new one would need its bridge and its subnet at once."""
     if renamed.get(former["name"]) == network["name"]:
-        taps = members(observed, former)
-        guests = sorted({observed.tap_guests[tap].microvm if tap in observed.tap_guests else tap for tap in taps})
+        guests = sorted(running_guests(observed, former))
         raise DeclarationError(
             path,
             f"this is the network {former['name']!r} under a new name, and a network is not renamed while MicroVMs run "

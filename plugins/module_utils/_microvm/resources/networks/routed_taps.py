@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import ipaddress
 import re
-from typing import Mapping, Optional, Sequence, Tuple
+from typing import FrozenSet, Mapping, Optional, Sequence, Tuple
 
 from ...declaration.networks.lan import lan_link
 from ...declaration.networks.macvtap import is_macvtap
@@ -39,6 +39,12 @@ def members(observed: Observed, network: Network) -> Tuple[str, ...]:
         return tuple(tap for tap in taps if _has(network, routed_addresses(observed.tap_rules[tap])))
     link = observed.links.get(network["name"])
     return tuple(port for port in link.ports if port != lan_link(network)) if link is not None else ()
+
+
+def running_guests(observed: Observed, network: Network) -> FrozenSet[str]:
+    """Return the MicroVMs that run on a network; of one whose package does not say its taps, the name of the tap."""
+    guests = observed.tap_guests
+    return frozenset(guests[tap].microvm if tap in guests else tap for tap in members(observed, network))
 
 
 def _has(network: Network, addresses: Sequence[str]) -> bool:

@@ -55,6 +55,15 @@ def test_microvms_that_still_run_on_a_network_are_named_whatever_they_declare(ho
     assert network_users.former_networks(observed, parse_networks([NAT])) == {"data0": ["external", "moved", "mv-x"]}
 
 
+def test_guests_that_run_on_a_network_with_another_address_are_named() -> None:
+    link = Link(True, ("10.66.1.1/24",), ("mv-a", "mv-x"), taps=frozenset({"mv-a", "mv-x"}))
+    guests = {"mv-a": TapGuest("web", "", ())}
+    observed = replace(HOST, links={"nat0": link, "data0": Link(True)}, tap_guests=guests)
+    moved = [{**NAT, "address": "10.66.7.1/24"}, {**DATA, "address": "10.66.8.1/24"}]
+    assert network_users.readdressed_networks(observed, parse_networks(moved)) == {"nat0": ["mv-x", "web"]}
+    assert network_users.readdressed_networks(observed, parse_networks([{**NAT, "nat": False}])) == {}
+
+
 def test_a_host_is_not_searched_while_all_its_networks_are_declared(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(network_users, "recorded_beside", lambda places, names: pytest.fail("searched"))
     assert network_users.former_networks(HOST, parse_networks([NAT, DATA])) == {}

@@ -105,6 +105,16 @@ def test_uplinks_that_the_host_does_not_have_are_a_warning(workshop: Workshop, c
     assert "no interface wg7, wg8, which network microvm0 names in uplinks" in warning
 
 
+def test_a_network_that_gets_another_address_is_a_warning(workshop: Workshop, monkeypatch: pytest.MonkeyPatch) -> None:
+    files = plan(Observed(), parse_networks([NAT])).files
+    link = Link(True, ("10.66.1.1/24",), ("mv-a",), taps=frozenset({"mv-a"}))
+    observed = Observed(networkd=Unit("loaded"), files=files, links={"microvm0": link})
+    monkeypatch.setattr(networks, "observe", lambda _lan_links: observed)
+    result = networks.reconcile_networks([{**NAT, "address": "10.66.7.1/24"}], check_mode=True)
+    (warning,) = network_warnings(result)
+    assert "network microvm0 gets another address while MicroVMs run on it (mv-a)" in warning
+
+
 def test_networks_as_declared_are_no_warning(workshop: Workshop) -> None:
     result = networks.reconcile_networks([{**NAT, "uplinks": ["eth0"]}], check_mode=True)
     assert result["missing_uplinks"] == {} and list(network_warnings(result)) == []
