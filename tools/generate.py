@@ -38,6 +38,7 @@ from _microvm.declaration.images.options import IMAGE_OPTIONS
 from _microvm.declaration.networks.options import NETWORK_OPTIONS
 from _microvm.declaration.restrictions.options import RESTRICTION_OPTIONS
 from _microvm.declaration.restrictions.uses import KEYS as RESTRICTION_KEYS
+from _microvm.declaration.vfio.options import VFIO_OPTIONS
 from _microvm.declaration.vms.options import VM_OPTIONS
 from _microvm.modules.options import (
     HOST_MODULE_OPTIONS,
@@ -110,11 +111,19 @@ def generated() -> dict[Path, str]:
         "machine.",
         default=of_module["confirm"].default,
     )
+    devices = Option(
+        "microvm_vfio",
+        "list",
+        "Devices that the host hands over to MicroVMs. Without it, the host keeps what it has; an empty list hands all "
+        "devices back.",
+        elements="dict",
+        suboptions=VFIO_OPTIONS,
+    )
     fragments, roles = ROOT / "plugins" / "doc_fragments", ROOT / "roles"
     host = tuple(host_variable(option) for option in HOST_SETUP_OPTIONS)
     restrictions = tuple(option for option in host if option.name == "microvm_restrictions")
     tables: dict[str, Options] = {
-        "host": host,
+        "host": (*host, devices),
         "vms": (vms, *restrictions),
         "images": (images,),
         "network": (networks, return_seconds, confirm),

@@ -1654,6 +1654,12 @@ options:
         them before.
     type: list
     elements: str
+  pci_devices:
+    description:
+      - PCI devices that need not exist yet in check mode, or with O(ignore:preflight), because the same run makes
+        them before, as functions of cards, or takes them from the host's drivers with all of their IOMMU group.
+    type: list
+    elements: str
   restrictions:
     description:
       - Restrictions that the declarations must satisfy in addition to those that the host has, see O(microvm.fleet.microvm_host#module:restrictions).

@@ -82,6 +82,11 @@ actions:
   type: list
   elements: str
   sample: [write /etc/microvm-fleet/devices.list, "hand over 0000:01:00.0"]
+addresses:
+  description: Addresses of all PCI devices and virtual functions that are handed over, whole groups included.
+  returned: success
+  type: list
+  elements: str
 devices:
   description: An entry for each element of O(devices), in the same order.
   returned: success

@@ -116,6 +116,7 @@ WORDS_OF_HOSTS = {
     "ListeningSocket",
     "PciDevice",
     "FunctionSettings",
+    "group_members",
 }
 """Names that planners may import from a layer with effects: types in which it reports what it observes."""
 

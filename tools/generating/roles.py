@@ -19,6 +19,10 @@ PATHS = {
 """Defaults of variables that are paths; no other file of a role says them."""
 
 
+LEFT_ALONE = ("microvm_vfio",)
+"""Lists without a default: without them, the role leaves alone what the host has, and an empty one ends it."""
+
+
 def role_files(role: Path, header: str, variables: Options) -> dict[Path, str]:
     """Return the argument spec and the defaults of a role, of whose variables the given ones are tables."""
     path = role / "meta" / "argument_specs.yml"
@@ -28,15 +32,15 @@ def role_files(role: Path, header: str, variables: Options) -> dict[Path, str]:
     for variable in PATHS.keys() & options.keys():
         options[variable]["default"] = PATHS[variable]
     # A mapping that nobody wrote is not an empty one.
-    defaults = {name: option.get("default", []) for name, option in options.items() if _has_default(option)}
+    defaults = {name: option.get("default", []) for name, option in options.items() if _has_default(name, option)}
     return {
         path: f"{header}---\n{to_yaml(specification)}",
         role / "defaults" / "main.yml": f"{header}---\n{to_yaml(defaults)}",
     }
 
 
-def _has_default(option: dict[str, Any]) -> bool:
-    return "default" in option or option["type"] == "list"
+def _has_default(name: str, option: dict[str, Any]) -> bool:
+    return "default" in option or (option["type"] == "list" and name not in LEFT_ALONE)
 
 
 def _nested(specification: Any) -> Any:

@@ -80,6 +80,15 @@ class FunctionSettings:
     spoof_check: Optional[bool] = None
 
 
+def group_members(devices: Mapping[str, PciDevice], device: PciDevice) -> List[PciDevice]:
+    """Return the other devices of an IOMMU group that are no bridges."""
+    return [
+        other
+        for other in devices.values()
+        if other.group == device.group and other.address != device.address and not other.is_bridge
+    ]
+
+
 def read_pci_devices(sys: str = SYS) -> Dict[str, PciDevice]:
     """Return all PCI devices of the host by their addresses."""
     directory = os.path.join(sys, "bus/pci/devices")

@@ -83,6 +83,14 @@ COMMON_OPTIONS: Options = (
         check=checks.interface_name,
     ),
     Option(
+        "pci_devices",
+        "list",
+        "PCI devices that need not exist yet in check mode, or with O(ignore:preflight), because the same run makes "
+        "them before, as functions of cards, or takes them from the host's drivers with all of their IOMMU group.",
+        elements="str",
+        check=checks.pci_address,
+    ),
+    Option(
         "restrictions",
         "dict",
         (

@@ -54,6 +54,7 @@ class DevicesResult(TypedDict):
 
     changed: bool
     actions: List[str]
+    addresses: List[str]
     devices: List[DeviceResult]
     diff: List[Diff]
 
@@ -77,6 +78,7 @@ def reconcile_devices(raw: Sequence[object], state_directory: str, check_mode: b
     return {
         "changed": bool(planned.steps),
         "actions": [str(step) for step in planned.steps],
+        "addresses": sorted(planned.record.taken),
         "devices": [_result(replace(observed, devices=present), device) for device in devices],
         "diff": _diff(observed, planned),
     }

@@ -73,6 +73,8 @@ class Request:
     """Fate of MicroVMs of ours that are not among ``vms``: ``report``, ``stop`` or ``remove``."""
     bridges: Sequence[str] = ()
     """Bridges that will be there when the MicroVMs start."""
+    pci_devices: Sequence[str] = ()
+    """PCI devices that will be there, and handed over, when the MicroVMs start."""
     networks: Sequence[object] = ()
     """Networks that will be there when the MicroVMs start."""
     former_networks: Sequence[str] = ()
@@ -98,7 +100,8 @@ class Request:
         """Return what the host need not have yet: in a prediction, the roles before have changed nothing either."""
         if self.alone or not self.is_prediction:
             return Expected()
-        return Expected(tuple(map(image_path, self.images)), tuple(self.bridges), setup=True)
+        devices = tuple(address.lower() for address in self.pci_devices)
+        return Expected(tuple(map(image_path, self.images)), tuple(self.bridges), devices, setup=True)
 
     def place(self, index: int) -> str:
         """The path of one MicroVM."""

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import FrozenSet, List, Mapping, Sequence
 
 from ...declaration.names import STATE_DIRECTORY
-from ...host.pci import FunctionSettings, PciDevice
+from ...host.pci import FunctionSettings, PciDevice, group_members
 from ...host.systemd import Unit
 from .device_list import DeviceRecord
 
@@ -37,8 +37,4 @@ class Observed:
 
     def siblings(self, device: PciDevice) -> List[PciDevice]:
         """Return the other devices of an IOMMU group that are no bridges."""
-        return [
-            other
-            for other in self.devices.values()
-            if other.group == device.group and other.address != device.address and not other.is_bridge
-        ]
+        return group_members(self.devices, device)

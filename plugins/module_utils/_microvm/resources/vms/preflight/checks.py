@@ -15,6 +15,7 @@ from typing import Mapping, Sequence
 from ....declaration.types import HostImage
 from ....host.places import Places
 from ..state import Observed
+from .devices import check_pci_devices
 from .expected import Expected, Placed
 from .files import check_directories, check_files
 from .host import check_kvm, check_layout, check_setup, check_units
@@ -58,4 +59,5 @@ def check_ability(
             check_directories(path, observed[declaration["name"]])
     check_interfaces(placed, expected.bridges)
     check_ports(placed)
+    check_pci_devices(placed, expected.pci_devices)
     check_memory([(path, vm) for path, vm in placed if vm["state"] in ("started", "restarted")], observed)

@@ -22,6 +22,8 @@ class Expected:
     images: Tuple[str, ...] = ()
     """Directories of images."""
     bridges: Tuple[str, ...] = ()
+    pci_devices: Tuple[str, ...] = ()
+    """Addresses of devices that are handed over, and of functions that are made."""
     setup: bool = False
     """True if role ``host`` prepares the host: units, accounts, kernel modules, programs of the distribution."""
 

@@ -136,8 +136,8 @@ def test_microvms_in_another_state_directory_are_refused_before_the_units_are_wr
     ("mode", "expected"),
     [
         ({}, Expected()),
-        ({"check_mode": True}, Expected(("/images/1",), ("br0",), setup=True)),
-        ({"preflight": True}, Expected(("/images/1",), ("br0",), setup=True)),
+        ({"check_mode": True}, Expected(("/images/1",), ("br0",), ("0000:0a:00.0",), setup=True)),
+        ({"preflight": True}, Expected(("/images/1",), ("br0",), ("0000:0a:00.0",), setup=True)),
         ({"check_mode": True, "alone": True}, Expected()),
     ],
 )
@@ -149,7 +149,16 @@ def test_only_a_prediction_expects_what_roles_bring(
     images: Any = [
         {"name": "base", "path": "/images/1", "store_disk_type": "erofs", "kernel_lacks": [], "uses_host_key": False}
     ]
-    reconcile(Request(vms=[{"name": "web", **QUICK}], images=images, bridges=["br0"], state_dir="/unused", **mode))
+    reconcile(
+        Request(
+            vms=[{"name": "web", **QUICK}],
+            images=images,
+            bridges=["br0"],
+            pci_devices=["0000:0A:00.0"],
+            state_dir="/unused",
+            **mode,
+        )
+    )
     assert received == [expected]
 
 
