@@ -41,6 +41,7 @@ from frames import (
     echo_request,
     echo_request6,
     ethernet,
+    ipv4,
     ipv6,
     mac_bytes,
     neighbour,
@@ -160,6 +161,14 @@ def attacks(a: Guest, b: Guest) -> dict[str, list[bytes]]:
             ipv6(both, (a.link_local, "ff02::1"), 58, struct.pack("!BBHIQQ", 137, 0, 0, 0, 0, 0)),
             ipv6(both, (a.link_local, "ff02::1"), 44, struct.pack("!BBHI", 58, 0, 0, 1) + bytes(8)),
             ethernet(mac, a.mac, 0x88B5, b"hello" * 10),
+            # A query of IGMP, PIM, a redirect, advertisements of routers of multicasts, and headers that are none.
+            ipv4(both, (a.address, address), 2, b"\x11" + bytes(7)),
+            ipv4(both, (a.address, address), 103, bytes(8)),
+            ipv4(both, (a.address, address), 1, b"\x05\x01" + bytes(34)),
+            ipv6(both, (a.link_local, "ff02::6a"), 58, struct.pack("!BBHHH", 151, 20, 0, 125, 2)),
+            ipv6(both, (a.link_local, "ff02::d"), 103, bytes(8)),
+            ethernet(mac, a.mac, IPV4, b"\x44" + udp(both, (a.address, address), (1, 2))[15:]),
+            arp(a.identity, (mac, address))[:18] + b"\x08" + arp(a.identity, (mac, address))[19:],
         ]
     inner = udp((a.mac, b.mac), (a.address, b.address), (1, 2))[14:]
     frames["neighbour"].append(ethernet(b.mac, a.mac, VLAN, struct.pack("!HH", 1, IPV4) + inner))
@@ -177,6 +186,7 @@ def of_addresses(a: Guest, b: Guest) -> list[bytes]:
         udp6((a.mac, b.mac), (b.own6, f"{PREFIX}7"), (1, 2)),
         neighbour(136, (a.mac, b.mac), (a.own6, b.own6), f"{PREFIX}1"),
         neighbour(135, (a.mac, BROADCAST), ("::", "ff02::1"), b.own6),
+        arp((a.mac, "0.0.0.0"), (BROADCAST, b.address)),
     ]
 
 
@@ -187,6 +197,7 @@ def permitted(a: Guest, b: Guest) -> list[bytes]:
         arp((a.mac, "0.0.0.0"), (BROADCAST, a.address)),
         udp((a.mac, BROADCAST), ("0.0.0.0", "255.255.255.255"), (68, 67), bytes(240)),
         udp((a.mac, b.mac), (a.address, b.address), (1, 2)),
+        ipv4((a.mac, b.mac), (a.address, "224.0.0.22"), 2, b"\x22" + bytes(7)),
         echo_request((a.mac, ROUTER[0]), (a.address, ROUTER[1])),
         echo_request6((a.mac, b.mac), (a.own6, b.own6)),
         echo_request6((a.mac, b.mac), (f"{PREFIX}5", b.own6)),

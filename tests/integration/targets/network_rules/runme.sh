@@ -20,7 +20,7 @@ in_namespaces() { # program, arguments
         exec python "$@"' - "$@"
 }
 for filter in 0 1; do
-    for probe in probe probe_ipv6 passages matrix firewalls lan guest_names; do
+    for probe in probe attacks probe_ipv6 passages matrix firewalls lan guest_names; do
         if [ "$probe" = guest_names ] && ! command -v dnsmasq; then
             echo "SKIPPED network_rules: names of guests, since dnsmasq is not installed"
             continue

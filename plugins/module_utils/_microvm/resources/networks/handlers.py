@@ -188,6 +188,7 @@ def _admit(job: NetworksJob, tap: str) -> None:
     """Filter the frames of a tap that no unit has bound since the plan was made."""
     with _locked_taps():
         if _is_there(tap) and not os.path.exists(_rules_of(tap)):
+            _ignore_link_local(tap)
             _admit_to_lan(job, tap)
             files.replace_file(_rules_of(tap), unbound_tap(tap).encode())
             # Those that are loaded later have it.
@@ -195,9 +196,20 @@ def _admit(job: NetworksJob, tap: str) -> None:
                 run(["nft", "-f", _rules_of(tap)])
 
 
+def _bridge_of_port(port: str) -> str:
+    return os.path.basename(files.link_target(f"{_INTERFACES}/{port}/master") or "")
+
+
+def _ignore_link_local(tap: str) -> None:
+    """Keep the bridge of a tap from learning MAC addresses of frames, such as those of LLDP, that rules do not see."""
+    bridge = _bridge_of_port(tap)
+    if bridge:
+        run(["ip", "link", "set", "dev", bridge, "type", "bridge", "no_linklocal_learn", "1"])
+
+
 def _admit_to_lan(job: NetworksJob, tap: str) -> None:
     """Keep a tap on a bridge onto an interface of the host from the host itself, which cannot tell its guest."""
-    bridge = os.path.basename(files.link_target(f"{_INTERFACES}/{tap}/master") or "")
+    bridge = _bridge_of_port(tap)
     if bridge in map(lan_of, job.plan.files):
         path = f"{TAP_RULES_DIRECTORY}/{bridge}:{tap}.nft6"
         files.replace_file(path, unbound_lan_tap(tap, TABLE).encode())

@@ -29,6 +29,11 @@ _NEIGHBOURS = """\
         iifname {bridge} icmpv6 type {{ nd-neighbor-solicit, nd-neighbor-advert, nd-router-solicit }} accept
 """
 
+_RELATED = """\
+        iifname {bridge} ct state related ct original ip6 saddr != {{ {subnet}, fe80::/64 }} \
+ct reply ip6 saddr != {{ {subnet}, fe80::/64 }} counter drop
+"""
+
 _CLOSED = """\
         iifname {bridge} oifname != {bridge} meta nfproto ipv6 counter drop
         oifname {bridge} iifname != {bridge} meta nfproto ipv6 counter drop
@@ -68,12 +73,14 @@ _TO_CHAIN = """\
         ether type ip6 iifname @taps6 goto guest_ip6
 """
 
+# The last type is that by which routers of multicasts say that they are some (RFC 4286), as they do by protocol 103.
 # Fragments may hide what they contain behind further headers. Those of the permitted protocols show their ports first.
 NEVER = """\
         exthdr frag exists frag nexthdr != { tcp, udp, esp, sctp } counter drop
         udp sport 547 counter drop
         udp dport 546 counter drop
-        icmpv6 type { nd-router-advert, nd-redirect, mld-listener-query } counter drop
+        icmpv6 type { nd-router-advert, nd-redirect, mld-listener-query, 151 } counter drop
+        meta l4proto 103 counter drop
 """
 """What no guest sends, whatever its addresses are."""
 
@@ -112,6 +119,11 @@ def ipv6_host_rules(network: Network) -> Iterator[str]:
 def ipv6_prerouting_rules(network: Network) -> str:
     """Return what happens to what comes from guests before it is known where it goes."""
     return _filled(_NO_IPV6 if network["ipv6"] is None else _ALL_ROUTERS, network)
+
+
+def ipv6_related_rules(network: Network) -> str:
+    """Return what happens to errors about connections that are none of the network."""
+    return _filled(_RELATED, network) if network["ipv6"] is not None else ""
 
 
 def ipv6_forward_rules(network: Network) -> Iterator[str]:

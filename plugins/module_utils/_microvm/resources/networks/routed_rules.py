@@ -43,6 +43,12 @@ _FORGED = """\
         iifname != "lo" iifname != @routed ip saddr {subnet} counter drop
 """
 
+# An error of a guest about a connection that is none of its network.
+_RELATED = """\
+        iifname @routed ip saddr {subnet} ct state related ct original ip saddr != {subnet} \
+ct reply ip saddr != {subnet} counter drop
+"""
+
 # Other routed networks are reached by nobody, the world by none of a closed network.
 _APART = """\
         iifname @routed ip saddr {subnet} oifname @routed ip daddr != {subnet} counter drop
@@ -98,6 +104,7 @@ def prerouting_rules(networks: Sequence[Network]) -> Iterator[str]:
     for network in networks:
         yield _filled(_PORTS, network)
         yield _filled(_FORGED, network)
+        yield _filled(_RELATED, network)
     yield "        iifname @routed jump routed_guest\n"
     yield "        iifname @routed fib daddr type local jump host\n"
 

@@ -78,6 +78,11 @@ _HOST_REST = """\
         iifname {bridge} counter drop
 """
 
+# An error of a guest about a connection that is none of its network: who guesses its ports could disturb it.
+_RELATED = """\
+        iifname {bridge} ct state related ct original ip saddr != {subnet} ct reply ip saddr != {subnet} counter drop
+"""
+
 _PREROUTING = """\
         iifname {bridge} fib daddr type local jump host
 """
@@ -168,7 +173,8 @@ _BRIDGE = """\
         iifname @anonymous jump anonymous_guest
         iifname != @anonymous iifname . ether saddr != @macs counter drop
         ether type arp goto guest_arp
-        ether type ip goto guest_ip
+        # A header that is none has no protocol, and rules would see no ports behind it.
+        ether type ip meta l4proto != 0 goto guest_ip
 {rules6}        counter drop
     }}
     chain anonymous_guest {{
@@ -179,10 +185,14 @@ _BRIDGE = """\
         counter drop
     }}
     chain guest_arp {{
+        arp htype != 1 counter drop
+        arp ptype != 0x0800 counter drop
+        arp hlen != 6 counter drop
+        arp plen != 4 counter drop
         arp operation != {{ request, reply }} counter drop
         iifname != @anonymous iifname . arp saddr ether != @macs counter drop
         iifname @anonymous arp saddr ether @bound_macs counter drop
-        arp operation request arp saddr ip 0.0.0.0 accept
+        arp operation request arp saddr ip 0.0.0.0 goto guest_probe
         iifname . arp saddr ip @addresses accept
         arp saddr ether . arp saddr ip @leases accept
         arp saddr ip @bound counter drop
@@ -190,7 +200,22 @@ _BRIDGE = """\
         iifname . arp saddr ip @subnets accept
         counter drop
     }}
+    # Who looks whether an address is free keeps others from it that begin to use it.
+    chain guest_probe {{
+        iifname . arp daddr ip @addresses accept
+        arp saddr ether . arp daddr ip @leases accept
+        arp daddr ip @bound counter drop
+        arp daddr ip @reserved counter drop
+        iifname . arp daddr ip @subnets accept
+        counter drop
+    }}
+    # The bridge would send all multicasts to who asks for members of groups (IGMP), or says that it is a router (PIM).
     chain guest_ip {{
+        meta l4proto igmp @th,0,8 != {{ 0x12, 0x16, 0x17, 0x22 }} counter drop
+        meta l4proto 103 counter drop
+        icmp type redirect counter drop
+        ip option lsrr exists counter drop
+        ip option ssrr exists counter drop
         udp sport 67 counter drop
         udp dport 68 counter drop
         ip saddr 0.0.0.0 ip daddr 255.255.255.255 udp sport 68 udp dport 67 accept
@@ -266,6 +291,7 @@ def _inet(
 ) -> str:
     bridges, routed = routed_rules.split(networks)
     host = (line for network in bridges for line in _host(network))
+    related = (_filled(_RELATED, network) + ipv6_rules.ipv6_related_rules(network) for network in bridges)
     prerouting = (ipv6_rules.ipv6_prerouting_rules(network) + _filled(_PREROUTING, network) for network in bridges)
     inputs = (_filled(_INPUT, network) for network in bridges)
     forward = [*uplink_rules(bridges, routed, *uplinks)]
@@ -280,6 +306,7 @@ def _inet(
         host="".join([*host, *routed_rules.routed_host_rules(routed), *lan_rules.lan_host_rules(lans)]),
         prerouting="".join(
             [
+                *related,
                 *hairpins(bridges),
                 *prerouting,
                 *routed_rules.prerouting_rules(routed),

@@ -60,18 +60,27 @@ macvtap_rules() { # what bind_macvtap takes
         type filter hook egress device "$tap" priority filter; policy drop;
         ether saddr != $mac counter drop
         ether type arp goto guest_arp
-        ether type ip goto guest_ip
+        ether type ip meta l4proto != 0 goto guest_ip
         ether type ip6 goto guest_ip6
         counter drop
     }
     chain guest_arp {
+        arp htype != 1 counter drop
+        arp ptype != 0x0800 counter drop
+        arp hlen != 6 counter drop
+        arp plen != 4 counter drop
         arp operation != { request, reply } counter drop
         arp saddr ether != $mac counter drop
         $(permitted "$any" 'arp saddr ip' "$ipv4")
-        arp operation request arp saddr ip 0.0.0.0 accept
+        $(permitted '' 'arp operation request arp saddr ip 0.0.0.0 arp daddr ip' "$ipv4")
         counter drop
     }
     chain guest_ip {
+        meta l4proto igmp @th,0,8 != { 0x12, 0x16, 0x17, 0x22 } counter drop
+        meta l4proto 103 counter drop
+        icmp type redirect counter drop
+        ip option lsrr exists counter drop
+        ip option ssrr exists counter drop
         udp sport 67 counter drop
         udp dport 68 counter drop
         ip saddr 0.0.0.0 ip daddr 255.255.255.255 udp sport 68 udp dport 67 accept
@@ -82,7 +91,8 @@ macvtap_rules() { # what bind_macvtap takes
         exthdr frag exists frag nexthdr != { tcp, udp, esp, sctp } counter drop
         udp sport 547 counter drop
         udp dport 546 counter drop
-        icmpv6 type { nd-router-advert, nd-redirect, mld-listener-query } counter drop
+        icmpv6 type { nd-router-advert, nd-redirect, mld-listener-query, 151 } counter drop
+        meta l4proto 103 counter drop
         $(permitted "$any" 'ip6 saddr' '')
         icmpv6 type nd-neighbor-advert goto guest_advertisement
         ip6 saddr :: goto guest_without_address

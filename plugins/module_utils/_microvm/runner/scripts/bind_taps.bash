@@ -65,6 +65,8 @@ bind_port() { # "replace", or "keep" a binding that it has; then what bind_tap t
         route_tap "$tap" "$bridge" "${routed[@]}" "$mac" "${@:4}"
         return
     fi
+    # Rules do not see frames of LLDP, by which a guest would take the MAC address of a neighbour.
+    ip link set dev "$bridge" type bridge no_linklocal_learn 1 || return
     {
         flock 9 || return
         if [ "$how" = keep ] && [ -e "$tap_rules/$tap.nft" ]; then return; fi

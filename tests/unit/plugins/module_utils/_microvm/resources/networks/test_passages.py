@@ -126,4 +126,4 @@ def test_records_of_earlier_versions_get_the_default_limits() -> None:
 
 def test_limits_can_be_lifted() -> None:
     text = rules({**A, "limits": {"connections": 0, "new_connections": 0}})
-    assert "ct count" not in text and "limit rate over 200" not in text
+    assert " ct count" not in text and "limit rate over 200" not in text
