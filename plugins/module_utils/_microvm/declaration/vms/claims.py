@@ -20,6 +20,7 @@ from .device_identity import device_identity
 from .disks import Disks, read_disks
 
 UNIQUE = "it must be unique on a host"
+ONE_TO_SSH = "names must differ in more than upper and lower case, which ssh ignores when it verifies host keys"
 
 
 @dataclass(frozen=True)
@@ -76,6 +77,8 @@ def claims(declaration: PackagedVm, disks: Disks) -> Iterator[Claim]:
     # Those of recorded declarations have no state.
     if declaration.get("state") == "absent":
         return
+    # By this, ssh knows the host key of a guest.
+    yield Claim("name", declaration["name"], "name", f"ssh {declaration['name'].lower()}", rule=ONE_TO_SSH)
     if declaration.get("renamed_from"):
         yield _identity("name", str(declaration.get("renamed_from")), "renamed_from")
     yield _identity("machine id", declaration["machine_id"], "machine_id")

@@ -47,6 +47,11 @@ def with_device(name: str, path: str, bus: str = "usb", **options: Any) -> Vm:
 STATE = STATE_DIRECTORY
 
 REFUSED: dict[str, tuple[list[Vm], str, str]] = {
+    "names that ssh takes for one": (
+        [vm("vault"), vm("Vault")],
+        "vms[1].name",
+        "already used by vms[0].name; names must",
+    ),
     "one port of two MicroVMs": (
         [with_ports("a", ":8443/tcp"), with_ports("b", ":8443/tcp")],
         "vms[1].forward_ports[0].host.port",
@@ -250,3 +255,9 @@ def test_host_names_that_linux_refuses_are_refused(hostname: str) -> None:
 @pytest.mark.parametrize(("name", "hostname"), [("a_b", "a-b"), ("a..b", "a.b"), ("a-.-b_", "a.b"), ("web-", "web")])
 def test_the_default_host_name_is_one(name: str, hostname: str) -> None:
     assert parse_vms([vm(name)])[0]["guest"]["hostname"] == hostname
+
+
+def test_the_upper_and_lower_case_of_a_name_can_be_changed() -> None:
+    """Accept one that is renamed, and one that takes the place of another."""
+    assert len(parse_vms([vm("vault", renamed_from="Vault")], IMAGES)) == 1
+    assert len(parse_vms([vm("Vault", state="absent"), vm("vault")], IMAGES)) == 2
