@@ -30,6 +30,33 @@ options:
         between guests.
     type: bool
     default: false
+  huge_pages:
+    description:
+      - 'Memory that the host sets aside as huge pages, for MicroVMs with O(ignore:hugepage_mem): the number of
+        pages of each size. Processors of x86_64 have V(2M) and V(1G).'
+      - The pages are set aside at once and with every start of the host. Nothing else can use their memory. Memory
+        that has been in use for long may be too fragmented for all of them; the module warns then.
+      - The pages of a size that is not listed stay as they are, unless this option has set them aside.
+    type: list
+    elements: dict
+    suboptions:
+      size:
+        description:
+          - Size of a page.
+        type: str
+        required: true
+        choices:
+          - 64K
+          - 2M
+          - 32M
+          - 512M
+          - 1G
+          - 16G
+      count:
+        description:
+          - Number of pages.
+        type: int
+        required: true
   boot_parallel:
     description:
       - Maximum number of MicroVMs that start at a time when the host boots. The others wait in the boot queue.

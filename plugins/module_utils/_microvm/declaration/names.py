@@ -74,6 +74,9 @@ LIMITS = "/etc/security/limits.d/90-microvm-fleet.conf"
 KSM_SETTINGS = "/etc/tmpfiles.d/microvm-fleet-ksm.conf"
 """Switches merging of equal pages on with every start of the host (tmpfiles.d(5))."""
 
+HUGE_PAGES_SETTINGS = "/etc/tmpfiles.d/microvm-fleet-huge-pages.conf"
+"""Sets huge pages aside with every start of the host (tmpfiles.d(5))."""
+
 TMPFILES_DIRECTORY = "/etc/tmpfiles.d"
 """Directory of files that say what is made with every start of the host (tmpfiles.d(5))."""
 

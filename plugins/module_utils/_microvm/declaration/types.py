@@ -579,6 +579,13 @@ class HostDirectories(TypedDict):
     image_store: str
 
 
+class HugePage(TypedDict):
+    """Element of ``huge_pages``."""
+
+    size: Literal["64K", "2M", "32M", "512M", "1G", "16G"]
+    count: int
+
+
 class Restrictions(TypedDict):
     """Group ``restrictions``."""
 
@@ -601,6 +608,7 @@ class HostSetup(TypedDict):
     state_dir: str
     image_store: str
     ksm: bool
+    huge_pages: List[HugePage]
     boot_parallel: int
     boot_settle: int
     restrictions: Optional[Restrictions]

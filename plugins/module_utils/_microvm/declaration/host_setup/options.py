@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from ...schema import checks
 from ...schema.options import Option, Options
+from ..huge_pages import HUGE_PAGE_SIZES
 from ..names import HOST_SETTINGS, IMAGE_STORE, RESTRICTIONS, STATE_DIRECTORY
 from ..restrictions.options import RESTRICTION_OPTIONS
 
@@ -35,6 +36,11 @@ HOST_DIRECTORY_OPTIONS: Options = (
 )
 """Options that are recorded on the host, for all who work there."""
 
+_HUGE_PAGES: Options = (
+    Option("size", "str", "Size of a page.", required=True, choices=tuple(HUGE_PAGE_SIZES)),
+    Option("count", "int", "Number of pages.", required=True, check=checks.not_negative),
+)
+
 HOST_SETUP_OPTIONS: Options = HOST_DIRECTORY_OPTIONS + (
     Option(
         "ksm",
@@ -42,6 +48,19 @@ HOST_SETUP_OPTIONS: Options = HOST_DIRECTORY_OPTIONS + (
         "Whether the kernel merges equal memory pages of guests (KSM). This saves memory, but opens a side channel "
         "between guests.",
         default=False,
+    ),
+    Option(
+        "huge_pages",
+        "list",
+        (
+            "Memory that the host sets aside as huge pages, for MicroVMs with O(ignore:hugepage_mem): the number of "
+            "pages of each size. Processors of x86_64 have V(2M) and V(1G).",
+            "The pages are set aside at once and with every start of the host. Nothing else can use their memory. "
+            "Memory that has been in use for long may be too fragmented for all of them; the module warns then.",
+            "The pages of a size that is not listed stay as they are, unless this option has set them aside.",
+        ),
+        elements="dict",
+        suboptions=_HUGE_PAGES,
     ),
     Option(
         "boot_parallel",

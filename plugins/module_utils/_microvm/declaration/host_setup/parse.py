@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import Mapping, cast
 
+from ...schema.errors import DeclarationError
 from ...schema.validation import validate
 from ..types import HostSetup
 from .options import HOST_SETUP_OPTIONS
@@ -15,4 +16,12 @@ from .options import HOST_SETUP_OPTIONS
 
 def parse_host_setup(raw: Mapping[str, object], path: str = "") -> HostSetup:
     """Return complete settings. Raises DeclarationError with the path of what is wrong."""
-    return cast(HostSetup, validate(HOST_SETUP_OPTIONS, raw, path))
+    setup = cast(HostSetup, validate(HOST_SETUP_OPTIONS, raw, path))
+    sizes = [pages["size"] for pages in setup["huge_pages"]]
+    for index, size in enumerate(sizes):
+        if size in sizes[:index]:
+            prefix = f"{path}." if path else ""
+            raise DeclarationError(
+                f"{prefix}huge_pages[{index}].size", f"{size} is listed twice; list it once, with the sum of both"
+            )
+    return setup

@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from typing import Dict, Iterator, Mapping, Tuple
 
 from ...declaration import names
+from ...declaration.huge_pages import pages_file
 from ...declaration.types import HostSetup
 from ...schema.quoting import environment_value, fields, one_per_line, plain, setting
 from .command.sources import COMPLETION, MANUAL
@@ -89,10 +90,29 @@ def files(setup: HostSetup) -> Dict[str, HostFile]:
     if restrictions is not None and restrictions["enable"]:
         contents[names.RESTRICTIONS] = HostFile(json.dumps(restrictions, indent=2, sort_keys=True) + "\n", 0o600)
     if setup["ksm"]:
-        contents[names.KSM_SETTINGS] = HostFile(
-            HEADER + one_per_line([fields(*map(plain, ("w", KSM, "-", "-", "-", "-", "1")))])
+        contents[names.KSM_SETTINGS] = HostFile(HEADER + one_per_line([_written_at_boot(KSM, "1")]))
+    if setup["huge_pages"]:
+        counts = huge_page_counts(setup).items()
+        contents[names.HUGE_PAGES_SETTINGS] = HostFile(
+            HEADER + one_per_line(_written_at_boot(path, str(count)) for path, count in counts)
         )
     return dict(sorted(contents.items()))
+
+
+def _written_at_boot(path: str, value: str) -> str:
+    """Return a line of tmpfiles.d(5)."""
+    return fields(*map(plain, ("w", path, "-", "-", "-", "-", value)))
+
+
+def values_written_at_boot(text: str) -> Dict[str, str]:
+    """Return the values by path of the lines above."""
+    lines = (line.split() for line in text.splitlines() if not line.startswith("#"))
+    return {words[1]: words[-1] for words in lines if len(words) > 1}
+
+
+def huge_page_counts(setup: HostSetup) -> Dict[str, int]:
+    """Return the numbers of huge pages that are set aside, by the files that take them."""
+    return {pages_file(pages["size"]): pages["count"] for pages in setup["huge_pages"]}
 
 
 def _settings(setup: HostSetup) -> str:

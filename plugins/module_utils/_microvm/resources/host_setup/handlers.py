@@ -13,6 +13,7 @@ from typing import List, Tuple
 
 from ...declaration import names
 from ...declaration.accounts import ROOT, SHARED, User
+from ...declaration.huge_pages import page_size
 from ...host import access, accounts, files, state_directories, systemd
 from ...host.commands import HostError, run
 from ...schema.quoting import plain, section, setting
@@ -32,7 +33,7 @@ class HostJob:
     """Directory in which the host's files lie, instead of ``/``."""
     name: str = "host"
     unloaded: List[str] = field(default_factory=list)
-    """Features that the host has not, since a kernel module could not be loaded."""
+    """Features that the host has not, since a kernel module could not be loaded or memory could not be set aside."""
 
     @property
     def steps(self) -> Tuple[Step[Action], ...]:
@@ -121,9 +122,22 @@ def _module(job: HostJob, name: str) -> KernelModule:
     return next(module for module in job.plan.wanted.modules if module.name == name)
 
 
-def _set_ksm(job: HostJob, path: str, value: str) -> None:
+def _reserve_huge_pages(job: HostJob, path: str) -> None:
+    """Set pages aside. Memory that is in use, or fragmented, is only reported: the host's next start may do better."""
+    count = job.plan.wanted.huge_pages[path]
+    _write_number(job, path, count)
+    number = int(files.read_text(job.root + path) or "0")
+    if number < count:
+        job.unloaded.append(
+            f"only {number} of {count} huge pages of {page_size(path)} KiB could be set aside, since the host's memory "
+            "is in use or fragmented; restart the host, or have its kernel do it (hugepagesz= and hugepages= on its "
+            "command line)"
+        )
+
+
+def _write_number(job: HostJob, path: str, number: int) -> None:
     with open(job.root + path, "w", encoding="ascii") as file:
-        file.write(f"{value}\n")
+        file.write(f"{number}\n")
 
 
 HANDLERS: Handlers[HostJob, Action] = Handlers(
@@ -131,7 +145,8 @@ HANDLERS: Handlers[HostJob, Action] = Handlers(
     {
         Action.DISABLE: lambda _job, target: systemd.enable([target], False),
         Action.STOP: lambda _job, target: systemd.stop([target]),
-        Action.SWITCH_KSM_OFF: lambda job, target: _set_ksm(job, target, "2"),
+        Action.SWITCH_KSM_OFF: lambda job, target: _write_number(job, target, 2),
+        Action.RELEASE_HUGE_PAGES: lambda job, target: _write_number(job, target, 0),
         Action.CREATE_GROUP: lambda _job, target: accounts.create_group(target),
         Action.CREATE_USER: lambda job, target: accounts.create_user(target, _user(job)),
         Action.CHANGE_USER: lambda job, target: accounts.change_user(target, _user(job)),
@@ -149,7 +164,8 @@ HANDLERS: Handlers[HostJob, Action] = Handlers(
         Action.FORGET_FAILURES: lambda _job, target: systemd.forget_failures(target),
         Action.REMOVE_OBSOLETE: _remove,
         Action.LOAD_MODULE: _load_module,
-        Action.SWITCH_KSM_ON: lambda job, target: _set_ksm(job, target, "1"),
+        Action.SWITCH_KSM_ON: lambda job, target: _write_number(job, target, 1),
+        Action.RESERVE_HUGE_PAGES: _reserve_huge_pages,
         Action.START: lambda _job, target: systemd.start(target),
         Action.REMOVE_USER: lambda _job, target: accounts.remove_user(target),
     },

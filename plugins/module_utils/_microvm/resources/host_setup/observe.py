@@ -14,10 +14,11 @@ import stat
 from typing import Callable, Dict, Iterable, Optional, Tuple, TypeVar
 
 from ...declaration import names
+from ...declaration.huge_pages import HUGE_PAGE_POOLS
 from ...host import access, accounts, files, state_directories, systemd
 from ...host.commands import HostError, run
 from ...host.records import Records
-from .files import KSM, KernelModule
+from .files import KSM, KernelModule, values_written_at_boot
 from .state import OBSOLETE, HostEntry, Observed, Wanted
 
 Value = TypeVar("Value")
@@ -49,6 +50,9 @@ def observe(wanted: Wanted, root: str = "") -> Observed:
         open_packages=() if leaves else access.open_packages(root),
         open_settings=() if leaves else access.open_settings(root),
         ksm=_ksm(root),
+        huge_pages=_huge_pages(root),
+        own_huge_pages=frozenset(values_written_at_boot(files.read_text(root + names.HUGE_PAGES_SETTINGS) or "")),
+        memory=_memory(root),
         target=units[names.TARGET],
         stale=systemd.is_stale("microvm*"),
         slices=tuple(systemd.active_units(_SLICES)) if leaves else (),
@@ -108,3 +112,14 @@ def _is_loadable(module: KernelModule) -> bool:
 def _ksm(root: str) -> Optional[str]:
     content = files.read_text(root + KSM)
     return None if content is None else content.strip()
+
+
+def _huge_pages(root: str) -> Dict[str, int]:
+    pools = _listing(root, HUGE_PAGE_POOLS) or ()
+    numbers = {f"{pool}/nr_hugepages": files.read_text(f"{root}{pool}/nr_hugepages") for pool in pools}
+    return {path: int(number) for path, number in numbers.items() if number}
+
+
+def _memory(root: str) -> int:
+    lines = (files.read_text(f"{root}/proc/meminfo") or "").splitlines()
+    return next((int(line.split()[1]) for line in lines if line.startswith("MemTotal:")), 0)

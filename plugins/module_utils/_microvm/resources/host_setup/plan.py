@@ -11,11 +11,16 @@ from typing import Iterator, List, Optional, Tuple
 
 from ...declaration import names
 from ...declaration.accounts import ROOT, User
+from ...declaration.huge_pages import page_size
+from ...schema.errors import DeclarationError
 from ..steps import BaseAction, Step, in_order
 from .files import KSM, HostFile
 from .state import OBSOLETE, OBSOLETE_UNITS, SHARED_DIRECTORIES, Directory, HostEntry, Observed, Wanted
 
 UNITS = "the units of MicroVMs"
+
+MEMORY_OF_HOST = 256 << 10
+"""KiB that must be left to the host, beside its huge pages."""
 
 
 class Action(BaseAction):
@@ -25,6 +30,7 @@ class Action(BaseAction):
     STOP = "systemctl stop"
     # Before its settings are removed: they tell the next run that it was switched on here.
     SWITCH_KSM_OFF = "unmerge pages by"
+    RELEASE_HUGE_PAGES = "give huge pages back by"
     CREATE_GROUP = "create group"
     CREATE_USER = "create user"
     CHANGE_USER = "change groups, home and shell of user"
@@ -45,6 +51,7 @@ class Action(BaseAction):
     REMOVE_DIRECTORY = "remove directory"
     LOAD_MODULE = "load kernel module"
     SWITCH_KSM_ON = "merge identical pages by"
+    RESERVE_HUGE_PAGES = "set huge pages aside by"
     START = "systemctl start"
     REMOVE_USER = "remove user"
 
@@ -71,7 +78,8 @@ class Plan:
 
 
 def plan(observed: Observed, wanted: Wanted) -> Plan:
-    """Return the plan that makes the observed setup the wanted one."""
+    """Return the plan that makes the observed setup the wanted one. Raises DeclarationError."""
+    _refuse_too_many_huge_pages(observed, wanted)
     emptied, kept = _directories_without(observed, wanted)
     steps: List[Step[Action]] = [
         *_accounts(observed, wanted),
@@ -85,6 +93,7 @@ def plan(observed: Observed, wanted: Wanted) -> Plan:
         *(Step(Action.REMOVE_DIRECTORY, path) for path in emptied),
         *_modules(observed, wanted),
         *_ksm(observed, wanted),
+        *_huge_pages(observed, wanted),
     ]
     steps += _systemd(observed, wanted, [step.target for step in steps if step.action in (Action.WRITE, Action.REMOVE)])
     return Plan(in_order(steps), wanted, tuple(_missing(observed, wanted)), (*kept, *_kept_user(observed, wanted)))
@@ -194,9 +203,33 @@ def _ksm(observed: Observed, wanted: Wanted) -> Iterator[Step[Action]]:
         yield Step(Action.SWITCH_KSM_OFF, KSM)
 
 
+def _huge_pages(observed: Observed, wanted: Wanted) -> Iterator[Step[Action]]:
+    """Yield steps for the pages of declared sizes, and of those that were declared before; others' stay."""
+    for path in sorted(observed.own_huge_pages - set(wanted.huge_pages)):
+        if observed.huge_pages.get(path):
+            yield Step(Action.RELEASE_HUGE_PAGES, path)
+    for path, count in wanted.huge_pages.items():
+        if observed.huge_pages.get(path, count) != count:
+            yield Step(Action.RESERVE_HUGE_PAGES, path)
+
+
+def _refuse_too_many_huge_pages(observed: Observed, wanted: Wanted) -> None:
+    """Refuse pages that leave the host itself no memory. Raises DeclarationError."""
+    size = sum(page_size(path) * count for path, count in wanted.huge_pages.items())
+    if observed.memory and size > observed.memory - MEMORY_OF_HOST:
+        raise DeclarationError(
+            "huge_pages",
+            f"{size >> 10} MiB of huge pages leave less than {MEMORY_OF_HOST >> 10} MiB of the {observed.memory >> 10} "
+            "MiB of this host for all else; declare fewer",
+        )
+
+
 def _missing(observed: Observed, wanted: Wanted) -> Iterator[str]:
     for module in wanted.modules:
         if module.name not in observed.usable_modules | observed.loadable_modules:
             yield f"kernel module {module.name} is missing; {module.purpose} will not work"
     if wanted.ksm and observed.ksm is None:
         yield "the kernel does not support merging of identical pages (KSM)"
+    for path, count in wanted.huge_pages.items():
+        if count and path not in observed.huge_pages:
+            yield f"the kernel has no huge pages of {page_size(path)} KiB on this processor; none are set aside"

@@ -14,7 +14,7 @@ from ...declaration import modes, names
 from ...declaration.accounts import ROOT, Account, User
 from ...declaration.types import HostSetup
 from ...host.systemd import Unit
-from .files import KERNEL_MODULES, HostFile, KernelModule, files
+from .files import KERNEL_MODULES, HostFile, KernelModule, files, huge_page_counts
 
 OBSOLETE_UNITS = ("microvm-turn@.service",)
 """Template units of earlier versions."""
@@ -58,6 +58,8 @@ class Wanted:
     """File of the host's own key for SSH."""
     modules: Tuple[KernelModule, ...] = ()
     ksm: bool = False
+    huge_pages: Mapping[str, int] = field(default_factory=dict)
+    """Numbers of huge pages by the files of the kernel that take them."""
     starts: bool = False
     """True if MicroVMs start with the host."""
 
@@ -101,6 +103,12 @@ class Observed:
     """MicroVMs whose settings anybody may read."""
     ksm: Optional[str] = None
     """Content of ``/sys/kernel/mm/ksm/run``; ``None`` for a kernel without it."""
+    huge_pages: Mapping[str, int] = field(default_factory=dict)
+    """Numbers of huge pages that are set aside, by the files of the kernel."""
+    own_huge_pages: FrozenSet[str] = frozenset()
+    """Those of these files that a run before has written to."""
+    memory: int = 0
+    """KiB of the host's memory, or 0 if that is not known."""
     target: Unit = field(default_factory=Unit)
     """Target that pulls in the MicroVMs."""
     stale: bool = False
@@ -136,6 +144,7 @@ def prepared(setup: HostSetup) -> Wanted:
         key=names.SSH_KEY,
         modules=KERNEL_MODULES,
         ksm=setup["ksm"],
+        huge_pages=huge_page_counts(setup),
         starts=True,
     )
 
@@ -143,14 +152,19 @@ def prepared(setup: HostSetup) -> Wanted:
 def _switched_off(setup: HostSetup) -> Tuple[str, ...]:
     restrictions = setup["restrictions"]
     ends = restrictions is not None and not restrictions["enable"]
-    return (*(() if setup["ksm"] else (names.KSM_SETTINGS,)), *((names.RESTRICTIONS,) if ends else ()))
+    return (
+        *(() if setup["ksm"] else (names.KSM_SETTINGS,)),
+        *(() if setup["huge_pages"] else (names.HUGE_PAGES_SETTINGS,)),
+        *((names.RESTRICTIONS,) if ends else ()),
+    )
 
 
 def unprepared(setup: HostSetup) -> Wanted:
     """Return the setup of a host that keeps nothing of this collection but volumes."""
     return Wanted(
         removed=(
-            *files({**setup, "ksm": True}),
+            *files({**setup, "ksm": True, "huge_pages": []}),
+            names.HUGE_PAGES_SETTINGS,
             *OBSOLETE,
             names.RESTRICTIONS,
             names.COMMAND,

@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 from typing import Dict, Mapping, Optional
 
+from ....declaration.huge_pages import HUGE_PAGE_POOL as _POOL
 from ....declaration.names import HUGE_PAGES
 from ....declaration.types import PackagedVm
 from ....host import files
@@ -16,8 +17,6 @@ from ....hypervisors.profiles import PROFILES
 from ....schema.errors import DeclarationError
 from ..state import Observed
 from .expected import Placed, together
-
-_POOLS = "/sys/kernel/mm/hugepages/hugepages-{size}kB"
 
 
 def check_memory(placed: Placed, observed: Mapping[str, Observed]) -> None:
@@ -55,8 +54,8 @@ def _check_huge(placed: Placed, size: int, available: int) -> None:
             raise DeclarationError(
                 f"{path}.hugepage_mem",
                 f"{own} huge pages of {size} KiB{together(needed, own, 'pages')} exceed the {available} that this "
-                f"host has free; reserve them (`sysctl vm.nr_hugepages`, or hugepagesz= and hugepages= on the host's "
-                "kernel command line), declare less memory, or remove this option",
+                "host has free; set more aside (microvm_huge_pages of role host, or hugepagesz= and hugepages= on the "
+                "host's kernel command line), declare less memory, or remove this option",
             )
 
 
@@ -93,7 +92,7 @@ def _held(observed: Optional[Observed], size: int) -> int:
 def free_huge_pages(size: int) -> int:
     """Return the number of huge pages of so many KiB that nobody has or has reserved."""
     free, reserved = (
-        int((files.read_text(f"{_POOLS.format(size=size)}/{name}") or "0").strip())
+        int((files.read_text(f"{_POOL.format(size=size)}/{name}") or "0").strip())
         for name in ("free_hugepages", "resv_hugepages")
     )
     return free - reserved

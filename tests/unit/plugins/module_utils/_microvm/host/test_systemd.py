@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import List, Optional, Sequence
 
 import pytest
-from ansible_collections.microvm.fleet.plugins.module_utils._microvm.host import systemd
+from ansible_collections.microvm.fleet.plugins.module_utils._microvm.host import restarts, systemd
 from ansible_collections.microvm.fleet.plugins.module_utils._microvm.host.systemd import Unit, parse_show
 
 OUTPUT = """\
@@ -54,7 +54,7 @@ def test_a_start_takes_as_long_as_its_unit_may(monkeypatch: pytest.MonkeyPatch) 
 
     monkeypatch.setattr(systemd, "run", record)
     monkeypatch.setattr(systemd, "ask", lambda _argv: "")
-    monkeypatch.setattr(systemd.restarts, "forget", lambda _names: None)
+    monkeypatch.setattr(restarts, "forget", lambda _names: None)
     systemd.start("microvm@web.service")
     systemd.restart("microvm@web.service")
     assert limits == [None, None]

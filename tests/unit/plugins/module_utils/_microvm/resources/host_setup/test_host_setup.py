@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 from ansible_collections.microvm.fleet.plugins.module_utils._microvm.declaration import names
 from ansible_collections.microvm.fleet.plugins.module_utils._microvm.declaration.accounts import ROOT, Account, User
+from ansible_collections.microvm.fleet.plugins.module_utils._microvm.resources.host_setup import handlers
 from ansible_collections.microvm.fleet.plugins.module_utils._microvm.resources.host_setup.files import (
     KERNEL_MODULES,
     KSM,
@@ -21,6 +22,7 @@ from ansible_collections.microvm.fleet.plugins.module_utils._microvm.resources.h
     prepared,
     unprepared,
 )
+from ansible_collections.microvm.fleet.plugins.module_utils._microvm.schema.errors import DeclarationError
 
 from .host import TARGET_FILE, Host, setup
 
@@ -204,6 +206,74 @@ def test_merging_of_pages_that_somebody_else_has_switched_on_stays(host: Host) -
     host.carry_out(PREPARED)
     assert host.content(KSM) == "1\n"
     assert actions(host, prepared(setup(ksm=True))) == [f"write {names.KSM_SETTINGS}"]
+
+
+POOL = "/sys/kernel/mm/hugepages/hugepages-{}kB/nr_hugepages"
+SMALL, LARGE = POOL.format(2048), POOL.format(1048576)
+
+
+def pages(**counts: int) -> Wanted:
+    """Return the setup with huge pages: `two` of 2M, `one` of 1G."""
+    sizes = {"two": "2M", "one": "1G"}
+    return prepared(setup(huge_pages=[{"size": sizes[key], "count": count} for key, count in counts.items()]))
+
+
+def test_huge_pages_are_set_aside_and_given_back(host: Host) -> None:
+    for path in (SMALL, LARGE):
+        host.write(path, "0\n")
+    host.carry_out(PREPARED)
+    both = pages(two=300, one=1)
+    assert actions(host, both) == [
+        f"write {names.HUGE_PAGES_SETTINGS}",
+        f"set huge pages aside by {SMALL}",
+        f"set huge pages aside by {LARGE}",
+    ]
+    assert host.carry_out(both).unloaded == []
+    assert (host.content(SMALL), host.content(LARGE)) == ("300\n", "1\n")
+    settings = host.content(names.HUGE_PAGES_SETTINGS)
+    assert settings.endswith(f"w {SMALL} - - - - 300\nw {LARGE} - - - - 1\n")
+    assert actions(host, both) == []
+    assert actions(host, pages(two=300)) == [f"give huge pages back by {LARGE}", f"write {names.HUGE_PAGES_SETTINGS}"]
+    host.carry_out(pages(two=300))
+    assert actions(host, PREPARED) == [f"give huge pages back by {SMALL}", f"remove {names.HUGE_PAGES_SETTINGS}"]
+    host.carry_out(PREPARED)
+    assert (host.content(SMALL), host.content(LARGE)) == ("0\n", "0\n")
+
+
+def test_huge_pages_that_somebody_else_has_set_aside_stay(host: Host) -> None:
+    host.write(SMALL, "64\n")
+    host.write(LARGE, "2\n")
+    host.carry_out(pages(one=2))
+    assert host.content(SMALL) == "64\n"
+    host.carry_out(unprepared(setup()))
+    assert (host.content(SMALL), host.content(LARGE)) == ("64\n", "0\n")
+
+
+def test_huge_pages_that_the_kernel_does_not_find_are_reported(host: Host, monkeypatch: pytest.MonkeyPatch) -> None:
+    host.write(SMALL, "0\n")
+    monkeypatch.setattr(handlers, "_write_number", lambda job, path, _number: host.write(path, "250\n"))
+    [problem] = host.carry_out(pages(two=300)).unloaded
+    assert problem.startswith("only 250 of 300 huge pages of 2048 KiB could be set aside")
+
+
+def test_a_processor_without_pages_of_a_size_is_reported(host: Host) -> None:
+    host.write(SMALL, "0\n")
+    planned = host.plan(pages(two=1, one=1))
+    assert planned.missing == ("the kernel has no huge pages of 1048576 KiB on this processor; none are set aside",)
+
+
+def test_huge_pages_leave_memory_to_the_host(host: Host) -> None:
+    host.write(SMALL, "0\n")
+    host.write("/proc/meminfo", "MemTotal:        1048576 kB\n")
+    assert host.plan(pages(two=384)).steps
+    with pytest.raises(DeclarationError, match="770 MiB of huge pages leave less than 256 MiB of the 1024 MiB"):
+        host.plan(pages(two=385))
+
+
+def test_sizes_of_huge_pages_are_listed_once() -> None:
+    with pytest.raises(DeclarationError, match="2M is listed twice") as refusal:
+        setup(huge_pages=[{"size": "2M", "count": 1}, {"size": "2M", "count": 2}])
+    assert refusal.value.path == "huge_pages[1].size"
 
 
 def test_a_kernel_without_the_features_is_reported(host: Host) -> None:

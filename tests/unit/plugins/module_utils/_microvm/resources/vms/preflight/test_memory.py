@@ -31,7 +31,7 @@ def memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         pool.mkdir()
         (pool / "free_hugepages").write_text(f"{free}\n")
         (pool / "resv_hugepages").write_text(f"{reserved}\n")
-    monkeypatch.setattr(module, "_POOLS", str(tmp_path / "hugepages-{size}kB"))
+    monkeypatch.setattr(module, "_POOL", str(tmp_path / "hugepages-{size}kB"))
     monkeypatch.setattr(module, "HUGE_PAGES", "/proc")
     set_memory(monkeypatch)
     return tmp_path
@@ -97,7 +97,7 @@ def test_transparent_huge_pages_need_none_that_are_set_aside(memory: Path) -> No
 
 
 def test_a_host_without_huge_pages_has_none_of_any_size(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "_POOLS", str(tmp_path / "{size}"))
+    monkeypatch.setattr(module, "_POOL", str(tmp_path / "{size}"))
     set_memory(monkeypatch)
     with pytest.raises(DeclarationError, match="exceed the 0 that"):
         check_memory(placed(huge("a", 2)), {})
