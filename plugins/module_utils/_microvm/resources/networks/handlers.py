@@ -54,6 +54,8 @@ from .taps import bound_mac, deletions
 
 WAIT_SECONDS = 30
 _INTERFACES = "/sys/class/net"
+LEASES = "/var/lib/systemd/network/dhcp-server-lease"
+"""Directory of the leases that DHCP servers of systemd-networkd have given, in a file for each interface."""
 
 
 @dataclass(frozen=True)
@@ -388,6 +390,7 @@ HANDLERS: Handlers[NetworksJob, Action] = Handlers(
         # Without what its [Install] section also enables: on a host that had its network from elsewhere,
         # systemd-networkd-wait-online would hold up every start.
         Action.ENABLE: _systemctl("add-wants", "--quiet", "multi-user.target"),
+        Action.FORGET_LEASES: lambda _job, network: files.remove(f"{LEASES}/{network}"),
         Action.START_NETWORKD: lambda _job, target: systemd.start(target),
         Action.RELOAD_NETWORKD: lambda _job, _target: run(["networkctl", "reload"]),
         Action.RECONFIGURE: _command("networkctl", "reconfigure"),

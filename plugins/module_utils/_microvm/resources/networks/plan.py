@@ -7,7 +7,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Callable, Iterator, Mapping, Sequence, Set, Tuple
+from typing import Callable, Iterator, Mapping, Optional, Sequence, Set, Tuple
 
 from ...declaration.names import NETWORK_DOCKER_UNIT, NETWORK_UNIT, NETWORK_WATCH_UNIT, names_unit
 from ...declaration.networks.ipv6 import is_open
@@ -97,6 +97,8 @@ class Action(BaseAction):
     RELEASE = "delete, which releases its interface, bridge"
     WRITE_VOLATILE = "write for this start of the host"
     REMOVE_VOLATILE = "remove for this start of the host"
+    # Before systemd-networkd begins anew with what it has kept.
+    FORGET_LEASES = "forget the leases of the DHCP server on"
     START_NETWORKD = "systemctl start"
     RELOAD_NETWORKD = "reload configuration of"
     RECONFIGURE = "configure bridge"
@@ -195,6 +197,7 @@ def plan(
     steps = (
         *_lans(observed, lan),
         *_files(observed, files),
+        *_leases(observed, recorded, [*networks, *staying.values()]),
         *_networkd(observed, files, with_bridges(networks)),
         *rules,
         *(step for network in all_networks for step in _taps(observed, network, is_loaded)),
@@ -207,7 +210,6 @@ def plan(
     )
     ports = {name: members(observed, network) for name, network in staying.items() if name not in lan.unconfirmed}
     ends = observed.forwards_everything or observed.switched_on - _forwarding_interfaces(observed, files, forwarding_of)
-    warnings = tuple(hindrances(observed.firewalls, all_networks, all_uplinks))
     return Plan(
         in_order(steps),
         files,
@@ -216,7 +218,7 @@ def plan(
         tuple(down_links(observed, networks)),
         tuple(missing_uplinks(observed, networks)),
         tuple(missing_links(observed, networks)),
-        warnings,
+        tuple(hindrances(observed.firewalls, all_networks, all_uplinks)),
         tuple(link_warnings(observed.firewalls, all_networks, lan.leaving, lan.changing)),
         lan.unconfirmed,
         tuple(confirmable(lan)),
@@ -346,6 +348,26 @@ def _removal(path: str) -> Action:
     if path == RETURN_SCRIPT:
         return Action.REMOVE_LAST
     return Action.REMOVE if lan_of(path) is None else Action.REMOVE_VOLATILE
+
+
+def _leases(observed: Observed, recorded: Sequence[Network], networks: Sequence[Network]) -> Iterator[Step[Action]]:
+    """Yield the steps after which DHCP servers give the addresses that are declared now.
+
+    From version 256 on, systemd-networkd keeps leases in a file. As long as it knows one of a guest, it does not answer
+    the guest that is to have another address.
+    """
+    wanted = {network["name"]: network for network in networks}
+    for former in recorded:
+        name = former["name"]
+        if former["dhcp_server"] is not None and (observed.interrupted or _gives_others(former, wanted.get(name))):
+            yield Step(Action.FORGET_LEASES, name)
+
+
+def _gives_others(former: Network, network: Optional[Network]) -> bool:
+    """Return whether a DHCP server gives other addresses than before, or none."""
+    if network is None or network["dhcp_server"] is None:
+        return True
+    return (former["address"], former["leases"]) != (network["address"], network["leases"])
 
 
 def _networkd(observed: Observed, files: Mapping[str, str], networks: Sequence[Network]) -> Iterator[Step[Action]]:

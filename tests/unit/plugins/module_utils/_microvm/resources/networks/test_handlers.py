@@ -288,6 +288,14 @@ def test_names_are_of_guests_whose_taps_are_there(taps: Path, monkeypatch: pytes
     assert list(directory.iterdir()) == []
 
 
+def test_leases_of_a_network_are_forgotten_and_no_others(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(handlers, "LEASES", str(tmp_path))
+    for name in ("microvm0", "eth0"):
+        (tmp_path / name).write_text("{}")
+    assert carry_out(Step(Action.FORGET_LEASES, "microvm0"), Step(Action.FORGET_LEASES, "gone0")) is None
+    assert [path.name for path in tmp_path.iterdir()] == ["eth0"]
+
+
 def test_a_server_of_names_goes_with_what_it_has_read(
     taps: Path, commands: list[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:

@@ -222,6 +222,7 @@ class Host:
     def __init__(self, observed: Observed) -> None:
         self.observed = observed
         self.read: dict[str, str] = dict(observed.files)
+        self.forgotten: list[str] = []
 
     def carry_out(self, networks: list[dict[str, Any]], steps: int | None = None) -> bool:
         """The first ``steps`` of the plan, or all; whether there was anything to do."""
@@ -276,6 +277,8 @@ class Host:
                     links[name] = replace(
                         link, isolated=link.isolated - {target} | ({target} if is_isolated else set())
                     )
+        elif action is Action.FORGET_LEASES:
+            self.forgotten.append(target)
         elif action is Action.ADMIT:
             change["tap_rules"] = {**self.observed.tap_rules, target: unbound_tap(target)}
         else:
@@ -550,6 +553,27 @@ def test_an_interface_from_elsewhere_is_refused() -> None:
         with pytest.raises(DeclarationError) as refusal:
             actions(replace(FRESH, links={"microvm0": link}), [BRIDGE])
         assert refusal.value.path == "networks[0].name"
+
+
+@pytest.mark.parametrize(
+    ("networks", "expected"),
+    [
+        ([SERVER], []),
+        ([{**SERVER, "nat": False, "dhcp_server": {"pool_offset": 50}}, OTHER], []),
+        ([{**SERVER, "leases": [{**LEASE, "address": "10.66.1.21"}]}], ["microvm0"]),
+        ([{**SERVER, "address": "10.66.7.1/24", "leases": []}], ["microvm0"]),
+        ([NAT], ["microvm0"]),
+        ([OTHER], ["microvm0"]),
+    ],
+)
+def test_leases_are_forgotten_before_a_server_gives_others(networks: list[dict[str, Any]], expected: list[str]) -> None:
+    host = host_with([SERVER])
+    planned = plan(host.observed, parse_networks(networks))
+    assert list(planned.targets(Action.FORGET_LEASES)) == expected
+    order = [step.action for step in planned.steps]
+    assert not expected or order.index(Action.FORGET_LEASES) < order.index(Action.RELOAD_NETWORKD)
+    interrupted = replace(host.observed, interrupted=True)
+    assert plan(interrupted, parse_networks([SERVER])).targets(Action.FORGET_LEASES) == ("microvm0",)
 
 
 def test_a_network_is_not_renamed_while_microvms_run_on_it() -> None:
