@@ -16,7 +16,7 @@ description:
     users of MicroVMs open these devices, and USB devices, by rules of udev.
   - A unit, C(microvm-fleet-devices.service), does the same with every start of the host, without Python.
   - A device is handed over with the whole of its IOMMU group, or refused. A device that the host needs, because its
-    default route leads there or because it has mounted a disk of it, is refused in any case.
+    default route or somebody's connection leads there, or because it has mounted a disk of it, is refused in any case.
   - Devices that are handed over are recorded in C(/etc/microvm-fleet/devices.list), with the drivers that they had.
     The units of MicroVMs leave them handed over.
   - Everything that is known to fail is refused before anything is changed, in check mode too.

@@ -15,6 +15,7 @@ from typing import Dict, Iterator, List, Mapping, Optional, Tuple
 from ..declaration.names import VFIO_DRIVER
 from . import files
 from .commands import run
+from .sockets import connections_to_host
 
 SYS = "/sys"
 HARMLESS_DRIVERS = ("", VFIO_DRIVER, "pci-stub")
@@ -157,11 +158,16 @@ def _settings(function: Mapping[str, object]) -> FunctionSettings:
 
 
 def host_use(device: PciDevice, sys: str = SYS, mounts: str = _MOUNTS, swaps: str = _SWAPS) -> Optional[str]:
-    """Return what the host would lose with a device, as the end of a sentence: its way out, or a disk that it uses."""
+    """Return what the host would lose with a device, as the end of a sentence: its way out, or a disk that it uses.
+
+    Raises HostError.
+    """
     for interface in device.interfaces:
         for upper in _with_uppers(interface, sys):
             if upper in _default_interfaces():
                 return f"the host's default route leads to its interface {interface}"
+            if _is_connected(upper):
+                return f"somebody is connected to the host by its interface {interface}"
     numbers = _mounted(mounts)
     for name in _disks(device, sys):
         path = f"{sys}/class/block/{name}"
@@ -170,6 +176,13 @@ def host_use(device: PciDevice, sys: str = SYS, mounts: str = _MOUNTS, swaps: st
         if f"/dev/{name} " in (files.read_text(swaps) or ""):
             return f"the host swaps to its disk {name}"
     return None
+
+
+def _is_connected(interface: str) -> bool:
+    """Return whether somebody is connected to an address of an interface, such as whoever runs this."""
+    (link,) = json.loads(run(["ip", "-json", "address", "show", "dev", interface]))
+    addresses = {str(address.get("local")) for address in link["addr_info"]}
+    return any(connection.address in addresses for connection in connections_to_host())
 
 
 def _with_uppers(interface: str, sys: str) -> Iterator[str]:

@@ -17,6 +17,7 @@ from ansible_collections.microvm.fleet.plugins.module_utils._microvm.host.pci im
     parse_functions,
     read_pci_devices,
 )
+from ansible_collections.microvm.fleet.plugins.module_utils._microvm.host.sockets import Connection
 
 
 def put(sys: Path, address: str, driver: str = "", group: int = 1, **attributes: str) -> Path:
@@ -87,9 +88,15 @@ def test_settings_of_functions_are_read_from_what_ip_prints() -> None:
     assert parse_functions('[{"ifname":"eth5"}]') == parse_functions("") == []
 
 
+ADDRESSES = {"br9": "192.0.2.2", "eth7": "192.0.2.1"}
+"""Addresses of interfaces."""
+
+
 def routes(directory: Path, monkeypatch: pytest.MonkeyPatch, ipv4: str = "", ipv6: str = "") -> None:
     (directory / "route").write_text(f"Iface Destination Gateway Flags RefCnt Use Metric Mask MTU Window IRTT\n{ipv4}")
     (directory / "ipv6_route").write_text(ipv6)
+    monkeypatch.setattr(pci, "connections_to_host", lambda: [Connection("192.0.2.1", 22, "192.0.2.9")])
+    monkeypatch.setattr(pci, "run", lambda argv: json.dumps([{"addr_info": [{"local": ADDRESSES.get(argv[-1])}]}]))
     monkeypatch.setattr(pci, "_ROUTES", (str(directory / "route"), str(directory / "ipv6_route")))
 
 
@@ -112,6 +119,15 @@ def test_a_card_that_the_default_route_leads_to_is_needed(
         host_use(PciDevice("a", interfaces=("eth0",)), str(tmp_path), empty, empty)
     )
     assert host_use(PciDevice("a", interfaces=("br9", "lo")), str(tmp_path), empty, empty) is None
+
+
+def test_a_card_by_which_somebody_is_connected_is_needed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    routes(tmp_path, monkeypatch)
+    empty = str(tmp_path / "empty")
+    device = PciDevice("a", interfaces=("br9", "eth7"))
+    assert "somebody is connected to the host by its interface eth7" in str(
+        host_use(device, str(tmp_path), empty, empty)
+    )
 
 
 def test_a_controller_whose_disk_is_mounted_or_swapped_to_is_needed(
