@@ -19,8 +19,8 @@ from ansible_collections.microvm.fleet.plugins.module_utils._microvm.host.socket
     ListeningSocket,
 )
 from ansible_collections.microvm.fleet.plugins.module_utils._microvm.host.systemd import Unit
-from ansible_collections.microvm.fleet.plugins.module_utils._microvm.modules.networks import network_warnings
 from ansible_collections.microvm.fleet.plugins.module_utils._microvm.operations import network_users, networks
+from ansible_collections.microvm.fleet.plugins.module_utils._microvm.operations.network_warnings import network_warnings
 from ansible_collections.microvm.fleet.plugins.module_utils._microvm.resources.executor import Handlers
 from ansible_collections.microvm.fleet.plugins.module_utils._microvm.resources.networks import observe_macvtaps
 from ansible_collections.microvm.fleet.plugins.module_utils._microvm.resources.networks.handlers import NetworksJob
