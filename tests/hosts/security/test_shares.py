@@ -227,7 +227,7 @@ def test_files_beside_a_socket_are_not_the_users(host: Host, tmp_path: Path) -> 
         host.run(user(f"rm -rf {SOCKETS}"), status=1)
     host.run(f"systemctl start {UNIT}")
     assert host.run("cat /srv/secret/victim") == "victim\n"
-    assert host.run(f"stat --format %U:%G:%a {SOCKETS}/{names[0]}").strip() == "root:microvm:770"
+    assert host.run(f"stat --format %U:%G:%a {SOCKETS}/{names[0]}").strip() == "root:microvm:660"
     host.run(f"systemctl stop {UNIT}")
     assert host.run(f"ls -A {SOCKETS}; ls {SHARES} 2>/dev/null || true") == ""
     print(f"{3 * len(names)} tries of files beside a socket")

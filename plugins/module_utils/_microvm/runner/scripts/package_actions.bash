@@ -247,10 +247,11 @@ mount_source() { # list of a share, mount point
 # Its daemons have the capabilities that serving files takes, and not those of the script.
 virtiofsd_run() {
     local share number=0 address addresses=()
+    for share in "$lists"/virtiofs/*; do addresses+=("$(cat "$share/socket")"); done
+    listen "$group" "${addresses[@]}" -- "$0" virtiofsd-run "$name"
     end_together
     for share in "$lists"/virtiofs/*; do
         address=$(cat "$share/socket")
-        addresses+=("$address")
         serve "$address" setpriv --bounding-set=-sys_admin,-mknod \
             virtiofsd "--socket-path=$address" "--socket-group=$group" \
             "--shared-dir=$shares_directory/$name/sources/$number" \
@@ -372,7 +373,8 @@ run_action() { # action, MicroVM, its state directory where that is not the work
             unbind_missing_macvtaps
             ;;
         virtiofsd-run)
-            begin_shares
+            # Once: the same process begins again when its sockets listen, see listen.
+            if [ "${LISTEN_PID:-}" != $$ ]; then begin_shares; fi
             if [ -x "$package/bin/$action" ]; then exec "$package/bin/$action"; fi
             "${action//-/_}"
             ;;

@@ -74,13 +74,14 @@ def arguments(declaration: Declaration, number: int) -> Sequence[Word]:
 
 
 def virtiofsd_run(declaration: Declaration) -> str:
-    """Return the script, which is ready when all sockets are there."""
+    """Return the script, which is ready when all sockets listen."""
     script = header(f"Serves the virtiofs shares of MicroVM {declaration['name']}.")
     commands = {
         share["socket"] or "": arguments(declaration, number) for number, share in enumerate(daemons(declaration))
     }
     script += definitions([word for argv in commands.values() for word in argv]) + sources.VIRTIOFSD
-    script += "\nend_together\n"
+    group = declaration["virtiofsd"]["group"] or ""
+    script += f'\n{shlex.join(["listen", group, *commands, "--"])} "$0"\nend_together\n'
     for socket, argv in commands.items():
         script += f"serve {shlex.quote(socket)} \\\n    {shell_command(argv)} &\n"
     return script + "\n" + call("await_end", *commands)

@@ -13,7 +13,7 @@ from typing import Iterator, Mapping, NamedTuple
 
 from ....declaration.accounts import Account
 from ....declaration.vms.parse import Declaration
-from ....host import safe_paths
+from ....host import file_systems, safe_paths
 from ....host.commands import HostError
 from ....host.permissions import is_permitted
 from ....hypervisors import registry
@@ -81,6 +81,17 @@ def _check_sources(declaration: Declaration, user: Account, path: str) -> None:
             _refuse_forbidden(user, _File(key, source, os.R_OK | os.X_OK), key)
         else:
             _refuse_links(source, key)
+            _refuse_missing_handles(declaration, source, path)
+
+
+def _refuse_missing_handles(declaration: Declaration, source: str, path: str) -> None:
+    """Refuse a source whose daemon could not open a single file."""
+    is_mandatory = declaration["virtiofsd"]["inode_file_handles"] == "mandatory"
+    if is_mandatory and file_systems.HANDLES in file_systems.missing_features(source):
+        raise DeclarationError(
+            f"{path}.virtiofsd.inode_file_handles",
+            f"the file system of {source} has no file handles; set prefer, or share a directory of another file system",
+        )
 
 
 def _refuse_links(source: str, key: str) -> None:

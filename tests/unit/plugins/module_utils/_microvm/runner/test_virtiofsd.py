@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import os
 import signal
+import socket
+import stat
 import subprocess
 import time
 from pathlib import Path
@@ -18,16 +20,15 @@ from ansible_collections.microvm.fleet.plugins.module_utils._microvm.runner.rend
 
 from ..examples import SMALL, parse
 
-# Makes its socket, says that it has begun, and ends with the status that is asked of it.
-DAEMON = r"""#!/usr/bin/env bash
-for argument; do case $argument in --socket-path=*) socket=${argument#*=} ;; esac; done
-python3 -c 'import socket, sys; socket.socket(socket.AF_UNIX).bind(sys.argv[1])' "$socket"
-echo $$ > "$socket.pid"
+# Has inherited its socket, says that it has begun, and ends with the status that is asked of it.
+DAEMON = r"""#!/bin/bash
+for argument; do case $argument in --shared-dir=*) share=${argument##*/} ;; esac; done
+ls -l /proc/$$/fd | grep -c socket: > "$share.count"
 echo "$@" >> begun
-trap 'echo "$socket" >> ended; exit 0' TERM
-while [ ! -e "$socket.end" ]; do sleep 0.05; done
-status=$(cat "$socket.end")
-rm "$socket.end"
+trap 'echo "$share" >> ended; exit 0' TERM
+while [ ! -e "$share.end" ]; do sleep 0.05; done
+status=$(cat "$share.end")
+rm "$share.end"
 exit "$status"
 """
 
@@ -35,13 +36,22 @@ exit "$status"
 @pytest.fixture(name="served")
 def _served(tmp_path: Path) -> subprocess.Popen[bytes]:
     """The script of two shares, ready."""
+    return begin(tmp_path)
+
+
+def begin(tmp_path: Path) -> subprocess.Popen[bytes]:
+    """Begin the script and wait for its daemons."""
     (tmp_path / "bin").mkdir()
     (tmp_path / "bin" / "virtiofsd").write_text(DAEMON)
     (tmp_path / "bin" / "virtiofsd").chmod(0o755)
     shares = [{"tag": tag, "source": f"/srv/{tag}", "proto": "virtiofs"} for tag in ("one", "it's $two")]
-    declaration = parse({**SMALL, "shares": shares, "virtiofsd": {"package": str(tmp_path)}})[0]
+    declaration = parse(
+        {**SMALL, "shares": shares, "virtiofsd": {"package": str(tmp_path), "group": str(os.getegid())}}
+    )[0]
     script = render(declaration, HostFacts()).files["bin/virtiofsd-run"].content.decode()
-    process = subprocess.Popen(["bash", "-c", script], cwd=tmp_path)
+    (tmp_path / "run").write_text(script)
+    (tmp_path / "run").chmod(0o755)
+    process = subprocess.Popen([tmp_path / "run"], cwd=tmp_path, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
     wait(lambda: begun(tmp_path) == 2)
     return process
 
@@ -67,11 +77,45 @@ def test_each_share_has_a_daemon_which_ends_with_the_script(served: subprocess.P
     served.send_signal(signal.SIGTERM)
     assert served.wait(10) == 0
     assert len((tmp_path / "ended").read_text().splitlines()) == 2
-    assert not list(tmp_path.glob("*.sock*")), "it leaves its files, so the script removes them"
+    assert not list(tmp_path.glob("*.sock*")), "they go with the script"
+
+
+def test_each_daemon_has_the_one_socket_of_its_share(served: subprocess.Popen[bytes], tmp_path: Path) -> None:
+    assert [int((tmp_path / f"{share}.count").read_text()) for share in (0, 1)] == [1, 1]
+    commands = (tmp_path / "begun").read_text().splitlines()
+    assert sorted(command.split()[-1] for command in commands) == ["--fd=3", "--fd=4"]
+    assert not any("--socket" in command for command in commands)
+    served.terminate()
+    served.wait(10)
+
+
+def test_sockets_listen_for_their_group_and_stay_between_daemons(
+    served: subprocess.Popen[bytes], tmp_path: Path
+) -> None:
+    path = tmp_path / "small-virtiofs-one.sock"
+    before = path.stat()
+    assert stat.S_ISSOCK(before.st_mode) and stat.S_IMODE(before.st_mode) == 0o660
+    with socket.socket(socket.AF_UNIX) as connection:
+        connection.connect(str(path))
+    (tmp_path / "0.end").write_text("0")
+    wait(lambda: begun(tmp_path) == 3)
+    assert path.stat().st_ino == before.st_ino
+    served.terminate()
+    served.wait(10)
+
+
+def test_a_stale_socket_is_replaced(tmp_path: Path) -> None:
+    with socket.socket(socket.AF_UNIX) as stale:
+        stale.bind(str(tmp_path / "small-virtiofs-one.sock"))
+    process = begin(tmp_path)
+    with socket.socket(socket.AF_UNIX) as connection:
+        connection.connect(str(tmp_path / "small-virtiofs-one.sock"))
+    process.terminate()
+    assert process.wait(10) == 0
 
 
 def test_a_daemon_whose_hypervisor_has_gone_is_started_again(served: subprocess.Popen[bytes], tmp_path: Path) -> None:
-    (tmp_path / "small-virtiofs-one.sock.end").write_text("0")
+    (tmp_path / "0.end").write_text("0")
     wait(lambda: begun(tmp_path) == 3)
     assert served.poll() is None
     served.terminate()
@@ -79,7 +123,7 @@ def test_a_daemon_whose_hypervisor_has_gone_is_started_again(served: subprocess.
 
 
 def test_a_daemon_that_fails_ends_all(served: subprocess.Popen[bytes], tmp_path: Path) -> None:
-    (tmp_path / "small-virtiofs-one.sock.end").write_text("3")
+    (tmp_path / "0.end").write_text("3")
     assert served.wait(10) == 1
     assert not list(tmp_path.glob("*.sock*"))
-    assert "two" in (tmp_path / "ended").read_text()
+    assert "1" in (tmp_path / "ended").read_text()

@@ -187,6 +187,16 @@ SOCKETS = {
 }
 
 
+@pytest.mark.parametrize(("handles", "is_refused"), [("mandatory", True), ("prefer", False)])
+def test_file_handles_are_required_of_file_systems_that_have_them(
+    handles: str, is_refused: bool, closed: Closed, tmp_path: Path
+) -> None:
+    for source, has_none in (("/proc", True), (str(tmp_path), False)):
+        share = {"tag": "a", "source": source, "proto": "virtiofs"}
+        message = refusal({**USER, "kernel": __file__, "shares": [share], "virtiofsd": {"inode_file_handles": handles}})
+        assert ("virtiofsd.inode_file_handles: the file system of /proc" in message) == (is_refused and has_none)
+
+
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root has directories of root's")
 @pytest.mark.parametrize(("directory", "is_accepted"), SOCKETS.values(), ids=SOCKETS.keys())
 def test_sockets_of_virtiofsd_are_where_only_root_creates_files(
