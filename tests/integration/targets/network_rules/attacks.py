@@ -8,6 +8,8 @@ Runs in namespaces of its own; 1 as argument switches br_netfilter on.
 
 from __future__ import annotations
 
+import fcntl
+import os
 import socket
 import struct
 import time
@@ -17,7 +19,7 @@ import probe_ipv6
 from ansible_collections.microvm.fleet.plugins.module_utils._microvm.declaration.networks.parse import parse_networks
 from frames import ARP, BROADCAST, IPV4, IPV6, VLAN, arp, checksum, ethernet, ipv4, ipv6, mac_bytes, udp, udp6
 from passages import socket_in
-from probe import OUTSIDE, PATIENCE, Guest, begin, expect_none, known, marker, run
+from probe import OUTSIDE, PATIENCE, Guest, await_carrier, bash, begin, expect_none, known, marker, run
 from probe_ipv6 import Guest6
 
 PUBLIC = "198.51.100.1"
@@ -149,6 +151,24 @@ def link_local(a: Guest, unknown: Guest) -> None:
     print(f"frames of LLDP and the like: {3 * len(macs)} sent, 0 sources learned")
 
 
+def unbound(a: Guest) -> None:
+    """A tap that nobody has bound to anything yet takes no neighbour's MAC address either."""
+    bash("make_tap tap-x root nat0")
+    file = os.open("/dev/net/tun", os.O_RDWR | os.O_NONBLOCK)
+    fcntl.ioctl(file, 0x400454CA, struct.pack("16sH22x", b"tap-x", 0x1002))
+    await_carrier("tap-x")
+    own = "02:00:00:00:00:77"
+    for mac in (a.mac, own):
+        os.write(file, ethernet(BROADCAST, mac, 0x88B5, bytes(46)))
+    deadline = time.monotonic() + PATIENCE
+    while f"{own} dev tap-x" not in (learned := run("bridge", "fdb", "show", "br", "nat0")):
+        assert time.monotonic() < deadline, "the last frame has not come"
+    assert f"{a.mac} dev {a.tap} master nat0 static" in learned, "the neighbour's frames go to the attacker"
+    os.close(file)
+    run("ip", "link", "delete", "dev", "tap-x")
+    print("a tap that is bound to nothing: 1 sent with a neighbour's MAC address, 0 learned")
+
+
 def error(about: bytes, mtu: int = 552) -> bytes:
     """Return a message that a packet is too big."""
     message = struct.pack("!BBHHH", 3, 4, 0, 0, mtu) + about
@@ -249,6 +269,7 @@ def main() -> None:
     arp_messages(a, b)
     tags(a, b)
     link_local(a, unknown)
+    unbound(a)
     errors(a, routed, victim)
     errors6(six, victim6)
     multicast_routers(a, b, six)

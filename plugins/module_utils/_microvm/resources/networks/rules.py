@@ -119,6 +119,12 @@ _POSTROUTING = """\
         ip saddr {subnet} oifname != {bridge} masquerade
 """
 
+# Of ports that are no known taps, the bridge would learn that a guest is behind them. Not where guests are in a LAN,
+# whose frames may come back from there by another interface of the host.
+_OTHER_PORTS = """\
+        iifname != @taps ether saddr @bound_macs counter drop
+"""
+
 # A tap that is in none of the sets sends nothing to one that is, and gets nothing from it.
 _BRIDGE = """\
     set taps {{
@@ -168,7 +174,7 @@ _BRIDGE = """\
     chain prerouting {{
         type filter hook prerouting priority dstnat; policy accept;
         iifname @taps jump guest
-    }}
+{others}    }}
     chain guest {{
         iifname @anonymous jump anonymous_guest
         iifname != @anonymous iifname . ether saddr != @macs counter drop
@@ -274,6 +280,7 @@ def unbound_tap(tap: str) -> str:
 
 def _bridge(networks: Sequence[Network], lans: Sequence[Network], host_addresses: Sequence[str]) -> str:
     return _BRIDGE.format(
+        others="" if lans else _OTHER_PORTS,
         reserved=_reserved(networks, host_addresses),
         leases=_leases(networks),
         sets6=ipv6_rules.tap_sets(networks) + lan_rules.lan_tap_sets(lans),
