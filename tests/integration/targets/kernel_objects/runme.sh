@@ -27,6 +27,11 @@ cat >"$work/package.json" <<'JSON'
                  "macvtap": {"link": "lower", "mode": "bridge"}}]}
 JSON
 "$collection/bin/microvm" render "$work/package.json" --platform x86_64-linux --output "$work/probe/package"
+python - >"$work/probe/restore-devices" <<'PYTHON'
+from ansible_collections.microvm.fleet.plugins.module_utils._microvm.resources.vfio.files import script
+
+print(script())
+PYTHON
 cat >"$work/host.json" <<JSON
 {"name": "host", "image": "$image", "accel": "tcg", "mem": 768, "ready": {"check": "none"},
  "shares": [{"tag": "probe", "source": "$work/probe", "mount_point": "/probe"}],
