@@ -165,7 +165,14 @@ def restart(name: str, wait: bool = True) -> None:
 
 
 def stop(names: Sequence[str], wait: bool = True) -> None:
-    """Stop units and wait for their end, all of them; forget that they had failed."""
+    """Stop units and wait for their end, all of them; forget that they had failed.
+
+    Units that systemd does not know run no more: a host of an earlier version lacks templates that came later.
+    """
+    if len(names) > 1:
+        names = [name for name, unit in show(names).items() if unit.load_state != "not-found"]
+    if not names:
+        return
     if not wait:
         ask(["systemctl", "stop", "--no-block", "--", *names])
         return

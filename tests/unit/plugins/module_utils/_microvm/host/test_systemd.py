@@ -58,3 +58,14 @@ def test_a_start_takes_as_long_as_its_unit_may(monkeypatch: pytest.MonkeyPatch) 
     systemd.start("microvm@web.service")
     systemd.restart("microvm@web.service")
     assert limits == [None, None]
+
+
+def test_units_that_systemd_does_not_know_are_not_stopped(monkeypatch: pytest.MonkeyPatch) -> None:
+    states = {"a.service": "loaded", "new@a.service": "not-found", "b.service": "loaded"}
+    commands: list[list[str]] = []
+    monkeypatch.setattr(systemd, "show", lambda names: {name: systemd.Unit(states[name]) for name in names})
+    monkeypatch.setattr(systemd, "ask", lambda argv, **_options: commands.append(argv))
+    systemd.stop([*states])
+    systemd.stop(["new@a.service", "new@a.service"])
+    assert commands[0] == ["systemctl", "stop", "--", "a.service", "b.service"]
+    assert [command for command in commands if "new@a.service" in command] == []
