@@ -24,8 +24,7 @@ description:
 author:
   - microvm.fleet contributors (@microvm)
 requirements:
-  - virtiofsd 1.10 or newer, which Debian 13 and Ubuntu 24.04 have as package C(virtiofsd). Options that translate
-    identities, and O(shares[].user) other than V(root), require 1.13.
+  - virtiofsd 1.13 or newer, which Debian 13 has as package C(virtiofsd).
 extends_documentation_fragment:
   - microvm.fleet.virtiofsd
   - microvm.fleet.attributes
