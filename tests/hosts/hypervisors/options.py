@@ -7,7 +7,10 @@
 from __future__ import annotations
 
 import re
+import time
 from collections.abc import Callable
+
+from _microvm.hypervisors.profile import Profile
 
 from . import life
 from .cells import Check, Declaration, NotRun
@@ -18,6 +21,10 @@ BALLOON_PAGES = "awk '/^balloon_inflate/{i=$2} /^balloon_deflate/{d=$2} END{prin
 """Command that prints the pages which the guest's balloon holds."""
 
 PAGES_OF_MEBIBYTE = 256
+
+FILLED, REPORT_SECONDS = 160, 120
+"""MiB that a guest fills and frees, and the time within which the host has half of them back."""
+
 VHOST_HOST, MACVTAP_HOST = "10.88.1.1", "10.88.2.1"
 """Addresses of the host on the subnets of further interfaces."""
 
@@ -63,6 +70,25 @@ def balloon_moves(guest: Guest) -> None:
     for step, mebibytes in (("up", 64), ("the same again", 64), ("down to nothing", 0)):
         guest.microvm("balloon", str(mebibytes))
         require_memory(guest, mebibytes, step)
+
+
+def free_pages_return(guest: Guest) -> None:
+    """Memory that the guest fills and frees goes back to the host without anybody's request."""
+    before = _resident(guest)
+    guest.inside(f"dd if=/dev/zero of=/dev/shm/filled bs=1M count={FILLED} status=none")
+    filled = _resident(guest)
+    require(filled - before > FILLED // 2, f"{FILLED} MiB in the guest take {filled - before} MiB of the host")
+    guest.inside("rm /dev/shm/filled")
+    end = time.monotonic() + REPORT_SECONDS
+    while (after := _resident(guest)) > filled - FILLED // 2:
+        require(time.monotonic() < end, f"the guest freed {FILLED} MiB, and the host got {filled - after} MiB back")
+        time.sleep(1)
+
+
+def _resident(guest: Guest) -> int:
+    """Return the MiB of the host that the hypervisor has."""
+    statuses = " ".join(f"/proc/{process}/status" for process in guest.processes())
+    return int(guest.host.run(f"awk '/^VmRSS/{{n+=$2}} END{{print int(n/1024)}}' {statuses}"))
 
 
 def balloon_gives(guest: Guest) -> None:
@@ -352,3 +378,8 @@ def share_survives_reboot(tag: str) -> Check:
         check(guest)
 
     return check_twice
+
+
+def reports_free_pages(profile: Profile) -> bool:
+    """Return whether memory that a guest frees goes back to the host by itself."""
+    return profile.reports_free_pages

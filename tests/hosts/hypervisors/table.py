@@ -153,6 +153,15 @@ OPTIONS = (
         rows=("balloon",),
     ),
     Cell(
+        "free pages",
+        "With `balloon`, memory that the guest has freed goes back to the host by itself.",
+        options.free_pages_return,
+        claims=(("balloon", True),),
+        applies=options.reports_free_pages,
+        prepare=options.balloon(),
+        boot=MEMORY,
+    ),
+    Cell(
         "balloon without deflation",
         "With `deflate_on_oom: false`, the balloon keeps its memory when the guest runs out of it.",
         options.balloon_keeps,

@@ -94,6 +94,8 @@ class Profile:
     """Settings of the guest's kernel that it cannot do without."""
     makes_huge_page_files: bool = False
     """True if the guest's huge pages are a file of its own, which it makes in a directory of the MicroVM's user."""
+    reports_free_pages: bool = False
+    """True if the guest's balloon gives back to the host, by itself, what the guest has freed (free page reporting)."""
     needs_internet_sockets: bool = True
     """True if an Internet socket is opened to configure a tap, not the tap's own file."""
 

@@ -53,6 +53,7 @@ PROFILE = Profile(
         "devices[].bus": ("pci",),
         "graphics.enable": ANY,
     },
+    reports_free_pages=True,
     systems=LINUX,
     vcpus=254,
     serials=True,

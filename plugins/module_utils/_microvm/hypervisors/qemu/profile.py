@@ -127,6 +127,7 @@ PROFILE = Profile(
         "graphics.hostmem": ANY,
     },
     packages={"qemu-system-x86_64": "qemu-system-x86", "qemu-system-aarch64": "qemu-system-arm"},
+    reports_free_pages=True,
     systems=(*LINUX, "aarch64-darwin"),
     vcpus=288,
     serials=True,

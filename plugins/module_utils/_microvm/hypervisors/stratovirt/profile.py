@@ -53,6 +53,7 @@ PROFILE = Profile(
         "shares[].proto": ("virtiofs",),
         "shares[].read_only": ANY,
     },
+    reports_free_pages=True,
     systems=LINUX,
     vcpus=254,
     serials=True,

@@ -93,6 +93,17 @@ def test_a_guest_of_alioth_does_not_wait_for_a_keyboard_controller() -> None:
     assert "reboot=a" in line("alioth") and "reboot=k" not in line("alioth")
 
 
+@pytest.mark.parametrize("hypervisor", [name for name, each in PROFILES.items() if each.claims("balloon", True)])
+def test_free_pages_are_reported_where_the_profile_says_so(hypervisor: str) -> None:
+    deflates = PROFILES[hypervisor].claims("deflate_on_oom", True)
+    declared = {**VM, "hypervisor": hypervisor, "balloon": True, "deflate_on_oom": deflates}
+    files = render(parse_vm(declared), LINUX).files
+    shown = b"".join(
+        file.content for name, file in files.items() if name.endswith(("command-line", "firecracker.json"))
+    )
+    assert bool(re.search(rb"page[-_]reporting", shown)) is PROFILES[hypervisor].reports_free_pages
+
+
 @pytest.mark.parametrize(
     ("options", "path"),
     [
