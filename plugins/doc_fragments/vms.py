@@ -81,6 +81,17 @@ options:
           - Supported only by V(qemu), V(cloud-hypervisor), V(firecracker), V(crosvm), V(kvmtool), V(stratovirt).
         type: bool
         default: false
+      hugepage_size:
+        description:
+          - Size of the huge pages. Defaults to the host's default size, which is V(2M) on x86_64.
+          - O(ignore:mem) must be a multiple of it. Requires O(ignore:hugepage_mem), and pages that the host has
+            set aside, see C(microvm_huge_pages) of role P(microvm.fleet.host#role).
+          - V(2M) is supported only by V(qemu), V(cloud-hypervisor), V(firecracker). V(1G) is supported only by
+            V(qemu), V(cloud-hypervisor).
+        type: str
+        choices:
+          - 2M
+          - 1G
       hotplug_mem:
         description:
           - Memory that can be hot-plugged in addition to O(ignore:mem), by virtio-mem.

@@ -15,7 +15,10 @@ GROUPS = {profile.group.name: profile.name for profile in PROFILES.values()}
 """Groups of options that are called after a hypervisor."""
 
 SUPPORT = {
-    path: {"" if value is None else str(value).lower(): names for value, names in by_value.items()}
+    path: {
+        "" if value is None else str(value).lower() if isinstance(value, bool) else str(value): names
+        for value, names in by_value.items()
+    }
     for path, by_value in partly_honoured(VM_OPTIONS, PROFILES.values()).items()
 }
 """Hypervisors that honour an option, where not all do, by path and value; the empty value is any but the default."""

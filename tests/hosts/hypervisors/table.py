@@ -347,12 +347,15 @@ TABLE = LIFE_CYCLE + OPTIONS
 """All cells. Those of one boot are neighbours."""
 
 _PARSED = "the parser reads it (tests/integration/targets/qemu_parser); what it does is the hypervisor's own"
+_SIZES = "hosts of the test bed have one size of huge pages"
 _DISPLAY = "a display, which hosts of the test bed lack"
 
 WITHOUT_CELL = {
     "accel: tcg": "guests of `make molecule` run so",
     "cpu": "the target cpu_emulation of tests/integration boots such guests",
     "user": _PARSED,
+    "hugepage_size: 2M": _SIZES,
+    "hugepage_size: 1G": _SIZES,
     "interfaces[].type: bridge": "needs a setuid helper of the distribution",
     "devices[].bus: usb": "needs a USB device, which hosts of the test bed lack",
     "devices[].qemu.id": _PARSED,

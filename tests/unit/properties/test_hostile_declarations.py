@@ -246,7 +246,7 @@ def test_options_of_qemu_have_the_declared_values(attack: Attack) -> None:
         "-chardev": {"pipe", "socket", "stdio", "id", "path", "signal"},
         "-fw_cfg": {"name", "file"},
         "-numa": {"node", "memdev"},
-        "-object": {"memory-backend-memfd", "memory-backend-ram", "id", "size", "share", "hugetlb"},
+        "-object": {"memory-backend-memfd", "memory-backend-ram", "id", "size", "share", "hugetlb", "hugetlbsize"},
     }
     for accepted in attack.accepted:
         declaration = accepted.declaration

@@ -282,6 +282,7 @@ class PackagedVm(TypedDict):
     vcpu: int
     mem: int
     hugepage_mem: bool
+    hugepage_size: Optional[Literal["2M", "1G"]]
     hotplug_mem: int
     hotplugged_mem: int
     balloon: bool

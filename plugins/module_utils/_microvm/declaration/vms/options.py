@@ -275,6 +275,16 @@ _MACHINE: Options = (
     ),
     Option("hugepage_mem", "bool", "Whether to allocate the guest's memory from the host's huge pages.", default=False),
     Option(
+        "hugepage_size",
+        "str",
+        (
+            "Size of the huge pages. Defaults to the host's default size, which is V(2M) on x86_64.",
+            "O(ignore:mem) must be a multiple of it. Requires O(ignore:hugepage_mem), and pages that the host has set "
+            "aside, see C(microvm_huge_pages) of role P(microvm.fleet.host#role).",
+        ),
+        choices=("2M", "1G"),
+    ),
+    Option(
         "hotplug_mem",
         "raw",
         "Memory that can be hot-plugged in addition to O(ignore:mem), by virtio-mem.",

@@ -13,6 +13,7 @@ from ...schema.errors import DeclarationError
 from ...schema.options import defaults
 from ...schema.validation import validate
 from .. import identity
+from ..huge_pages import HUGE_PAGE_SIZES
 from ..names import IMAGE_STORE, unit_names
 from ..types import HostImage, PackagedVm, Vm
 from .claims import reachable_addresses
@@ -72,12 +73,27 @@ def parse_vm(raw: object, images: Sequence[HostImage] = (), path: str = "") -> D
     return declaration
 
 
+def _check_huge_pages(declaration: Declaration, prefix: str) -> None:
+    size = declaration["hugepage_size"]
+    if size is None:
+        return
+    if not declaration["hugepage_mem"]:
+        raise DeclarationError(f"{prefix}hugepage_mem", "is required for hugepage_size; set it to true")
+    for key in ("mem", "hotplug_mem", "hotplugged_mem"):
+        memory = declaration[key]
+        if memory * 1024 % HUGE_PAGE_SIZES[size]:
+            raise DeclarationError(
+                f"{prefix}{key}", f"{memory} MiB are no multiple of huge pages of {size}; declare a multiple"
+            )
+
+
 def _complete_memory(declaration: Declaration, prefix: str) -> None:
     declaration["hotplugged_mem"] = _unless_given(declaration["hotplugged_mem"], declaration["hotplug_mem"])
     _refuse_odd(declaration["hotplug_mem"], f"{prefix}hotplug_mem")
     _refuse_odd(declaration["hotplugged_mem"], f"{prefix}hotplugged_mem")
     if declaration["hugepage_mem"]:
         _refuse_odd(declaration["mem"], f"{prefix}mem")
+    _check_huge_pages(declaration, prefix)
     if declaration["hotplugged_mem"] > declaration["hotplug_mem"]:
         raise DeclarationError(
             f"{prefix}hotplugged_mem",

@@ -178,6 +178,7 @@ def _memory(declaration: Declaration) -> Dict[str, str]:
         options.update(mergeable="on", shared="off")
     if declaration["hugepage_mem"]:
         options["hugepages"] = "on"
+        options.update({"hugepage_size": size} if (size := declaration["hugepage_size"]) else {})
     if declaration["hotplug_mem"]:
         # Beside `size`, not part of it (docs/memory.md).
         options.update(

@@ -37,6 +37,7 @@ PROFILE = Profile(
     honours={
         **WITH_VIRTIOFSD,
         "hugepage_mem": ANY,
+        "hugepage_size": ("2M", "1G"),
         "hotplug_mem": ANY,
         "hotplugged_mem": ANY,
         "balloon": ANY,

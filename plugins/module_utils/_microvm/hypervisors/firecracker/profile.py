@@ -38,6 +38,7 @@ PROFILE = Profile(
     honours={
         **ON_LINUX,
         "hugepage_mem": ANY,
+        "hugepage_size": ("2M",),
         "balloon": ANY,
         "initial_balloon_mem": ANY,
         "deflate_on_oom": ANY,

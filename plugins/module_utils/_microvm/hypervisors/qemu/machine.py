@@ -255,7 +255,9 @@ def memory(target: Machine) -> List[str]:
     """Return memory that others read, memory of huge pages, memory that is plugged in."""
     declaration = target.declaration
     arguments: List[str] = []
+    size = declaration["hugepage_size"]
     pages = ",hugetlb=on" if declaration["hugepage_mem"] else ""
+    pages += f",hugetlbsize={size}" if size else ""
     if target.shares_memory:
         backend = f"memory-backend-memfd,id=mem,size={declaration['mem']}M,share=on{pages}"
         arguments += ["-numa", "node,memdev=mem", "-object", backend]

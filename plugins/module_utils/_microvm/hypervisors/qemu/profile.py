@@ -93,6 +93,7 @@ PROFILE = Profile(
         "accel": ("auto", "kvm", "tcg"),
         "cpu": ANY,
         "hugepage_mem": ANY,
+        "hugepage_size": ("2M", "1G"),
         "hotplug_mem": ANY,
         "hotplugged_mem": ANY,
         "balloon": ANY,

@@ -10,6 +10,7 @@ import os
 from typing import Dict, Mapping, Optional
 
 from ....declaration.huge_pages import HUGE_PAGE_POOL as _POOL
+from ....declaration.huge_pages import HUGE_PAGE_SIZES
 from ....declaration.names import HUGE_PAGES
 from ....declaration.types import PackagedVm
 from ....host import files
@@ -76,7 +77,8 @@ def _page_size(declaration: PackagedVm) -> int:
     kind = PROFILES[declaration["hypervisor"]].huge_pages
     if not declaration["hugepage_mem"] or kind is None:
         return 0
-    return kind or _meminfo()["Hugepagesize"]
+    size = declaration["hugepage_size"]
+    return HUGE_PAGE_SIZES[size] if size else kind or _meminfo()["Hugepagesize"]
 
 
 def _pages(declaration: PackagedVm, size: int) -> int:

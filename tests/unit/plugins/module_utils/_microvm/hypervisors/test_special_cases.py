@@ -64,6 +64,36 @@ def test_a_credential_of_the_user_replaces_ours(hypervisor: str) -> None:
     assert "share/microvm/credentials/system.hostname" not in files
 
 
+@pytest.mark.parametrize(
+    ("hypervisor", "argument"),
+    [
+        ("qemu", "memory-backend-memfd,id=mem,size=2048M,share=on,hugetlb=on,hugetlbsize=1G"),
+        ("cloud-hypervisor", "size=2048M,mergeable=on,shared=off,hugepages=on,hugepage_size=1G"),
+    ],
+)
+def test_huge_pages_have_the_declared_size(hypervisor: str, argument: str) -> None:
+    assert f" {argument} " in f"{line(hypervisor, mem='2G', hugepage_mem=True, hugepage_size='1G')} "
+
+
+@pytest.mark.parametrize(
+    ("options", "key"),
+    [
+        ({"mem": 512, "hugepage_mem": True, "hugepage_size": "1G"}, "mem"),
+        ({"mem": 1024, "hugepage_size": "1G"}, "hugepage_mem"),
+        ({"mem": 1024, "hugepage_mem": True, "hugepage_size": "1G", "hotplug_mem": 512}, "hotplug_mem"),
+    ],
+)
+def test_sizes_of_huge_pages_that_do_not_fit_are_refused(options: dict[str, Any], key: str) -> None:
+    with pytest.raises(DeclarationError) as refusal:
+        parse_vm({**VM, **options})
+    assert refusal.value.path == key
+
+
+@pytest.mark.parametrize(("hypervisor", "size"), [("firecracker", "1G"), ("kvmtool", "2M"), ("stratovirt", "2M")])
+def test_a_hypervisor_with_one_size_of_huge_pages_refuses_another(hypervisor: str, size: str) -> None:
+    assert refused(hypervisor, mem=1024, hugepage_mem=True, hugepage_size=size) == "hugepage_size"
+
+
 @pytest.mark.parametrize("hypervisor", [name for name, profile in PROFILES.items() if profile.credentials == "initrd"])
 def test_credentials_are_appended_to_the_initial_ram_disk_that_the_hypervisor_opens(hypervisor: str) -> None:
     options: dict[str, Any] = {"credential_files": {"key": "/x"}, "guest": {"enable": True}}

@@ -82,6 +82,12 @@ def test_huge_pages_have_the_host_s_default_size_or_that_of_the_hypervisor(
         check_memory(placed(huge("a", 1026)), {})
 
 
+def test_huge_pages_have_the_declared_size(memory: Path) -> None:
+    check_memory(placed(huge("a", 1024, hugepage_size="1G"), huge("b", 260, hugepage_size="2M")), {})
+    with pytest.raises(DeclarationError, match="2 huge pages of 1048576 KiB exceed the 1 that"):
+        check_memory(placed(huge("a", 2048, hugepage_size="1G")), {})
+
+
 def test_a_hypervisor_that_makes_files_of_huge_pages_needs_them_mounted(
     memory: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
