@@ -47,7 +47,8 @@ IMAGES = NETWORKS = max(1, COUNT // 4)
 HOOK = "--customize-hook="
 NETWORK_KEYS = {
     *("Name", "Kind", "Address", "ConfigureWithoutCarrier", "IPv6AcceptRA", "DHCPServer", "RequiredForOnline"),
-    *("PoolOffset", "PoolSize", "DNS", "MACAddress", "Unmanaged", "LinkLocalAddressing", "Bridge", "DHCP"),
+    *("PoolOffset", "PoolSize", "DNS", "MACAddress", "Unmanaged", "LinkLocalAddressing", "Bridge", "DHCP", "LLMNR"),
+    "MulticastDNS",
     *("Domains", "DNSDefaultRoute", "SendOption"),
 }
 
