@@ -39,6 +39,7 @@ from ..resources.networks.listeners import (
 )
 from ..resources.networks.observe import MARK, observe, observe_links
 from ..resources.networks.observe_macvtaps import refuse_unfiltered_macvtaps
+from ..resources.networks.observe_names import refuse_unserved_names
 from ..resources.networks.plan import Action, Plan, plan
 from ..resources.networks.state import NETWORKD, Link, Observed, has_address, has_families
 from ..schema.errors import DeclarationError
@@ -87,6 +88,8 @@ def reconcile_networks(
         planned = plan(observed, networks, confirm=confirm, return_seconds=return_seconds)
         former = former_networks(observed, networks)
         if not check_mode:
+            # In check mode, role host has not installed what it will.
+            refuse_unserved_names(networks)
             _carry_out(planned, networks, observed)
     return {
         "changed": planned.changed,

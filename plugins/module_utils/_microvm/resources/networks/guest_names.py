@@ -37,6 +37,8 @@ STUB = "127.0.0.53"
 PROXY = "127.0.0.54"
 """Address where systemd-resolved asks the host's servers alone, and neither /etc/hosts nor multicast DNS."""
 
+NAME_SERVER_PROGRAM = "/usr/sbin/dnsmasq"
+
 _UNIT = """\
 [Unit]
 Description=Names of the guests of network {network} of MicroVMs
@@ -47,7 +49,7 @@ StartLimitIntervalSec=0
 [Service]
 # The directory is root's.
 ExecStartPre=+/usr/bin/mkdir -p {names}/{network}
-ExecStart=/usr/sbin/dnsmasq --keep-in-foreground --conf-file={settings}
+ExecStart={program} --keep-in-foreground --conf-file={settings}
 ExecReload=/bin/kill -HUP $MAINPID
 Restart=always
 RestartSec=1s
@@ -122,6 +124,7 @@ def names_files(networks: Sequence[Network], resolver: Optional[str]) -> Dict[st
 def _unit(network: Network) -> str:
     return _UNIT.format(
         network=plain(network["name"]),
+        program=plain(NAME_SERVER_PROGRAM),
         rules=plain(NETWORK_UNIT),
         names=plain(GUEST_NAMES_DIRECTORY),
         settings=plain(names_settings_path(network["name"])),

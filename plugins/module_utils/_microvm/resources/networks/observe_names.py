@@ -9,17 +9,30 @@ from __future__ import annotations
 import glob
 import os
 import re
-from typing import Dict, Optional
+from typing import Dict, Optional, Sequence
 
 from ...declaration.names import BOOTED_LINK, GUEST_NAMES_DIRECTORY
+from ...declaration.types import Network
 from ...host import files
 from ...host.settings import directories
-from .guest_names import PROXY, STUB
+from ...schema.errors import DeclarationError
+from .guest_names import NAME_SERVER_PROGRAM, PROXY, STUB
 from .running_names import parse_tap_guests
 from .state import TapGuest
 
 RESOLVERS = "/etc/resolv.conf"
 """File with the host's DNS servers (resolv.conf(5))."""
+
+
+def refuse_unserved_names(networks: Sequence[Network], path: str = "networks") -> None:
+    """Refuse names of guests on a host that has no program to serve them. Raises DeclarationError."""
+    for index, network in enumerate(networks):
+        if network["dns_names"] is not None and not os.access(NAME_SERVER_PROGRAM, os.X_OK):
+            raise DeclarationError(
+                f"{path}[{index}].dns_names",
+                f"this host has no {NAME_SERVER_PROGRAM}; install dnsmasq (on Debian and Ubuntu the package "
+                "dnsmasq-base), which role host does if microvm_networks has names",
+            )
 
 
 def observe_resolver() -> Optional[str]:

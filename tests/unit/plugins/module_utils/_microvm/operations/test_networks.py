@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import contextlib
+import sys
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -22,7 +23,10 @@ from ansible_collections.microvm.fleet.plugins.module_utils._microvm.host.system
 from ansible_collections.microvm.fleet.plugins.module_utils._microvm.operations import network_users, networks
 from ansible_collections.microvm.fleet.plugins.module_utils._microvm.operations.network_warnings import network_warnings
 from ansible_collections.microvm.fleet.plugins.module_utils._microvm.resources.executor import Handlers
-from ansible_collections.microvm.fleet.plugins.module_utils._microvm.resources.networks import observe_macvtaps
+from ansible_collections.microvm.fleet.plugins.module_utils._microvm.resources.networks import (
+    observe_macvtaps,
+    observe_names,
+)
 from ansible_collections.microvm.fleet.plugins.module_utils._microvm.resources.networks.handlers import NetworksJob
 from ansible_collections.microvm.fleet.plugins.module_utils._microvm.resources.networks.plan import Action, plan
 from ansible_collections.microvm.fleet.plugins.module_utils._microvm.resources.networks.state import (
@@ -72,6 +76,7 @@ def workshop(monkeypatch: pytest.MonkeyPatch, tmp_path: Any) -> Workshop:
     monkeypatch.setattr(networks, "observe_links", lambda: up)
     monkeypatch.setattr(networks, "locked", locked)
     monkeypatch.setattr(networks, "MARK", str(tmp_path / "mark"))
+    monkeypatch.setattr(observe_names, "NAME_SERVER_PROGRAM", sys.executable)
     return fake
 
 
@@ -172,6 +177,18 @@ def test_a_server_of_names_that_does_not_answer_is_an_error(
     monkeypatch.setattr(systemd, "explain", lambda unit, problem: HostError(f"{unit}: {problem}"))
     with pytest.raises(HostError, match=r"^microvm-fleet-names-microvm0\.service: names of guests are not resolved at"):
         networks.reconcile_networks([NAMED], check_mode=False)
+
+
+def test_names_of_guests_are_refused_where_no_program_can_serve_them(
+    workshop: Workshop, monkeypatch: pytest.MonkeyPatch, tmp_path: Any
+) -> None:
+    """Only check mode expects that role host will have installed it."""
+    monkeypatch.setattr(observe_names, "NAME_SERVER_PROGRAM", str(tmp_path / "dnsmasq"))
+    networks.reconcile_networks([NAMED], check_mode=True)
+    with pytest.raises(DeclarationError, match="install dnsmasq") as refusal:
+        networks.reconcile_networks([NAT, {**NAMED, "name": "b0", "address": "10.66.2.1/24"}], check_mode=False)
+    assert refusal.value.path == "networks[1].dns_names"
+    assert workshop.log == ["lock"]
 
 
 @pytest.mark.parametrize("check_mode", [True, False])
