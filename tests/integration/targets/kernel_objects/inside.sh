@@ -51,18 +51,18 @@ for _ in 1 2; do
     [ "$(basename "$(readlink "$device/driver")")" = e1000e ]
 done
 # One that is listed is handed over when the host starts, and stays so when its MicroVM stops, unless it is lent.
-mkdir -p /etc/microvm-fleet
-list=/etc/microvm-fleet/devices.list
-echo 'device 0000:00:10.0 e1000e absent' >$list
-bash /probe/restore-devices restore_devices $list
+list=$(cat /probe/device-list)
+mkdir -p "$(dirname "$list")"
+echo 'device 0000:00:10.0 e1000e absent' >"$list"
+bash /probe/restore-devices restore_devices "$list"
 [ "$(basename "$(readlink "$device/driver")")" = vfio-pci ]
 "$bin/pci-setup"
 "$bin/pci-teardown"
 [ "$(basename "$(readlink "$device/driver")")" = vfio-pci ]
 bash /probe/restore-devices unbind_pci_device 0000:00:10.0 e1000e
 [ "$(basename "$(readlink "$device/driver")")" = e1000e ]
-echo 'device 0000:00:10.0 e1000e stop' >$list
-bash /probe/restore-devices restore_devices $list
+echo 'device 0000:00:10.0 e1000e stop' >"$list"
+bash /probe/restore-devices restore_devices "$list"
 [ "$(basename "$(readlink "$device/driver")")" = e1000e ]
 "$bin/pci-setup"
 [ "$(basename "$(readlink "$device/driver")")" = vfio-pci ]
@@ -72,7 +72,7 @@ bash /probe/restore-devices restore_devices $list
 "$bin/pci-setup"
 bash /probe/restore-devices unbind_pci_device 0000:00:10.0 no-such-driver
 [ "$(basename "$(readlink "$device/driver")")" = e1000e ]
-rm $list
+rm "$list"
 sed -i 's/^take_pci_device .*/take_pci_device 0000:00:1f.7 microvm-probe microvm-probe/' "$bin/pci-setup"
 if "$bin/pci-setup" 2>/run/error; then exit 1; fi
 grep 'no PCI device' /run/error

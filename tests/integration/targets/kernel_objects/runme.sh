@@ -32,6 +32,11 @@ from ansible_collections.microvm.fleet.plugins.module_utils._microvm.resources.v
 
 print(script())
 PYTHON
+python - >"$work/probe/device-list" <<'PYTHON'
+from ansible_collections.microvm.fleet.plugins.module_utils._microvm.declaration.names import DEVICE_LIST
+
+print(DEVICE_LIST)
+PYTHON
 cat >"$work/host.json" <<JSON
 {"name": "host", "image": "$image", "accel": "tcg", "mem": 768, "ready": {"check": "none"},
  "shares": [{"tag": "probe", "source": "$work/probe", "mount_point": "/probe"}],
