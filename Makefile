@@ -45,7 +45,7 @@ unit: setup ## pytest: tests that need no host
 sanity: setup ## ansible-test sanity
 integration: setup ## ansible-test integration: real kernel objects
 testbed: setup ## the test bed's own tests
-machines: setup ## virtual machines as hosts, and a short examination on them
+machines: setup ## virtual machines as hosts, a short examination and devices on them
 hosts: setup ## the product on hosts of the test bed
 debian12: setup ## the scenario on hosts with the oldest Debian
 molecule: setup ## the scenario on hosts with the newest Debian

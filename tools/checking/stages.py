@@ -80,8 +80,9 @@ def integration(stack: ExitStack) -> list[Step]:
 
 
 _TESTBED = (PYTHON, "-m", "pytest", "-m", "testbed")
-_MACHINES, _EXAM = "tests/testbed/tests/test_vm.py", "tests/hosts/hypervisors"
-"""Tests of virtual machines as hosts, and on them."""
+_MACHINES, _EXAM, _DEVICES = "tests/testbed/tests/test_vm.py", "tests/hosts/hypervisors", "tests/hosts/test_vfio.py"
+"""Tests of virtual machines as hosts, and on them: of hypervisors, and of devices."""
+_ELSEWHERE = (f"--ignore={_EXAM}", f"--ignore={_DEVICES}")
 
 
 def testbed(_stack: ExitStack) -> list[Step]:
@@ -91,16 +92,17 @@ def testbed(_stack: ExitStack) -> list[Step]:
 
 
 def machines(_stack: ExitStack) -> list[Step]:
-    """Run the tests of virtual machines as hosts of the test bed, and a short examination on them."""
-    return [Step("emulated hosts", (*_TESTBED, "--durations=5", _MACHINES, _EXAM), minutes=30, skip=lacking_root())]
+    """Run the tests of virtual machines as hosts of the test bed, then a short examination and devices on them."""
+    command = (*_TESTBED, "--durations=5", _MACHINES, _EXAM, _DEVICES)
+    return [Step("emulated hosts", command, minutes=30, skip=lacking_root())]
 
 
 def hosts(_stack: ExitStack) -> list[Step]:
     """Run the tests of the product on hosts of the test bed."""
     # On two hosts, since tests mostly wait; with what tests of attacks print, the numbers of their tries.
-    command = (*_TESTBED, *_TWO, "-rP", "--durations=20", f"--ignore={_EXAM}", "tests/hosts")
+    command = (*_TESTBED, *_TWO, "-rP", "--durations=20", *_ELSEWHERE, "tests/hosts")
     # A second try, since one test of 240 that misses a moment of a real host would refuse the whole.
-    again = (*_TESTBED, "--last-failed", "--last-failed-no-failures", "none", f"--ignore={_EXAM}", "tests/hosts")
+    again = (*_TESTBED, "--last-failed", "--last-failed-no-failures", "none", *_ELSEWHERE, "tests/hosts")
     return [Step("pytest", command, minutes=40, is_live=True, skip=lacking_root(), second_try=again)]
 
 

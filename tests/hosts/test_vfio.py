@@ -1,0 +1,121 @@
+# Copyright (c) 2026 microvm.fleet contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Devices of a host with an IOMMU: handed over and back, with their groups, also after a restart of the host."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from .host import Host
+from .paths import STATE
+
+NIC, SIBLING, CARD, FUNCTIONS = "0000:01:00.0", "0000:04:00.0", "0000:05:00.0", ["0000:05:10.0", "0000:05:10.2"]
+MAC = "02:00:00:00:05:01"
+DECLARED: list[dict[str, Any]] = [
+    {"address": NIC, "vm": "router"},
+    {"address": CARD, "functions": [{"mac": MAC, "vlan": 20}, {"trust": True}]},
+]
+
+
+def task(
+    devices: Sequence[dict[str, Any]], *conditions: str, check_mode: bool = False, fails: bool = False
+) -> list[dict[str, Any]]:
+    """Return tasks that hand devices over and look at the result."""
+    run: dict[str, Any] = {
+        "microvm.fleet.microvm_vfio": {"devices": devices},
+        "check_mode": check_mode,
+        "register": "result",
+    }
+    if fails:
+        run["failed_when"] = "result is not failed"
+    return [run, {"ansible.builtin.assert": {"that": list(conditions)}}] if conditions else [run]
+
+
+def play(host: Host, directory: Path, *tasks: list[dict[str, Any]]) -> None:
+    """Run tasks in one playbook; JSON is YAML."""
+    listed = [each for some in tasks for each in some]
+    host.play(directory, json.dumps([{"hosts": "all", "gather_facts": False, "tasks": listed}]))
+
+
+def driver(host: Host, address: str) -> str:
+    """Return the driver of a device; nothing for none."""
+    return host.run(f'basename "$(readlink /sys/bus/pci/devices/{address}/driver)"').strip()
+
+
+def drivers(host: Host, *addresses: str) -> list[str]:
+    return [driver(host, address) for address in addresses]
+
+
+def node(host: Host, address: str) -> str:
+    """Return the file by which a device that is handed over is opened."""
+    group = host.run(f'basename "$(readlink /sys/bus/pci/devices/{address}/iommu_group)"').strip()
+    return f"/dev/vfio/{group}"
+
+
+@pytest.fixture(name="devices")
+def _devices(vm_host: Host, tmp_path: Path) -> Iterator[Host]:
+    """Host that has all of its devices before and after."""
+    yield vm_host
+    play(vm_host, tmp_path, task([]))
+    assert driver(vm_host, NIC) == "e1000e"
+
+
+def test_devices_go_and_come_back_and_a_restart_of_the_host_changes_nothing(devices: Host, tmp_path: Path) -> None:
+    changed, same = "result is changed", "result is not changed"
+    functions = f"result.devices[1].functions | map(attribute='address') | list == {FUNCTIONS}"
+    taken = "result.devices[1].functions | map(attribute='driver') | unique == ['vfio-pci']"
+    play(
+        devices,
+        tmp_path,
+        task(DECLARED, changed, functions, taken, check_mode=True),
+        task(DECLARED, changed, functions, taken, "result.devices[0].driver == 'vfio-pci'"),
+        task(DECLARED, same),
+    )
+    # The MicroVM comes later, and with it the user that may open the device.
+    devices.run(f"install -d -o nobody {STATE}/router/work && udevadm trigger --settle --subsystem-match=vfio")
+    assert devices.run(f"stat -c '%U %a' {node(devices, NIC)}") == "nobody 600\n"
+    devices.reboot()
+    assert drivers(devices, NIC, CARD, *FUNCTIONS) == ["vfio-pci", "igb", "vfio-pci", "vfio-pci"]
+    assert devices.run(f"stat -c '%U %a' {node(devices, NIC)}") == "nobody 600\n"
+    interface = devices.run(f"ls /sys/bus/pci/devices/{CARD}/net").strip()
+    (link,) = json.loads(devices.run(f"ip -json link show dev {interface}"))
+    seen = [(each["address"], each["vlan_list"], each["trust"]) for each in link["vfinfo_list"]]
+    assert seen[0] == (MAC, [{"vlan": 20}], False) and seen[1][2]
+    devices.run(f"rm -r {STATE}/router")
+    play(devices, tmp_path, task(DECLARED, same), task([], changed), task([], same))
+    assert drivers(devices, NIC, CARD) == ["e1000e", "igb"]
+    assert devices.run(f"cat /sys/bus/pci/devices/{CARD}/sriov_numvfs") == "0\n"
+    assert devices.run("ls /etc/udev/rules.d /etc/systemd/system | grep -c fleet-devices || true") == "0\n"
+
+
+def test_a_group_is_taken_as_a_whole_or_not_at_all(devices: Host, tmp_path: Path) -> None:
+    other = "0000:04:00.1"
+    refused = f"'with {other} (driver xhci_hcd)' in result.msg"
+    whole = [{"address": SIBLING, "whole_group": True}]
+    play(
+        devices,
+        tmp_path,
+        task([{"address": SIBLING}], refused, fails=True),
+        # What holds the host's way out is never taken.
+        task([{"address": "0000:00:03.0"}], "'the host needs 0000:00:03.0' in result.msg", fails=True),
+        task(whole, "result.devices[0].node is not none", f"'{other}' in result.addresses"),
+    )
+    assert drivers(devices, SIBLING, other) == ["vfio-pci", "vfio-pci"]
+    group = node(devices, SIBLING)
+    # Whoever has the group open keeps it.
+    devices.run(f"systemd-run --quiet --unit=holder --property=StandardInput=file:{group} sleep infinity")
+    try:
+        play(
+            devices, tmp_path, task([], f"'{SIBLING} cannot be handed back, because process' in result.msg", fails=True)
+        )
+    finally:
+        devices.run("systemctl stop holder")
+    play(devices, tmp_path, task([]))
+    assert drivers(devices, SIBLING, other) == ["virtio-pci", "xhci_hcd"]
