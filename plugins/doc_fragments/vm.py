@@ -1095,6 +1095,15 @@ options:
         returns tags, and C(microvm list --tag) selects by them.
     type: list
     elements: str
+  runner:
+    description:
+      - 'Absolute path, on the host, of a runner package that was made elsewhere: a directory that C(microvm render)
+        wrote, one in C(/nix/store), or any other with the same layout.'
+      - The package decides everything that concerns the guest and its hypervisor, so only options of the host may
+        be declared beside this one. Other values of O(ignore:defaults) do not apply.
+      - A package in C(/nix/store) stays there. Others are copied, and the copy is replaced when the directory has
+        other contents.
+    type: str
   autostart:
     description:
       - Whether to start the MicroVM when the host boots.

@@ -1117,6 +1117,15 @@ options:
             M(microvm.fleet.microvm_info) returns tags, and C(microvm list --tag) selects by them.
         type: list
         elements: str
+      runner:
+        description:
+          - 'Absolute path, on the host, of a runner package that was made elsewhere: a directory that C(microvm
+            render) wrote, one in C(/nix/store), or any other with the same layout.'
+          - The package decides everything that concerns the guest and its hypervisor, so only options of the host
+            may be declared beside this one. Other values of O(ignore:defaults) do not apply.
+          - A package in C(/nix/store) stays there. Others are copied, and the copy is replaced when the directory
+            has other contents.
+        type: str
       autostart:
         description:
           - Whether to start the MicroVM when the host boots.
@@ -1324,7 +1333,8 @@ options:
   defaults:
     description:
       - Options that every element of O(vms) has received already, such as C(microvm_defaults) of role P(microvm.fleet.vms#role).
-        They are only verified, so that a mistake in them is reported once and not as one of each MicroVM.
+        A mistake in them is reported once and not as one of each MicroVM. Elements with O(ignore:vms[].runner)
+        may have them, although they do not apply there.
     type: dict
   state:
     description:

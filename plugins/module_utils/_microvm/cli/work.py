@@ -79,6 +79,16 @@ def results(
     return chosen
 
 
+def _refuse_runners(rendered: Sequence[Result]) -> None:
+    """Refuse to render MicroVMs whose packages are there already."""
+    for result in rendered:
+        if result.error is None and result.declaration is not None and result.declaration["runner"] is not None:
+            result.error = DeclarationError(
+                "runner",
+                "names a package that was made elsewhere, so there is nothing to render; render others by --name",
+            )
+
+
 def _parse(place: str, vm: object, source: Source, hypervisor: Optional[str]) -> Result:
     name = str(vm["name"]) if isinstance(vm, Mapping) and vm.get("name") else place or "?"
     result = Result(name, place)
@@ -94,6 +104,9 @@ def _parse(place: str, vm: object, source: Source, hypervisor: Optional[str]) ->
 def _render(result: Result, platform: str) -> None:
     if result.error or result.declaration is None or result.declaration["state"] == "absent":
         return
+    if result.declaration["runner"] is not None:
+        # What its package decides is only known on the host.
+        return
     try:
         host_facts = facts(platform, result.declaration["accel"])
         result.command = command(result.declaration, host_facts)
@@ -107,6 +120,7 @@ def render_vms(
 ) -> int:
     """``microvm render``; returns the exit status. Raises SourceError."""
     rendered = results(read(file), platform, name, hypervisor)
+    _refuse_runners(rendered)
     if name is not None and not rendered:
         raise SourceError(f"{file} does not declare a MicroVM {name!r}")
     if as_json:

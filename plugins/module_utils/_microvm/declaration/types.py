@@ -365,6 +365,7 @@ class Vm(PackagedVm):
     renamed_from: Optional[str]
     identity: str
     tags: List[str]
+    runner: Optional[str]
     autostart: bool
     autostart_order: int
     after: List[str]

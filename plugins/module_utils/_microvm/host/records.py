@@ -156,7 +156,8 @@ class Record:
     def rolled_back_from(self, package: str) -> Record:
         """Return the record with a package that is bad from now on, and refused if it is the declared one."""
         generation = self.generation(package)
-        is_declared = generation is not None and not generation.external
+        # Those that the command has installed have no declared readiness.
+        is_declared = generation is not None and (not generation.external or generation.ready is not None)
         refused = self.refused or package if is_declared else self.refused
         return replace(self.marked(package, True), refused=refused)
 

@@ -119,8 +119,8 @@ VMS_MODULE_OPTIONS: Options = (
         "defaults",
         "dict",
         "Options that every element of O(vms) has received already, such as C(microvm_defaults) of role "
-        "P(microvm.fleet.vms#role). They are only verified, so that a mistake in them is reported once and not as one "
-        "of each MicroVM.",
+        "P(microvm.fleet.vms#role). A mistake in them is reported once and not as one of each MicroVM. Elements with "
+        "O(ignore:vms[].runner) may have them, although they do not apply there.",
         trust=PLAIN,
     ),
     Option(

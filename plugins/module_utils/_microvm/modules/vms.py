@@ -105,7 +105,8 @@ def request(parameters: Parameters, check_mode: bool) -> Request:
     }
     if "vms" in parameters:
         own = {key: parameters[key] for key in ("vms", "state", "parallel", "preflight", "purge")}
-        return Request(**own, **common)
+        defaults = validate(_DEFAULTS, parameters.get("defaults") or {}, "microvm_defaults")
+        return Request(**own, **common, defaults=defaults)
     shared = {option.name for option in COMMON_OPTIONS}
     vm = {key: value for key, value in parameters.items() if key not in shared}
     return Request(vms=[vm], path="", **common)

@@ -11,6 +11,7 @@ from typing import Callable, Dict, List, Mapping, Optional, Sequence, Tuple, Typ
 from ..declaration.fleet import FleetError, HostDeclarations, Lans
 from ..declaration.networks.parse import parse_network
 from ..declaration.types import Vm
+from ..declaration.vms.external import applicable_defaults
 from ..declaration.vms.parse import parse_vm
 from ..schema.errors import DeclarationError
 from ..schema.naming import element_names
@@ -25,6 +26,7 @@ FLEET_VARIABLES = (*VARIABLES, LANS)
 COMPARED = (
     "name",
     "state",
+    "runner",
     "renamed_from",
     "identity",
     "machine_id",
@@ -154,8 +156,9 @@ def _mapping(
 def _vm(vm: object, defaults: Mapping[object, object], path: str) -> Vm:
     if not isinstance(vm, Mapping):
         return parse_vm(vm, (), path)
-    complete = merged(defaults, vm)
-    return parse_vm({**{key: complete[key] for key in COMPARED if key in complete}, **_KERNEL}, (), path)
+    complete = merged(applicable_defaults(vm, defaults), vm)
+    kernel = {} if vm.get("runner") else _KERNEL
+    return parse_vm({**{key: complete[key] for key in COMPARED if key in complete}, **kernel}, (), path)
 
 
 def _list(variables: Mapping[str, object], name: str, errors: List[DeclarationError]) -> List[object]:

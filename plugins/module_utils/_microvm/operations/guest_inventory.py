@@ -17,6 +17,7 @@ from typing import Callable, Dict, Iterator, List, Mapping, NamedTuple, Optional
 from ..declaration.networks.parse import parse_networks
 from ..declaration.types import HostImage, Network, Vm
 from ..declaration.vms.claims import reachable_addresses
+from ..declaration.vms.external import applicable_defaults
 from ..declaration.vms.options import VM_OPTIONS
 from ..declaration.vms.parse import parse_vms
 from ..schema.errors import DeclarationError
@@ -29,6 +30,7 @@ VARIABLES = (VMS, DEFAULTS, NETWORKS)
 RELEVANT = (
     "name",
     "state",
+    "runner",
     "renamed_from",
     "identity",
     "machine_id",
@@ -69,7 +71,8 @@ class GuestHost:
     name: str
     """Name of its MicroVM."""
     host: str
-    hypervisor: str
+    hypervisor: Optional[str]
+    """``None`` where a package that was made elsewhere decides it."""
     state: str
     """Declared state."""
     networks: Tuple[str, ...]
@@ -84,7 +87,8 @@ class GuestHost:
     def groups(self, prefix: str) -> Iterator[str]:
         """Yield the names of its groups, which may have characters that Ansible replaces."""
         yield f"{prefix}host_{self.host}"
-        yield f"{prefix}hypervisor_{self.hypervisor}"
+        if self.hypervisor is not None:
+            yield f"{prefix}hypervisor_{self.hypervisor}"
         yield f"{prefix}state_{self.state}"
         for network in self.networks:
             yield f"{prefix}network_{network}"
@@ -109,7 +113,7 @@ def declared_vms(variables: Mapping[str, object]) -> List[Vm]:
     defaults = variables.get(DEFAULTS) or {}
     if not isinstance(defaults, Mapping):
         raise DeclarationError(DEFAULTS, "is not a mapping; write options of a MicroVM and their values")
-    complete = [merged(defaults, vm) if isinstance(vm, Mapping) else vm for vm in raw]
+    complete = [merged(applicable_defaults(vm, defaults), vm) if isinstance(vm, Mapping) else vm for vm in raw]
     names = element_names({VMS: complete})
     try:
         vms = parse_vms(complete, list(_images(complete)), VMS)
@@ -193,12 +197,12 @@ def _facts_by_name(facts: object) -> Dict[str, Mapping[object, object]]:
 def _guest(host: str, vm: Vm, leases: Mapping[Tuple[str, str], str], facts: Mapping[object, object]) -> GuestHost:
     address, port = _ssh_server(vm, leases, facts)
     networks, tags = tuple(dict.fromkeys(_networks(vm))), tuple(dict.fromkeys(vm["tags"]))
-    state = vm["state"] or "started"
+    state, hypervisor = vm["state"] or "started", None if vm["runner"] else vm["hypervisor"]
     seen = {key: facts[key] for key in FACTS_OF_GUESTS if key in facts}
     variables: Dict[str, object] = {
         "name": vm["name"],
         "host": host,
-        "hypervisor": vm["hypervisor"],
+        "hypervisor": hypervisor,
         "state": state,
         "tags": list(tags),
         "hostname": vm["guest"]["hostname"],
@@ -208,7 +212,7 @@ def _guest(host: str, vm: Vm, leases: Mapping[Tuple[str, str], str], facts: Mapp
         "vsock_cid": vm["vsock"]["cid"],
         **({"facts": seen} if seen else {}),
     }
-    return GuestHost(vm["name"], host, vm["hypervisor"], state, networks, address, port, variables, tags)
+    return GuestHost(vm["name"], host, hypervisor, state, networks, address, port, variables, tags)
 
 
 def _networks(vm: Vm) -> Iterator[str]:

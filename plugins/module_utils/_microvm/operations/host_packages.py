@@ -19,11 +19,13 @@ def packages_needed(vms: Sequence[object], architecture: str, release: str, path
     """Return the packages, sorted, for a release of Debian or Ubuntu. Raises DeclarationError for what is wrong.
 
     The programs are those that preflight asks for. Which image a MicroVM has, and whether the host has KVM, does not
-    matter for them.
+    matter for them. A package that was made elsewhere is only known on its host.
     """
     facts = HostFacts(architecture, accel="auto")
     programs: List[str] = []
     for index, vm in enumerate(vms):
+        if isinstance(vm, Mapping) and vm.get("runner"):
+            continue
         declaration = parse_vm(vm, _images(vm), f"{path}[{index}]")
         if declaration["state"] != "absent":
             programs += render(declaration, facts, f"{path}[{index}]").programs

@@ -10,14 +10,15 @@ import concurrent.futures
 import os
 import platform
 import time
-from dataclasses import dataclass, replace
-from typing import Dict, List, Mapping, Optional, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Dict, List, Mapping, Optional, Sequence, cast
 
 from ..declaration.names import CURRENT_LINK, STATE_DIRECTORY, unit_name
 from ..declaration.restrictions.uses import refuse_inside_of_shares, writable_sources
 from ..declaration.types import HostImage, PackagedVm, Restrictions
 from ..declaration.vms.disks import Disks
-from ..declaration.vms.parse import Declaration, image_path, parse_vms
+from ..declaration.vms.external import undeclared_package
+from ..declaration.vms.parse import Declaration, Given, image_path, parse_vms
 from ..host import files, holds, readiness, restrictions
 from ..host.accelerator import Accelerator, accelerator
 from ..host.commands import HostError
@@ -52,6 +53,7 @@ from ..schema.errors import DeclarationError
 from ..schema.naming import element_names
 from . import outcomes
 from .attachments import check_addresses
+from .external_packages import ExternalPackage, external_package
 from .host_setup import refuse_other_state_directory
 from .report import VmResult, VmsResult, diff, result
 from .taken_images import refuse_taking
@@ -87,6 +89,8 @@ class Request:
     """True if the state ``present`` is the request's own, and not what is declared."""
     alone: bool = False
     """True if no role comes before the MicroVMs in the same run: what is missing stays so, in check mode too."""
+    defaults: Mapping[str, object] = field(default_factory=dict)
+    """Validated options that all MicroVMs have received."""
     path: str = "vms"
     """Begins the paths in error messages; empty for a single MicroVM."""
 
@@ -108,12 +112,19 @@ class Request:
         return f"{self.path}[{index}]" if self.path else ""
 
 
-def parse(request: Request, installed: Sequence[PackagedVm] = ()) -> List[Declaration]:
+Externals = Mapping[int, ExternalPackage]
+"""Packages that were made elsewhere, by the positions of their MicroVMs."""
+
+
+def parse(
+    request: Request, installed: Sequence[PackagedVm] = (), externals: Optional[Externals] = None
+) -> List[Declaration]:
     """The declarations, each with its state; ``installed`` is what the host has beside. Raises DeclarationError."""
     vms = [{**vm, "state": vm.get("state") or request.state} if isinstance(vm, Mapping) else vm for vm in request.vms]
     try:
+        given = Given({index: package.known for index, package in (externals or {}).items()}, request.defaults)
         disks = Disks(request.state_dir, os.path.realpath)
-        return parse_vms(vms, request.images, request.path, installed, disks)
+        return parse_vms(vms, request.images, request.path, installed, disks, given)
     except DeclarationError as error:
         # The singular module's user knows of no list.
         path = error.path if request.path else error.path.partition("].")[2]
@@ -134,24 +145,31 @@ def reconcile(request: Request) -> VmsResult:
 def _bring(request: Request) -> VmsResult:
     places = Places(request.state_dir)
     beside = recorded_beside(places, [str(vm.get(key)) for vm in request.vms for key in ("name", "renamed_from")])
-    declarations = parse(request, beside)
+    externals = _externals(request, places)
+    declarations = parse(request, beside, externals)
     placed = [(request.place(index), vm) for index, vm in enumerate(declarations) if vm["state"] != "absent"]
-    _check_restrictions(request, placed, beside)
+    external_at = {request.place(index): package for index, package in externals.items()}
+    _check_restrictions(request, placed, beside, external_at)
     check_addresses(placed, request.networks, request.former_networks)
     refuse_taking([(request.place(index), vm) for index, vm in enumerate(declarations)], beside, places)
     if request.preflight:
         refuse_other_state_directory(places.state_directory, places.records)
     check_host([(path, vm) for path, vm in placed if vm["state"] in ("started", "restarted")])
-    for path, declaration in placed:
+    own = [(path, declaration) for path, declaration in placed if path not in external_at]
+    for path, declaration in own:
         add_key_of_host(declaration, path, request.expected.setup)
-    accelerators = {path: _accelerator(request, declaration, places) for path, declaration in placed}
-    packages = {path: _render(path, declaration, accelerators[path].name) for path, declaration in placed}
-    wanted = [_want(vm, packages.get(request.place(index)), request) for index, vm in enumerate(declarations)]
+    accelerators = {path: _accelerator(request, declaration, places) for path, declaration in own}
+    packages = {path: _render(path, declaration, accelerators[path].name) for path, declaration in own}
+    packages.update({path: _with_program(package) for path, package in external_at.items()})
+    wanted = [
+        _want(vm, packages.get(request.place(index)), request, externals.get(index))
+        for index, vm in enumerate(declarations)
+    ]
     names = [*(vm.name for vm in wanted), *_former_names(wanted).values()]
     undeclared = _undeclared(request, names, places)
     if request.is_prediction:
         predicted = _reconcile(request, wanted, undeclared, places)
-        untested = [vm["name"] for path, vm in placed if not accelerators[path].is_tested]
+        untested = [vm["name"] for path, vm in own if not accelerators[path].is_tested]
         if request.preflight:
             return {**_NOTHING, "vms": _new(predicted["vms"]), "undeclared": undeclared}
         return {**predicted, "warnings": [*predicted["warnings"], *_warnings(untested)]}
@@ -201,15 +219,58 @@ def _undeclared(request: Request, names: Sequence[str], places: Places) -> List[
     return sorted({*installed, *unknown} - {*names, *holds.held_names()})
 
 
-def _check_restrictions(request: Request, placed: Placed, beside: Sequence[PackagedVm]) -> None:
+def _externals(request: Request, places: Places) -> Dict[int, ExternalPackage]:
+    """Return the packages of MicroVMs that are declared by them. Raises DeclarationError."""
+    externals: Dict[int, ExternalPackage] = {}
+    for index, vm in enumerate(request.vms):
+        name, runner = vm.get("name"), vm.get("runner")
+        if not isinstance(name, str) or not isinstance(runner, str) or (vm.get("state") or request.state) == "absent":
+            # What is wrong with them, the parser says.
+            continue
+        try:
+            # Before anything of it is read.
+            for limits in restrictions.in_force(request.restrictions, request.is_prediction):
+                restrictions.check_external(limits)
+            externals[index] = external_package(name, runner, places)
+        except HostError as error:
+            raise DeclarationError(_runner(request.place(index)), str(error)) from None
+    return externals
+
+
+def _check_restrictions(
+    request: Request, placed: Placed, beside: Sequence[PackagedVm], externals: Mapping[str, ExternalPackage]
+) -> None:
     """Refuse what is closed on this host; ``beside`` are the MicroVMs that it has besides the declared ones."""
     declarations: List[PackagedVm] = [*(declaration for _path, declaration in placed), *beside]
     sources = {source for declaration in declarations for source in writable_sources(declaration)}
     for limits in restrictions.in_force(request.restrictions, request.is_prediction):
         for path, declaration in placed:
-            restrictions.check(declaration, limits, path)
+            restrictions.check(_chosen(declaration, externals.get(path)), limits, path)
             if limits["enable"]:
                 refuse_inside_of_shares(declaration, sources, path)
+
+    for path, external in externals.items():
+        if external.installed.problem:
+            raise DeclarationError(_runner(path), external.installed.problem)
+
+
+def _runner(path: str) -> str:
+    return f"{path}.runner" if path else "runner"
+
+
+def _with_program(external: ExternalPackage) -> Package:
+    """Return a package with the hypervisor's program, which its declaration tells, if it has one."""
+    if external.declaration is None:
+        return external.content
+    declaration = cast(Declaration, external.declaration)
+    return replace(external.content, programs=(program(declaration, HostFacts(platform.machine())),))
+
+
+def _chosen(declaration: Declaration, external: Optional[ExternalPackage]) -> Declaration:
+    """Return what somebody has declared; lists of a package without a declaration are none of it."""
+    if external is None or external.declaration is not None:
+        return declaration
+    return cast(Declaration, {**declaration, **undeclared_package(declaration["name"])})
 
 
 def _facts(declaration: Declaration, accel: str) -> HostFacts:
@@ -267,7 +328,9 @@ def _render(path: str, declaration: Declaration, accel: str) -> Package:
     return render(declaration, _facts(declaration, accel), path)
 
 
-def _want(declaration: Declaration, package: Optional[Package], request: Request) -> Wanted:
+def _want(
+    declaration: Declaration, package: Optional[Package], request: Request, external: Optional[ExternalPackage]
+) -> Wanted:
     if package is None:
         return Wanted(declaration, "absent", None)
     return Wanted(
@@ -278,6 +341,7 @@ def _want(declaration: Declaration, package: Optional[Package], request: Request
         environment(declaration),
         host_dependencies(declaration),
         request.keeps_state,
+        external.installed if external is not None else None,
     )
 
 

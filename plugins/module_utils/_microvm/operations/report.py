@@ -6,7 +6,10 @@
 
 from __future__ import annotations
 
-from typing import List, Optional, TypedDict
+import contextlib
+import hashlib
+import os
+from typing import Dict, List, Mapping, Optional, TypedDict
 
 from ..declaration.names import unit_name
 from ..host.commands import HostError
@@ -18,8 +21,9 @@ from ..resources.vms.changes import normal
 from ..resources.vms.handlers_job import Job
 from ..resources.vms.shown import set_options
 from ..resources.vms.state import Observed, Wanted
-from ..runner.package import COMMAND_LINE_FILE, DECLARATION_FILE
+from ..runner.package import COMMAND_LINE_FILE, DECLARATION_FILE, File, Package
 from ..schema.quoting import printable
+from .external_packages import package_files
 from .outcomes import Standing
 
 
@@ -94,7 +98,9 @@ def diff(plan: Plan, observed: Observed, wanted: Wanted, places: Places, is_full
     """Return before and after of one MicroVM, for people: what somebody has set, or with ``is_full`` all of it."""
     before = _before(observed, places) if is_full else _before_in_short(observed)
     after = _after(plan, wanted) if is_full else _after_in_short(plan, wanted)
-    if not is_full and plan.previous != plan.package and _without_package(before) == _without_package(after):
+    if wanted.external is not None and wanted.package is not None:
+        before, after = _before_of_package(observed, places), _after_of_package(plan, wanted, wanted.package)
+    elif not is_full and plan.previous != plan.package and _without_package(before) == _without_package(after):
         # A newer version renders the same declaration in another way.
         before, after = _before(observed, places), _after(plan, wanted)
     steps = plan.steps if is_full else visible_steps(plan.steps)
@@ -146,6 +152,33 @@ def _before(observed: Observed, places: Places) -> str:
         return ""
     texts = _shown(observed.current, places)
     return _describe(observed.unit.running, observed.unit.enabled, observed.current, texts)
+
+
+def _before_of_package(observed: Observed, places: Places) -> str:
+    if not observed.exists:
+        return ""
+    files: Dict[str, File] = {}
+    # Of a damaged package as much as there is of it.
+    with contextlib.suppress(HostError, OSError):
+        files = package_files(places.store.path(observed.current)) if observed.current else {}
+    return _describe(observed.unit.running, observed.unit.enabled, observed.current, _shown_files(files))
+
+
+def _after_of_package(plan: Plan, wanted: Wanted, package: Package) -> str:
+    return _describe(wanted.runs, wanted.declaration["autostart"], plan.package, _shown_files(package.files))
+
+
+def _shown_files(files: Mapping[str, File]) -> List[str]:
+    """Return the texts of a package of any origin that say what it runs, and the digests of its other files."""
+    texts = [files[file].content.decode(errors="replace") for file in _SHOWN if file in files]
+    others = {path: file for path, file in sorted(files.items()) if path not in _SHOWN}
+    return [*texts, *(f"file: {path} {_shown_file(file)}\n" for path, file in others.items())]
+
+
+def _shown_file(file: File) -> str:
+    if file.is_link:
+        return f"-> {printable(os.fsdecode(file.content))}"
+    return hashlib.sha256(file.content).hexdigest()[:12] + (" executable" if file.executable else "")
 
 
 def _before_in_short(observed: Observed) -> str:

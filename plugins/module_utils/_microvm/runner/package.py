@@ -64,6 +64,9 @@ class Package:
     live_options: Tuple[str, ...] = ()
     """Options of the command line whose values a MicroVM that runs can be given without a restart."""
 
+    place: str = ""
+    """Name in the store, or path, of a package that is there and stays where it is; empty for all others."""
+
     @property
     def digest(self) -> str:
         """Return a digest that is unique to the content of the package."""
@@ -76,5 +79,5 @@ class Package:
 
     @property
     def directory_name(self) -> str:
-        """Name of the package's directory in a store."""
-        return f"{self.digest}-{self.name}"
+        """Name of the package's directory in a store, or its path where it is in none of ours."""
+        return self.place or f"{self.digest}-{self.name}"

@@ -16,6 +16,7 @@ from ...schema.options import (
     ARGUMENTS,
     BRIDGE,
     DEVICE,
+    EXTERNAL,
     FILE,
     IMAGE,
     NETWORK,
@@ -43,6 +44,7 @@ KEYS = {
     DEVICE: "devices",
     NETWORK: "host_network",
     UNIT: "units",
+    EXTERNAL: "external_packages",
     SANDBOX: "weaker_sandbox",
     FILE: "path_prefixes",
     IMAGE: "path_prefixes",
@@ -57,6 +59,7 @@ _REFUSED = {
     DEVICE: "guests get no devices of the host",
     NETWORK: "guests have no interfaces but those of type tap and of networks with mode macvtap",
     UNIT: "declarations do not name units of the host",
+    EXTERNAL: "external packages are not accepted",
     SANDBOX: "declarations do not weaken the sandbox",
 }
 

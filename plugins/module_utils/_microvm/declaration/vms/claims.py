@@ -89,7 +89,9 @@ def claims(declaration: PackagedVm, disks: Disks) -> Iterator[Claim]:
     for index, interface in enumerate(declaration["interfaces"]):
         if interface["type"] != "user":
             yield _identity("interface", interface["id"], f"interfaces[{index}].id")
-            yield _identity("MAC address", interface["mac"], f"interfaces[{index}].mac")
+            # A package that somebody else has made need not say it.
+            if interface["mac"]:
+                yield _identity("MAC address", interface["mac"], f"interfaces[{index}].mac")
     yield from image_claims(declaration, disks)
     yield from _sockets(declaration, disks)
     yield from _host_ports(declaration)

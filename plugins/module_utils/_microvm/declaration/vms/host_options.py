@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import Optional
 
 from ...schema import checks
-from ...schema.options import HOST, HYPERVISOR, LIVE, PLAIN, UNIT, Option, Options
+from ...schema.options import EXTERNAL, HOST, HYPERVISOR, LIVE, PLAIN, UNIT, Option, Options
 from ..names import ARCHIVE_DIRECTORY, TARGET
 
 
@@ -164,6 +164,25 @@ _NAMING: Options = (
         cost=LIVE,
         honoured_by=HOST,
         trust=PLAIN,
+    ),
+)
+
+_PACKAGE: Options = (
+    Option(
+        "runner",
+        "str",
+        (
+            "Absolute path, on the host, of a runner package that was made elsewhere: a directory that "
+            "C(microvm render) wrote, one in C(/nix/store), or any other with the same layout.",
+            "The package decides everything that concerns the guest and its hypervisor, so only options of the host "
+            "may be declared beside this one. Other values of O(ignore:defaults) do not apply.",
+            "A package in C(/nix/store) stays there. Others are copied, and the copy is replaced when the directory "
+            "has other contents.",
+        ),
+        check=checks.absolute_path,
+        cost=LIVE,
+        honoured_by=HOST,
+        trust=EXTERNAL,
     ),
 )
 
@@ -365,6 +384,7 @@ HOST_OPTIONS: Options = (
         honoured_by=HOST,
     ),
     *_NAMING,
+    *_PACKAGE,
     *_STARTING,
     *_RESTARTING,
     *_ENDING,

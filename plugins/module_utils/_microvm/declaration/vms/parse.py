@@ -6,7 +6,8 @@
 
 from __future__ import annotations
 
-from typing import List, Optional, Sequence, TypeVar, cast
+from dataclasses import dataclass, field
+from typing import List, Mapping, Optional, Sequence, TypeVar, cast
 
 from ...hypervisors.profiles import PROFILES
 from ...schema.errors import DeclarationError
@@ -20,12 +21,26 @@ from .claims import reachable_addresses
 from .clashes import clashes
 from .devices import check_devices, check_mount_points, complete_interfaces, complete_shares, complete_volumes
 from .disks import BY_SPELLING, Disks
+from .external import of_package, refuse_decided
 from .guest_networks import complete_networks
 from .host_key import complete_host_key
 from .options import VM_OPTIONS
 
 Declaration = Vm
 """A validated mapping with the keys of ``VM_OPTIONS``: defaults, derived identities and resolved images filled in."""
+
+
+@dataclass(frozen=True)
+class Given:
+    """Knowledge of packages that are there, and need not be rendered."""
+
+    packages: Mapping[int, PackagedVm] = field(default_factory=dict)
+    """What is known of the package of a MicroVM, by its position; what it decides is as the package has it."""
+    common: Mapping[str, object] = field(default_factory=dict)
+    """Validated options that all MicroVMs have received."""
+
+
+NOTHING_GIVEN = Given()
 
 _T = TypeVar("_T")
 _TEMPLATES = {value for key, value in defaults(VM_OPTIONS).items() if key in ("socket", "graphics.socket")}
@@ -37,23 +52,40 @@ def parse_vms(
     path: str = "vms",
     installed: Sequence[PackagedVm] = (),
     disks: Disks = BY_SPELLING,
+    given: Given = NOTHING_GIVEN,
 ) -> List[Declaration]:
     """Validate and complete the MicroVMs of one host.
 
     ``images`` are the images that the host was given, ``installed`` the recorded declarations of other MicroVMs that
     are on the host already, ``disks`` says where images are. Raises DeclarationError with the path of what is wrong.
     """
-    declarations = [parse_vm(element, images, f"{path}[{index}]") for index, element in enumerate(raw)]
+    declarations = [
+        parse_vm(element, images, f"{path}[{index}]", given.packages.get(index), given.common)
+        for index, element in enumerate(raw)
+    ]
     for index, error in clashes(declarations, lambda index: f"{path}[{index}]", installed, disks):
         raise DeclarationError(f"{path}[{index}].{error.path}", error.message)
     return declarations
 
 
-def parse_vm(raw: object, images: Sequence[HostImage] = (), path: str = "") -> Declaration:
-    """Validate and complete one MicroVM; see parse_vms."""
+def parse_vm(
+    raw: object,
+    images: Sequence[HostImage] = (),
+    path: str = "",
+    package: Optional[PackagedVm] = None,
+    common: Mapping[str, object] = NOTHING_GIVEN.common,
+) -> Declaration:
+    """Validate and complete one MicroVM; see parse_vms and Given."""
     prefix = f"{path}." if path else ""
     # Derived options that are not declared are still ``None``; the functions below fill them in.
     declaration = cast(Vm, validate(VM_OPTIONS, raw, path))
+    if declaration["runner"] is not None:
+        refuse_decided(declaration, common, prefix)
+    if package is not None or declaration["runner"] is not None:
+        _complete_identity(declaration, prefix)
+        declaration = of_package(declaration, package, prefix)
+        _check_host_options(declaration, prefix)
+        return declaration
     _complete_memory(declaration, prefix)
     _complete_identity(declaration, prefix)
     declaration["machine_id"] = _machine_id(declaration)

@@ -278,7 +278,7 @@ def installed(places: Places, package: str, name: str, is_external: bool = False
     problem = problem or problem_of_settings(drop_ins, declaration, places.store.path(package), name)
     needs = package_needs(declaration, _lists(places, package), partial(places.store.read, package))
     gives_host_key = bool(declaration and declaration["guest"]["host_key"])
-    return Installed(package, owner, drop_ins, problem, needs, gives_host_key)
+    return Installed(package, owner, drop_ins, problem, needs, gives_host_key, declaration is not None)
 
 
 def _lists(places: Places, package: str) -> List[str]:

@@ -55,7 +55,7 @@ def plan(observed: Observed, wanted: Wanted, path: str, clock: Clock = Clock()) 
     if wanted.package is None:
         raise ValueError("a removal is planned by plan_removal")
     refuse_elsewhere(observed, path)
-    differences = changes(observed.booted_declared or observed.declared, wanted.declaration)
+    differences = _differences(observed, wanted)
     _refuse_shrinking(observed, wanted, path)
     target = _target(observed, wanted, wanted.package.directory_name)
     record = _record(observed, wanted, target)
@@ -88,6 +88,13 @@ def plan(observed: Observed, wanted: Wanted, path: str, clock: Clock = Clock()) 
         volumes=tuple(volume["image"] for volume in wanted.declaration["volumes"]),
         balloon=wanted.declaration["initial_balloon_mem"],
     )
+
+
+def _differences(observed: Observed, wanted: Wanted) -> Tuple[Change, ...]:
+    """Return the options that differ; none where a package that somebody else has made does not record them."""
+    if wanted.external is not None and not wanted.external.has_declaration:
+        return ()
+    return changes(observed.booted_declared or observed.declared, wanted.declaration)
 
 
 _ENDS_OLD = (Action.STOP, Action.START, Action.RESTART, Action.CHANGE_LIVE)
@@ -123,9 +130,11 @@ def _target(observed: Observed, wanted: Wanted, package: str) -> _Target:
     if record is not None and record.is_bad(package) and observed.current is not None and observed.current != package:
         # The rollback has left this package; its drop-ins stay as they are.
         return _Target(observed.current, dict(observed.drop_ins), refused=package)
-    brought = unit_settings(new) if new is not None else {}
+    if wanted.external is not None:
+        brought, needs = wanted.external.drop_ins, wanted.external.needs
+    else:
+        brought, needs = unit_settings(new) if new is not None else {}, needs_of(wanted.declaration)
     changes_user = observed.exists and observed.group != wanted.account.group
-    needs = needs_of(wanted.declaration)
     drop_ins = settings.drop_ins(brought, wanted.unit_settings, wanted.dependencies, needs)
     return _Target(package, drop_ins, changes_user=changes_user)
 
@@ -165,7 +174,8 @@ def _record(observed: Observed, wanted: Wanted, target: _Target) -> Record:
         refused=None,
     )
     is_new = observed.current != target.package or record.generation(target.package) is None
-    record = record.with_generation(target.package) if is_new else record
+    if is_new:
+        record = record.with_generation(target.package, external=wanted.external is not None)
     return record.with_ready(target.package, wanted.declaration["ready"])
 
 
@@ -203,7 +213,8 @@ def _provide(observed: Observed, wanted: Wanted, target: _Target) -> Iterator[St
     name = observed.name
     if not observed.has_account:
         yield Step(Action.CREATE_ACCOUNT, wanted.account.user)
-    if target.package not in observed.packages or target.package in observed.damaged_packages:
+    is_whole = target.package in observed.packages and target.package not in observed.damaged_packages
+    if wanted.package is not None and not wanted.package.place and not is_whole:
         yield Step(Action.INSTALL_PACKAGE, target.package)
     yield from host_key_steps(observed, wanted.declaration["guest"]["host_key"])
     if not observed.exists:
@@ -212,6 +223,8 @@ def _provide(observed: Observed, wanted: Wanted, target: _Target) -> Iterator[St
         yield Step(Action.OWN_STATE, wanted.account.user)
     for directory in observed.missing_directories:
         yield Step(Action.CREATE_DIRECTORY, directory)
+    if observed.flake:
+        yield Step(Action.FORGET_FLAKE, name)
     yield from link_steps(observed, target.package)
     if wanted.environment != observed.environment:
         yield Step(Action.WRITE_ENVIRONMENT, name)
@@ -241,6 +254,9 @@ def _differs_live(observed: Observed, package: Package) -> bool:
     """Return whether the command lines are equal but for options whose values can be changed live."""
     options = package.live_options
 
+    if COMMAND_LINE_FILE not in package.files:
+        return False
+
     def rest(lines: str) -> List[str]:
         return [line for line in lines.splitlines() if line.partition(" ")[0] not in options]
 
@@ -256,6 +272,6 @@ def is_time_to_restart(wanted: Wanted, clock: Clock) -> bool:
 def _matters(observed: Observed, wanted: Wanted, differences: Tuple[Change, ...]) -> bool:
     """Return whether a guest is worth a restart: for its declaration or its command line, not for newer scripts around
     the same."""
-    if observed.booted_declared is None or wanted.package is None:
+    if observed.booted_declared is None or wanted.package is None or wanted.external is not None:
         return True
     return bool(differences) or wanted.package.files[COMMAND_LINE_FILE].content.decode() != observed.booted_command_line

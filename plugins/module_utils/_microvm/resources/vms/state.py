@@ -96,6 +96,8 @@ class Installed:
     needs: Needs = NOTHING
     gives_host_key: bool = False
     """True if it passes on the SSH host key that the host makes for the guest."""
+    has_declaration: bool = True
+    """False if it does not record what it was made from: by microvm.nix, or by hand."""
 
 
 @dataclass(frozen=True)
@@ -113,6 +115,8 @@ class Wanted:
     """Lines of the section [Unit] that the drop-ins of its units have."""
     keeps_state: bool = False
     """True if ``present`` is not declared, and the record keeps the state that is."""
+    external: Optional[Installed] = None
+    """The package, as far as the host must know it, where it was made elsewhere."""
 
     @property
     def name(self) -> str:
@@ -122,7 +126,7 @@ class Wanted:
     @property
     def account(self) -> Account:
         """The account that runs it."""
-        return account(self.declaration)
+        return self.external.account if self.external is not None else account(self.declaration)
 
     @property
     def runs(self) -> bool:

@@ -35,6 +35,16 @@ def test_json_lists_packages_and_refusals(tmp_path: Path, capsys: pytest.Capture
     assert answer["bad"]["refused"]["path"] == "interfaces[0].type" and answer["bad"]["argv"] == []
 
 
+def test_a_package_that_was_made_elsewhere_is_valid_and_not_rendered(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = write(tmp_path / "f.json", [ONE, {"name": "two", "runner": "/srv/two"}])
+    assert main(["validate", file]) == 0
+    assert main(["render", file, "--name", "one"]) == 0
+    assert main(["render", file]) == 1
+    assert "runner: names a package that was made elsewhere" in capsys.readouterr().err
+
+
 def test_several_forms_of_files_are_accepted(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     for data in (ONE, [ONE], {"microvm_vms": [ONE], "other": 1}):
         assert main(["render", write(tmp_path / "f", data), "--json"]) == 0

@@ -216,6 +216,12 @@ def test_many_hosts_with_one_clash_are_one_error() -> None:
     assert len(error.hosts) == 300 and "of host2 and 296 more" in error.message
 
 
+def test_defaults_do_not_hold_beside_a_package_that_was_made_elsewhere() -> None:
+    defaults = {"interfaces": [{"bridge": "lan0", "mac": MAC}]}
+    bare = host({"name": "a"}, {"name": "b", "runner": "/srv/b"}, microvm_defaults=defaults)
+    assert errors(east=bare) == []
+
+
 def test_defaults_hold_for_all_microvms() -> None:
     defaults = {"interfaces": [{"bridge": "lan0", "mac": MAC}], "guest": {"hostname": "x"}}
     bare = host({"name": "a"}, {"name": "b"}, microvm_defaults=defaults)

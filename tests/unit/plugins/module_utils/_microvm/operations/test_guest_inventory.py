@@ -144,6 +144,15 @@ def test_lists_of_defaults_are_replaced_and_mappings_are_merged() -> None:
     assert merged({"a": {"b": 1, "c": [1]}, "d": 1}, {"a": {"c": [2]}, "d": {}}) == {"a": {"b": 1, "c": [2]}, "d": {}}
 
 
+def test_a_package_that_was_made_elsewhere_decides_what_defaults_would() -> None:
+    defaults = {"image": "base", "hypervisor": "firecracker", "tags": ["blue"]}
+    (guest,) = declared_guests(
+        "east", {"microvm_vms": [{"name": "a", "runner": "/srv/a"}], "microvm_defaults": defaults}
+    )
+    assert list(guest.groups("g_")) == ["g_host_east", "g_state_started", "g_tag_blue"]
+    assert guest.variables["hypervisor"] is None
+
+
 def test_images_may_be_declared_elsewhere() -> None:
     declared = {"microvm_vms": [{"name": "db"}, STATIC], "microvm_defaults": {"image": "other"}}
     assert [guest.name for guest in declared_guests("east", declared)] == ["db", "web"]

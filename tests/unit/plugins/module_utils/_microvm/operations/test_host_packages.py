@@ -49,6 +49,7 @@ NEEDS = {
     "own hypervisor": ({"qemu": {"package": "/opt/qemu"}}, []),
     "list of machined": ({"register_with_machined": True}, [QEMU, "systemd-container"]),
     "removal": ({"state": "absent"}, []),
+    "package that was made elsewhere": ({"kernel": None, "runner": "/srv/package"}, []),
     "image that is not built yet": ({"kernel": None, "image": "any"}, [QEMU]),
 }
 

@@ -47,6 +47,7 @@ NEVER_OPEN = ("initrd_path", "store_disk", "shares[].source")
 EXAMPLES: dict[str, tuple[dict[str, Any], str]] = {
     "after": ({"after": ["ssh.service", "a.mount"]}, "after[0]"),
     "requires": ({"requires": ["debug-shell.service"]}, "requires[0]"),
+    "runner": ({"kernel": None, "runner": "/boot/package"}, "runner"),
     "user": ({"user": "root"}, "user"),
     "socket": ({"socket": "/run/x.sock"}, "socket"),
     "pre_start": ({"pre_start": "id"}, "pre_start"),
@@ -153,7 +154,7 @@ def test_every_free_option_says_what_it_reaches() -> None:
 
 
 def test_every_kind_of_trust_has_a_key_that_opens_it() -> None:
-    assert set(KEYS.values()) | {"enable", "external_packages"} == {option.name for option in RESTRICTION_OPTIONS}
+    assert set(KEYS.values()) | {"enable"} == {option.name for option in RESTRICTION_OPTIONS}
     assert set(EXAMPLES) == set(needing_trust(VM_OPTIONS))
 
 

@@ -1,0 +1,133 @@
+# Copyright (c) 2026 microvm.fleet contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Declarations of MicroVMs whose package was made elsewhere."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from ansible_collections.microvm.fleet.plugins.module_utils._microvm.declaration.vms.external import (
+    PackageFacts,
+    applicable_defaults,
+    undeclared_package,
+)
+from ansible_collections.microvm.fleet.plugins.module_utils._microvm.declaration.vms.options import VM_OPTIONS
+from ansible_collections.microvm.fleet.plugins.module_utils._microvm.declaration.vms.parse import (
+    Given,
+    parse_vm,
+    parse_vms,
+)
+from ansible_collections.microvm.fleet.plugins.module_utils._microvm.schema.errors import DeclarationError
+from ansible_collections.microvm.fleet.plugins.module_utils._microvm.schema.validation import validate
+
+from ...examples import SMALL, parse
+
+RUNNER = {"name": "web", "runner": "/srv/web"}
+HOSTS_OPTIONS: dict[str, Any] = {
+    "state": "stopped",
+    "autostart": False,
+    "autostart_order": 7,
+    "restart_policy": "never",
+    "ready": {"check": "none"},
+    "limits": {"tasks_max": 9},
+    "keep_generations": 5,
+    "tags": ["blue"],
+    "renamed_from": "www",
+    "on_absent": {"volumes": "archive"},
+}
+DECIDED: dict[str, Any] = {
+    "hypervisor": "firecracker",
+    "mem": 1024,
+    "volumes": [{"image": "a", "size": 1}],
+    "interfaces": [{"type": "tap"}],
+    "image": "base",
+    "guest": {"hostname": "other"},
+    "isolation": "shared",
+    "identity": "www",
+    "machine_id": "0" * 31 + "1",
+    "qemu": {"machine": "q35"},
+}
+
+
+def common(**options: Any) -> dict[str, Any]:
+    return validate(tuple(option for option in VM_OPTIONS if option.name != "name"), options, "")
+
+
+def test_options_of_the_host_are_declared_beside_a_package() -> None:
+    assert parse_vm({**RUNNER, **HOSTS_OPTIONS})["tags"] == ["blue"]
+
+
+@pytest.mark.parametrize("option", DECIDED)
+def test_an_option_that_the_package_decides_is_refused_by_its_name(option: str) -> None:
+    with pytest.raises(DeclarationError, match="decided by the package") as refusal:
+        parse_vms([{**RUNNER, option: DECIDED[option]}])
+    assert refusal.value.path == f"vms[0].{option}"
+
+
+@pytest.mark.parametrize("option", DECIDED)
+def test_common_options_of_all_microvms_do_not_apply(option: str) -> None:
+    value = DECIDED[option]
+    assert parse_vms([{**RUNNER, option: value}], given=Given(common=common(**{option: value})))[0]["mem"] == 0
+    defaults: dict[object, object] = {option: value, "tags": ["blue"]}
+    assert applicable_defaults({"runner": "/srv/web"}, defaults) == {"tags": ["blue"]}
+    assert applicable_defaults({"name": "web"}, defaults) == defaults
+
+
+def test_a_relative_path_is_refused() -> None:
+    with pytest.raises(DeclarationError, match="not an absolute path"):
+        parse_vm({"name": "web", "runner": "result"})
+
+
+def test_what_the_package_records_takes_part_in_clashes() -> None:
+    recorded = parse({**SMALL, "name": "web", "vsock": {"cid": 7}})[0]
+    other = {**SMALL, "name": "db", "vsock": {"cid": 7}}
+    parse_vms([RUNNER, other])
+    with pytest.raises(DeclarationError, match="context identifier '7' is already used"):
+        parse_vms([RUNNER, other], given=Given({0: recorded}))
+
+
+LISTS: dict[str, tuple[PackageFacts, dict[str, Any]]] = {
+    "taps": (PackageFacts(taps="vm-a\nvm-b\n"), {"interfaces": [{"id": "vm-b"}]}),
+    "macvtaps": (
+        PackageFacts(macvtaps="vm-a 02:00:00:00:00:01 eth0 bridge\n"),
+        {"interfaces": [{"mac": "02:00:00:00:00:01"}]},
+    ),
+    "devices": (PackageFacts(pci_devices="0000:01:00.0\n"), {"devices": [{"bus": "pci", "path": "0000:01:00.0"}]}),
+    "vsock": (PackageFacts(context_identifier="7\n"), {"vsock": {"cid": 7}}),
+}
+
+
+@pytest.mark.parametrize("kind", LISTS)
+def test_lists_of_a_package_without_a_declaration_take_part_in_clashes(kind: str) -> None:
+    facts, options = LISTS[kind]
+    package = undeclared_package("web", facts)
+    with pytest.raises(DeclarationError, match="is already used"):
+        parse_vms([RUNNER, {**SMALL, "name": "db", **options}], given=Given({0: package}))
+    # Nothing is known of the MAC address of a tap.
+    parse_vms([RUNNER, {**RUNNER, "name": "db"}], given=Given({0: package, 1: undeclared_package("db")}))
+
+
+def test_readiness_of_a_package_that_records_nothing_is_that_of_its_unit() -> None:
+    package = undeclared_package("web")
+    assert parse_vms([RUNNER], given=Given({0: package}))[0]["ready"]["check"] == "none"
+    ready = {"check": "tcp", "address": "10.0.0.1", "port": 443}
+    assert parse_vms([{**RUNNER, "ready": ready}], given=Given({0: package}))[0]["ready"]["check"] == "tcp"
+
+
+@pytest.mark.parametrize(
+    ("check", "path"),
+    [("hypervisor", "check"), ("vsock", "check"), ("notify", "check"), ("ssh", "address"), ("tcp", "address")],
+)
+def test_a_check_that_the_package_cannot_answer_is_refused_where_the_package_is(check: str, path: str) -> None:
+    declared = {**RUNNER, "ready": {"check": check}}
+    assert parse_vms([declared])[0]["ready"]["check"] == check
+    with pytest.raises(DeclarationError) as refusal:
+        parse_vms([declared], given=Given({0: undeclared_package("web")}))
+    assert refusal.value.path == f"vms[0].ready.{path}"
+
+
+def test_readiness_of_a_package_is_what_its_declaration_allows() -> None:
+    recorded = parse({**SMALL, "name": "web"})[0]
+    assert parse_vms([RUNNER], given=Given({0: recorded}))[0]["ready"]["check"] == "hypervisor"

@@ -1,0 +1,183 @@
+# Copyright (c) 2026 microvm.fleet contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""MicroVMs that are declared by packages which were made elsewhere, on a fake of ``host/``."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from ansible_collections.microvm.fleet.plugins.module_utils._microvm.declaration.restrictions.parse import (
+    parse_restrictions,
+)
+from ansible_collections.microvm.fleet.plugins.module_utils._microvm.host import nix
+from ansible_collections.microvm.fleet.plugins.module_utils._microvm.hypervisors.facts import HostFacts
+from ansible_collections.microvm.fleet.plugins.module_utils._microvm.operations.adopt import adopt
+from ansible_collections.microvm.fleet.plugins.module_utils._microvm.operations.reconcile import Request, reconcile
+from ansible_collections.microvm.fleet.plugins.module_utils._microvm.operations.report import VmResult
+from ansible_collections.microvm.fleet.plugins.module_utils._microvm.operations.rollback import roll_back
+from ansible_collections.microvm.fleet.plugins.module_utils._microvm.runner.render import render
+from ansible_collections.microvm.fleet.plugins.module_utils._microvm.schema.errors import DeclarationError
+
+from ..examples import parse
+from ..fake_host import FakeHost
+
+Vm = dict[str, Any]
+Write = Callable[..., str]
+
+
+@pytest.fixture
+def write(tmp_path: Path) -> Write:
+    """Write a package made by hand, whose other files are given by their names in ``share/microvm``."""
+
+    def written(script: str = "one", **facts: str) -> str:
+        directory = tmp_path / "made" / "web"
+        for name, text in {"bin/microvm-run": f"#!/bin/sh\n# {script}\n", **shared(facts)}.items():
+            (directory / name).parent.mkdir(parents=True, exist_ok=True)
+            (directory / name).write_text(text)
+        (directory / "bin/microvm-run").chmod(0o755)
+        return str(directory)
+
+    return written
+
+
+def shared(facts: dict[str, str]) -> dict[str, str]:
+    return {f"share/microvm/{name.replace('_', '-')}": text for name, text in facts.items()}
+
+
+def write_rendered(directory: Path, **options: Any) -> str:
+    """Write a package as ``microvm render`` would, and return its path."""
+    declaration = parse({"name": "web", "kernel": "/k", "accel": "tcg", **options})[0]
+    for name, file in render(declaration, HostFacts("x86_64")).files.items():
+        (directory / name).parent.mkdir(parents=True, exist_ok=True)
+        (directory / name).write_bytes(file.content)
+        (directory / name).chmod(0o755 if file.executable else 0o644)
+    return str(directory)
+
+
+def run(runner: str, check: bool = False, limits: Vm | None = None, **options: Any) -> tuple[VmResult, str]:
+    """Declare MicroVM ``web`` by its package; return its result and the diff."""
+    vm = {"name": "web", "runner": runner, **options}
+    restrictions = None if limits is None else parse_restrictions(limits, "restrictions")
+    outcome = reconcile(Request(vms=[vm], check_mode=check, state_dir="/unused", restrictions=restrictions))
+    diffs = outcome["diff"]
+    return outcome["vms"][0], str(diffs[0]["after"]) if diffs else ""
+
+
+def test_a_package_is_installed_started_and_then_left_as_it_is(host: FakeHost, write: Write) -> None:
+    path = write()
+    shown, _diff = run(path, check=True)
+    assert not os.path.exists(host.places.state("web"))
+    actual, _diff = run(path)
+    assert shown["actions"] == actual["actions"] and "systemctl start microvm@web.service" in actual["actions"]
+    assert host.units["microvm@web.service"].enabled and actual["generation"] == 1
+    assert not run(path)[0]["changed"]
+
+
+def test_other_contents_are_another_generation_and_a_restart(host: FakeHost, write: Write) -> None:
+    first, _diff = run(write("one"))
+    path = write("two")
+    second, diff = run(path, check=True)
+    assert second["changed"] and second["package"] != first["package"] and "file: bin/microvm-run " in diff
+    second, _diff = run(path)
+    assert second["consequence"] == "restart" and second["generation"] == 2
+    pending, _diff = run(write("three"), restart_policy="never")
+    assert pending["restart_pending"] and pending["consequence"] == "restart pending"
+
+
+def test_options_of_the_host_hold_for_it(host: FakeHost, write: Write) -> None:
+    result, _diff = run(write(), tags=["blue"], autostart=False, stop_timeout=7)
+    record = host.places.records.read("web")
+    assert record is not None and record.tags == ("blue",) and record.generations[0].external
+    assert "STOP_TIMEOUT=7" in Path(host.places.environment("web")).read_text()
+    assert not host.units["microvm@web.service"].enabled and not result["failed"]
+
+
+def test_a_package_that_was_rolled_back_from_is_refused_until_another_one_is_there(
+    host: FakeHost, write: Write
+) -> None:
+    first, _diff = run(write("one"))
+    second, _diff = run(write("two"))
+    roll_back("web", None, False, False, False, host.places)
+    refused, _diff = run(write("two"))
+    assert refused["failed"] and refused["refused_package"] == second["package"]
+    assert refused["package"] == first["package"]
+    assert not run(write("three"))[0]["failed"]
+
+
+def test_a_package_in_nix_s_store_stays_there(host: FakeHost, write: Write, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = write()
+    monkeypatch.setattr(nix, "STORE", os.path.dirname(path) + "/")
+    result, _diff = run(path)
+    assert result["package"] == path == os.readlink(host.places.state("web", "current"))
+    assert not any(action.startswith("install package") for action in result["actions"])
+    assert not run(path)[0]["changed"]
+
+
+def test_an_adopted_microvm_goes_on_when_it_is_declared(host: FakeHost, write: Write) -> None:
+    path = write()
+    adopt("web", path, host.places, "github:a/b")
+    result, _diff = run(path)
+    assert result["generation"] == 1 and "forget the flake of web" in result["actions"]
+    assert not run(path)[0]["changed"]
+
+
+def test_a_declared_microvm_and_one_of_a_package_take_each_other_s_place(host: FakeHost, tmp_path: Path) -> None:
+    own = {"name": "web", "kernel": "/k", "accel": "tcg", "ready": {"check": "none"}}
+    reconcile(Request(vms=[own], state_dir="/unused"))
+    path = write_rendered(tmp_path / "made", mem=600)
+    result, diff = run(path, ready={"check": "none"})
+    assert [change["option"] for change in result["changes"]] == ["mem"] and '"mem": 600' in diff
+    assert result["consequence"] == "restart"
+    assert reconcile(Request(vms=[own], state_dir="/unused"))["vms"][0]["generation"] == 3
+
+
+def test_what_two_microvms_claim_is_refused(host: FakeHost, write: Write) -> None:
+    vms: list[Vm] = [
+        {"name": "db", "kernel": "/k", "accel": "tcg", "interfaces": [{"id": "vm-a"}]},
+        {"name": "web", "runner": write(tap_interfaces="vm-a\n")},
+    ]
+    with pytest.raises(DeclarationError, match="interface 'vm-a' is already used"):
+        reconcile(Request(vms=vms, state_dir="/unused"))
+    assert not os.path.exists(host.places.state("db"))
+
+
+def test_what_is_no_package_or_another_s_is_refused(host: FakeHost, tmp_path: Path) -> None:
+    for path, message in ((str(tmp_path), "lacks the executable"), (write_rendered(tmp_path / "made"), "belongs to")):
+        with pytest.raises(DeclarationError, match=message) as refusal:
+            reconcile(Request(vms=[{"name": "db", "runner": path}], state_dir="/unused"))
+        assert refusal.value.path == "vms[0].runner"
+    assert not os.path.exists(host.places.state("db"))
+
+
+@pytest.mark.parametrize("check", [False, True])
+def test_restrictions_hold_before_the_package_is_read(host: FakeHost, check: bool) -> None:
+    with pytest.raises(DeclarationError, match="external_packages") as refusal:
+        run("/absent", check, {})
+    assert refusal.value.path == "vms[0].runner"
+
+
+def test_restrictions_hold_for_what_the_package_declares(host: FakeHost, tmp_path: Path, write: Write) -> None:
+    limits = {"external_packages": True, "path_prefixes": ["/srv"]}
+    with pytest.raises(DeclarationError, match="weaker_sandbox"):
+        run(write_rendered(tmp_path / "rendered", kernel="/srv/k", profile="compat"), True, limits)
+    assert not run(write(), True, limits)[0]["failed"]
+
+
+def test_unit_settings_are_filtered(host: FakeHost, write: Write) -> None:
+    path = Path(write(), "share/microvm/systemd/microvm@.service.conf")
+    path.parent.mkdir(parents=True)
+    path.write_text("[Service]\nExecStartPre=+/bin/true\n")
+    with pytest.raises(DeclarationError, match="line 2") as refusal:
+        run(str(path.parents[3]))
+    assert refusal.value.path == "vms[0].runner" and not os.path.exists(host.places.state("web"))
+
+
+def test_a_removal_needs_no_package(host: FakeHost, write: Write) -> None:
+    run(write())
+    assert not run("/absent", state="absent")[0]["failed"]
+    assert not os.path.exists(host.places.state("web"))
