@@ -2,7 +2,7 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Devices of a host with an IOMMU: handed over and back, with their groups, also after a restart of the host."""
+"""Devices of a host with an IOMMU: handed over, used by a guest, handed back, also after a restart of the host."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from .host import Host
-from .paths import STATE
+from .paths import CONSOLES, STATE
 
 NIC, SIBLING, CARD, FUNCTIONS = "0000:01:00.0", "0000:04:00.0", "0000:05:00.0", ["0000:05:10.0", "0000:05:10.2"]
 MAC = "02:00:00:00:05:01"
@@ -22,6 +22,45 @@ DECLARED: list[dict[str, Any]] = [
     {"address": NIC, "vm": "router"},
     {"address": CARD, "functions": [{"mac": MAC, "vlan": 20}, {"trust": True}]},
 ]
+
+# The guest's kernel is the host's. It sets its card up, pings the network that the card is in, and says what it saw.
+GUEST = """\
+set -e
+rm -rf /srv/guest
+mkdir -p /srv/guest/bin
+cd /srv/guest
+cp /usr/bin/busybox bin/busybox
+ln -s busybox bin/sh
+cp "$(modinfo --field=filename e1000e)" e1000e.ko
+cat > init <<'END'
+#!/bin/sh
+/bin/busybox mkdir -p /proc /sys
+/bin/busybox mount -t proc proc /proc
+/bin/busybox mount -t sysfs sysfs /sys
+/bin/busybox insmod /e1000e.ko
+/bin/busybox ip link set eth0 up
+/bin/busybox ip addr add 10.0.2.15/24 dev eth0
+n=0
+while [ $n -lt 60 ] && ! /bin/busybox ping -c 1 -W 1 10.0.2.2 > /dev/null; do n=$((n+1)); done
+/bin/busybox ping -c 3 -W 5 10.0.2.2 > /dev/null && echo "SEEN $(/bin/busybox cat /sys/class/net/eth0/address)"
+while :; do /bin/busybox sleep 60; done
+END
+chmod 0755 init
+find . | cpio --quiet -o -H newc > /srv/guest.cpio
+cp "/boot/vmlinuz-$(uname -r)" /srv/guest-kernel
+chmod 0644 /srv/guest-kernel /srv/guest.cpio
+"""
+ROUTER = {
+    "name": "router",
+    "kernel": "/srv/guest-kernel",
+    "initrd_path": "/srv/guest.cpio",
+    "mem": 256,
+    "kernel_params": ["console=ttyS0", "quiet", "mitigations=off", "init_on_alloc=0", "no_timer_check", "tsc=reliable"],
+    "devices": [{"bus": "pci", "path": NIC}],
+    "ready": {"check": "none"},
+    # The guest does not hear that it is to power off.
+    "stop_timeout": 5,
+}
 
 
 def task(
@@ -119,3 +158,26 @@ def test_a_group_is_taken_as_a_whole_or_not_at_all(devices: Host, tmp_path: Path
         devices.run("systemctl stop holder")
     play(devices, tmp_path, task([]))
     assert drivers(devices, SIBLING, other) == ["virtio-pci", "xhci_hcd"]
+
+
+def test_a_guest_reaches_a_network_by_a_card_of_the_host(devices: Host, tmp_path: Path) -> None:
+    devices.install_role()
+    devices.run(GUEST)
+    console = f"{CONSOLES}/router/console.log"
+    try:
+        # Its units take the card from the host and hand it back, unless it is handed over for good.
+        for declared, stopped in (([], "e1000e"), ([{"address": NIC, "vm": "router"}], "vfio-pci")):
+            vms = {"microvm.fleet.microvm_vms": {"vms": [ROUTER]}}
+            play(devices, tmp_path, task(declared), [vms])
+            devices.run("systemctl start microvm@router", timeout=300)
+            devices.wait_for(
+                "answer by the card",
+                lambda: devices.run(f"cat {console} || true"),
+                lambda text: "SEEN 52:54" in text,
+                300,
+            )
+            assert driver(devices, NIC) == "vfio-pci"
+            devices.stop_microvms()
+            assert driver(devices, NIC) == stopped
+    finally:
+        devices.remove_microvms()
