@@ -19,6 +19,10 @@ from typing import Any
 
 import pytest
 from ansible_collections.microvm.fleet.plugins.module_utils._microvm.cli.platforms import facts
+from ansible_collections.microvm.fleet.plugins.module_utils._microvm.declaration.names import (
+    HOST_KEY_CREDENTIAL,
+    HOST_KEY_DIRECTORY,
+)
 from ansible_collections.microvm.fleet.plugins.module_utils._microvm.declaration.vms.options import VM_OPTIONS
 from ansible_collections.microvm.fleet.plugins.module_utils._microvm.declaration.vms.parse import Declaration, parse_vm
 from ansible_collections.microvm.fleet.plugins.module_utils._microvm.hypervisors.command import Command
@@ -60,6 +64,8 @@ from .sandbox import EXTRA_ARGUMENTS, Job, Sandbox
 
 COUNT = int(os.environ.get("FUZZ_DECLARATIONS", "2000"))
 SEED = int(os.environ.get("FUZZ_SEED", "12"))
+KEY_OF_HOST = f"{HOST_KEY_CREDENTIAL}:{HOST_KEY_DIRECTORY}/%i"
+"""Credential with the SSH host key that the host makes for the guest of a unit."""
 UNITS_AT_ONCE = 200
 """Units that one process of systemd-analyze reads."""
 
@@ -182,7 +188,9 @@ def test_units_have_the_declared_paths_and_no_other_setting(attack: Attack) -> N
         assert {path for line in written for path in line} <= {*declared, *map(posixpath.normpath, declared), *places}
         bound = [setting.value for setting in main if setting.key.startswith("Bind")]
         assert [value for value in bound if not re.fullmatch(r"-?/[A-Za-z0-9/._@+~-]*", value)] == []
-        credentials = [setting.value.partition(":") for setting in main if setting.key == "LoadCredential"]
+        loaded = [setting.value for setting in main if setting.key == "LoadCredential"]
+        credentials = [value.partition(":") for value in loaded if value != KEY_OF_HOST]
+        assert (KEY_OF_HOST in loaded) == bool(declaration["guest"]["host_key"])
         assert {name: without_specifiers(path) for name, _colon, path in credentials} == declaration["credential_files"]
         assert [setting.key for setting in main][-1] in ("TasksMax", "MemoryMax", "CPUQuota", "CPUWeight", "IOWeight")
 
@@ -293,7 +301,8 @@ def expanded(word: Word, package: str, state: str, credentials: str) -> str:
     parts = []
     for part in word.parts:
         if isinstance(part, CredentialFile):
-            parts.append(f"{credentials}/{part.name}")
+            # No host has made a key for these guests, and their scripts go on without one.
+            parts.append("/dev/null" if part.name == HOST_KEY_CREDENTIAL else f"{credentials}/{part.name}")
         elif isinstance(part, TapDevice):
             # There is no such interface, and therefore no number of it.
             parts.append("/dev/tap")
