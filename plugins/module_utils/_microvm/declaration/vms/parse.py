@@ -73,14 +73,14 @@ def parse_vm(
     images: Sequence[HostImage] = (),
     path: str = "",
     package: Optional[PackagedVm] = None,
-    common: Mapping[str, object] = NOTHING_GIVEN.common,
+    common: Optional[Mapping[str, object]] = None,
 ) -> Declaration:
     """Validate and complete one MicroVM; see parse_vms and Given."""
     prefix = f"{path}." if path else ""
     # Derived options that are not declared are still ``None``; the functions below fill them in.
     declaration = cast(Vm, validate(VM_OPTIONS, raw, path))
     if declaration["runner"] is not None:
-        refuse_decided(declaration, common, prefix)
+        refuse_decided(declaration, common or {}, prefix)
     if package is not None or declaration["runner"] is not None:
         _complete_identity(declaration, prefix)
         declaration = of_package(declaration, package, prefix)

@@ -6,7 +6,9 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from dataclasses import replace
+from types import MappingProxyType
 from typing import Any
 
 import pytest
@@ -25,7 +27,7 @@ from .test_lan import OWN, LanHost
 
 LAN: dict[str, Any] = {"name": "lan0", "link": "enp1s0"}
 OTHER: dict[str, Any] = {"name": "nat0", "address": "10.66.1.1/24", "nat": True}
-INPUT = {"family": "inet", "table": "filter", "chain": "input"}
+INPUT = MappingProxyType({"family": "inet", "table": "filter", "chain": "input"})
 PLACE = "chain input of table inet filter (see nft -a list chain inet filter input)"
 DROP = {"drop": None}
 SSH = {"match": {"op": "==", "left": {"payload": {"protocol": "tcp", "field": "dport"}}, "right": 22}}
@@ -36,7 +38,7 @@ def match(right: object, op: str = "==", key: str = "iifname") -> dict[str, Any]
     return {"match": {"op": op, "left": {"meta": {"key": key}}, "right": right}}
 
 
-def ruleset(*rules: list[dict[str, Any]], place: dict[str, str] = INPUT, **sets: object) -> str:
+def ruleset(*rules: list[dict[str, Any]], place: Mapping[str, str] = INPUT, **sets: object) -> str:
     """Return what nft(8) prints of a table."""
     table = {key: place[key] for key in ("family", "table")}
     kinds = [{"map" if name == "vm" else "set": {**table, "name": name, "elem": value}} for name, value in sets.items()]
