@@ -153,7 +153,7 @@ ORDER = (
     # These need processors alone, and much of ansible-test uses one.
     (("lint", "types", "unit"), ("sanity",)),
     # An emulated host keeps a processor busy, as most of the others do; none depends on moments.
-    (("integration", "testbed"), ("machines", "debian12")),
+    (("integration", "testbed", "debian12"), ("machines",)),
     (("hosts",),),
     # Playbooks wait for hosts and guests nearly half of their time.
     (("molecule",), ("day-two",)),
