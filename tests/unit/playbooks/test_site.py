@@ -44,6 +44,17 @@ def test_a_network_that_is_kept_for_microvms_is_tried_again_after_they_have_chan
     assert calls[-1]["module"] == "microvm_network"
 
 
+def test_only_what_an_earlier_run_has_changed_is_confirmed(tmp_path: Path) -> None:
+    confirm = ("-e", "microvm_network_confirm=true", "-e", "microvm_network_return_seconds=90")
+    outcome = run(tmp_path, {"west": web("w", network="follows")}, "microvm.fleet.site", *ROLES, *confirm)
+    assert outcome.status == 0, outcome.output
+    calls = [call for call in outcome.calls if call["module"] == "microvm_network"]
+    shown = [(call["_ansible_check_mode"], str(call["confirm"]).lower()) for call in calls]
+    # The last one removes a network, which is another change.
+    assert shown == [(True, "true"), (False, "true"), (False, "false")]
+    assert {int(call["return_seconds"]) for call in calls} == {90}
+
+
 @pytest.mark.parametrize("others", [{}, {"away": UNREACHABLE}], ids=["all reachable", "one unreachable"])
 def test_a_refused_host_stops_all_before_any_is_changed(tmp_path: Path, others: dict[str, object]) -> None:
     hosts = {**others, "east": web(), "west": web("wrong-vm"), "south": web(network="wrong")}
