@@ -55,6 +55,15 @@ def test_only_what_an_earlier_run_has_changed_is_confirmed(tmp_path: Path) -> No
     assert {int(call["return_seconds"]) for call in calls} == {90}
 
 
+def test_role_network_takes_away_a_network_whose_declared_microvms_have_been_stopped(tmp_path: Path) -> None:
+    # The way to another link of a bridge onto a LAN.
+    vms = [{"name": "web", "image": "small", "interfaces": [{"bridge": "lan0"}]}]
+    east = {**web(), "microvm_networks": [], "microvm_vms": vms}
+    outcome = run(tmp_path, {"east": east}, "microvm.fleet.site", "--tags", "network")
+    assert outcome.status == 0, outcome.output
+    assert [(call["module"], call["networks"]) for call in outcome.changing()] == [("microvm_network", [])]
+
+
 @pytest.mark.parametrize("others", [{}, {"away": UNREACHABLE}], ids=["all reachable", "one unreachable"])
 def test_a_refused_host_stops_all_before_any_is_changed(tmp_path: Path, others: dict[str, object]) -> None:
     hosts = {**others, "east": web(), "west": web("wrong-vm"), "south": web(network="wrong")}

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import Iterator
 
+from ..resources.networks.lan_plan import two_runs
 from .network_users import former_network_warnings
 from .networks import NetworksResult
 
@@ -35,8 +36,7 @@ def network_warnings(outcome: NetworksResult) -> Iterator[str]:
         yield (
             f"this host has no interface {link} any more, which is the link of network {network}: its guests reach "
             "nobody by it until the interface is back. The network stays as it is. If the interface has got another "
-            f"name, or is gone for good, remove {network} from the declared networks, and declare it again with the "
-            "link that the host has"
+            f"name, or is gone for good, {two_runs(network)}, on a link that the host has"
         )
     for network in outcome["waiting"]:
         yield (

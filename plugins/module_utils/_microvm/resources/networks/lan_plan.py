@@ -116,8 +116,19 @@ def _refuse_other_link(observed: Observed, network: Network, former: Sequence[Ne
             raise DeclarationError(
                 path,
                 f"the link of {network['name']!r} does not change while the network exists: it is "
-                f"{lan_link(other) or 'none'}. Remove the network by a run without it, then declare it again",
+                f"{lan_link(other) or 'none'}. To change it, {two_runs(network['name'])}",
             )
+
+
+def two_runs(name: str) -> str:
+    """Return how an interface of the host gets from one bridge to another, as an order.
+
+    Playbook site refuses MicroVMs on a network that is not declared, and a bridge stays while MicroVMs run on it.
+    """
+    return (
+        f"stop the MicroVMs on it, run without {name} in the declared networks (playbook site: with --tags network, "
+        f"which does not look at the declared MicroVMs), then run with {name} again (playbook site: without --tags)"
+    )
 
 
 def _texts(observed: Observed, network: Network, path: str) -> Dict[str, str]:
@@ -148,8 +159,8 @@ def _reason(observed: Observed, network: Network, interface: LanInterface) -> st
     bridges = [name for name, other in observed.links.items() if link in other.ports and name != network["name"]]
     if bridges and bridges[0] in map(lan_name, observed.files):
         return (
-            f"is the link of the network {bridges[0]!r}, which is no longer declared; remove that by a run without "
-            f"{network['name']!r}, then declare the latter"
+            f"is the link of the network {bridges[0]!r}, which is no longer declared; to release it, "
+            f"{two_runs(network['name'])}"
         )
     if bridges:
         return f"is a port of {bridges[0]!r} already; give interfaces of MicroVMs bridge: {bridges[0]}, or release it"

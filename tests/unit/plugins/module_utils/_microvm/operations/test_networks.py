@@ -28,6 +28,7 @@ from ansible_collections.microvm.fleet.plugins.module_utils._microvm.resources.n
     observe_names,
 )
 from ansible_collections.microvm.fleet.plugins.module_utils._microvm.resources.networks.handlers import NetworksJob
+from ansible_collections.microvm.fleet.plugins.module_utils._microvm.resources.networks.lan_plan import two_runs
 from ansible_collections.microvm.fleet.plugins.module_utils._microvm.resources.networks.plan import Action, plan
 from ansible_collections.microvm.fleet.plugins.module_utils._microvm.resources.networks.state import (
     LanInterface,
@@ -149,7 +150,9 @@ def test_a_run_does_not_wait_for_a_link_that_has_gone(workshop: Workshop, monkey
     monkeypatch.setattr(networks, "WAIT_SECONDS", 0)
     outcome = networks.reconcile_networks([lan, NAT], check_mode=False)
     assert outcome["missing_links"] == {"lan0": "eth0"} and outcome["changed"]
-    assert "no interface eth0 any more, which is the link of network lan0" in next(network_warnings(outcome))
+    warning = next(network_warnings(outcome))
+    assert "no interface eth0 any more, which is the link of network lan0" in warning
+    assert two_runs("lan0") in warning
 
 
 NAMED = {**NAT, "dns_names": {}}

@@ -36,6 +36,7 @@ from ansible_collections.microvm.fleet.plugins.module_utils._microvm.resources.n
     lan_texts,
     paths,
 )
+from ansible_collections.microvm.fleet.plugins.module_utils._microvm.resources.networks.lan_plan import two_runs
 from ansible_collections.microvm.fleet.plugins.module_utils._microvm.resources.networks.observe_lan import iaid
 from ansible_collections.microvm.fleet.plugins.module_utils._microvm.resources.networks.plan import (
     Action,
@@ -411,8 +412,9 @@ def test_the_link_of_a_bridge_that_exists_does_not_change() -> None:
     host = LanHost(SPARE)
     host.run([LAN])
     for other in ({**LAN, "link": "eth1"}, {**OTHER, "name": "lan0"}):
-        with pytest.raises(DeclarationError, match="link of 'lan0' does not change"):
+        with pytest.raises(DeclarationError, match="link of 'lan0' does not change") as refusal:
             plan(host.observed, parse_networks([other]), "n")
+        assert two_runs("lan0") in str(refusal.value)
 
 
 def test_a_bridge_is_renamed_by_two_runs() -> None:
@@ -421,8 +423,16 @@ def test_a_bridge_is_renamed_by_two_runs() -> None:
     host.run([LAN], confirm=True)
     links = {**host.observed.links, "lan0": replace(host.observed.links["lan0"], ports=("eth0",))}
     host.observed = replace(host.observed, links=links)
-    with pytest.raises(DeclarationError, match="the link of the network 'lan0', which is no longer declared; remove"):
-        plan(host.observed, parse_networks([{**LAN, "name": "lan1"}]), "n")
+    renamed = parse_networks([{**LAN, "name": "lan1"}])
+    with pytest.raises(
+        DeclarationError, match="the link of the network 'lan0', which is no longer declared"
+    ) as refusal:
+        plan(host.observed, renamed, "n")
+    assert two_runs("lan1") in str(refusal.value)
+    # As the refusal says: without the new one, then with it.
+    host.run([])
+    host.run([], confirm=True)
+    assert "lan1" in plan(host.observed, renamed, "n").unconfirmed
 
 
 def test_a_bridge_stays_when_its_interface_goes_and_is_reported() -> None:
