@@ -57,7 +57,8 @@ class ActionModule(ActionBase):
         fleet, left_out = self._read(hosts, variables["groups"].get(arguments["group"], ()), variables["hostvars"])
         errors = [error for error in fleet_errors(fleet) if set(hosts) & set(error.hosts)]
         result.update(clashes_result(fleet, errors, left_out))
-        for warning in fleet_warnings(fleet):
+        # A host that is left out may have the tags, also if nothing of it could be read.
+        for warning in [] if left_out else fleet_warnings(fleet):
             if warning.host in hosts:
                 _display.warning(str(warning))
         if errors:

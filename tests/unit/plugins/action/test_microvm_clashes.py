@@ -126,6 +126,10 @@ microvm_networks:
         assert status == 0 and expected in shown and "did you mean 'frontend'?" in shown, output
     status, output = run(fleet, "--limit", "east")
     assert status == 0 and "frontnd" not in output, output
+    # A host of which nothing can be read may have it.
+    (fleet / "host_vars" / "south.yml").write_text('{microvm_vms: "{{ missing }}", microvm_networks: []}')
+    status, output = run(fleet, "--limit", "east,west")
+    assert status == 0 and "went on" in output and "frontnd" not in output, output
 
 
 def test_the_command_validates_the_directory_of_an_inventory(fleet: Path) -> None:
