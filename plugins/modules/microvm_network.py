@@ -124,6 +124,14 @@ readdressed:
     - Their guests have their old addresses until they are started again.
   returned: success
   type: dict
+unserved:
+  description:
+    - Networks with O(networks[].dns_names) while the host has no dnsmasq to serve them, in check mode. The module warns
+      of them.
+    - A run refuses them unless role P(microvm.fleet.host#role) has installed it before.
+  returned: success
+  type: list
+  elements: str
 hindrances:
   description:
     - Packets of networks that other firewalls of the host drop, and what to do. The module warns about them.

@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import Iterator
 
 from ..resources.networks.lan_plan import two_runs
+from ..resources.networks.observe_names import NO_NAME_SERVER
 from .network_users import former_network_warnings
 from .networks import NetworksResult
 
@@ -37,6 +38,11 @@ def network_warnings(outcome: NetworksResult) -> Iterator[str]:
             f"this host has no interface {link} any more, which is the link of network {network}: its guests reach "
             "nobody by it until the interface is back. The network stays as it is. If the interface has got another "
             f"name, or is gone for good, {two_runs(network)}, on a link that the host has"
+        )
+    for network in outcome["unserved"]:
+        yield (
+            f"a run refuses dns_names of network {network}, unless role host installs dnsmasq in the same run: "
+            f"{NO_NAME_SERVER}"
         )
     for network in outcome["waiting"]:
         yield (

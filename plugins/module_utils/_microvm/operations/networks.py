@@ -39,7 +39,7 @@ from ..resources.networks.listeners import (
 )
 from ..resources.networks.observe import MARK, observe, observe_links
 from ..resources.networks.observe_macvtaps import refuse_unfiltered_macvtaps
-from ..resources.networks.observe_names import refuse_unserved_names
+from ..resources.networks.observe_names import refuse_unserved_names, unserved_names
 from ..resources.networks.plan import Action, Plan, plan
 from ..resources.networks.state import NETWORKD, Link, Observed, has_address, has_families
 from ..schema.errors import DeclarationError
@@ -63,6 +63,7 @@ class NetworksResult(TypedDict):
     former: Dict[str, List[str]]
     renamed: Dict[str, str]
     readdressed: Dict[str, List[str]]
+    unserved: List[str]
     hindrances: List[str]
     link_rules: List[str]
     unconfirmed: List[str]
@@ -102,6 +103,7 @@ def reconcile_networks(
         "former": former,
         "renamed": renamed_networks(recorded_networks(observed.files), networks),
         "readdressed": readdressed_networks(observed, networks),
+        "unserved": unserved_names(networks),
         "hindrances": list(planned.hindrances),
         "link_rules": list(planned.link_rules),
         "unconfirmed": sorted(planned.unconfirmed),

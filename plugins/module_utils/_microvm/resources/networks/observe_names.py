@@ -9,7 +9,7 @@ from __future__ import annotations
 import glob
 import os
 import re
-from typing import Dict, Optional, Sequence
+from typing import Dict, List, Optional, Sequence
 
 from ...declaration.names import BOOTED_LINK, GUEST_NAMES_DIRECTORY
 from ...declaration.types import Network
@@ -24,15 +24,25 @@ RESOLVERS = "/etc/resolv.conf"
 """File with the host's DNS servers (resolv.conf(5))."""
 
 
+NO_NAME_SERVER = (
+    f"this host has no {NAME_SERVER_PROGRAM}; install dnsmasq (on Debian and Ubuntu the package dnsmasq-base), which "
+    "role host does if microvm_networks has names"
+)
+"""Reason why names of guests are refused."""
+
+
+def unserved_names(networks: Sequence[Network]) -> List[str]:
+    """Return the networks with names of guests that the host has no program to serve."""
+    named = [network["name"] for network in networks if network["dns_names"] is not None]
+    return named if named and not os.access(NAME_SERVER_PROGRAM, os.X_OK) else []
+
+
 def refuse_unserved_names(networks: Sequence[Network], path: str = "networks") -> None:
     """Refuse names of guests on a host that has no program to serve them. Raises DeclarationError."""
+    unserved = unserved_names(networks)
     for index, network in enumerate(networks):
-        if network["dns_names"] is not None and not os.access(NAME_SERVER_PROGRAM, os.X_OK):
-            raise DeclarationError(
-                f"{path}[{index}].dns_names",
-                f"this host has no {NAME_SERVER_PROGRAM}; install dnsmasq (on Debian and Ubuntu the package "
-                "dnsmasq-base), which role host does if microvm_networks has names",
-            )
+        if network["name"] in unserved:
+            raise DeclarationError(f"{path}[{index}].dns_names", NO_NAME_SERVER)
 
 
 def observe_resolver() -> Optional[str]:
