@@ -16,7 +16,7 @@ description:
     declared for these MicroVMs. The rest is as it was written. Role P(microvm.fleet.network#role) uses it.
   - A name that no MicroVM of the host has, and a MicroVM without a declared address on the network, are refused. For a
     tag that no MicroVM has, there is a warning.
-positional: _input, vms, defaults
+positional: _input, vms, defaults, host
 options:
   _input:
     description: Networks of a host, as in C(microvm_networks).
@@ -32,6 +32,9 @@ options:
     description: Options for all of them, as in C(microvm_defaults).
     type: dict
     default: {}
+  host:
+    description: Name of the host, with which warnings begin.
+    type: str
 """
 
 EXAMPLES = r"""
@@ -75,7 +78,10 @@ _display: Any = Display()
 
 
 def with_guest_addresses(
-    networks: Sequence[object], vms: Sequence[object], defaults: Optional[Mapping[str, object]] = None
+    networks: Sequence[object],
+    vms: Sequence[object],
+    defaults: Optional[Mapping[str, object]] = None,
+    host: Optional[str] = None,
 ) -> List[object]:
     """Return networks whose ``allow`` has addresses instead of names and tags of MicroVMs."""
     names = element_names({NETWORKS: networks})
@@ -85,7 +91,7 @@ def with_guest_addresses(
     except DeclarationError as error:
         raise AnsibleFilterError(f"{with_names(error.path, names)}: {error.message}") from error
     for warning in resolved.warnings:
-        _display.warning(with_names(warning, names))
+        _display.warning(f"{host}: {with_names(warning, names)}" if host else with_names(warning, names))
     return resolved.networks
 
 

@@ -217,6 +217,11 @@ def test_networks_are_handed_over_with_the_addresses_of_guests_that_they_allow(t
     calls = [call for call in outcome.calls if call["module"] == "microvm_network"]
     allowed = [{"from": "10.9.8.10", "to": "10.9.9.10", "ports": ["tcp/5432"]}]
     assert [call["networks"][1]["allow"] for call in calls] == [allowed, allowed]
+    # A tag of MicroVMs of other hosts alone is no reason to remove it here.
+    doubtful = run(tmp_path, {"east": {**east, "tier": "wbe"}}, "microvm.fleet.site", "--tags", "network")
+    shown = " ".join(doubtful.output.split())
+    place = "[WARNING]: east: microvm_networks[1] (b0).allow[0].from: no MicroVM of this host has the tag 'wbe'"
+    assert place in shown and "remove" not in shown, doubtful.output
     refused = run(tmp_path, {"east": {**east, "tier": "web", "microvm_vms": vms[:1]}}, "microvm.fleet.site", *ROLES)
     assert refused.status == 2 and refused.calls == []
     assert "microvm_networks[1] (b0).allow[0].to: no MicroVM 'db' is declared for this host" in refused.output

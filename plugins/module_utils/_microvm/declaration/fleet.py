@@ -121,7 +121,7 @@ def _host_warnings(host: HostDeclarations, tags: FrozenSet[str]) -> Iterator[Fle
     for empty in empty_tags(host.networks, vms):
         if empty.tag in tags - tags_of(vms):
             continue
-        message = empty_tag_message(empty, tags, "of the inventory")
+        message = empty_tag_message(empty, tags, of_all=True)
         yield FleetWarning(host.host, with_names(empty.path, host.names), message)
 
 

@@ -60,15 +60,22 @@ def tags_of(vms: Sequence[Vm]) -> FrozenSet[str]:
     return frozenset(tag for vm in vms for tag in vm["tags"])
 
 
-def empty_tag_message(empty: EmptyTag, tags: FrozenSet[str], whose: str = "") -> str:
-    """Return a warning about a tag; ``tags`` are those that MicroVMs have, namely those ``whose``, by default a host's.
+def empty_tag_message(empty: EmptyTag, tags: FrozenSet[str], of_all: bool = False) -> str:
+    """Return a warning about a tag; ``tags`` are those that MicroVMs have: ``of_all`` hosts, or of one.
 
     So that a misspelt tag is found, the message says what tag may have been meant.
     """
     if empty.tag in tags:
         return f"no MicroVM on {empty.where} has the tag {empty.tag!r}; this allows nothing"
-    hint = suggestion(empty.tag, tags) or "correct it, or remove the element of allow"
-    return f"no MicroVM {whose or 'of this host'} has the tag {empty.tag!r}, so this allows nothing; {hint}"
+    hint = suggestion(empty.tag, tags)
+    if of_all:
+        hint = hint or "correct it, or remove the element of allow"
+        return f"no MicroVM of the inventory has the tag {empty.tag!r}, so this allows nothing; {hint}"
+    # Hosts of a group may have the same networks.
+    return (
+        f"no MicroVM of this host has the tag {empty.tag!r}, so this allows nothing here, as it should be if only "
+        f"other hosts have MicroVMs with the tag; otherwise {hint or 'correct it'}"
+    )
 
 
 def _with_addresses(written: object, network: Network, guests: _Guests, path: str) -> object:

@@ -128,8 +128,14 @@ def test_a_tag_without_guests_allows_nothing_and_warns(tag: str) -> None:
 
 @pytest.mark.parametrize(
     ("tag", "hint"),
-    [("fornt", "no MicroVM of this host has the tag 'fornt', so this allows nothing; did you mean 'front'?")]
-    + [("zzz", "so this allows nothing; correct it, or remove the element of allow")]
+    [
+        (
+            "fornt",
+            "no MicroVM of this host has the tag 'fornt', so this allows nothing here, as it should be if only other",
+        )
+    ]
+    + [("fornt", "other hosts have MicroVMs with the tag; otherwise did you mean 'front'?")]
+    + [("zzz", "other hosts have MicroVMs with the tag; otherwise correct it")]
     + [("data", "no MicroVM on other networks with nat of this host has the tag 'data'; this allows nothing")],
 )
 def test_the_warning_about_a_tag_says_what_it_may_have_been_meant_to_be(tag: str, hint: str) -> None:
