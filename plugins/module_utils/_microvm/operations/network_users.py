@@ -57,7 +57,8 @@ def former_network_warnings(
     """Return what to do about networks with MicroVMs; ``remaining`` stay, since MicroVMs run on them."""
     return [
         f"network {network} is no longer declared, but {_effect(users, network in remaining)}; "
-        f"{_remedy(renamed.get(network))}{', and run this again' if network in remaining else ''}"
+        f"{_remedy(renamed.get(network))}{', and run this again' if network in remaining else ''}. "
+        "Where microvm_vms has them elsewhere already, a run of playbook site with all roles does the rest itself"
         for network, users in sorted(former.items())
         if users or network in remaining
     ]

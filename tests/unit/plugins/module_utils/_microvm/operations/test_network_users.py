@@ -88,4 +88,6 @@ def test_what_is_said_names_network_microvms_and_remedy(
 ) -> None:
     warnings = network_users.former_network_warnings(former, renamed, remaining)
     assert len(warnings) == bool(words)
-    assert all(word in warnings[0] for word in ["network data0 is no longer declared", *words][: 9 * bool(words)])
+    # The role does not know what role vms will do after it.
+    always = ["network data0 is no longer declared", "Where microvm_vms has them elsewhere already, a run of playbook"]
+    assert all(word in warnings[0] for word in [*always, *words][: 9 * bool(words)])
