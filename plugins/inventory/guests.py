@@ -273,8 +273,8 @@ class InventoryModule(BaseInventoryPlugin, Constructable, Cacheable):
             guests += of_host
         named = named_guests(guests, template, {**self._own_groups(guests), **self._taken()})
         if named.errors:
-            others = len(named.errors) - 1
-            self._leave_out("guests" + (f" with this and {others} other names" if others else ""), named.errors[0])
+            left_out = ", ".join(f"{guest.name!r} of {guest.host}" for guest in named.left_out)
+            self._leave_out(f"guests {left_out}", named.errors[0])
         return {name: self._entry(name, guest, jumps[guest.host]) for name, guest in named.guests.items()}
 
     def _leave_out(self, guests: str, error: DeclarationError) -> None:

@@ -262,6 +262,8 @@ class NamedGuests(NamedTuple):
 
     guests: Dict[str, GuestHost]
     errors: List[DeclarationError]
+    left_out: List[GuestHost]
+    """Guests that would have had these names."""
 
 
 def named_guests(guests: Sequence[GuestHost], template: str, taken: Mapping[str, str]) -> NamedGuests:
@@ -270,8 +272,9 @@ def named_guests(guests: Sequence[GuestHost], template: str, taken: Mapping[str,
     for guest in guests:
         by_name.setdefault(template.format(name=guest.name, host=guest.host), []).append(guest)
     unique = {name: owners[0] for name, owners in by_name.items() if name not in taken and len(owners) == 1}
-    errors = [_no_name(name, owners, taken.get(name)) for name, owners in by_name.items() if name not in unique]
-    return NamedGuests(unique, errors)
+    others = {name: owners for name, owners in by_name.items() if name not in unique}
+    errors = [_no_name(name, owners, taken.get(name)) for name, owners in others.items()]
+    return NamedGuests(unique, errors, [guest for owners in others.values() for guest in owners])
 
 
 def _no_name(name: str, owners: Sequence[GuestHost], other: Optional[str]) -> DeclarationError:
