@@ -36,7 +36,8 @@ def network_warnings(outcome: NetworksResult) -> Iterator[str]:
     for network, link in outcome["missing_links"].items():
         yield (
             f"this host has no interface {link} any more, which is the link of network {network}: its guests reach "
-            "nobody by it until the interface is back. The network stays as it is. If the interface has got another "
+            "nobody by it until the interface is back, and those of mode macvtap not before their MicroVMs are started "
+            "again after that (microvm restart NAME). The network stays as it is. If the interface has got another "
             f"name, or is gone for good, {two_runs(network)}, on a link that the host has"
         )
     for network in outcome["unserved"]:

@@ -153,6 +153,8 @@ def test_a_run_does_not_wait_for_a_link_that_has_gone(workshop: Workshop, monkey
     warning = next(network_warnings(outcome))
     assert "no interface eth0 any more, which is the link of network lan0" in warning
     assert two_runs("lan0") in warning
+    # Their macvtaps have gone with it.
+    assert "those of mode macvtap not before their MicroVMs are started again" in warning
 
 
 NAMED = {**NAT, "dns_names": {}}
