@@ -21,6 +21,9 @@ _WAITING = {"tcp": LISTENING, "udp": "07"}
 """States of sockets that wait for anybody: TCP_LISTEN, and TCP_CLOSE of a socket of UDP that is connected to nobody."""
 _ESTABLISHED = "01"
 _CHOSEN_PORTS = "sys/net/ipv4/ip_local_port_range"
+_RESERVED_PORTS = 1024
+"""Ports below this one are of services, or of clients that show so that they are of root (rresvport(3))."""
+_NFS = 2049
 
 
 @dataclass(frozen=True)
@@ -42,6 +45,7 @@ class Connection:
     """Address of the host that the peer has connected to."""
     port: int
     peer: str
+    peer_port: int = 0
     inode: int = 0
 
 
@@ -60,17 +64,24 @@ def _of_table(proto: str, path: str) -> Iterator[ListeningSocket]:
 def connections_to_host() -> List[Connection]:
     """Return the established connections to ports of the host, whether or not anything listens there any more.
 
-    Ports that the kernel chooses for connections to others are left out.
+    Ports that the kernel chooses for connections to others are left out, and so are connections to services of others
+    from ports at which nothing listens, such as those of NFS from reserved ports.
     """
     chosen = [int(word) for word in (files.read_text(os.path.join(PROC, _CHOSEN_PORTS)) or "").split()]
     connections = (each for table in ("tcp", "tcp6") for each in _connections(os.path.join(PROC, "net", table)))
-    return [each for each in connections if not (chosen and chosen[0] <= each.port <= chosen[1])]
+    waiting = {socket.port for socket in listening_sockets() if socket.proto == "tcp"}
+    return [
+        each
+        for each in connections
+        if not (chosen and chosen[0] <= each.port <= chosen[1])
+        and (each.port in waiting or not (each.peer_port < _RESERVED_PORTS or each.peer_port == _NFS))
+    ]
 
 
 def _connections(path: str) -> Iterator[Connection]:
     for columns in socket_rows(path):
         if columns[3] == _ESTABLISHED:
-            yield Connection(*_place(columns[1]), _place(columns[2])[0], int(columns[9]))
+            yield Connection(*_place(columns[1]), *_place(columns[2]), int(columns[9]))
 
 
 def _place(text: str) -> Tuple[str, int]:

@@ -148,6 +148,7 @@ def interrupted_message(new: NewForward, connection: Connection, owner: str) -> 
     """Return who is connected to a port that is to be forwarded, and what to do."""
     own, peer = _ipv4(connection.address), _ipv4(connection.peer)
     return (
-        f"{peer} is connected to {new.port} of this host, at {own}, by {owner}, and could not connect there again; use "
-        "another port, set host.address to another address, leave the peer out of sources, or end the connection first"
+        f"{peer} is connected, from its port {connection.peer_port}, to {new.port} of this host, at {own}, by {owner}, "
+        "and could not connect there again; use another port, set host.address to another address, leave the peer out "
+        "of sources, or end the connection first"
     )

@@ -11,6 +11,8 @@ import socket
 from pathlib import Path
 
 import pytest
+from ansible_collections.microvm.fleet.plugins.module_utils._microvm.host import sockets
+from ansible_collections.microvm.fleet.plugins.module_utils._microvm.host.own_addresses import LISTENING
 from ansible_collections.microvm.fleet.plugins.module_utils._microvm.host.sockets import (
     Connection,
     connections_to_host,
@@ -70,7 +72,32 @@ def test_a_connection_is_found_though_nothing_listens_any_more() -> None:
     with client, connected:
         assert place not in [(each.address, each.port) for each in listening_sockets()]
         (seen,) = [each for each in connections_to_host() if (each.address, each.port) == place]
-        assert seen == Connection(place[0], place[1], "127.0.0.1", os.fstat(connected.fileno()).st_ino)
+        inode = os.fstat(connected.fileno()).st_ino
+        assert seen == Connection(place[0], place[1], "127.0.0.1", client.getsockname()[1], inode)
         assert f"(process {os.getpid()}" in describe_owner(seen.inode)
         # Its other end is a connection of this host to somebody.
         assert client.getsockname()[1] not in [each.port for each in connections_to_host()]
+
+
+@pytest.mark.parametrize(
+    ("port", "peer_port", "listens", "is_found"),
+    [
+        (22, 50000, False, True),
+        # Of the host to a service of another, from a reserved port.
+        (800, 2049, False, False),
+        (1023, 514, False, False),
+        # At a port of a service of the host.
+        (22, 800, True, True),
+    ],
+)
+def test_connections_of_the_host_to_others_are_not_somebodys(
+    port: int, peer_port: int, listens: bool, is_found: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    waiting = f" 0: 00000000:{port:04X} 00000000:0000 {LISTENING} 0:0 0:0 0 0 0 5\n" if listens else ""
+    connected = f" 1: 050200C0:{port:04X} 076433C6:{peer_port:04X} 01 0:0 0:0 0 0 0 7\n"
+    table = tmp_path / "net" / "tcp"
+    table.parent.mkdir()
+    table.write_text(f"  sl  local_address\n{waiting}{connected}")
+    monkeypatch.setattr(sockets, "PROC", str(tmp_path))
+    found = connections_to_host()
+    assert found == ([Connection("192.0.2.5", port, "198.51.100.7", peer_port, 7)] if is_found else [])

@@ -227,10 +227,11 @@ def test_a_forwarded_port_at_which_somebody_is_connected_is_refused_before_anyth
     workshop: Workshop, monkeypatch: pytest.MonkeyPatch, check_mode: bool
 ) -> None:
     monkeypatch.setattr(networks, "listening_sockets", list)
-    monkeypatch.setattr(networks, "connections_to_host", lambda: [Connection("192.0.2.5", 22, "192.0.2.9", 5)])
+    monkeypatch.setattr(networks, "connections_to_host", lambda: [Connection("192.0.2.5", 22, "192.0.2.9", 50007, 5)])
     monkeypatch.setattr(networks, "describe_owner", lambda inode: f"sshd with socket {inode}")
     forward = {"host": {"port": 22}, "guest": {"address": "10.66.1.7"}}
-    with pytest.raises(DeclarationError, match=r"192\.0\.2\.9 is connected to tcp/22 .*sshd with socket 5") as refusal:
+    message = r"192\.0\.2\.9 is connected, from its port 50007, to tcp/22 .*sshd with socket 5"
+    with pytest.raises(DeclarationError, match=message) as refusal:
         networks.reconcile_networks([{**NAT, "forward_ports": [forward]}], check_mode)
     assert refusal.value.path == "networks[0].forward_ports[0].host.port"
     assert workshop.log in ([], ["lock"])

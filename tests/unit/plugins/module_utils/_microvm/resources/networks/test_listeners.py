@@ -136,8 +136,9 @@ def test_who_is_connected_now_and_could_not_connect_again_is_found(
 
 def test_the_message_names_the_port_and_who_is_connected() -> None:
     (new,) = new_forwards(FRESH, parse_networks([forwarding()]))
-    connection = Connection("::ffff:192.0.2.5", 22, f"::ffff:{PEER}")
+    connection = Connection("::ffff:192.0.2.5", 22, f"::ffff:{PEER}", 50007)
     message = interrupted_message(new, connection, "sshd (process 7 of ssh@1.service)")
     assert message.startswith(
-        "198.51.100.7 is connected to tcp/22 of this host, at 192.0.2.5, by sshd (process 7 of ssh@1.service)"
+        "198.51.100.7 is connected, from its port 50007, to tcp/22 of this host, at 192.0.2.5, by sshd (process 7 of "
+        "ssh@1.service)"
     )
