@@ -36,6 +36,8 @@ class InterfaceRule(NamedTuple):
     """Rule of another firewall that names interfaces."""
 
     chain: str
+    table: str
+    """Table of nftables with its family, or of iptables."""
     place: str
     """Chain and table, as messages name them, with the command that shows them."""
     text: str
@@ -61,7 +63,7 @@ def parse_ruleset(text: str, own_tables: Sequence[str]) -> List[InterfaceRule]:
             tests = tuple(_tests(parts, sets.get(table, {})))
             if tests and table not in own_tables:
                 place = f"chain {chain} of table {table} (see nft -a list chain {table} {chain})"
-                rules.append(InterfaceRule(chain, place, json.dumps(parts, sort_keys=True), tests))
+                rules.append(InterfaceRule(chain, table, place, json.dumps(parts, sort_keys=True), tests))
     return rules
 
 
@@ -116,7 +118,8 @@ def parse_saved_rules(text: str, program: str) -> List[InterfaceRule]:
             tests = tuple(_saved_tests(words))
             if tests:
                 place = f"chain {words[1]} of table {table} of {program} (see {program} -t {table} -S {words[1]})"
-                rules.append(InterfaceRule(words[1], place, json.dumps([_as_pattern(word) for word in words]), tests))
+                patterns = json.dumps([_as_pattern(word) for word in words])
+                rules.append(InterfaceRule(words[1], table, place, patterns, tests))
     return rules
 
 

@@ -18,7 +18,9 @@ from .firewalls import CHAIN, Firewalls, permitted_lans
 from .interface_rules import InterfaceRule, InterfaceTest
 
 _OF_UFW = ("ufw-user-", "ufw6-user-")
-_OF_FIREWALLD = "_ZONES"
+_OF_FIREWALLD = ("_ZONES", "_POLICIES")
+"""Chains of firewalld with iptables, by which it finds the zone of an interface; the latter from version 2 on."""
+_TABLES_OF_FIREWALLD = ("inet firewalld", "ip firewalld", "ip6 firewalld")
 
 
 def missed_places(rules: Sequence[InterfaceRule], former: str, new: str, own_networks: Sequence[str]) -> Dict[str, int]:
@@ -78,16 +80,17 @@ def link_warnings(
 
 
 def _places(firewalls: Firewalls, former: str, new: str, own_networks: Sequence[str]) -> List[str]:
-    rules = [rule for rule in firewalls.interface_rules if not _is_managed(firewalls, rule.chain)]
+    rules = [rule for rule in firewalls.interface_rules if not _is_managed(firewalls, rule)]
     places = missed_places(rules, former, new, own_networks)
     listed = [f"{count} in {place}" if count > 1 else place for place, count in places.items()]
     return [*listed, *_of_ufw(firewalls, former, new), *_of_firewalld(firewalls, former, new)]
 
 
-def _is_managed(firewalls: Firewalls, chain: str) -> bool:
-    """Return whether a chain is ours, or has rules that a program makes of its own list."""
-    is_of_ufw = firewalls.is_ufw_enabled and chain.startswith(_OF_UFW)
-    return chain == CHAIN or is_of_ufw or (firewalls.is_firewalld_running and _OF_FIREWALLD in chain)
+def _is_managed(firewalls: Firewalls, rule: InterfaceRule) -> bool:
+    """Return whether a rule is ours, or one that a program makes of its own list."""
+    is_of_ufw = firewalls.is_ufw_enabled and rule.chain.startswith(_OF_UFW)
+    is_of_firewalld = rule.table in _TABLES_OF_FIREWALLD or any(word in rule.chain for word in _OF_FIREWALLD)
+    return rule.chain == CHAIN or is_of_ufw or (firewalls.is_firewalld_running and is_of_firewalld)
 
 
 def _of_ufw(firewalls: Firewalls, former: str, new: str) -> Iterator[str]:

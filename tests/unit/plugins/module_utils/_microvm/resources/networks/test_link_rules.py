@@ -232,6 +232,31 @@ def test_the_zone_of_firewalld_is_said(
     assert [message.rpartition("rules: ")[2] for message in warnings(state)] == ([command] if zone else [])
 
 
+@pytest.mark.parametrize(
+    ("family", "table", "chain", "is_of_firewalld"),
+    [
+        ("inet", "firewalld", "filter_INPUT_ZONES", True),
+        # Version 2 finds zones in other chains.
+        ("inet", "firewalld", "filter_INPUT_POLICIES", True),
+        ("inet", "firewalld", "mangle_PREROUTING_POLICIES", True),
+        ("ip", "firewalld", "nat_POSTROUTING_POLICIES", True),
+        ("ip6", "firewalld", "nat_POST_public_allow", True),
+        ("ip", "filter", "INPUT_POLICIES", True),
+        ("ip", "filter", "FORWARD_IN_ZONES", True),
+        ("ip", "filter", "INPUT_direct", False),
+        ("inet", "filter", "input", False),
+    ],
+)
+def test_rules_that_firewalld_makes_of_zones_are_its_own(
+    family: str, table: str, chain: str, is_of_firewalld: bool
+) -> None:
+    place = {"family": family, "table": table, "chain": chain}
+    rules = tuple(parse_ruleset(ruleset([match("enp1s0"), {"goto": {"target": "filter_IN_public"}}], place=place), []))
+    stopped = Firewalls(zones={"enp1s0": "public", "lan0": "public"}, interface_rules=rules)
+    assert len(warnings(replace(stopped, is_firewalld_running=True))) == (0 if is_of_firewalld else 1)
+    assert len(warnings(stopped)) == 1
+
+
 def test_plans_say_it_before_the_change_and_as_long_as_it_holds() -> None:
     host = LanHost(OWN)
     text = ruleset([match("eth0"), SSH, DROP], [match("lan0"), DROP])
