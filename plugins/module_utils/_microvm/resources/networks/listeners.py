@@ -32,13 +32,20 @@ class NewForward(NamedTuple):
 
 
 def new_forwards(observed: Observed, networks: Sequence[Network], path: str = "networks") -> List[NewForward]:
-    """Return the forwarded ports that a run would bring, or open to others; those that limit who connects are none."""
-    former = [forward for network in recorded_networks(observed.files) for forward in network["forward_ports"]]
+    """Return the forwarded ports that a run would bring, or open to others or at further uplinks.
+
+    Those that limit who connects are none.
+    """
+    former = [
+        (forward, _uplinks(observed, network))
+        for network in recorded_networks(observed.files)
+        for forward in network["forward_ports"]
+    ]
     return [
         NewForward(f"{path}[{index}].forward_ports[{position}].host.port", network, forward)
         for index, network in enumerate(networks)
         for position, forward in enumerate(network["forward_ports"])
-        if not any(_includes(other, forward) for other in former)
+        if not any(_uplinks(observed, network) <= uplinks and _includes(other, forward) for other, uplinks in former)
     ]
 
 

@@ -79,6 +79,13 @@ def test_a_service_that_would_no_longer_be_reached_is_found(
         (forwarding(sources=["198.51.100.0/24"]), forwarding(sources=["198.51.100.7", "198.51.100.8/30"]), False),
         (forwarding(sources=["198.51.100.0/24"]), forwarding(sources=["198.51.0.0/16"]), True),
         (forwarding(sources=["198.51.100.0/24"]), forwarding(), True),
+        ({**forwarding(), "uplinks": ["eth1"]}, {**forwarding(), "uplinks": ["eth1", "eth2"]}, True),
+        ({**forwarding(), "uplinks": ["eth1", "eth2"]}, {**forwarding(), "uplinks": ["eth2"]}, False),
+        # Without any, the default one is meant: eth0.
+        ({**forwarding(), "uplinks": ["eth1"]}, forwarding(), True),
+        (forwarding(), {**forwarding(), "uplinks": ["eth0", "eth1"]}, True),
+        ({**forwarding(), "uplinks": ["eth0", "eth1"]}, forwarding(), False),
+        (forwarding(), {**forwarding(), "uplinks": ["eth0"]}, False),
     ],
 )
 def test_ports_that_are_forwarded_already_are_not_looked_at(
