@@ -83,7 +83,7 @@ def reconcile_networks(
     networks = parse_networks(raw)
     refuse_selectors(networks, "networks")
     with contextlib.nullcontext() if check_mode else locked([LOCK]):
-        observed = observe([link for link in map(lan_link, networks) if link])
+        observed = observe(networks)
         refuse_unfiltered_macvtaps(observed, networks)
         _refuse_hidden_services(observed, networks)
         planned = plan(observed, networks, confirm=confirm, return_seconds=return_seconds)

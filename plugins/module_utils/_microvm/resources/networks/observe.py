@@ -21,6 +21,8 @@ from ...declaration.names import (
     TAP_RULES_DIRECTORY,
     names_unit,
 )
+from ...declaration.networks.lan import lan_link
+from ...declaration.types import Network
 from ...host import files, systemd
 from ...host.commands import HostError, run
 from .configuration import (
@@ -35,10 +37,12 @@ from .configuration import (
     ipv6_forwarding_of,
     is_ours,
     parsed_settings,
+    recorded_networks,
 )
+from .firewalls import permitted_lans
 from .forwarding import SWITCHES, is_of_systemd
 from .guest_names import names_settings_path, names_unit_path, network_of_settings
-from .lan_files import PERMANENT, RETURNED, RUNTIME, UNCONFIRMED, lan_of
+from .lan_files import PERMANENT, RETURNED, RUNTIME, UNCONFIRMED
 from .macvtaps import FILE_SUFFIX, parse_tables
 from .observe_firewalls import (
     SERVICES,
@@ -66,13 +70,15 @@ _OWN_TABLES = tuple(f"{family} {TABLE}" for family in ("ip", *FAMILIES))
 """Tables of ours; ``ip`` was that of earlier versions."""
 
 
-def observe(lan_links: Sequence[str] = ()) -> Observed:
+def observe(networks: Sequence[Network] = ()) -> Observed:
     """Return the state by one look at our files, one question to systemd, one listing of links, one of routes, one of
-    each of our tables. ``lan_links`` are the interfaces of the host that bridges are to be put on."""
+    each of our tables. ``networks`` are the declared ones. Raises HostError."""
     patterns = [f"{directory}/*-microvm-*" for directory in (NETWORKD_DIRECTORY, RUNTIME, PERMANENT)]
     patterns += [names_settings_path("*"), names_unit_path("*")]
     paths = {path for pattern in patterns for path in glob.glob(pattern)}.union(OWN_FILES)
     contents = {path: _content(path) for path in sorted(paths) if is_ours(path)}
+    present = {path: content for path, content in contents.items() if content is not None}
+    recorded = recorded_networks(present)
     named = [network for network in map(network_of_settings, contents) if network is not None]
     own = (NETWORKD, NETWORK_UNIT, NETWORK_WATCH_UNIT, NETWORK_DOCKER_UNIT, *map(names_unit, named))
     units = systemd.show([*own, *SERVICES])
@@ -88,7 +94,7 @@ def observe(lan_links: Sequence[str] = ()) -> Observed:
     rules, fingerprint = observe_rules()
     tap_rules, macvtap_rules = observe_tap_rules(), observe_macvtap_rules()
     return Observed(
-        files={path: content for path, content in contents.items() if content is not None},
+        files=present,
         interrupted=os.path.exists(MARK),
         links=links,
         routes=tuple(parse_routes(routes)),
@@ -105,7 +111,7 @@ def observe(lan_links: Sequence[str] = ()) -> Observed:
         ipv6_routes=tuple(parse_routes(ipv6_routes)),
         ipv6_uplinks=default_interfaces(ipv6_routes),
         gateways=default_gateways(routes),
-        lan_interfaces=observe_lan_interfaces(lan_links),
+        lan_interfaces=observe_lan_interfaces([link for link in map(lan_link, networks) if link]),
         unconfirmed=os.path.exists(UNCONFIRMED),
         returned=os.path.exists(RETURNED),
         switched_on=switched_on,
@@ -120,7 +126,8 @@ def observe(lan_links: Sequence[str] = ()) -> Observed:
         unit=units[NETWORK_UNIT],
         watch=units[NETWORK_WATCH_UNIT],
         docker_unit=units[NETWORK_DOCKER_UNIT],
-        firewalls=observe_firewalls(units, _OWN_TABLES, bool(lan_links) or any(map(lan_of, contents))),
+        # Others' rules are only of interest where a bridge takes an interface from them.
+        firewalls=observe_firewalls(units, _OWN_TABLES, bool(permitted_lans([*networks, *recorded]))),
     )
 
 

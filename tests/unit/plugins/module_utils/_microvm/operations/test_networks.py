@@ -73,7 +73,7 @@ def workshop(monkeypatch: pytest.MonkeyPatch, tmp_path: Any) -> Workshop:
     fake = Workshop()
     up = {"microvm0": Link(True, ("10.66.1.1/24",))}
     monkeypatch.setattr(networks, "HANDLERS", fake.handlers())
-    monkeypatch.setattr(networks, "observe", lambda _lan_links: OBSERVED)
+    monkeypatch.setattr(networks, "observe", lambda _networks: OBSERVED)
     monkeypatch.setattr(networks, "observe_links", lambda: up)
     monkeypatch.setattr(networks, "locked", locked)
     monkeypatch.setattr(networks, "MARK", str(tmp_path / "mark"))
@@ -115,7 +115,7 @@ def test_a_network_that_gets_another_address_is_a_warning(workshop: Workshop, mo
     files = plan(Observed(), parse_networks([NAT])).files
     link = Link(True, ("10.66.1.1/24",), ("mv-a",), taps=frozenset({"mv-a"}))
     observed = Observed(networkd=Unit("loaded"), files=files, links={"microvm0": link})
-    monkeypatch.setattr(networks, "observe", lambda _lan_links: observed)
+    monkeypatch.setattr(networks, "observe", lambda _networks: observed)
     result = networks.reconcile_networks([{**NAT, "address": "10.66.7.1/24"}], check_mode=True)
     (warning,) = network_warnings(result)
     assert "network microvm0 gets another address while MicroVMs run on it (mv-a)" in warning
@@ -130,7 +130,7 @@ def test_networks_as_declared_are_no_warning(workshop: Workshop) -> None:
 
 def test_a_run_names_the_microvms_of_a_network_that_goes(workshop: Workshop, monkeypatch: pytest.MonkeyPatch) -> None:
     before = Observed(networkd=Unit("loaded"), files=plan(Observed(), parse_networks([NAT])).files)
-    monkeypatch.setattr(networks, "observe", lambda _lan_links: before)
+    monkeypatch.setattr(networks, "observe", lambda _networks: before)
     vms = [{"name": "web", "interfaces": [{"id": "mv-web", "bridge": "microvm0"}]}]
     monkeypatch.setattr(network_users, "recorded_beside", lambda places, names: vms)
     outcome = networks.reconcile_networks([{**NAT, "name": "new0"}], check_mode=True)
@@ -143,7 +143,7 @@ def test_a_run_does_not_wait_for_a_link_that_has_gone(workshop: Workshop, monkey
     before = Observed(networkd=Unit("loaded"), links={"eth0": Link(False)}, lan_interfaces={"eth0": spare})
     files = plan(before, parse_networks([lan])).files
     gone = Observed(networkd=Unit("loaded", "active"), files=files, links={"lan0": Link(True)})
-    monkeypatch.setattr(networks, "observe", lambda _lan_links: gone)
+    monkeypatch.setattr(networks, "observe", lambda _networks: gone)
     monkeypatch.setattr(
         networks, "observe_links", lambda: {"lan0": Link(True), "microvm0": Link(True, ("10.66.1.1/24",))}
     )
@@ -259,7 +259,7 @@ def test_a_host_that_cannot_filter_macvtaps_gets_no_network_of_them(
 
     monkeypatch.setattr(observe_macvtaps, "run", run)
     monkeypatch.setattr("shutil.which", lambda _name: "/usr/sbin/nft" if has_nft else None)
-    monkeypatch.setattr(networks, "observe", lambda *_links: Observed(links={"eth0": Link(False)}))
+    monkeypatch.setattr(networks, "observe", lambda _networks: Observed(links={"eth0": Link(False)}))
     declared = [NAT, {"name": "wire0", "mode": "macvtap", "link": "eth0"}]
     if not is_refused:
         networks.reconcile_networks(declared, True)
