@@ -147,6 +147,15 @@ link_rules:
   returned: success
   type: list
   elements: str
+unread_leases:
+  description:
+    - Files of systemd-networkd with leases that its DHCP server should forget, and that are not understood, and what to
+      do. The module warns about them.
+    - A server forgets only the leases of guests that are to have other addresses, and of addresses that others are to
+      have.
+  returned: success
+  type: list
+  elements: str
 unconfirmed:
   description:
     - Networks whose change may cut the host off, and is taken back after O(return_seconds).

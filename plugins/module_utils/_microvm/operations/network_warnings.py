@@ -56,3 +56,4 @@ def network_warnings(outcome: NetworksResult) -> Iterator[str]:
         yield f"packets are still forwarded (net.ipv4.ip_forward), since {outcome['still_forwarding']}"
     yield from outcome["hindrances"]
     yield from outcome["link_rules"]
+    yield from outcome["unread_leases"]

@@ -29,6 +29,7 @@ from ..resources.executor import execute
 from ..resources.networks.configuration import recorded_networks
 from ..resources.networks.guest_names import domain_of, server_addresses
 from ..resources.networks.handlers import HANDLERS, NetworksJob
+from ..resources.networks.kept_leases import unread_message
 from ..resources.networks.lan_files import UNCONFIRMED
 from ..resources.networks.listeners import (
     hidden_connection,
@@ -37,7 +38,7 @@ from ..resources.networks.listeners import (
     interrupted_message,
     new_forwards,
 )
-from ..resources.networks.observe import MARK, observe, observe_links
+from ..resources.networks.observe import LEASES, MARK, observe, observe_links
 from ..resources.networks.observe_macvtaps import refuse_unfiltered_macvtaps
 from ..resources.networks.observe_names import refuse_unserved_names, unserved_names
 from ..resources.networks.plan import Action, Plan, plan
@@ -66,6 +67,7 @@ class NetworksResult(TypedDict):
     unserved: List[str]
     hindrances: List[str]
     link_rules: List[str]
+    unread_leases: List[str]
     unconfirmed: List[str]
     waiting: List[str]
     returned: bool
@@ -106,6 +108,7 @@ def reconcile_networks(
         "unserved": unserved_names(networks),
         "hindrances": list(planned.hindrances),
         "link_rules": list(planned.link_rules),
+        "unread_leases": [unread_message(network, f"{LEASES}/{network}") for network in planned.unread_leases],
         "unconfirmed": sorted(planned.unconfirmed),
         "waiting": sorted(planned.waiting),
         "returned": observed.returned,

@@ -14,7 +14,7 @@ import shlex
 import time
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Iterator, List, Tuple
+from typing import Iterator, List, Optional, Tuple
 
 from ...declaration.names import (
     CONFIGURATION_DIRECTORY,
@@ -42,10 +42,19 @@ from .configuration import (
     recorded_networks,
 )
 from .firewalls import ZONE_RECORDS
+from .kept_leases import remaining_leases
 from .lan_files import DROP_IN, PERMANENT, RETURN_SCRIPT, RETURN_UNIT, RETURNED, UNCONFIRMED, lan_of
 from .lan_rules import unbound_lan_tap
 from .macvtaps import FILE_SUFFIX, table_of
-from .observe import MARK, PARAMETERS, observe_macvtap_rules, observe_rules, observe_tap_rules
+from .observe import (
+    LEASES,
+    MARK,
+    PARAMETERS,
+    observe_leases,
+    observe_macvtap_rules,
+    observe_rules,
+    observe_tap_rules,
+)
 from .plan import Action, Plan
 from .routed_taps import network_of, routed_addresses
 from .rules import TABLE, unbound_tap
@@ -54,8 +63,6 @@ from .taps import bound_mac, deletions
 
 WAIT_SECONDS = 30
 _INTERFACES = "/sys/class/net"
-LEASES = "/var/lib/systemd/network/dhcp-server-lease"
-"""Directory of the leases that DHCP servers of systemd-networkd have given, in a file for each interface."""
 
 
 @dataclass(frozen=True)
@@ -320,6 +327,19 @@ def _forget(_job: NetworksJob, path: str) -> None:
     files.remove_if_empty(ZONE_RECORDS)
 
 
+def _forget_leases(job: NetworksJob, name: str) -> None:
+    """Let a DHCP server forget what it is to give otherwise, and all if it is to give nothing."""
+    path, kept = f"{LEASES}/{name}", observe_leases([name]).get(name)
+    remaining: Optional[str] = ""
+    for network in recorded_networks(job.plan.files):
+        if network["name"] == name and network["dhcp_server"] is not None and kept is not None:
+            remaining = remaining_leases(kept, network)
+    if remaining:
+        files.replace_file(path, remaining.encode())
+    elif remaining is not None:
+        files.remove(path)
+
+
 def _leave_docker(_job: NetworksJob, unit: str) -> None:
     """Take our rules out of Docker's chain, whether or not systemd knows the unit already."""
     _disable(unit)
@@ -390,7 +410,7 @@ HANDLERS: Handlers[NetworksJob, Action] = Handlers(
         # Without what its [Install] section also enables: on a host that had its network from elsewhere,
         # systemd-networkd-wait-online would hold up every start.
         Action.ENABLE: _systemctl("add-wants", "--quiet", "multi-user.target"),
-        Action.FORGET_LEASES: lambda _job, network: files.remove(f"{LEASES}/{network}"),
+        Action.FORGET_LEASES: _forget_leases,
         Action.START_NETWORKD: lambda _job, target: systemd.start(target),
         Action.RELOAD_NETWORKD: lambda _job, _target: run(["networkctl", "reload"]),
         Action.RECONFIGURE: _command("networkctl", "reconfigure"),

@@ -66,6 +66,9 @@ MARK = f"{FLEET_DIRECTORY}/network.changing"
 PARAMETERS = "/proc/sys"
 """Directory of the kernel's parameters (proc_sys(5))."""
 
+LEASES = "/var/lib/systemd/network/dhcp-server-lease"
+"""Directory of the leases that DHCP servers of systemd-networkd have given, in a file for each interface."""
+
 _OWN_TABLES = tuple(f"{family} {TABLE}" for family in ("ip", *FAMILIES))
 """Tables of ours; ``ip`` was that of earlier versions."""
 
@@ -128,6 +131,7 @@ def observe(networks: Sequence[Network] = ()) -> Observed:
         docker_unit=units[NETWORK_DOCKER_UNIT],
         # Others' rules are only of interest where a bridge takes an interface from them.
         firewalls=observe_firewalls(units, _OWN_TABLES, bool(permitted_lans([*networks, *recorded]))),
+        kept_leases=observe_leases([network["name"] for network in recorded if network["dhcp_server"] is not None]),
     )
 
 
@@ -143,6 +147,12 @@ def _content(path: str) -> Optional[str]:
         return files.read_text(path)
     except files.UnreadableFile:
         return ""
+
+
+def observe_leases(networks: Sequence[str]) -> Dict[str, str]:
+    """Return the files of leases that DHCP servers have given, by network; one that is not even text is empty."""
+    contents = {network: _content(f"{LEASES}/{network}") for network in networks}
+    return {network: content for network, content in contents.items() if content is not None}
 
 
 def observe_links() -> Dict[str, Link]:

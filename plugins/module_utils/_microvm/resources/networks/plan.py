@@ -7,7 +7,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Callable, Iterator, Mapping, Optional, Sequence, Set, Tuple
+from typing import Callable, Iterator, Mapping, Sequence, Set, Tuple
 
 from ...declaration.names import NETWORK_DOCKER_UNIT, NETWORK_UNIT, NETWORK_WATCH_UNIT, names_unit
 from ...declaration.networks.ipv6 import is_open
@@ -42,6 +42,7 @@ from .configuration import (
 from .firewall_commands import permissions, withdrawals, zone_records
 from .firewalls import DOCKER_CHAIN, ZONE_RECORDS, chains_differ, docker_rules, hindrances
 from .guest_names import NAMES_UNITS, STUB, names_settings_path, names_unit_path, network_of_settings
+from .kept_leases import forgotten_leases
 from .lan_files import DROP_IN, RETURN_SCRIPT, RETURN_UNIT, RETURNED, RUNTIME, lan_name, lan_of
 from .lan_plan import LanPlan, confirmable, host_addresses, lan_pairs, plan_lans
 from .link_rules import link_warnings
@@ -98,7 +99,7 @@ class Action(BaseAction):
     WRITE_VOLATILE = "write for this start of the host"
     REMOVE_VOLATILE = "remove for this start of the host"
     # Before systemd-networkd begins anew with what it has kept.
-    FORGET_LEASES = "forget the leases of the DHCP server on"
+    FORGET_LEASES = "forget former leases of the DHCP server on"
     START_NETWORKD = "systemctl start"
     RELOAD_NETWORKD = "reload configuration of"
     RECONFIGURE = "configure bridge"
@@ -154,6 +155,8 @@ class Plan:
     """Time after which a change that nobody confirms is taken back."""
     names: Mapping[str, str] = field(default_factory=dict)
     """Names of running guests, by their files' paths ``NETWORK/TAP``."""
+    unread_leases: Tuple[str, ...] = ()
+    """Networks whose servers should forget leases, and keep them in files that are not understood."""
 
     @property
     def changed(self) -> bool:
@@ -182,12 +185,10 @@ def plan(
     lan = plan_lans(observed, [*networks, *staying.values()], recorded, path, confirm)
     staying.update({network["name"]: network for network in lan.leaving})
     pairs = lan_pairs([*networks, *staying.values()])
-    own = {bridge_of(file) for file in observed.files} | {*observed.tap_rules}
-    refuse_overlaps(
-        split_lans(networks)[0], [*observed.routes, *observed.ipv6_routes], {name for name in own if name}, path
-    )
+    _refuse_overlaps(observed, networks, path)
     uplinks, ipv6_uplinks = default_uplinks(observed, pairs)
     all_networks = [*networks, *staying.values()]
+    forgotten = [*forgotten_leases(observed.kept_leases, recorded, all_networks, observed.interrupted)]
     all_uplinks = tuple(dict.fromkeys([*uplinks, *ipv6_uplinks]))
     follows_docker, addresses = not observed.firewalls.is_ufw_enabled, host_addresses(observed, pairs)
     files = configuration(all_networks, uplinks, ipv6_uplinks, follows_docker, lan.files, addresses, observed.resolver)
@@ -197,7 +198,7 @@ def plan(
     steps = (
         *_lans(observed, lan),
         *_files(observed, files),
-        *_leases(observed, recorded, [*networks, *staying.values()]),
+        *(Step(Action.FORGET_LEASES, each.network) for each in forgotten if each.is_readable),
         *_networkd(observed, files, with_bridges(networks)),
         *rules,
         *(step for network in all_networks for step in _taps(observed, network, is_loaded)),
@@ -224,6 +225,7 @@ def plan(
         tuple(confirmable(lan)),
         return_seconds,
         names,
+        tuple(each.network for each in forgotten if not each.is_readable),
     )
 
 
@@ -246,6 +248,13 @@ def _refuse(
         _refuse_other_mode(observed, network, f"{place}.mode")
         refuse_missing_link(observed, recorded, network, place)
         refuse_other_link(observed, recorded, network, place)
+
+
+def _refuse_overlaps(observed: Observed, networks: Sequence[Network], path: str) -> None:
+    """Refuse clashes with routes of the host."""
+    own = {bridge_of(file) for file in observed.files} | {*observed.tap_rules}
+    routes = [*observed.routes, *observed.ipv6_routes]
+    refuse_overlaps(split_lans(networks)[0], routes, {name for name in own if name}, path)
 
 
 def _lans(observed: Observed, lan: LanPlan) -> Iterator[Step[Action]]:
@@ -348,26 +357,6 @@ def _removal(path: str) -> Action:
     if path == RETURN_SCRIPT:
         return Action.REMOVE_LAST
     return Action.REMOVE if lan_of(path) is None else Action.REMOVE_VOLATILE
-
-
-def _leases(observed: Observed, recorded: Sequence[Network], networks: Sequence[Network]) -> Iterator[Step[Action]]:
-    """Yield the steps after which DHCP servers give the addresses that are declared now.
-
-    From version 256 on, systemd-networkd keeps leases in a file. As long as it knows one of a guest, it does not answer
-    the guest that is to have another address.
-    """
-    wanted = {network["name"]: network for network in networks}
-    for former in recorded:
-        name = former["name"]
-        if former["dhcp_server"] is not None and (observed.interrupted or _gives_others(former, wanted.get(name))):
-            yield Step(Action.FORGET_LEASES, name)
-
-
-def _gives_others(former: Network, network: Optional[Network]) -> bool:
-    """Return whether a DHCP server gives other addresses than before, or none."""
-    if network is None or network["dhcp_server"] is None:
-        return True
-    return (former["address"], former["leases"]) != (network["address"], network["leases"])
 
 
 def _networkd(observed: Observed, files: Mapping[str, str], networks: Sequence[Network]) -> Iterator[Step[Action]]:

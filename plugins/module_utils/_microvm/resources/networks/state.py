@@ -133,6 +133,8 @@ class Observed:
     docker_unit: Unit = field(default_factory=Unit)
     """Unit that keeps the rules in Docker's chain."""
     firewalls: Firewalls = field(default_factory=Firewalls)
+    kept_leases: Mapping[str, str] = field(default_factory=dict)
+    """Files of leases that DHCP servers of networks have given, by network."""
 
 
 def own_addresses(link: Optional[Link]) -> Tuple[str, ...]:

@@ -6,16 +6,21 @@
 from __future__ import annotations
 
 import fcntl
+import json
 import os
 from pathlib import Path
 
 import pytest
 from ansible_collections.microvm.fleet.plugins.module_utils._microvm.declaration.names import NETWORK_WATCH_UNIT
+from ansible_collections.microvm.fleet.plugins.module_utils._microvm.declaration.networks.parse import parse_networks
 from ansible_collections.microvm.fleet.plugins.module_utils._microvm.host import systemd
 from ansible_collections.microvm.fleet.plugins.module_utils._microvm.host.systemd import Unit
 from ansible_collections.microvm.fleet.plugins.module_utils._microvm.resources.executor import execute
 from ansible_collections.microvm.fleet.plugins.module_utils._microvm.resources.networks import handlers, observe
-from ansible_collections.microvm.fleet.plugins.module_utils._microvm.resources.networks.configuration import DOCKER
+from ansible_collections.microvm.fleet.plugins.module_utils._microvm.resources.networks.configuration import (
+    DOCKER,
+    configuration,
+)
 from ansible_collections.microvm.fleet.plugins.module_utils._microvm.resources.networks.plan import Action, Plan
 from ansible_collections.microvm.fleet.plugins.module_utils._microvm.resources.networks.rules import unbound_tap
 from ansible_collections.microvm.fleet.plugins.module_utils._microvm.resources.steps import Step
@@ -288,12 +293,44 @@ def test_names_are_of_guests_whose_taps_are_there(taps: Path, monkeypatch: pytes
     assert list(directory.iterdir()) == []
 
 
-def test_leases_of_a_network_are_forgotten_and_no_others(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(handlers, "LEASES", str(tmp_path))
+@pytest.fixture
+def leases(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Directory of the leases of DHCP servers."""
+    directory = tmp_path / "leases"
+    directory.mkdir()
+    for module in (handlers, observe):
+        monkeypatch.setattr(module, "LEASES", str(directory))
+    return directory
+
+
+def test_leases_of_a_network_that_goes_are_forgotten_and_no_others(leases: Path) -> None:
     for name in ("microvm0", "eth0"):
-        (tmp_path / name).write_text("{}")
+        (leases / name).write_text("{}")
     assert carry_out(Step(Action.FORGET_LEASES, "microvm0"), Step(Action.FORGET_LEASES, "gone0")) is None
-    assert [path.name for path in tmp_path.iterdir()] == ["eth0"]
+    assert [path.name for path in leases.iterdir()] == ["eth0"]
+
+
+def test_a_server_forgets_former_leases_and_keeps_those_that_guests_use(leases: Path) -> None:
+    static = {"mac": "02:00:00:00:00:0A", "address": "10.66.1.20"}
+    network = {"name": "microvm0", "address": "10.66.1.1/24", "dhcp_server": {}, "leases": [static]}
+    files = dict(configuration(parse_networks([network])))
+    former = {"ClientId": [1, 2, 0, 0, 0, 0, 10], "Address": [10, 66, 1, 21], "ExpirationUSec": 2**64 - 1}
+    pooled = {"ClientId": [255, 1], "Address": [10, 66, 1, 100], "ExpirationUSec": 2**64 - 1, "Hostname": "ü"}
+    path = leases / "microvm0"
+    forget = Step(Action.FORGET_LEASES, "microvm0")
+    path.write_text(json.dumps({"BootID": "0", "Leases": [former, pooled], "More": 1}))
+    assert carry_out(forget, files=files) is None
+    assert json.loads(path.read_text()) == {"BootID": "0", "Leases": [pooled], "More": 1}
+    assert path.stat().st_mode & 0o777 == 0o644
+    # What is not understood may be of guests that run.
+    for text in ("[]", json.dumps({"Leases": [former, {}]})):
+        path.write_text(text)
+        assert carry_out(forget, files=files) is None
+        assert path.read_text() == text
+    path.write_text(json.dumps({"Leases": [former]}))
+    for _attempt in range(2):
+        assert carry_out(forget, files=files) is None
+        assert [*leases.iterdir()] == []
 
 
 def test_a_server_of_names_goes_with_what_it_has_read(

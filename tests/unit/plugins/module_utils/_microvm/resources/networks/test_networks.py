@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from typing import Any
 
@@ -222,7 +223,6 @@ class Host:
     def __init__(self, observed: Observed) -> None:
         self.observed = observed
         self.read: dict[str, str] = dict(observed.files)
-        self.forgotten: list[str] = []
 
     def carry_out(self, networks: list[dict[str, Any]], steps: int | None = None) -> bool:
         """The first ``steps`` of the plan, or all; whether there was anything to do."""
@@ -278,7 +278,7 @@ class Host:
                         link, isolated=link.isolated - {target} | ({target} if is_isolated else set())
                     )
         elif action is Action.FORGET_LEASES:
-            self.forgotten.append(target)
+            change["kept_leases"] = {}
         elif action is Action.ADMIT:
             change["tap_rules"] = {**self.observed.tap_rules, target: unbound_tap(target)}
         else:
@@ -555,25 +555,61 @@ def test_an_interface_from_elsewhere_is_refused() -> None:
         assert refusal.value.path == "networks[0].name"
 
 
+def kept(*leases: tuple[str, str]) -> dict[str, str]:
+    """Return the file of leases that the server of a network keeps, each of a MAC address and with its address."""
+    entries = [
+        {"ClientId": [1, *bytes.fromhex(mac.replace(":", ""))], "Address": [*map(int, address.split("."))]}
+        for mac, address in leases
+    ]
+    return {"microvm0": json.dumps({"BootID": "0" * 32, "Leases": entries})}
+
+
+POOLED = ("02:00:00:00:00:02", "10.66.1.100")
+GIVEN = (LEASE["mac"], LEASE["address"])
+
+
 @pytest.mark.parametrize(
-    ("networks", "expected"),
+    ("networks", "leases", "expected"),
     [
-        ([SERVER], []),
-        ([{**SERVER, "nat": False, "dhcp_server": {"pool_offset": 50}}, OTHER], []),
-        ([{**SERVER, "leases": [{**LEASE, "address": "10.66.1.21"}]}], ["microvm0"]),
-        ([{**SERVER, "address": "10.66.7.1/24", "leases": []}], ["microvm0"]),
-        ([NAT], ["microvm0"]),
-        ([OTHER], ["microvm0"]),
+        ([SERVER], [GIVEN, POOLED], []),
+        ([{**SERVER, "nat": False, "dhcp_server": {"pool_offset": 50}}, OTHER], [GIVEN], []),
+        ([{**SERVER, "leases": [{**LEASE, "address": "10.66.1.21"}]}], [GIVEN, POOLED], ["microvm0"]),
+        # No lease of it has been given yet.
+        ([{**SERVER, "leases": [{**LEASE, "address": "10.66.1.21"}]}], [POOLED], []),
+        ([{**SERVER, "leases": [LEASE, {"mac": "02:00:00:00:00:03", "address": "10.66.1.30"}]}], [GIVEN, POOLED], []),
+        ([{**SERVER, "address": "10.66.7.1/24", "leases": []}], [GIVEN], ["microvm0"]),
+        ([NAT], [GIVEN], ["microvm0"]),
+        ([OTHER], [POOLED], ["microvm0"]),
     ],
 )
-def test_leases_are_forgotten_before_a_server_gives_others(networks: list[dict[str, Any]], expected: list[str]) -> None:
-    host = host_with([SERVER])
-    planned = plan(host.observed, parse_networks(networks))
+def test_leases_are_forgotten_before_a_server_gives_others(
+    networks: list[dict[str, Any]], leases: list[tuple[str, str]], expected: list[str]
+) -> None:
+    observed = replace(host_with([SERVER]).observed, kept_leases=kept(*leases))
+    planned = plan(observed, parse_networks(networks))
     assert list(planned.targets(Action.FORGET_LEASES)) == expected
     order = [step.action for step in planned.steps]
     assert not expected or order.index(Action.FORGET_LEASES) < order.index(Action.RELOAD_NETWORKD)
-    interrupted = replace(host.observed, interrupted=True)
-    assert plan(interrupted, parse_networks([SERVER])).targets(Action.FORGET_LEASES) == ("microvm0",)
+    # Systemd before version 256 keeps none.
+    assert plan(host_with([SERVER]).observed, parse_networks(networks)).targets(Action.FORGET_LEASES) == ()
+
+
+def test_leases_are_forgotten_after_a_run_that_was_killed_if_they_are_former_ones() -> None:
+    interrupted = replace(host_with([SERVER]).observed, interrupted=True)
+    for leases, expected in (([GIVEN, POOLED], ()), ([(LEASE["mac"], "10.66.1.21")], ("microvm0",))):
+        planned = plan(replace(interrupted, kept_leases=kept(*leases)), parse_networks([SERVER]))
+        assert planned.targets(Action.FORGET_LEASES) == expected
+        assert planned.targets(Action.RELOAD_NETWORKD) == (NETWORKD,)
+
+
+def test_leases_that_are_not_understood_stay_and_are_named() -> None:
+    observed = replace(host_with([SERVER]).observed, kept_leases={"microvm0": "[]"})
+    changed = plan(observed, parse_networks([{**SERVER, "leases": [{**LEASE, "address": "10.66.1.21"}]}]))
+    assert (changed.targets(Action.FORGET_LEASES), changed.unread_leases) == ((), ("microvm0",))
+    assert plan(observed, parse_networks([SERVER])).unread_leases == ()
+    # Nobody has an address of a network that goes.
+    gone = plan(observed, parse_networks([]))
+    assert (gone.targets(Action.FORGET_LEASES), gone.unread_leases) == (("microvm0",), ())
 
 
 def test_a_network_is_not_renamed_while_microvms_run_on_it() -> None:

@@ -33,6 +33,14 @@ def recorded(monkeypatch: pytest.MonkeyPatch) -> dict[str, str]:
     return files
 
 
+def test_leases_are_read_of_servers_of_networks(recorded: dict[str, str]) -> None:
+    server = {**NAT, "dhcp_server": {}}
+    recorded.update(configuration(parse_networks([server, {"name": "other0", "address": "10.66.2.1/24"}])))
+    assert observe.observe().kept_leases == {}
+    recorded.update({f"{observe.LEASES}/{name}": name for name in ("microvm0", "other0", "eth0")})
+    assert observe.observe().kept_leases == {"microvm0": "microvm0"}
+
+
 @pytest.mark.parametrize(
     ("before", "declared", "reads_rules"),
     [
