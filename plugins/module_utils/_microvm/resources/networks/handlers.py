@@ -197,7 +197,7 @@ def _admit(job: NetworksJob, tap: str) -> None:
     """Filter the frames of a tap that no unit has bound since the plan was made."""
     with _locked_taps():
         if _is_there(tap) and not os.path.exists(_rules_of(tap)):
-            _ignore_link_local(tap)
+            _ignore_link_local(_bridge_of_port(tap))
             _admit_to_lan(job, tap)
             files.replace_file(_rules_of(tap), unbound_tap(tap).encode())
             # Those that are loaded later have it.
@@ -209,9 +209,8 @@ def _bridge_of_port(port: str) -> str:
     return os.path.basename(files.link_target(f"{_INTERFACES}/{port}/master") or "")
 
 
-def _ignore_link_local(tap: str) -> None:
-    """Keep the bridge of a tap from learning MAC addresses of frames, such as those of LLDP, that rules do not see."""
-    bridge = _bridge_of_port(tap)
+def _ignore_link_local(bridge: str) -> None:
+    """Keep a bridge from learning MAC addresses of frames, such as those of LLDP, that rules do not see."""
     if bridge:
         run(["ip", "link", "set", "dev", bridge, "type", "bridge", "no_linklocal_learn", "1"])
 
@@ -402,6 +401,7 @@ HANDLERS: Handlers[NetworksJob, Action] = Handlers(
         Action.STOP_NAMES: _stop_names,
         Action.ADMIT: _admit,
         Action.BIND_AGAIN: _bind_again,
+        Action.IGNORE_LINK_LOCAL: lambda _job, bridge: _ignore_link_local(bridge),
         Action.FORGET_TAP: _forget_tap,
         Action.DELETE_BRIDGE: _command("ip", "link", "delete", "dev"),
         Action.WRITE: _write,

@@ -165,7 +165,8 @@ def observe_links() -> Dict[str, Link]:
         ports = sorted(os.listdir(f"/sys/class/net/{name}/brif")) if is_bridge else []
         isolated = frozenset(port for port in ports if _is_isolated(port))
         taps = frozenset(port for port in ports if os.path.exists(f"/sys/class/net/{port}/tun_flags"))
-        links[name] = Link(is_bridge, tuple(addresses), tuple(ports), isolated, taps, "UP" in link["flags"])
+        learns = (files.read_text(f"/sys/class/net/{name}/bridge/no_linklocal_learn") or "").strip() == "0"
+        links[name] = Link(is_bridge, tuple(addresses), tuple(ports), isolated, taps, "UP" in link["flags"], learns)
     return links
 
 

@@ -82,6 +82,7 @@ class Action(BaseAction):
     UNLOAD_RULES = "systemctl disable --now"
     # Before the rules are loaded, which let nobody but known taps reach each other.
     ADMIT = "filter, though its guest is not known, tap"
+    IGNORE_LINK_LOCAL = "learn no MAC address of frames that rules do not see, on bridge"
     BIND_AGAIN = "load again the rules of tap"
     FORGET_TAP = "delete the rules of the former tap"
     # Before its files: they tell the next run that the bridge is ours.
@@ -463,6 +464,9 @@ def _taps(observed: Observed, network: Network, is_loaded: bool) -> Iterator[Ste
         yield from _routed_taps(observed, network, is_loaded)
         return
     link = observed.links.get(network["name"], Link(True))
+    # Units do it when they bind a tap, but one of an earlier version has not.
+    if link.taps and link.learns_link_local:
+        yield Step(Action.IGNORE_LINK_LOCAL, network["name"])
     for port in link.ports:
         if port == lan_link(network):
             continue

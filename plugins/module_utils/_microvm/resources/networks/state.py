@@ -35,6 +35,8 @@ class Link:
     """Ports that are taps."""
     is_up: bool = True
     """Whether it is switched on, with a cable or without."""
+    learns_link_local: bool = False
+    """Whether a bridge learns MAC addresses from frames that rules do not see, such as those of LLDP."""
 
 
 @dataclass(frozen=True)

@@ -120,6 +120,11 @@ def test_a_tap_on_a_bridge_onto_a_lan_is_kept_from_the_host(commands: list[str],
     assert commands == [learning, f"nft -f {taps}/lan0:mv-a.nft6", f"nft -f {taps}/mv-a.nft"]
 
 
+def test_a_bridge_learns_nothing_of_frames_that_rules_do_not_see(commands: list[str]) -> None:
+    assert carry_out(Step(Action.IGNORE_LINK_LOCAL, "lan0")) is None
+    assert commands == ["ip link set dev lan0 type bridge no_linklocal_learn 1"]
+
+
 def test_a_directory_goes_with_its_last_file(commands: list[str], tmp_path: Path) -> None:
     directory = tmp_path / "configuration"
     directory.mkdir()

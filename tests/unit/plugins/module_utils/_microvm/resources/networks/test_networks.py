@@ -277,6 +277,8 @@ class Host:
                     links[name] = replace(
                         link, isolated=link.isolated - {target} | ({target} if is_isolated else set())
                     )
+        elif action is Action.IGNORE_LINK_LOCAL:
+            links[target] = replace(links[target], learns_link_local=False)
         elif action is Action.FORGET_LEASES:
             change["kept_leases"] = {}
         elif action is Action.ADMIT:
@@ -509,6 +511,18 @@ def test_each_tap_on_a_bridge_is_filtered(rules: str | None, state: dict[str, An
         host.carry_out([NAT])
         host.observed = replace(host.observed, loaded_taps=frozenset({"mv-a"}))
         assert not host.carry_out([NAT])
+
+
+def test_a_bridge_whose_taps_an_earlier_version_has_bound_learns_nothing_that_rules_do_not_see() -> None:
+    host = host_with_port(BOUND)
+    bridge = replace(host.observed.links["microvm0"], learns_link_local=True)
+    host.observed = replace(host.observed, links={**host.observed.links, "microvm0": bridge})
+    assert actions(host.observed, [NAT]) == ["learn no MAC address of frames that rules do not see, on bridge microvm0"]
+    host.carry_out([NAT])
+    assert not host.carry_out([NAT])
+    # One without taps is told when the first of them is bound.
+    empty = Link(True, bridge.addresses, learns_link_local=True)
+    assert actions(replace(host_with([NAT]).observed, links={"eth0": Link(False), "microvm0": empty}), [NAT]) == []
 
 
 def test_what_is_no_tap_is_not_admitted() -> None:

@@ -5,11 +5,12 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import pytest
 from ansible_collections.microvm.fleet.plugins.module_utils._microvm.declaration.networks.parse import parse_networks
-from ansible_collections.microvm.fleet.plugins.module_utils._microvm.host import systemd
+from ansible_collections.microvm.fleet.plugins.module_utils._microvm.host import files, systemd
 from ansible_collections.microvm.fleet.plugins.module_utils._microvm.host.systemd import Unit
 from ansible_collections.microvm.fleet.plugins.module_utils._microvm.resources.networks import observe
 from ansible_collections.microvm.fleet.plugins.module_utils._microvm.resources.networks.configuration import (
@@ -25,12 +26,23 @@ LEFT: dict[str, Any] = {**LAN, "other_firewalls": "leave"}
 @pytest.fixture
 def recorded(monkeypatch: pytest.MonkeyPatch) -> dict[str, str]:
     """Files of a host that has nothing else."""
-    files: dict[str, str] = {}
-    monkeypatch.setattr(observe, "_content", files.get)
+    contents: dict[str, str] = {}
+    monkeypatch.setattr(observe, "_content", contents.get)
     monkeypatch.setattr(observe, "run", lambda argv: "[]" if "-json" in argv else "")
     monkeypatch.setattr(observe, "observe_lan_interfaces", lambda _links: {})
     monkeypatch.setattr(systemd, "show", lambda units: dict.fromkeys(units, Unit()))
-    return files
+    return contents
+
+
+@pytest.mark.parametrize(("value", "learns"), [("0\n", True), ("1\n", False), (None, False)])
+def test_a_bridge_that_learns_of_frames_that_rules_do_not_see_is_known(
+    value: str | None, learns: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    listed = [{"ifname": "nobridge0", "addr_info": [], "flags": ["UP"]}]
+    monkeypatch.setattr(observe, "run", lambda _argv: json.dumps(listed))
+    parameter = "/sys/class/net/nobridge0/bridge/no_linklocal_learn"
+    monkeypatch.setattr(files, "read_text", lambda path: value if path == parameter else None)
+    assert observe.observe_links()["nobridge0"].learns_link_local is learns
 
 
 def test_leases_are_read_of_servers_of_networks(recorded: dict[str, str]) -> None:
