@@ -1103,6 +1103,7 @@ options:
         be declared beside this one. Other values of O(ignore:defaults) do not apply.
       - A package in C(/nix/store) stays there. Others are copied, and the copy is replaced when the directory has
         other contents.
+      - Only root may be able to change the package and the directories above it, since it is executed as root.
     type: str
   autostart:
     description:

@@ -69,6 +69,39 @@ def is_only_roots(path: str) -> bool:
         is_last, (directory, entry) = False, os.path.split(directory)
 
 
+def changeable_place(path: str) -> Optional[str]:
+    """Return the first place on the way to a path that others than root can change; ``None`` if there is none.
+
+    Links are followed, since whoever can replace one decides where the path leads. What is missing can only be made by
+    whoever can change the directory that it is missing in. Raises OSError.
+    """
+    waiting, links, place, status = _components(path), 0, "/", os.lstat("/")
+    while waiting:
+        parent, entry = place, os.path.normpath(os.path.join(place, waiting.pop(0)))
+        following = os.lstat(entry) if os.path.lexists(entry) else None
+        if not files.is_roots_alone(status) and not _is_kept(status, following):
+            return parent
+        if following is None:
+            return None
+        if not stat.S_ISLNK(following.st_mode):
+            place, status = entry, following
+            continue
+        links += 1
+        if links > _MOST_LINKS:
+            raise OSError(errno.ELOOP, os.strerror(errno.ELOOP), path)
+        target = os.readlink(entry)
+        waiting = [*_components(target), *waiting]
+        place = "/" if target.startswith("/") else parent
+        status = os.lstat(place)
+    return None if files.is_roots_alone(status) else place
+
+
+def _is_kept(directory: os.stat_result, entry: Optional[os.stat_result]) -> bool:
+    """Return whether an entry of root's stays in place by the sticky bit of a directory that others may write to."""
+    is_sticky = directory.st_uid in (0, os.geteuid()) and bool(directory.st_mode & stat.S_ISVTX)
+    return is_sticky and entry is not None and entry.st_uid in (0, os.geteuid())
+
+
 def _open(path: str, mode: int, makes: bool) -> int:
     waiting, links = _components(path), 0
     directory, is_root = os.open("/", _FLAGS), True

@@ -16,7 +16,7 @@ from ..declaration.accounts import SHARED, account
 from ..declaration.types import PackagedVm
 from ..declaration.vms.external import PackageFacts, undeclared_package
 from ..declaration.vms.options import PACKAGE_OPTIONS
-from ..host import nix, restrictions
+from ..host import files, nix, restrictions, safe_paths
 from ..host.commands import HostError
 from ..host.json_files import parse_json_record
 from ..host.places import Places
@@ -53,6 +53,38 @@ class ExternalPackage:
             return undeclared_package(self.content.name, self.facts)
         except DeclarationError as error:
             raise HostError(f"the lists in {SHARE} of the package are wrong: {error}") from None
+
+
+def refuse_others(directory: str) -> None:
+    """Refuse a package that others than root can change: every run would execute, as root, what they have written.
+
+    Whoever names a package to the command has looked at it, and it is copied then and there; a declaration is carried
+    out again and again. Raises HostError, and OSError.
+    """
+    if os.path.normpath(directory).startswith(nix.STORE):
+        return
+    place = safe_paths.changeable_place(directory) or _changeable_part(directory)
+    if place is not None:
+        raise HostError(
+            f"{place} can be changed by others than root, because of its owner or mode, and the package in {directory} "
+            "is executed as root; let root own it (chown -R root, chmod -R go-w), or name a directory of root's"
+        )
+
+
+def _changeable_part(directory: str) -> Optional[str]:
+    """Return a part of a package, or what a link in it leads to, that others than root can change."""
+    path = os.path.realpath(directory)
+    if path.startswith(nix.STORE) or not PackageStore().is_runnable(path):
+        # What is no package is refused as such.
+        return None
+    for entry, status in package_entries(path):
+        part = os.path.join(path, entry)
+        place = part if not files.is_roots_alone(status) else None
+        if stat.S_ISLNK(status.st_mode):
+            place = safe_paths.changeable_place(part)
+        if place is not None:
+            return place
+    return None
 
 
 def external_package(name: str, directory: str, places: Places) -> ExternalPackage:

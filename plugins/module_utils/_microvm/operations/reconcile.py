@@ -53,7 +53,7 @@ from ..schema.errors import DeclarationError
 from ..schema.naming import element_names
 from . import outcomes
 from .attachments import check_addresses
-from .external_packages import ExternalPackage, external_package
+from .external_packages import ExternalPackage, external_package, refuse_others
 from .host_setup import refuse_other_state_directory
 from .report import VmResult, VmsResult, diff, result
 from .taken_images import refuse_taking
@@ -231,8 +231,9 @@ def _externals(request: Request, places: Places) -> Dict[int, ExternalPackage]:
             # Before anything of it is read.
             for limits in restrictions.in_force(request.restrictions, request.is_prediction):
                 restrictions.check_external(limits)
+            refuse_others(runner)
             externals[index] = external_package(name, runner, places)
-        except HostError as error:
+        except (HostError, OSError) as error:
             raise DeclarationError(_runner(request.place(index)), str(error)) from None
     return externals
 

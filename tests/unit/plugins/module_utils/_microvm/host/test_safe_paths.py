@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 from ansible_collections.microvm.fleet.plugins.module_utils._microvm.host.commands import HostError
 from ansible_collections.microvm.fleet.plugins.module_utils._microvm.host.safe_paths import (
+    changeable_place,
     opened_directory,
     opened_parent,
 )
@@ -62,6 +63,33 @@ def test_links_that_seem_to_be_root_s_are_not_followed(shared: Path) -> None:
 def test_links_of_the_root_directory_are_followed() -> None:
     with opened_directory("/bin") as directory:
         assert os.fstat(directory).st_ino == os.stat("/usr/bin").st_ino
+
+
+def test_a_path_of_root_s_alone_has_no_changeable_place(shared: Path) -> None:
+    secrets = shared.parent / "secrets"
+    secrets.chmod(0o755)
+    (secrets / "file").chmod(0o644)
+    (secrets / "link").symlink_to("../secrets/file")
+    for name in ("file", "link", "missing/below"):
+        assert changeable_place(str(secrets / name)) is None
+    (secrets / "loop").symlink_to("loop")
+    with pytest.raises(OSError, match="symbolic links"):
+        changeable_place(str(secrets / "loop"))
+
+
+@pytest.mark.parametrize("path", ["shared", "shared/a", "shared/a/b/missing", "shared/missing", "secrets/link"])
+def test_a_place_that_others_may_write_to_is_named(shared: Path, path: str) -> None:
+    (shared.parent / "secrets").chmod(0o755)
+    (shared.parent / "secrets/link").symlink_to(shared / "a")
+    assert changeable_place(str(shared.parent / path)) == str(shared)
+
+
+def test_the_sticky_bit_keeps_what_is_root_s_but_lets_others_make_what_is_missing(shared: Path) -> None:
+    shared.chmod(0o1777)
+    (shared / "a").chmod(0o755)
+    (shared / "a/b").chmod(0o755)
+    assert changeable_place(str(shared / "a/b")) is None
+    assert changeable_place(str(shared / "missing")) == changeable_place(str(shared)) == str(shared)
 
 
 @pytest.fixture(name="attacker")

@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +28,14 @@ from ..fake_host import FakeHost
 
 Vm = dict[str, Any]
 Write = Callable[..., str]
+
+
+@pytest.fixture(autouse=True)
+def _mode() -> Iterator[None]:
+    """Let nobody else write to what tests make, whatever the mode of new files is here."""
+    before = os.umask(0o022)
+    yield
+    os.umask(before)
 
 
 @pytest.fixture
@@ -152,6 +160,37 @@ def test_what_is_no_package_or_another_s_is_refused(host: FakeHost, tmp_path: Pa
             reconcile(Request(vms=[{"name": "db", "runner": path}], state_dir="/unused"))
         assert refusal.value.path == "vms[0].runner"
     assert not os.path.exists(host.places.state("db"))
+
+
+@pytest.mark.parametrize("check", [False, True])
+@pytest.mark.parametrize("place", [".", "bin", "bin/microvm-run", "share/microvm/vsock-cid", ".."])
+def test_a_package_that_others_than_root_may_change_is_refused(
+    host: FakeHost, write: Write, place: str, check: bool
+) -> None:
+    path = Path(write(vsock_cid="7\n"))
+    (path / place).chmod((path / place).stat().st_mode | 0o002)
+    with pytest.raises(DeclarationError, match=f"{os.path.normpath(path / place)} can be changed by others") as refusal:
+        run(str(path), check)
+    assert refusal.value.path == "vms[0].runner" and not os.path.exists(host.places.state("web"))
+    # Whoever names it to the command has looked at it.
+    adopt("web", str(path), host.places)
+
+
+def test_a_package_that_others_than_root_can_exchange_by_a_link_is_refused(
+    host: FakeHost, write: Write, tmp_path: Path
+) -> None:
+    (tmp_path / "open").mkdir()
+    (tmp_path / "result").symlink_to(tmp_path / "open/result")
+    (tmp_path / "open/result").symlink_to(write())
+    assert not run(str(tmp_path / "result"))[0]["failed"]
+    (tmp_path / "open").chmod(0o777)
+    with pytest.raises(DeclarationError, match="open can be changed by others"):
+        run(str(tmp_path / "result"))
+    script = Path(write(), "bin/microvm-run")
+    script.rename(tmp_path / "open/run")
+    script.symlink_to(tmp_path / "open/run")
+    with pytest.raises(DeclarationError, match="open can be changed by others"):
+        run(str(script.parents[1]))
 
 
 @pytest.mark.parametrize("check", [False, True])
