@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
@@ -149,6 +150,20 @@ def test_a_run_of_all_roles_hands_over_what_it_brings(tmp_path: Path) -> None:
         ("small", True, True)
     ]
     assert applied["images"][0]["kernel_lacks"] == lacks
+
+
+def test_the_default_image_is_installed_for_microvms_that_have_images_only(tmp_path: Path) -> None:
+    images, runner = [{"name": "small"}, {"name": "large"}], {"name": "made", "runner": "/srv/made"}
+    hosts = {
+        "east": {**HERE, "microvm_vms": [runner, {"name": "own", "image": "small", "runner": None}]},
+        "west": {**HERE, "microvm_vms": [{"name": "web"}, {**runner, "name": "other"}]},
+        "north": {**HERE, "microvm_vms": [{**runner, "name": "third"}]},
+    }
+    common = {"microvm_images": images, "microvm_defaults": {"image": "large"}}
+    outcome = run(tmp_path, hosts, "microvm.fleet.site", *ROLES, common=common)
+    assert outcome.status == 0, outcome.output
+    installed = re.findall(r"^included: \S+/install\.yml for (.+) => \(item=(\w+)\)$", outcome.output, re.MULTILINE)
+    assert sorted(installed) == [("east", "small"), ("west", "large")]
 
 
 def test_one_role_counts_only_on_what_the_host_has(tmp_path: Path) -> None:
