@@ -45,8 +45,8 @@ class ExternalPackage:
     facts: PackageFacts
 
     @property
-    def known(self) -> PackagedVm:
-        """Return all that is known of what it decides. Raises HostError for lists that no package can have."""
+    def packaged_vm(self) -> PackagedVm:
+        """Return what it decides, as far as it says so. Raises HostError for lists that no package can have."""
         if self.declaration is not None:
             return self.declaration
         try:

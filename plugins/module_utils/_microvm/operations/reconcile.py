@@ -18,7 +18,7 @@ from ..declaration.restrictions.uses import refuse_inside_of_shares, writable_so
 from ..declaration.types import HostImage, PackagedVm, Restrictions
 from ..declaration.vms.disks import Disks
 from ..declaration.vms.external import undeclared_package
-from ..declaration.vms.parse import Declaration, Given, image_path, parse_vms
+from ..declaration.vms.parse import Declaration, ExternalDeclarations, image_path, parse_vms
 from ..host import files, holds, readiness, restrictions
 from ..host.accelerator import Accelerator, accelerator
 from ..host.commands import HostError
@@ -122,9 +122,10 @@ def parse(
     """The declarations, each with its state; ``installed`` is what the host has beside. Raises DeclarationError."""
     vms = [{**vm, "state": vm.get("state") or request.state} if isinstance(vm, Mapping) else vm for vm in request.vms]
     try:
-        given = Given({index: package.known for index, package in (externals or {}).items()}, request.defaults)
+        packages = {index: package.packaged_vm for index, package in (externals or {}).items()}
+        external = ExternalDeclarations(packages, request.defaults)
         disks = Disks(request.state_dir, os.path.realpath)
-        return parse_vms(vms, request.images, request.path, installed, disks, given)
+        return parse_vms(vms, request.images, request.path, installed, disks, external)
     except DeclarationError as error:
         # The singular module's user knows of no list.
         path = error.path if request.path else error.path.partition("].")[2]

@@ -31,16 +31,16 @@ Declaration = Vm
 
 
 @dataclass(frozen=True)
-class Given:
-    """Knowledge of packages that are there, and need not be rendered."""
+class ExternalDeclarations:
+    """Declarations that external packages record, which are not rendered here."""
 
     packages: Mapping[int, PackagedVm] = field(default_factory=dict)
-    """What is known of the package of a MicroVM, by its position; what it decides is as the package has it."""
+    """What the package of a MicroVM decides, by the position of the MicroVM."""
     common: Mapping[str, object] = field(default_factory=dict)
     """Validated options that all MicroVMs have received."""
 
 
-NOTHING_GIVEN = Given()
+NO_EXTERNAL_DECLARATIONS = ExternalDeclarations()
 
 _T = TypeVar("_T")
 _TEMPLATES = {value for key, value in defaults(VM_OPTIONS).items() if key in ("socket", "graphics.socket")}
@@ -52,15 +52,16 @@ def parse_vms(
     path: str = "vms",
     installed: Sequence[PackagedVm] = (),
     disks: Disks = BY_SPELLING,
-    given: Given = NOTHING_GIVEN,
+    external: ExternalDeclarations = NO_EXTERNAL_DECLARATIONS,
 ) -> List[Declaration]:
     """Validate and complete the MicroVMs of one host.
 
     ``images`` are the images that the host was given, ``installed`` the recorded declarations of other MicroVMs that
-    are on the host already, ``disks`` says where images are. Raises DeclarationError with the path of what is wrong.
+    are on the host already, ``disks`` says where images are, ``external`` what packages decide.
+    Raises DeclarationError with the path of what is wrong.
     """
     declarations = [
-        parse_vm(element, images, f"{path}[{index}]", given.packages.get(index), given.common)
+        parse_vm(element, images, f"{path}[{index}]", external.packages.get(index), external.common)
         for index, element in enumerate(raw)
     ]
     for index, error in clashes(declarations, lambda index: f"{path}[{index}]", installed, disks):
@@ -75,7 +76,7 @@ def parse_vm(
     package: Optional[PackagedVm] = None,
     common: Optional[Mapping[str, object]] = None,
 ) -> Declaration:
-    """Validate and complete one MicroVM; see parse_vms and Given."""
+    """Validate and complete one MicroVM; see parse_vms and ExternalDeclarations."""
     prefix = f"{path}." if path else ""
     # Derived options that are not declared are still ``None``; the functions below fill them in.
     declaration = cast(Vm, validate(VM_OPTIONS, raw, path))

@@ -27,44 +27,44 @@ def check_pci_devices(placed: Placed, awaited: Sequence[str] = ()) -> None:
     present = read_pci_devices() if declared else {}
     owners: Dict[int, Tuple[str, str]] = {}
     for path, name, address in declared:
-        found = present.get(address)
-        if found is None:
+        device = present.get(address)
+        if device is None:
             if address not in awaited:
                 raise DeclarationError(
                     path, f"there is no PCI device {address} on this host; correct the address (lspci -D shows all)"
                 )
             continue
-        if found.group is None:
+        if device.group is None:
             raise DeclarationError(
                 path,
                 f"{address} is in no IOMMU group; switch the IOMMU on in the firmware and on the kernel's command line",
             )
-        first, owner = owners.setdefault(found.group, (address, name))
+        first, owner = owners.setdefault(device.group, (address, name))
         if owner != name:
             raise DeclarationError(
                 path,
-                f"{address} shares its IOMMU group {found.group} with {first}, which the MicroVM {owner!r} has, and a "
+                f"{address} shares its IOMMU group {device.group} with {first}, which the MicroVM {owner!r} has, and a "
                 "group is one MicroVM's as a whole; use another device, or give both to one MicroVM",
             )
-        own = [device for _path, other, device in declared if other == name]
-        _refuse_host_devices(found, present, (*own, *awaited), path)
+        own = [address for _path, other, address in declared if other == name]
+        _refuse_host_devices(device, present, (*own, *awaited), path)
 
 
 def _refuse_host_devices(
-    found: PciDevice, present: Mapping[str, PciDevice], handed_over: Sequence[str], path: str
+    device: PciDevice, present: Mapping[str, PciDevice], handed_over: Sequence[str], path: str
 ) -> None:
     """Refuse a device with which the host would lose what it uses."""
-    if found.is_with_host:
-        use = host_use(found)
+    if device.is_with_host:
+        use = host_use(device)
         if use is not None:
-            raise DeclarationError(path, f"the host needs {found.address}: {use}; use another device")
+            raise DeclarationError(path, f"the host needs {device.address}: {use}; use another device")
     others = [
-        other for other in group_members(present, found) if other.is_with_host and other.address not in handed_over
+        other for other in group_members(present, device) if other.is_with_host and other.address not in handed_over
     ]
     if others:
         shown = ", ".join(f"{other.address} (driver {other.driver})" for other in others)
         raise DeclarationError(
             path,
-            f"{found.address} shares its IOMMU group {found.group} with {shown}, which the host would lose too; "
+            f"{device.address} shares its IOMMU group {device.group} with {shown}, which the host would lose too; "
             "declare the group in microvm_vfio (whole_group), or all of its devices here",
         )

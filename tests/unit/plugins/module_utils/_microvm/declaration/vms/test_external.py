@@ -15,7 +15,7 @@ from ansible_collections.microvm.fleet.plugins.module_utils._microvm.declaration
 )
 from ansible_collections.microvm.fleet.plugins.module_utils._microvm.declaration.vms.options import VM_OPTIONS
 from ansible_collections.microvm.fleet.plugins.module_utils._microvm.declaration.vms.parse import (
-    Given,
+    ExternalDeclarations,
     parse_vm,
     parse_vms,
 )
@@ -69,7 +69,12 @@ def test_an_option_that_the_package_decides_is_refused_by_its_name(option: str) 
 @pytest.mark.parametrize("option", DECIDED)
 def test_common_options_of_all_microvms_do_not_apply(option: str) -> None:
     value = DECIDED[option]
-    assert parse_vms([{**RUNNER, option: value}], given=Given(common=common(**{option: value})))[0]["mem"] == 0
+    assert (
+        parse_vms([{**RUNNER, option: value}], external=ExternalDeclarations(common=common(**{option: value})))[0][
+            "mem"
+        ]
+        == 0
+    )
     defaults: dict[object, object] = {option: value, "tags": ["blue"]}
     assert applicable_defaults({"runner": "/srv/web"}, defaults) == {"tags": ["blue"]}
     assert applicable_defaults({"name": "web"}, defaults) == defaults
@@ -85,7 +90,7 @@ def test_what_the_package_records_takes_part_in_clashes() -> None:
     other = {**SMALL, "name": "db", "vsock": {"cid": 7}}
     parse_vms([RUNNER, other])
     with pytest.raises(DeclarationError, match="context identifier '7' is already used"):
-        parse_vms([RUNNER, other], given=Given({0: recorded}))
+        parse_vms([RUNNER, other], external=ExternalDeclarations({0: recorded}))
 
 
 LISTS: dict[str, tuple[PackageFacts, dict[str, Any]]] = {
@@ -104,16 +109,21 @@ def test_lists_of_a_package_without_a_declaration_take_part_in_clashes(kind: str
     facts, options = LISTS[kind]
     package = undeclared_package("web", facts)
     with pytest.raises(DeclarationError, match="is already used"):
-        parse_vms([RUNNER, {**SMALL, "name": "db", **options}], given=Given({0: package}))
+        parse_vms([RUNNER, {**SMALL, "name": "db", **options}], external=ExternalDeclarations({0: package}))
     # Nothing is known of the MAC address of a tap.
-    parse_vms([RUNNER, {**RUNNER, "name": "db"}], given=Given({0: package, 1: undeclared_package("db")}))
+    parse_vms(
+        [RUNNER, {**RUNNER, "name": "db"}], external=ExternalDeclarations({0: package, 1: undeclared_package("db")})
+    )
 
 
 def test_readiness_of_a_package_that_records_nothing_is_that_of_its_unit() -> None:
     package = undeclared_package("web")
-    assert parse_vms([RUNNER], given=Given({0: package}))[0]["ready"]["check"] == "none"
+    assert parse_vms([RUNNER], external=ExternalDeclarations({0: package}))[0]["ready"]["check"] == "none"
     ready = {"check": "tcp", "address": "10.0.0.1", "port": 443}
-    assert parse_vms([{**RUNNER, "ready": ready}], given=Given({0: package}))[0]["ready"]["check"] == "tcp"
+    assert (
+        parse_vms([{**RUNNER, "ready": ready}], external=ExternalDeclarations({0: package}))[0]["ready"]["check"]
+        == "tcp"
+    )
 
 
 @pytest.mark.parametrize(
@@ -124,10 +134,10 @@ def test_a_check_that_the_package_cannot_answer_is_refused_where_the_package_is(
     declared = {**RUNNER, "ready": {"check": check}}
     assert parse_vms([declared])[0]["ready"]["check"] == check
     with pytest.raises(DeclarationError) as refusal:
-        parse_vms([declared], given=Given({0: undeclared_package("web")}))
+        parse_vms([declared], external=ExternalDeclarations({0: undeclared_package("web")}))
     assert refusal.value.path == f"vms[0].ready.{path}"
 
 
 def test_readiness_of_a_package_is_what_its_declaration_allows() -> None:
     recorded = parse({**SMALL, "name": "web"})[0]
-    assert parse_vms([RUNNER], given=Given({0: recorded}))[0]["ready"]["check"] == "hypervisor"
+    assert parse_vms([RUNNER], external=ExternalDeclarations({0: recorded}))[0]["ready"]["check"] == "hypervisor"
