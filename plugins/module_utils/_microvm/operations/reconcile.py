@@ -29,7 +29,7 @@ from ..host.places import Places
 from ..host.systemd import Unit
 from ..host.versions import installed_version, missing_options
 from ..hypervisors.facts import HostFacts
-from ..hypervisors.registry import profile, program, uncommon_options
+from ..hypervisors.registry import command, profile, program, uncommon_options
 from ..resources.executor import execute
 from ..resources.vms.actions import Action, Plan
 from ..resources.vms.handlers import HANDLERS, damage_of
@@ -47,7 +47,7 @@ from ..resources.vms.preflight.host import check_host
 from ..resources.vms.settings import environment, host_dependencies, host_unit_settings
 from ..resources.vms.state import Observed, Wanted
 from ..runner.package import Package
-from ..runner.render import render
+from ..runner.render import executed_programs, render
 from ..runner.units import translates
 from ..schema.errors import DeclarationError
 from ..schema.naming import element_names
@@ -161,7 +161,7 @@ def _bring(request: Request) -> VmsResult:
         add_key_of_host(declaration, path, request.expected.setup)
     accelerators = {path: _accelerator(request, declaration, places) for path, declaration in own}
     packages = {path: _render(path, declaration, accelerators[path].name) for path, declaration in own}
-    packages.update({path: _with_program(package) for path, package in external_at.items()})
+    packages.update({path: _with_programs(external_at[path], vm) for path, vm in placed if path in external_at})
     wanted = [
         _want(vm, packages.get(request.place(index)), request, externals.get(index))
         for index, vm in enumerate(declarations)
@@ -260,12 +260,17 @@ def _runner(path: str) -> str:
     return f"{path}.runner" if path else "runner"
 
 
-def _with_program(external: ExternalPackage) -> Package:
-    """Return a package with the hypervisor's program, which its declaration tells, if it has one."""
+def _with_programs(external: ExternalPackage, declaration: Declaration) -> Package:
+    """Return a package with the programs that it executes, which follow from the declaration that it may record."""
     if external.declaration is None:
         return external.content
-    declaration = cast(Declaration, external.declaration)
-    return replace(external.content, programs=(program(declaration, HostFacts(platform.machine())),))
+    facts = HostFacts(platform.machine(), accel="auto")
+    try:
+        programs = executed_programs(declaration, command(declaration, facts), facts)
+    except DeclarationError:
+        # It was made by another release of this collection, or by hand, and need not be rendered here.
+        programs = (program(declaration, facts),)
+    return replace(external.content, programs=programs)
 
 
 def _chosen(declaration: Declaration, external: Optional[ExternalPackage]) -> Declaration:

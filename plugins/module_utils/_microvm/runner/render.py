@@ -48,12 +48,13 @@ def runner_package(declaration: Declaration, built: Command, facts: HostFacts) -
     return Package(
         declaration["name"],
         {name: files[name] for name in sorted(files)},
-        _programs(declaration, built, facts),
+        executed_programs(declaration, built, facts),
         built.live_options,
     )
 
 
-def _programs(declaration: Declaration, built: Command, facts: HostFacts) -> Tuple[str, ...]:
+def executed_programs(declaration: Declaration, built: Command, facts: HostFacts) -> Tuple[str, ...]:
+    """Return the programs of the host that the package of a declaration executes."""
     names = [program(declaration, facts), *built.programs]
     names += [shell.readable(built.sidecar[0])] if built.sidecar else []
     names += [shell.readable(virtiofsd.arguments(declaration, 0)[0])] if _daemons(declaration) else []

@@ -23,6 +23,8 @@ def check_programs(placed: Placed, programs: Mapping[str, Sequence[str]], expect
 
     ``programs`` are those that packages run, by the declarations' paths. Raises DeclarationError.
     """
+    # Role ``host`` reads declarations, and no external package.
+    rendered = {program for path, vm in placed if vm["runner"] is None for program in programs[path]}
     missing = {
         program
         for program in {program for listed in programs.values() for program in listed}
@@ -31,8 +33,9 @@ def check_programs(placed: Placed, programs: Mapping[str, Sequence[str]], expect
     for path, declaration in placed:
         for program in (program for program in programs[path] if program in missing):
             package = ", ".join(debian_packages([program], _release()))
-            if not (package and expected.setup):
-                raise DeclarationError(f"{path}.{_key(program)}", _refusal(declaration, program, package))
+            if not (package and expected.setup and program in rendered):
+                key = "runner" if declaration["runner"] is not None else _key(program)
+                raise DeclarationError(f"{path}.{key}", _refusal(declaration, program, package))
 
 
 def _release() -> str:
@@ -48,6 +51,12 @@ def _key(program: str) -> str:
 
 
 def _refusal(declaration: Declaration, program: str, package: str) -> str:
+    if declaration["runner"] is not None:
+        remedy = f"install {package}" if package else "install it"
+        return (
+            f"the package executes the program {program}, which is not on this host, and the roles install nothing for "
+            f"external packages; {remedy}"
+        )
     if package:
         return f"the program {program} is not installed; run the role microvm.fleet.host first, or install {package}"
     if program.startswith("/"):

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import os
+import platform
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,7 @@ from ansible_collections.microvm.fleet.plugins.module_utils._microvm.declaration
 )
 from ansible_collections.microvm.fleet.plugins.module_utils._microvm.host import nix
 from ansible_collections.microvm.fleet.plugins.module_utils._microvm.hypervisors.facts import HostFacts
+from ansible_collections.microvm.fleet.plugins.module_utils._microvm.operations import reconcile as reconcile_operation
 from ansible_collections.microvm.fleet.plugins.module_utils._microvm.operations.adopt import adopt
 from ansible_collections.microvm.fleet.plugins.module_utils._microvm.operations.reconcile import Request, reconcile
 from ansible_collections.microvm.fleet.plugins.module_utils._microvm.operations.report import VmResult
@@ -198,6 +200,24 @@ def test_restrictions_hold_before_the_package_is_read(host: FakeHost, check: boo
     with pytest.raises(DeclarationError, match="external_packages") as refusal:
         run("/absent", check, {})
     assert refusal.value.path == "vms[0].runner"
+
+
+def test_programs_of_a_package_are_those_of_its_declaration(
+    host: FakeHost, write: Write, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: list[Any] = []
+    monkeypatch.setattr(reconcile_operation, "check_ability", lambda _placed, programs, *_others: seen.append(programs))
+    monkeypatch.setattr(platform, "machine", lambda: "x86_64")
+    volumes = [{"image": "a", "size": 300, "fs_type": "xfs"}]
+    shares = [{"tag": "a", "source": "/srv/a", "proto": "virtiofs"}]
+    run(write_rendered(tmp_path / "rendered", volumes=volumes, shares=shares), check=True)
+    assert set(seen.pop()["vms[0]"]) >= {"qemu-system-x86_64", "virtiofsd", "mkfs.xfs"}
+    # The declaration of another host, which cannot be rendered on this one.
+    monkeypatch.setattr(platform, "machine", lambda: "riscv64")
+    run(write_rendered(tmp_path / "crosvm", hypervisor="crosvm", accel="kvm"), check=True)
+    assert seen.pop() == {"vms[0]": ("crosvm",)}
+    run(write(), check=True)
+    assert seen.pop() == {"vms[0]": ()}
 
 
 def test_restrictions_hold_for_what_the_package_declares(host: FakeHost, tmp_path: Path, write: Write) -> None:

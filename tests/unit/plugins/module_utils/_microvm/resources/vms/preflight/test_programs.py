@@ -8,6 +8,10 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from ansible_collections.microvm.fleet.plugins.module_utils._microvm.declaration.vms.parse import (
+    ExternalDeclarations,
+    parse_vms,
+)
 from ansible_collections.microvm.fleet.plugins.module_utils._microvm.host import files
 from ansible_collections.microvm.fleet.plugins.module_utils._microvm.resources.vms.preflight import programs as module
 from ansible_collections.microvm.fleet.plugins.module_utils._microvm.resources.vms.preflight.expected import Expected
@@ -16,6 +20,7 @@ from ansible_collections.microvm.fleet.plugins.module_utils._microvm.resources.v
 )
 from ansible_collections.microvm.fleet.plugins.module_utils._microvm.schema.errors import DeclarationError
 
+from ....examples import parse
 from .placed import USER, placed
 
 ROLES, NOTHING = Expected(setup=True), Expected()
@@ -70,6 +75,21 @@ def test_programs_that_no_role_installs_are_refused_at_once(
     declared = placed({**USER, "hypervisor": hypervisor, "interfaces": []})
     with pytest.raises(DeclarationError, match=words):
         check_programs(declared, {"vms[0]": [program]}, expected)
+
+
+@pytest.mark.parametrize("expected", [ROLES, NOTHING])
+def test_no_role_installs_what_an_external_package_executes(expected: Expected) -> None:
+    recorded = parse({**USER, "volumes": [{"image": "a", "size": 8}]})[0]
+    vms = [{"name": "one", "runner": "/srv/one"}, {**USER, "name": "two"}]
+    external, rendered = parse_vms(vms, external=ExternalDeclarations({0: recorded}))
+    programs = {"vms[0]": ["mkfs.ext4"], "vms[1]": []}
+    with pytest.raises(DeclarationError, match="install e2fsprogs") as why:
+        check_programs([("vms[0]", external)], programs, expected)
+    assert why.value.path == "vms[0].runner"
+    programs = {"vms[0]": ["mkfs.ext4"], "vms[1]": ["mkfs.ext4"]}
+    if expected is ROLES:
+        # Another MicroVM of the host brings it.
+        check_programs([("vms[0]", external), ("vms[1]", rendered)], programs, expected)
 
 
 @pytest.mark.parametrize(("release", "is_refused"), [("bookworm", True), ("jammy", True), ("noble", False)])
