@@ -28,6 +28,7 @@ class Action(BaseAction):
     MARK_GOOD = "mark good"
     CREATE_ACCOUNT = "create user", Phase.TOGETHER
     INSTALL_PACKAGE = "install package"
+    KEEP_PACKAGE = "make GC root of"
     DISABLE = "systemctl disable", Phase.TOGETHER
     STOP = "systemctl stop", Phase.PARALLEL, Cost.RESTART
     RENAME_ACCOUNT = "rename the user of"

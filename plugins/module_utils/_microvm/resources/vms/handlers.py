@@ -11,7 +11,7 @@ from typing import Callable, Dict, List, Optional, Sequence, Tuple
 
 from ...declaration.identity import account_name
 from ...declaration.names import BOOTED_LINK, CURRENT_LINK, FLAKE_FILE, OLD_LINK, instance_of, unit_name, unit_names
-from ...host import accounts, files, guest_keys, known_hosts, readiness, state_directories, systemd
+from ...host import accounts, files, guest_keys, known_hosts, nix, readiness, state_directories, systemd
 from ...host.commands import HostError
 from ...host.journal import with_remark
 from ...host.places import Places
@@ -157,6 +157,7 @@ _SINGLE: Dict[Action, Handler[Job]] = {
     Action.MARK_BAD: _write_record,
     Action.MARK_GOOD: _write_record,
     Action.INSTALL_PACKAGE: _install,
+    Action.KEEP_PACKAGE: lambda job, package: nix.keep(job.name, package),
     Action.STOP: _stop,
     Action.RENAME_ACCOUNT: handlers_rename.rename_account,
     Action.RENAME_STATE: handlers_rename.rename_state,

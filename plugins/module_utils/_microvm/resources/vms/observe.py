@@ -39,7 +39,7 @@ from ...declaration.names import (
     unit_name,
 )
 from ...declaration.types import PackagedVm
-from ...host import accounts, files, guest_keys, known_hosts, restrictions, state_directories, systemd
+from ...host import accounts, files, guest_keys, known_hosts, nix, restrictions, state_directories, systemd
 from ...host.commands import HostError
 from ...host.places import Places
 from ...host.records import Record
@@ -71,6 +71,9 @@ def observe(places: Places, wanted: Sequence[Wanted]) -> Observations:
     for vm in wanted:
         if vm.package is not None and vm.name in every.vms:
             every.vms[vm.name] = _with_found_images(every.vms[vm.name], vm)
+            if vm.package.place:
+                is_collectable = nix.is_collectable(vm.name, vm.package.place)
+                every.vms[vm.name] = replace(every.vms[vm.name], is_collectable=is_collectable)
     return every
 
 

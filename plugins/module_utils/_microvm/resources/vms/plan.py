@@ -216,6 +216,8 @@ def _provide(observed: Observed, wanted: Wanted, target: _Target) -> Iterator[St
     is_whole = target.package in observed.packages and target.package not in observed.damaged_packages
     if wanted.package is not None and not wanted.package.place and not is_whole:
         yield Step(Action.INSTALL_PACKAGE, target.package)
+    if observed.is_collectable and target.refused is None:
+        yield Step(Action.KEEP_PACKAGE, target.package)
     yield from host_key_steps(observed, wanted.declaration["guest"]["host_key"])
     if not observed.exists:
         yield Step(Action.CREATE_STATE, name)

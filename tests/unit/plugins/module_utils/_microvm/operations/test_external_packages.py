@@ -16,12 +16,15 @@ from ansible_collections.microvm.fleet.plugins.module_utils._microvm.declaration
     parse_restrictions,
 )
 from ansible_collections.microvm.fleet.plugins.module_utils._microvm.host import nix
+from ansible_collections.microvm.fleet.plugins.module_utils._microvm.host.image_store import ImageStore
 from ansible_collections.microvm.fleet.plugins.module_utils._microvm.hypervisors.facts import HostFacts
 from ansible_collections.microvm.fleet.plugins.module_utils._microvm.operations import reconcile as reconcile_operation
 from ansible_collections.microvm.fleet.plugins.module_utils._microvm.operations.adopt import adopt
 from ansible_collections.microvm.fleet.plugins.module_utils._microvm.operations.reconcile import Request, reconcile
 from ansible_collections.microvm.fleet.plugins.module_utils._microvm.operations.report import VmResult
 from ansible_collections.microvm.fleet.plugins.module_utils._microvm.operations.rollback import roll_back
+from ansible_collections.microvm.fleet.plugins.module_utils._microvm.resources.garbage.observe import observe
+from ansible_collections.microvm.fleet.plugins.module_utils._microvm.resources.garbage.plan import Action, plan
 from ansible_collections.microvm.fleet.plugins.module_utils._microvm.runner.render import render
 from ansible_collections.microvm.fleet.plugins.module_utils._microvm.schema.errors import DeclarationError
 
@@ -126,6 +129,42 @@ def test_a_package_in_nix_s_store_stays_there(host: FakeHost, write: Write, monk
     assert result["package"] == path == os.readlink(host.places.state("web", "current"))
     assert not any(action.startswith("install package") for action in result["actions"])
     assert not run(path)[0]["changed"]
+
+
+def test_a_package_in_nix_s_store_is_kept_from_its_garbage_collector(
+    host: FakeHost, write: Write, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    roots, program = tmp_path / "gcroots", tmp_path / "nix-store"
+    program.write_text('#!/bin/sh\n[ "$1 $3 $5" = "--realise --add-root --indirect" ] && ln -sfn "$2" "$4"\n')
+    program.chmod(0o755)
+    path = write()
+    monkeypatch.setattr(nix, "STORE", os.path.dirname(path) + "/")
+    monkeypatch.setattr(nix, "GARBAGE_ROOTS", str(roots))
+    assert run(path)[0]["generation"] == 1 and not roots.exists()
+    # It is installed later.
+    monkeypatch.setattr(nix, "store_program", lambda: str(program))
+    step = f"make GC root of {path}"
+    assert step in run(path, check=True)[0]["actions"] and not roots.exists()
+    assert run(path)[0]["actions"] == [step]
+    assert os.readlink(roots / "web/web") == path and not run(path)[0]["changed"]
+    places = host.places
+    stores = observe(places, ImageStore(str(tmp_path / "images")), ["web"], frozenset(), str(roots))
+    assert not plan(stores).steps
+    run(path, state="absent")
+    stores = observe(places, ImageStore(str(tmp_path / "images")), [], frozenset(), str(roots))
+    assert plan(stores).targets(Action.REMOVE_ROOT) == (str(roots / "web/web"),)
+
+
+def test_a_package_that_nix_does_not_know_is_an_error(
+    host: FakeHost, write: Write, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = write()
+    monkeypatch.setattr(nix, "STORE", os.path.dirname(path) + "/")
+    monkeypatch.setattr(nix, "GARBAGE_ROOTS", str(tmp_path / "gcroots"))
+    monkeypatch.setattr(nix, "store_program", lambda: "/bin/false")
+    result, _diff = run(path)
+    assert result["failed"] and f"/bin/false --realise {path}" in result["msg"]
+    assert not os.path.lexists(host.places.state("web", "current"))
 
 
 def test_an_adopted_microvm_goes_on_when_it_is_declared(host: FakeHost, write: Write) -> None:
