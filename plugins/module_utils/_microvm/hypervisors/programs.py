@@ -43,13 +43,6 @@ def debian_packages(programs: Iterable[str], release: str) -> List[str]:
     return sorted(name for name in names if release not in _MISSING.get(name, ()))
 
 
-VIRTIOFSD = "virtiofsd"
-"""Daemon that serves virtiofs shares."""
-
-PACKAGES = {"mkfs.ext2": "e2fsprogs", "mkfs.ext3": "e2fsprogs", "mkfs.ext4": "e2fsprogs", VIRTIOFSD: "virtiofsd"}
-"""Packages of Debian that role ``host`` installs, by the programs that hosts need beside hypervisors."""
-
-
 def program_path(package: Optional[str], name: str) -> str:
     """Return the program for the option ``package``, which is a directory, a program's path or its name."""
     if package is None:
