@@ -42,7 +42,8 @@ def _parse(raw: object, path: str) -> HostShare:
                 "virtiofsd has no access control lists where it translates identities (translate_uid, translate_gid, "
                 "or a user other than root); remove this option",
             )
-        share["posix_acl"] = not translates_identities(share)
+        if share["posix_acl"] is None:
+            share["posix_acl"] = not translates_identities(share)
     return share
 
 

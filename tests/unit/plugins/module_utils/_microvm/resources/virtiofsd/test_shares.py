@@ -201,6 +201,13 @@ def test_options_reach_the_daemon() -> None:
     assert '"$HOME %%h"' in service
 
 
+@pytest.mark.parametrize(
+    ("declared", "is_given"), [({}, True), ({"posix_acl": True}, True), ({"posix_acl": False}, False)]
+)
+def test_access_control_lists_can_be_withheld(declared: dict[str, Any], is_given: bool) -> None:
+    assert ("--posix-acl" in files(**declared)[SERVICE]) == is_given
+
+
 def test_only_the_group_connects() -> None:
     assert "SocketMode=0600" in files()[SOCKET]
     assert "SocketGroup=kvm\nSocketMode=0660\n" in files(group="kvm")[SOCKET]
