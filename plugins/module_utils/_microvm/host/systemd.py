@@ -167,10 +167,11 @@ def restart(name: str, wait: bool = True) -> None:
 def stop(names: Sequence[str], wait: bool = True) -> None:
     """Stop units and wait for their end, all of them; forget that they had failed.
 
-    Units that systemd does not know run no more: a host of an earlier version lacks templates that came later.
+    Units that systemd does not know have nothing to stop, unless they still run without their files: a host of an
+    earlier version lacks templates that came later.
     """
     if len(names) > 1:
-        names = [name for name, unit in show(names).items() if unit.load_state != "not-found"]
+        names = [name for name, unit in show(names).items() if unit.running or unit.load_state != "not-found"]
     if not names:
         return
     if not wait:

@@ -69,3 +69,12 @@ def test_units_that_systemd_does_not_know_are_not_stopped(monkeypatch: pytest.Mo
     systemd.stop(["new@a.service", "new@a.service"])
     assert commands[0] == ["systemctl", "stop", "--", "a.service", "b.service"]
     assert [command for command in commands if "new@a.service" in command] == []
+
+
+def test_units_that_run_without_their_files_are_stopped(monkeypatch: pytest.MonkeyPatch) -> None:
+    units = {"a.service": Unit("not-found", "active"), "b.service": Unit("not-found", "failed"), "c.service": Unit()}
+    commands: list[list[str]] = []
+    monkeypatch.setattr(systemd, "show", lambda names: {name: units[name] for name in names})
+    monkeypatch.setattr(systemd, "ask", lambda argv, **_options: commands.append(argv))
+    systemd.stop([*units])
+    assert commands[0] == ["systemctl", "stop", "--", "a.service"]
