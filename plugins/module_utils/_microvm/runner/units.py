@@ -207,7 +207,8 @@ def _virtiofsd(declaration: Declaration) -> str:
     daemons = virtiofsd.daemons(declaration)
     root = of_instance(SHARE_DIRECTORY, "root")
     lines = [setting("RootDirectory", root), VIRTIOFSD_ROOT, setting("ReadWritePaths")]
-    lines += [_bind("BindReadOnlyPaths", path) for path in _program_directories(declaration)]
+    program = program_path(declaration["virtiofsd"]["package"], "virtiofsd")
+    lines += [_bind("BindReadOnlyPaths", path) for path in paths_of_program(program)]
     for number, share in enumerate(daemons):
         key = "BindReadOnlyPaths" if share["read_only"] else "BindPaths"
         lines.append(setting(key, of_instance(SHARE_DIRECTORY, "sources", str(number), is_optional=True)))
@@ -230,11 +231,12 @@ def _bind(key: str, path: str) -> str:
     return setting(key, plain(f"-{path}"))
 
 
-def _program_directories(declaration: Declaration) -> Sequence[str]:
-    """Directory of the program where it is not one that is there anyway."""
-    program = program_path(declaration["virtiofsd"]["package"], "virtiofsd")
-    is_elsewhere = program.startswith("/") and not program.startswith(("/usr/", "/nix/store/"))
-    return [posixpath.dirname(posixpath.dirname(program))] if is_elsewhere else []
+def paths_of_program(program: str) -> Sequence[str]:
+    """Return what a root directory of VIRTIOFSD_ROOT lacks of a program: what it was installed with, or its file."""
+    if not program.startswith("/") or program.startswith(("/usr/", "/bin/", "/sbin/", "/nix/store/")):
+        return []
+    prefix, _slash, directory = posixpath.dirname(program).rpartition("/")
+    return [prefix if prefix and directory in ("bin", "sbin", "libexec") else program]
 
 
 def _capabilities_by_option(declaration: Declaration) -> Sequence[str]:

@@ -15,7 +15,7 @@ from typing import Iterator, List
 from ...declaration.names import SHARE_ROOT_DIRECTORY, share_service_unit, share_socket_unit
 from ...declaration.types import HostShare
 from ...declaration.virtiofsd.parse import ROOT_NAMES
-from ...runner.units import VIRTIOFSD_CAPABILITIES, VIRTIOFSD_ROOT, VIRTIOFSD_WITHOUT_NAMESPACES
+from ...runner.units import VIRTIOFSD_CAPABILITIES, VIRTIOFSD_ROOT, VIRTIOFSD_WITHOUT_NAMESPACES, paths_of_program
 from ...schema.quoting import plain, section, setting, unit_word
 from .state import UnitContents, UserNumbers
 
@@ -90,7 +90,7 @@ def _service(share: HostShare, user: UserNumbers, program: str) -> str:
     # With a colon, dollar signs are no variables (systemd.service(5)).
     command = [plain(f":{program}"), *map(unit_word, _arguments(share, user))]
     lines = [setting("Type", plain("exec")), setting("ExecStart", *command), _CONFINED]
-    lines += list(_of_root(share)) if is_root else _of_user(share, user)
+    lines += list(_of_root(share, program)) if is_root else _of_user(share, user)
     return _HEADER + section("Unit", unit) + section("Service", lines)
 
 
@@ -118,12 +118,14 @@ def _arguments(share: HostShare, user: UserNumbers) -> Iterator[str]:
     yield from share["extra_args"]
 
 
-def _of_root(share: HostShare) -> Iterator[str]:
+def _of_root(share: HostShare, program: str) -> Iterator[str]:
     """Yield the lines of a daemon of root's, which sees its source and programs, and nothing else of the host."""
     name, handles = share["name"], share["inode_file_handles"] in ("prefer", "mandatory")
     yield setting("RuntimeDirectory", plain(f"{SHARE_ROOT_DIRECTORY[len('/run/') :]}/{name}"))
     yield setting("RootDirectory", plain(f"{SHARE_ROOT_DIRECTORY}/{name}"))
     yield VIRTIOFSD_ROOT
+    for path in paths_of_program(program):
+        yield setting("BindReadOnlyPaths", plain(path))
     key = "BindReadOnlyPaths" if share["read_only"] else "BindPaths"
     yield setting(key, plain(f"{share['source']}:{_ROOT_SOURCE}"))
     capabilities = [*VIRTIOFSD_CAPABILITIES, *(["CAP_DAC_READ_SEARCH"] if handles else [])]

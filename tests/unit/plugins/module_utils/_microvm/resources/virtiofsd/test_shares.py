@@ -23,6 +23,7 @@ from ansible_collections.microvm.fleet.plugins.module_utils._microvm.resources.v
     Problem,
     UserNumbers,
 )
+from ansible_collections.microvm.fleet.plugins.module_utils._microvm.runner.units import VIRTIOFSD_ROOT
 from ansible_collections.microvm.fleet.plugins.module_utils._microvm.schema.errors import DeclarationError
 
 MEDIA: dict[str, Any] = {"name": "media", "source": "/srv/media"}
@@ -163,6 +164,28 @@ def test_a_daemon_of_roots_sees_its_source_alone() -> None:
     assert f"RootDirectory={SHARE_ROOT_DIRECTORY}/media" in service
     assert "--shared-dir=/share" in files()[SERVICE]
     assert not any("open_by_handle_at" in line or "CAP_DAC_READ_SEARCH" in line for line in service)
+
+
+@pytest.mark.parametrize(
+    ("program", "bound"),
+    [
+        ("/usr/local/bin/virtiofsd", []),
+        ("/nix/store/x/bin/virtiofsd", []),
+        ("/bin/virtiofsd", []),
+        ("/opt/virtiofsd/bin/virtiofsd", ["/opt/virtiofsd"]),
+        ("/opt/virtiofsd/libexec/virtiofsd", ["/opt/virtiofsd"]),
+        ("/opt/virtiofsd", ["/opt/virtiofsd"]),
+        ("/libexec/virtiofsd", ["/libexec/virtiofsd"]),
+        ("/virtiofsd", ["/virtiofsd"]),
+    ],
+)
+def test_a_daemon_of_roots_sees_its_program_wherever_that_is(program: str, bound: list[str]) -> None:
+    observed = replace(NEW, programs={program: program})
+    (planned,) = plan_shares(observed, parse_host_shares([{**MEDIA, "package": program}]), False)
+    lines = planned.after[SERVICE].replace(VIRTIOFSD_ROOT, "").splitlines()
+    assert [line for line in lines if line.startswith("BindReadOnlyPaths=")] == [
+        f"BindReadOnlyPaths={path}" for path in bound
+    ]
 
 
 @pytest.mark.parametrize("handles", ["prefer", "mandatory"])
