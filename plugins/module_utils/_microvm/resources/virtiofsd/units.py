@@ -27,6 +27,10 @@ _ROOT_SOURCE = "/share"
 _EVERYBODY = 4294967295
 """Number of users and of groups that Linux can have."""
 
+_STARTS = (setting("StartLimitIntervalSec", plain("10")), setting("StartLimitBurst", plain("50")))
+"""Starts after which the socket ends too, until somebody starts it. Each connection is a start, and virtual machines
+that restart make many; but a daemon that cannot start must not be started for ever."""
+
 _CONFINED = """\
 UMask=0000
 KillMode=mixed
@@ -85,6 +89,7 @@ def _service(share: HostShare, user: UserNumbers, program: str) -> str:
     unit = [
         setting("Description", plain("virtiofsd"), plain("of"), plain("share"), plain(share["name"])),
         setting("RequiresMountsFor", plain(source)),
+        *_STARTS,
     ]
     is_root = share["user"] in ROOT_NAMES
     # With a colon, dollar signs are no variables (systemd.service(5)).

@@ -205,6 +205,12 @@ def test_a_daemon_of_a_user_has_no_privilege_and_gives_files_to_the_user() -> No
     assert "ReadWritePaths=/srv/media\n" in service
 
 
+@pytest.mark.parametrize("user", ["root", "alice"])
+def test_many_connections_in_a_row_do_not_end_the_socket(user: str) -> None:
+    unit, _service, _rest = files(user=user)[SERVICE].partition("[Service]")
+    assert "StartLimitIntervalSec=10\nStartLimitBurst=50\n" in unit
+
+
 def test_a_read_only_share_is_mounted_so() -> None:
     assert "BindReadOnlyPaths=/srv/media:/share\n" in files(read_only=True)[SERVICE]
     assert "ReadWritePaths" not in files(read_only=True, user="alice")[SERVICE]
