@@ -130,7 +130,7 @@ options:
         type: str
       extra_args:
         description:
-          - Additional arguments of virtiofsd.
+          - Additional arguments of virtiofsd, but for those that other options and the units determine.
         type: list
         elements: str
       package:

@@ -131,7 +131,13 @@ HOST_SHARE_OPTIONS: Options = (
         "their own.",
         check=checks.tag,
     ),
-    Option("extra_args", "list", "Additional arguments of virtiofsd.", elements="str", check=checks.argument),
+    Option(
+        "extra_args",
+        "list",
+        "Additional arguments of virtiofsd, but for those that other options and the units determine.",
+        elements="str",
+        check=checks.argument,
+    ),
     Option(
         "package",
         "str",

@@ -6,7 +6,7 @@
 
 from __future__ import annotations
 
-from typing import Dict, Iterator, List, Sequence, Tuple, cast
+from typing import Dict, Iterator, List, Optional, Sequence, Tuple, cast
 
 from ...schema.errors import DeclarationError
 from ...schema.validation import validate
@@ -15,6 +15,28 @@ from .options import HOST_SHARE_OPTIONS
 
 ROOT_NAMES = ("root", "0")
 """Names of the user who may do everything."""
+
+_OWN_ARGUMENTS: Dict[str, Optional[str]] = {
+    "-o": None,
+    "--cache": "cache",
+    "--fd": None,
+    "--gid-map": "translate_gid",
+    "--inode-file-handles": "inode_file_handles",
+    "--modcaps": None,
+    "--posix-acl": "posix_acl",
+    "--readonly": "read_only",
+    "--sandbox": None,
+    "--shared-dir": "source",
+    "--socket-group": "group",
+    "--socket-path": "socket",
+    "--tag": "tag",
+    "--thread-pool-size": "thread_pool_size",
+    "--translate-gid": "translate_gid",
+    "--translate-uid": "translate_uid",
+    "--uid-map": "translate_uid",
+    "--xattr": None,
+}
+"""Options of virtiofsd that its unit determines, which takes none of them twice, and ours in their place."""
 
 
 def parse_host_shares(raw: Sequence[object], path: str = "shares") -> List[HostShare]:
@@ -36,6 +58,7 @@ def _parse(raw: object, path: str) -> HostShare:
         if share["source"] is None:
             raise DeclarationError(f"{path}.source", "is required; name the directory to serve")
         _check_user(share, path)
+        _check_arguments(share, path)
         if share["posix_acl"] and translates_identities(share):
             raise DeclarationError(
                 f"{path}.posix_acl",
@@ -53,6 +76,18 @@ def _check_user(share: HostShare, path: str) -> None:
             f"{path}.inode_file_handles",
             f"only root can use file handles, and the user is {share['user']}; remove this option, or set `user: root`",
         )
+
+
+def _check_arguments(share: HostShare, path: str) -> None:
+    for index, argument in enumerate(share["extra_args"]):
+        name = "-o" if argument.startswith("-o") else argument.partition("=")[0]
+        if name in _OWN_ARGUMENTS:
+            option = _OWN_ARGUMENTS[name]
+            raise DeclarationError(
+                f"{path}.extra_args[{index}]",
+                f"the share's unit determines {name} of virtiofsd; "
+                + (f"set `{option}` instead" if option else "remove this argument"),
+            )
 
 
 def _refuse_duplicates(shares: Sequence[HostShare], path: str) -> None:

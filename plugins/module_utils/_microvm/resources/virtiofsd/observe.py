@@ -17,10 +17,14 @@ from ...declaration.types import HostShare
 from ...declaration.virtiofsd.parse import ROOT_NAMES
 from ...host import file_systems, files, safe_paths, systemd
 from ...host.commands import HostError, search_path
+from ...host.versions import installed_version
 from .state import Observed, Problem, UserNumbers
 
 DAEMON_DIRECTORY = "/usr/libexec"
 """Directory where distributions have virtiofsd, which is not in the search path."""
+
+_OLDEST, _QEMUS = (1, 13), (5,)
+"""Versions between which virtiofsd has all options; the former one, of other options, has the versions of QEMU."""
 
 
 def observe_shares(shares: Sequence[HostShare], directory: str = UNIT_DIRECTORY) -> Observed:
@@ -81,13 +85,22 @@ def _owner(share: HostShare) -> UserNumbers:
 
 def _programs(packages: Iterator[str]) -> Iterator[Tuple[str, str]]:
     for package in packages:
-        program = shutil.which(package, path=f"{search_path()}:{DAEMON_DIRECTORY}")
+        program = _program(package)
         if program is not None:
             yield package, program
 
 
+def _program(package: str) -> Optional[str]:
+    return shutil.which(package, path=f"{search_path()}:{DAEMON_DIRECTORY}")
+
+
 def _problem(share: HostShare) -> Optional[Problem]:
-    return _problem_of_accounts(share) or _problem_of_socket(share) or _problem_of_source(share)
+    return (
+        _problem_of_accounts(share)
+        or _problem_of_program(share)
+        or _problem_of_socket(share)
+        or _problem_of_source(share)
+    )
 
 
 def _problem_of_accounts(share: HostShare) -> Optional[Problem]:
@@ -95,11 +108,26 @@ def _problem_of_accounts(share: HostShare) -> Optional[Problem]:
     for option, user in users.items():
         if user is not None and _account(user) is None:
             return Problem(option, f"there is no user {user!r} on this host; create the user, or correct the name")
+    account = _account(share["user"])
+    if share["user"] not in ROOT_NAMES and account is not None and account.uid == 0:
+        return Problem("user", f"{share['user']} is another name of root; set `user: root`, or name another user")
     groups: Mapping[str, Optional[str]] = {"group": share["group"], "source_group": share["source_group"]}
     for option, group in groups.items():
         if group is not None and _group(group) is None:
             return Problem(option, f"there is no group {group!r} on this host; create the group, or correct the name")
     return None
+
+
+def _problem_of_program(share: HostShare) -> Optional[Problem]:
+    program = _program(share["package"])
+    version = installed_version(program) if program is not None else None
+    if version is None or _OLDEST <= version < _QEMUS:
+        return None
+    return Problem(
+        "package",
+        f"{program} has version {'.'.join(map(str, version))}, and lacks options that this module uses; install "
+        f"virtiofsd {'.'.join(map(str, _OLDEST))} or newer (Debian 13 has it), and name it here",
+    )
 
 
 def _problem_of_socket(share: HostShare) -> Optional[Problem]:

@@ -137,6 +137,9 @@ def test_a_removal_forgets_a_daemon_that_has_failed() -> None:
         ({"translate_uid": ["0:1:1"]}, "translate_uid[0]", "is not a translation"),
         ({"inode_file_handles": "prefer", "user": "alice"}, "inode_file_handles", "only root"),
         ({"package": "other"}, "package", "does not exist on this host"),
+        ({"extra_args": ["--log-level=debug", "--sandbox=none"]}, "extra_args[1]", "determines --sandbox"),
+        ({"extra_args": ["--shared-dir", "/"]}, "extra_args[0]", "set `source` instead"),
+        ({"extra_args": ["-osource=/"]}, "extra_args[0]", "remove this argument"),
     ],
 )
 def test_what_cannot_be_is_refused(options: dict[str, Any], key: str, reason: str) -> None:
