@@ -43,10 +43,10 @@ from ..resources.vms.plan_removal import Removal, plan_removal, plan_stop
 from ..resources.vms.plan_rename import Former, plan_rename
 from ..resources.vms.preflight.checks import check_ability
 from ..resources.vms.preflight.expected import Expected, Placed
-from ..resources.vms.preflight.host import check_host
+from ..resources.vms.preflight.host import check_host, check_notifications
 from ..resources.vms.settings import environment, host_dependencies, host_unit_settings
 from ..resources.vms.state import Observed, Wanted
-from ..runner.package import Package
+from ..runner.package import NOTIFY_PORT_FILE, Package
 from ..runner.render import executed_programs, render
 from ..runner.units import translates
 from ..schema.errors import DeclarationError
@@ -410,6 +410,8 @@ def _check_ability(
     placed = [(request.place(index), vm.declaration) for index, vm in enumerate(wanted) if vm.package is not None]
     programs = {path: package.programs for path, package in packages.items()}
     check_ability(placed, programs, observed, places, request.images, request.expected)
+    if not request.expected.setup:
+        check_notifications([(path, vm) for path, vm in placed if NOTIFY_PORT_FILE in packages[path].files])
 
 
 def _held(plans: Sequence[Plan]) -> Dict[str, str]:

@@ -16,6 +16,9 @@ SHARE = "share/microvm"
 DECLARATION_FILE = f"{SHARE}/declaration.json"
 COMMAND_LINE_FILE = f"{SHARE}/command-line"
 
+NOTIFY_PORT_FILE = f"{SHARE}/notify-port"
+"""File of packages whose guests are heard by the unit ``microvm-notify@``."""
+
 RUN_SCRIPT = "bin/microvm-run"
 """Script that every package has: it becomes the hypervisor."""
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 from typing import Iterator, List, Tuple
 
-from ....declaration.names import UNIT_DIRECTORY, USER, unit_name
+from ....declaration.names import COMMAND, UNIT_DIRECTORY, USER, unit_name
 from ....declaration.vms.parse import Declaration
 from ....host import accounts, files, state_directories, systemd
 from ....host.accelerator import KVM, can_be_opened
@@ -72,6 +72,18 @@ def check_setup() -> None:
     """Refuse a host that role ``host`` has not prepared. Raises HostError."""
     if not os.path.exists(f"{UNIT_DIRECTORY}/{unit_name('')}") or not accounts.exists(USER):
         raise HostError("this host is not set up for MicroVMs; run the role microvm.fleet.host on it first")
+
+
+def check_notifications(placed: Placed) -> None:
+    """Refuse MicroVMs whose unit ``microvm-notify@`` lacks the command that it runs. Raises DeclarationError."""
+    for path, declaration in placed:
+        if not os.path.exists(COMMAND):
+            raise DeclarationError(
+                f"{path}.use_notify_sockets",
+                f"this host lacks {COMMAND}, which receives the notification of a guest with "
+                f"{declaration['hypervisor']}; run the role microvm.fleet.host, which installs it, or remove this "
+                "option",
+            )
 
 
 def check_layout(placed: Placed, places: Places) -> None:

@@ -20,6 +20,9 @@ from ansible_collections.microvm.fleet.plugins.module_utils._microvm.operations 
 from ansible_collections.microvm.fleet.plugins.module_utils._microvm.operations.reconcile import Request, reconcile
 from ansible_collections.microvm.fleet.plugins.module_utils._microvm.operations.report import VmsResult
 from ansible_collections.microvm.fleet.plugins.module_utils._microvm.resources.vms.preflight import checks
+from ansible_collections.microvm.fleet.plugins.module_utils._microvm.resources.vms.preflight import (
+    host as preflight_host,
+)
 from ansible_collections.microvm.fleet.plugins.module_utils._microvm.resources.vms.preflight.checks import check_ability
 from ansible_collections.microvm.fleet.plugins.module_utils._microvm.resources.vms.preflight.expected import Expected
 from ansible_collections.microvm.fleet.plugins.module_utils._microvm.schema.errors import DeclarationError
@@ -95,6 +98,19 @@ def test_a_microvm_that_needs_what_the_kernel_of_its_image_lacks_is_refused(
     shares = [{"tag": "a", "source": "/srv/a", "proto": "9p"}]
     refuse(mode, lacks[0], "vms[0].shares[0].proto", kernel=f"{tmp_path}/kernel", shares=shares)
     assert [call for call in host.calls if not call.startswith("show")] == []
+
+
+@pytest.mark.parametrize("mode", [{}, {"check_mode": True, "alone": True}])
+def test_a_notification_that_no_command_of_the_host_would_receive_is_refused(
+    host: FakeHost, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, mode: dict[str, Any]
+) -> None:
+    notified: dict[str, Any] = {"use_notify_sockets": True, "vsock": {"cid": 5}}
+    monkeypatch.setattr(preflight_host, "COMMAND", str(tmp_path / "microvm"))
+    refuse(mode, f"lacks {tmp_path}/microvm", "vms[0].use_notify_sockets", **notified)
+    run({"preflight": True}, **notified)
+    run(mode, **notified, hypervisor="firecracker", accel="auto")
+    (tmp_path / "microvm").touch()
+    run(mode, **notified)
 
 
 def test_only_check_mode_does_not_boot_a_kernel_to_test_the_accelerator(
