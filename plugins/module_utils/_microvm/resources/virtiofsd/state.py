@@ -35,12 +35,12 @@ class Observed:
     units: Mapping[str, str] = field(default_factory=dict)
     """Contents of the files of units by the names of these; those that are missing have none."""
     active: FrozenSet[str] = frozenset()
-    """UnitContents that are active: sockets that listen, and daemons that a hypervisor is connected to."""
+    """Units that are active: sockets that listen, and daemons that a hypervisor is connected to."""
     failed: FrozenSet[str] = frozenset()
     enabled: FrozenSet[str] = frozenset()
     """Sockets that are there after a start of the host."""
     stale: FrozenSet[str] = frozenset()
-    """UnitContents that systemd has read before their files changed."""
+    """Units that systemd has read before their files changed."""
     accounts: Mapping[str, UserNumbers] = field(default_factory=dict)
     """Declared users that there are, by name or number."""
     programs: Mapping[str, str] = field(default_factory=dict)

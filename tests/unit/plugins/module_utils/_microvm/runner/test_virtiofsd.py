@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import socket
@@ -12,13 +13,15 @@ import stat
 import subprocess
 import time
 from pathlib import Path
-from typing import Callable
+from typing import Callable, Iterator
 
 import pytest
 from ansible_collections.microvm.fleet.plugins.module_utils._microvm.hypervisors.facts import HostFacts
 from ansible_collections.microvm.fleet.plugins.module_utils._microvm.runner.render import render
 
 from ..examples import SMALL, parse
+
+Begin = Callable[[], "subprocess.Popen[bytes]"]
 
 # Has inherited its socket, says that it has begun, and ends with the status that is asked of it.
 DAEMON = r"""#!/bin/bash
@@ -33,27 +36,46 @@ exit "$status"
 """
 
 
+@pytest.fixture(name="begin")
+def _begin(tmp_path: Path) -> Iterator[Begin]:
+    """What begins the script of two shares and waits for its daemons. None of its processes outlives the test."""
+    processes: list[subprocess.Popen[bytes]] = []
+
+    def begin() -> subprocess.Popen[bytes]:
+        script = write_script(tmp_path)
+        processes.append(
+            subprocess.Popen(
+                [script], cwd=tmp_path, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, start_new_session=True
+            )
+        )
+        wait(lambda: begun(tmp_path) == 2)
+        return processes[-1]
+
+    yield begin
+    for process in processes:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+        process.wait(10)
+
+
 @pytest.fixture(name="served")
-def _served(tmp_path: Path) -> subprocess.Popen[bytes]:
+def _served(begin: Begin) -> subprocess.Popen[bytes]:
     """The script of two shares, ready."""
-    return begin(tmp_path)
+    return begin()
 
 
-def begin(tmp_path: Path) -> subprocess.Popen[bytes]:
-    """Begin the script and wait for its daemons."""
-    (tmp_path / "bin").mkdir()
-    (tmp_path / "bin" / "virtiofsd").write_text(DAEMON)
-    (tmp_path / "bin" / "virtiofsd").chmod(0o755)
+def write_script(directory: Path) -> Path:
+    (directory / "bin").mkdir()
+    (directory / "bin" / "virtiofsd").write_text(DAEMON)
+    (directory / "bin" / "virtiofsd").chmod(0o755)
     shares = [{"tag": tag, "source": f"/srv/{tag}", "proto": "virtiofs"} for tag in ("one", "it's $two")]
     declaration = parse(
-        {**SMALL, "shares": shares, "virtiofsd": {"package": str(tmp_path), "group": str(os.getegid())}}
+        {**SMALL, "shares": shares, "virtiofsd": {"package": str(directory), "group": str(os.getegid())}}
     )[0]
-    script = render(declaration, HostFacts()).files["bin/virtiofsd-run"].content.decode()
-    (tmp_path / "run").write_text(script)
-    (tmp_path / "run").chmod(0o755)
-    process = subprocess.Popen([tmp_path / "run"], cwd=tmp_path, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
-    wait(lambda: begun(tmp_path) == 2)
-    return process
+    script = directory / "run"
+    script.write_bytes(render(declaration, HostFacts()).files["bin/virtiofsd-run"].content)
+    script.chmod(0o755)
+    return script
 
 
 def begun(directory: Path) -> int:
@@ -104,10 +126,10 @@ def test_sockets_listen_for_their_group_and_stay_between_daemons(
     served.wait(10)
 
 
-def test_a_stale_socket_is_replaced(tmp_path: Path) -> None:
+def test_a_stale_socket_is_replaced(begin: Begin, tmp_path: Path) -> None:
     with socket.socket(socket.AF_UNIX) as stale:
         stale.bind(str(tmp_path / "small-virtiofs-one.sock"))
-    process = begin(tmp_path)
+    process = begin()
     with socket.socket(socket.AF_UNIX) as connection:
         connection.connect(str(tmp_path / "small-virtiofs-one.sock"))
     process.terminate()
