@@ -1681,6 +1681,30 @@ options:
         them before, as functions of cards, or takes them from the host's drivers with all of their IOMMU group.
     type: list
     elements: str
+  huge_pages:
+    description:
+      - Huge pages that need not be set aside yet in check mode, or with O(ignore:preflight), because the same run
+        does that before, as declared in O(microvm.fleet.microvm_host#module:huge_pages).
+    type: list
+    elements: dict
+    suboptions:
+      size:
+        description:
+          - Size of a page.
+        type: str
+        required: true
+        choices:
+          - 64K
+          - 2M
+          - 32M
+          - 512M
+          - 1G
+          - 16G
+      count:
+        description:
+          - Number of pages.
+        type: int
+        required: true
   restrictions:
     description:
       - Restrictions that the declarations must satisfy in addition to those that the host has, see O(microvm.fleet.microvm_host#module:restrictions).

@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from pathlib import Path
 
@@ -240,3 +241,23 @@ def test_networks_are_handed_over_with_the_addresses_of_guests_that_they_allow(t
     refused = run(tmp_path, {"east": {**east, "tier": "web", "microvm_vms": vms[:1]}}, "microvm.fleet.site", *ROLES)
     assert refused.status == 2 and refused.calls == []
     assert "microvm_networks[1] (b0).allow[0].to: no MicroVM 'db' is declared for this host" in refused.output
+
+
+@pytest.mark.parametrize("roles", [("host", "vms"), ("vms",)], ids=" ".join)
+def test_huge_pages_are_verified_and_awaited_where_role_host_sets_them_aside(
+    tmp_path: Path, roles: tuple[str, ...]
+) -> None:
+    pages = [{"size": "2M", "count": 8}]
+    facts = {"service_mgr": "systemd", "os_family": "Debian", "distribution": "Debian", "architecture": "x86_64"}
+    verify = [{"import_role": {"name": f"microvm.fleet.{role}", "tasks_from": "preflight"}} for role in roles]
+    apply = {"import_role": {"name": "microvm.fleet.vms"}}
+    tasks = [{"set_fact": {**facts, "cacheable": True}}, *verify, apply]
+    playbook = tmp_path / "preflight.yml"
+    playbook.write_text(json.dumps([{"hosts": "microvm_hosts", "gather_facts": False, "tasks": tasks}]))
+    host = {**HERE, "microvm_huge_pages": pages, "microvm_vms": [{"name": "web", "kernel": "/k"}]}
+    outcome = run(tmp_path, {"east": host}, str(playbook))
+    assert outcome.status == 0, outcome.output
+    given = [(call["module"], call["_ansible_check_mode"], call["huge_pages"]) for call in outcome.calls]
+    awaited = pages if "host" in roles else []
+    verified = [("microvm_host", True, pages)] if "host" in roles else []
+    assert given == [*verified, ("microvm_vms", False, awaited), ("microvm_vms", False, awaited)]

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from ..declaration.host_setup.options import HOST_SETUP_OPTIONS
+from ..declaration.host_setup.options import HOST_SETUP_OPTIONS, HUGE_PAGE_OPTIONS
 from ..declaration.images.options import HOST_IMAGE_OPTIONS, IMAGE_OPTIONS
 from ..declaration.names import HOST_SETTINGS, IMAGE_CACHE, IMAGE_STORE, STATE_DIRECTORY
 from ..declaration.networks.lan import RETURN_SECONDS
@@ -89,6 +89,14 @@ COMMON_OPTIONS: Options = (
         "them before, as functions of cards, or takes them from the host's drivers with all of their IOMMU group.",
         elements="str",
         check=checks.pci_address,
+    ),
+    Option(
+        "huge_pages",
+        "list",
+        "Huge pages that need not be set aside yet in check mode, or with O(ignore:preflight), because the same run "
+        "does that before, as declared in O(microvm.fleet.microvm_host#module:huge_pages).",
+        elements="dict",
+        suboptions=HUGE_PAGE_OPTIONS,
     ),
     Option(
         "restrictions",

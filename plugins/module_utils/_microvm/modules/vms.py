@@ -96,6 +96,7 @@ def request(parameters: Parameters, check_mode: bool) -> Request:
         "images": known_images(parameters.get("images") or (), host_images()),
         "bridges": parameters["bridges"] or (),
         "pci_devices": parameters["pci_devices"] or (),
+        "huge_pages": parameters["huge_pages"] or (),
         "networks": parameters.get("networks") or (),
         "former_networks": parameters.get("former_networks") or (),
         "state_dir": state_directory("state_dir", parameters["state_dir"], is_predicted),

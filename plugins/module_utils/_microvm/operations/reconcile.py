@@ -13,9 +13,10 @@ import time
 from dataclasses import dataclass, field, replace
 from typing import Dict, List, Mapping, Optional, Sequence, cast
 
+from ..declaration.huge_pages import HUGE_PAGE_SIZES
 from ..declaration.names import CURRENT_LINK, STATE_DIRECTORY, unit_name
 from ..declaration.restrictions.uses import refuse_inside_of_shares, writable_sources
-from ..declaration.types import HostImage, PackagedVm, Restrictions
+from ..declaration.types import HostImage, HugePage, PackagedVm, Restrictions
 from ..declaration.vms.disks import Disks
 from ..declaration.vms.external import undeclared_package
 from ..declaration.vms.parse import Declaration, ExternalDeclarations, image_path, parse_vms
@@ -77,6 +78,8 @@ class Request:
     """Bridges that will be there when the MicroVMs start."""
     pci_devices: Sequence[str] = ()
     """PCI devices that will be there, and handed over, when the MicroVMs start."""
+    huge_pages: Sequence[HugePage] = ()
+    """Huge pages that will be set aside when the MicroVMs start."""
     networks: Sequence[object] = ()
     """Networks that will be there when the MicroVMs start."""
     former_networks: Sequence[str] = ()
@@ -105,7 +108,8 @@ class Request:
         if self.alone or not self.is_prediction:
             return Expected()
         devices = tuple(address.lower() for address in self.pci_devices)
-        return Expected(tuple(map(image_path, self.images)), tuple(self.bridges), devices, setup=True)
+        pages = tuple((HUGE_PAGE_SIZES[pages["size"]], pages["count"]) for pages in self.huge_pages)
+        return Expected(tuple(map(image_path, self.images)), tuple(self.bridges), devices, pages, setup=True)
 
     def place(self, index: int) -> str:
         """The path of one MicroVM."""

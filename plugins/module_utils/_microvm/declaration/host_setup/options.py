@@ -36,7 +36,7 @@ HOST_DIRECTORY_OPTIONS: Options = (
 )
 """Options that are recorded on the host, for all who work there."""
 
-_HUGE_PAGES: Options = (
+HUGE_PAGE_OPTIONS: Options = (
     Option("size", "str", "Size of a page.", required=True, choices=tuple(HUGE_PAGE_SIZES)),
     Option("count", "int", "Number of pages.", required=True, check=checks.not_negative),
 )
@@ -60,7 +60,7 @@ HOST_SETUP_OPTIONS: Options = HOST_DIRECTORY_OPTIONS + (
             "The pages of a size that is not listed stay as they are, unless this option has set them aside.",
         ),
         elements="dict",
-        suboptions=_HUGE_PAGES,
+        suboptions=HUGE_PAGE_OPTIONS,
     ),
     Option(
         "boot_parallel",

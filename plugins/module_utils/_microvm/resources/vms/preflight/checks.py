@@ -60,4 +60,5 @@ def check_ability(
     check_interfaces(placed, expected.bridges)
     check_ports(placed)
     check_pci_devices(placed, expected.pci_devices)
-    check_memory([(path, vm) for path, vm in placed if vm["state"] in ("started", "restarted")], observed)
+    started = [(path, vm) for path, vm in placed if vm["state"] in ("started", "restarted")]
+    check_memory(started, observed, expected.huge_pages)

@@ -24,6 +24,8 @@ class Expected:
     bridges: Tuple[str, ...] = ()
     pci_devices: Tuple[str, ...] = ()
     """Addresses of devices that are handed over, and of functions that are made."""
+    huge_pages: Tuple[Tuple[int, int], ...] = ()
+    """Sizes in KiB of huge pages, and the number of each that is set aside."""
     setup: bool = False
     """True if role ``host`` prepares the host: units, accounts, kernel modules, programs of the distribution."""
 

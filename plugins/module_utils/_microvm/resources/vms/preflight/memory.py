@@ -7,7 +7,7 @@
 from __future__ import annotations
 
 import os
-from typing import Dict, Mapping, Optional
+from typing import Dict, Mapping, NamedTuple, Optional, Sequence, Tuple
 
 from ....declaration.huge_pages import HUGE_PAGE_POOL as _POOL
 from ....declaration.huge_pages import HUGE_PAGE_SIZES
@@ -20,22 +20,30 @@ from ..state import Observed
 from .expected import Placed, together
 
 
-def check_memory(placed: Placed, observed: Mapping[str, Observed]) -> None:
+def check_memory(
+    placed: Placed, observed: Mapping[str, Observed], expected_pages: Sequence[Tuple[int, int]] = ()
+) -> None:
     """Refuse MicroVMs that need more memory than a host has; ``observed`` are those that it has by name.
+
+    ``expected_pages`` are the numbers of huge pages that the same run sets aside before, by their KiB.
 
     Raises DeclarationError.
     """
-    _check_ordinary([(path, vm) for path, vm in placed if not _page_size(vm)])
+    pools = {size: _pool(size) for size in {size for size, _count in expected_pages}}
+    pools.update({size: _pool(size) for size in {_page_size(vm) for _path, vm in placed} - {0}})
+    # A processor that has no pages of a size gets none.
+    changes = {size: count - pools[size].total for size, count in expected_pages if pools[size].exists}
+    taken = sum(size * change for size, change in changes.items()) // 1024
+    _check_ordinary([(path, vm) for path, vm in placed if not _page_size(vm)], memory_total() - taken)
     _check_mount(placed)
     for size in sorted({_page_size(vm) for _path, vm in placed} - {0}):
         users = [(path, vm) for path, vm in placed if _page_size(vm) == size]
-        _check_huge(
-            users, size, free_huge_pages(size) + sum(_held(observed.get(vm["name"]), size) for _path, vm in users)
-        )
+        held = sum(_held(observed.get(vm["name"]), size) for _path, vm in users)
+        _check_huge(users, size, max(0, pools[size].free + changes.get(size, 0)) + held)
 
 
-def _check_ordinary(placed: Placed) -> None:
-    available, needed = memory_total(), 0
+def _check_ordinary(placed: Placed, available: int) -> None:
+    needed = 0
     for path, declaration in placed:
         needed += declaration["mem"]
         if needed > available:
@@ -91,13 +99,23 @@ def _held(observed: Optional[Observed], size: int) -> int:
     return _pages(running, size) if running is not None and _page_size(running) == size else 0
 
 
-def free_huge_pages(size: int) -> int:
-    """Return the number of huge pages of so many KiB that nobody has or has reserved."""
-    free, reserved = (
-        int((files.read_text(f"{_POOL.format(size=size)}/{name}") or "0").strip())
-        for name in ("free_hugepages", "resv_hugepages")
-    )
-    return free - reserved
+class _Pool(NamedTuple):
+    """Huge pages of one size."""
+
+    exists: bool
+    total: int
+    free: int
+    """Pages that nobody has or has reserved."""
+
+
+def _pool(size: int) -> _Pool:
+    """Return the huge pages of so many KiB."""
+    texts = [
+        files.read_text(f"{_POOL.format(size=size)}/{name}")
+        for name in ("nr_hugepages", "free_hugepages", "resv_hugepages")
+    ]
+    total, free, reserved = (int((text or "0").strip()) for text in texts)
+    return _Pool(texts[0] is not None, total, free - reserved)
 
 
 def memory_total() -> int:

@@ -32,6 +32,8 @@ from ..fake_host import FakeHost
 MODES: dict[str, Any] = {"run": {}, "check": {"check_mode": True}, "preflight": {"preflight": True}}
 QUICK = {"kernel": "/k", "accel": "tcg", "ready": {"check": "none"}}
 
+BROUGHT = Expected(("/images/1",), ("br0",), ("0000:0a:00.0",), ((2048, 8), (1048576, 1)), setup=True)
+
 every_mode = pytest.mark.parametrize("mode", MODES.values(), ids=MODES)
 
 
@@ -152,8 +154,8 @@ def test_microvms_in_another_state_directory_are_refused_before_the_units_are_wr
     ("mode", "expected"),
     [
         ({}, Expected()),
-        ({"check_mode": True}, Expected(("/images/1",), ("br0",), ("0000:0a:00.0",), setup=True)),
-        ({"preflight": True}, Expected(("/images/1",), ("br0",), ("0000:0a:00.0",), setup=True)),
+        ({"check_mode": True}, BROUGHT),
+        ({"preflight": True}, BROUGHT),
         ({"check_mode": True, "alone": True}, Expected()),
     ],
 )
@@ -171,6 +173,7 @@ def test_only_a_prediction_expects_what_roles_bring(
             images=images,
             bridges=["br0"],
             pci_devices=["0000:0A:00.0"],
+            huge_pages=[{"size": "2M", "count": 8}, {"size": "1G", "count": 1}],
             state_dir="/unused",
             **mode,
         )

@@ -25,10 +25,11 @@ from .placed import TAP, USER, placed
 
 @pytest.fixture
 def memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Huge pages of a host with enough memory: 150 of 2 MiB are free, of which 20 are reserved, and 1 of 1 GiB."""
-    for size, free, reserved in ((2048, 150, 20), (1048576, 1, 0)):
+    """Huge pages of a host with enough memory: 150 of 200 of 2 MiB are free, 20 of them reserved, and 1 of 1 GiB."""
+    for size, total, free, reserved in ((2048, 200, 150, 20), (1048576, 1, 1, 0)):
         pool = tmp_path / f"hugepages-{size}kB"
         pool.mkdir()
+        (pool / "nr_hugepages").write_text(f"{total}\n")
         (pool / "free_hugepages").write_text(f"{free}\n")
         (pool / "resv_hugepages").write_text(f"{reserved}\n")
     monkeypatch.setattr(module, "_POOL", str(tmp_path / "hugepages-{size}kB"))
@@ -121,3 +122,31 @@ def test_a_running_microvm_gives_its_huge_pages_back_before_it_starts_anew(
         check_memory(placed(huge("a", 360)), observed)
     with pytest.raises(DeclarationError, match="huge pages"):
         check_memory(placed(huge("a", 362)), observed)
+
+
+@pytest.mark.parametrize(("declared", "free"), [(1000, 930), (200, 130), (71, 1), (30, 0)])
+def test_pages_that_the_same_run_sets_aside_are_free_but_for_those_in_use(
+    memory: Path, declared: int, free: int
+) -> None:
+    expected = [(2048, declared)]
+    if free:
+        check_memory(placed(huge("a", 2 * free)), {}, expected)
+    with pytest.raises(DeclarationError, match=f"exceed the {free} that"):
+        check_memory(placed(huge("a", 2 * free + 2)), {}, expected)
+
+
+def test_a_new_host_gets_its_first_huge_pages_unless_its_processor_has_none_of_that_size(
+    tmp_path: Path, memory: Path
+) -> None:
+    for name in ("nr_hugepages", "free_hugepages"):
+        (tmp_path / "hugepages-1048576kB" / name).write_text("0\n")
+    check_memory(placed(huge("a", 4096, hugepage_size="1G")), {}, [(1048576, 4), (2048, 200)])
+    (tmp_path / "hugepages-1048576kB").rename(tmp_path / "others")
+    with pytest.raises(DeclarationError, match="exceed the 0 that"):
+        check_memory(placed(huge("a", 1024, hugepage_size="1G")), {}, [(1048576, 4)])
+
+
+def test_pages_that_the_same_run_sets_aside_are_no_ordinary_memory(memory: Path) -> None:
+    check_memory(placed({**USER, "mem": 6144}), {}, [(1048576, 2)])
+    with pytest.raises(DeclarationError, match="exceed the 6144 MiB"):
+        check_memory(placed({**USER, "mem": 6145}), {}, [(1048576, 2)])
