@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 import contextlib
+from dataclasses import replace
 from typing import Dict, List, Mapping, TypedDict
 
 from ..declaration import names
@@ -74,6 +75,7 @@ def set_up_host(raw: Mapping[str, object], present: bool, check_mode: bool) -> H
             if not present:
                 _refuse_installed(Records())
             _carry_out(job)
+            planned = replace(planned, steps=tuple(step for step in planned.steps if step not in job.without_effect))
     return {
         "changed": planned.changed,
         "actions": [str(step) for step in planned.steps],

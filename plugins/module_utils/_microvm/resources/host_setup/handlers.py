@@ -34,6 +34,8 @@ class HostJob:
     name: str = "host"
     unloaded: List[str] = field(default_factory=list)
     """Features that the host has not, since a kernel module could not be loaded or memory could not be set aside."""
+    without_effect: List[Step[Action]] = field(default_factory=list)
+    """Steps after which everything is as it was before."""
 
     @property
     def steps(self) -> Tuple[Step[Action], ...]:
@@ -124,15 +126,21 @@ def _module(job: HostJob, name: str) -> KernelModule:
 
 def _reserve_huge_pages(job: HostJob, path: str) -> None:
     """Set pages aside. Memory that is in use, or fragmented, is only reported: the host's next start may do better."""
-    count = job.plan.wanted.huge_pages[path]
+    count, before = job.plan.wanted.huge_pages[path], _number(job, path)
     _write_number(job, path, count)
-    number = int(files.read_text(job.root + path) or "0")
+    number = _number(job, path)
+    if number == before:
+        job.without_effect.append(Step(Action.RESERVE_HUGE_PAGES, path))
     if number < count:
         job.unloaded.append(
             f"only {number} of {count} huge pages of {page_size(path)} KiB could be set aside, since the host's memory "
             "is in use or fragmented; restart the host, or have its kernel do it (hugepagesz= and hugepages= on its "
             "command line)"
         )
+
+
+def _number(job: HostJob, path: str) -> int:
+    return int(files.read_text(job.root + path) or "0")
 
 
 def _write_number(job: HostJob, path: str, number: int) -> None:

@@ -11,11 +11,13 @@ from pathlib import Path
 
 import pytest
 from ansible_collections.microvm.fleet.plugins.module_utils._microvm.declaration import names
+from ansible_collections.microvm.fleet.plugins.module_utils._microvm.declaration.huge_pages import pages_file
 from ansible_collections.microvm.fleet.plugins.module_utils._microvm.host import settings
 from ansible_collections.microvm.fleet.plugins.module_utils._microvm.host.commands import HostError
 from ansible_collections.microvm.fleet.plugins.module_utils._microvm.host.records import Generation, Record, Records
 from ansible_collections.microvm.fleet.plugins.module_utils._microvm.operations import host_setup
 from ansible_collections.microvm.fleet.plugins.module_utils._microvm.resources.executor import Handlers
+from ansible_collections.microvm.fleet.plugins.module_utils._microvm.resources.host_setup import handlers
 from ansible_collections.microvm.fleet.plugins.module_utils._microvm.resources.host_setup.handlers import (
     HANDLERS,
     HostJob,
@@ -82,6 +84,20 @@ def test_a_run_does_the_steps_that_check_mode_shows(workshop: Workshop, present:
     assert workshop.log == ["lock", *shown["actions"]]
     assert shown["changed"]
     assert not host_setup.set_up_host({}, present, check_mode=False)["changed"]
+
+
+def test_huge_pages_that_the_kernel_does_not_find_again_are_no_change(
+    workshop: Workshop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = pages_file("2M")
+    workshop.host.write(path, "0\n")
+    monkeypatch.setattr(handlers, "_write_number", lambda _job, path, _number: workshop.host.write(path, "250\n"))
+    wanted = {"huge_pages": [{"size": "2M", "count": 300}]}
+    first = host_setup.set_up_host(wanted, present=True, check_mode=False)
+    assert f"set huge pages aside by {path}" in first["actions"]
+    second = host_setup.set_up_host(wanted, present=True, check_mode=False)
+    assert (second["changed"], second["actions"], second["diff"]) == (False, [], [])
+    assert second["missing"] == first["missing"] and "only 250 of 300 huge pages" in second["missing"][0]
 
 
 def test_the_setup_stays_while_microvms_are_installed(workshop: Workshop, tmp_path: Path) -> None:
