@@ -57,7 +57,8 @@ HOST_SETUP_OPTIONS: Options = HOST_DIRECTORY_OPTIONS + (
             "pages of each size. Processors of x86_64 have V(2M) and V(1G).",
             "The pages are set aside at once and with every start of the host. Nothing else can use their memory. "
             "Memory that has been in use for long may be too fragmented for all of them; the module warns then.",
-            "The pages of a size that is not listed stay as they are, unless this option has set them aside.",
+            "The pages of a size that is not listed stay as they are. If this option has set them aside, there are "
+            "then as many as before that.",
         ),
         elements="dict",
         suboptions=HUGE_PAGE_OPTIONS,

@@ -92,11 +92,25 @@ def files(setup: HostSetup) -> Dict[str, HostFile]:
     if setup["ksm"]:
         contents[names.KSM_SETTINGS] = HostFile(HEADER + one_per_line([_written_at_boot(KSM, "1")]))
     if setup["huge_pages"]:
-        counts = huge_page_counts(setup).items()
-        contents[names.HUGE_PAGES_SETTINGS] = HostFile(
-            HEADER + one_per_line(_written_at_boot(path, str(count)) for path, count in counts)
-        )
+        contents[names.HUGE_PAGES_SETTINGS] = huge_page_settings(huge_page_counts(setup), {})
     return dict(sorted(contents.items()))
+
+
+_FORMER = "# former number: "
+"""Begins a line with a file of the kernel and the number that it had before ours, such as that of a sysctl."""
+
+
+def huge_page_settings(counts: Mapping[str, int], former: Mapping[str, int]) -> HostFile:
+    """Return the file that sets huge pages aside, and keeps the numbers that there were of some before."""
+    numbers = (f"{_FORMER}{path} {number}" for path, number in former.items() if path in counts)
+    lines = (_written_at_boot(path, str(count)) for path, count in counts.items())
+    return HostFile(HEADER + one_per_line(numbers) + one_per_line(lines))
+
+
+def former_huge_pages(text: str) -> Dict[str, int]:
+    """Return the numbers that such a file keeps, by the files of the kernel."""
+    kept = (line[len(_FORMER) :].split() for line in text.splitlines() if line.startswith(_FORMER))
+    return {words[0]: int(words[1]) for words in kept if len(words) == 2 and words[1].isdecimal()}
 
 
 def _written_at_boot(path: str, value: str) -> str:

@@ -154,7 +154,9 @@ HANDLERS: Handlers[HostJob, Action] = Handlers(
         Action.DISABLE: lambda _job, target: systemd.enable([target], False),
         Action.STOP: lambda _job, target: systemd.stop([target]),
         Action.SWITCH_KSM_OFF: lambda job, target: _write_number(job, target, 2),
-        Action.RELEASE_HUGE_PAGES: lambda job, target: _write_number(job, target, 0),
+        Action.RELEASE_HUGE_PAGES: lambda job, target: _write_number(
+            job, target, job.plan.former_huge_pages.get(target, 0)
+        ),
         Action.CREATE_GROUP: lambda _job, target: accounts.create_group(target),
         Action.CREATE_USER: lambda job, target: accounts.create_user(target, _user(job)),
         Action.CHANGE_USER: lambda job, target: accounts.change_user(target, _user(job)),

@@ -18,7 +18,7 @@ from ...declaration.huge_pages import HUGE_PAGE_POOLS
 from ...host import access, accounts, files, state_directories, systemd
 from ...host.commands import HostError, run
 from ...host.records import Records
-from .files import KSM, KernelModule, values_written_at_boot
+from .files import KSM, KernelModule, former_huge_pages, values_written_at_boot
 from .state import OBSOLETE, HostEntry, Observed, Wanted
 
 Value = TypeVar("Value")
@@ -32,6 +32,7 @@ def observe(wanted: Wanted, root: str = "") -> Observed:
     units = systemd.show([names.TARGET])
     user = accounts.look_up(names.USER)
     leaves = wanted.user is None
+    page_settings = files.read_text(root + names.HUGE_PAGES_SETTINGS) or ""
     unusable = [module for module in wanted.modules if not _is_usable(module, root)]
     return Observed(
         files=_found(wanted.files, lambda path: _file(root + path)),
@@ -51,7 +52,8 @@ def observe(wanted: Wanted, root: str = "") -> Observed:
         open_settings=() if leaves else access.open_settings(root),
         ksm=_ksm(root),
         huge_pages=_huge_pages(root),
-        own_huge_pages=frozenset(values_written_at_boot(files.read_text(root + names.HUGE_PAGES_SETTINGS) or "")),
+        own_huge_pages=frozenset(values_written_at_boot(page_settings)),
+        former_huge_pages=former_huge_pages(page_settings),
         memory=_memory(root),
         target=units[names.TARGET],
         stale=systemd.is_stale("microvm*"),

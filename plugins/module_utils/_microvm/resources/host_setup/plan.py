@@ -6,15 +6,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
-from typing import Iterator, List, Optional, Tuple
+from dataclasses import dataclass, field, replace
+from typing import Iterator, List, Mapping, Optional, Tuple
 
 from ...declaration import names
 from ...declaration.accounts import ROOT, User
 from ...declaration.huge_pages import page_size
 from ...schema.errors import DeclarationError
 from ..steps import BaseAction, Step, in_order
-from .files import KSM, HostFile
+from .files import KSM, HostFile, huge_page_settings
 from .state import OBSOLETE, OBSOLETE_UNITS, SHARED_DIRECTORIES, Directory, HostEntry, Observed, Wanted
 
 UNITS = "the units of MicroVMs"
@@ -66,6 +66,8 @@ class Plan:
     """Features that the host's kernel has not, in words."""
     kept: Tuple[str, ...] = ()
     """Directories that stay, and the user, with the reason of each."""
+    former_huge_pages: Mapping[str, int] = field(default_factory=dict)
+    """Numbers of huge pages that are given back to whoever has set them aside, by the files of the kernel."""
 
     @property
     def changed(self) -> bool:
@@ -80,6 +82,7 @@ class Plan:
 def plan(observed: Observed, wanted: Wanted) -> Plan:
     """Return the plan that makes the observed setup the wanted one. Raises DeclarationError."""
     _refuse_too_many_huge_pages(observed, wanted)
+    wanted = _keeping_numbers(observed, wanted)
     emptied, kept = _directories_without(observed, wanted)
     steps: List[Step[Action]] = [
         *_accounts(observed, wanted),
@@ -96,7 +99,13 @@ def plan(observed: Observed, wanted: Wanted) -> Plan:
         *_huge_pages(observed, wanted),
     ]
     steps += _systemd(observed, wanted, [step.target for step in steps if step.action in (Action.WRITE, Action.REMOVE)])
-    return Plan(in_order(steps), wanted, tuple(_missing(observed, wanted)), (*kept, *_kept_user(observed, wanted)))
+    return Plan(
+        in_order(steps),
+        wanted,
+        tuple(_missing(observed, wanted)),
+        (*kept, *_kept_user(observed, wanted)),
+        observed.former_huge_pages,
+    )
 
 
 def _accounts(observed: Observed, wanted: Wanted) -> Iterator[Step[Action]]:
@@ -206,11 +215,26 @@ def _ksm(observed: Observed, wanted: Wanted) -> Iterator[Step[Action]]:
 def _huge_pages(observed: Observed, wanted: Wanted) -> Iterator[Step[Action]]:
     """Yield steps for the pages of declared sizes, and of those that were declared before; others' stay."""
     for path in sorted(observed.own_huge_pages - set(wanted.huge_pages)):
-        if observed.huge_pages.get(path):
+        former = observed.former_huge_pages.get(path, 0)
+        if observed.huge_pages.get(path, former) != former:
             yield Step(Action.RELEASE_HUGE_PAGES, path)
     for path, count in wanted.huge_pages.items():
         if observed.huge_pages.get(path, count) != count:
             yield Step(Action.RESERVE_HUGE_PAGES, path)
+
+
+def _keeping_numbers(observed: Observed, wanted: Wanted) -> Wanted:
+    """Return the setup with a file of huge pages that keeps the numbers of those that somebody else has set aside."""
+    if not wanted.huge_pages:
+        return wanted
+    found = {
+        path: (observed.former_huge_pages if path in observed.own_huge_pages else observed.huge_pages).get(path, 0)
+        for path in wanted.huge_pages
+    }
+    former = {path: number for path, number in found.items() if number}
+    return replace(
+        wanted, files={**wanted.files, names.HUGE_PAGES_SETTINGS: huge_page_settings(wanted.huge_pages, former)}
+    )
 
 
 def _refuse_too_many_huge_pages(observed: Observed, wanted: Wanted) -> None:

@@ -107,6 +107,8 @@ class Observed:
     """Numbers of huge pages that are set aside, by the files of the kernel."""
     own_huge_pages: FrozenSet[str] = frozenset()
     """Those of these files that a run before has written to."""
+    former_huge_pages: Mapping[str, int] = field(default_factory=dict)
+    """Numbers that there were before that; 0 where none is known."""
     memory: int = 0
     """KiB of the host's memory, or 0 if that is not known."""
     target: Unit = field(default_factory=Unit)

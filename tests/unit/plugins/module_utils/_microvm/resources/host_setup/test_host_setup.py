@@ -242,9 +242,26 @@ def test_huge_pages_are_set_aside_and_given_back(host: Host) -> None:
 
 def test_huge_pages_that_somebody_else_has_set_aside_stay(host: Host) -> None:
     host.write(SMALL, "64\n")
-    host.write(LARGE, "2\n")
+    host.write(LARGE, "0\n")
     host.carry_out(pages(one=2))
     assert host.content(SMALL) == "64\n"
+    host.carry_out(unprepared(setup()))
+    assert (host.content(SMALL), host.content(LARGE)) == ("64\n", "0\n")
+
+
+@pytest.mark.parametrize("declared", [300, 64, 10])
+def test_huge_pages_that_there_were_before_are_there_afterwards(host: Host, declared: int) -> None:
+    host.write(SMALL, "64\n")
+    host.write(LARGE, "0\n")
+    wanted = pages(two=declared)
+    host.carry_out(wanted)
+    assert host.content(SMALL) == f"{declared}\n"
+    assert actions(host, wanted) == []
+    # The number that there was before the first of them.
+    host.carry_out(pages(two=declared + 1, one=1))
+    host.carry_out(pages(one=1))
+    assert (host.content(SMALL), host.content(LARGE)) == ("64\n", "1\n")
+    host.carry_out(wanted)
     host.carry_out(unprepared(setup()))
     assert (host.content(SMALL), host.content(LARGE)) == ("64\n", "0\n")
 
