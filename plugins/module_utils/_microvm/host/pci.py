@@ -9,8 +9,9 @@ from __future__ import annotations
 import glob
 import json
 import os
+import re
 from dataclasses import dataclass
-from typing import Dict, Iterator, List, Mapping, Optional, Tuple
+from typing import Dict, Iterator, List, Mapping, Optional, Set, Tuple
 
 from ..declaration.names import VFIO_DRIVER
 from . import files
@@ -25,6 +26,9 @@ _BRIDGE = "0x0604"
 """Begins the class of bridges, which keep their driver in a group that is handed over."""
 
 _MOUNTS, _SWAPS, _ROUTES = "/proc/self/mountinfo", "/proc/swaps", ("/proc/net/route", "/proc/net/ipv6_route")
+_NODES, _UDEV_DATA = "/dev", "/run/udev/data"
+_SUBSYSTEM = re.compile(r".*/nvme-subsystem/[^/]+")
+"""Directory of NVMe disks that may have several controllers, to which it has links; the disks are below no device."""
 
 
 @dataclass(frozen=True)
@@ -168,13 +172,15 @@ def host_use(device: PciDevice, sys: str = SYS, mounts: str = _MOUNTS, swaps: st
                 return f"the host's default route leads to its interface {interface}"
             if _is_connected(upper):
                 return f"somebody is connected to the host by its interface {interface}"
-    numbers = _mounted(mounts)
+    mounted = _mounted(mounts)
     for name in _disks(device, sys):
-        path = f"{sys}/class/block/{name}"
-        if _text(path, "dev") in numbers:
+        if mounted & {_text(f"{sys}/class/block/{name}", "dev"), name}:
             return f"the host has mounted its disk {name}"
         if f"/dev/{name} " in (files.read_text(swaps) or ""):
             return f"the host swaps to its disk {name}"
+        file_system = _shared_file_system(name, sys)
+        if file_system is not None:
+            return f"its disk {name} is a part of a {file_system} file system of the host"
     return None
 
 
@@ -203,18 +209,53 @@ def _default_interfaces() -> Iterator[str]:
                 yield words[-1]
 
 
-def _mounted(mounts: str) -> List[str]:
-    return [line.split()[2] for line in (files.read_text(mounts) or "").splitlines() if len(line.split()) > 2]
+def _mounted(mounts: str) -> Set[str]:
+    """Return the numbers and the names of mounted disks.
+
+    File systems such as btrfs have a number that is no disk's; after the dash are their type and what they are on,
+    several disks with colons between them.
+    """
+    found: Set[str] = set()
+    for line in (files.read_text(mounts) or "").splitlines():
+        words, _dash, source = line.partition(" - ")
+        found.update(words.split()[2:3])
+        for path in " ".join(source.split()[1:2]).split(":"):
+            # Other sources are any words, such as the names of shares.
+            if path.startswith(f"{_NODES}/"):
+                found.add(os.path.basename(os.path.realpath(path)))
+    return found
+
+
+def _shared_file_system(name: str, sys: str) -> Optional[str]:
+    """Return the file system of several disks that a disk is a part of, of which a mount names one at most."""
+    # The kernel lists the disks of a mounted one.
+    if glob.glob(f"{sys}/fs/btrfs/*/devices/{glob.escape(name)}"):
+        return "btrfs"
+    data = _text(_UDEV_DATA, f"b{_text(f'{sys}/class/block/{name}', 'dev')}")
+    is_zfs = "E:ID_FS_TYPE=zfs_member" in data.splitlines() and os.path.isdir(f"{sys}/module/zfs")
+    return "ZFS" if is_zfs else None
 
 
 def _disks(device: PciDevice, sys: str) -> Iterator[str]:
     """Yield the disks of a device, their partitions, and what is made of them."""
     for path in sorted(glob.glob(f"{sys}/class/block/*")):
-        if f"/{device.address}/" in f"{os.path.realpath(path)}/":
+        if any(f"/{device.address}/" in f"{place}/" for place in _places(os.path.realpath(path))):
             yield from _with_holders(os.path.basename(path), sys)
+
+
+def _places(path: str) -> Iterator[str]:
+    """Yield the directory of a disk, and those of the controllers by which a host reaches it."""
+    yield path
+    subsystem = _SUBSYSTEM.match(path)
+    if subsystem is not None:
+        yield from map(os.path.realpath, sorted(glob.glob(f"{glob.escape(subsystem.group())}/nvme*")))
 
 
 def _with_holders(name: str, sys: str) -> Iterator[str]:
     yield name
-    for path in sorted(glob.glob(f"{sys}/class/block/{name}/holders/*")):
+    place = f"{sys}/class/block/{glob.escape(name)}"
+    for path in sorted(glob.glob(f"{place}/holders/*")):
         yield from _with_holders(os.path.basename(path), sys)
+    # Partitions of an array have their own holders, and a disk's are below it too.
+    for path in sorted(glob.glob(f"{place}/*/partition")):
+        yield from _with_holders(os.path.basename(os.path.dirname(path)), sys)

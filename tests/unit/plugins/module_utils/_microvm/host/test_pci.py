@@ -130,29 +130,98 @@ def test_a_card_by_which_somebody_is_connected_is_needed(tmp_path: Path, monkeyp
     )
 
 
-def test_a_controller_whose_disk_is_mounted_or_swapped_to_is_needed(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+CONTROLLER = "0000:00:02.0"
+
+
+@pytest.fixture(name="disk")
+def _disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Disk vda of a controller, with the partition vda1, which the volume dm-0 is on."""
     routes(tmp_path, monkeypatch)
-    disk = tmp_path / "devices" / "pci0000:00" / "0000:00:02.0" / "virtio1" / "block" / "vda"
-    (disk / "holders" / "dm-0").mkdir(parents=True)
+    monkeypatch.setattr(pci, "_NODES", str(tmp_path / "dev"))
+    monkeypatch.setattr(pci, "_UDEV_DATA", str(tmp_path / "udev"))
+    disk = tmp_path / "devices" / "pci0000:00" / CONTROLLER / "virtio1" / "block" / "vda"
+    (disk / "vda1" / "holders" / "dm-0").mkdir(parents=True)
+    (disk / "vda1" / "partition").touch()
     block = tmp_path / "class" / "block"
-    block.mkdir(parents=True)
+    for directory in (block / "dm-0", tmp_path / "dev" / "mapper", tmp_path / "udev"):
+        directory.mkdir(parents=True)
     (block / "vda").symlink_to(disk)
-    (block / "dm-0").mkdir()
-    (block / "dm-0" / "dev").write_text("254:0\n")
-    mounts, swaps = tmp_path / "mounts", tmp_path / "swaps"
-    swaps.write_text("Filename Type Size Used Priority\n")
-    controller = PciDevice("0000:00:02.0")
+    (block / "vda1").symlink_to(disk / "vda1")
+    for name, numbers in {"vda": "254:0", "vda1": "254:1", "dm-0": "253:0"}.items():
+        (block / name / "dev").write_text(f"{numbers}\n")
+    (tmp_path / "dev" / "mapper" / "root").symlink_to("../dm-0")
+    (tmp_path / "swaps").write_text("Filename Type Size Used Priority\n")
+    return disk
 
-    def use() -> str:
-        return str(host_use(controller, str(tmp_path), str(mounts), str(swaps)))
 
-    mounts.write_text("22 1 254:1 / / rw - ext4 /dev/dm-1 rw\n")
-    assert use() == "None"
-    mounts.write_text("22 1 254:0 / / rw - ext4 /dev/dm-0 rw\n")
-    assert use() == "the host has mounted its disk dm-0"
-    mounts.write_text("")
-    swaps.write_text("/dev/vda partition 1 0 -2\n")
-    assert use() == "the host swaps to its disk vda"
-    assert host_use(PciDevice("0000:00:03.0"), str(tmp_path), str(mounts), str(swaps)) is None
+def use_of(directory: Path, mounts: str = "", address: str = CONTROLLER) -> str:
+    (directory / "mounts").write_text(mounts.replace("/dev/", f"{directory}/dev/"))
+    return str(host_use(PciDevice(address), str(directory), str(directory / "mounts"), str(directory / "swaps")))
+
+
+@pytest.mark.usefixtures("disk")
+@pytest.mark.parametrize(
+    ("mount", "used"),
+    [
+        ("22 1 254:0 / / rw shared:1 - ext4 /dev/root rw", "vda"),
+        ("22 1 253:0 / / rw - ext4 /dev/mapper/root rw", "dm-0"),
+        # The number is that of no disk.
+        ("22 1 0:42 /@ / rw shared:1 - btrfs /dev/vda1 rw", "vda1"),
+        ("22 1 0:42 /@ / rw - btrfs /dev/mapper/root rw", "dm-0"),
+        ("22 1 0:42 / / rw - bcachefs /dev/sdx:/dev/vda rw", "vda"),
+        ("22 1 0:42 / / rw - 9p vda rw", None),
+        ("22 1 254:2 / / rw - ext4 /dev/vda2 rw", None),
+        ("22 1 0:42 / / rw - tmpfs", None),
+    ],
+)
+def test_a_controller_whose_disk_is_mounted_is_needed(mount: str, used: str | None, tmp_path: Path) -> None:
+    assert use_of(tmp_path, f"{mount}\n") == (str(None) if used is None else f"the host has mounted its disk {used}")
+    assert use_of(tmp_path, f"{mount}\n", "0000:00:03.0") == "None"
+
+
+@pytest.mark.usefixtures("disk")
+def test_a_controller_whose_disk_is_swapped_to_is_needed(tmp_path: Path) -> None:
+    (tmp_path / "swaps").write_text("/dev/vda partition 1 0 -2\n")
+    assert use_of(tmp_path) == "the host swaps to its disk vda"
+
+
+@pytest.mark.usefixtures("disk")
+def test_a_disk_of_a_file_system_that_a_mount_names_another_disk_of_is_needed(tmp_path: Path) -> None:
+    (tmp_path / "fs" / "btrfs" / "9a" / "devices" / "vda1").mkdir(parents=True)
+    assert use_of(tmp_path) == "its disk vda1 is a part of a btrfs file system of the host"
+
+
+@pytest.mark.usefixtures("disk")
+def test_a_disk_of_a_zfs_pool_is_needed_where_the_kernel_has_zfs(tmp_path: Path) -> None:
+    (tmp_path / "udev" / "b254:1").write_text("S:disk/by-id/x\nE:ID_FS_TYPE=zfs_member\n")
+    (tmp_path / "udev" / "b254:0").write_text("E:ID_FS_TYPE=ext4\n")
+    assert use_of(tmp_path) == "None"
+    (tmp_path / "module" / "zfs").mkdir(parents=True)
+    assert use_of(tmp_path) == "its disk vda1 is a part of a ZFS file system of the host"
+
+
+def test_a_partition_of_an_array_is_found(disk: Path, tmp_path: Path) -> None:
+    array = tmp_path / "class" / "block" / "md0"
+    (array / "md0p1" / "holders").mkdir(parents=True)
+    (array / "md0p1" / "partition").touch()
+    (tmp_path / "class" / "block" / "md0p1").symlink_to(array / "md0p1")
+    (array / "md0p1" / "dev").write_text("259:3\n")
+    (disk / "holders" / "md0").mkdir(parents=True)
+    assert use_of(tmp_path, "22 1 259:3 / / rw - ext4 /dev/x rw\n") == "the host has mounted its disk md0p1"
+
+
+@pytest.mark.usefixtures("disk")
+def test_a_disk_that_is_below_no_controller_is_one_of_all_that_reach_it(tmp_path: Path) -> None:
+    """The kernel places disks of NVMe so where they may have several controllers."""
+    subsystem = tmp_path / "devices" / "virtual" / "nvme-subsystem" / "nvme-subsys0"
+    partition = subsystem / "nvme0n1" / "nvme0n1p1"
+    partition.mkdir(parents=True)
+    (partition / "dev").write_text("259:1\n")
+    (tmp_path / "class" / "block" / "nvme0n1p1").symlink_to(partition)
+    for number in (4, 5):
+        controller = tmp_path / "devices" / "pci0000:00" / f"0000:00:0{number}.0" / "nvme" / f"nvme{number}"
+        controller.mkdir(parents=True)
+        (subsystem / f"nvme{number}").symlink_to(controller)
+    mount = "22 1 259:1 / / rw - ext4 /dev/nvme0n1p1 rw\n"
+    for address, use in {"4": "the host has mounted its disk nvme0n1p1", "3": "None"}.items():
+        assert use_of(tmp_path, mount, f"0000:00:0{address}.0") == use
