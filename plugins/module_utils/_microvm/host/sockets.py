@@ -94,7 +94,9 @@ def _address(text: str) -> str:
     """Return an address that is written as words of the processor, each in hexadecimal digits."""
     words = (int(text[start : start + 8], 16) for start in range(0, len(text), 8))
     octets = b"".join(word.to_bytes(4, sys.byteorder) for word in words)
-    return str(ipaddress.ip_address(octets))
+    address = ipaddress.ip_address(octets)
+    # A socket of both families has connections by IPv4 at ::ffff:a.b.c.d.
+    return str((address.ipv4_mapped if isinstance(address, ipaddress.IPv6Address) else None) or address)
 
 
 def describe_owner(inode: int) -> str:

@@ -101,3 +101,14 @@ def test_connections_of_the_host_to_others_are_not_somebodys(
     monkeypatch.setattr(sockets, "PROC", str(tmp_path))
     found = connections_to_host()
     assert found == ([Connection("192.0.2.5", port, "198.51.100.7", peer_port, 7)] if is_found else [])
+
+
+@pytest.mark.skipif(not HAS_IPV6, reason="the kernel has no IPv6")
+def test_a_connection_by_ipv4_to_a_server_of_both_families_has_addresses_of_ipv4() -> None:
+    port = own_port()
+    with socket.create_server(("::", port), family=socket.AF_INET6, dualstack_ipv6=True) as server:
+        client = socket.create_connection(("127.0.0.1", port))
+        connected, _peer = server.accept()
+    with client, connected:
+        (seen,) = [each for each in connections_to_host() if each.port == port]
+        assert (seen.address, seen.peer) == ("127.0.0.1", "127.0.0.1")
