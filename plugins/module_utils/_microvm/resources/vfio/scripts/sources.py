@@ -21,7 +21,7 @@ await_entry() { # path
 }
 
 make_functions() { # address of a card, number of functions
-    local device=$sysfs/bus/pci/devices/$1 present automatic
+    local device=$sysfs/bus/pci/devices/$1 present automatic status=0
     if ! await_entry "$device/sriov_numvfs" || ! await_entry "$device/driver"; then
         echo "$1 is not there, has no virtual functions, or has no driver that makes them" >&2
         return 1
@@ -34,8 +34,9 @@ make_functions() { # address of a card, number of functions
     # The host's driver for functions would make interfaces of them.
     automatic=$(cat "$device/sriov_drivers_autoprobe")
     echo 0 > "$device/sriov_drivers_autoprobe"
-    echo "$2" > "$device/sriov_numvfs" || return
+    echo "$2" > "$device/sriov_numvfs" || status=1
     echo "$automatic" > "$device/sriov_drivers_autoprobe"
+    return "$status"
 }
 
 set_function() { # address of a card, number of the function, words of ip-link(8)

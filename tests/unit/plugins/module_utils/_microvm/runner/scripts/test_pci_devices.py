@@ -129,6 +129,16 @@ def test_functions_are_made_without_interfaces_of_the_host(card: Path, tmp_path:
     assert (card / "sriov_numvfs").read_text() == "0\n"
 
 
+def test_a_card_that_refuses_functions_gives_later_ones_their_drivers_as_before(card: Path, tmp_path: Path) -> None:
+    (card / "sriov_numvfs").unlink()
+    # To write into a full device fails.
+    (card / "sriov_numvfs").symlink_to("/dev/full")
+    fake(tmp_path, "cat", 'case $1 in */sriov_numvfs) echo 0 ;; *) exec /usr/bin/cat "$@" ;; esac')
+    done = restore(tmp_path, f"make_functions {NIC} 2")
+    assert done.returncode == 1 and "No space left" in done.stderr
+    assert (card / "sriov_drivers_autoprobe").read_text() == "1\n"
+
+
 def test_a_card_without_its_driver_makes_no_functions(card: Path, tmp_path: Path) -> None:
     (card / "driver").unlink()
     done = restore(tmp_path, f"make_functions {NIC} 2")
