@@ -63,13 +63,16 @@ def _exists(user: str) -> bool:
 
 def _uses(observed: Observed, devices: Sequence[HostDevice]) -> Dict[str, str]:
     """Return what the host needs devices for that are about to be taken, with the others of their groups."""
-    listed = [
-        observed.devices[str(device["address"])]
-        for device in devices
-        if device["state"] == "present" and device["functions"] is None and device["address"] in observed.devices
-    ]
-    concerned: Dict[str, PciDevice] = {device.address: device for device in listed}
-    concerned.update((other.address, other) for device in listed for other in observed.siblings(device))
+    present = [device for device in devices if device["state"] == "present" and device["address"] in observed.devices]
+    concerned: Dict[str, PciDevice] = {}
+    for device in present:
+        found = observed.devices[str(device["address"])]
+        if device["functions"] is None:
+            listed = [found, *observed.siblings(found)]
+        else:
+            # Somebody else may have made them.
+            listed = [observed.devices[address] for address in found.functions if address in observed.devices]
+        concerned.update((each.address, each) for each in listed)
     uses = {address: host_use(device) for address, device in concerned.items() if device.driver != VFIO_DRIVER}
     return {address: use for address, use in uses.items() if use is not None}
 

@@ -6,7 +6,7 @@
 
 from __future__ import annotations
 
-from typing import Dict, Iterator, List, Sequence, Tuple
+from typing import Dict, Iterator, List, Sequence, Set, Tuple
 
 from ...declaration.names import VFIO_DRIVER
 from ...declaration.types import HostDevice
@@ -20,7 +20,7 @@ _IOMMU = "switch the IOMMU on in the firmware and on the kernel's command line"
 
 def refuse_impossible_devices(observed: Observed, devices: Sequence[HostDevice], path: str) -> None:
     """Raise DeclarationError, with a path below ``path``, for the first device that cannot be handed over."""
-    declared = _declared(devices)
+    declared, given = _declared(devices), _given(observed, devices)
     for index, device in enumerate(devices):
         place = f"{path}[{index}]"
         if device["state"] == "absent":
@@ -35,19 +35,30 @@ def refuse_impossible_devices(observed: Observed, devices: Sequence[HostDevice],
                 f"there is no PCI device {device['address']} on this host; correct the address (lspci -D shows all)",
             )
         if device["functions"] is None:
-            _check_taken(observed, device, found, declared, place)
+            _check_taken(observed, device, found, given, place)
         else:
             _check_card(observed, found, len(device["functions"]), declared, place)
+            _refuse_used_functions(observed, found, place)
     _refuse_two_users(observed, devices, path)
 
 
 def _declared(devices: Sequence[HostDevice]) -> Dict[str, int]:
-    """Return the positions of the PCI devices that are declared to be handed over, by address."""
+    """Return the positions of the PCI devices that are declared, by address."""
     return {
         device["address"]: index
         for index, device in enumerate(devices)
         if device["state"] == "present" and device["address"] is not None
     }
+
+
+def _given(observed: Observed, devices: Sequence[HostDevice]) -> Set[str]:
+    """Return the addresses of what is handed over: devices, and functions of cards, which stay themselves."""
+    given: Set[str] = set()
+    for address, index in _declared(devices).items():
+        functions = devices[index]["functions"]
+        card = observed.devices.get(address, PciDevice(address))
+        given.update([address] if functions is None else map(card.function_address, range(len(functions))))
+    return given
 
 
 def _refuse_missing_owners(observed: Observed, device: HostDevice, path: str) -> None:
@@ -62,7 +73,7 @@ def _refuse_missing_owners(observed: Observed, device: HostDevice, path: str) ->
             )
 
 
-def _check_taken(observed: Observed, device: HostDevice, found: PciDevice, declared: Dict[str, int], path: str) -> None:
+def _check_taken(observed: Observed, device: HostDevice, found: PciDevice, given: Set[str], path: str) -> None:
     key = f"{path}.address"
     if found.is_bridge:
         raise DeclarationError(key, f"{found.address} is a bridge, which no guest can have; name a device behind it")
@@ -75,7 +86,7 @@ def _check_taken(observed: Observed, device: HostDevice, found: PciDevice, decla
             f"(echo 0 > /sys/bus/pci/devices/{found.address}/sriov_numvfs)",
         )
     siblings = [] if device["whole_group"] else observed.siblings(found)
-    others = [other for other in siblings if other.is_with_host and not _is_given(other, declared)]
+    others = [other for other in siblings if other.is_with_host and other.address not in given]
     if others:
         shown = ", ".join(f"{other.address} (driver {other.driver})" for other in others)
         raise DeclarationError(
@@ -88,10 +99,6 @@ def _check_taken(observed: Observed, device: HostDevice, found: PciDevice, decla
             raise DeclarationError(
                 key, f"the host needs {each.address}: {observed.uses[each.address]}; use another device"
             )
-
-
-def _is_given(device: PciDevice, declared: Dict[str, int]) -> bool:
-    return device.address in declared
 
 
 def _check_card(observed: Observed, card: PciDevice, number: int, declared: Dict[str, int], path: str) -> None:
@@ -126,18 +133,27 @@ def _check_card(observed: Observed, card: PciDevice, number: int, declared: Dict
             raise DeclarationError(f"{key}[{index}]", f"is {address}, which is declared by its address too; remove one")
 
 
+def _refuse_used_functions(observed: Observed, card: PciDevice, path: str) -> None:
+    """Refuse functions that somebody else has made, by which the host itself is reached."""
+    for number, address in enumerate(card.functions):
+        if address in observed.uses:
+            raise DeclarationError(
+                f"{path}.functions",
+                f"the host needs {address}, the existing function {number}: {observed.uses[address]}; use another card",
+            )
+
+
 def _refuse_two_users(observed: Observed, devices: Sequence[HostDevice], path: str) -> None:
     """Refuse a group with two users: whoever opens it has all of its devices."""
-    positions = {device["address"]: index for index, device in enumerate(devices)}
     users: Dict[int, Tuple[str, DeviceUser]] = {}
-    for address, user in users_by_address(observed, devices):
+    for place, address, user in users_by_address(observed, devices):
         found = observed.devices.get(address)
-        if found is None or found.group is None or address not in positions:
+        if found is None or found.group is None:
             continue
         first, other = users.setdefault(found.group, (address, user))
         if other != user:
             raise DeclarationError(
-                f"{path}[{positions[address]}].{'vm' if user.vm else 'owner'}",
+                f"{path}{place}.{'vm' if user.vm else 'owner'}",
                 f"{address} and {first} are in the IOMMU group {found.group}, which one user has as a whole; name the "
                 "same for both",
             )

@@ -29,24 +29,25 @@ class DeviceUser(NamedTuple):
     owner: Optional[str]
 
 
-def users_by_address(observed: Observed, devices: Sequence[HostDevice]) -> Iterator[Tuple[str, DeviceUser]]:
-    """Yield the PCI devices and virtual functions that have a user."""
-    for device in devices:
+def users_by_address(observed: Observed, devices: Sequence[HostDevice]) -> Iterator[Tuple[str, str, DeviceUser]]:
+    """Yield the PCI devices and virtual functions that have a user: key in the list, address and user."""
+    for index, device in enumerate(devices):
         if device["state"] == "absent" or device["address"] is None:
             continue
         if device["vm"] or device["owner"]:
-            yield device["address"], DeviceUser(device["vm"], device["owner"])
+            yield f"[{index}]", device["address"], DeviceUser(device["vm"], device["owner"])
         card = observed.devices.get(device["address"], PciDevice(device["address"]))
         for number, function in enumerate(device["functions"] or ()):
             if function["vm"] or function["owner"]:
-                yield card.function_address(number), DeviceUser(function["vm"], function["owner"])
+                user = DeviceUser(function["vm"], function["owner"])
+                yield f"[{index}].functions[{number}]", card.function_address(number), user
 
 
 def device_rules(observed: Observed, devices: Sequence[HostDevice]) -> str:
     """Return the rules; nothing for devices that are root's alone."""
     lines = [
         _line(['SUBSYSTEM=="vfio"', f'TEST=="{_GROUPS}/%k/devices/{plain(address)}"'], user, observed.state_directory)
-        for address, user in users_by_address(observed, devices)
+        for _place, address, user in users_by_address(observed, devices)
     ]
     with_usb = [(device["usb"], device) for device in devices if device["usb"] is not None]
     # The last rule that matches counts.

@@ -19,6 +19,7 @@ from ansible_collections.microvm.fleet.plugins.module_utils._microvm.host.system
 from ansible_collections.microvm.fleet.plugins.module_utils._microvm.operations import devices as operation
 from ansible_collections.microvm.fleet.plugins.module_utils._microvm.operations.devices import reconcile_devices
 from ansible_collections.microvm.fleet.plugins.module_utils._microvm.resources.vfio import handlers, observe
+from ansible_collections.microvm.fleet.plugins.module_utils._microvm.schema.errors import DeclarationError
 
 NIC, CARD = "0000:01:00.0", "0000:05:00.0"
 
@@ -157,4 +158,14 @@ def test_a_device_in_use_is_not_handed_back(host: FakePci) -> None:
     for check_mode in (True, False):
         with pytest.raises(ValueError, match=r"process 7 \(qemu\) uses it"):
             reconcile([], check_mode)
+    assert host.done == []
+
+
+def test_functions_that_the_host_uses_are_not_taken(host: FakePci, monkeypatch: pytest.MonkeyPatch) -> None:
+    functions = ("0000:05:10.0", "0000:05:10.2")
+    host.devices[CARD] = replace(host.devices[CARD], functions=functions)
+    host.devices.update({address: PciDevice(address, driver="igbvf", group=20) for address in functions})
+    monkeypatch.setattr(observe, "host_use", lambda device: "its route" if device.address == functions[1] else None)
+    with pytest.raises(DeclarationError, match=f"the host needs {functions[1]}"):
+        reconcile(DECLARED[1:2])
     assert host.done == []

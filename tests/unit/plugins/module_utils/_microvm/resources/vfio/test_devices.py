@@ -202,6 +202,12 @@ CARD_USED = {"owner": "qemu", "address": NIC}
             "functions",
             "2 virtual functions that somebody else has made",
         ),
+        (
+            Observed(devices=with_functions(2, "igbvf"), uses={FUNCTIONS[1]: "the route"}),
+            {"address": CARD, "functions": [{}, {}]},
+            "functions",
+            f"the host needs {FUNCTIONS[1]}, the existing function 1: the route",
+        ),
     ],
 )
 def test_what_a_host_cannot_do_is_refused_with_its_key(
@@ -224,6 +230,31 @@ def test_a_group_has_one_user() -> None:
         planned(HOST, {"address": OTHER, "vm": "web"}, {"address": BOARD, "vm": "db"})
     assert refusal.value.path == "devices[1].vm"
     assert planned(HOST, {"address": OTHER, "vm": "web"}, {"address": BOARD, "vm": "web"}).steps
+
+
+def test_functions_of_a_group_have_one_user_too() -> None:
+    devices = with_functions(2)
+    devices[FUNCTIONS[1]] = replace(devices[FUNCTIONS[1]], group=devices[FUNCTIONS[0]].group)
+    functions = [{"vm": "web"}, {"vm": "db"}]
+    observed = after(Observed(devices=devices), devices, {"address": CARD, "functions": [{}, {}]})
+    with pytest.raises(DeclarationError, match="one user has as a whole") as refusal:
+        planned(observed, {"address": NIC}, {"address": CARD, "functions": functions})
+    assert refusal.value.path == "devices[1].functions[1].vm"
+    assert planned(observed, {"address": CARD, "functions": functions[:1] * 2}).files
+
+
+def test_a_card_keeps_its_group_with_the_host_and_its_functions_do_not() -> None:
+    """The card stays with its driver, whereas its functions are handed over."""
+    card = {"address": CARD, "functions": [{}]}
+    devices = {**DEVICES, NIC: replace(DEVICES[NIC], group=DEVICES[CARD].group)}
+    with pytest.raises(DeclarationError, match=rf"group 16 with {CARD} \(driver igb\)") as refusal:
+        planned(Observed(devices=devices), card, {"address": NIC})
+    assert refusal.value.path == "devices[1].address"
+    devices = with_functions(1, "igbvf")
+    devices[NIC] = replace(devices[NIC], group=devices[FUNCTIONS[0]].group)
+    assert shown(Observed(devices=devices), card, {"address": NIC}) == [
+        f"hand over {address}" for address in (NIC, FUNCTIONS[0])
+    ]
 
 
 WEB = {"mac": "02:00:00:00:00:01", "vlan": 20}
