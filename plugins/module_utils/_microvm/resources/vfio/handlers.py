@@ -14,6 +14,8 @@ from ...declaration.names import CONFIGURATION_DIRECTORY
 from ...host import files, systemd
 from ...host.bus import ask
 from ...host.commands import run
+from ...host.device_nodes import group_nodes, leave_to_root, usb_nodes
+from ...schema.checks import pci_address
 from ..executor import Handlers
 from ..steps import Step
 from .device_list import DeviceRecord
@@ -48,6 +50,16 @@ def _release(job: DevicesJob, address: str) -> None:
     _call("unbind_pci_device", address, job.record.taken[address].driver or "-")
 
 
+def _revoke(_job: DevicesJob, target: str) -> None:
+    """Undo what a rule, or the units of a MicroVM, have given. Rules of others count again by Action.PERMIT."""
+    if pci_address(target) is None:
+        leave_to_root(group_nodes(target), 0o600)
+    else:
+        identity, _space, serial = target.partition(" ")
+        vendor, _colon, product = identity.partition(":")
+        leave_to_root(usb_nodes(vendor, product, serial or None), 0o664)
+
+
 def _take(_job: DevicesJob, address: str) -> None:
     run(["modprobe", "vfio-pci"])
     _call("bind_pci_device", address)
@@ -75,6 +87,7 @@ HANDLERS: Handlers[DevicesJob, Action] = Handlers(
         Action.DISABLE: lambda _job, unit: ask(["systemctl", "disable", "--now", "--quiet", unit]),
         Action.RELEASE: _release,
         Action.REMOVE_FUNCTIONS: lambda _job, card: _call("make_functions", card, "0"),
+        Action.REVOKE: _revoke,
         Action.WRITE: _write,
         Action.REMOVE: _remove,
         Action.RELOAD_UDEV: lambda _job, _target: run(["udevadm", "control", "--reload"]),

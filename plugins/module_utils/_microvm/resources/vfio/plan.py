@@ -13,10 +13,12 @@ from ...declaration.names import DEVICE_RULES, DEVICES_UNIT, VFIO_DRIVER
 from ...declaration.types import HostDevice, HostDeviceFunction
 from ...declaration.vfio.options import KEPT, STOPPED
 from ...host.pci import FunctionSettings, PciDevice
+from ...schema.checks import pci_address
 from ..steps import BaseAction, Cost, Phase, Step, in_order
 from .device_list import DeviceRecord, Taken, function_words
 from .files import UNIT, device_files
 from .refusals import refuse_impossible_devices, refuse_interruption
+from .rules import named_in_rules
 from .state import Observed
 
 
@@ -27,6 +29,7 @@ class Action(BaseAction):
     # Before the record forgets them.
     RELEASE = ("hand back", Phase.ALONE, Cost.NOTHING)
     REMOVE_FUNCTIONS = "remove the virtual functions of"
+    REVOKE = "leave to root alone"
     WRITE = "write"
     REMOVE = "remove"
     RELOAD_UDEV = "read again"
@@ -65,8 +68,10 @@ def draft_devices(observed: Observed, devices: Sequence[HostDevice], path: str =
     refuse_impossible_devices(observed, devices, path)
     record = wanted_record(observed, devices)
     contents = device_files(observed, record, devices)
+    releases = [*_releases(observed, record)]
     steps = [
-        *_releases(observed, record),
+        *releases,
+        *_revocations(observed, contents, [step.target for step in releases]),
         *_functions(observed, devices, record),
         *_takings(observed, record),
         *_file_steps(observed, contents),
@@ -139,6 +144,20 @@ def _releases(observed: Observed, record: DeviceRecord) -> Iterator[Step[Action]
 def _is_used(observed: Observed, device: PciDevice) -> bool:
     """Return whether a process has a device, which the units of its MicroVM then hand back when that stops."""
     return device.group is not None and device.group in observed.users
+
+
+def _revocations(observed: Observed, contents: Mapping[str, str], released: Sequence[str]) -> Iterator[Step[Action]]:
+    """Yield the devices that no rule is for any more, whose nodes would stay those of their former users."""
+    for target in sorted(named_in_rules(observed.files.get(DEVICE_RULES)) - named_in_rules(contents.get(DEVICE_RULES))):
+        if pci_address(target) is not None:
+            # It is one of USB.
+            yield Step(Action.REVOKE, target)
+        elif target in observed.devices:
+            device = observed.devices[target]
+            # The node is there as long as vfio-pci has a device of the group.
+            others = [each for each in [device, *observed.siblings(device)] if each.address not in released]
+            if VFIO_DRIVER in [each.driver for each in others]:
+                yield Step(Action.REVOKE, target)
 
 
 def _functions(observed: Observed, devices: Sequence[HostDevice], record: DeviceRecord) -> Iterator[Step[Action]]:

@@ -5,12 +5,14 @@
 """Rules of udev that let the users of MicroVMs open devices of the host. Pure.
 
 Numbers of IOMMU groups and of USB devices change, so a rule finds a device by what stays. The user of a MicroVM is
-asked for when a device appears: it may come later than the rule.
+asked for when a device appears: it may come later than the rule, or be gone. udev leaves the owner of a node as it is
+unless a rule names one.
 """
 
 from __future__ import annotations
 
-from typing import Iterator, List, NamedTuple, Optional, Sequence, Tuple
+import re
+from typing import FrozenSet, Iterator, List, NamedTuple, Optional, Sequence, Tuple
 
 from ...declaration.names import WORK_DIRECTORY
 from ...declaration.types import HostDevice, HostDeviceUsb
@@ -20,6 +22,10 @@ from .state import Observed
 
 _GROUPS = "/sys/kernel/iommu_groups"
 _HEADER = "# Written by microvm.fleet; changes here are lost.\n"
+_NAMED = re.compile(
+    rf'TEST=="{_GROUPS}/%k/devices/(?P<address>[^"]+)"'
+    r'|ATTR{idVendor}=="(?P<vendor>[^"]+)", ATTR{idProduct}=="(?P<product>[^"]+)"(, ATTR{serial}=="(?P<serial>[^"]+)")?'
+)
 
 
 class DeviceUser(NamedTuple):
@@ -46,14 +52,14 @@ def users_by_address(observed: Observed, devices: Sequence[HostDevice]) -> Itera
 def device_rules(observed: Observed, devices: Sequence[HostDevice]) -> str:
     """Return the rules; nothing for devices that are root's alone."""
     lines = [
-        _line(['SUBSYSTEM=="vfio"', f'TEST=="{_GROUPS}/%k/devices/{plain(address)}"'], user, observed.state_directory)
+        _lines(['SUBSYSTEM=="vfio"', f'TEST=="{_GROUPS}/%k/devices/{plain(address)}"'], user, observed.state_directory)
         for _place, address, user in users_by_address(observed, devices)
     ]
     with_usb = [(device["usb"], device) for device in devices if device["usb"] is not None]
     # The last rule that matches counts.
     for usb, device in sorted(with_usb, key=lambda pair: pair[0]["serial"] is not None):
         if device["state"] == "present":
-            lines.append(_line(_usb(usb), DeviceUser(device["vm"], device["owner"]), observed.state_directory))
+            lines.append(_lines(_usb(usb), DeviceUser(device["vm"], device["owner"]), observed.state_directory))
     return _HEADER + "".join(lines) if lines else ""
 
 
@@ -63,9 +69,23 @@ def _usb(usb: HostDeviceUsb) -> List[str]:
     return matches if usb["serial"] is None else [*matches, f'ATTR{{serial}}=="{plain(usb["serial"])}"']
 
 
-def _line(matches: Sequence[str], user: DeviceUser, state_directory: str) -> str:
-    owner = "%c" if user.owner is None else plain(user.owner)
-    if user.vm is not None:
-        work = f"{plain(state_directory)}/{plain(user.vm)}/{plain(WORK_DIRECTORY)}"
-        matches = [*matches, f'PROGRAM=="/usr/bin/stat --format=%%u {work}"']
+def _lines(matches: Sequence[str], user: DeviceUser, state_directory: str) -> str:
+    if user.vm is None:
+        return _line(matches, plain(user.owner))
+    work = f"{plain(state_directory)}/{plain(user.vm)}/{plain(WORK_DIRECTORY)}"
+    of_vm = _line([*matches, f'PROGRAM=="/usr/bin/stat --format=%%u {work}"'], "%c")
+    # Without the MicroVM, the program fails, and a former user would keep the node.
+    return _line(matches, "root") + of_vm
+
+
+def _line(matches: Sequence[str], owner: str) -> str:
     return ", ".join([*matches, f'OWNER="{owner}"', 'MODE="0600"']) + "\n"
+
+
+def named_in_rules(rules: Optional[str]) -> FrozenSet[str]:
+    """Return the devices that rules are for: addresses of PCI devices, and what USB devices say of themselves."""
+    return frozenset(
+        match["address"]
+        or f"{match['vendor']}:{match['product']}{' ' if match['serial'] else ''}{match['serial'] or ''}"
+        for match in _NAMED.finditer(rules or "")
+    )

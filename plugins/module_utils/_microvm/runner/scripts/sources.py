@@ -780,9 +780,15 @@ is_zero() { # device, begin and length in bytes
 """
 
 GIVE_PCI_DEVICE_BACK = """
+# With the functions of bind_pci_device.
+: "${sysfs:?}"
+
 # Devices that microvm_vfio keeps from the host's drivers stay so; it has recorded which driver gets the others back.
 give_pci_device_back() { # address, list of devices
-    local kind address driver restore
+    local kind address driver restore group
+    # The node stays with the device, or with others of its group; there is none of a device that is back already.
+    group=$(readlink "$sysfs/bus/pci/devices/$1/iommu_group") || true
+    if [ -n "$group" ]; then chown root:root "/dev/vfio/${group##*/}" 2> /dev/null || true; fi
     while read -r kind address driver restore; do
         if [ "$kind" != device ] || [ "$address" != "$1" ]; then continue; fi
         if [ "$restore" = absent ]; then return; fi

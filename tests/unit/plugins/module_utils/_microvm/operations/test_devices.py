@@ -169,3 +169,14 @@ def test_functions_that_the_host_uses_are_not_taken(host: FakePci, monkeypatch: 
     with pytest.raises(DeclarationError, match=f"the host needs {functions[1]}"):
         reconcile(DECLARED[1:2])
     assert host.done == []
+
+
+def test_nodes_are_left_to_root_when_their_users_are_gone(host: FakePci, monkeypatch: pytest.MonkeyPatch) -> None:
+    left: List[Any] = []
+    monkeypatch.setattr(handlers, "leave_to_root", lambda nodes, mode: left.append((nodes, mode)))
+    monkeypatch.setattr(handlers, "group_nodes", lambda *words: words)
+    monkeypatch.setattr(handlers, "usb_nodes", lambda *words: words)
+    reconcile([*DECLARED, {"usb": {"vendor": "1050", "product": "0408", "serial": "1:2"}, "owner": "0"}])
+    assert left == []
+    reconcile([{"address": NIC}])
+    assert left == [((NIC,), 0o600), (("1050", "0407", None), 0o664), (("1050", "0408", "1:2"), 0o664)]

@@ -360,11 +360,54 @@ def test_rules_find_devices_by_what_stays() -> None:
     rules = planned(replace(HOST, state_directory="/vms"), *devices).files[DEVICE_RULES]
     assert rules.splitlines()[1:] == [
         f'{group}/{NIC}", OWNER="0", MODE="0600"',
+        # A MicroVM that is not there has no user, and a former one must not keep the node.
+        f'{group}/{FUNCTIONS[1]}", OWNER="root", MODE="0600"',
         f'{group}/{FUNCTIONS[1]}", {stat}/web/work", OWNER="%c", MODE="0600"',
         # The one that is more exact comes last, and counts.
         f'{usb}, OWNER="0", MODE="0600"',
+        f'{usb}, ATTR{{serial}}=="12", OWNER="root", MODE="0600"',
         f'{usb}, ATTR{{serial}}=="12", {stat}/vault/work", OWNER="%c", MODE="0600"',
     ]
+
+
+def revoked(observed: Observed, *devices: Dict[str, Any]) -> List[str]:
+    return planned(observed, *devices).targets(Action.REVOKE)
+
+
+def test_who_is_no_longer_named_keeps_no_node() -> None:
+    key: Dict[str, Any] = {"vendor": "1050", "product": "0407"}
+    first: List[Dict[str, Any]] = [
+        {"address": NIC, "vm": "web"},
+        {"address": CARD, "functions": [{"owner": "0"}]},
+        {"usb": key, "vm": "vault"},
+        {"usb": {**key, "serial": "1:2"}, "owner": "0"},
+    ]
+    assert revoked(HOST, *first) == []
+    done = after(HOST, taken(NIC, devices=with_functions(1)), *first)
+    assert revoked(done, *first) == []
+    # Another user is in the rules, which udev applies.
+    assert revoked(done, {"address": NIC, "owner": "0"}, *first[1:]) == []
+    rest: List[Dict[str, Any]] = [
+        {"address": NIC},
+        {"address": CARD, "functions": [{}]},
+        {"usb": key, "state": "absent"},
+    ]
+    assert revoked(done, *rest) == [NIC, FUNCTIONS[0], "1050:0407", "1050:0407 1:2"]
+    actions = [step.action for step in planned(done, *rest).steps]
+    # A run that is interrupted finds the former rules, and rules of others apply to a USB device in the end.
+    assert actions.index(Action.REVOKE) < actions.index(Action.REMOVE) < actions.index(Action.PERMIT)
+
+
+def test_a_group_that_ends_has_no_node_to_be_left_to_root() -> None:
+    both: List[Dict[str, Any]] = [{"address": OTHER, "vm": "web"}, {"address": BOARD}]
+    done = after(HOST, taken(OTHER, BOARD), *both)
+    assert revoked(done) == []
+    without = {address: device for address, device in done.devices.items() if address != OTHER}
+    assert revoked(replace(done, devices=without), both[1]) == []
+    # What else is in the group stays, and would be open to the former user.
+    left = {**taken(OTHER, BOARD), OTHER: DEVICES[OTHER]}
+    pinned = replace(done, devices={**left, OTHER: replace(DEVICES[OTHER], driver="")})
+    assert revoked(pinned, both[1]) == [OTHER]
 
 
 def test_usb_needs_no_unit() -> None:

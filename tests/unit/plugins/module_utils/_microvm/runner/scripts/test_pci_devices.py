@@ -94,6 +94,19 @@ def test_a_stop_leaves_a_device_that_is_handed_over_for_good(listed: str | None,
     assert (done.returncode, done.stdout) == (0, f"{output}end\n"), done.stderr
 
 
+def test_after_a_stop_the_group_of_a_device_is_root_s_again(device: Path, tmp_path: Path) -> None:
+    fake(tmp_path, "chown", 'echo "$@" >> owners; exit 1')
+    (device / "iommu_group").rmdir()
+    (device / "iommu_group").symlink_to("../../../../kernel/iommu_groups/12")
+    (tmp_path / "devices.list").write_text(f"device {NIC} e1000e absent\n")
+    done = call(tmp_path, f"give_pci_device_back {NIC} devices.list")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert (tmp_path / "owners").read_text() == "root:root /dev/vfio/12\n"
+    # It is not on this host any more.
+    assert call(tmp_path, "give_pci_device_back 0000:09:00.0 devices.list").returncode == 0
+    assert (tmp_path / "owners").read_text() == "root:root /dev/vfio/12\n"
+
+
 @pytest.fixture(name="card")
 def _card(device: Path) -> Path:
     for name, value in {"sriov_numvfs": "0", "sriov_drivers_autoprobe": "1", "sriov_totalvfs": "7"}.items():
