@@ -104,8 +104,10 @@ bind_macvtaps() {
 
 pci_setup() {
     local address
+    begin_devices "$device_list"
     modprobe vfio-pci
     while read -r address; do take_pci_device "$address" "$user" "$group"; done < "$lists/pci-devices"
+    trap - EXIT
 }
 
 pci_teardown() {

@@ -17,8 +17,10 @@ from .shell import call, header
 def pci_setup(name: str, addresses: Sequence[str], account: Account) -> str:
     """Return the script that gives the devices to vfio-pci, and their groups to the hypervisor's user."""
     script = header(f"Takes the PCI devices of MicroVM {name} from the host.")
-    script += sources.BIND_PCI_DEVICE + sources.TAKE_PCI_DEVICE + "\nmodprobe vfio-pci\n"
-    return script + "".join(call("take_pci_device", address, account.user, account.group) for address in addresses)
+    script += sources.BIND_PCI_DEVICE + sources.GIVE_PCI_DEVICE_BACK + sources.TAKE_PCI_DEVICE + "\n"
+    script += call("begin_devices", DEVICE_LIST) + "modprobe vfio-pci\n"
+    script += "".join(call("take_pci_device", address, account.user, account.group) for address in addresses)
+    return script + "trap - EXIT\n"
 
 
 def pci_teardown(name: str, addresses: Sequence[str]) -> str:

@@ -3,11 +3,26 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 # shellcheck shell=bash
 
-# With the functions of bind_pci_device.
+# With the functions of bind_pci_device and give_pci_device_back.
 : "${sysfs:?}"
+
+# systemd runs no ExecStop= after a start that fails: what that has taken goes back.
+taken_devices=()
+begin_devices() { # list of devices
+    # Once, with what it is now.
+    # shellcheck disable=SC2064
+    trap "give_taken_devices_back ${1@Q}" EXIT
+}
+
+give_taken_devices_back() { # list of devices
+    local address
+    for address in "${taken_devices[@]}"; do give_pci_device_back "$address" "$1" || true; done
+}
 
 take_pci_device() { # address, user, group
     local device=$sysfs/bus/pci/devices/$1 group other
+    # What vfio-pci had before may be another MicroVM's.
+    if [ "$(driver_of "$1")" != vfio-pci ]; then taken_devices+=("$1"); fi
     bind_pci_device "$1" || exit 1
     group=$(basename "$(readlink "$device/iommu_group")")
     for other in "$device"/iommu_group/devices/*; do

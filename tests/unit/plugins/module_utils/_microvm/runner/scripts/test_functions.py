@@ -201,7 +201,7 @@ def test_machined_gets_the_process_and_the_machine_id(tmp_path: Path) -> None:
         ("tap-down", "remove_tap tap0 microvm\nunbind_missing_taps\n"),
         ("macvtap-up", "make_macvtap mac0 microvm microvm eth0 02:00:00:00:00:01 bridge\n"),
         ("macvtap-down", "remove_macvtap mac0\nunbind_missing_macvtaps\n"),
-        ("pci-setup", "take_pci_device 0000:00:01.0 microvm microvm\n"),
+        ("pci-setup", "begin_devices devices.list\ntake_pci_device 0000:00:01.0 microvm microvm\n"),
         ("pci-teardown", "give_pci_device_back 0000:00:01.0 devices.list\n"),
         ("block-devices-give", f"give_block_device r /dev/vg0/data {os.getuid()}\n"),
         ("block-devices-take", f"take_block_device /dev/vg0/data {os.getuid()}\n"),
@@ -502,6 +502,7 @@ def run_action(
     """Call what microvm-package does, with functions that print what they are asked to do."""
     functions = ["make_tap", "remove_tap", "make_macvtap", "remove_macvtap"]
     functions += [
+        "begin_devices",
         "take_pci_device",
         "give_pci_device_back",
         "give_block_device",

@@ -9,7 +9,9 @@ import subprocess
 from pathlib import Path
 
 import pytest
+from ansible_collections.microvm.fleet.plugins.module_utils._microvm.declaration.accounts import Account
 from ansible_collections.microvm.fleet.plugins.module_utils._microvm.resources.vfio.files import script
+from ansible_collections.microvm.fleet.plugins.module_utils._microvm.runner.scripts.pci import pci_setup
 
 from .test_functions import bash, fake
 
@@ -105,6 +107,60 @@ def test_after_a_stop_the_group_of_a_device_is_root_s_again(device: Path, tmp_pa
     # It is not on this host any more.
     assert call(tmp_path, "give_pci_device_back 0000:09:00.0 devices.list").returncode == 0
     assert (tmp_path / "owners").read_text() == "root:root /dev/vfio/12\n"
+
+
+TAKES = """
+bind_pci_device() { if [ "$1" = 0000:03:00.0 ]; then return 1; fi; }
+give_pci_device_back() { echo "$@"; return 1; }
+chown() { :; }
+modprobe() { :; }
+"""
+
+
+@pytest.mark.parametrize(("last", "output"), [("0000:02:00.0", ""), ("0000:03:00.0", f"{NIC} L\n0000:03:00.0 L\n")])
+def test_a_start_that_fails_half_way_gives_back_what_it_has_taken(
+    last: str, output: str, device: Path, tmp_path: Path
+) -> None:
+    # The second one was with vfio-pci before.
+    for address in ("0000:02:00.0", "0000:03:00.0"):
+        other = device.parent / address
+        other.mkdir()
+        (other / "iommu_group").mkdir()
+    (device.parent / "0000:02:00.0" / "driver").symlink_to(device.parents[1] / "drivers" / "vfio-pci")
+    package = pci_setup("web", [NIC, "0000:02:00.0", last], Account("microvm", "microvm"))
+    begin = package.index("\nbegin_devices ")
+    text = (package[:begin] + TAKES + package[begin:]).replace("begin_devices /", "begin_devices L # /")
+    done = subprocess.run(
+        ["bash", "-c", text],
+        cwd=tmp_path,
+        env={"PATH": "/usr/bin:/bin", "sysfs": str(tmp_path)},
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=20,
+    )
+    assert (done.returncode, done.stdout) == (1 if output else 0, output), done.stderr
+
+
+def test_the_script_of_every_package_gives_back_what_it_has_taken(device: Path, tmp_path: Path) -> None:
+    lists = tmp_path / "share" / "microvm"
+    lists.mkdir(parents=True)
+    (lists / "pci-devices").write_text(f"{NIC}\n0000:03:00.0\n")
+    (device.parent / "0000:03:00.0").mkdir()
+    names = ["user", "group", "current", "booted", "work", "sockets", "shares_directory", "restarts_directory"]
+    names += ["console_directory", "huge_pages_prefix", "device_rules"]
+    done = bash(
+        tmp_path,
+        f"{TAKES}lists=share/microvm\npci_setup",
+        "bind_pci_device",
+        "give_pci_device_back",
+        "take_pci_device",
+        "package_actions",
+        sysfs=str(tmp_path),
+        device_list="L",
+        **dict.fromkeys(names, "x"),
+    )
+    assert (done.returncode, done.stdout) == (1, f"{NIC} L\n0000:03:00.0 L\n"), done.stderr
 
 
 @pytest.fixture(name="card")
