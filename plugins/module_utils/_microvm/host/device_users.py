@@ -46,6 +46,11 @@ def vfio_node(group: int) -> str:
     return f"/dev/vfio/{group}"
 
 
+def own_vfio_node(name: str) -> str:
+    """Return the character device of a single PCI device that is handed over, which iommufd takes."""
+    return f"/dev/vfio/devices/{name}"
+
+
 def find_node_users(nodes: Collection[str], proc: str = PROC) -> Dict[str, str]:
     """Return a process that has a file open, by the file's path, as messages name it; only root finds all of them."""
     users: Dict[str, str] = {}

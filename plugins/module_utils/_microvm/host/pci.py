@@ -45,6 +45,8 @@ class PciDevice:
     """Number of the IOMMU group; numbers differ from one start of the host to the next."""
     interfaces: Tuple[str, ...] = ()
     """Network interfaces that the driver has made."""
+    own_node: Optional[str] = None
+    """Name of the file below /dev/vfio/devices by which iommufd has the device without its group."""
     card: Optional[str] = None
     """Address of the card that a virtual function is of."""
     most_functions: int = 0
@@ -116,6 +118,7 @@ def _read(path: str, address: str) -> PciDevice:
                 os.path.basename(each) for pattern in ("net/*", "*/net/*") for each in glob.glob(f"{path}/{pattern}")
             )
         ),
+        own_node=next(map(os.path.basename, glob.glob(f"{path}/vfio-dev/*")), None),
         card=card or None,
         most_functions=most,
         functions=tuple(_link(path, f"virtfn{index}") for index in range(_number(path, "sriov_numvfs") if most else 0)),

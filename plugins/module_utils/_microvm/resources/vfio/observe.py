@@ -13,7 +13,7 @@ from typing import Dict, FrozenSet, Sequence
 from ...declaration.names import DEVICE_LIST, DEVICES_UNIT, VFIO_DRIVER
 from ...declaration.types import HostDevice
 from ...host import files, systemd
-from ...host.device_users import find_node_users, vfio_node
+from ...host.device_users import find_node_users, own_vfio_node, vfio_node
 from ...host.pci import PciDevice, host_use, read_functions, read_pci_devices
 from .device_list import parse_list
 from .files import OWN_FILES
@@ -78,11 +78,15 @@ def _uses(observed: Observed, devices: Sequence[HostDevice]) -> Dict[str, str]:
 
 
 def _users(observed: Observed, devices: Sequence[HostDevice], path: str) -> Dict[int, str]:
-    """Return the processes that have groups open of which devices are about to be handed back."""
+    """Return the processes that have devices open that are about to be handed back, by the numbers of their groups."""
     planned = draft_devices(observed, devices, path)
     addresses = planned.targets(Action.RELEASE)
     for card in remade(observed, planned):
         addresses += observed.devices[card].functions
-    groups = {observed.devices[address].group for address in addresses if address in observed.devices}
-    nodes = {vfio_node(group): group for group in groups if group is not None}
+    released = [observed.devices[address] for address in addresses if address in observed.devices]
+    nodes = {vfio_node(device.group): device.group for device in released if device.group is not None}
+    for device in released:
+        for each in [device, *observed.siblings(device)]:
+            if each.group is not None and each.own_node is not None:
+                nodes[own_vfio_node(each.own_node)] = each.group
     return {nodes[node]: user for node, user in find_node_users(nodes).items()}

@@ -39,7 +39,8 @@ def test_a_card_has_its_driver_group_interfaces_and_functions(tmp_path: Path) ->
     card = put(tmp_path, "0000:05:00.0", "igb", 16, sriov_totalvfs="7", sriov_numvfs="1", sriov_offset="128")
     (card / "sriov_stride").write_text("2\n")
     (card / "net" / "eth5").mkdir(parents=True)
-    put(tmp_path, "0000:05:10.0", "vfio-pci", 18, driver_override="vfio-pci")
+    function = put(tmp_path, "0000:05:10.0", "vfio-pci", 18, driver_override="vfio-pci")
+    (function / "vfio-dev" / "vfio3").mkdir(parents=True)
     (card / "virtfn0").symlink_to("../0000:05:10.0")
     (card.parent / "0000:05:10.0" / "physfn").symlink_to("../0000:05:00.0")
     devices = read_pci_devices(str(tmp_path))
@@ -55,6 +56,7 @@ def test_a_card_has_its_driver_group_interfaces_and_functions(tmp_path: Path) ->
         stride=2,
     )
     assert devices["0000:05:10.0"].override == devices["0000:05:10.0"].driver == "vfio-pci"
+    assert devices["0000:05:10.0"].own_node == "vfio3"
     assert devices["0000:05:10.0"].card == "0000:05:00.0"
 
 

@@ -180,3 +180,14 @@ def test_nodes_are_left_to_root_when_their_users_are_gone(host: FakePci, monkeyp
     assert left == []
     reconcile([{"address": NIC}])
     assert left == [((NIC,), 0o600), (("1050", "0407", None), 0o664), (("1050", "0408", "1:2"), 0o664)]
+
+
+def test_a_device_that_iommufd_has_without_its_group_is_in_use_too(host: FakePci) -> None:
+    reconcile(DECLARED[:1])
+    sibling = "0000:01:00.1"
+    host.devices[sibling] = PciDevice(sibling, driver="vfio-pci", group=12, own_node="vfio4")
+    host.devices[NIC] = replace(host.devices[NIC], own_node="vfio3")
+    for node in ("vfio3", "vfio4"):
+        host.users = {f"/dev/vfio/devices/{node}": "process 7 (qemu)"}
+        with pytest.raises(DeclarationError, match=r"process 7 \(qemu\) uses it"):
+            reconcile([], check_mode=True)
