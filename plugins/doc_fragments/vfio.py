@@ -78,7 +78,8 @@ options:
       restore:
         description:
           - When the host's driver gets the device back. With V(absent), not before the device is no longer declared;
-            the driver never touches it while MicroVMs stop and start, also after a restart of the host.
+            the driver does not touch it while MicroVMs stop and start. When the host starts, the driver has it
+            until the unit takes it, which is before MicroVMs start.
           - With V(stop), whenever the MicroVM stops that has it in its C(devices). Its units take it at the start,
             and not this module.
         type: str

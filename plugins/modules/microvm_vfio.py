@@ -18,7 +18,8 @@ description:
   - A device is handed over with the whole of its IOMMU group, or refused. A device that the host needs, because its
     default route or somebody's connection leads there, or because it has mounted a disk of it, is refused in any case.
   - Devices that are handed over are recorded in C(/etc/microvm-fleet/devices.list), with the drivers that they had.
-    The units of MicroVMs leave them handed over.
+    The units of MicroVMs leave them handed over. Where another kind of device is at an address later, it is left to the
+    host, and refused until the address is corrected or the former device is removed from the list by a run without it.
   - Everything that is known to fail is refused before anything is changed, in check mode too.
 author:
   - microvm.fleet contributors (@microvm)

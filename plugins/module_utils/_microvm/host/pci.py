@@ -45,8 +45,6 @@ class PciDevice:
     """Number of the IOMMU group; numbers differ from one start of the host to the next."""
     interfaces: Tuple[str, ...] = ()
     """Network interfaces that the driver has made."""
-    own_node: Optional[str] = None
-    """Name of the file below /dev/vfio/devices by which iommufd has the device without its group."""
     card: Optional[str] = None
     """Address of the card that a virtual function is of."""
     most_functions: int = 0
@@ -56,6 +54,12 @@ class PciDevice:
     offset: int = 0
     stride: int = 0
     """Distances of the addresses of functions from that of the card, and from each other."""
+    own_node: Optional[str] = None
+    """Name of the file below /dev/vfio/devices by which iommufd has the device without its group."""
+    identity: str = ""
+    """Numbers of its vendor and of the kind of device, such as ``8086:10d3``; empty where they are not known."""
+    function_identity: str = ""
+    """The same of its virtual functions."""
 
     @property
     def is_bridge(self) -> bool:
@@ -107,9 +111,12 @@ def _read(path: str, address: str) -> PciDevice:
     group, card = _link(path, "iommu_group"), _link(path, "physfn")
     most = _number(path, "sriov_totalvfs")
     override = _text(path, "driver_override")
+    vendor, kind, kind_of_functions = (_digits(path, name) for name in ("vendor", "device", "sriov_vf_device"))
     return PciDevice(
         address=address,
         pci_class=_text(path, "class"),
+        identity=f"{vendor}:{kind}" if vendor and kind else "",
+        function_identity=f"{vendor}:{kind_of_functions}" if vendor and kind_of_functions else "",
         driver=_link(path, "driver"),
         override="" if override == "(null)" else override,
         group=int(group) if group.isdecimal() else None,
@@ -134,6 +141,12 @@ def _text(path: str, name: str) -> str:
 def _number(path: str, name: str) -> int:
     text = _text(path, name)
     return int(text) if text.isdecimal() else 0
+
+
+def _digits(path: str, name: str) -> str:
+    """Return four hexadecimal digits; the kernel writes some with 0x, and some without zeros at the left."""
+    text = _text(path, name)
+    return f"{int(text, 16):04x}" if text else ""
 
 
 def _link(path: str, name: str) -> str:

@@ -94,19 +94,22 @@ def wanted_record(observed: Observed, devices: Sequence[HostDevice]) -> DeviceRe
     functions: Dict[str, int] = {}
     taken: Dict[str, Taken] = {}
     settings: Dict[Tuple[str, int], Tuple[str, ...]] = {}
+    cards: Dict[str, str] = {}
     for address, device in _present(devices):
+        found = observed.devices[address]
         if device["functions"] is None:
-            taken[address] = Taken(device["driver"] or _former(observed, address), device["restore"])
-            siblings = observed.siblings(observed.devices[address]) if device["whole_group"] else []
+            taken[address] = Taken(device["driver"] or _former(observed, address), device["restore"], found.identity)
+            siblings = observed.siblings(found) if device["whole_group"] else []
             for sibling in siblings:
-                taken.setdefault(sibling.address, Taken(_former(observed, sibling.address)))
+                taken.setdefault(sibling.address, Taken(_former(observed, sibling.address), identity=sibling.identity))
             continue
         if device["functions"]:
             functions[address] = len(device["functions"])
+            cards[address] = found.identity
         for number, function in enumerate(device["functions"]):
-            taken[observed.devices[address].function_address(number)] = Taken()
+            taken[found.function_address(number)] = Taken(identity=found.function_identity)
             settings[address, number] = tuple(function_words(function))
-    return DeviceRecord(functions, taken, settings)
+    return DeviceRecord(functions, taken, settings, cards)
 
 
 def _present(devices: Sequence[HostDevice]) -> Iterator[Tuple[str, HostDevice]]:
@@ -136,6 +139,8 @@ def _releases(observed: Observed, record: DeviceRecord) -> Iterator[Step[Action]
         device = observed.devices.get(address)
         if device is None or address in ending or VFIO_DRIVER not in (device.driver, device.override):
             continue
+        if observed.is_another(device):
+            continue
         wanted, former = record.taken.get(address), observed.record.taken[address]
         if wanted is None or (wanted.restore == STOPPED and former.restore == KEPT and not _is_used(observed, device)):
             yield Step(Action.RELEASE, address)
@@ -162,7 +167,8 @@ def _revocations(observed: Observed, contents: Mapping[str, str], released: Sequ
 
 def _functions(observed: Observed, devices: Sequence[HostDevice], record: DeviceRecord) -> Iterator[Step[Action]]:
     for card in sorted(observed.record.functions):
-        if card not in record.functions and card in observed.devices and observed.devices[card].functions:
+        present = observed.devices.get(card, PciDevice(card))
+        if card not in record.functions and present.functions and not observed.is_another(present):
             yield Step(Action.REMOVE_FUNCTIONS, card)
     for address, device in _present(devices):
         card_device, wanted = observed.devices[address], device["functions"]

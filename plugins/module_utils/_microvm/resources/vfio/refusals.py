@@ -34,6 +34,7 @@ def refuse_impossible_devices(observed: Observed, devices: Sequence[HostDevice],
                 f"{place}.address",
                 f"there is no PCI device {device['address']} on this host; correct the address (lspci -D shows all)",
             )
+        _refuse_another_device(observed, found, place)
         if device["functions"] is None:
             _check_taken(observed, device, found, given, place)
         else:
@@ -71,6 +72,17 @@ def _refuse_missing_owners(observed: Observed, device: HostDevice, path: str) ->
             raise DeclarationError(
                 f"{place}.owner", f"there is no user {owner!r} on this host; create it first, or correct the name"
             )
+
+
+def _refuse_another_device(observed: Observed, found: PciDevice, path: str) -> None:
+    """Refuse what has taken the place of a device: addresses change with the cards of a host."""
+    if observed.is_another(found):
+        former = observed.record.identity(found.address)
+        raise DeclarationError(
+            f"{path}.address",
+            f"{found.address} was the device {former} when it was handed over, and is {found.identity} now; correct "
+            "the address (lspci -Dn shows all), or run once without it, and hand over this one then",
+        )
 
 
 def _check_taken(observed: Observed, device: HostDevice, found: PciDevice, given: Set[str], path: str) -> None:

@@ -35,6 +35,11 @@ class Observed:
     unit: Unit = field(default_factory=Unit)
     state_directory: str = STATE_DIRECTORY
 
+    def is_another(self, device: PciDevice) -> bool:
+        """Return whether a device has taken the place of the recorded one, as far as both are known."""
+        former = self.record.identity(device.address)
+        return "" not in (former, device.identity) and former != device.identity
+
     def siblings(self, device: PciDevice) -> List[PciDevice]:
         """Return the other devices of an IOMMU group that are no bridges."""
         return group_members(self.devices, device)

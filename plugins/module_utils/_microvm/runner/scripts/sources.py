@@ -785,11 +785,11 @@ GIVE_PCI_DEVICE_BACK = """
 
 # Devices that microvm_vfio keeps from the host's drivers stay so; it has recorded which driver gets the others back.
 give_pci_device_back() { # address, list of devices
-    local kind address driver restore group
+    local kind address driver restore group _rest
     # The node stays with the device, or with others of its group; there is none of a device that is back already.
     group=$(readlink "$sysfs/bus/pci/devices/$1/iommu_group") || true
     if [ -n "$group" ]; then chown root:root "/dev/vfio/${group##*/}" 2> /dev/null || true; fi
-    while read -r kind address driver restore; do
+    while read -r kind address driver restore _rest; do
         if [ "$kind" != device ] || [ "$address" != "$1" ]; then continue; fi
         if [ "$restore" = absent ]; then return; fi
         unbind_pci_device "$1" "$driver"

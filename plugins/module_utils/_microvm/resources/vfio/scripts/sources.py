@@ -51,20 +51,40 @@ set_function() { # address of a card, number of the function, words of ip-link(8
     return 1
 }
 
+# Another card gives the devices other addresses, and the host may need what is at this one now.
+is_recorded() { # address; numbers of vendor and kind, as far as they are known
+    local device=$sysfs/bus/pci/devices/$1 present
+    if [ -z "${2:-}" ] || ! await_entry "$device"; then return; fi
+    present=$(cat "$device/vendor"):$(cat "$device/device")
+    if [ "${present//0x/}" = "$2" ]; then return; fi
+    echo "$1 is the device ${present//0x/}, and $2 was handed over; it is left to the host" >&2
+    return 1
+}
+
 # Everything that is listed, as far as it can be done.
 restore_devices() { # list
-    local kind address words status=0
+    local kind address first second rest status=0
+    local -A others=()
     modprobe vfio-pci
-    while read -r kind address words; do
+    while read -r kind address first second rest; do
         # The list has no word that needs quotes.
         # shellcheck disable=SC2086
         case $kind in
-            functions) make_functions "$address" $words || status=1 ;;
-            function) set_function "$address" $words || status=1 ;;
+            functions)
+                if is_recorded "$address" "$second"; then
+                    make_functions "$address" "$first" || status=1
+                else
+                    others[$address]=yes
+                    status=1
+                fi
+                ;;
+            function)
+                if [ -z "${others[$address]:-}" ]; then set_function "$address" "$first" "$second" $rest || status=1; fi
+                ;;
             device)
-                if [ "${words##* }" = absent ]; then
+                if [ "$second" = absent ]; then
                     await_entry "$sysfs/bus/pci/devices/$address" || true
-                    bind_pci_device "$address" || status=1
+                    { is_recorded "$address" "$rest" && bind_pci_device "$address"; } || status=1
                 fi
                 ;;
         esac

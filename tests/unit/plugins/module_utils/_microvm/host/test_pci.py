@@ -37,6 +37,8 @@ def put(sys: Path, address: str, driver: str = "", group: int = 1, **attributes:
 
 def test_a_card_has_its_driver_group_interfaces_and_functions(tmp_path: Path) -> None:
     card = put(tmp_path, "0000:05:00.0", "igb", 16, sriov_totalvfs="7", sriov_numvfs="1", sriov_offset="128")
+    for name, value in {"vendor": "0x8086", "device": "0x10c9", "sriov_vf_device": "9a"}.items():
+        (card / name).write_text(f"{value}\n")
     (card / "sriov_stride").write_text("2\n")
     (card / "net" / "eth5").mkdir(parents=True)
     function = put(tmp_path, "0000:05:10.0", "vfio-pci", 18, driver_override="vfio-pci")
@@ -47,6 +49,8 @@ def test_a_card_has_its_driver_group_interfaces_and_functions(tmp_path: Path) ->
     assert devices["0000:05:00.0"] == PciDevice(
         address="0000:05:00.0",
         pci_class="0x020000",
+        identity="8086:10c9",
+        function_identity="8086:009a",
         driver="igb",
         group=16,
         interfaces=("eth5",),

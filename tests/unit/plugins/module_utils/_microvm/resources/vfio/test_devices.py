@@ -417,7 +417,40 @@ def test_usb_needs_no_unit() -> None:
 
 
 def test_a_list_is_read_as_it_is_written() -> None:
-    record = DeviceRecord({CARD: 2}, {NIC: Taken("e1000e"), OTHER: Taken("", "stop")}, {(CARD, 0): ("vlan", "3")})
+    taken_devices = {NIC: Taken("e1000e"), OTHER: Taken("", "stop", "8086:10d3")}
+    cards = {CARD: "8086:10c9"}
+    record = DeviceRecord({CARD: 2, BOARD: 1}, taken_devices, {(CARD, 0): ("vlan", "3")}, cards)
     assert parse_list(list_of(record)) == replace(record, settings={})
     with pytest.raises(HostError, match=r"devices\.list is damaged"):
         parse_list(list_of(record)[:-3])
+
+
+def test_what_has_taken_the_place_of_a_device_is_not_taken() -> None:
+    """A new card may move the addresses of others."""
+    known = {
+        **DEVICES,
+        NIC: replace(DEVICES[NIC], identity="8086:10d3"),
+        CARD: replace(DEVICES[CARD], identity="8086:10c9", function_identity="8086:10ca"),
+    }
+    both: List[Dict[str, Any]] = [{"address": NIC}, {"address": CARD, "functions": [{}]}]
+    done = after(Observed(devices=known), known, *both)
+    assert done.files[DEVICE_LIST].splitlines()[1:] == [
+        f"functions {CARD} 1 8086:10c9",
+        f"device {NIC} e1000e absent 8086:10d3",
+        f"device {FUNCTIONS[0]} - absent 8086:10ca",
+    ]
+    assert planned(done, *both).files == done.files
+    for index, address in enumerate((NIC, CARD)):
+        moved = replace(done, devices={**known, address: replace(known[address], identity="10de:1eb8")})
+        with pytest.raises(
+            DeclarationError, match=f"{address} was the device 8086:.*, and is 10de:1eb8 now"
+        ) as refusal:
+            planned(moved, *both)
+        assert refusal.value.path == f"devices[{index}].address"
+        rest = [{"address": address, "state": "absent"}, both[1 - index]]
+        # What somebody else has done with it stays.
+        other = replace(moved.devices[address], driver="vfio-pci", functions=FUNCTIONS[1:])
+        assert address not in " ".join(shown(replace(moved, devices={**moved.devices, address: other}), *rest[:1]))
+        without = after(moved, moved.devices, *rest)
+        assert f" {address} " not in without.files[DEVICE_LIST]
+        assert "10de:1eb8" in planned(without, *both).files[DEVICE_LIST]

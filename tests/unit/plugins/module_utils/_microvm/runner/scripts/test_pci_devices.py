@@ -84,6 +84,8 @@ def test_a_device_goes_back_to_the_driver_that_is_named(device: Path, tmp_path: 
     ("listed", "output"),
     [
         (f"device {NIC} e1000e absent\n", ""),
+        (f"device {NIC} e1000e absent 8086:10d3\n", ""),
+        (f"device {NIC} e1000e stop 8086:10d3\n", f"{NIC} e1000e\n"),
         (f"device {NIC} e1000e stop\n", f"{NIC} e1000e\n"),
         (f"device 0000:02:00.0 e1000e absent\nfunctions {NIC} 2\n", f"{NIC}\n"),
         (None, f"{NIC}\n"),
@@ -237,3 +239,23 @@ def test_everything_listed_is_restored_as_far_as_it_can_be(card: Path, tmp_path:
     assert "0000:09:00.0 is not there" in done.stderr and "no PCI device 0000:08:00.0" in done.stderr
     (tmp_path / "list").write_text(f"device {NIC} e1000e absent\n")
     assert restore(tmp_path, "restore_devices list").returncode == 0
+
+
+def test_another_device_at_a_recorded_address_is_left_to_the_host(card: Path, tmp_path: Path) -> None:
+    fake(tmp_path, "modprobe", "")
+    fake(tmp_path, "ip", 'echo ip "$@"')
+    (card / "vendor").write_text("0x8086\n")
+    (card / "device").write_text("0x0d3f\n")
+
+    def listed(identity: str) -> None:
+        lines = [f"functions {NIC} 2 {identity}", f"function {NIC} 0 vlan 20", f"device {NIC} e1000e absent {identity}"]
+        (tmp_path / "list").write_text("".join(f"{line}\n" for line in lines))
+
+    listed("8086:10d3")
+    done = restore(tmp_path, "restore_devices list")
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr == 2 * f"{NIC} is the device 8086:0d3f, and 8086:10d3 was handed over; it is left to the host\n"
+    assert (card / "sriov_numvfs").read_text() == "0\n" and not (card / "driver_override").exists()
+    listed("8086:0d3f")
+    assert restore(tmp_path, "restore_devices list").stdout == "ip link set dev eth5 vf 0 vlan 20\n"
+    assert (card / "sriov_numvfs").read_text() == "2\n" and (card / "driver_override").read_text() == "vfio-pci\n"
