@@ -127,4 +127,10 @@ options:
               - Name or number of a user of the host who may open the device, for a hypervisor that something else
                 runs.
             type: str
+  state_dir:
+    description:
+      - Directory that contains the state directories of the MicroVMs. Defaults to that of the host, which role
+        P(microvm.fleet.host#role) has recorded in C(/etc/microvm-fleet/host.json), or else to C(/var/lib/microvms).
+      - If the host has recorded another one, the module fails, because its units run MicroVMs from there.
+    type: path
 """

@@ -237,6 +237,7 @@ VFIO_MODULE_OPTIONS: Options = (
         elements="dict",
         suboptions=VFIO_OPTIONS,
     ),
+    _STATE_DIRECTORY,
 )
 
 VIRTIOFSD_MODULE_OPTIONS: Options = (

@@ -21,4 +21,6 @@ def run_vfio() -> None:
 
 
 def _reconcile(parameters: Parameters, check_mode: bool) -> DevicesResult:
-    return reconcile_devices(parameters["devices"], state_directory("state_dir", None), check_mode)
+    # The rules of udev name the directories of MicroVMs.
+    directory = state_directory("state_dir", parameters["state_dir"], is_predicted=check_mode)
+    return reconcile_devices(parameters["devices"], directory, check_mode)

@@ -10,7 +10,11 @@ from typing import Any
 
 import pytest
 from ansible.module_utils import testing
-from ansible_collections.microvm.fleet.plugins.modules import microvm_vms
+from ansible_collections.microvm.fleet.plugins.module_utils._microvm.declaration.names import STATE_DIRECTORY
+from ansible_collections.microvm.fleet.plugins.module_utils._microvm.host import settings
+from ansible_collections.microvm.fleet.plugins.module_utils._microvm.host.records import Records
+from ansible_collections.microvm.fleet.plugins.module_utils._microvm.modules import vfio
+from ansible_collections.microvm.fleet.plugins.modules import microvm_vfio, microvm_vms
 
 
 def message(capsys: pytest.CaptureFixture[str], **parameters: Any) -> str:
@@ -54,3 +58,20 @@ def test_a_message_has_the_place_of_what_is_wrong(
     parameters: dict[str, Any], words: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert words in message(capsys, **parameters)
+
+
+def test_a_prediction_of_devices_is_for_the_state_directory_that_the_host_gets(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Rules of udev name it, and the same run sets the host up first."""
+    monkeypatch.setattr(settings, "read_settings", lambda path: {"state_dir": STATE_DIRECTORY})
+    monkeypatch.setattr(Records, "names", lambda records: [])
+    monkeypatch.setattr(vfio, "reconcile_devices", lambda devices, directory, check_mode: {"directory": directory})
+    results = []
+    for is_prediction in (True, False):
+        parameters: dict[str, Any] = {"devices": [], "state_dir": "/srv/vms", "_ansible_check_mode": is_prediction}
+        with testing.patch_module_args(parameters), pytest.raises(SystemExit):
+            microvm_vfio.main()
+        results.append(json.loads(capsys.readouterr().out))
+    assert results[0]["directory"] == "/srv/vms"
+    assert f"the state directory of this host is {STATE_DIRECTORY}" in results[1]["msg"]
