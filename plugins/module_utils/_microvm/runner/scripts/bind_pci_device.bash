@@ -12,6 +12,16 @@ driver_of() { # address; nothing for a device without a driver
     echo "${link##*/}"
 }
 
+# Another card moves the addresses of others, and the host may need what is at this one now.
+is_recorded() { # address; numbers of vendor and kind, as far as they are known
+    local device=$sysfs/bus/pci/devices/$1 present
+    if [ -z "${2:-}" ] || [ ! -e "$device" ]; then return; fi
+    present=$(cat "$device/vendor"):$(cat "$device/device")
+    if [ "${present//0x/}" = "$2" ]; then return; fi
+    echo "$1 is the device ${present//0x/}, and $2 was handed over; it is left to the host" >&2
+    return 1
+}
+
 bind_pci_device() { # address
     local device=$sysfs/bus/pci/devices/$1
     if [ ! -e "$device" ]; then

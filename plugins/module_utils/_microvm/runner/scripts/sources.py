@@ -264,6 +264,16 @@ driver_of() { # address; nothing for a device without a driver
     echo "${link##*/}"
 }
 
+# Another card moves the addresses of others, and the host may need what is at this one now.
+is_recorded() { # address; numbers of vendor and kind, as far as they are known
+    local device=$sysfs/bus/pci/devices/$1 present
+    if [ -z "${2:-}" ] || [ ! -e "$device" ]; then return; fi
+    present=$(cat "$device/vendor"):$(cat "$device/device")
+    if [ "${present//0x/}" = "$2" ]; then return; fi
+    echo "$1 is the device ${present//0x/}, and $2 was handed over; it is left to the host" >&2
+    return 1
+}
+
 bind_pci_device() { # address
     local device=$sysfs/bus/pci/devices/$1
     if [ ! -e "$device" ]; then
@@ -1618,18 +1628,20 @@ TAKE_PCI_DEVICE = """
 # systemd runs no ExecStop= after a start that fails: what that has taken goes back.
 taken_devices=()
 begin_devices() { # list of devices
-    # Once, with what it is now.
-    # shellcheck disable=SC2064
-    trap "give_taken_devices_back ${1@Q}" EXIT
+    listed_devices=$1
+    trap give_taken_devices_back EXIT
 }
 
-give_taken_devices_back() { # list of devices
+give_taken_devices_back() {
     local address
-    for address in "${taken_devices[@]}"; do give_pci_device_back "$address" "$1" || true; done
+    for address in "${taken_devices[@]}"; do give_pci_device_back "$address" "$listed_devices" || true; done
 }
 
 take_pci_device() { # address, user, group
-    local device=$sysfs/bus/pci/devices/$1 group other
+    local device=$sysfs/bus/pci/devices/$1 group other kind address identity _rest
+    while read -r kind address _rest _rest identity; do
+        if [ "$kind $address" = "device $1" ]; then is_recorded "$1" "$identity" || exit 1; fi
+    done < <(cat "$listed_devices" 2> /dev/null)
     # What vfio-pci had before may be another MicroVM's.
     if [ "$(driver_of "$1")" != vfio-pci ]; then taken_devices+=("$1"); fi
     bind_pci_device "$1" || exit 1

@@ -15,12 +15,13 @@ await_entry() { # path
     [ -e "$1" ]
 }
 
-make_functions() { # address of a card, number of functions
+make_functions() { # address of a card, number of functions; numbers of vendor and kind, as far as they are known
     local device=$sysfs/bus/pci/devices/$1 present automatic status=0
     if ! await_entry "$device/sriov_numvfs" || ! await_entry "$device/driver"; then
         echo "$1 is not there, has no virtual functions, or has no driver that makes them" >&2
         return 1
     fi
+    is_recorded "$1" "${3:-}" || return
     present=$(cat "$device/sriov_numvfs")
     if [ "$present" = "$2" ]; then return; fi
     # Whatever their number is, it changes only from and to none.
@@ -46,35 +47,24 @@ set_function() { # address of a card, number of the function, words of ip-link(8
     return 1
 }
 
-# Another card gives the devices other addresses, and the host may need what is at this one now.
-is_recorded() { # address; numbers of vendor and kind, as far as they are known
-    local device=$sysfs/bus/pci/devices/$1 present
-    if [ -z "${2:-}" ] || ! await_entry "$device"; then return; fi
-    present=$(cat "$device/vendor"):$(cat "$device/device")
-    if [ "${present//0x/}" = "$2" ]; then return; fi
-    echo "$1 is the device ${present//0x/}, and $2 was handed over; it is left to the host" >&2
-    return 1
-}
-
 # Everything that is listed, as far as it can be done.
 restore_devices() { # list
     local kind address first second rest status=0
-    local -A others=()
+    local -A without=()
     modprobe vfio-pci
     while read -r kind address first second rest; do
         # The list has no word that needs quotes.
         # shellcheck disable=SC2086
         case $kind in
             functions)
-                if is_recorded "$address" "$second"; then
-                    make_functions "$address" "$first" || status=1
-                else
-                    others[$address]=yes
+                if ! make_functions "$address" "$first" "$second"; then
+                    without[$address]=yes
                     status=1
                 fi
                 ;;
             function)
-                if [ -z "${others[$address]:-}" ]; then set_function "$address" "$first" "$second" $rest || status=1; fi
+                if [ -n "${without[$address]:-}" ]; then continue; fi
+                set_function "$address" "$first" "$second" $rest || status=1
                 ;;
             device)
                 if [ "$second" = absent ]; then

@@ -259,3 +259,25 @@ def test_another_device_at_a_recorded_address_is_left_to_the_host(card: Path, tm
     listed("8086:0d3f")
     assert restore(tmp_path, "restore_devices list").stdout == "ip link set dev eth5 vf 0 vlan 20\n"
     assert (card / "sriov_numvfs").read_text() == "2\n" and (card / "driver_override").read_text() == "vfio-pci\n"
+
+
+def test_a_microvm_does_not_start_with_another_device_than_the_recorded_one(device: Path, tmp_path: Path) -> None:
+    (device / "vendor").write_text("0x8086\n")
+    (device / "device").write_text("0x0d3f\n")
+    (device / "iommu_group" / "devices").mkdir()
+
+    def take(listed: str) -> subprocess.CompletedProcess[str]:
+        (tmp_path / "list").write_text(f"# Written.\n{listed}")
+        words = f"{TAKES}begin_devices list\ntake_pci_device {NIC} microvm microvm\ntrap - EXIT"
+        files = ("bind_pci_device", "give_pci_device_back", "take_pci_device")
+        return bash(tmp_path, words, *files, sysfs=str(tmp_path))
+
+    done = take(f"device 0000:02:00.0 - absent 8086:0d3f\ndevice {NIC} e1000e stop 8086:10d3\n")
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr == f"{NIC} is the device 8086:0d3f, and 8086:10d3 was handed over; it is left to the host\n"
+    listed = (
+        f"device {NIC} e1000e stop 8086:0d3f\n",
+        f"device {NIC} - absent\n",
+        "device 0000:02:00.0 - stop 8086:1\n",
+    )
+    assert [take(each).returncode for each in listed] == [0, 0, 0]
