@@ -115,7 +115,7 @@ def test_what_does_not_come_is_named_after_a_while(host: Host, fake_qemu: None) 
     host.run("mv /root/vault/key /root/vault/other")
     host.run("systemctl start microvm@key", 1, timeout=20)
     assert host.states(["microvm-wait@key"]) == {"microvm-wait@key": "failed"}
-    assert "no /root/vault/key after 1 s" in "\n".join(host.messages("-t microvm-wait@key"))
+    assert "missing after 1 s (wait_timeout): /root/vault/key" in "\n".join(host.messages("-t microvm-wait@key"))
     host.run("mv /root/vault/other /root/vault/key; systemctl start microvm@key; rm -r /root/vault")
     assert host.states(["microvm@key"]) == active(["microvm@key"])
 
