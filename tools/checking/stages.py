@@ -100,7 +100,7 @@ def machines(_stack: ExitStack) -> list[Step]:
 def hosts(_stack: ExitStack) -> list[Step]:
     """Run the tests of the product on hosts of the test bed."""
     # On two hosts, since tests mostly wait; with what tests of attacks print, the numbers of their tries.
-    command = (*_TESTBED, *_TWO, "-rP", "--durations=20", *_ELSEWHERE, "tests/hosts")
+    command = (*_TESTBED, *_TWO, "-rfEP", "--durations=20", *_ELSEWHERE, "tests/hosts")
     # A second try, since one test of 240 that misses a moment of a real host would refuse the whole.
     again = (*_TESTBED, "--last-failed", "--last-failed-no-failures", "none", *_ELSEWHERE, "tests/hosts")
     return [Step("pytest", command, minutes=40, is_live=True, skip=lacking_root(), second_try=again)]
