@@ -23,7 +23,7 @@ from .state import Observed, Problem, UserNumbers
 DAEMON_DIRECTORY = "/usr/libexec"
 """Directory where distributions have virtiofsd, which is not in the search path."""
 
-_OLDEST, _QEMUS = (1, 13), (5,)
+_OLDEST, _FORMER_DAEMON = (1, 13), (5,)
 """Versions between which virtiofsd has all options; the former one, of other options, has the versions of QEMU."""
 
 
@@ -121,7 +121,7 @@ def _problem_of_accounts(share: HostShare) -> Optional[Problem]:
 def _problem_of_program(share: HostShare) -> Optional[Problem]:
     program = _program(share["package"])
     version = installed_version(program) if program is not None else None
-    if version is None or _OLDEST <= version < _QEMUS:
+    if version is None or _OLDEST <= version < _FORMER_DAEMON:
         return None
     return Problem(
         "package",
