@@ -174,7 +174,7 @@ class Host:
 
         self._connection.close()
         ssh.probe(self._host, ["systemctl reboot"])
-        self.wait_for("another start of the host", answer, lambda seen: seen not in ("", before), 120)
+        self.wait_for("another start of the host", answer, lambda seen: seen not in ("", before), 300)
         self.run(f"{meanwhile}; systemctl is-system-running --wait || true")
 
     def wait_for(
