@@ -6,13 +6,12 @@
 
 from __future__ import annotations
 
-import pwd
 from dataclasses import replace
 from typing import Dict, FrozenSet, Sequence
 
 from ...declaration.names import DEVICE_LIST, DEVICES_UNIT, VFIO_DRIVER
 from ...declaration.types import HostDevice
-from ...host import files, systemd
+from ...host import accounts, files, systemd
 from ...host.device_users import find_node_users, own_vfio_node, vfio_node
 from ...host.pci import PciDevice, host_use, read_functions, read_pci_devices
 from .device_list import parse_list
@@ -50,15 +49,7 @@ def observe_devices(devices: Sequence[HostDevice], state_directory: str, path: s
 def _accounts(devices: Sequence[HostDevice]) -> FrozenSet[str]:
     owners = [device["owner"] for device in devices]
     owners += [function["owner"] for device in devices for function in device["functions"] or ()]
-    return frozenset(owner for owner in owners if owner is not None and _exists(owner))
-
-
-def _exists(user: str) -> bool:
-    try:
-        pwd.getpwnam(user)
-    except KeyError:
-        return False
-    return True
+    return frozenset(owner for owner in owners if owner is not None and accounts.exists(owner))
 
 
 def _uses(observed: Observed, devices: Sequence[HostDevice]) -> Dict[str, str]:
