@@ -9,6 +9,7 @@ strings, and the units and scripts of hosts likewise.
 
 from __future__ import annotations
 
+import json
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -55,6 +56,7 @@ from _microvm.modules.options import (
 )
 from _microvm.schema.options import Option, Options, documentation
 from generating import command, pages, variables
+from generating.handbook import with_handbook
 from generating.headers import HEADER, LICENCE
 from generating.roles import role_files
 from generating.schema import schema
@@ -143,12 +145,21 @@ def generated() -> dict[Path, str]:
     package_scripts, image_scripts = code / "runner" / "scripts", code / "resources" / "images" / "scripts"
     network_scripts = code / "resources" / "networks" / "scripts"
     device_scripts = code / "resources" / "vfio" / "scripts"
-    deviations = yaml.safe_load((ROOT / "tests" / "parity" / "deviations.yml").read_text())
+    parity = ROOT / "tests" / "parity"
+    deviations = yaml.safe_load((parity / "deviations.yml").read_text())
+    handbook = docs / "coming-from-microvm-nix.md"
     return {
         TYPES_FILE: types(*TYPES),
         docs / "options.md": pages.options(VM_OPTIONS),
         docs / "hypervisors.md": pages.hypervisors(),
         docs / "parity.md": pages.with_deviations((docs / "parity.md").read_text(), deviations),
+        handbook: with_handbook(
+            handbook.read_text(),
+            json.loads((parity / "handbook.json").read_text()),
+            yaml.safe_load((parity / "handbook.yml").read_text()),
+            VM_OPTIONS,
+            {name for options in specifications.values() for name in options},
+        ),
         docs / "trust.md": pages.with_restrictions(
             (docs / "trust.md").read_text(), VM_OPTIONS, RESTRICTION_OPTIONS, RESTRICTION_KEYS
         ),
