@@ -30,7 +30,7 @@ NAMES = (
 LITERAL = re.compile("|".join(rf"{re.escape(name)}(?![\w-])" for name in NAMES))
 
 FOR_PEOPLE = ("*.md", "docs/*", "changelogs/*", "demo/*", "plugins/modules/*", "tests/parity/handbook.*")
-"""Files that people read and type from: pages and what is written into them, the demo, samples of what modules return."""
+"""Files that people read and type from: pages and what is put into them, the demo, samples of what modules return."""
 
 LITERAL_BY_DESIGN = ("extensions/molecule/*", "tests/hosts/paths.py")
 """Tests that look at hosts as operators do, so that a name that changes is seen."""
