@@ -56,6 +56,9 @@ HOST_PACKAGES = (
 )
 """Packages that hosts can install: those that the roles install, and ``strace``, ``curl`` and ``sudo`` for tests."""
 
+NIX_PACKAGES = ("nix-bin", "nix-setup-systemd")
+"""Packages of Nix and its daemon, which only containers can install: no test needs them in a virtual machine."""
+
 SUITE_PACKAGES = {"trixie": ("virtiofsd",)}
 """Packages that only some suites have: Debian 12's virtiofsd is the former one of QEMU."""
 
@@ -81,7 +84,7 @@ class Tree:
     @property
     def host_packages(self) -> tuple[str, ...]:
         """Return the packages that hosts of this suite can install."""
-        return (*HOST_PACKAGES, *SUITE_PACKAGES.get(self.suite, ()))
+        return (*HOST_PACKAGES, *NIX_PACKAGES, *SUITE_PACKAGES.get(self.suite, ()))
 
     @property
     def digest(self) -> str:

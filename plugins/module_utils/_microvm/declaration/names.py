@@ -139,6 +139,9 @@ HOST_KEY_CREDENTIAL = "microvm.ssh_host_key"
 GARBAGE_ROOTS = FLEET_DIRECTORY + "/gcroots"
 """Links that keep packages from Nix's garbage collection, by MicroVM."""
 
+RUNNER_ATTRIBUTE = "nixosConfigurations.{name}.config.microvm.declaredRunner"
+"""Attribute of a flake that is microvm.nix's runner of a MicroVM."""
+
 SETTINGS_DIRECTORY = CONFIGURATION_DIRECTORY + "/vms"
 """Directory of the environment files of the units' scripts, ``NAME.env`` for each MicroVM."""
 
@@ -238,6 +241,11 @@ STATE_ENTRIES = (CURRENT_LINK, BOOTED_LINK, OLD_LINK, FLAKE_FILE)
 
 WORK_ENTRIES = (PROCESS_FILE, *EVENTS_FIFOS, ENDED_FILE, NOTIFICATION_SOCKET, TERMINAL_LINK)
 """Entries that packages create in a working directory, besides sockets; no volume may have such a name."""
+
+
+def runner_attribute(name: str) -> str:
+    """Return the attribute of a flake that is microvm.nix's runner of a MicroVM."""
+    return RUNNER_ATTRIBUTE.format(name=f'"{name}"' if "." in name else name)
 
 
 def unit_name(name: str) -> str:

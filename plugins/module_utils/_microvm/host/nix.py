@@ -2,49 +2,104 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Packages that Nix builds, and keeps for as long as a link of ours leads to them."""
+"""The store of Nix: paths in it are built, compared, and kept for as long as a link of ours leads to them."""
 
 from __future__ import annotations
 
+import collections
 import os
+import platform
 import shutil
 import subprocess
-from typing import Optional, Sequence
+import sys
+import tempfile
+from typing import Callable, Deque, List, Optional, Sequence
 
 from ..declaration.names import GARBAGE_ROOTS
+from ..schema.excerpts import last_lines
 from . import files
-from .commands import HostError, run, search_path
+from .commands import HostError, program_environment, run, search_path, shown_command
 
 STORE = "/nix/store/"
 
-RUNNER = "nixosConfigurations.{name}.config.microvm.declaredRunner"
-"""microvm.nix's runner of a MicroVM, in a flake."""
+FEATURES = ("--extra-experimental-features", "nix-command flakes")
 
 _PROGRAM_DIRECTORIES = "/nix/var/nix/profiles/default/bin:/run/current-system/sw/bin"
 """Directories of Nix's programs that shells of users have in PATH, and sessions of Ansible lack."""
 
-_NIX = ("nix", "--extra-experimental-features", "nix-command flakes", "build")
-_NEXT = ".next"
+_SHOWN_LINES = 15
+"""Last lines of a program's messages that an error has."""
+
+_KEPT_LINES = 200
+"""Last lines of a program's messages that are remembered while it runs."""
+
+_RUNNABLE = {"x86_64": ("x86_64-linux", "i686-linux"), "aarch64": ("aarch64-linux", "armv7l-linux")}
+"""Systems, in Nix's words, whose programs run on an architecture; on any other, its own alone."""
+
+Show = Callable[[str], object]
+"""Function that is called with each line that a program of Nix writes while it works."""
 
 
-def build_rooted(flake: str, name: str, roots: str) -> str:
-    """Path of the runner that a flake has for a MicroVM; a link in ``roots`` keeps it. What Nix says is shown.
+def show_line(line: str) -> None:
+    """Show a line of progress to whoever has called."""
+    print(line, file=sys.stderr, flush=True)
 
-    Raises HostError.
+
+def root_of(name: str, package: str) -> str:
+    """Return the link that keeps a package for a MicroVM."""
+    return os.path.join(GARBAGE_ROOTS, name, os.path.basename(package))
+
+
+def realise(path: str, link: Optional[str], arguments: Sequence[str] = (), show: Show = show_line) -> str:
+    """Build a derivation, or fetch a path, and let ``link`` keep the result. Returns its path.
+
+    ``link`` is where Nix looks for it ever after, so nobody may rename it. ``None`` lets nothing keep the result.
+    Raises HostError with the last lines of what Nix has said.
     """
-    os.makedirs(roots, exist_ok=True)
-    link = os.path.join(roots, _NEXT)
-    _build(f"{flake}#{RUNNER.format(name=name)}", link)
-    path = os.path.realpath(link)
-    # Nix knows links by their paths, so a renamed one would keep nothing.
-    _build(path, os.path.join(roots, os.path.basename(path)))
-    files.remove(link)
-    return path
+    words = [_store_program(), "--realise", path, *arguments]
+    if link is not None:
+        os.makedirs(os.path.dirname(link), exist_ok=True)
+        words += ["--add-root", link, "--indirect"]
+    written = run_shown(words, show).split()
+    if not written:
+        raise HostError(f"`{shown_command(words)}` named no path")
+    return os.path.realpath(written[0]) if link is not None else written[0]
 
 
-def build_unrooted(flake: str, name: str) -> str:
-    """Build as ``build`` does, for whoever only looks: no link keeps the runner. Returns its path. Raises HostError."""
-    return _nix([f"{flake}#{RUNNER.format(name=name)}", "--no-link", "--print-out-paths"]).strip()
+def is_valid(path: str) -> bool:
+    """Return whether the store has a path, whole and known to Nix."""
+    program = store_program()
+    if program is None:
+        return False
+    done = subprocess.run(
+        [program, "--check-validity", path],
+        env=program_environment(),
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        check=False,
+    )
+    return done.returncode == 0
+
+
+def diff_closures(old: str, new: str) -> str:
+    """Return which packages differ in the closures of two valid paths, a line each. Raises HostError."""
+    return run([nix_program(), *FEATURES, "store", "diff-closures", old, new])
+
+
+def current_system() -> str:
+    """Return the system of this host, in Nix's words."""
+    return f"{platform.machine()}-linux"
+
+
+def refuse_system(system: str) -> None:
+    """Refuse what is made for hosts of another system; an empty one is unknown. Raises HostError."""
+    own = _RUNNABLE.get(platform.machine(), (current_system(),))
+    if system and system not in own:
+        raise HostError(
+            f"it is built for {system}, and this host is {current_system()}; set the system of the host's programs in "
+            "the flake (microvm.nix: `microvm.vmHostPackages`), or declare the MicroVM on another host"
+        )
 
 
 def is_collectable(name: str, package: str) -> bool:
@@ -52,38 +107,68 @@ def is_collectable(name: str, package: str) -> bool:
 
     Where Nix is not installed, nobody collects garbage in its store, and nobody knows links.
     """
-    is_kept = files.link_target(_root(name, package)) == package
+    is_kept = files.link_target(root_of(name, package)) == package
     return os.path.dirname(package) + "/" == STORE and not is_kept and store_program() is not None
 
 
 def keep(name: str, package: str) -> None:
     """Let a link keep a package for a MicroVM. Raises HostError for a path that Nix does not know."""
-    program, link = store_program(), _root(name, package)
+    program, link = store_program(), root_of(name, package)
     os.makedirs(os.path.dirname(link), exist_ok=True)
     run([program or "nix-store", "--realise", package, "--add-root", link, "--indirect"])
 
 
 def store_program() -> Optional[str]:
     """Return the program that manages the store of Nix; ``None`` where it is not installed."""
-    return shutil.which("nix-store", path=f"{search_path()}:{_PROGRAM_DIRECTORIES}")
+    return find_program("nix-store")
 
 
-def _root(name: str, package: str) -> str:
-    return os.path.join(GARBAGE_ROOTS, name, os.path.basename(package))
+def nix_program() -> str:
+    """Return the program that evaluates flakes. Raises HostError where Nix is not installed."""
+    return _required(find_program("nix"))
 
 
-def _build(what: str, link: str) -> None:
-    _nix([what, "--out-link", link])
+def _store_program() -> str:
+    return _required(store_program())
 
 
-def _nix(words: Sequence[str]) -> str:
-    """Run `nix build`, whose progress is shown. Returns its output."""
-    try:
-        done = subprocess.run([*_NIX, *words], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, check=False)
-    except FileNotFoundError:
-        raise HostError(
-            "nix is not installed on this host; install it, or build elsewhere and pass the package by --package"
-        ) from None
-    if done.returncode != 0:
-        raise HostError(f"`nix build {words[0]}` failed, see above")
-    return done.stdout.decode()
+def _required(program: Optional[str]) -> str:
+    if program is None:
+        raise HostError(MISSING)
+    return program
+
+
+MISSING = "Nix is not installed on this host"
+
+
+def find_program(name: str) -> Optional[str]:
+    """Return the path of one of Nix's programs."""
+    return shutil.which(name, path=f"{search_path()}:{_PROGRAM_DIRECTORIES}")
+
+
+def run_shown(words: Sequence[str], show: Show = show_line) -> str:
+    """Return the output of a program of Nix, whose messages are shown as they come, however long it takes.
+
+    Raises HostError with the last of them.
+    """
+    lines: Deque[str] = collections.deque(maxlen=_KEPT_LINES)
+    with tempfile.TemporaryFile() as output:
+        with subprocess.Popen(
+            list(words), env=program_environment(), stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.PIPE
+        ) as process:
+            for raw in process.stderr or ():
+                lines.append(raw.decode(errors="replace").rstrip("\n"))
+                show(lines[-1])
+        if process.returncode != 0:
+            raise HostError(f"`{shown_command(_short(words))}` failed: {_end(lines, process.returncode)}")
+        output.seek(0)
+        return output.read().decode(errors="replace")
+
+
+def _short(words: Sequence[str]) -> List[str]:
+    """Return a command as somebody would type it."""
+    return [os.path.basename(words[0]), *(word for word in words[1:] if word not in FEATURES)]
+
+
+def _end(lines: Sequence[str], status: int) -> str:
+    return last_lines("\n".join(lines), _SHOWN_LINES) or f"exit status {status}"

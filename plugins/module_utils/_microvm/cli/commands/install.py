@@ -6,13 +6,11 @@
 
 from __future__ import annotations
 
-import os
 from argparse import Namespace
 from dataclasses import replace
 from typing import Dict, List, Mapping, Optional, Sequence
 
-from ...declaration.names import GARBAGE_ROOTS
-from ...host import nix, restrictions, settings
+from ...host import flakes, restrictions, settings
 from ...host.commands import HostError
 from ...host.places import Places
 from ...operations import lifecycle
@@ -56,11 +54,7 @@ def _adopt(name: str, flake: Optional[str], arguments: Namespace, where: Places)
 def _package(name: str, flake: Optional[str], arguments: Namespace) -> str:
     if flake is None:
         return str(arguments.package)
-    return (
-        nix.build_unrooted(flake, name)
-        if arguments.check
-        else nix.build_rooted(flake, name, os.path.join(GARBAGE_ROOTS, name))
-    )
+    return flakes.build_unrooted(flake, name) if arguments.check else flakes.build_rooted(flake, name)
 
 
 def update(arguments: Namespace) -> int:

@@ -1,0 +1,180 @@
+# Copyright (c) 2026 microvm.fleet contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Flakes: what Nix evaluates their attributes to, and the packages of MicroVMs that it builds of them."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from typing import Dict, List, Mapping, Optional, Sequence, Tuple, Union, cast
+
+from ..declaration.names import runner_attribute
+from . import nix
+from .commands import HostError, run
+from .nix import Show, show_line
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """Result of the evaluation of an attribute of a flake."""
+
+    derivation: str
+    path: str
+    """The path in the store that a build of it makes."""
+    system: str
+    """The system that it is built for, in Nix's words; empty where Nix does not say so."""
+
+
+Evaluations = Dict[str, Union[Evaluation, HostError]]
+
+
+def evaluate(
+    flake: str,
+    attributes: Mapping[str, str],
+    arguments: Sequence[str] = (),
+    require_lock: bool = False,
+    show: Show = show_line,
+    writes_lock: bool = False,
+) -> Evaluations:
+    """Evaluate attributes of a flake, each under a name, at once; one that fails does not hide the others.
+
+    ``arguments`` are further ones of `nix build`. ``require_lock`` refuses a flake whose lock file lacks an input;
+    ``writes_lock`` lets Nix complete it. Nothing is built. Raises HostError where Nix is not installed.
+    """
+    names = list(attributes)
+    lock = () if writes_lock else ("--no-update-lock-file" if require_lock else "--no-write-lock-file",)
+    words = (*lock, *arguments)
+    try:
+        found = _evaluate(flake, [attributes[name] for name in names], words, show)
+        return dict(zip(names, found))
+    except NotEvaluated as error:
+        if len(names) == 1:
+            return {names[0]: error}
+    alone: Evaluations = {}
+    for name in names:
+        alone.update(evaluate(flake, {name: attributes[name]}, arguments, require_lock, show, writes_lock))
+    return alone
+
+
+class NotEvaluated(HostError):
+    """Failure of an evaluation: the mistake may be one of the flake."""
+
+
+def _evaluate(flake: str, attributes: Sequence[str], arguments: Sequence[str], show: Show) -> List[Evaluation]:
+    installables = [f"{flake}#{attribute}" for attribute in attributes]
+    # `nix eval` takes one attribute, and does not use the cache of evaluations where an expression is applied to it.
+    words = [nix.nix_program(), *nix.FEATURES, "build", "--dry-run", "--json", *arguments, *installables]
+    try:
+        built = [_outputs(element) for element in json.loads(nix.run_shown(words, show))]
+    except HostError as error:
+        raise NotEvaluated(str(error)) from None
+    except ValueError as error:
+        raise NotEvaluated(f"`nix build --dry-run --json` has written no JSON: {error}") from None
+    if len(built) != len(installables):
+        raise NotEvaluated(
+            f"{len(installables)} attributes were to be evaluated, and Nix has evaluated {len(built)}; remove what is "
+            "no option from the further arguments of Nix"
+        )
+    systems = _systems([derivation for derivation, _path in built])
+    return [Evaluation(derivation, path, system) for (derivation, path), system in zip(built, systems)]
+
+
+def _outputs(element: object) -> Tuple[str, str]:
+    """Return derivation and path of the output of an installable, as `nix build --json` writes them."""
+    fields = cast(Mapping[str, object], element) if isinstance(element, Mapping) else {}
+    derivation, outputs = fields.get("drvPath"), fields.get("outputs")
+    path = outputs.get("out") if isinstance(outputs, Mapping) else None
+    if not isinstance(derivation, str) or not isinstance(path, str):
+        raise NotEvaluated(
+            "the attribute is no derivation with an output `out` whose path is known before it is built; name one "
+            "that is, such as declaredRunner of microvm.nix"
+        )
+    return derivation, path
+
+
+def _systems(derivations: Sequence[str]) -> List[str]:
+    """Return the systems that derivations are built for, empty where a derivation does not say so."""
+    program = nix.store_program()
+    if program is None:
+        return [""] * len(derivations)
+    try:
+        systems = run([program, "--query", "--binding", "system", *derivations]).split()
+    except HostError:
+        systems = []
+    return systems if len(systems) == len(derivations) else [_system(program, path) for path in derivations]
+
+
+def _system(program: str, derivation: str) -> str:
+    try:
+        return run([program, "--query", "--binding", "system", derivation]).strip()
+    except HostError:
+        return ""
+
+
+_OF_EVALUATION = {
+    "--override-input": 2,
+    "--override-flake": 2,
+    "--arg": 2,
+    "--argstr": 2,
+    "--update-input": 1,
+    "--inputs-from": 1,
+    "--reference-lock-file": 1,
+    "--output-lock-file": 1,
+    "--include": 1,
+    "-I": 1,
+    "--eval-store": 1,
+    "--recreate-lock-file": 0,
+    "--no-update-lock-file": 0,
+    "--no-write-lock-file": 0,
+    "--commit-lock-file": 0,
+    "--no-registries": 0,
+    "--no-use-registries": 0,
+    "--impure": 0,
+    "--refresh": 0,
+    "--print-build-logs": 0,
+    "-L": 0,
+}
+"""Options of `nix build` that the program which builds a derivation does not have, and the number of their values."""
+
+
+def build_arguments(arguments: Sequence[str]) -> List[str]:
+    """Return those of the further arguments of Nix that concern the build of what has been evaluated."""
+    kept, remaining = [], list(arguments)
+    while remaining:
+        word = remaining.pop(0)
+        if word in _OF_EVALUATION:
+            del remaining[: _OF_EVALUATION[word]]
+        else:
+            kept.append(word)
+    return kept
+
+
+def build_rooted(flake: str, name: str) -> str:
+    """Build the runner that a flake has for a MicroVM; a link keeps it. Returns its path. What Nix says is shown.
+
+    Raises HostError.
+    """
+    return _build(flake, name, True)
+
+
+def build_unrooted(flake: str, name: str) -> str:
+    """Build as ``build_rooted`` does, for whoever only looks: no link keeps the runner."""
+    return _build(flake, name, False)
+
+
+def _build(flake: str, name: str, is_kept: bool) -> str:
+    try:
+        evaluation = evaluate(flake, {name: runner_attribute(name)}, writes_lock=is_kept)[name]
+    except HostError as error:
+        raise HostError(f"{error}; install it, or build elsewhere and pass the package by --package") from None
+    if isinstance(evaluation, HostError):
+        raise evaluation
+    return build(evaluation, nix.root_of(name, evaluation.path) if is_kept else None)
+
+
+def build(evaluation: Evaluation, link: Optional[str], arguments: Sequence[str] = (), show: Show = show_line) -> str:
+    """Build what a flake has been evaluated to; see nix.realise."""
+    nix.refuse_system(evaluation.system)
+    return nix.realise(evaluation.derivation, link, build_arguments(arguments), show)
