@@ -171,11 +171,12 @@ def _freeze(base: VmBase) -> None:
     """Boot the machine from its disk, in a network namespace of its own, and freeze it when all has started."""
     machine = Machine(base.tree, base.disk, base.directory, base.directory / "console", "host")
     prefix = (*debian.dies_with_us(), "unshare", "--net")
-    with running.started(machine, None, prefix) as (process, monitor, line):
+    with running.started(machine, None, prefix) as (process, line):
         line.wait_until_ready()
         line.run(SETTLE)
-        monitor.freeze(base.state)
-        monitor.execute("quit")
+        with running.monitored(machine, process) as monitor:
+            monitor.freeze(base.state)
+            monitor.execute("quit")
         process.wait()
     for socket in (machine.monitor, machine.line):
         socket.unlink(missing_ok=True)

@@ -24,8 +24,8 @@ BOOT_SECONDS = 600
 @contextmanager
 def started(
     machine: Machine, state: Path | None, prefix: Sequence[str | Path]
-) -> Iterator[tuple[subprocess.Popen[bytes], Monitor, Line]]:
-    """QEMU's process, its monitor and the serial line: of a machine that boots, or with ``state`` one that was frozen.
+) -> Iterator[tuple[subprocess.Popen[bytes], Line]]:
+    """QEMU's process and the serial line: of a machine that boots, or with ``state`` one that was frozen.
 
     ``prefix`` are the words before QEMU's command. The process is killed if an exception comes out of the block.
     """
@@ -35,14 +35,18 @@ def started(
         [*prefix, *machine.command(is_frozen=state is not None)], stdin=subprocess.DEVNULL, env=environment
     )
     try:
-        with (
-            connected(machine.monitor, process, BOOT_SECONDS) as monitor_lines,
-            connected(machine.line, process, BOOT_SECONDS) as script_lines,
-        ):
-            monitor = Monitor(monitor_lines)
+        with connected(machine.line, process, BOOT_SECONDS) as script_lines:
             if state is not None:
-                monitor.thaw(state)
-            yield process, monitor, Line(script_lines)
+                with monitored(machine, process) as monitor:
+                    monitor.thaw(state)
+            yield process, Line(script_lines)
     except BaseException:
         process.kill()
         raise
+
+
+@contextmanager
+def monitored(machine: Machine, process: subprocess.Popen[bytes] | None = None) -> Iterator[Monitor]:
+    """Monitor of a machine that runs, which has one connection at a time; ``process`` is one that has just begun."""
+    with connected(machine.monitor, process, BOOT_SECONDS) as lines:
+        yield Monitor(lines)

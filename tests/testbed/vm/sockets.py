@@ -46,7 +46,7 @@ class Lines:
 
 
 @contextmanager
-def connected(path: Path, process: subprocess.Popen[bytes], seconds: float) -> Iterator[Lines]:
+def connected(path: Path, process: subprocess.Popen[bytes] | None, seconds: float) -> Iterator[Lines]:
     """Lines to and from the socket ``path`` that ``process`` makes; waiting for one takes ``seconds`` at most."""
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:
         _connect(connection, path, process)
@@ -54,14 +54,14 @@ def connected(path: Path, process: subprocess.Popen[bytes], seconds: float) -> I
         yield Lines(connection)
 
 
-def _connect(connection: socket.socket, path: Path, process: subprocess.Popen[bytes]) -> None:
+def _connect(connection: socket.socket, path: Path, process: subprocess.Popen[bytes] | None) -> None:
     end = time.monotonic() + CONNECT_SECONDS
     while True:
         try:
             connection.connect(str(path))
             return
         except (FileNotFoundError, ConnectionRefusedError) as error:
-            if process.poll() is not None:
+            if process is not None and process.poll() is not None:
                 raise BedError(f"QEMU ended with status {process.returncode}") from error
             if time.monotonic() > end:
                 raise BedError(f"QEMU has not made {path} within {CONNECT_SECONDS} s") from error

@@ -54,7 +54,7 @@ def supervise(host: Host, base: VmBase) -> int:
     _join(host)
     machine = Machine(base.tree, base.disk, host.data, host.console, host.name)
     prefix = (*IN_GROUP, host.cgroup / "payload")
-    with running.started(machine, base.state, prefix) as (process, _monitor, line):
+    with running.started(machine, base.state, prefix) as (process, line):
         run("ip", "link", "set", machine.tap, "master", BRIDGE, "up")
         line.run(BECOME.format(archive=archive(host.upper)))
     try:
