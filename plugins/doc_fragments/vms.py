@@ -1745,6 +1745,13 @@ options:
         them before, as functions of cards, or takes them from the host's drivers with all of their IOMMU group.
     type: list
     elements: str
+  device_vms:
+    description:
+      - MicroVMs that the same run hands devices over to before, by the addresses of PCI devices and the numbers
+        of USB devices, as module M(microvm.fleet.microvm_vfio) returns them (RV(microvm.fleet.microvm_vfio#module:vms)),
+        for check mode, or with O(ignore:preflight). A device of another MicroVM is refused.
+      - Without it, and where something is changed, it is what the host has handed over already.
+    type: dict
   huge_pages:
     description:
       - Huge pages that need not be set aside yet in check mode, or with O(ignore:preflight), because the same run

@@ -88,6 +88,14 @@ addresses:
   returned: success
   type: list
   elements: str
+vms:
+  description:
+    - MicroVMs whose users may open devices, by the addresses of PCI devices and of functions, and by the numbers of
+      USB devices with the serial number if it is declared.
+    - No other MicroVM can have such a device (O(microvm.fleet.microvm_vms#module:device_vms)).
+  returned: success
+  type: dict
+  sample: {"0000:01:00.0": router, "1050:0407": vault}
 devices:
   description: An entry for each element of O(devices), in the same order.
   returned: success

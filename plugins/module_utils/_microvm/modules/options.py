@@ -91,6 +91,20 @@ COMMON_OPTIONS: Options = (
         check=checks.pci_address,
     ),
     Option(
+        "device_vms",
+        "dict",
+        (
+            "MicroVMs that the same run hands devices over to before, by the addresses of PCI devices and the numbers "
+            "of USB devices, as module M(microvm.fleet.microvm_vfio) returns them "
+            "(RV(microvm.fleet.microvm_vfio#module:vms)), for check mode, or with O(ignore:preflight). A device of "
+            "another MicroVM is refused.",
+            "Without it, and where something is changed, it is what the host has handed over already.",
+        ),
+        values="str",
+        nullable=True,
+        trust=PLAIN,
+    ),
+    Option(
         "huge_pages",
         "list",
         "Huge pages that need not be set aside yet in check mode, or with O(ignore:preflight), because the same run "

@@ -96,6 +96,7 @@ def request(parameters: Parameters, check_mode: bool) -> Request:
         "images": known_images(parameters.get("images") or (), host_images()),
         "bridges": parameters["bridges"] or (),
         "pci_devices": parameters["pci_devices"] or (),
+        "device_vms": parameters["device_vms"],
         "huge_pages": parameters["huge_pages"] or (),
         "networks": parameters.get("networks") or (),
         "former_networks": parameters.get("former_networks") or (),

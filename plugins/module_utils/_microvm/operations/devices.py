@@ -10,7 +10,7 @@ import contextlib
 from dataclasses import replace
 from typing import Dict, List, Optional, Sequence, TypedDict
 
-from ..declaration.names import VFIO_DRIVER
+from ..declaration.names import DEVICE_RULES, VFIO_DRIVER
 from ..declaration.types import HostDevice
 from ..declaration.vfio.parse import parse_devices, usb_identity
 from ..host.commands import HostError
@@ -22,6 +22,7 @@ from ..resources.executor import execute
 from ..resources.vfio.handlers import HANDLERS, DevicesJob
 from ..resources.vfio.observe import observe_devices
 from ..resources.vfio.plan import Action, Plan, plan
+from ..resources.vfio.rules import vms_in_rules
 from ..resources.vfio.state import Observed
 
 LOCK = "@devices"
@@ -55,6 +56,7 @@ class DevicesResult(TypedDict):
     changed: bool
     actions: List[str]
     addresses: List[str]
+    vms: Dict[str, str]
     devices: List[DeviceResult]
     diff: List[Diff]
 
@@ -79,6 +81,7 @@ def reconcile_devices(raw: Sequence[object], state_directory: str, check_mode: b
         "changed": bool(planned.steps),
         "actions": [str(step) for step in planned.steps],
         "addresses": sorted(planned.record.taken),
+        "vms": vms_in_rules(planned.files.get(DEVICE_RULES)),
         "devices": [_result(replace(observed, devices=present), device) for device in devices],
         "diff": _diff(observed, planned),
     }

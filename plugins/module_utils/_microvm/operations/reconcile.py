@@ -55,6 +55,7 @@ from ..schema.naming import element_names
 from . import outcomes
 from .attachments import check_addresses
 from .external_packages import ExternalPackage, external_package, refuse_others
+from .foreign_devices import refuse_foreign_devices
 from .host_setup import refuse_other_state_directory
 from .report import VmResult, VmsResult, diff, result
 from .taken_images import refuse_taking
@@ -78,6 +79,8 @@ class Request:
     """Bridges that will be there when the MicroVMs start."""
     pci_devices: Sequence[str] = ()
     """PCI devices that will be there, and handed over, when the MicroVMs start."""
+    device_vms: Optional[Mapping[str, str]] = None
+    """MicroVMs by the devices that will be handed over to them."""
     huge_pages: Sequence[HugePage] = ()
     """Huge pages that will be set aside when the MicroVMs start."""
     networks: Sequence[object] = ()
@@ -156,6 +159,7 @@ def _bring(request: Request) -> VmsResult:
     external_at = {request.place(index): package for index, package in externals.items()}
     _check_restrictions(request, placed, beside, external_at)
     check_addresses(placed, request.networks, request.former_networks)
+    refuse_foreign_devices(placed, request.device_vms if request.is_prediction else None)
     refuse_taking([(request.place(index), vm) for index, vm in enumerate(declarations)], beside, places)
     if request.preflight:
         refuse_other_state_directory(places.state_directory, places.records)

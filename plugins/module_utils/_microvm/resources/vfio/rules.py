@@ -12,7 +12,7 @@ unless a rule names one.
 from __future__ import annotations
 
 import re
-from typing import FrozenSet, Iterator, List, NamedTuple, Optional, Sequence, Tuple
+from typing import Dict, FrozenSet, Iterator, List, NamedTuple, Optional, Sequence, Tuple
 
 from ...declaration.names import WORK_DIRECTORY
 from ...declaration.types import HostDevice, HostDeviceUsb
@@ -26,6 +26,7 @@ _NAMED = re.compile(
     rf'TEST=="{_GROUPS}/%k/devices/(?P<address>[^"]+)"'
     r'|ATTR{idVendor}=="(?P<vendor>[^"]+)", ATTR{idProduct}=="(?P<product>[^"]+)"(, ATTR{serial}=="(?P<serial>[^"]+)")?'
 )
+_OF_VM = re.compile(rf'PROGRAM=="/usr/bin/stat --format=%%u [^"]*/(?P<vm>[^"/]+)/{WORK_DIRECTORY}"')
 
 
 class DeviceUser(NamedTuple):
@@ -84,8 +85,19 @@ def _line(matches: Sequence[str], owner: str) -> str:
 
 def named_in_rules(rules: Optional[str]) -> FrozenSet[str]:
     """Return the devices that rules are for: addresses of PCI devices, and what USB devices say of themselves."""
-    return frozenset(
-        match["address"]
-        or f"{match['vendor']}:{match['product']}{' ' if match['serial'] else ''}{match['serial'] or ''}"
-        for match in _NAMED.finditer(rules or "")
-    )
+    return frozenset(map(_named, _NAMED.finditer(rules or "")))
+
+
+def vms_in_rules(rules: Optional[str]) -> Dict[str, str]:
+    """Return the MicroVMs whose users may open devices, by the devices as ``named_in_rules`` has them."""
+    vms: Dict[str, str] = {}
+    for line in (rules or "").splitlines():
+        device, vm = _NAMED.search(line), _OF_VM.search(line)
+        if device is not None and vm is not None:
+            vms[_named(device)] = vm["vm"]
+    return vms
+
+
+def _named(match: re.Match[str]) -> str:
+    serial = f" {match['serial']}" if match["serial"] else ""
+    return match["address"] or f"{match['vendor']}:{match['product']}{serial}"

@@ -121,11 +121,47 @@ devices_permit() {
     timeout 60 udevadm trigger --settle --subsystem-match=usb --subsystem-match=vfio
 }
 
+# All kinds in one process: systemd runs no ExecStop= after a start that fails, nor after one that is stopped between
+# two commands. What was given before goes back.
+devices_give() {
+    given_to_vm=$name
+    trap take_given_devices EXIT
+    (run_action pci-setup "$name")
+    given=(pci-teardown)
+    (run_action block-devices-give "$name")
+    given=(block-devices-take pci-teardown)
+    (run_action huge-pages-give "$name")
+    trap - EXIT
+}
+
+given=()
+take_given_devices() {
+    local action
+    for action in "${given[@]}"; do (run_action "$action" "$given_to_vm") || true; done
+}
+
 # The list says no user: it is the one whose working directory this is, which only root could give it.
 block_devices_give() {
     local access path owner
     owner=$(stat -c %u -- "$work")
-    while read -r access path; do give_block_device "$access" "$path" "$owner"; done < "$lists/block-devices"
+    begin_block_devices "$owner"
+    while read -r access path; do
+        give_block_device "$access" "$path" "$owner"
+        given_block_devices+=("$path")
+    done < "$lists/block-devices"
+    trap - EXIT
+}
+
+# Those that come before one that cannot be given.
+given_block_devices=()
+begin_block_devices() { # user
+    given_to=$1
+    trap take_given_block_devices EXIT
+}
+
+take_given_block_devices() {
+    local path
+    for path in "${given_block_devices[@]}"; do take_block_device "$path" "$given_to" || true; done
 }
 
 block_devices_take() {
@@ -144,7 +180,10 @@ huge_pages_give() {
     fi
     huge_pages_take
     mkdir --mode=0700 -- "$directory"
-    chown "$(stat -c %u:%g -- "$work")" -- "$directory"
+    if ! chown "$(stat -c %u:%g -- "$work")" -- "$directory"; then
+        huge_pages_take
+        return 1
+    fi
 }
 
 huge_pages_take() {
@@ -325,7 +364,8 @@ count_restart() {
 run_action() { # action, MicroVM, its state directory where that is not the working directory
     local action=$1 name=$2 package lists
     case $action in
-        tap-up | macvtap-up | pci-setup | devices-permit | block-devices-give | huge-pages-give) package=$current ;;
+        tap-up | macvtap-up | devices-give | pci-setup | block-devices-give) package=$current ;;
+        devices-permit | huge-pages-give) package=$current ;;
         virtiofsd-prepare | virtiofsd-run | microvm-register) package=$current ;;
         *) package=$booted ;;
     esac
@@ -351,7 +391,7 @@ run_action() { # action, MicroVM, its state directory where that is not the work
             if [ -x "$package/bin/$action" ]; then exec "$package/bin/$action"; fi
             if [ -e "$lists/pci-devices" ]; then "${action//-/_}"; fi
             ;;
-        devices-permit) devices_permit ;;
+        devices-give | devices-permit) "${action//-/_}" ;;
         tap-up)
             begin_interfaces "$lists/tap-interfaces"
             if [ -x "$package/bin/tap-up" ]; then "$package/bin/tap-up"; else tap_up; fi

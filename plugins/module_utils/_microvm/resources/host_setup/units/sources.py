@@ -203,11 +203,9 @@ ConditionPathExists=|@DEVICE_RULES@
 Type=oneshot
 RemainAfterExit=yes
 WorkingDirectory=@STATE_DIRECTORY@/%i
-ExecStart=@SCRIPT_DIRECTORY@/microvm-package pci-setup %i
-ExecStart=@SCRIPT_DIRECTORY@/microvm-package block-devices-give %i
-ExecStart=@SCRIPT_DIRECTORY@/microvm-package huge-pages-give %i
-# udev answers by sockets that the sandbox of the others does not have.
+# udev answers by sockets that the sandbox of the other does not have.
 ExecStart=-+@SCRIPT_DIRECTORY@/microvm-package devices-permit %i
+ExecStart=@SCRIPT_DIRECTORY@/microvm-package devices-give %i
 ExecStop=@SCRIPT_DIRECTORY@/microvm-package huge-pages-take %i
 ExecStop=@SCRIPT_DIRECTORY@/microvm-package block-devices-take %i
 ExecStop=@SCRIPT_DIRECTORY@/microvm-package pci-teardown %i

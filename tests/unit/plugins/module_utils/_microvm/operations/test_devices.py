@@ -109,6 +109,7 @@ def test_check_mode_shows_what_a_run_does_and_does_nothing(host: FakePci) -> Non
     assert predicted["changed"] and host.done == [] and host.files == {}
     result = reconcile(DECLARED)
     assert result["actions"] == predicted["actions"] and result["diff"] == predicted["diff"]
+    assert result["vms"] == predicted["vms"] == {NIC: "router", "1050:0407": "vault"}
     assert [device["driver"] for device in result["devices"]] == ["vfio-pci", "igb", None]
     assert [device["driver"] for device in predicted["devices"]] == ["vfio-pci", "igb", None]
     assert result["devices"][0]["node"] == predicted["devices"][0]["node"] == "/dev/vfio/12"

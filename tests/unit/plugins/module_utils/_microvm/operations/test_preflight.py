@@ -16,6 +16,7 @@ from ansible_collections.microvm.fleet.plugins.module_utils._microvm.host.comman
 from ansible_collections.microvm.fleet.plugins.module_utils._microvm.host.image_store import MANIFEST, Manifest
 from ansible_collections.microvm.fleet.plugins.module_utils._microvm.host.records import Generation, Record
 from ansible_collections.microvm.fleet.plugins.module_utils._microvm.host.systemd import Unit
+from ansible_collections.microvm.fleet.plugins.module_utils._microvm.operations import foreign_devices
 from ansible_collections.microvm.fleet.plugins.module_utils._microvm.operations import reconcile as module
 from ansible_collections.microvm.fleet.plugins.module_utils._microvm.operations.reconcile import Request, reconcile
 from ansible_collections.microvm.fleet.plugins.module_utils._microvm.operations.report import VmsResult
@@ -78,6 +79,20 @@ def test_the_removal_of_a_volume_that_is_not_named_is_refused(host: FakeHost, mo
     with open(f"{work}/data.img", "w", encoding="ascii"):
         pass
     refuse(mode, "does not list data.img", "vms[0].on_absent.confirm", state="absent", on_absent={"volumes": "delete"})
+
+
+@every_mode
+def test_a_device_that_is_handed_over_to_another_microvm_is_refused(
+    host: FakeHost, monkeypatch: pytest.MonkeyPatch, mode: dict[str, Any]
+) -> None:
+    monkeypatch.setattr(foreign_devices, "vms_in_rules", lambda rules: {"0000:01:00.0": "now"})
+    vm = {"name": "web", **QUICK, "devices": [{"bus": "pci", "path": "0000:01:00.0"}]}
+    # What the same run declares comes before a prediction, and has come before the run itself.
+    for declared, owner in ((None, "now"), ({"0000:01:00.0": "then"}, "then" if mode else "now")):
+        with pytest.raises(DeclarationError, match=f"handed over to the MicroVM '{owner}'") as why:
+            reconcile(Request(vms=[vm], state_dir="/unused", device_vms=declared, **mode))
+        assert why.value.path == "vms[0].devices[0].path"
+    assert not [call for call in host.calls if not call.startswith("show")]
 
 
 @every_mode

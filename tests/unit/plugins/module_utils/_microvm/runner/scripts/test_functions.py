@@ -632,12 +632,76 @@ def test_a_host_without_huge_pages_says_how_to_have_them(huge: Path, tmp_path: P
 
 @pytest.mark.parametrize(
     "action",
-    ["pci-setup", "pci-teardown", "huge-pages-give", "huge-pages-take", "block-devices-give", "block-devices-take"],
+    [
+        *("devices-give", "pci-setup", "pci-teardown"),
+        *("huge-pages-give", "huge-pages-take", "block-devices-give", "block-devices-take"),
+    ],
 )
 def test_a_package_with_devices_of_one_kind_has_none_of_the_other(action: str, tmp_path: Path) -> None:
     (tmp_path / "current").mkdir()
     done = run_action(tmp_path, action)
     assert (done.returncode, done.stdout) == (0, ""), done.stderr
+
+
+FIRST, SECOND = "/dev/vg0/first", "/dev/vg0/second"
+SETUP = "begin_devices devices.list\ntake_pci_device 0000:00:01.0 microvm microvm\n"
+
+
+@pytest.fixture(name="kinds")
+def _kinds(huge: Path, tmp_path: Path) -> Path:
+    """Package with devices of each kind, two of them block devices."""
+    fake(tmp_path, "modprobe", "")
+    lists = tmp_path / "current" / "share" / "microvm"
+    (lists / "pci-devices").write_text("0000:00:01.0\n")
+    (lists / "block-devices").write_text(f"r {FIRST}\nrw {SECOND}\n")
+    return huge
+
+
+def test_all_kinds_of_devices_are_given_together(kinds: Path, tmp_path: Path) -> None:
+    done = run_action(tmp_path, "devices-give")
+    user = os.getuid()
+    given = f"give_block_device r {FIRST} {user}\ngive_block_device rw {SECOND} {user}\n"
+    assert (done.returncode, done.stdout) == (0, SETUP + given), done.stderr
+    assert (kinds / "microvm-web").is_dir()
+
+
+def test_a_start_without_huge_pages_gives_the_devices_back(kinds: Path, tmp_path: Path) -> None:
+    fake(tmp_path, "stat", 'case "$*" in *--file-system*) echo tmpfs ;; *) exec /usr/bin/stat "$@" ;; esac')
+    done = run_action(tmp_path, "devices-give")
+    user = os.getuid()
+    assert done.returncode == 1 and "there are no huge pages" in done.stderr
+    assert done.stdout.splitlines()[4:] == [
+        f"take_block_device {FIRST} {user}",
+        f"take_block_device {SECOND} {user}",
+        "give_pci_device_back 0000:00:01.0 devices.list",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("missing", "taken"), [(FIRST, []), (SECOND, [f"take_block_device {FIRST} {os.getuid()}"])], ids=["first", "second"]
+)
+def test_a_start_without_a_block_device_takes_the_others_and_gives_pci_devices_back(
+    missing: str, taken: list[str], kinds: Path, tmp_path: Path
+) -> None:
+    fails = f'give_block_device() {{ echo give "$2"; [ "$2" != {missing} ]; }}\n'
+    done = run_action(tmp_path, "devices-give", fails)
+    assert done.returncode == 1
+    _begin, _take, *lines = done.stdout.splitlines()
+    # A block device of another MicroVM of the same user is left alone.
+    assert lines[-len(taken) - 2 :] == [f"give {missing}", *taken, "give_pci_device_back 0000:00:01.0 devices.list"]
+    assert list(kinds.iterdir()) == []
+
+
+def test_a_start_that_is_stopped_while_it_waits_gives_the_devices_back(kinds: Path, tmp_path: Path) -> None:
+    waits = "give_block_device() { kill -TERM $$ $BASHPID; sleep 10; }\n"
+    done = run_action(tmp_path, "devices-give", waits)
+    assert done.returncode != 0
+    assert done.stdout == f"{SETUP}give_pci_device_back 0000:00:01.0 devices.list\n"
+
+
+def test_a_start_without_a_pci_device_leaves_those_of_others_alone(kinds: Path, tmp_path: Path) -> None:
+    done = run_action(tmp_path, "devices-give", "take_pci_device() { return 1; }\n")
+    assert (done.returncode, done.stdout) == (1, "begin_devices devices.list\n"), done.stderr
 
 
 WITHOUT_SIGNATURES = {
