@@ -501,9 +501,25 @@ options:
           source:
             description:
               - Path of the directory on the host, absolute or relative to the MicroVM's working directory.
-              - The directory is created, owned by the MicroVM's user, if it does not exist.
+              - The directory is created if it does not exist. The owner and the mode of one that exists are left
+                alone.
             type: path
             required: true
+          source_owner:
+            description:
+              - Name or number of the user who owns a directory that is created. By default the MicroVM's user.
+              - With O(ignore:shares[].proto=9p), only for an absolute O(ignore:shares[].source).
+            type: str
+          source_group:
+            description:
+              - Name or number of the group of a directory that is created.
+              - By default the group of the same name or number as O(ignore:shares[].source_owner), or the MicroVM's.
+            type: str
+          source_mode:
+            description:
+              - Mode of a directory that is created.
+            type: str
+            default: '0755'
           mount_point:
             description:
               - Mount point of the share in the guest. Requires O(ignore:guest.enable).
@@ -560,6 +576,22 @@ options:
               - V(false) is supported only by V(qemu), V(cloud-hypervisor), V(crosvm), V(stratovirt), V(alioth).
             type: bool
             default: true
+          translate_uid:
+            description:
+              - How virtiofsd translates numbers of users between guest and host, as its option C(--translate-uid)
+                takes them, such as V(map:0:100000:65536). By default they are the same.
+              - Requires O(ignore:shares[].posix_acl=false), and virtiofsd 1.13 or newer.
+              - Supported only by V(qemu), V(cloud-hypervisor), V(crosvm), V(stratovirt), V(alioth).
+            type: list
+            elements: str
+          translate_gid:
+            description:
+              - How virtiofsd translates numbers of groups between guest and host, as its option C(--translate-gid)
+                takes them, such as V(map:0:100000:65536). By default they are the same.
+              - Requires O(ignore:shares[].posix_acl=false), and virtiofsd 1.13 or newer.
+              - Supported only by V(qemu), V(cloud-hypervisor), V(crosvm), V(stratovirt), V(alioth).
+            type: list
+            elements: str
           extra_args:
             description:
               - Additional arguments of the virtiofsd that serves this share.

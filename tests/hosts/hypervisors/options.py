@@ -246,6 +246,16 @@ def share_goes_both_ways(tag: str) -> Check:
     return check_share
 
 
+TRANSLATION = {"translate_uid": ["map:0:100000:65536"], "translate_gid": ["map:0:200000:65536"]}
+
+
+def owners_are_translated(guest: Guest) -> None:
+    """Require that a file of the guest's root has another owner on the host."""
+    guest.inside("touch /mnt/movedfs/file; chown 5:6 /mnt/movedfs/file")
+    owners = guest.inside("stat -c %u:%g /mnt/movedfs/file"), guest.host.run(f"stat -c %u:%g {SHARE}/movedfs/file")
+    require([owner.strip() for owner in owners] == ["5:6", "100005:200006"], f"the file's owners are {owners}")
+
+
 def share_is_read_only(tag: str) -> Check:
     """Return the check that not even a guest that mounts a share anew may write to it."""
 

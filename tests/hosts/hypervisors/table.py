@@ -279,6 +279,15 @@ OPTIONS = (
         rows=("shares[].cache", "shares[].posix_acl: false", "shares[].extra_args"),
     ),
     Cell(
+        "virtiofs translation",
+        "Owners of a virtiofs share are others on the host than in the guest.",
+        options.owners_are_translated,
+        claims=(VIRTIOFS, ("shares[].translate_uid", True), ("shares[].translate_gid", True)),
+        prepare=options.share("virtiofs", "movedfs", posix_acl=False, **options.TRANSLATION),
+        boot="virtiofs",
+        rows=("shares[].translate_uid", "shares[].translate_gid"),
+    ),
+    Cell(
         "hotplugged memory",
         "The guest has the part of `hotplug_mem` that `hotplugged_mem` names.",
         options.memory_is_plugged,

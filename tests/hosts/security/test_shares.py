@@ -277,6 +277,21 @@ def test_a_daemon_sees_only_its_sources(host: Host, tmp_path: Path) -> None:
     host.run(f"systemctl stop {UNIT}")
 
 
+def test_a_source_that_is_missing_is_created_for_whom_it_is_declared(host: Host, tmp_path: Path) -> None:
+    translated = {"posix_acl": False, "translate_uid": ["map:0:100000:65536"], "translate_gid": ["map:0:100000:65536"]}
+    declared = {"tag": "b", "source": "b/inner", "source_owner": "100000", "source_mode": "0700", **translated}
+    install(host, rendered(tmp_path, {"tag": "a", "source": "a/inner"}, declared, {"tag": "c", "source": "c"}))
+    host.run(f"mkdir {WORK}/c && chmod 0711 {WORK}/c && systemctl start {UNIT}")
+    places = " ".join(f"{WORK}/{place}" for place in ("a", "a/inner", "b", "b/inner", "c"))
+    made, inner = "microvm microvm 755", "100000 100000 700"
+    owners = host.run(f"stat --format '%U %G %a' {places} | sed 's/UNKNOWN UNKNOWN/100000 100000/'")
+    assert owners.splitlines() == [made, made, made, inner, "root root 711"]
+    assert "--translate-uid=map:0:100000:65536" in host.run("pgrep --list-full -x virtiofsd")
+    host.run(f"systemctl stop {UNIT}; chmod 0750 {WORK}/b/inner; systemctl start {UNIT}")
+    assert host.run(f"stat --format %a {WORK}/b/inner") == "750\n"
+    host.run(f"systemctl stop {UNIT}")
+
+
 def test_a_list_only_package_has_daemons_without_its_scripts_capabilities(host: Host) -> None:
     install(host, listed("files"))
     host.run(f"systemctl start {UNIT}")

@@ -105,6 +105,9 @@ class Share(TypedDict):
 
     tag: str
     source: str
+    source_owner: Optional[str]
+    source_group: Optional[str]
+    source_mode: str
     mount_point: Optional[str]
     proto: Literal["9p", "virtiofs"]
     socket: Optional[str]
@@ -112,6 +115,8 @@ class Share(TypedDict):
     read_only: bool
     cache: Literal["auto", "always", "metadata", "never"]
     posix_acl: bool
+    translate_uid: List[str]
+    translate_gid: List[str]
     extra_args: List[str]
 
 

@@ -97,8 +97,13 @@ def _properties(user: User) -> List[str]:
 
 
 def numbers(account: Account) -> Tuple[int, int]:
-    """Return the numbers of a user and a group. Raises KeyError for one that there is not."""
-    return pwd.getpwnam(account.user).pw_uid, grp.getgrnam(account.group).gr_gid
+    """Return the numbers of a user and a group, either of which may be a number. Raises KeyError for one that there is
+    not."""
+    user, group = account.user, account.group
+    return (
+        int(user) if user.isdigit() else pwd.getpwnam(user).pw_uid,
+        int(group) if group.isdigit() else grp.getgrnam(group).gr_gid,
+    )
 
 
 def group_number(group: str) -> int:

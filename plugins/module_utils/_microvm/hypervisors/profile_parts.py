@@ -53,6 +53,8 @@ WITH_VIRTIOFSD: Honours = {
     **ON_LINUX,
     "shares[].cache": ("auto", "always", "metadata", "never"),
     "shares[].posix_acl": ANY,
+    "shares[].translate_uid": ANY,
+    "shares[].translate_gid": ANY,
     "shares[].extra_args": ANY,
 }
 """Options that every hypervisor honours whose hosts have Linux, and whose shares virtiofsd serves."""

@@ -45,6 +45,7 @@ from ..resources.vms.plan_rename import Former, plan_rename
 from ..resources.vms.preflight.checks import check_ability
 from ..resources.vms.preflight.expected import Expected, Placed
 from ..resources.vms.preflight.host import check_host, check_notifications
+from ..resources.vms.preflight.shares import share_warnings
 from ..resources.vms.settings import environment, host_dependencies, host_unit_settings
 from ..resources.vms.state import Observed, Wanted
 from ..runner.package import NOTIFY_PORT_FILE, Package
@@ -406,8 +407,14 @@ def _reconcile(request: Request, wanted: Sequence[Wanted], undeclared: Sequence[
         "warnings": [
             *(warning for former in formers.vms.values() for warning in _warnings_of_rename(former)),
             *refused.warnings,
+            *share_warnings(_placed(request, wanted)),
         ],
     }
+
+
+def _placed(request: Request, wanted: Sequence[Wanted]) -> Placed:
+    """Return the declarations of MicroVMs that the host is to have, with their places."""
+    return [(request.place(index), vm.declaration) for index, vm in enumerate(wanted) if vm.package is not None]
 
 
 def _check_ability(
@@ -415,7 +422,7 @@ def _check_ability(
 ) -> None:
     """Refuse what the host cannot run. Raises HostError or DeclarationError."""
     packages = {request.place(index): vm.package for index, vm in enumerate(wanted) if vm.package is not None}
-    placed = [(request.place(index), vm.declaration) for index, vm in enumerate(wanted) if vm.package is not None]
+    placed = _placed(request, wanted)
     programs = {path: package.programs for path, package in packages.items()}
     check_ability(placed, programs, observed, places, request.images, request.expected)
     if not request.expected.setup:

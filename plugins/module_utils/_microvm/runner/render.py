@@ -17,6 +17,7 @@ from ..declaration.vms.block_devices import access, block_devices, is_formatted
 from ..declaration.vms.guest import credentials
 from ..declaration.vms.options import PACKAGE_OPTIONS
 from ..declaration.vms.parse import Declaration
+from ..declaration.vms.share_sources import declares_ownership, ownership
 from ..hypervisors.command import Command
 from ..hypervisors.facts import HostFacts
 from ..hypervisors.programs import SOCAT
@@ -192,6 +193,9 @@ def _share(declaration: Declaration, built: Command) -> Dict[str, File]:
         texts[f"virtiofs/{share['tag']}/source"] = one_per_line([share["source"]])
         # Where the sandbox of the daemons has it.
         texts[f"virtiofs/{share['tag']}/number"] = one_per_line([number])
+        if declares_ownership(share):
+            created = ownership(share, account(declaration))
+            texts[f"virtiofs/{share['tag']}/created"] = one_per_line([" ".join(created)])
     for credential, text in credentials(declaration, profile(declaration).serials).items():
         texts[f"credentials/{credential}"] = text
     files = {f"{SHARE}/{name}": File(text.encode()) for name, text in texts.items() if text}

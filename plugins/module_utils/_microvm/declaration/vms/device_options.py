@@ -7,7 +7,19 @@
 from __future__ import annotations
 
 from ...schema import checks
-from ...schema.options import ARGUMENTS, BRIDGE, FILE, GUEST, NETWORK, PACKAGE, PLAIN, RECREATE, Option, Options
+from ...schema.options import (
+    ARGUMENTS,
+    BRIDGE,
+    FILE,
+    GUEST,
+    NETWORK,
+    PACKAGE,
+    PLAIN,
+    RECREATE,
+    SANDBOX,
+    Option,
+    Options,
+)
 from .hypervisor_options import additions
 
 _MACVTAP: Options = (
@@ -240,11 +252,45 @@ SHARES: Options = (
         "path",
         (
             "Path of the directory on the host, absolute or relative to the MicroVM's working directory.",
-            "The directory is created, owned by the MicroVM's user, if it does not exist.",
+            "The directory is created if it does not exist. The owner and the mode of one that exists are left alone.",
         ),
         required=True,
         check=checks.state_path,
         trust=FILE,
+    ),
+    Option(
+        "source_owner",
+        "str",
+        (
+            "Name or number of the user who owns a directory that is created. By default the MicroVM's user.",
+            "With O(ignore:shares[].proto=9p), only for an absolute O(ignore:shares[].source).",
+        ),
+        check=checks.account,
+        cost=RECREATE,
+        honoured_by=PACKAGE,
+        trust=SANDBOX,
+    ),
+    Option(
+        "source_group",
+        "str",
+        (
+            "Name or number of the group of a directory that is created.",
+            "By default the group of the same name or number as O(ignore:shares[].source_owner), or the MicroVM's.",
+        ),
+        check=checks.account,
+        cost=RECREATE,
+        honoured_by=PACKAGE,
+        trust=SANDBOX,
+    ),
+    Option(
+        "source_mode",
+        "str",
+        "Mode of a directory that is created.",
+        default="0755",
+        check=checks.mode,
+        cost=RECREATE,
+        honoured_by=PACKAGE,
+        trust=PLAIN,
     ),
     Option(
         "mount_point",
@@ -284,6 +330,21 @@ SHARES: Options = (
         choices=("auto", "always", "metadata", "never"),
     ),
     Option("posix_acl", "bool", "Whether a virtiofs share supports POSIX access control lists.", default=True),
+    *(
+        Option(
+            f"translate_{letter}id",
+            "list",
+            (
+                f"How virtiofsd translates numbers of {kind}s between guest and host, as its option "
+                f"C(--translate-{letter}id) takes them, such as V(map:0:100000:65536). By default they are the same.",
+                "Requires O(ignore:shares[].posix_acl=false), and virtiofsd 1.13 or newer.",
+            ),
+            elements="str",
+            check=checks.identity_map,
+            trust=PLAIN,
+        )
+        for letter, kind in (("u", "user"), ("g", "group"))
+    ),
     Option(
         "extra_args",
         "list",

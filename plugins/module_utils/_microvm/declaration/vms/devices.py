@@ -204,22 +204,31 @@ def _complete_virtiofs(declaration: Vm, share: Share, path: str) -> None:
     if share["security_model"] != "none":
         raise DeclarationError(f"{path}.security_model", "is supported only by 9p shares; remove it")
     arguments = declaration["virtiofsd"]["extra_args"] + share["extra_args"]
-    if share["posix_acl"] and any(
-        argument.startswith(("--translate-uid", "--translate-gid")) for argument in arguments
-    ):
+    is_translated = share["translate_uid"] or share["translate_gid"]
+    if share["posix_acl"] and (is_translated or any(argument.startswith(_TRANSLATIONS) for argument in arguments)):
         raise DeclarationError(
             f"{path}.posix_acl",
-            "virtiofsd cannot translate identities (--translate-uid, --translate-gid in extra_args) of a share with "
-            "access control lists; set `posix_acl: false`",
+            "virtiofsd cannot translate identities (translate_uid, translate_gid, or --translate-uid, --translate-gid "
+            "in extra_args) of a share with access control lists; set `posix_acl: false`",
         )
+
+
+_TRANSLATIONS = ("--translate-uid", "--translate-gid")
 
 
 def _refuse_virtiofs_only(share: Share, path: str) -> None:
     standard = defaults(SHARES)
-    for key in ("cache", "posix_acl", "extra_args"):
+    for key in ("cache", "posix_acl", "translate_uid", "translate_gid", "extra_args"):
         if share[key] not in ([], standard[key]):
             raise DeclarationError(
                 f"{path}.{key}", "is supported only by virtiofs shares; remove it, or set `proto: virtiofs`"
+            )
+    for option in ("source_owner", "source_group"):
+        if share[option] is not None and not share["source"].startswith("/"):
+            raise DeclarationError(
+                f"{path}.{option}",
+                "a directory that a 9p share has in the working directory is created by the MicroVM's user, who cannot "
+                "give it to others; remove it, name an absolute source, or set `proto: virtiofs`",
             )
     share["socket"] = None
 

@@ -11,6 +11,7 @@ from typing import Iterable, Iterator, Mapping, Optional, Sequence, Tuple
 
 from ...declaration.accounts import SHARED, Account
 from ...declaration.names import unit_name
+from ...declaration.vms.share_sources import Ownership
 from ...host.records import Record
 from ...runner.package import Package
 from ...schema.errors import DeclarationError
@@ -114,6 +115,8 @@ class Plan:
     content: Optional[Package] = None
     """The package to install."""
     account: Account = SHARED
+    source_ownerships: Mapping[str, Ownership] = field(default_factory=dict)
+    """What sources of shares are created with, by their paths, where that is declared."""
     """The account that runs the MicroVM."""
     volumes: Tuple[str, ...] = ()
     """Images that follow the state directory to another account."""

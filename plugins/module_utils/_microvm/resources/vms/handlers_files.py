@@ -90,8 +90,10 @@ def create_external_directory(job: Job, path: str) -> None:
         os.mkdir(aside, 0o700, dir_fd=parent)
         directory = os.open(aside, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW, dir_fd=parent)
         try:
-            os.fchown(directory, *numbers(job.plan.account))
-            os.fchmod(directory, DIRECTORY_MODE)
+            declared = job.plan.source_ownerships.get(path)
+            owner = job.plan.account if declared is None else Account(declared.user, declared.group)
+            os.fchown(directory, *numbers(owner))
+            os.fchmod(directory, DIRECTORY_MODE if declared is None else int(declared.mode, 8))
         finally:
             os.close(directory)
         os.rename(aside, name, src_dir_fd=parent, dst_dir_fd=parent)

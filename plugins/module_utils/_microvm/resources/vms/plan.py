@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 from typing import Dict, Iterator, List, Mapping, Optional, Tuple
 
 from ...declaration.names import unit_name
+from ...declaration.vms.share_sources import Ownership, source_ownerships
 from ...host.records import Record
 from ...runner.package import COMMAND_LINE_FILE, Package
 from ...schema.errors import DeclarationError
@@ -82,9 +83,10 @@ def plan(observed: Observed, wanted: Wanted, path: str, clock: Clock = Clock()) 
         refused=target.refused,
         drop_ins=target.drop_ins,
         environment=wanted.environment or "",
-        boot_directories=settings.boot_directories(record.directories, wanted.account),
+        boot_directories=_lost_directories(record, wanted),
         content=wanted.package,
         account=wanted.account,
+        source_ownerships=_source_ownerships(wanted),
         volumes=tuple(volume["image"] for volume in wanted.declaration["volumes"]),
         balloon=wanted.declaration["initial_balloon_mem"],
     )
@@ -194,12 +196,20 @@ def _install(observed: Observed, wanted: Wanted, target: _Target, record: Record
         yield Step(Action.RECORD, observed.name)
     if target.refused is None:
         yield from _provide(observed, wanted, target)
-        yield from _boot_directories(observed, settings.boot_directories(record.directories, wanted.account))
+        yield from _boot_directories(observed, _lost_directories(record, wanted))
     # What was declared stopped stays so when the host starts.
     unit, enabled = unit_name(observed.name), wanted.declaration["autostart"] and wanted.state != "stopped"
     if enabled != observed.unit.enabled:
         yield Step(Action.ENABLE if enabled else Action.DISABLE, unit)
     yield from unit_steps(observed, target.drop_ins, is_reloaded=enabled != observed.unit.enabled)
+
+
+def _lost_directories(record: Record, wanted: Wanted) -> str:
+    return settings.boot_directories(record.directories, wanted.account, _source_ownerships(wanted))
+
+
+def _source_ownerships(wanted: Wanted) -> Mapping[str, Ownership]:
+    return source_ownerships(wanted.declaration, wanted.account)
 
 
 def _boot_directories(observed: Observed, wanted: str) -> Iterator[Step[Action]]:

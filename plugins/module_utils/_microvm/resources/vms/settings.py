@@ -12,6 +12,7 @@ from ...declaration.accounts import Account
 from ...declaration.names import SCRIPT_DIRECTORY, WAIT, unit_name
 from ...declaration.restrictions.uses import is_below
 from ...declaration.vms.parse import Declaration
+from ...declaration.vms.share_sources import Ownership
 from ...runner.units import UNIT_TEMPLATES, VIRTIOFSD_TEMPLATE
 from ...schema.quoting import (
     INSTANCE,
@@ -33,6 +34,8 @@ DROP_IN_TEMPLATES = (*UNIT_TEMPLATES, WAIT_TEMPLATE)
 
 _LOST = ("/run", "/var/run", "/tmp", "/dev/shm")
 """Directories that are empty when the host has started."""
+
+NOTHING_DECLARED: Mapping[str, Ownership] = {}
 
 LADDER_SECONDS = 30
 """Seconds that the last rungs of a stop take after ``stop_timeout``: SIGTERM, ten seconds, SIGKILL."""
@@ -83,11 +86,20 @@ def host_dependencies(declaration: Declaration) -> str:
     return "".join([*lines, *([setting("After", *after)] if after else [])])
 
 
-def boot_directories(directories: Iterable[str], owner: Account) -> str:
-    """Return what creates those directories again that a start of the host loses (tmpfiles.d(5))."""
-    words = [plain("0755"), plain(owner.user), plain(owner.group), plain("-")]
+def boot_directories(
+    directories: Iterable[str], owner: Account, declared: Mapping[str, Ownership] = NOTHING_DECLARED
+) -> str:
+    """Return what creates those directories again that a start of the host loses (tmpfiles.d(5)).
+
+    They are the user's, but for those that something else is ``declared`` for.
+    """
     lost = (directory for directory in directories if any(is_below(directory, parent) for parent in _LOST))
-    return one_per_line(fields(plain("d"), unit_word(directory), *words) for directory in lost)
+    return one_per_line(_directory(path, declared.get(path, Ownership(owner.user, owner.group))) for path in lost)
+
+
+def _directory(path: str, created: Ownership) -> str:
+    words = [plain(created.mode), plain(created.user), plain(created.group), plain("-")]
+    return fields(plain("d"), unit_word(path), *words)
 
 
 def drop_ins(

@@ -15,6 +15,7 @@ from ...declaration.types import Volume
 from ...declaration.vms.block_devices import is_formatted
 from ...declaration.vms.host_key import files_of_credentials
 from ...declaration.vms.parse import Declaration
+from ...declaration.vms.share_sources import SOURCE_MODE
 from ...hypervisors.command import Command
 from ...hypervisors.words import CredentialFile, TapDevice, Variable, Word
 from . import sources
@@ -59,9 +60,13 @@ def _directories(declaration: Declaration, built: Command) -> str:
     files += [declaration["socket"] or "", built.sidecar_socket, *built.stale]
     files += [built.notify.socket] if built.notify else []
     directories = [posixpath.dirname(file) for file in files]
-    directories += [share["source"] for share in declaration["shares"] if share["proto"] == "9p"]
+    shared = [share for share in declaration["shares"] if share["proto"] == "9p" and share["source"][0] != "/"]
+    directories += [share["source"] for share in shared]
     inside = {posixpath.normpath(directory) for directory in directories if directory and directory[0] != "/"} - {"."}
-    return call("mkdir", "-p", "--", *sorted(inside)) if inside else ""
+    # Before the others, whose mode is that of the unit. One that exists keeps its mode.
+    own = {share["source"]: share["source_mode"] for share in shared if share["source_mode"] != SOURCE_MODE}
+    script = "".join(call("mkdir", "-p", "-m", mode, "--", source) for source, mode in sorted(own.items()))
+    return script + (call("mkdir", "-p", "--", *sorted(inside)) if inside else "")
 
 
 def _volumes(declaration: Declaration) -> str:

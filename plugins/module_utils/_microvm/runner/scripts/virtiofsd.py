@@ -67,6 +67,8 @@ def arguments(declaration: Declaration, number: int) -> Sequence[Word]:
         *((f"--inode-file-handles={handles}",) if handles else ()),
         *((f"--tag={share['tag']}",) if profile(declaration).asks_virtiofsd_for_tag else ()),
         *(("--readonly",) if share["read_only"] else ()),
+        *(f"--translate-uid={words}" for words in share["translate_uid"]),
+        *(f"--translate-gid={words}" for words in share["translate_gid"]),
         *options["extra_args"],
         *share["extra_args"],
     ]

@@ -24,6 +24,7 @@ from .kernels import check_kernels
 from .memory import check_memory
 from .programs import check_programs
 from .required_units import check_order, check_required_units
+from .shares import check_shares
 from .volumes import check_volumes
 
 
@@ -53,6 +54,7 @@ def check_ability(
     check_kernels(placed, images)
     check_programs(placed, programs, expected)
     check_files(placed, expected, observed)
+    check_shares(placed)
     check_volumes(placed, places, observed)
     for path, declaration in placed:
         if declaration["name"] in observed:

@@ -90,6 +90,19 @@ def wait(condition: Callable[[], bool], seconds: float = 10) -> None:
         time.sleep(0.02)
 
 
+def test_a_package_says_how_sources_are_created_and_translated() -> None:
+    share = {"source": "a", "proto": "virtiofs", "posix_acl": False, "translate_uid": ["map:0:1:2", "guest:5:0:1"]}
+    shares = [{**share, "tag": "a", "source_owner": "alice"}, {"tag": "b", "source": "b", "proto": "virtiofs"}]
+    files = render(parse({**SMALL, "shares": shares})[0], HostFacts()).files
+    lists = "share/microvm/virtiofs"
+    assert files[f"{lists}/a/created"].content == b"alice alice 0755\n" and f"{lists}/b/created" not in files
+    words = files["bin/virtiofsd-run"].content.decode().split()
+    assert [word for word in words if "translate" in word] == [
+        "--translate-uid=map:0:1:2",
+        "--translate-uid=guest:5:0:1",
+    ]
+
+
 def test_each_share_has_a_daemon_which_ends_with_the_script(served: subprocess.Popen[bytes], tmp_path: Path) -> None:
     text = (tmp_path / "begun").read_text()
     assert (

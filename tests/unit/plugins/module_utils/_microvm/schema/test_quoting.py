@@ -74,7 +74,18 @@ def examples(option: Option) -> list[str]:
         "fd00::1",
         "ssh-ed25519 AAAA",
     ]
-    values += ["22:00-04:30", "0644", "/a b", "1" * 32, "256M", "https://a", "a.mount", "CONFIG_A", "tcp/80"]
+    values += [
+        "22:00-04:30",
+        "0644",
+        "/a b",
+        "1" * 32,
+        "256M",
+        "https://a",
+        "a.mount",
+        "CONFIG_A",
+        "tcp/80",
+        "map:0:1:1",
+    ]
     return [value for value in values if not problem(option, value)]
 
 

@@ -87,6 +87,14 @@ EXAMPLES: dict[str, tuple[dict[str, Any], str]] = {
         {"shares": [{"tag": "a", "source": "a", "proto": "virtiofs", "socket": "/run/s"}]},
         "shares[0].socket",
     ),
+    "shares[].source_owner": (
+        {"shares": [{"tag": "a", "source": "a", "proto": "virtiofs", "source_owner": "alice"}]},
+        "shares[0].source_owner",
+    ),
+    "shares[].source_group": (
+        {"shares": [{"tag": "a", "source": "a", "proto": "virtiofs", "source_group": "users"}]},
+        "shares[0].source_group",
+    ),
     "shares[].extra_args": (
         {"shares": [{"tag": "a", "source": "a", "proto": "virtiofs", "extra_args": ["--sandbox=none"]}]},
         "shares[0].extra_args[0]",

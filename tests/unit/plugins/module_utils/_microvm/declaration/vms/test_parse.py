@@ -92,6 +92,26 @@ REFUSED = {
         "vms[0].shares[1].tag",
         "already used by",
     ),
+    "identities translated with access lists": (
+        small(shares=[{"tag": "a", "source": "/a", "proto": "virtiofs", "translate_gid": ["map:0:1:1"]}]),
+        "vms[0].shares[0].posix_acl",
+        "set `posix_acl: false`",
+    ),
+    "a translation that is none": (
+        small(shares=[{"tag": "a", "source": "/a", "proto": "virtiofs", "translate_uid": ["0:1:1"]}]),
+        "vms[0].shares[0].translate_uid[0]",
+        "TYPE:GUEST:HOST:COUNT",
+    ),
+    "identities translated by 9p": (
+        small(shares=[{"tag": "a", "source": "/a", "translate_uid": ["map:0:1:1"]}]),
+        "vms[0].shares[0].translate_uid",
+        "supported only by virtiofs",
+    ),
+    "an owner of a directory that its hypervisor makes": (
+        small(shares=[{"tag": "a", "source": "a", "source_group": "users"}]),
+        "vms[0].shares[0].source_group",
+        "name an absolute source",
+    ),
 }
 
 

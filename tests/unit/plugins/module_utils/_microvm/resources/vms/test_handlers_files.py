@@ -9,6 +9,7 @@ import os
 from pathlib import Path
 
 import pytest
+from ansible_collections.microvm.fleet.plugins.module_utils._microvm.declaration.vms.share_sources import Ownership
 from ansible_collections.microvm.fleet.plugins.module_utils._microvm.host.commands import HostError
 from ansible_collections.microvm.fleet.plugins.module_utils._microvm.resources.vms.actions import Plan
 from ansible_collections.microvm.fleet.plugins.module_utils._microvm.resources.vms.handlers_files import (
@@ -21,6 +22,14 @@ from ...fake_host import FakeHost
 
 def create(host: FakeHost, path: Path) -> None:
     create_external_directory(Job(Plan("web", (), None, None), host.places), str(path))
+
+
+def test_a_source_has_the_declared_owner_and_mode(host: FakeHost, tmp_path: Path) -> None:
+    path = tmp_path / "share"
+    host.users.add("alice")
+    plan = Plan("web", (), None, None, source_ownerships={str(path): Ownership("alice", "users", "0700")})
+    create_external_directory(Job(plan, host.places), str(path))
+    assert (host.group(str(path)), path.stat().st_mode & 0o777) == ("users", 0o700)
 
 
 def test_leftovers_of_a_killed_run_are_replaced(host: FakeHost, tmp_path: Path) -> None:

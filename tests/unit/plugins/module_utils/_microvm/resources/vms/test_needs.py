@@ -14,6 +14,9 @@ from ansible_collections.microvm.fleet.plugins.module_utils._microvm.declaration
     SCRIPT_DIRECTORY,
     TARGET,
 )
+from ansible_collections.microvm.fleet.plugins.module_utils._microvm.declaration.vms.share_sources import (
+    source_ownerships,
+)
 from ansible_collections.microvm.fleet.plugins.module_utils._microvm.resources.vms.needs import (
     Needs,
     needs_of,
@@ -142,3 +145,13 @@ def test_directories_that_a_start_of_the_host_loses_are_created_by_it() -> None:
         'd "/run/a b/100%%" 0755 microvm-a microvm-a -\nd "/dev/shm/x" 0755 microvm-a microvm-a -\n'
     )
     assert boot_directories(["/srv/a"], Account("a", "a")) == ""
+
+
+def test_directories_that_are_created_again_have_the_declared_owner() -> None:
+    share = {"tag": "a", "proto": "virtiofs", "source_owner": "100000", "source_mode": "0700"}
+    shares = [{**share, "source": "/run/a"}, {"tag": "b", "source": "/run/b"}, {**share, "tag": "c", "source": "c"}]
+    owner = Account("microvm", "microvm")
+    declared = source_ownerships(parse({**BARE, "shares": shares})[0], owner)
+    assert boot_directories(["/run/a", "/run/b"], owner, declared) == (
+        'd "/run/a" 0700 100000 100000 -\nd "/run/b" 0755 microvm microvm -\n'
+    )

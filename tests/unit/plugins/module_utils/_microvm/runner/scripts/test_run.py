@@ -45,6 +45,15 @@ def test_directories_of_relative_paths_are_created(options: dict[str, Any], dire
     assert created(**options) == ([f"mkdir -p -- {directories}"] if directories else [])
 
 
+def test_a_directory_that_9p_shares_is_created_with_its_mode(tmp_path: Path) -> None:
+    shares = [{"tag": "a", "source": "shared/a", "source_mode": "0700"}, {"tag": "b", "source": "shared/b"}]
+    lines = created(shares=[*shares, {"tag": "c", "source": "c", "source_mode": "0700"}])
+    (tmp_path / "c").mkdir(0o711)
+    subprocess.run(["bash", "-euc", "\n".join(["umask 022", *lines])], cwd=tmp_path, check=True)
+    modes = {path: (tmp_path / path).stat().st_mode & 0o777 for path in ("shared", "shared/a", "shared/b", "c")}
+    assert modes == {"shared": 0o755, "shared/a": 0o700, "shared/b": 0o755, "c": 0o711}
+
+
 def test_images_are_created_in_directories_of_any_name(tmp_path: Path) -> None:
     text = script(volumes=[{"image": "a b/$HOME/a.img", "size": 1}], socket=None).partition("record_process()")[0]
     subprocess.run(["bash", "-euc", text], cwd=tmp_path, check=True, capture_output=True)

@@ -1,0 +1,122 @@
+# Copyright (c) 2026 microvm.fleet contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Verify that a host can serve the shares of declarations as they are declared."""
+
+from __future__ import annotations
+
+import os
+import posixpath
+from typing import Iterator, Optional, Tuple
+
+from ....declaration.types import Share
+from ....declaration.vms.parse import Declaration
+from ....host import accounts, file_systems
+from ....host.versions import installed_version
+from ....hypervisors.programs import VIRTIOFSD, program_path
+from ....schema.errors import DeclarationError
+from .expected import Placed
+
+_TRANSLATES, _FORMER_DAEMON = (1, 13), (5,)
+"""Versions of virtiofsd: the first that translates identities, and those of the former daemon, which has other
+options."""
+
+_MAPPED = ("mapped", "mapped-xattr")
+"""Security models of 9p that keep owners and modes in extended attributes."""
+
+
+def check_shares(placed: Placed) -> None:
+    """Refuse shares that this host cannot serve. Raises DeclarationError."""
+    for path, declaration in placed:
+        _check_program(declaration, path)
+        for index, share in enumerate(declaration["shares"]):
+            key = f"{path}.shares[{index}]"
+            _check_accounts(share, key)
+            if share["proto"] == "9p" and share["security_model"] in _MAPPED:
+                _check_attributes(share, key)
+
+
+def _check_program(declaration: Declaration, path: str) -> None:
+    """Refuse a daemon without an option that a share needs."""
+    shares = [share for share in declaration["shares"] if share["proto"] == "virtiofs"]
+    if declaration["runner"] is not None or not shares:
+        return
+    program = program_path(declaration["virtiofsd"]["package"], VIRTIOFSD)
+    version = installed_version(program)
+    if version is None:
+        # It is missing, which is refused elsewhere, or does not say its version.
+        return
+    written = ".".join(map(str, version))
+    if version >= _FORMER_DAEMON:
+        raise DeclarationError(
+            f"{path}.virtiofsd.package",
+            f"{program} has version {written}, and is the former virtiofsd, which has other options; install "
+            "the package virtiofsd (Debian 13 has it), or name another program here",
+        )
+    translating = (index for index, share in enumerate(declaration["shares"]) if _option_of_translation(share))
+    index = next(translating, None)
+    if version < _TRANSLATES and index is not None:
+        option = _option_of_translation(declaration["shares"][index])
+        raise DeclarationError(
+            f"{path}.shares[{index}].{option}",
+            f"{program} has version {written}, and translates no identities; install virtiofsd "
+            f"{'.'.join(map(str, _TRANSLATES))} or newer, and name it in virtiofsd.package, or remove this option",
+        )
+
+
+def _option_of_translation(share: Share) -> Optional[str]:
+    return "translate_uid" if share["translate_uid"] else "translate_gid" if share["translate_gid"] else None
+
+
+def _check_accounts(share: Share, key: str) -> None:
+    user = share["source_owner"]
+    if user is not None and not user.isdigit() and not accounts.exists(user):
+        raise DeclarationError(
+            f"{key}.source_owner", f"there is no user {user!r} on this host; create the user, or correct the name"
+        )
+    group = share["source_group"] or user
+    if group is not None and not group.isdigit() and not accounts.group_exists(group):
+        raise DeclarationError(
+            f"{key}.source_group",
+            f"there is no group {group!r} on this host, which a directory of source_owner would get; name a group that "
+            "there is",
+        )
+
+
+def _check_attributes(share: Share, key: str) -> None:
+    place = _existing(share["source"])
+    if place is not None and file_systems.ATTRIBUTES in file_systems.missing_features(place):
+        raise DeclarationError(
+            f"{key}.security_model",
+            f"the file system of {place} has no extended attributes, in which {share['security_model']} keeps owners "
+            "and modes; set mapped-file, or share a directory of another file system",
+        )
+
+
+def share_warnings(placed: Placed) -> Iterator[str]:
+    """Yield what guests would be offered, and the file systems of sources do not have."""
+    for path, declaration in placed:
+        for index, share in enumerate(declaration["shares"]):
+            if share["proto"] == "virtiofs":
+                for feature, consequence in _lacking(share):
+                    source = share["source"]
+                    yield f"{path}.shares[{index}]: the file system of {source} has no {feature}; {consequence}"
+
+
+def _lacking(share: Share) -> Iterator[Tuple[str, str]]:
+    place = _existing(share["source"])
+    missing = () if place is None else file_systems.missing_features(place)
+    if share["posix_acl"] and file_systems.ACCESS_LISTS in missing:
+        yield file_systems.ACCESS_LISTS, "the guest is refused them. Set `posix_acl: false` to have this accepted"
+    if file_systems.ATTRIBUTES in missing:
+        yield file_systems.ATTRIBUTES, "the guest is refused them"
+
+
+def _existing(path: str) -> Optional[str]:
+    """Return the directory at an absolute path, or the nearest one above; none for a path in the working directory."""
+    if not path.startswith("/"):
+        return None
+    while not os.path.isdir(path):
+        path = posixpath.dirname(path)
+    return path
