@@ -13,7 +13,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
-from typing import Callable, Deque, List, Optional, Sequence
+from typing import Callable, Deque, List, Mapping, Optional, Sequence
 
 from ..declaration.names import GARBAGE_ROOTS
 from ..schema.excerpts import last_lines
@@ -24,7 +24,7 @@ STORE = "/nix/store/"
 
 FEATURES = ("--extra-experimental-features", "nix-command flakes")
 
-_PROGRAM_DIRECTORIES = "/nix/var/nix/profiles/default/bin:/run/current-system/sw/bin"
+PROGRAM_DIRECTORIES = "/nix/var/nix/profiles/default/bin:/run/current-system/sw/bin"
 """Directories of Nix's programs that shells of users have in PATH, and sessions of Ansible lack."""
 
 _SHOWN_LINES = 15
@@ -92,12 +92,16 @@ def current_system() -> str:
     return f"{platform.machine()}-linux"
 
 
-def refuse_system(system: str) -> None:
-    """Refuse what is made for hosts of another system; an empty one is unknown. Raises HostError."""
-    own = _RUNNABLE.get(platform.machine(), (current_system(),))
-    if system and system not in own:
+def refuse_system(system: str, machine: str = "", host: str = "this host") -> None:
+    """Refuse what is made for hosts of another system; an empty one is unknown. Raises HostError.
+
+    ``machine`` is the architecture of a host that is not this one.
+    """
+    machine = machine or platform.machine()
+    own = f"{machine}-linux"
+    if system and system not in _RUNNABLE.get(machine, (own,)):
         raise HostError(
-            f"it is built for {system}, and this host is {current_system()}; set the system of the host's programs in "
+            f"it is built for {system}, and {host} is {own}; set the system of the host's programs in "
             "the flake (microvm.nix: `microvm.vmHostPackages`), or declare the MicroVM on another host"
         )
 
@@ -143,18 +147,19 @@ MISSING = "Nix is not installed on this host"
 
 def find_program(name: str) -> Optional[str]:
     """Return the path of one of Nix's programs."""
-    return shutil.which(name, path=f"{search_path()}:{_PROGRAM_DIRECTORIES}")
+    return shutil.which(name, path=f"{search_path()}:{PROGRAM_DIRECTORIES}")
 
 
-def run_shown(words: Sequence[str], show: Show = show_line) -> str:
+def run_shown(words: Sequence[str], show: Show = show_line, environment: Optional[Mapping[str, str]] = None) -> str:
     """Return the output of a program of Nix, whose messages are shown as they come, however long it takes.
 
     Raises HostError with the last of them.
     """
     lines: Deque[str] = collections.deque(maxlen=_KEPT_LINES)
+    environment = environment or program_environment()
     with tempfile.TemporaryFile() as output:
         with subprocess.Popen(
-            list(words), env=program_environment(), stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.PIPE
+            list(words), env=environment, stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.PIPE
         ) as process:
             for raw in process.stderr or ():
                 lines.append(raw.decode(errors="replace").rstrip("\n"))

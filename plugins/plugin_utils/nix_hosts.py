@@ -1,0 +1,200 @@
+# Copyright (c) 2026 microvm.fleet contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Stores of Nix on the controller and on hosts, which it reaches as Ansible does."""
+
+from __future__ import annotations
+
+import os
+import platform
+import shlex
+import subprocess
+import tempfile
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Iterator, Mapping, Optional, Sequence, Tuple
+
+from ansible_collections.microvm.fleet.plugins.module_utils._microvm.host import nix
+from ansible_collections.microvm.fleet.plugins.module_utils._microvm.host.commands import (
+    HostError,
+    program_environment,
+)
+from ansible_collections.microvm.fleet.plugins.module_utils._microvm.schema.excerpts import last_lines
+
+WAYS_OUT = "or use `build_on: target`, which evaluates and builds on the MicroVM's host"
+"""What to do where a host cannot be copied to."""
+
+SIGNATURES = (
+    "Sign what is built with a key that the receiving host trusts: create one by `nix-store "
+    "--generate-binary-cache-key`, name it in `secret-key-files` of nix.conf where the MicroVM is built, sign what has "
+    "been built already by `nix store sign --recursive`, and declare the public key in `microvm_nix_trusted_keys` of "
+    "role host. With `build_on: target`, or the name of the MicroVM's host, nothing has to be signed"
+)
+"""What to do about a path that is not signed."""
+
+_UNSIGNED = ("lacks a signature by a trusted key", "lacks a valid signature")
+_ASKING = ("a password is required", "a terminal is required", "Authentication required", "Authorization required")
+"""Words of sudo and doas that cannot ask for a password."""
+
+_NOT_INSTALLED = 127
+
+_SCRIPT = """\
+PATH="$PATH:{directories}"
+program=$(command -v nix-daemon)
+"""
+
+_LOOK = (
+    "uname -m\n"
+    + _SCRIPT
+    + """\
+[ -n "$program" ] || exit {missing}
+echo "$program"
+exec {become} "${{program%-daemon}}-store" {words}
+"""
+)
+"""Script that runs Nix's program of a store as whoever may write to it, after it has written the host's architecture
+and the path of Nix's daemon."""
+
+_SERVE = (
+    _SCRIPT
+    + """\
+[ -n "$program" ] || {{ echo {message} >&2; exit {missing}; }}
+exec {become} "$program" --stdio
+"""
+)
+"""Script that serves the store of a host to whoever is connected."""
+
+_SSH = """\
+#!/bin/sh
+# There is no connection that Nix has opened before.
+[ "$1" = -O ] && exit 1
+host=$1
+for word in "$@"; do
+    # Newer versions of Nix let ssh(1) say so as soon as it is connected.
+    case $word in *LocalCommand=echo?started*) echo started ;; esac
+done
+case $host in
+{hosts}
+esac
+echo "$host is no host of this copy" >&2
+exit 1
+"""
+"""Program that Nix calls instead of ssh(1): whatever the values of options are, no other program splits them."""
+
+
+@dataclass(frozen=True)
+class Look:
+    """What a host with Nix, or without, has."""
+
+    machine: str
+    """Its architecture."""
+    daemon: Optional[str]
+    """Program that serves its store; ``None`` where Nix is not installed."""
+    lines: Tuple[str, ...]
+    """Output of the program that was run."""
+
+
+@dataclass(frozen=True)
+class NixHost:
+    """Host whose store of Nix is used, or the controller, which is reached without a connection."""
+
+    name: str
+    ssh: Tuple[str, ...] = ()
+    """Command that opens a connection to it; none for the controller."""
+    become: Tuple[str, ...] = ()
+    """Command that runs another one as root."""
+
+    @property
+    def is_local(self) -> bool:
+        """Return whether its store is the controller's."""
+        return not self.ssh
+
+    def missing(self, paths: Sequence[str]) -> Look:
+        """Return what the host has; the lines are those of the paths that its store lacks. Raises HostError."""
+        if self.is_local:
+            missing = tuple(path for path in paths if not nix.is_valid(path))
+            return Look(platform.machine(), nix.find_program("nix-daemon"), missing)
+        return self._look(["--check-validity", "--print-invalid", *paths])
+
+    def realise(self, derivations: Sequence[str], arguments: Sequence[str], show: nix.Show) -> None:
+        """Build derivations that its store has. Raises HostError with the last lines of what Nix has said."""
+        command = [*self.ssh, self._line(_LOOK, words=["--realise", *derivations, *arguments])]
+        run_shown(command, show, program_environment(), f"the build on {self.name}")
+
+    def serving(self) -> Tuple[str, ...]:
+        """Return the command that serves its store."""
+        message = (
+            f"Nix is not installed on {self.name}; install it there (`microvm_nix: true` of role host does), or build "
+            "on another host (`build_on`)"
+        )
+        return (*self.ssh, self._line(_SERVE, message=[message]))
+
+    def _look(self, words: Sequence[str]) -> Look:
+        command = [*self.ssh, self._line(_LOOK, words=words)]
+        done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, check=False)
+        if done.returncode not in (0, _NOT_INSTALLED):
+            said = last_lines(done.stderr.decode(errors="replace")) or f"exit status {done.returncode}"
+            raise HostError(f"the store of Nix on {self.name} cannot be used: {with_advice(said)}")
+        machine, *rest = done.stdout.decode(errors="replace").split("\n")
+        daemon = None if done.returncode == _NOT_INSTALLED else rest.pop(0)
+        return Look(machine, daemon, tuple(filter(None, rest)))
+
+    def _line(self, script: str, **words: Sequence[str]) -> str:
+        """Return a line, for any shell of the user, that runs a script with some words."""
+        quoted = {name: shlex.join(value) for name, value in {"become": self.become, **words}.items()}
+        text = script.format(directories=nix.PROGRAM_DIRECTORIES, missing=_NOT_INSTALLED, **quoted)
+        return shlex.join(["/bin/sh", "-c", text])
+
+
+CONTROLLER = NixHost("the controller")
+
+
+def copy(paths: Sequence[str], source: NixHost, target: NixHost, show: nix.Show, derivations: bool = False) -> None:
+    """Copy paths with all that they refer to, or derivations, from store to store; signatures are verified.
+
+    What is there already is not copied. Raises HostError.
+    """
+    if source.is_local and target.is_local:
+        return
+    with _ssh_program({"source": source, "target": target}) as directory:
+        environment = program_environment()
+        environment["PATH"] = f"{directory}:{environment['PATH']}"
+        command = [nix.nix_program(), *nix.FEATURES, "copy", *(["--derivation"] if derivations else [])]
+        command += ["--from", _store("source", source), "--to", _store("target", target), *paths]
+        run_shown(command, show, environment, f"the copy to {target.name}")
+
+
+def _store(label: str, host: NixHost) -> str:
+    """Return the URL of a store, for programs that see the host under a label."""
+    return "auto" if host.is_local else f"ssh-ng://{label}"
+
+
+@contextmanager
+def _ssh_program(hosts: Mapping[str, NixHost]) -> Iterator[str]:
+    """Give a directory with a program that Nix runs as ssh(1), and that knows hosts by labels."""
+    cases = [f"{label}) exec {shlex.join(host.serving())} ;;" for label, host in hosts.items() if not host.is_local]
+    with tempfile.TemporaryDirectory(prefix="microvm-nix-") as directory:
+        path = os.path.join(directory, "ssh")
+        with open(path, "w", encoding="utf-8") as file:
+            file.write(_SSH.format(hosts="\n".join(cases)))
+        os.chmod(path, 0o700)
+        yield directory
+
+
+def run_shown(command: Sequence[str], show: nix.Show, environment: Mapping[str, str], what: str) -> None:
+    """Run a program of Nix. Raises HostError that names what has failed and says what to do, where that is known."""
+    try:
+        nix.run_shown(command, show, environment)
+    except HostError as error:
+        # The command is a line of scripts and options of SSH, which nobody has typed.
+        raise HostError(f"{what} failed: {with_advice(str(error).split('` failed: ', 1)[-1])}") from None
+
+
+def with_advice(message: str) -> str:
+    """Return a message with what to do about it, where that is known."""
+    if any(words in message for words in _UNSIGNED):
+        return f"{message}\n{SIGNATURES}."
+    if any(words in message for words in _ASKING):
+        return f"{message}\nNix cannot be given a password: let root be reached without one, {WAYS_OUT}."
+    return message

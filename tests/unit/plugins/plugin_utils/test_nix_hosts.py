@@ -1,0 +1,225 @@
+# Copyright (c) 2026 microvm.fleet contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Copies between stores of Nix itself, over a program in place of SSH that runs a host's commands on this machine."""
+
+from __future__ import annotations
+
+import subprocess
+import tempfile
+from collections import Counter
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+from ansible_collections.microvm.fleet.plugins.module_utils._microvm.host import nix
+from ansible_collections.microvm.fleet.plugins.module_utils._microvm.host.commands import HostError
+from ansible_collections.microvm.fleet.plugins.plugin_utils import flake_builds, nix_hosts
+from ansible_collections.microvm.fleet.plugins.plugin_utils.flake_builds import Builds, FlakePackage
+from ansible_collections.microvm.fleet.plugins.plugin_utils.nix_hosts import CONTROLLER, NixHost
+
+from ..module_utils._microvm.real_nix import RealNix, real_nix, runner
+
+__all__ = ["real_nix"]
+
+# A host is a root directory with a store. As sshd does, it gives a line to a shell, whose environment is its own.
+SSH = """\
+#!/bin/sh
+root=$1
+shift
+while [ "${1#-}" != "$1" ]; do shift; done
+echo "$*" >> "$root/log"
+[ -e "$root/refused" ] && { echo "host: Connection refused" >&2; exit 255; }
+export NIX_REMOTE="local?root=$root" NIX_CONF_DIR="$root"
+[ -e "$root/without" ] && PATH=/usr/sbin:/sbin
+exec /bin/sh -c "$*"
+"""
+
+SETTINGS = "substituters =\nsandbox = false\nbuild-users-group =\nsandbox-paths = /bin /usr /lib /lib64\n"
+
+
+@dataclass(frozen=True)
+class Hosts:
+    """Hosts of which each is a directory with a store."""
+
+    directory: Path
+    shown: list[str] = field(default_factory=list)
+
+    def root(self, name: str) -> Path:
+        """Return the directory of a host. Options of SSH have such characters too."""
+        return self.directory / f"the {name}'s $HOME"
+
+    def host(self, name: str, become: tuple[str, ...] = ()) -> NixHost:
+        """Return a host, which is made if it is not there."""
+        if not self.root(name).exists():
+            self.root(name).mkdir()
+            self.configure(name)
+        return NixHost(name, (str(self.directory / "ssh program"), str(self.root(name))), become)
+
+    def configure(self, name: str, *settings: str) -> None:
+        """Write the settings of Nix on a host."""
+        (self.root(name) / "nix.conf").write_text("\n".join((SETTINGS, *settings)))
+
+    def builds(self, target: NixHost) -> Builds:
+        """Return builds for a host."""
+        return Builds(target, self.host, self.shown.append)
+
+    def has(self, name: str, path: str) -> bool:
+        """Return whether the store of a host has a path, whose directory alone says nothing."""
+        return NixHost(name, self.host(name).ssh).missing([path]).lines == ()
+
+    def key(self, name: str) -> tuple[str, str]:
+        """Make a key. Returns the file of its secret half, and the public one."""
+        secret, public = self.directory / f"{name}.secret", self.directory / f"{name}.public"
+        subprocess.run(["nix-store", "--generate-binary-cache-key", name, secret, public], check=True)
+        return str(secret), public.read_text()
+
+
+@pytest.fixture
+def hosts(tmp_path: Path) -> Hosts:
+    """Program in place of SSH."""
+    program = tmp_path / "ssh program"
+    program.write_text(SSH)
+    program.chmod(0o755)
+    return Hosts(tmp_path)
+
+
+def declared(flake: str, name: str = "web", build_on: str = "controller") -> FlakePackage:
+    """Return what a MicroVM declares."""
+    return FlakePackage(name, flake, f"nixosConfigurations.{name}.config.microvm.declaredRunner", (), False, build_on)
+
+
+def sign(key: str, path: str) -> None:
+    """Sign a path on the controller."""
+    subprocess.run(["nix", *nix.FEATURES, "store", "sign", "--key-file", key, path], check=True)
+
+
+def test_a_copy_arrives_if_a_trusted_key_has_signed_it(real_nix: RealNix, hosts: Hosts) -> None:
+    target = hosts.host("target")
+    builds = hosts.builds(target)
+    packages = [declared(flake := real_nix.write({name: runner(name) for name in ("web", "db")}), "web")]
+    packages.append(declared(flake, "db"))
+    evaluated = flake_builds.evaluations(packages, hosts.shown.append)
+    paths = [evaluated[name].path for name in ("web", "db")]
+    assert builds.missing(evaluated) == ["web", "db"] and not any(map(nix.is_valid, paths))
+    secret, public = hosts.key("trusted")
+    for key in (None, hosts.key("untrusted")[0]):
+        for path in paths if key is not None else ():
+            sign(key or "", path)
+        with pytest.raises(HostError, match=r"(?s)the copy to target failed: .*signature.*microvm_nix_trusted_keys"):
+            builds.build(packages, evaluated)
+        assert builds.missing(evaluated) == ["web", "db"]
+    hosts.configure("target", f"trusted-public-keys = {public}")
+    for path in paths:
+        sign(secret, path)
+    copies = Counter(_copies(hosts))
+    builds.build(packages, evaluated)
+    # Both by one process, and with nothing in the line that ssh(1) or another one would split.
+    assert Counter(_copies(hosts)) - copies == Counter({"target": 1})
+    assert builds.missing(evaluated) == [] and hosts.has("target", paths[0])
+    # Whether Nix names the host is a matter of its version.
+    assert any(line.startswith(f"copying path '{paths[0]}' to 'ssh-ng://") for line in hosts.shown)
+    assert not list(Path(tempfile.gettempdir()).glob("microvm-nix-*"))
+
+
+def _copies(hosts: Hosts) -> list[str]:
+    """Return the name of the host for each connection that Nix has opened."""
+    logs = {name: hosts.root(name) / "log" for name in ("target", "builder") if (hosts.root(name) / "log").exists()}
+    return [name for name, log in logs.items() for line in log.read_text().splitlines() if "--stdio" in line]
+
+
+def test_a_named_host_builds_and_its_key_is_verified_by_the_target(real_nix: RealNix, hosts: Hosts) -> None:
+    hosts.host("builder")
+    builds = hosts.builds(hosts.host("target"))
+    web = declared(real_nix.write({"web": runner("web", script="echo the build >&2")}), build_on="builder")
+    evaluated = flake_builds.evaluations([web], hosts.shown.append)
+    path = evaluated["web"].path
+    with pytest.raises(HostError, match="microvm_nix_trusted_keys"):
+        builds.build([web], evaluated)
+    assert hosts.has("builder", path) and "the build" in hosts.shown
+    secret, public = hosts.key("builder-1")
+    hosts.configure("target", f"trusted-public-keys = {public}")
+    changed = declared(real_nix.write({"web": runner("web", mark="two")}), build_on="builder")
+    evaluated = flake_builds.evaluations([changed], hosts.shown.append)
+    # A key on the host that builds signs without being asked.
+    hosts.configure("builder", f"secret-key-files = {secret}")
+    builds.build([changed], evaluated)
+    assert hosts.has("target", evaluated["web"].path) and not nix.is_valid(evaluated["web"].path)
+
+
+def test_the_host_of_a_microvm_builds_what_nobody_has_to_sign(real_nix: RealNix, hosts: Hosts) -> None:
+    builds = hosts.builds(hosts.host("target"))
+    web = declared(real_nix.write({"web": runner("web")}), build_on="target")
+    evaluated = flake_builds.evaluations([web], hosts.shown.append)
+    builds.build([web], evaluated)
+    assert builds.missing(evaluated) == [] and not nix.is_valid(evaluated["web"].path)
+
+
+@pytest.mark.parametrize("place", ["controller", "target"])
+def test_a_failing_build_leaves_the_target_as_it_was(real_nix: RealNix, hosts: Hosts, place: str) -> None:
+    builds = hosts.builds(hosts.host("target"))
+    web = declared(real_nix.write({"web": runner("web", script="echo the reason >&2; exit 3")}), build_on=place)
+    evaluated = flake_builds.evaluations([web], hosts.shown.append)
+    with pytest.raises(HostError, match="the reason"):
+        builds.build([web], evaluated)
+    assert builds.missing(evaluated) == ["web"]
+
+
+def test_a_build_alone_copies_nothing(real_nix: RealNix, hosts: Hosts) -> None:
+    builds = hosts.builds(hosts.host("target"))
+    web = declared(real_nix.write({"web": runner("web")}))
+    evaluated = flake_builds.evaluations([web], hosts.shown.append)
+    builds.build([web], evaluated, copies=False)
+    assert nix.is_valid(evaluated["web"].path) and builds.missing(evaluated) == ["web"]
+
+
+def test_a_host_without_nix_is_named(real_nix: RealNix, hosts: Hosts) -> None:
+    builds = hosts.builds(hosts.host("target"))
+    web = declared(real_nix.write({"web": runner("web")}))
+    evaluated = flake_builds.evaluations([web], hosts.shown.append)
+    (hosts.root("target") / "without").touch()
+    # The same run may install it before.
+    assert builds.missing(evaluated) == ["web"]
+    with pytest.raises(HostError, match="Nix is not installed on target; install it there"):
+        builds.build([web], evaluated)
+    (hosts.root("target") / "refused").touch()
+    with pytest.raises(HostError, match="the store of Nix on target cannot be used: host: Connection refused"):
+        builds.missing(evaluated)
+
+
+def test_root_is_reached_without_a_password(real_nix: RealNix, hosts: Hosts) -> None:
+    sudo = hosts.directory / "my sudo"
+    sudo.write_text('#!/bin/sh\n[ "$1" = -n ] && shift && BECOME=yes exec "$@"\n')
+    sudo.chmod(0o755)
+    web = declared(real_nix.write({"web": runner("web")}), build_on="target")
+    evaluated = flake_builds.evaluations([web], hosts.shown.append)
+    target = hosts.host("target", (str(sudo), "-n"))
+    hosts.builds(target).build([web], evaluated)
+    assert hosts.builds(target).missing(evaluated) == []
+    sudo.write_text("#!/bin/sh\necho 'sudo: a password is required' >&2; exit 1\n")
+    with pytest.raises(HostError, match=r"(?s)a password is required.*without one.*build_on: target"):
+        hosts.builds(target).missing(evaluated)
+
+
+def test_another_system_is_refused_before_anything_is_built(real_nix: RealNix, hosts: Hosts) -> None:
+    web = declared(real_nix.write({"web": runner("web", system="riscv64-linux")}))
+    evaluated = flake_builds.evaluations([web], hosts.shown.append)
+    with pytest.raises(HostError, match="web: it is built for riscv64-linux, and target is "):
+        hosts.builds(hosts.host("target")).missing(evaluated)
+
+
+def test_all_that_cannot_be_evaluated_is_named(real_nix: RealNix, hosts: Hosts) -> None:
+    flake = real_nix.write({"web": 'throw "the first"', "db": 'throw "the second"', "ok": runner("ok")})
+    with pytest.raises(HostError, match=r"(?s)web: .*the first.*db: .*the second"):
+        flake_builds.evaluations([declared(flake, name) for name in ("web", "db", "ok")], hosts.shown.append)
+
+
+def test_a_controller_without_nix_is_named(hosts: Hosts, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(nix, "find_program", lambda name: None)
+    with pytest.raises(HostError, match=r"`build_on` lets the controller .* not installed on the controller"):
+        flake_builds.evaluations([declared("path:/flake")], hosts.shown.append)
+
+
+def test_a_copy_within_one_store_is_none(hosts: Hosts) -> None:
+    nix_hosts.copy(["/nix/store/none"], CONTROLLER, NixHost("local"), hosts.shown.append)
+    assert hosts.shown == []
