@@ -254,10 +254,12 @@ options:
           cid:
             description:
               - Context identifier (CID) of the guest, 3 or greater. It must be unique on the host.
+              - V(auto) means one that is derived from O(ignore:identity), from 65536 on. It stays the same, and
+                is another one for each MicroVM.
               - Hypervisors without a power button need it to stop the guest without loss of data, see lifecycle.md.
               - Supported only by V(qemu), V(cloud-hypervisor), V(firecracker), V(crosvm), V(kvmtool), V(stratovirt),
                 V(alioth).
-            type: int
+            type: raw
           ssh:
             description:
               - SSH over the vsock.

@@ -35,6 +35,9 @@ def test_a_microvm_is_active_when_its_guest_has_notified(host: Host) -> None:
     assert host.run(f"ps -o user= -p {process}") == "microvm\n"
     assert "Address already in use" in host.run(f"python3 -c '{BIND}' 2>&1 || true")
     words = f"printf READY=1 | runuser -u microvm -- socat -u - UNIX-SENDTO:{STATE}/told/work/microvm.notify"
+    host.run(f"until [ -S {STATE}/told/work/microvm.notify ]; do sleep 0.1; done")
+    assert "Permission denied" in host.run(f"{words.replace('-u microvm', '-u nobody')} 2>&1 || true")
+    assert host.states([MAIN]) == {MAIN: "activating"}
     host.wait_for("who takes it", lambda: host.run(f"{words} 2> /dev/null && echo sent || true"), bool)
     host.wait_for_states({MAIN: "active"})
     host.microvm("stop told")

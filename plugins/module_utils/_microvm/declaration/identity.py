@@ -51,6 +51,16 @@ def mac_address(name: str, index: int) -> str:
     return ":".join(["02"] + [f"{octet:02x}" for octet in octets])
 
 
+LEAST_CONTEXT, MOST_CONTEXT = 1 << 16, (1 << 31) - 1
+"""Range of derived context identifiers. Smaller ones are for people to choose; greater ones have the bit of the sign,
+where a program takes them for signed."""
+
+
+def context_identifier(name: str) -> int:
+    """Return a guest's address in vsock(7)."""
+    return LEAST_CONTEXT + int.from_bytes(_hash("vsock", name)[:8], "big") % (MOST_CONTEXT - LEAST_CONTEXT + 1)
+
+
 def tap_name(name: str, index: int) -> str:
     """Return at most 15 characters (the kernel's IFNAMSIZ): the prefix, what fits of the name, and 30 bits of hash."""
     letters = "".join(character for character in name.lower() if character.isalnum())[:5]

@@ -46,9 +46,10 @@ from ..resources.vms.preflight.checks import check_ability
 from ..resources.vms.preflight.expected import Expected, Placed
 from ..resources.vms.preflight.host import check_host, check_notifications
 from ..resources.vms.preflight.shares import share_warnings
+from ..resources.vms.preflight.vsock import check_context_identifiers
 from ..resources.vms.settings import environment, host_dependencies, host_unit_settings
 from ..resources.vms.state import Observed, Wanted
-from ..runner.package import NOTIFY_PORT_FILE, Package
+from ..runner.package import NOTIFY_PORT_FILE, VSOCK_SOCKET_FILE, Package
 from ..runner.render import executed_programs, render
 from ..runner.units import translates
 from ..schema.errors import DeclarationError
@@ -425,6 +426,10 @@ def _check_ability(
     placed = _placed(request, wanted)
     programs = {path: package.programs for path, package in packages.items()}
     check_ability(placed, programs, observed, places, request.images, request.expected)
+    started = {request.place(index) for index, vm in enumerate(wanted) if vm.runs}
+    # Where the vsock is a Unix socket, the identifier is the hypervisor's own.
+    by_kernel = [(path, vm) for path, vm in placed if path in started and VSOCK_SOCKET_FILE not in packages[path].files]
+    check_context_identifiers(by_kernel, observed)
     if not request.expected.setup:
         check_notifications([(path, vm) for path, vm in placed if NOTIFY_PORT_FILE in packages[path].files])
 

@@ -16,6 +16,9 @@ SHARE = "share/microvm"
 DECLARATION_FILE = f"{SHARE}/declaration.json"
 COMMAND_LINE_FILE = f"{SHARE}/command-line"
 
+VSOCK_SOCKET_FILE = f"{SHARE}/vsock-socket"
+"""File of packages whose guests' vsock is a Unix socket."""
+
 NOTIFY_PORT_FILE = f"{SHARE}/notify-port"
 """File of packages whose guests are heard by the unit ``microvm-notify@``."""
 

@@ -337,11 +337,24 @@ MOST_PERCENT = 10_000_000
 """Largest percentage: systemd counts hundredths of it in 32 bits."""
 
 
-def context_identifier(value: int) -> Optional[str]:
+AUTO = "auto"
+"""Value of options that are derived where nobody says more."""
+
+AUTOMATIC_CONTEXT = 0
+"""Number that stands for a context identifier which is to be derived; no guest has it."""
+
+
+def context_identifier(value: object) -> Optional[str]:
     """Check a guest's address in vsock(7): 0 to 2 are taken, and the largest number means any."""
-    if 3 <= value < 0xFFFFFFFF:
+    text = str(value)
+    if text == AUTO or (re.fullmatch(r"[0-9]{1,10}", text) and 3 <= int(text) < 0xFFFFFFFF):
         return None
-    return f"{value} is not a context identifier of a guest; write 3 to 4294967294"
+    return f"{_shown(value)} is not a context identifier of a guest; write 3 to 4294967294, or auto"
+
+
+def context_number(value: object) -> int:
+    """Return a checked context identifier, AUTOMATIC_CONTEXT for one that is to be derived."""
+    return AUTOMATIC_CONTEXT if value == AUTO else int(str(value))
 
 
 CREDENTIAL = re.compile(r"[A-Za-z0-9_@][A-Za-z0-9_.@-]*")

@@ -256,7 +256,7 @@ def check_devices(declaration: Vm, prefix: str) -> None:
             device["path"] = device["path"].lower()
         _refuse_second(owners, f"{path}.path", device_identity(device), device["path"])
     if declaration["vsock"]["ssh"]["enable"] and declaration["vsock"]["cid"] is None:
-        raise DeclarationError(f"{prefix}vsock.cid", "is required for vsock.ssh; set it to 3 or greater")
+        raise DeclarationError(f"{prefix}vsock.cid", "is required for vsock.ssh; set it to auto, or to 3 or greater")
 
 
 def _refuse_repetition(owners: Dict[str, str], path: str, entry: Mapping[str, object], keys: Sequence[str]) -> None:

@@ -46,12 +46,16 @@ _VSOCK_SSH: Options = (
 _VSOCK: Options = (
     Option(
         "cid",
-        "int",
+        "raw",
         (
             "Context identifier (CID) of the guest, 3 or greater. It must be unique on the host.",
+            "V(auto) means one that is derived from O(ignore:identity), from 65536 on. It stays the same, and is "
+            "another one for each MicroVM.",
             "Hypervisors without a power button need it to stop the guest without loss of data, see lifecycle.md.",
         ),
         check=checks.context_identifier,
+        parsed=checks.context_number,
+        trust=PLAIN,
     ),
     Option("ssh", "dict", "SSH over the vsock.", suboptions=_VSOCK_SSH, honoured_by=RECORD),
 )

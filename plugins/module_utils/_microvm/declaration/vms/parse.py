@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from typing import List, Mapping, Optional, Sequence, TypeVar, cast
 
 from ...hypervisors.profiles import PROFILES
+from ...schema.checks import AUTOMATIC_CONTEXT
 from ...schema.errors import DeclarationError
 from ...schema.options import defaults
 from ...schema.validation import validate
@@ -156,6 +157,8 @@ def _complete_identity(declaration: Declaration, prefix: str) -> None:
     if former == declaration["name"]:
         raise DeclarationError(f"{prefix}renamed_from", "is the name of the MicroVM itself; remove it")
     declaration["identity"] = declaration["identity"] or former or declaration["name"]
+    if declaration["vsock"]["cid"] == AUTOMATIC_CONTEXT:
+        declaration["vsock"]["cid"] = identity.context_identifier(declaration["identity"])
 
 
 def _machine_id(declaration: Declaration) -> str:
@@ -236,7 +239,9 @@ def _complete_ready(declaration: Declaration, prefix: str) -> None:
         greets = ready["address"] and (guest["authorized_keys"] or guest["host_access"])
         ready["check"] = "ssh" if greets else "hypervisor" if can_tell else "none"
     if ready["check"] == "vsock" and declaration["vsock"]["cid"] is None:
-        raise DeclarationError(f"{prefix}vsock.cid", "is required for `ready.check: vsock`; set it to 3 or greater")
+        raise DeclarationError(
+            f"{prefix}vsock.cid", "is required for `ready.check: vsock`; set it to auto, or to 3 or greater"
+        )
     if ready["check"] == "notify" and not declaration["use_notify_sockets"]:
         raise DeclarationError(f"{prefix}use_notify_sockets", "is required for `ready.check: notify`; set it to true")
     if ready["check"] in ("ssh", "tcp") and ready["address"] is None:
@@ -264,4 +269,6 @@ def _check_host_options(declaration: Declaration, prefix: str) -> None:
                     f"{prefix}{key}[{index}]", f"{unit!r} is a unit of the MicroVM itself; remove it"
                 )
     if declaration["use_notify_sockets"] and declaration["vsock"]["cid"] is None:
-        raise DeclarationError(f"{prefix}vsock.cid", "is required for use_notify_sockets; set it to 3 or greater")
+        raise DeclarationError(
+            f"{prefix}vsock.cid", "is required for use_notify_sockets; set it to auto, or to 3 or greater"
+        )

@@ -218,7 +218,7 @@ def _vsock(declaration: Declaration, extra: List[str]) -> Dict[str, str]:
         raise DeclarationError(EXTRA_ARGS, f"--vsock cid={pairs['cid']} conflicts with vsock.cid; set only vsock.cid")
     if "cid" not in pairs and cid is None:
         raise DeclarationError(
-            "vsock.cid", "is required for --vsock in cloud_hypervisor.extra_args; set it to 3 or greater"
+            "vsock.cid", "is required for --vsock in cloud_hypervisor.extra_args; set it to auto, or to 3 or greater"
         )
     return {"cid": str(cid if cid is not None else pairs["cid"]), "socket": VSOCK_SOCKET, **pairs}
 

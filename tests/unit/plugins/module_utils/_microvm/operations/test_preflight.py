@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from ansible_collections.microvm.fleet.plugins.module_utils._microvm.host import state_directories
+from ansible_collections.microvm.fleet.plugins.module_utils._microvm.host import state_directories, vsock
 from ansible_collections.microvm.fleet.plugins.module_utils._microvm.host.accelerator import Accelerator
 from ansible_collections.microvm.fleet.plugins.module_utils._microvm.host.commands import HostError
 from ansible_collections.microvm.fleet.plugins.module_utils._microvm.host.image_store import MANIFEST, Manifest
@@ -128,6 +128,17 @@ def test_a_notification_that_no_command_of_the_host_would_receive_is_refused(
     run(mode, **notified, hypervisor="firecracker", accel="auto")
     (tmp_path / "microvm").touch()
     run(mode, **notified)
+
+
+@every_mode
+def test_a_context_identifier_in_use_is_refused_where_it_is_the_kernel_s(
+    host: FakeHost, monkeypatch: pytest.MonkeyPatch, mode: dict[str, Any]
+) -> None:
+    monkeypatch.setattr(vsock, "is_in_use", lambda context: context == 1042)
+    taken: dict[str, Any] = {"vsock": {"cid": 1042}}
+    refuse(mode, "is in use on this host", "vms[0].vsock.cid", **taken)
+    run(mode, **taken, state="stopped")
+    run(mode, **taken, hypervisor="firecracker", accel="auto")
 
 
 def test_only_check_mode_does_not_boot_a_kernel_to_test_the_accelerator(

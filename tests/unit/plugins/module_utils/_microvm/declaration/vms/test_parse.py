@@ -222,6 +222,27 @@ def test_identities_are_derived_from_the_name_alone() -> None:
     assert identity.tap_name("web", 0) == "mv-web-cyvut6"
 
 
+def test_a_context_identifier_is_derived_where_that_is_asked() -> None:
+    automatic = {"vsock": {"cid": "auto"}}
+    numbers = [parse(small(name=name, **automatic))[0]["vsock"]["cid"] for name in map(str, range(200))]
+    assert len({*numbers}) == 200 and all(0xFFFF < number < 2**31 for number in numbers if number)
+    assert identity.context_identifier("web") == 1790518099, "a change would renumber every guest"
+    renamed = parse(small(name="new", renamed_from="web", ready={"check": "vsock"}, **automatic))[0]
+    assert renamed["vsock"]["cid"] == identity.context_identifier("web")
+    assert parse(small(vsock={"cid": "1042"}))[0]["vsock"]["cid"] == 1042, "templates yield text"
+    assert parse(small())[0]["vsock"]["cid"] is None
+    with pytest.raises(DeclarationError, match="already used") as refusal:
+        parse(small(**automatic), small(name="b", vsock={"cid": identity.context_identifier("small")}))
+    assert refusal.value.path == "vms[1].vsock.cid"
+
+
+@pytest.mark.parametrize("context", [2, 0, 0xFFFFFFFF, "automatic", "0x10", "", True])
+def test_what_is_no_context_identifier_of_a_guest_is_refused(context: object) -> None:
+    with pytest.raises(DeclarationError) as refusal:
+        parse(small(vsock={"cid": context}))
+    assert refusal.value.path == "vms[0].vsock.cid"
+
+
 @pytest.mark.parametrize("name", ["a", "a-very-long-name-of-a-machine", "A.b_c", "0"])
 def test_derived_identities_are_valid(name: str) -> None:
     declaration = parse(small(name=name, interfaces=[{}, {}], volumes=[{"image": "i" * 200, "size": 1}]))[0]
