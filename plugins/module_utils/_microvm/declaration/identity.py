@@ -56,7 +56,7 @@ LEAST_CONTEXT, MOST_CONTEXT = 1 << 16, (1 << 31) - 1
 where a program takes them for signed."""
 
 
-def context_identifier(name: str) -> int:
+def derived_context(name: str) -> int:
     """Return a guest's address in vsock(7)."""
     return LEAST_CONTEXT + int.from_bytes(_hash("vsock", name)[:8], "big") % (MOST_CONTEXT - LEAST_CONTEXT + 1)
 

@@ -158,7 +158,7 @@ def _complete_identity(declaration: Declaration, prefix: str) -> None:
         raise DeclarationError(f"{prefix}renamed_from", "is the name of the MicroVM itself; remove it")
     declaration["identity"] = declaration["identity"] or former or declaration["name"]
     if declaration["vsock"]["cid"] == AUTOMATIC_CONTEXT:
-        declaration["vsock"]["cid"] = identity.context_identifier(declaration["identity"])
+        declaration["vsock"]["cid"] = identity.derived_context(declaration["identity"])
 
 
 def _machine_id(declaration: Declaration) -> str:

@@ -226,13 +226,13 @@ def test_a_context_identifier_is_derived_where_that_is_asked() -> None:
     automatic = {"vsock": {"cid": "auto"}}
     numbers = [parse(small(name=name, **automatic))[0]["vsock"]["cid"] for name in map(str, range(200))]
     assert len({*numbers}) == 200 and all(0xFFFF < number < 2**31 for number in numbers if number)
-    assert identity.context_identifier("web") == 1790518099, "a change would renumber every guest"
+    assert identity.derived_context("web") == 1790518099, "a change would renumber every guest"
     renamed = parse(small(name="new", renamed_from="web", ready={"check": "vsock"}, **automatic))[0]
-    assert renamed["vsock"]["cid"] == identity.context_identifier("web")
+    assert renamed["vsock"]["cid"] == identity.derived_context("web")
     assert parse(small(vsock={"cid": "1042"}))[0]["vsock"]["cid"] == 1042, "templates yield text"
     assert parse(small())[0]["vsock"]["cid"] is None
     with pytest.raises(DeclarationError, match="already used") as refusal:
-        parse(small(**automatic), small(name="b", vsock={"cid": identity.context_identifier("small")}))
+        parse(small(**automatic), small(name="b", vsock={"cid": identity.derived_context("small")}))
     assert refusal.value.path == "vms[1].vsock.cid"
 
 
