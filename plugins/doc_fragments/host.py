@@ -142,6 +142,45 @@ options:
             therefore completely trusted.
         type: bool
         default: false
+  nix:
+    description:
+      - Whether the host has Nix, for MicroVMs whose packages Nix builds.
+      - The settings below are written to C(/etc/nix/microvm-fleet.conf), which the last line of C(/etc/nix/nix.conf)
+        includes; the rest of that file stays. Commands of Nix and flakes are enabled. Role P(microvm.fleet.host#role)
+        installs the packages of the distribution unless the host has another Nix.
+      - With V(false) these settings are removed. Nix itself stays, with its store.
+    type: bool
+    default: false
+  nix_trusted_keys:
+    description:
+      - Public keys whose signatures Nix takes for what is copied to the store, such as V(cache.example.com-1:BASE64),
+        beside those that it trusts already. Nothing disables the check of signatures.
+    type: list
+    elements: str
+  nix_trusted_users:
+    description:
+      - Users who may copy anything to the store of Nix, signed or not, and groups (V(@NAME)). This is as much as
+        being root, since packages are executed as root. Where only the members of C(nix-users) reach the daemon
+        of Nix, as on Debian, the users are added to that group.
+    type: list
+    elements: str
+  nix_substituters:
+    description:
+      - URLs of binary caches that Nix copies paths from, beside those that it has already.
+    type: list
+    elements: str
+  nix_settings:
+    description:
+      - Further settings of C(nix.conf), by their names. Values are strings, numbers, V(true), V(false), or lists
+        of strings.
+    type: dict
+  nix_collect_garbage:
+    description:
+      - Age in days from which on generations of Nix's profiles are deleted, such as V(30d). If it is set, a timer
+        collects the garbage of Nix's store once a day.
+      - Packages of MicroVMs that run, start next or are kept as generations are not garbage, whatever their age.
+        By default there is no such timer.
+    type: str
   diff_detail:
     description:
       - What diffs contain. V(declared) shows what was set and what follows from it. V(full) also shows options

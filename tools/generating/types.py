@@ -157,7 +157,7 @@ def _plain_type(table: Table, option: Option) -> str:
     if option.suboptions:
         return _group(table, option).name
     if option.type == "dict":
-        return f"Dict[str, {SCALARS[option.values] if option.values else 'object'}]"
+        return f"Dict[str, {'str' if option.values == 'str' else 'object'}]"
     if option.parsed is not None:
         return str(get_type_hints(option.parsed)["return"].__name__)
     if option.choices is not None:

@@ -261,3 +261,46 @@ def test_huge_pages_are_verified_and_awaited_where_role_host_sets_them_aside(
     awaited = pages if "host" in roles else []
     verified = [("microvm_host", True, pages)] if "host" in roles else []
     assert given == [*verified, ("microvm_vms", False, awaited), ("microvm_vms", False, awaited)]
+
+
+NIX_KEY = f"cache-1:{'A' * 43}="
+
+
+@pytest.mark.parametrize(
+    ("variables", "release", "status", "words"),
+    [
+        ({"microvm_nix": True, "microvm_nix_trusted_keys": [NIX_KEY]}, "trixie", 0, ""),
+        (
+            {"microvm_nix": True},
+            "bullseye",
+            2,
+            "The Nix of Debian bullseye is too old: the collection needs 2.8 or newer.",
+        ),
+        # The module refuses it.
+        ({"microvm_nix_collect_garbage": "30d"}, "trixie", 0, ""),
+        ({}, "bullseye", 0, ""),
+    ],
+    ids=["declared", "old release", "without microvm_nix", "none"],
+)
+def test_settings_of_nix_are_verified_before_anything_is_changed(
+    tmp_path: Path, variables: dict[str, object], release: str, status: int, words: str
+) -> None:
+    facts = {
+        "service_mgr": "systemd",
+        "os_family": "Debian",
+        "distribution": "Debian",
+        "architecture": "x86_64",
+        "distribution_release": release,
+    }
+    verify = {"import_role": {"name": "microvm.fleet.host", "tasks_from": "preflight"}}
+    playbook = tmp_path / "preflight.yml"
+    tasks = [{"set_fact": {**facts, "cacheable": True}}, verify]
+    playbook.write_text(json.dumps([{"hosts": "microvm_hosts", "gather_facts": False, "tasks": tasks}]))
+    outcome = run(tmp_path, {"east": {**HERE, **variables}}, str(playbook))
+    assert outcome.status == status, outcome.output
+    assert words in " ".join(outcome.output.split())
+    given = [{name: call[name] for name in call if name.startswith("nix")} for call in outcome.calls]
+    declared = {name[len("microvm_") :]: value for name, value in variables.items()}
+    expected = {"nix": False, **{f"nix_{name}": [] for name in ("trusted_keys", "trusted_users", "substituters")}}
+    assert given == ([{**expected, **declared}] if variables and not status else [])
+    assert all(call["_ansible_check_mode"] for call in outcome.calls)

@@ -77,6 +77,27 @@ KSM_SETTINGS = "/etc/tmpfiles.d/microvm-fleet-ksm.conf"
 HUGE_PAGES_SETTINGS = "/etc/tmpfiles.d/microvm-fleet-huge-pages.conf"
 """Sets huge pages aside with every start of the host (tmpfiles.d(5))."""
 
+NIX_CONFIGURATION = "/etc/nix/nix.conf"
+"""Settings of Nix, which are somebody else's but for one line that includes ours."""
+
+NIX_CUSTOM_CONFIGURATION = "/etc/nix/nix.custom.conf"
+"""Settings that the file above includes where an installer of Nix writes that file anew with every version."""
+
+NIX_SETTINGS = "/etc/nix/microvm-fleet.conf"
+"""Settings of Nix that role ``host`` has."""
+
+NIX_GARBAGE_SERVICE = "microvm-fleet-nix-garbage.service"
+"""Collects the garbage of Nix's store."""
+
+NIX_GARBAGE_TIMER = "microvm-fleet-nix-garbage.timer"
+"""Starts that service once a day."""
+
+NIX_DAEMON = "nix-daemon.service"
+"""Works on Nix's store for users other than root; whichever package has installed it."""
+
+NIX_SOCKET = "nix-daemon.socket"
+"""Starts it."""
+
 TMPFILES_DIRECTORY = "/etc/tmpfiles.d"
 """Directory of files that say what is made with every start of the host (tmpfiles.d(5))."""
 

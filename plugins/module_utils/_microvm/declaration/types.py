@@ -619,6 +619,12 @@ class HostSetup(TypedDict):
     boot_parallel: int
     boot_settle: int
     restrictions: Optional[Restrictions]
+    nix: bool
+    nix_trusted_keys: List[str]
+    nix_trusted_users: List[str]
+    nix_substituters: List[str]
+    nix_settings: Dict[str, object]
+    nix_collect_garbage: Optional[str]
 
 
 class ImageFile(TypedDict):

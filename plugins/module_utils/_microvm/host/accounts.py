@@ -89,6 +89,11 @@ def change_user(name: str, user: User) -> None:
     run(["usermod", "--append", *_properties(user), name])
 
 
+def join_group(name: str, group: str) -> None:
+    """Put a user into one more group."""
+    run(["usermod", "--append", "--groups", group, name])
+
+
 def _properties(user: User) -> List[str]:
     return [
         *("--gid", user.group, "--groups", ",".join(user.other_groups)),

@@ -539,3 +539,40 @@ unit_name = pattern(
 
 _HOUR = r"([01][0-9]|2[0-3]):[0-5][0-9]"
 time_window = pattern(f"{_HOUR}-{_HOUR}", "is not a time window; write its start and its end, such as 22:00-04:30")
+
+
+nix_key = pattern(
+    r"[A-Za-z0-9_.@-]+:[A-Za-z0-9+/]{43}=",
+    "is not a public key of Nix: write NAME:BASE64, as `nix key convert-secret-to-public` and caches show it",
+)
+nix_user = pattern(
+    r"@?[a-z_][a-z0-9_-]{0,30}\$?",
+    "is neither a user nor a group of the host: write NAME, or @NAME for a group; everybody (*) cannot be trusted",
+)
+nix_age = pattern(r"[1-9][0-9]{0,4}d", "is not an age in days: write a number and d, such as 30d")
+_NIX_SUBSTITUTER = pattern(
+    rf"[a-z][a-z0-9+.-]*://[^\s#{CONTROL}]+", "is not the URL of a binary cache, such as https://cache.example.com"
+)
+_NIX_SETTING = re.compile(r"(?!include$)[a-z][a-z0-9-]*")
+
+
+def nix_substituter(value: object) -> Optional[str]:
+    """Check the URL of a binary cache, which must not switch the check of signatures off."""
+    if re.search(r"[?&]trusted=(true|1|yes)", str(value)):
+        return f"{_shown(value)} is trusted without signatures; remove trusted=, and list its key in nix_trusted_keys"
+    return _NIX_SUBSTITUTER(value)
+
+
+def nix_setting(entry: Tuple[str, object]) -> Optional[str]:
+    """Check the name and value of a setting, for a line of nix.conf."""
+    name, value = entry
+    if not _NIX_SETTING.fullmatch(name):
+        return f"{_shown(name)} is not the name of a setting of Nix, such as max-jobs"
+    if name in ("access-tokens", "extra-access-tokens"):
+        return "is a secret, and everybody reads these settings; write it to a file of root's that nix.conf includes"
+    elements = value if isinstance(value, (list, tuple)) else [value]
+    if any(not isinstance(element, (str, int)) for element in elements):
+        return f"{_shown(value)} is not a value of a setting; write a string, a whole number, true, false, or a list"
+    if re.search(rf"[#{CONTROL}]", " ".join(map(str, elements))):
+        return f"{_shown(value)} contains '#', which begins a comment there, or a control character; remove it"
+    return None

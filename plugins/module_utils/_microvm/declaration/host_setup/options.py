@@ -9,7 +9,7 @@ from __future__ import annotations
 from ...schema import checks
 from ...schema.options import Option, Options
 from ..huge_pages import HUGE_PAGE_SIZES
-from ..names import HOST_SETTINGS, IMAGE_STORE, RESTRICTIONS, STATE_DIRECTORY
+from ..names import HOST_SETTINGS, IMAGE_STORE, NIX_CONFIGURATION, NIX_SETTINGS, RESTRICTIONS, STATE_DIRECTORY
 from ..restrictions.options import RESTRICTION_OPTIONS
 
 HOST_DIRECTORY_OPTIONS: Options = (
@@ -39,6 +39,64 @@ HOST_DIRECTORY_OPTIONS: Options = (
 HUGE_PAGE_OPTIONS: Options = (
     Option("size", "str", "Size of a page.", required=True, choices=tuple(HUGE_PAGE_SIZES)),
     Option("count", "int", "Number of pages.", required=True, check=checks.not_negative),
+)
+
+NIX_OPTIONS: Options = (
+    Option(
+        "nix",
+        "bool",
+        (
+            "Whether the host has Nix, for MicroVMs whose packages Nix builds.",
+            f"The settings below are written to C({NIX_SETTINGS}), which the last line of C({NIX_CONFIGURATION}) "
+            "includes; the rest of that file stays. Commands of Nix and flakes are enabled. Role "
+            "P(microvm.fleet.host#role) installs the packages of the distribution unless the host has another Nix.",
+            "With V(false) these settings are removed. Nix itself stays, with its store.",
+        ),
+        default=False,
+    ),
+    Option(
+        "nix_trusted_keys",
+        "list",
+        "Public keys whose signatures Nix takes for what is copied to the store, such as "
+        "V(cache.example.com-1:BASE64), beside those that it trusts already. Nothing disables the check of signatures.",
+        elements="str",
+        check=checks.nix_key,
+    ),
+    Option(
+        "nix_trusted_users",
+        "list",
+        "Users who may copy anything to the store of Nix, signed or not, and groups (V(@NAME)). This is as much as "
+        "being root, since packages are executed as root. Where only the members of C(nix-users) reach the daemon of "
+        "Nix, as on Debian, the users are added to that group.",
+        elements="str",
+        check=checks.nix_user,
+    ),
+    Option(
+        "nix_substituters",
+        "list",
+        "URLs of binary caches that Nix copies paths from, beside those that it has already.",
+        elements="str",
+        check=checks.nix_substituter,
+    ),
+    Option(
+        "nix_settings",
+        "dict",
+        "Further settings of C(nix.conf), by their names. Values are strings, numbers, V(true), V(false), or lists of "
+        "strings.",
+        values="raw",
+        check=checks.nix_setting,
+    ),
+    Option(
+        "nix_collect_garbage",
+        "str",
+        (
+            "Age in days from which on generations of Nix's profiles are deleted, such as V(30d). If it is set, a "
+            "timer collects the garbage of Nix's store once a day.",
+            "Packages of MicroVMs that run, start next or are kept as generations are not garbage, whatever their age. "
+            "By default there is no such timer.",
+        ),
+        check=checks.nix_age,
+    ),
 )
 
 HOST_SETUP_OPTIONS: Options = HOST_DIRECTORY_OPTIONS + (
@@ -91,4 +149,5 @@ HOST_SETUP_OPTIONS: Options = HOST_DIRECTORY_OPTIONS + (
         suboptions=RESTRICTION_OPTIONS,
         on_demand=True,
     ),
+    *NIX_OPTIONS,
 )

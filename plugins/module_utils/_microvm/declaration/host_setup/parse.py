@@ -11,7 +11,7 @@ from typing import Mapping, cast
 from ...schema.errors import DeclarationError
 from ...schema.validation import validate
 from ..types import HostSetup
-from .options import HOST_SETUP_OPTIONS
+from .options import HOST_SETUP_OPTIONS, NIX_OPTIONS
 
 
 def parse_host_setup(raw: Mapping[str, object], path: str = "") -> HostSetup:
@@ -23,5 +23,13 @@ def parse_host_setup(raw: Mapping[str, object], path: str = "") -> HostSetup:
             prefix = f"{path}." if path else ""
             raise DeclarationError(
                 f"{prefix}huge_pages[{index}].size", f"{size} is listed twice; list it once, with the sum of both"
+            )
+    for option in () if setup["nix"] else NIX_OPTIONS:
+        if setup.get(option.name):
+            prefix = f"{path}." if path else ""
+            raise DeclarationError(
+                f"{prefix}{option.name}",
+                "is a setting of Nix, which this host is not declared to have; set nix to true (microvm_nix of role "
+                "host), or remove it",
             )
     return setup

@@ -20,6 +20,7 @@ from ...declaration import names
 from ...declaration.huge_pages import pages_file
 from ...declaration.types import HostSetup
 from ...schema.quoting import environment_value, fields, one_per_line, plain, setting
+from . import nix_settings
 from .command.sources import COMPLETION, MANUAL
 from .package_script import package_script
 from .scripts import sources as scripts
@@ -91,6 +92,13 @@ def files(setup: HostSetup) -> Dict[str, HostFile]:
         contents[names.RESTRICTIONS] = HostFile(json.dumps(restrictions, indent=2, sort_keys=True) + "\n", 0o600)
     if setup["ksm"]:
         contents[names.KSM_SETTINGS] = HostFile(HEADER + one_per_line([_written_at_boot(KSM, "1")]))
+    if setup["nix"]:
+        contents[names.NIX_SETTINGS] = HostFile(HEADER + nix_settings.configured_lines(setup))
+    if setup["nix_collect_garbage"]:
+        contents.update(
+            (f"{names.UNIT_DIRECTORY}/{unit}", HostFile(HEADER + content))
+            for unit, content in nix_settings.garbage_units(setup["nix_collect_garbage"]).items()
+        )
     if setup["huge_pages"]:
         contents[names.HUGE_PAGES_SETTINGS] = huge_page_settings(huge_page_counts(setup), {})
     return dict(sorted(contents.items()))

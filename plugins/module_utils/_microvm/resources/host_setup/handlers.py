@@ -20,6 +20,7 @@ from ...schema.quoting import plain, section, setting
 from ..executor import Handlers
 from ..steps import Step
 from .files import KernelModule
+from .nix_settings import USERS_GROUP
 from .plan import Action, Plan
 from .state import Directory
 
@@ -162,6 +163,7 @@ HANDLERS: Handlers[HostJob, Action] = Handlers(
         Action.CHANGE_USER: lambda job, target: accounts.change_user(target, _user(job)),
         Action.CREATE_DIRECTORY: _make_directory,
         Action.CHANGE_DIRECTORY: _change_directory,
+        Action.JOIN_NIX_USERS: lambda _job, target: accounts.join_group(target, USERS_GROUP),
         Action.CREATE_KEY: _create_key,
         Action.RESTRICT_PACKAGE: _restrict_package,
         Action.RESTRICT_SETTINGS: _restrict_settings,
@@ -177,6 +179,8 @@ HANDLERS: Handlers[HostJob, Action] = Handlers(
         Action.SWITCH_KSM_ON: lambda job, target: _write_number(job, target, 1),
         Action.RESERVE_HUGE_PAGES: _reserve_huge_pages,
         Action.START: lambda _job, target: systemd.start(target),
+        Action.RESTART: lambda _job, target: systemd.restart(target),
+        Action.REMOVE_NIX_SETTINGS: _remove,
         Action.REMOVE_USER: lambda _job, target: accounts.remove_user(target),
     },
 )

@@ -19,6 +19,7 @@ from ...host import access, accounts, files, state_directories, systemd
 from ...host.commands import HostError, run
 from ...host.records import Records
 from .files import KSM, KernelModule, former_huge_pages, values_written_at_boot
+from .observe_nix import observe_nix
 from .state import OBSOLETE, HostEntry, Observed, Wanted
 
 Value = TypeVar("Value")
@@ -29,13 +30,14 @@ _SLICES = "system-microvm*.slice"
 
 def observe(wanted: Wanted, root: str = "") -> Observed:
     """Return the state of all that the wanted setup is about."""
+    nix = observe_nix(wanted, root)
     units = systemd.show([names.TARGET])
     user = accounts.look_up(names.USER)
     leaves = wanted.user is None
     page_settings = files.read_text(root + names.HUGE_PAGES_SETTINGS) or ""
     unusable = [module for module in wanted.modules if not _is_usable(module, root)]
     return Observed(
-        files=_found(wanted.files, lambda path: _file(root + path)),
+        files=_found((*wanted.files, nix.configuration), lambda path: _file(root + path)),
         directories=_found((directory.path for directory in wanted.directories), lambda path: _entry(root + path)),
         present=frozenset(path for path in (*wanted.removed, *OBSOLETE) if os.path.lexists(root + path)),
         entries=_found(wanted.removed_when_empty, lambda path: _listing(root, path)),
@@ -56,6 +58,7 @@ def observe(wanted: Wanted, root: str = "") -> Observed:
         former_huge_pages=former_huge_pages(page_settings),
         memory=_memory(root),
         target=units[names.TARGET],
+        nix=nix,
         stale=systemd.is_stale("microvm*"),
         slices=tuple(systemd.active_units(_SLICES)) if leaves else (),
     )

@@ -15,6 +15,7 @@ from ...declaration.huge_pages import page_size
 from ...schema.errors import DeclarationError
 from ..steps import BaseAction, Step, in_order
 from .files import KSM, HostFile, huge_page_settings
+from .nix_settings import INCLUDE, NixState, with_line, without_line
 from .state import OBSOLETE, OBSOLETE_UNITS, SHARED_DIRECTORIES, Directory, HostEntry, Observed, Wanted
 
 UNITS = "the units of MicroVMs"
@@ -36,6 +37,7 @@ class Action(BaseAction):
     CHANGE_USER = "change groups, home and shell of user"
     CREATE_DIRECTORY = "create directory"
     CHANGE_DIRECTORY = "change owner and mode of directory"
+    JOIN_NIX_USERS = "let the daemon of Nix serve user"
     CREATE_KEY = "create SSH key"
     RESTRICT_PACKAGE = "let only root and the MicroVM's account read package"
     RESTRICT_SETTINGS = "let only root and the MicroVM's account read the settings of"
@@ -53,6 +55,9 @@ class Action(BaseAction):
     SWITCH_KSM_ON = "merge identical pages by"
     RESERVE_HUGE_PAGES = "set huge pages aside by"
     START = "systemctl start"
+    RESTART = "systemctl restart"
+    # As long as it is there, a run sees whether the daemon has read that it is no longer included.
+    REMOVE_NIX_SETTINGS = "remove settings"
     REMOVE_USER = "remove user"
 
 
@@ -82,7 +87,7 @@ class Plan:
 def plan(observed: Observed, wanted: Wanted) -> Plan:
     """Return the plan that makes the observed setup the wanted one. Raises DeclarationError."""
     _refuse_too_many_huge_pages(observed, wanted)
-    wanted = _keeping_numbers(observed, wanted)
+    wanted = with_configuration(observed.nix, _keeping_numbers(observed, wanted))
     emptied, kept = _directories_without(observed, wanted)
     steps: List[Step[Action]] = [
         *_accounts(observed, wanted),
@@ -90,6 +95,7 @@ def plan(observed: Observed, wanted: Wanted) -> Plan:
         *([Step(Action.CREATE_KEY, wanted.key)] if wanted.key is not None and not observed.has_key else []),
         *(Step(Action.RESTRICT_PACKAGE, package) for package in observed.open_packages),
         *(Step(Action.RESTRICT_SETTINGS, name) for name in observed.open_settings),
+        *(Step(Action.JOIN_NIX_USERS, user) for user in observed.nix.outside),
         *_files(observed, wanted),
         *(Step(Action.MIGRATE_STATE, name) for name in observed.former_layouts),
         *_obsolete(observed, wanted),
@@ -98,7 +104,9 @@ def plan(observed: Observed, wanted: Wanted) -> Plan:
         *_ksm(observed, wanted),
         *_huge_pages(observed, wanted),
     ]
-    steps += _systemd(observed, wanted, [step.target for step in steps if step.action in (Action.WRITE, Action.REMOVE)])
+    changed = [step.target for step in steps if step.action in (Action.WRITE, Action.REMOVE)]
+    steps += [*_timers(observed, wanted), *_nix_daemon(observed, wanted, changed)]
+    steps += _systemd(observed, wanted, changed)
     return Plan(
         in_order(steps),
         wanted,
@@ -146,8 +154,8 @@ def _files(observed: Observed, wanted: Wanted) -> Iterator[Step[Action]]:
         if not _is_as(observed.files.get(path), file):
             yield Step(Action.WRITE, path)
     for path in wanted.removed:
-        if path in observed.present:
-            yield Step(Action.REMOVE, path)
+        if path in observed.present or path in observed.files:
+            yield Step(Action.REMOVE_NIX_SETTINGS if path == names.NIX_SETTINGS else Action.REMOVE, path)
 
 
 def _obsolete(observed: Observed, wanted: Wanted) -> Iterator[Step[Action]]:
@@ -192,8 +200,43 @@ def _systemd(observed: Observed, wanted: Wanted, changed: List[str]) -> Iterator
             yield Step(Action.DISABLE, names.TARGET)
         running = [names.TARGET] if observed.target.running else []
         yield from (Step(Action.STOP, unit) for unit in (*running, *observed.slices))
-    if reads_again:
+    if reads_again or wanted.timers != _running_timers(observed):
         yield Step(Action.RELOAD_SYSTEMD, UNITS)
+
+
+def _timers(observed: Observed, wanted: Wanted) -> Iterator[Step[Action]]:
+    for timer, unit in observed.nix.units.items():
+        if timer in wanted.timers:
+            if not unit.enabled:
+                yield Step(Action.ENABLE, timer)
+            if not unit.running:
+                yield Step(Action.START, timer)
+        elif timer == names.NIX_GARBAGE_TIMER:
+            if unit.enabled:
+                yield Step(Action.DISABLE, timer)
+            if unit.running:
+                yield Step(Action.STOP, timer)
+
+
+def _running_timers(observed: Observed) -> Tuple[str, ...]:
+    units = observed.nix.units
+    return tuple(timer for timer in (names.NIX_GARBAGE_TIMER,) if timer in units and units[timer].running)
+
+
+def _nix_daemon(observed: Observed, wanted: Wanted, changed: List[str]) -> Iterator[Step[Action]]:
+    """Yield steps that let the daemon of Nix run, which a package has installed, with the settings that there are."""
+    socket, daemon = observed.nix.units.get(names.NIX_SOCKET), observed.nix.units.get(names.NIX_DAEMON)
+    if socket is None or daemon is None:
+        return
+    # What somebody has masked stays as it is.
+    if wanted.nix and socket.load_state == "loaded":
+        if socket.unit_file_state == "disabled":
+            yield Step(Action.ENABLE, names.NIX_SOCKET)
+        if not socket.running and not daemon.running:
+            yield Step(Action.START, names.NIX_SOCKET)
+    is_changed = not {observed.nix.configuration, names.NIX_SETTINGS}.isdisjoint(changed)
+    if daemon.active_state == "active" and (is_changed or observed.nix.is_daemon_stale):
+        yield Step(Action.RESTART, names.NIX_DAEMON)
 
 
 def _modules(observed: Observed, wanted: Wanted) -> Iterator[Step[Action]]:
@@ -237,6 +280,27 @@ def _keeping_numbers(observed: Observed, wanted: Wanted) -> Wanted:
     )
 
 
+def with_configuration(nix: NixState, wanted: Wanted) -> Wanted:
+    """Return the setup with Nix's own configuration, which includes our settings where they are wanted.
+
+    Raises DeclarationError for a configuration that is not ours to change.
+    """
+    text = nix.text or ""
+    configured = with_line(text) if wanted.nix else without_line(text)
+    if configured == text or not (nix.is_installed or text):
+        # A file that is there before the distribution's would keep that from being installed.
+        return wanted
+    if nix.obstacle:
+        raise DeclarationError(
+            "nix",
+            f"{nix.configuration} cannot be changed: {nix.obstacle}; {'add' if wanted.nix else 'remove'} the line "
+            f"{INCLUDE!r} there yourself",
+        )
+    if not configured:
+        return replace(wanted, removed=(*wanted.removed, nix.configuration))
+    return replace(wanted, files={**wanted.files, nix.configuration: HostFile(configured, nix.mode)})
+
+
 def _refuse_too_many_huge_pages(observed: Observed, wanted: Wanted) -> None:
     """Refuse pages that leave the host itself no memory. Raises DeclarationError."""
     size = sum(page_size(path) * count for path, count in wanted.huge_pages.items())
@@ -252,6 +316,8 @@ def _missing(observed: Observed, wanted: Wanted) -> Iterator[str]:
     for module in wanted.modules:
         if module.name not in observed.usable_modules | observed.loadable_modules:
             yield f"kernel module {module.name} is missing; {module.purpose} will not work"
+    if wanted.nix and not observed.nix.is_installed:
+        yield "Nix is not installed yet; its settings take effect once it is (microvm_nix of role host installs it)"
     if wanted.ksm and observed.ksm is None:
         yield "the kernel does not support merging of identical pages (KSM)"
     for path, count in wanted.huge_pages.items():

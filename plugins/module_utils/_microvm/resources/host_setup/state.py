@@ -15,6 +15,11 @@ from ...declaration.accounts import ROOT, Account, User
 from ...declaration.types import HostSetup
 from ...host.systemd import Unit
 from .files import KERNEL_MODULES, HostFile, KernelModule, files, huge_page_counts
+from .nix_settings import NixState
+
+NIX_UNIT_FILES = tuple(
+    f"{names.UNIT_DIRECTORY}/{unit}" for unit in (names.NIX_GARBAGE_TIMER, names.NIX_GARBAGE_SERVICE)
+)
 
 OBSOLETE_UNITS = ("microvm-turn@.service",)
 """Template units of earlier versions."""
@@ -60,6 +65,12 @@ class Wanted:
     ksm: bool = False
     huge_pages: Mapping[str, int] = field(default_factory=dict)
     """Numbers of huge pages by the files of the kernel that take them."""
+    nix: bool = False
+    """True if Nix reads our settings."""
+    nix_users: Tuple[str, ...] = ()
+    """Users whom the daemon of Nix lets in."""
+    timers: Tuple[str, ...] = ()
+    """Timers that run; others of this collection do not."""
     starts: bool = False
     """True if MicroVMs start with the host."""
 
@@ -113,6 +124,7 @@ class Observed:
     """KiB of the host's memory, or 0 if that is not known."""
     target: Unit = field(default_factory=Unit)
     """Target that pulls in the MicroVMs."""
+    nix: NixState = field(default_factory=NixState)
     stale: bool = False
     """True if units of MicroVMs have changed since systemd has read them."""
     slices: Tuple[str, ...] = ()
@@ -147,6 +159,9 @@ def prepared(setup: HostSetup) -> Wanted:
         modules=KERNEL_MODULES,
         ksm=setup["ksm"],
         huge_pages=huge_page_counts(setup),
+        nix=setup["nix"],
+        nix_users=tuple(user for user in setup["nix_trusted_users"] if not user.startswith("@")),
+        timers=(names.NIX_GARBAGE_TIMER,) if setup["nix_collect_garbage"] else (),
         starts=True,
     )
 
@@ -158,6 +173,8 @@ def _switched_off(setup: HostSetup) -> Tuple[str, ...]:
         *(() if setup["ksm"] else (names.KSM_SETTINGS,)),
         *(() if setup["huge_pages"] else (names.HUGE_PAGES_SETTINGS,)),
         *((names.RESTRICTIONS,) if ends else ()),
+        *(() if setup["nix"] else (names.NIX_SETTINGS,)),
+        *(() if setup["nix_collect_garbage"] else NIX_UNIT_FILES),
     )
 
 
@@ -165,7 +182,9 @@ def unprepared(setup: HostSetup) -> Wanted:
     """Return the setup of a host that keeps nothing of this collection but volumes."""
     return Wanted(
         removed=(
-            *files({**setup, "ksm": True, "huge_pages": []}),
+            *files({**setup, "ksm": True, "huge_pages": [], "nix": False, "nix_collect_garbage": None}),
+            names.NIX_SETTINGS,
+            *NIX_UNIT_FILES,
             names.HUGE_PAGES_SETTINGS,
             *OBSOLETE,
             names.RESTRICTIONS,

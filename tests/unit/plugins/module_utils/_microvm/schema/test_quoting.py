@@ -85,6 +85,8 @@ def examples(option: Option) -> list[str]:
         "CONFIG_A",
         "tcp/80",
         "map:0:1:1",
+        f"a:{'A' * 43}=",
+        "30d",
     ]
     return [value for value in values if not problem(option, value)]
 

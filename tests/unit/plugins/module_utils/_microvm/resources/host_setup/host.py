@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -18,7 +19,7 @@ from ansible_collections.microvm.fleet.plugins.module_utils._microvm.declaration
     parse_host_setup,
 )
 from ansible_collections.microvm.fleet.plugins.module_utils._microvm.declaration.types import HostSetup
-from ansible_collections.microvm.fleet.plugins.module_utils._microvm.host import accounts, files, systemd
+from ansible_collections.microvm.fleet.plugins.module_utils._microvm.host import accounts, files, nix, systemd
 from ansible_collections.microvm.fleet.plugins.module_utils._microvm.host.commands import HostError
 from ansible_collections.microvm.fleet.plugins.module_utils._microvm.host.systemd import Unit
 from ansible_collections.microvm.fleet.plugins.module_utils._microvm.resources.executor import execute
@@ -58,6 +59,9 @@ class Host:
     refused: set[str] = field(default_factory=set)
     """Kernel modules that cannot be loaded, though they are there."""
     files_of_user: bool = False
+    has_nix: bool = False
+    others: dict[str, Unit] = field(default_factory=dict)
+    """Units beside the target: those of Nix."""
 
     def install(self, monkeypatch: pytest.MonkeyPatch) -> None:
         """Put the fake in place of the host's accounts and systemd."""
@@ -71,6 +75,7 @@ class Host:
                     "create_user": self._set_user,
                     "change_user": self._set_user,
                     "remove_user": self.users.pop,
+                    "join_group": self._join,
                 },
             ),
             (
@@ -84,7 +89,7 @@ class Host:
             (
                 systemd,
                 {
-                    "show": lambda _names: {names.TARGET: self._target()},
+                    "show": self._show,
                     "is_stale": lambda _pattern: self._is_stale(),
                     "active_units": lambda _pattern: list(self.slices),
                     "enable": self._enable,
@@ -92,8 +97,10 @@ class Host:
                     "forget_failures": lambda _pattern: None,
                     "start": self._start,
                     "stop": self._stop,
+                    "restart": self._restart,
                 },
             ),
+            (nix, {"store_program": lambda: "/usr/bin/nix-store" if self.has_nix else None}),
             (observe, {"run": self._run}),
             (handlers, {"run": self._run}),
         ]
@@ -156,20 +163,45 @@ class Host:
         state = "enabled" if self.enabled and self.path(TARGET_FILE).exists() else ""
         return Unit(active_state="active" if self.active else "inactive", unit_file_state=state)
 
+    def _show(self, units: Sequence[str]) -> dict[str, Unit]:
+        # systemd knows a unit that it was not told to read only by its file.
+        known = {unit: self.others.get(unit, Unit()) for unit in units if unit != names.TARGET}
+        return {**known, **({names.TARGET: self._target()} if names.TARGET in units else {})}
+
+    def _join(self, user: str, group: str) -> None:
+        self.users[user] = replace(self.users[user], other_groups=(*self.users[user].other_groups, group))
+
+    def _restart(self, unit: str) -> None:
+        self.others[unit] = replace(
+            self.others[unit], active_state="active", active_since_monotonic=str(int(time.monotonic() * 1e6))
+        )
+
     def _is_stale(self) -> bool:
         """Return whether a unit that was read has changed since; systemd does not look for others."""
         units = self.units()
         return any(units.get(name) != content for name, content in self.read.items())
 
     def _enable(self, units: Iterable[str], wanted: bool) -> None:
-        assert list(units) == [names.TARGET] and self.path(TARGET_FILE).exists()
-        self.enabled = wanted
+        [unit] = units
+        assert unit == names.NIX_SOCKET or self.path(f"{names.UNIT_DIRECTORY}/{unit}").exists()
+        if unit == names.TARGET:
+            self.enabled = wanted
+        else:
+            state = "enabled" if wanted else "disabled"
+            self.others[unit] = replace(self.others.get(unit, Unit()), unit_file_state=state)
 
     def _start(self, unit: str) -> None:
-        assert unit in self.read, "a unit that systemd has not read is started"
-        self.active = True
+        assert unit == names.NIX_SOCKET or unit in self.read, "a unit that systemd has not read is started"
+        if unit == names.TARGET:
+            self.active = True
+        else:
+            self.others[unit] = replace(self.others.get(unit, Unit()), active_state="active")
 
     def _stop(self, units: Sequence[str]) -> None:
+        self.others = {
+            name: replace(unit, active_state="inactive") if name in units else unit
+            for name, unit in self.others.items()
+        }
         self.active = self.active and names.TARGET not in units
         self.slices = [unit for unit in self.slices if unit not in units]
 
