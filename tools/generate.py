@@ -144,6 +144,7 @@ def generated() -> dict[Path, str]:
     host_setup = code / "resources" / "host_setup"
     package_scripts, image_scripts = code / "runner" / "scripts", code / "resources" / "images" / "scripts"
     network_scripts = code / "resources" / "networks" / "scripts"
+    guest_scripts = code / "host" / "scripts"
     device_scripts = code / "resources" / "vfio" / "scripts"
     parity = ROOT / "tests" / "parity"
     deviations = yaml.safe_load((parity / "deviations.yml").read_text())
@@ -167,6 +168,7 @@ def generated() -> dict[Path, str]:
         package_scripts / "sources.py": LICENCE + sources(package_scripts, "Shell functions of packages' scripts"),
         image_scripts / "sources.py": LICENCE + sources(image_scripts, "Scripts that build and start guest images"),
         network_scripts / "sources.py": LICENCE + sources(network_scripts, "Shell functions of networks' units"),
+        guest_scripts / "sources.py": LICENCE + sources(guest_scripts, "Scripts that hosts run in guests"),
         device_scripts / "sources.py": LICENCE + sources(device_scripts, "Shell functions of the unit of devices"),
         host_setup / "units" / "sources.py": LICENCE + mapping(host_setup / "units", "Units of MicroVMs"),
         host_setup / "scripts" / "sources.py": LICENCE + mapping(host_setup / "scripts", "Scripts that units run"),

@@ -1258,6 +1258,26 @@ options:
         description:
           - Time of day during which V(window) restarts MicroVMs, in the time zone of the host, such as V(22:00-04:30).
         type: str
+      ssh_switch:
+        description:
+          - Whether a running guest is switched to the system of a changed package, in place of a restart, and how.
+          - This requires a package whose C(share/microvm/system) leads to a system in C(/nix/store) that has C(bin/switch-to-configuration),
+            as those of NixOS do, a share of the host's C(/nix/store) in the running guest, and a guest that accepts
+            the SSH key of its host, or one that root's ssh has, for C(root), and whose host key and host name are
+            the expected ones. Otherwise O(ignore:restart_policy) decides, and a warning says why. O(ignore:restart_window)
+            does not apply to switches.
+          - V(switch) and V(test) activate the system, V(boot) only sets the profile in the guest, and V(dry-activate)
+            only shows in C(switch_output) of the result what an activation would do. After V(boot) and V(dry-activate),
+            and where more than the system has changed, such as kernel or memory, a restart is pending.
+          - Only with O(ignore:runner).
+        type: str
+        default: none
+        choices:
+          - none
+          - switch
+          - test
+          - boot
+          - dry-activate
       rollback_on_failure:
         description:
           - Whether to start a MicroVM that does not come up with its new package again with the previous package.

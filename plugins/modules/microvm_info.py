@@ -149,6 +149,12 @@ vms:
       description: Package that was current before.
       type: str
       sample: 5b0f4b6f3c0e1d8e6f2a7c9b8d7e6f5a-web
+    switched:
+      description:
+        - Package to whose system the running guest was switched since it was booted.
+        - V(null) if it runs the system that it was booted from.
+      type: str
+      sample: null
     generation:
       description: Generation number of the current package.
       type: int
@@ -158,7 +164,9 @@ vms:
       type: int
       sample: 7
     restart_pending:
-      description: Whether it is running a different package than its next start would run.
+      description:
+        - Whether it is running a different package than its next start would run.
+        - A guest that was switched to that package has a pending restart only if more than its system differs.
       type: bool
     refused_package:
       description: Declared package, if it is not installed because a rollback has marked it bad.

@@ -59,6 +59,7 @@ vms:
       generation: 1
       restart_pending: false
       consequence: start
+      switch_output: ""
       changes: []
       refused_package: null
       rolled_back: false

@@ -100,9 +100,14 @@ vms:
       sample: 4
     consequence:
       description:
-        - Effect of the run on the guest. V(nothing), V(live), V(start), V(stop), V(restart) or V(restart pending).
+        - Effect of the run on the guest.
+        - V(nothing), V(live), V(switch), V(start), V(stop), V(restart) or V(restart pending).
       type: str
       sample: restart
+    switch_output:
+      description: Output of the guest while it was switched to another system, see O(vms[].ssh_switch); else empty.
+      type: str
+      sample: ""
     changes:
       description: Options that differ from the running or the installed package.
       type: list

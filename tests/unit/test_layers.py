@@ -109,6 +109,8 @@ WORDS_OF_HOSTS = {
     "Unit",
     "Record",
     "Generation",
+    "Switched",
+    "GuestLogin",
     "Hold",
     "HostError",
     "NetworkDevice",

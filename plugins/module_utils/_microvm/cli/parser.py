@@ -294,6 +294,7 @@ def _guest(commands: Commands) -> None:
     subparser.add_argument(
         "port", metavar="PORT", nargs="?", type=_port, default=22, help="port in the guest (default: %(default)s)"
     )
+    _switch(commands)
     subparser = _on_host(commands, "balloon", "guests:balloon", "set the size of the memory balloon of a running guest")
     subparser.add_argument("name", metavar=VM, type=_name)
     subparser.add_argument("size", metavar="MIB", help="memory that the balloon takes from the guest")
@@ -306,6 +307,28 @@ def _guest(commands: Commands) -> None:
         "within a second. Refused while the MicroVM runs as a service.",
     )
     subparser.add_argument("name", metavar=VM, type=_name)
+
+
+def _switch(commands: Commands) -> None:
+    subparser = _on_host(
+        commands,
+        "switch",
+        "switch:switch_vm",
+        "switch a running guest to the system of its current package",
+        "For packages of NixOS guests that have the host's /nix/store as a share. Connects by SSH as root, like "
+        "microvm ssh, compares the host name, imports the registration of the system's paths, sets the profile of the "
+        "guest's system, and runs its switch-to-configuration. Where a kernel or the machine has changed too, a "
+        "restart stays pending.",
+    )
+    subparser.add_argument("name", metavar=VM, type=_name)
+    subparser.add_argument(
+        "action",
+        nargs="?",
+        choices=("switch", "test", "boot", "dry-activate"),
+        default="switch",
+        help="what to do, as with nixos-rebuild (default: %(default)s)",
+    )
+    _check(subparser)
 
 
 def _removal(commands: Commands) -> None:

@@ -380,6 +380,7 @@ class Vm(PackagedVm):
     startup_timeout: int
     restart_policy: Literal["never", "if_changed", "always", "window"]
     restart_window: Optional[str]
+    ssh_switch: Literal["none", "switch", "test", "boot", "dry-activate"]
     rollback_on_failure: bool
     on_refused: Literal["fail", "warn"]
     keep_generations: int

@@ -39,17 +39,23 @@ class Captured:
         return self.output.decode(errors="replace")
 
 
-def capture(argv: Sequence[str], seconds: float, limit: int = OUTPUT_BYTES, until: bytes = b"") -> Captured:
+def capture(
+    argv: Sequence[str],
+    seconds: float,
+    limit: int = OUTPUT_BYTES,
+    until: bytes = b"",
+    source: Optional[IO[bytes]] = None,
+) -> Captured:
     """Run a program without a terminal, and end it after ``seconds``, ``limit`` bytes, or the bytes ``until``.
 
-    Raises HostError where it is not installed.
+    ``source`` is a file that it reads as its standard input. Raises HostError where it is not installed.
     """
     deadline = Deadline(seconds)
     try:
         # Of a session of its own, so that it does not reach the terminal of whoever asks.
         process = subprocess.Popen(
             list(argv),
-            stdin=subprocess.DEVNULL,
+            stdin=subprocess.DEVNULL if source is None else source,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             env=program_environment(),

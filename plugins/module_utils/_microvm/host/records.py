@@ -32,6 +32,12 @@ _GENERATION: Options = (
     Option("ready", "dict", "See Generation."),
 )
 
+_SWITCHED: Options = (
+    Option("invocation", "str", "See Switched.", required=True),
+    Option("package", "str", "See Switched.", required=True),
+    Option("waits", "bool", "See Switched.", default=False),
+)
+
 _RECORD: Options = (
     Option("name", "str", "See Record; the others too.", required=True),
     Option("state_directory", "path", "", required=True),
@@ -45,6 +51,7 @@ _RECORD: Options = (
     Option("state", "str", ""),
     Option("refused", "str", ""),
     Option("tags", "list", "", elements="str"),
+    Option("switched", "dict", ""),
 )
 """Types of the values in the file of a record."""
 
@@ -64,6 +71,17 @@ class Generation:
     """True if the package was not rendered on this host."""
     ready: Optional[Ready] = None
     """The option ``ready`` of the declaration that the package was rendered from; ``None`` where that is not known."""
+
+
+@dataclass(frozen=True)
+class Switched:
+    """Guest that was switched to the system of another package than the one that it was booted from."""
+
+    invocation: str
+    """Identifier of the unit's start; the next start boots the current package, and ends this."""
+    package: str
+    waits: bool = False
+    """True if something of the package takes effect with a restart only."""
 
 
 @dataclass(frozen=True)
@@ -93,6 +111,13 @@ class Record:
     """The declared package, where that was rolled back from and is not installed again."""
     tags: Tuple[str, ...] = ()
     """Tags of its last declaration."""
+    switched: Optional[Switched] = None
+    """Last switch of its guest."""
+
+    def switched_in(self, invocation: str) -> Optional[Switched]:
+        """Return the switch of a guest that runs since a start of the unit; ``None`` where there was none since."""
+        is_since = self.switched is not None and invocation and self.switched.invocation == invocation
+        return self.switched if is_since else None
 
     def generation(self, package: str) -> Optional[Generation]:
         """The last one with a package."""
@@ -116,7 +141,8 @@ class Record:
         """Packages of the last ``count`` generations, of as many good ones, and ``used`` ones; in no order."""
         newest = list({generation.package: generation.bad for generation in reversed(self.generations)}.items())
         good = [package for package, bad in newest if not bad][:count]
-        return dict.fromkeys([*good, *(package for package, _bad in newest[:count]), *used])
+        switched = [self.switched.package] if self.switched is not None else []
+        return dict.fromkeys([*good, *(package for package, _bad in newest[:count]), *used, *switched])
 
     def only(self, packages: Collection[str]) -> Record:
         """Return the record with the generations of these packages, and those that are bad.
@@ -165,6 +191,16 @@ class Record:
     def refused_generation(self) -> Optional[Generation]:
         """The generation of the package that is refused; ``None`` where none is."""
         return self.generation(self.refused) if self.refused else None
+
+
+def is_pending(record: Optional[Record], invocation: str, booted: Optional[str], current: Optional[str]) -> bool:
+    """Return whether a running guest waits for a restart: it was booted from another package than the current one, to
+    which it has not been switched."""
+    # Between two starts nothing is booted, and the next one is on its way.
+    if booted in (None, current):
+        return False
+    switched = record.switched_in(invocation) if record is not None else None
+    return switched is None or switched.package != current or switched.waits
 
 
 class DamagedRecord(HostError):
@@ -261,6 +297,7 @@ def _parse(name: str, values: Dict[str, Any]) -> Record:
         state=values["state"],
         refused=values["refused"],
         tags=tuple(values["tags"]),
+        switched=_switched(values["switched"]),
     )
     _check(name, record)
     return record
@@ -270,6 +307,10 @@ def _generation(values: Dict[str, Any], declared: Optional[Mapping[str, object]]
     """Return a generation; earlier versions have only recorded the ``ready`` of the last declaration."""
     ready = values["ready"] or (None if values["external"] else declared)
     return Generation(**{**values, "ready": _ready(ready)})
+
+
+def _switched(value: Optional[Mapping[str, object]]) -> Optional[Switched]:
+    return None if value is None else Switched(**read_record(_SWITCHED, value, "switched"))
 
 
 def _ready(value: Optional[Mapping[str, object]]) -> Optional[Ready]:

@@ -19,7 +19,7 @@ from ..declaration.vms.claims import needs_interface
 from ..host import dhcp, files, systemd
 from ..host.commands import HostError
 from ..host.places import Places
-from ..host.records import Record
+from ..host.records import Record, is_pending
 from ..resources.vms.state import LINKS
 from ..runner.units import translates
 from ..schema import checks
@@ -87,6 +87,7 @@ class Information(UnitInformation, GenerationsInformation):
     current: Optional[str]
     booted: Optional[str]
     old: Optional[str]
+    switched: Optional[str]
     restart_pending: bool
     refused_package: Optional[str]
     unit: str
@@ -171,9 +172,9 @@ def _inform(
     context_identifier = read(lambda: places.store.read(current, CONTEXT_IDENTIFIER_FILE)) or ""
     if record is not None and current and current in places.store.unusable([current], places.store.damaged()):
         read.errors.append(f"the package {current} is damaged; {places.store.way_out(current)}")
-    # Between two starts nothing is booted, and the next one is on its way.
-    is_pending = unit.running and links[BOOTED_LINK] not in (None, links[CURRENT_LINK])
-    state = condition(name, unit, failed, record, is_pending)
+    is_waiting = unit.running and is_pending(record, unit.invocation, links[BOOTED_LINK], links[CURRENT_LINK])
+    switched = record.switched_in(unit.invocation) if record is not None and unit.running else None
+    state = condition(name, unit, failed, record, is_waiting)
     return {
         "name": name,
         "tags": list(record.tags) if record is not None else [],
@@ -185,7 +186,8 @@ def _inform(
         "booted": links[BOOTED_LINK],
         "old": links[OLD_LINK],
         **_of_generations(record, places, links[CURRENT_LINK], links[BOOTED_LINK]),
-        "restart_pending": is_pending,
+        "switched": switched.package if switched is not None else None,
+        "restart_pending": is_waiting,
         "refused_package": record.refused if record is not None else None,
         "unit": unit_name(name),
         "state_directory": places.state(name),

@@ -14,6 +14,7 @@ from ..host import files, holds, readiness, systemd
 from ..host.commands import HostError
 from ..host.locks import locked
 from ..host.places import Places
+from ..host.records import is_pending
 from ..resources.executor import execute
 from ..resources.vms.actions import Action, Plan
 from ..resources.vms.handlers import HANDLERS
@@ -38,9 +39,11 @@ def is_running(name: str) -> bool:
 
 
 def is_current(name: str, places: Places) -> bool:
-    """Return whether it was booted from the package that is current."""
+    """Return whether it was booted from the package that is current, or has been switched to it."""
     booted, current = (files.link_target(places.state(name, link)) for link in (BOOTED_LINK, CURRENT_LINK))
-    return booted == current
+    booted, current = (target and (places.store.owns(target) or target) for target in (booted, current))
+    invocation = systemd.show([unit_name(name)])[unit_name(name)].invocation
+    return booted == current or not is_pending(places.records.read(name), invocation, booted, current)
 
 
 def start_vm(name: str, places: Places, wait: bool = True) -> Optional[float]:

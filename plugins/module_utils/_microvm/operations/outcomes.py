@@ -9,11 +9,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Dict, List, NamedTuple, Optional, Sequence, Tuple
 
-from ..declaration.names import BOOTED_LINK, CURRENT_LINK
-from ..host import files
+from ..declaration.names import BOOTED_LINK, CURRENT_LINK, unit_name
+from ..host import files, systemd
 from ..host.commands import HostError
 from ..host.places import Places
-from ..host.records import Record
+from ..host.records import Record, is_pending
 from ..resources.vms.actions import Plan
 from ..resources.vms.handlers_job import Job
 from ..resources.vms.state import Wanted
@@ -51,10 +51,11 @@ def present(job: Job, places: Places) -> Standing:
         return planned(job.plan)
     current, booted = ((places.store.owns(target) or target) if target else None for target in targets)
     generation = record.generation(current) if record is not None and current is not None else None
+    unit = unit_name(job.name)
     return Standing(
         package=current,
         generation=generation.number if generation is not None else None,
-        restart_pending=booted not in (None, current),
+        restart_pending=is_pending(record, systemd.show([unit])[unit].invocation, booted, current),
         refused=record.refused if record is not None else None,
     )
 

@@ -60,6 +60,7 @@ from .external_packages import ExternalPackage, external_package, refuse_others
 from .foreign_devices import refuse_foreign_devices
 from .host_setup import refuse_other_state_directory
 from .report import VmResult, VmsResult, diff, result
+from .switching import with_switches
 from .taken_images import refuse_taking
 
 
@@ -334,6 +335,14 @@ def _warnings(untested: Sequence[str]) -> List[str]:
     ]
 
 
+def _warnings_of_switches(wanted: Sequence[Wanted]) -> List[str]:
+    problems = {vm.name: vm.switch.problem for vm in wanted if vm.switch is not None and not vm.switch.is_possible}
+    return [
+        f"{name} cannot be switched (ssh_switch), so restart_policy decides: {problem}"
+        for name, problem in problems.items()
+    ]
+
+
 def _warnings_of_rename(former: Former) -> List[str]:
     return [
         f"{path} applies to {former.name!r} only, which has another name from now on; move it to its new unit"
@@ -370,6 +379,7 @@ def _reconcile(request: Request, wanted: Sequence[Wanted], undeclared: Sequence[
     for name in formers.errors:
         observed.pop(name, None)
     before = {**observed, **{name: former.observed for name, former in formers.vms.items() if former.observed.exists}}
+    wanted = with_switches(wanted, observed, places)
     _check_ability(request, wanted, before, places)
     if request.expected.setup:
         # Role `host` brings state directories to today's layout.
@@ -409,6 +419,7 @@ def _reconcile(request: Request, wanted: Sequence[Wanted], undeclared: Sequence[
             *(warning for former in formers.vms.values() for warning in _warnings_of_rename(former)),
             *refused.warnings,
             *share_warnings(_placed(request, wanted)),
+            *_warnings_of_switches(wanted),
         ],
     }
 

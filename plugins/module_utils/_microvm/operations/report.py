@@ -46,6 +46,7 @@ class VmResult(TypedDict):
     generation: Optional[int]
     restart_pending: bool
     consequence: str
+    switch_output: str
     changes: List[ChangeResult]
     refused_package: Optional[str]
     rolled_back: bool
@@ -81,6 +82,7 @@ def result(job: Job, wanted: Wanted, standing: Standing, error: Optional[str]) -
         "generation": standing.generation,
         "restart_pending": standing.restart_pending,
         "consequence": plan.consequence,
+        "switch_output": job.switch_output,
         "changes": [{"option": change.path, "cost": change.cost} for change in plan.changes],
         "refused_package": standing.refused,
         "rolled_back": job.is_rolled_back,

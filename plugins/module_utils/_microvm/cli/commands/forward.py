@@ -14,11 +14,11 @@ from ...host.commands import HostError
 from ...host.deadline import Deadline
 from ...host.places import Places
 from ...host.relay import relay
+from ...operations.guest_login import declared_address
 from ...operations.info import Information, inform
 from ...operations.lifecycle import require
 from ...resources.vms.observe_guests import VSOCK_SOCKET_FILE
 from ..host import places
-from .guests import declared_address
 
 CONNECT_SECONDS = 30.0
 """Time limit for the guest to accept the connection."""

@@ -88,6 +88,7 @@ def parse_vm(
         declaration = of_package(declaration, package, prefix)
         _check_host_options(declaration, prefix)
         return declaration
+    _refuse_switch(declaration, common or {}, prefix)
     _complete_memory(declaration, prefix)
     _complete_identity(declaration, prefix)
     declaration["machine_id"] = _machine_id(declaration)
@@ -105,6 +106,16 @@ def parse_vm(
     _complete_ready(declaration, prefix)
     _check_host_options(declaration, prefix)
     return declaration
+
+
+def _refuse_switch(declaration: Declaration, common: Mapping[str, object], prefix: str) -> None:
+    """Refuse to switch guests whose package is rendered here: it has no system; values for all MicroVMs do nothing."""
+    action = declaration["ssh_switch"]
+    if action not in ("none", common.get("ssh_switch")):
+        raise DeclarationError(
+            f"{prefix}ssh_switch",
+            f"{action} requires a package with a system in /nix/store, as Nix builds it (runner); remove this option",
+        )
 
 
 def _check_huge_pages(declaration: Declaration, prefix: str) -> None:

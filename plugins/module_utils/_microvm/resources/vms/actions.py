@@ -19,6 +19,7 @@ from ...schema.options import RECREATE
 from ..steps import BaseAction, Cost, Phase, Step, in_order
 from .changes import Change
 from .state import Observed
+from .switches import Switch
 
 
 class Action(BaseAction):
@@ -53,6 +54,7 @@ class Action(BaseAction):
     ENABLE = "systemctl enable", Phase.TOGETHER
     READ_UNIT_SETTINGS = "systemctl daemon-reload for", Phase.TOGETHER
     CHANGE_LIVE = "change live", Phase.PARALLEL, Cost.LIVE
+    SWITCH = "switch the running guest to", Phase.PARALLEL, Cost.LIVE
     START = "systemctl start", Phase.PARALLEL
     RESTART = "systemctl restart", Phase.PARALLEL, Cost.RESTART
     ARCHIVE_VOLUME = "archive volume"
@@ -128,6 +130,8 @@ class Plan:
     """The flake that the MicroVM was built from."""
     predecessors: Tuple[Predecessor, ...] = ()
     """MicroVMs that have, before the run, what this one needs."""
+    switch: Optional[Switch] = None
+    """Switch of the running guest, where that is a step."""
     successors: Tuple[str, ...] = ()
     """Names of MicroVMs that need what this one has before the run."""
 
@@ -153,6 +157,8 @@ class Plan:
             return "restart" if self.has(Action.RESTART, Action.START) else "stop"
         if self.has(Action.START):
             return "start"
+        if self.has(Action.SWITCH) and self.switch is not None and self.switch.activates:
+            return "switch"
         if self.restart_pending:
             return "restart pending"
         return "live" if self.has(Action.CHANGE_LIVE) else "nothing"

@@ -7,14 +7,26 @@
 from __future__ import annotations
 
 import os
+from dataclasses import replace
 from typing import Callable, Dict, List, Optional, Sequence, Tuple
 
 from ...declaration.identity import account_name
 from ...declaration.names import BOOTED_LINK, CURRENT_LINK, FLAKE_FILE, OLD_LINK, instance_of, unit_name, unit_names
-from ...host import accounts, files, guest_keys, known_hosts, nix, readiness, state_directories, systemd
+from ...host import (
+    accounts,
+    files,
+    guest_keys,
+    guest_systems,
+    known_hosts,
+    nix,
+    readiness,
+    state_directories,
+    systemd,
+)
 from ...host.commands import HostError
 from ...host.journal import with_remark
 from ...host.places import Places
+from ...host.records import Switched
 from ...host.transient import run_script
 from ..executor import GroupHandler, Handler, Handlers, execute
 from . import handlers_files, handlers_rename
@@ -117,6 +129,18 @@ def _change_live(job: Job, _options: str) -> None:
         handlers_files.link(job, BOOTED_LINK, job.plan.package)
 
 
+def _switch(job: Job, system: str) -> None:
+    """Switch a running guest, and record of which start it is, so that no later one is taken for it."""
+    switch, record, package = job.plan.switch, job.plan.record, job.plan.package
+    if switch is None or record is None or package is None:
+        return
+    unit = unit_name(job.name)
+    invocation = systemd.show([unit])[unit].invocation
+    job.switch_output = guest_systems.activate(switch.login, system, switch.action)
+    waits = switch.waits or not switch.activates
+    job.places.records.write(replace(record, switched=Switched(invocation, package, waits)))
+
+
 def set_balloon(name: str, size: str, places: Places) -> str:
     """Set the balloon's size in MiB. Returns the output of the package's script. Raises HostError."""
     return run_script(name, [places.state(name, BALLOON_SCRIPT), size])
@@ -177,6 +201,7 @@ _SINGLE: Dict[Action, Handler[Job]] = {
     Action.REMOVE_UNIT_SETTINGS: handlers_files.remove_unit_settings,
     Action.MARK_FAILED: _write_record,
     Action.CHANGE_LIVE: _change_live,
+    Action.SWITCH: _switch,
     Action.START: _start,
     Action.RESTART: _restart,
     Action.ARCHIVE_VOLUME: handlers_files.archive_volume,

@@ -32,6 +32,8 @@ class Job:
     """Seconds until the guest was up; ``None`` where nobody waited."""
     fallback: Steps = field(default=())
     """Steps that were carried out to start the package before again."""
+    switch_output: str = ""
+    """Output of the guest while it was switched."""
     is_rolled_back: bool = False
     """True if the package before has come up again."""
 

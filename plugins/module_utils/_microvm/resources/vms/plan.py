@@ -65,7 +65,9 @@ def plan(observed: Observed, wanted: Wanted, path: str, clock: Clock = Clock()) 
     if target.changes_user and observed.is_up and observed.booted != target.package:
         run = _stopped_first(observed, run, path)
     ends_old = any(step.action in _ENDS_OLD for step in run)
-    is_pending = observed.unit.running and not ends_old and observed.booted != target.package
+    switch = wanted.switch if any(step.action is Action.SWITCH for step in run) else None
+    is_switched = switch is not None and switch.activates and not switch.waits
+    is_pending = observed.unit.running and not ends_old and not is_switched and observed.waits_with(target.package)
     if is_pending and target.refused is None:
         target = replace(target, drop_ins=settings.with_memory_of(target.drop_ins, observed.drop_ins))
     booted = None if ends_old else observed.booted
@@ -89,6 +91,7 @@ def plan(observed: Observed, wanted: Wanted, path: str, clock: Clock = Clock()) 
         source_ownerships=_source_ownerships(wanted),
         volumes=tuple(volume["image"] for volume in wanted.declaration["volumes"]),
         balloon=wanted.declaration["initial_balloon_mem"],
+        switch=switch,
     )
 
 
@@ -178,6 +181,7 @@ def _record(observed: Observed, wanted: Wanted, target: _Target) -> Record:
     is_new = observed.current != target.package or record.generation(target.package) is None
     if is_new:
         record = record.with_generation(target.package, external=wanted.external is not None)
+        record = replace(record, switched=observed.switched)
     return record.with_ready(target.package, wanted.declaration["ready"])
 
 
@@ -258,8 +262,22 @@ def _run(
     elif observed.booted != target.package and target.refused is None:
         if is_live(differences) and wanted.package is not None and _differs_live(observed, wanted.package):
             yield Step(Action.CHANGE_LIVE, ", ".join(change.path for change in differences))
+        elif wanted.switch is not None and wanted.switch.is_possible:
+            yield Step(Action.SWITCH, wanted.switch.system)
+        elif _is_done_by_switch(observed, wanted, target.package):
+            return
         elif is_time_to_restart(wanted, clock) and _matters(observed, wanted, differences):
             yield Step(Action.RESTART, unit)
+
+
+def _is_done_by_switch(observed: Observed, wanted: Wanted, package: str) -> bool:
+    """Return whether the guest was switched to a package, and is not restarted for what waits."""
+    switched = observed.switched
+    if switched is None or switched.package != package:
+        return False
+    # Only a window is for restarts of guests that are to be switched.
+    keeps_running = wanted.declaration["ssh_switch"] != "none" and wanted.declaration["restart_policy"] != "window"
+    return keeps_running or not switched.waits
 
 
 def _differs_live(observed: Observed, package: Package) -> bool:

@@ -55,7 +55,7 @@ def plan_adoption(observed: Observed, external: External, keep_generations: int)
         steps=ordered(steps),
         package=external.package,
         previous=observed.current,
-        restart_pending=observed.unit.running and observed.booted != external.package,
+        restart_pending=observed.unit.running and observed.waits_with(external.package),
         record=record,
         drop_ins=drop_ins,
         content=external.content,
@@ -114,7 +114,7 @@ def _record(observed: Observed, external: External, keep_generations: int) -> Tu
     # An account that was there before is somebody else's to remove.
     record = replace(record, user=record.user if observed.has_account else external.installed.account.user)
     if observed.current != external.package or record.generation(external.package) is None:
-        record = record.with_generation(external.package, external=True)
+        record = replace(record.with_generation(external.package, external=True), switched=observed.switched)
     used = (external.package, observed.current, observed.booted, observed.old)
     remaining = record.kept(keep_generations, [package for package in used if package])
     return record.only(remaining), tuple(remaining)

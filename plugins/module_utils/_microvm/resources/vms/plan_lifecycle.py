@@ -12,6 +12,7 @@ from ...declaration.names import unit_name
 from ..steps import Step
 from .actions import Action, Plan, ordered
 from .state import Observed
+from .switches import Switch
 
 
 def plan_start(observed: Observed) -> Plan:
@@ -41,6 +42,21 @@ def _plan(observed: Observed, actions: List[Action]) -> Plan:
         observed.current,
         observed.current,
         booted=observed.booted,
-        restart_pending=not actions and observed.booted != observed.current,
+        restart_pending=not actions and observed.waits_with(observed.current),
         record=observed.record,
+    )
+
+
+def plan_switch(observed: Observed, switch: Switch) -> Plan:
+    """Plan that the running guest is switched to the system of its current package."""
+    is_switched = switch.activates and not switch.waits
+    return Plan(
+        observed.name,
+        (Step(Action.SWITCH, switch.system),),
+        observed.current,
+        observed.current,
+        booted=observed.booted,
+        restart_pending=not is_switched and observed.booted != observed.current,
+        record=observed.record,
+        switch=switch,
     )

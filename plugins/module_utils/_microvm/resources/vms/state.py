@@ -13,11 +13,12 @@ from ...declaration.accounts import SHARED, Account, account
 from ...declaration.names import BOOTED_LINK, CURRENT_LINK, OLD_LINK
 from ...declaration.types import PackagedVm
 from ...declaration.vms.parse import Declaration
-from ...host.records import Record
+from ...host.records import Record, Switched
 from ...host.systemd import Unit
 from ...runner.package import Package
 from ...runner.units import UnitSettings, unit_settings_of
 from .needs import NOTHING, Needs
+from .switches import Switch
 
 LINKS = (CURRENT_LINK, BOOTED_LINK, OLD_LINK)
 
@@ -83,6 +84,17 @@ class Observed:
         """Return whether it runs, or something of it is left: the host lost its power, or its helpers end."""
         return self.unit.running or self.booted is not None
 
+    @property
+    def switched(self) -> Optional[Switched]:
+        """Return the switch of its guest since that was booted."""
+        return self.record.switched_in(self.unit.invocation) if self.record is not None and self.booted else None
+
+    def waits_with(self, package: Optional[str]) -> bool:
+        """Return whether a restart is pending where it runs and ``current`` leads to a package."""
+        switched = self.switched
+        is_switched = switched is not None and switched.package == package and not switched.waits
+        return self.booted != package and not is_switched
+
 
 @dataclass(frozen=True)
 class Installed:
@@ -119,6 +131,8 @@ class Wanted:
     """True if ``present`` is not declared, and the record keeps the state that is."""
     external: Optional[Installed] = None
     """The package, as far as the host must know it, where it was made elsewhere."""
+    switch: Optional[Switch] = None
+    """Switch of the running guest to the package, where that is declared and another package runs."""
 
     @property
     def name(self) -> str:

@@ -114,7 +114,8 @@ class FakeHost:
             raise HostError(f"{name} does not come up")
         files.replace_link(f"{state}/booted", package)
         unit = replace(self.units.get(name, systemd.Unit()), load_state="loaded")
-        self.units[name] = replace(unit, active_state="active", sub_state="running")
+        invocation = f"{len(self.calls):032x}"
+        self.units[name] = replace(unit, active_state="active", sub_state="running", invocation=invocation)
 
     def stop(self, names: Sequence[str], _wait: bool = True) -> None:
         """Stop units; the links of what is ours go with its handler."""

@@ -7,7 +7,7 @@ _microvm_offers() { # command or nothing, word before the current one; sets opti
     directory=/var/lib/microvms settings=/etc/microvm-fleet/host.json
     case $1 in
         '') options='list info logs start stop restart create update apply generations rollback console ssh forward
-            balloon run remove gc render validate --help' ;;
+            switch balloon run remove gc render validate --help' ;;
         list) options='--help --state-dir --tag --json' operands=vms ;;
         info) options='--help --state-dir --json' operands=vms ;;
         logs) options='--help --state-dir --follow --lines' operands=vms ;;
@@ -22,6 +22,7 @@ _microvm_offers() { # command or nothing, word before the current one; sets opti
         console) options='--help --state-dir --linger' operands=vms ;;
         ssh) options='--help --state-dir --password --login' operands=vms ;;
         forward) options='--help --state-dir' operands=vms ;;
+        switch) options='--help --state-dir --check' operands=vms ;;
         balloon) options='--help --state-dir' operands=vms ;;
         run) options='--help --state-dir' operands=vms ;;
         remove) options='--help --state-dir --volumes --confirm --yes --check' operands=vms ;;
@@ -58,6 +59,7 @@ _microvm_offers() { # command or nothing, word before the current one; sets opti
         ssh:--state-dir) options='' operands=files ;;
         ssh:-l | ssh:--login) options='' operands=none ;;
         forward:--state-dir) options='' operands=files ;;
+        switch:--state-dir) options='' operands=files ;;
         balloon:--state-dir) options='' operands=files ;;
         run:--state-dir) options='' operands=files ;;
         remove:--state-dir) options='' operands=files ;;

@@ -223,6 +223,20 @@ port in the guest (default: 22)
 .TP
 .B \-\-state\-dir DIR
 state directory of the MicroVMs (default: that of the host, see /etc/microvm\-fleet/host.json)
+.SS "switch [OPTION\&...] NAME [{switch,test,boot,dry\-activate}]"
+Switch a running guest to the system of its current package. For packages of NixOS guests that have the host's
+/nix/store as a share. Connects by SSH as root, like microvm ssh, compares the host name, imports the
+registration of the system's paths, sets the profile of the guest's system, and runs its
+switch\-to\-configuration. Where a kernel or the machine has changed too, a restart stays pending.
+.TP
+.I {switch,test,boot,dry\-activate}
+what to do, as with nixos\-rebuild (default: switch)
+.TP
+.B \-\-state\-dir DIR
+state directory of the MicroVMs (default: that of the host, see /etc/microvm\-fleet/host.json)
+.TP
+.B \-\-check
+only show what would be done
 .SS "balloon [OPTION\&...] NAME MIB"
 Set the size of the memory balloon of a running guest.
 .TP
@@ -362,7 +376,7 @@ _microvm_offers() { # command or nothing, word before the current one; sets opti
     directory=/var/lib/microvms settings=/etc/microvm-fleet/host.json
     case $1 in
         '') options='list info logs start stop restart create update apply generations rollback console ssh forward
-            balloon run remove gc render validate --help' ;;
+            switch balloon run remove gc render validate --help' ;;
         list) options='--help --state-dir --tag --json' operands=vms ;;
         info) options='--help --state-dir --json' operands=vms ;;
         logs) options='--help --state-dir --follow --lines' operands=vms ;;
@@ -377,6 +391,7 @@ _microvm_offers() { # command or nothing, word before the current one; sets opti
         console) options='--help --state-dir --linger' operands=vms ;;
         ssh) options='--help --state-dir --password --login' operands=vms ;;
         forward) options='--help --state-dir' operands=vms ;;
+        switch) options='--help --state-dir --check' operands=vms ;;
         balloon) options='--help --state-dir' operands=vms ;;
         run) options='--help --state-dir' operands=vms ;;
         remove) options='--help --state-dir --volumes --confirm --yes --check' operands=vms ;;
@@ -413,6 +428,7 @@ _microvm_offers() { # command or nothing, word before the current one; sets opti
         ssh:--state-dir) options='' operands=files ;;
         ssh:-l | ssh:--login) options='' operands=none ;;
         forward:--state-dir) options='' operands=files ;;
+        switch:--state-dir) options='' operands=files ;;
         balloon:--state-dir) options='' operands=files ;;
         run:--state-dir) options='' operands=files ;;
         remove:--state-dir) options='' operands=files ;;

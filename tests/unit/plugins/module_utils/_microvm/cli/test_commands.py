@@ -15,12 +15,12 @@ import pytest
 from ansible_collections.microvm.fleet.plugins.module_utils._microvm.cli import table
 from ansible_collections.microvm.fleet.plugins.module_utils._microvm.cli.commands import console, install
 from ansible_collections.microvm.fleet.plugins.module_utils._microvm.cli.commands import list as see
-from ansible_collections.microvm.fleet.plugins.module_utils._microvm.cli.commands.guests import multiplexer_options
 from ansible_collections.microvm.fleet.plugins.module_utils._microvm.cli.commands.results import print_outcome
 from ansible_collections.microvm.fleet.plugins.module_utils._microvm.cli.main import main
 from ansible_collections.microvm.fleet.plugins.module_utils._microvm.cli.parser import parser
 from ansible_collections.microvm.fleet.plugins.module_utils._microvm.cli.short_forms import translate
 from ansible_collections.microvm.fleet.plugins.module_utils._microvm.cli.source import Source, SourceError
+from ansible_collections.microvm.fleet.plugins.module_utils._microvm.operations.guest_login import multiplexer_options
 from ansible_collections.microvm.fleet.plugins.module_utils._microvm.operations.reconcile import Request
 from ansible_collections.microvm.fleet.plugins.module_utils._microvm.operations.report import VmsResult
 

@@ -1,0 +1,89 @@
+# Copyright (c) 2026 microvm.fleet contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Switch running guests to the systems of other packages, in place of restarts."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from dataclasses import replace
+from typing import Mapping, Sequence
+
+from ..host.commands import HostError
+from ..host.guest_systems import ACTIVATION, boots_alike, host_name_of, refusal_of_guest
+from ..host.locks import locked
+from ..host.places import Places
+from ..resources.vms.handlers_job import Job
+from ..resources.vms.observe import observe_name
+from ..resources.vms.plan_lifecycle import plan_switch
+from ..resources.vms.state import Observed, Wanted
+from ..resources.vms.switches import Files, Switch, needs_restart, shares_store, system_of
+from .external_packages import package_files
+from .guest_login import login_to
+from .lifecycle import carry_out, require
+
+
+def with_switches(wanted: Sequence[Wanted], observed: Mapping[str, Observed], places: Places) -> Sequence[Wanted]:
+    """Return wanted MicroVMs with the switches of those guests that are to be switched, and what prevents others."""
+    return [
+        replace(vm, switch=_declared_switch(vm, observed[vm.name], places)) if _is_due(vm, observed) else vm
+        for vm in wanted
+    ]
+
+
+def _is_due(wanted: Wanted, observed: Mapping[str, Observed]) -> bool:
+    """Return whether a guest runs another package than the declared one, and was not switched to it."""
+    if wanted.package is None or wanted.declaration["ssh_switch"] == "none" or wanted.name not in observed:
+        return False
+    now, package = observed[wanted.name], wanted.package.directory_name
+    is_refused = now.record is not None and now.record.is_bad(package) and now.current != package
+    is_switched = now.switched is not None and now.switched.package == package
+    runs_another = now.unit.running and now.booted is not None and now.booted != package
+    is_restarted = wanted.declaration["restart_policy"] == "always"
+    return wanted.state == "started" and runs_another and not (is_refused or is_switched or is_restarted)
+
+
+def _declared_switch(wanted: Wanted, observed: Observed, places: Places) -> Switch:
+    files = wanted.package.files if wanted.package is not None else {}
+    return _switch(observed, files, wanted.declaration["ssh_switch"], places)
+
+
+def _switch(observed: Observed, files: Files, action: str, places: Places) -> Switch:
+    """Return the switch of a running guest to the system of a package, with what prevents it."""
+    system = system_of(files)
+    if system is None:
+        return Switch(action, problem="its package has no system in /nix/store (share/microvm/system)")
+    if not os.access(os.path.join(system, ACTIVATION), os.X_OK):
+        return Switch(action, problem=f"the system of its package has no {ACTIVATION}: {system}")
+    try:
+        before = package_files(places.store.path(observed.booted or ""))
+        if not shares_store(before):
+            return Switch(action, problem="its guest does not have the host's /nix/store as a share")
+        login = login_to(observed.name, places)
+    except (HostError, OSError) as error:
+        return Switch(action, problem=str(error))
+    problem = refusal_of_guest(login, system, host_name_of(system, observed.name))
+    waits = needs_restart(before, files) or not boots_alike(system_of(before) or "", system)
+    return Switch(action, system, login, waits, problem)
+
+
+def switch_guest(name: str, action: str, check: bool, places: Places) -> Job:
+    """Switch a running guest to the system of its current package; ``check`` only plans. Raises HostError."""
+    require(name, places)
+    with contextlib.nullcontext() if check else locked([name]):
+        observed = observe_name(places, name)
+        if not observed.unit.running or observed.booted is None:
+            raise HostError(f"{name} is not running; the next start boots its current package")
+        if observed.record is None or observed.current is None:
+            raise HostError(f"{name} was not installed by this collection; switch it with the tool that installed it")
+        switch = _switch(observed, package_files(places.store.path(observed.current)), action, places)
+        if not switch.is_possible:
+            raise HostError(
+                f"{name} cannot be switched: {switch.problem}; to apply its package: microvm restart {name}"
+            )
+        job = Job(plan_switch(observed, switch), places)
+        if not check:
+            carry_out(job)
+    return job

@@ -1,0 +1,282 @@
+# Copyright (c) 2026 microvm.fleet contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Switches of running guests, on a fake of ``host/``: its ``ssh`` runs commands here, as if this were the guest."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import platform
+import re
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from ansible_collections.microvm.fleet.plugins.module_utils._microvm.cli.commands.switch import print_switch
+from ansible_collections.microvm.fleet.plugins.module_utils._microvm.host import nix
+from ansible_collections.microvm.fleet.plugins.module_utils._microvm.host.commands import HostError
+from ansible_collections.microvm.fleet.plugins.module_utils._microvm.operations import switching
+from ansible_collections.microvm.fleet.plugins.module_utils._microvm.operations.info import inform
+from ansible_collections.microvm.fleet.plugins.module_utils._microvm.operations.lifecycle import restart_vm
+from ansible_collections.microvm.fleet.plugins.module_utils._microvm.operations.reconcile import Request, reconcile
+from ansible_collections.microvm.fleet.plugins.module_utils._microvm.operations.report import VmResult
+from ansible_collections.microvm.fleet.plugins.module_utils._microvm.resources.vms import switches
+from ansible_collections.microvm.fleet.plugins.module_utils._microvm.schema.errors import DeclarationError
+
+from ..examples import parse
+from ..fake_host import FakeHost
+
+SSH = """\
+#!/bin/sh
+# The last word is the command. Options by which any guest could answer are errors.
+case "$*" in
+*StrictHostKeyChecking=yes*BatchMode=yes*"-l root -- 192.0.2.1 "*) ;;
+*) echo "wrong: $*" >&2; exit 255 ;;
+esac
+[ ! -e {root}/unreachable ] || { echo 'connection refused' >&2; exit 255; }
+for command; do :; done
+PATH={root}/bin:/usr/bin:/bin exec sh -c "$command"
+"""
+ACTIVATION = """\
+#!/bin/sh
+echo "{system} $1" >>{root}/activated
+echo "activating {system}"
+[ ! -e {root}/failing ] || {{ echo 'a unit has failed' >&2; exit 4; }}
+"""
+TOOLS = {
+    "nix-store": '#!/bin/sh\n[ "$1" = --load-db ] && cat >>{root}/loaded\n',
+    "nix-env": '#!/bin/sh\necho "$*" >>{root}/profile\n',
+    # The machine that runs the tests may have a systemd of its own.
+    "systemd-run": '#!/bin/sh\nwhile [ "${1#--}" != "$1" ]; do shift; done\nexec "$@"\n',
+}
+
+
+class Guest:
+    """Guest that is this machine, its host's store, and packages with systems in there."""
+
+    def __init__(self, host: FakeHost) -> None:
+        self.host, self.root, self.store = host, host.root, host.root / "store"
+
+    def package(self, number: int, memory: int = 512, shares: bool = True, host_name: str = "") -> str:
+        """Write the package of a system, both by number. Returns its directory."""
+        system, directory = self.store / f"h{number}-system-{number}", self.root / "made" / "web"
+        shutil.rmtree(directory, ignore_errors=True)
+        (system / "bin").mkdir(parents=True, exist_ok=True)
+        (system / "etc").mkdir(exist_ok=True)
+        (system / "etc/hostname").write_text(f"{host_name or own_name()}\n")
+        self.script(system / "bin/switch-to-configuration", ACTIVATION.format(system=number, root=self.root))
+        self.script(directory / "bin/microvm-run", f"#!/bin/sh\n# {memory} init={system}/init\n")
+        (directory / "share/microvm/virtiofs/store").mkdir(parents=True)
+        source = self.store if shares else "/srv"
+        (directory / "share/microvm/virtiofs/store/source").write_text(f"{source}\n")
+        (directory / "share/microvm/system").symlink_to(system)
+        return str(directory)
+
+    @staticmethod
+    def script(path: Path, text: str) -> None:
+        """Write a program."""
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)
+        path.chmod(0o755)
+
+    def read(self, name: str) -> list[str]:
+        """Return the lines of what a program has written."""
+        file = self.root / name
+        return file.read_text().splitlines() if file.exists() else []
+
+
+def own_name() -> str:
+    """Return the host name as the guest says it."""
+    file = Path("/etc/hostname")
+    return file.read_text().strip() if file.exists() else platform.node()
+
+
+@pytest.fixture
+def guest(host: FakeHost, monkeypatch: pytest.MonkeyPatch) -> Iterator[Guest]:
+    """Guest whose host key is known to its host."""
+    before = os.umask(0o022)
+    guest = Guest(host)
+    for name, text in TOOLS.items():
+        guest.script(host.root / "bin" / name, text.replace("{root}", str(host.root)))
+    guest.script(host.root / "host-bin/ssh", SSH.replace("{root}", str(host.root)))
+    dump = '#!/bin/sh\n[ "$1" = --dump-db ] && shift && echo "registration of $*" || echo "$3"\n'
+    guest.script(host.root / "host-bin/nix-store", dump)
+    (host.root / "known_hosts").write_text("web ssh-ed25519 AAAA\n")
+    monkeypatch.setenv("PATH", f"{host.root}/host-bin:{os.environ['PATH']}")
+    monkeypatch.setattr(nix, "store_program", lambda: str(host.root / "host-bin/nix-store"))
+    for name in ("_SOURCE", "_HASH"):
+        pattern = getattr(switches, name).pattern.replace("/nix/store", str(guest.store))
+        monkeypatch.setattr(switches, name, re.compile(pattern))
+    monkeypatch.setattr(switches, "NIX_STORE", str(guest.store))
+    monkeypatch.setattr(switching, "locked", lambda _names: contextlib.nullcontext())
+    yield guest
+    os.umask(before)
+
+
+def run(runner: str, check: bool = False, **options: Any) -> tuple[VmResult, list[str]]:
+    """Declare the MicroVM; return its result, and the warnings."""
+    ready = {"check": "none", "address": "192.0.2.1"}
+    vm = {"name": "web", "runner": runner, "ready": ready, "ssh_switch": "switch", **options}
+    outcome = reconcile(Request(vms=[vm], check_mode=check, state_dir="/unused"))
+    return outcome["vms"][0], outcome["warnings"]
+
+
+def test_a_running_guest_is_switched_to_a_changed_package_once(guest: Guest) -> None:
+    booted, _warnings = run(guest.package(1))
+    two = guest.package(2)
+    shown, warnings = run(two, check=True)
+    assert (shown["consequence"], shown["restart_pending"], warnings) == ("switch", False, [])
+    assert guest.read("activated") == []
+    result, _warnings = run(two)
+    assert result["actions"] == shown["actions"] and not result["failed"], result["msg"]
+    assert f"switch the running guest to {guest.store}/h2-system-2" in result["actions"]
+    assert (result["consequence"], result["restart_pending"]) == ("switch", False)
+    assert "activating 2" in result["switch_output"]
+    system = f"{guest.store}/h2-system-2"
+    assert guest.read("activated") == ["2 switch"]
+    assert guest.read("loaded") == [f"registration of {system}"]
+    assert guest.read("profile") == [f"--profile /nix/var/nix/profiles/system --set {system}"]
+    info = inform(guest.host.places)[0]
+    assert (info["booted"], info["current"], info["switched"]) == (
+        booted["package"],
+        result["package"],
+        info["current"],
+    )
+    assert (info["restart_pending"], info["condition"]) == (False, "ok")
+    again, warnings = run(two)
+    assert (again["changed"], warnings, guest.read("activated")) == (False, [], ["2 switch"])
+
+
+def test_the_next_start_ends_a_switch(guest: Guest) -> None:
+    run(guest.package(1))
+    result, _warnings = run(guest.package(2))
+    restart_vm("web", guest.host.places, wait=False)
+    info = inform(guest.host.places)[0]
+    assert (info["booted"], info["switched"]) == (result["package"], None)
+
+
+def test_what_takes_effect_with_a_restart_only_stays_pending_and_is_not_restarted(guest: Guest) -> None:
+    run(guest.package(1))
+    two = guest.package(2, memory=1024)
+    for expected in (True, False):
+        result, _warnings = run(two)
+        assert (result["changed"], result["restart_pending"]) == (expected, True)
+    assert guest.read("activated") == ["2 switch"]
+    assert inform(guest.host.places)[0]["condition"] == "pending"
+    assert run(two, check=True, ssh_switch="none")[0]["consequence"] == "restart"
+    always = run(two, check=True, restart_policy="window", restart_window="00:00-23:59")
+    assert always[0]["consequence"] == "restart"
+
+
+def test_a_system_with_another_kernel_stays_pending(guest: Guest) -> None:
+    run(guest.package(1))
+    two = guest.package(2)
+    (guest.store / "h2-system-2/kernel").symlink_to("/nix/store/x-linux")
+    result, _warnings = run(two)
+    assert (result["consequence"], result["restart_pending"]) == ("switch", True)
+
+
+@pytest.mark.parametrize(("action", "is_profiled"), [("boot", True), ("dry-activate", False), ("test", False)])
+def test_other_actions_are_those_of_nixos_rebuild(guest: Guest, action: str, is_profiled: bool) -> None:
+    run(guest.package(1))
+    two = guest.package(2)
+    result, _warnings = run(two, ssh_switch=action)
+    assert guest.read("activated") == [f"2 {action}"] and bool(guest.read("profile")) is is_profiled
+    assert result["restart_pending"] is (action != "test")
+    assert result["consequence"] == ("switch" if action == "test" else "restart pending")
+    assert not run(two, ssh_switch=action)[0]["changed"]
+
+
+def test_a_failed_activation_is_an_error_and_tried_again(guest: Guest) -> None:
+    run(guest.package(1))
+    two = guest.package(2)
+    (guest.root / "failing").touch()
+    result, _warnings = run(two)
+    assert result["failed"] and "status 4" in result["msg"] and "a unit has failed" in result["msg"]
+    assert result["restart_pending"]
+    (guest.root / "failing").unlink()
+    assert run(two)[0]["consequence"] == "switch"
+    assert guest.read("activated") == ["2 switch", "2 switch"]
+
+
+def unreachable(guest: Guest) -> str:
+    (guest.root / "unreachable").touch()
+    return guest.package(2)
+
+
+def unknown(guest: Guest) -> str:
+    (guest.root / "known_hosts").unlink()
+    return guest.package(2)
+
+
+def without_activation(guest: Guest) -> str:
+    package = guest.package(2)
+    (guest.store / "h2-system-2/bin/switch-to-configuration").unlink()
+    return package
+
+
+def without_system(guest: Guest) -> str:
+    package = guest.package(2)
+    (Path(package) / "share/microvm/system").unlink()
+    return package
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        (unreachable, "connection refused"),
+        (unknown, "microvm ssh web"),
+        (lambda guest: guest.package(2, host_name="other"), "the system is for other"),
+        (without_activation, "has no bin/switch-to-configuration"),
+        (without_system, "has no system in /nix/store"),
+    ],
+    ids=["unreachable", "unknown", "other host name", "without activation", "without system"],
+)
+def test_a_guest_that_cannot_be_switched_is_restarted_with_a_warning(guest: Guest, change: Any, reason: str) -> None:
+    run(guest.package(1))
+    package = change(guest)
+    shown, _warnings = run(package, check=True)
+    result, warnings = run(package)
+    assert result["consequence"] == shown["consequence"] == "restart" and not result["failed"]
+    assert reason in warnings[0] and "restart_policy decides" in warnings[0] and guest.read("activated") == []
+
+
+def test_a_guest_that_was_booted_without_the_share_waits_where_it_may_not_be_restarted(guest: Guest) -> None:
+    run(guest.package(1, shares=False))
+    result, warnings = run(guest.package(2), restart_policy="never")
+    assert (result["consequence"], result["restart_pending"]) == ("restart pending", True)
+    assert "does not have the host's /nix/store as a share" in warnings[0]
+
+
+def test_the_system_that_a_guest_was_switched_to_is_no_garbage(guest: Guest) -> None:
+    run(guest.package(1), keep_generations=1)
+    switched, _warnings = run(guest.package(2), keep_generations=1)
+    for number in (3, 4):
+        run(guest.package(number), keep_generations=1, ssh_switch="none", restart_policy="never")
+    assert os.path.isdir(guest.host.places.store.path(switched["package"] or ""))
+    assert run(guest.package(4), check=True)[0]["consequence"] == "switch"
+
+
+def test_the_command_switches_to_the_current_package_or_says_why_not(
+    guest: Guest, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run(guest.package(1))
+    run(guest.package(2), ssh_switch="none", restart_policy="never")
+    print_switch(switching.switch_guest("web", "switch", True, guest.host.places), True)
+    assert "web: would be switched (switch), 1 step" in capsys.readouterr().out and guest.read("activated") == []
+    print_switch(switching.switch_guest("web", "switch", False, guest.host.places), False)
+    assert "activating 2" in capsys.readouterr().out and not inform(guest.host.places)[0]["restart_pending"]
+    (guest.root / "unreachable").touch()
+    with pytest.raises(HostError, match="connection refused; to apply its package: microvm restart web"):
+        switching.switch_guest("web", "switch", False, guest.host.places)
+    guest.host.stop(["microvm@web.service"])
+    with pytest.raises(HostError, match="not running"):
+        switching.switch_guest("web", "switch", False, guest.host.places)
+
+
+def test_guests_of_packages_that_are_rendered_here_cannot_be_switched() -> None:
+    with pytest.raises(DeclarationError, match="requires a package with a system"):
+        parse({"name": "web", "kernel": "/k", "ssh_switch": "switch"})
