@@ -153,6 +153,12 @@ def _link(path: str, name: str) -> str:
     return os.path.basename(files.link_target(os.path.join(path, name)) or "")
 
 
+def is_interface_up(interface: str, sys: str = SYS) -> bool:
+    """Return whether a network interface is switched on (IFF_UP of netdevice(7)), with a cable or without."""
+    flags = _text(os.path.join(sys, "class/net", interface), "flags")
+    return bool(int(flags or "0", 16) & 1)
+
+
 def read_functions(interface: str) -> List[FunctionSettings]:
     """Return the settings of the virtual functions of a card, whose interface is given. Raises HostError."""
     return parse_functions(run(["ip", "-json", "-details", "link", "show", "dev", interface]))

@@ -88,7 +88,7 @@ def strict_settings(declaration: Declaration, built: Command, facts: HostFacts, 
         lines.append(setting("SystemCallFilter", *map(plain, _IO_URING)))
     if not _has_user_network(declaration):
         lines.append(setting("IPAddressDeny", plain("any")))
-    if not declaration["interfaces"] and declaration["vsock"]["cid"] is None:
+    if not (declaration["interfaces"] or _has_usb(declaration)) and declaration["vsock"]["cid"] is None:
         # Abstract sockets of the host's services have no path; taps are opened where they were made.
         lines.append(setting("PrivateNetwork", plain("yes")))
     if facts.accel == "kvm":
@@ -160,7 +160,7 @@ def _services(declaration: Declaration) -> Iterator[str]:
     """Yield what a declaration needs of the host's own below ``/run``."""
     if declaration["use_notify_sockets"]:
         yield "systemd/notify"
-    if any(device["bus"] == "usb" for device in declaration["devices"]):
+    if _has_usb(declaration):
         yield "udev"
     if _has_user_network(declaration):
         yield from _RESOLVERS
@@ -197,8 +197,12 @@ def _address_families(declaration: Declaration) -> Sequence[str]:
     opens_sockets = profile(declaration).needs_internet_sockets
     internet = _has_user_network(declaration) or (opens_sockets and declaration["interfaces"])
     families = ["AF_UNIX", *(("AF_INET", "AF_INET6") if internet else ())]
-    # libusb hears of devices from the kernel.
-    return [*families, *(["AF_NETLINK"] if any(device["bus"] == "usb" for device in declaration["devices"]) else [])]
+    return [*families, *(["AF_NETLINK"] if _has_usb(declaration) else [])]
+
+
+def _has_usb(declaration: Declaration) -> bool:
+    """Return whether libusb is to hear from udev of devices: by netlink, in the host's network alone."""
+    return any(device["bus"] == "usb" for device in declaration["devices"])
 
 
 def _has_user_network(declaration: Declaration) -> bool:

@@ -41,7 +41,7 @@ ExecStart=/bin/bash {script} restore_devices {list}
 TimeoutStartSec=300
 # Drivers are changed by files of sysfs that are root's, functions of cards are set by netlink.
 CapabilityBoundingSet=CAP_NET_ADMIN CAP_DAC_OVERRIDE
-ReadWritePaths=-/sys/bus/pci -/sys/devices
+ReadWritePaths=-/sys/bus/pci -/sys/devices -/proc/sys/net
 NoNewPrivileges=yes
 ProtectSystem=strict
 ProtectHome=yes

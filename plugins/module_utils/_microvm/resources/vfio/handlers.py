@@ -95,6 +95,7 @@ HANDLERS: Handlers[DevicesJob, Action] = Handlers(
         Action.ENABLE: lambda _job, unit: ask(["systemctl", "enable", "--quiet", unit]),
         Action.MAKE_FUNCTIONS: lambda _job, target: _call("make_functions", *target.split()),
         Action.SET_FUNCTION: lambda _job, target: _call("set_function", *target.split()),
+        Action.RAISE: lambda _job, card: _call("raise_card", card),
         Action.TAKE: _take,
         Action.PERMIT: _permit,
     },

@@ -13,7 +13,7 @@ from ...declaration.names import DEVICE_LIST, DEVICES_UNIT, VFIO_DRIVER
 from ...declaration.types import HostDevice
 from ...host import accounts, files, systemd
 from ...host.device_users import find_node_users, own_vfio_node, vfio_node
-from ...host.pci import PciDevice, host_use, read_functions, read_pci_devices
+from ...host.pci import PciDevice, host_use, is_interface_up, read_functions, read_pci_devices
 from .device_list import parse_list
 from .files import OWN_FILES
 from .plan import Action, draft_devices, remade
@@ -41,6 +41,9 @@ def observe_devices(devices: Sequence[HostDevice], state_directory: str, path: s
         functions={
             card.address: read_functions(card.interfaces[0]) for card in cards if card.functions and card.interfaces
         },
+        lowered=frozenset(
+            card.address for card in cards if card.interfaces and not is_interface_up(card.interfaces[0])
+        ),
         uses=_uses(observed, devices),
     )
     return replace(observed, users=_users(observed, devices, path))

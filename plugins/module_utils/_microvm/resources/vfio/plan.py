@@ -37,6 +37,7 @@ class Action(BaseAction):
     ENABLE = "systemctl enable"
     MAKE_FUNCTIONS = "make virtual functions:"
     SET_FUNCTION = "set virtual function"
+    RAISE = "bring up the interface of"
     TAKE = "hand over"
     PERMIT = "apply to existing devices"
 
@@ -177,6 +178,8 @@ def _functions(observed: Observed, devices: Sequence[HostDevice], record: Device
         is_made = len(wanted) != len(card_device.functions)
         if is_made:
             yield Step(Action.MAKE_FUNCTIONS, f"{address} {len(wanted)}")
+        if address in observed.lowered:
+            yield Step(Action.RAISE, address)
         before = [] if is_made else list(observed.functions.get(address, []))
         for number, function in enumerate(wanted):
             settings = before[number] if number < len(before) else FunctionSettings()

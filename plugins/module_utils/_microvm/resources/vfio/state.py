@@ -26,6 +26,8 @@ class Observed:
     """Content of the files that are ours, by path."""
     functions: Mapping[str, Sequence[FunctionSettings]] = field(default_factory=dict)
     """Settings of the virtual functions that exist, by the card's address."""
+    lowered: FrozenSet[str] = frozenset()
+    """Addresses of cards whose network interface is down."""
     users: Mapping[int, str] = field(default_factory=dict)
     """Process that has an IOMMU group open, by its number; only looked for where devices are to be handed back."""
     uses: Mapping[str, str] = field(default_factory=dict)

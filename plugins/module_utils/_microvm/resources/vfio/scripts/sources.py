@@ -10,6 +10,8 @@ from __future__ import annotations
 RESTORE_DEVICES = """
 # Set before: seconds to wait for what the host finds while it starts.
 : "${patience:?}" "${sysfs:?}"
+# Set by tests alone.
+sysctls=${sysctls:-/proc/sys}
 
 await_entry() { # path
     local fifths=$((patience * 5))
@@ -52,6 +54,24 @@ set_function() { # address of a card, number of the function, words of ip-link(8
     return 1
 }
 
+# Most cards reset their functions, or let nothing pass, while their own interface is down. One that is up is the host's
+# business; another one gets no IPv6 addresses of a network that the host is not in.
+raise_card() { # address
+    local path interface
+    for path in "$sysfs/bus/pci/devices/$1"/net/*; do
+        if [ ! -e "$path" ]; then break; fi
+        interface=${path##*/}
+        if (($(cat "$path/flags") & 1)); then return; fi
+        if [ -e "$sysctls/net/ipv6/conf/$interface/accept_ra" ]; then
+            echo 0 > "$sysctls/net/ipv6/conf/$interface/accept_ra"
+        fi
+        ip link set dev "$interface" addrgenmode none up
+        return
+    done
+    echo "$1 has no network interface, which its functions need" >&2
+    return 1
+}
+
 # Everything that is listed, as far as it can be done.
 restore_devices() { # list
     local kind address first second rest status=0
@@ -62,7 +82,9 @@ restore_devices() { # list
         # shellcheck disable=SC2086
         case $kind in
             functions)
-                if ! make_functions "$address" "$first" "$second"; then
+                if make_functions "$address" "$first" "$second"; then
+                    raise_card "$address" || status=1
+                else
                     without[$address]=yes
                     status=1
                 fi

@@ -14,6 +14,7 @@ from ansible_collections.microvm.fleet.plugins.module_utils._microvm.host.pci im
     FunctionSettings,
     PciDevice,
     host_use,
+    is_interface_up,
     parse_functions,
     read_pci_devices,
 )
@@ -77,6 +78,13 @@ def test_a_bridge_and_what_has_no_driver_of_the_host_do_not_keep_a_group() -> No
     kinds = [PciDevice("a", "0x060400", "pcieport"), PciDevice("b", "0x020000"), PciDevice("c", "0x020000", "pci-stub")]
     assert [device.is_with_host for device in kinds] == [False, False, False]
     assert PciDevice("d", "0x020000", "igb").is_with_host
+
+
+def test_an_interface_is_up_by_its_flags(tmp_path: Path) -> None:
+    for name, flags in {"eth1": "0x1003", "eth2": "0x1002"}.items():
+        (tmp_path / "class/net" / name).mkdir(parents=True)
+        (tmp_path / "class/net" / name / "flags").write_text(f"{flags}\n")
+    assert [is_interface_up(name, str(tmp_path)) for name in ("eth1", "eth2", "eth3")] == [True, False, False]
 
 
 def test_settings_of_functions_are_read_from_what_ip_prints() -> None:

@@ -77,6 +77,7 @@ def _host(monkeypatch: pytest.MonkeyPatch) -> FakePci:
     for module in (operation, observe):
         monkeypatch.setattr(module, "read_pci_devices", lambda: dict(host.devices))
     monkeypatch.setattr(observe, "read_functions", lambda interface: [])
+    monkeypatch.setattr(observe, "is_interface_up", lambda interface: False)
     monkeypatch.setattr(observe, "host_use", lambda device: None)
     monkeypatch.setattr(
         observe, "find_node_users", lambda nodes: {node: host.users[node] for node in nodes if node in host.users}
@@ -119,9 +120,10 @@ def test_check_mode_shows_what_a_run_does_and_does_nothing(host: FakePci) -> Non
     ]
     assert result["devices"][1]["functions"][0]["node"] == "/dev/vfio/20"
     assert result["devices"][2]["usb"] == "1050:0407"
-    assert host.done[-9:] == [
+    assert host.done[-10:] == [
         f"make_functions {CARD} 2",
         f"set_function {CARD} 0 mac 02:00:00:00:00:01",
+        f"raise_card {CARD}",
         "modprobe vfio-pci",
         f"bind_pci_device {NIC}",
         "modprobe vfio-pci",

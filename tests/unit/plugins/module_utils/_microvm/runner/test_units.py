@@ -172,7 +172,12 @@ def test_io_uring_is_denied_unless_the_command_asks_for_it(options: dict[str, An
 
 @pytest.mark.parametrize(
     ("options", "closed"),
-    [({}, True), (TAP, False), ({"interfaces": [{"type": "user"}]}, False), ({"vsock": {"cid": 5}}, False)],
+    [
+        *(({}, True), (TAP, False), ({"interfaces": [{"type": "user"}]}, False), ({"vsock": {"cid": 5}}, False)),
+        ({"devices": [{"bus": "pci", "path": "0000:01:00.0"}]}, True),
+        # udev says there that a device is plugged in.
+        ({"devices": [{"bus": "usb", "path": "hostbus=1"}]}, False),
+    ],
 )
 def test_a_microvm_without_a_network_has_no_abstract_sockets_of_the_host(options: dict[str, Any], closed: bool) -> None:
     assert ("PrivateNetwork=yes" in lines(**options)) == closed

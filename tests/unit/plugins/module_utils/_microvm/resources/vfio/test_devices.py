@@ -57,7 +57,14 @@ def planned(observed: Observed, *devices: Dict[str, Any]) -> Plan:
 
 def shown(observed: Observed, *devices: Dict[str, Any]) -> List[str]:
     """Return the steps but for those of files and units."""
-    own = (Action.RELEASE, Action.REMOVE_FUNCTIONS, Action.MAKE_FUNCTIONS, Action.SET_FUNCTION, Action.TAKE)
+    own = (
+        Action.RELEASE,
+        Action.REMOVE_FUNCTIONS,
+        Action.MAKE_FUNCTIONS,
+        Action.SET_FUNCTION,
+        Action.RAISE,
+        Action.TAKE,
+    )
     return [str(step) for step in planned(observed, *devices).steps if step.action in own]
 
 
@@ -276,6 +283,22 @@ def test_functions_are_made_set_and_handed_over() -> None:
         f"function {CARD} 1 trust on spoofchk off",
         *(f"device {address} - absent" for address in FUNCTIONS),
     ]
+
+
+def test_the_interface_of_a_card_is_up_while_it_has_functions() -> None:
+    card = {"address": CARD, "functions": [WEB]}
+    down = replace(HOST, lowered=frozenset([CARD]))
+    assert shown(down, card) == [
+        f"make virtual functions: {CARD} 1",
+        f"set virtual function {CARD} 0 mac 02:00:00:00:00:01 vlan 20",
+        f"bring up the interface of {CARD}",
+        f"hand over {FUNCTIONS[0]}",
+    ]
+    # Somebody has switched it off since.
+    done = replace(after(HOST, with_functions(1), card), lowered=frozenset([CARD]))
+    now = settings(FunctionSettings("02:00:00:00:00:01", 20, False, True))
+    assert shown(replace(done, functions=now), card) == [f"bring up the interface of {CARD}"]
+    assert f"bring up the interface of {CARD}" not in shown(done, {"address": CARD, "functions": []})
 
 
 UNSET = FunctionSettings("00:00:00:00:00:00", 0, False, True)

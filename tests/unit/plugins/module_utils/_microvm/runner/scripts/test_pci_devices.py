@@ -170,6 +170,7 @@ def _card(device: Path) -> Path:
     for name, value in {"sriov_numvfs": "0", "sriov_drivers_autoprobe": "1", "sriov_totalvfs": "7"}.items():
         (device / name).write_text(f"{value}\n")
     (device / "net" / "eth5").mkdir(parents=True)
+    (device / "net" / "eth5" / "flags").write_text("0x1003\n")
     return device
 
 
@@ -180,12 +181,34 @@ def restore(directory: Path, words: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         ["bash", "-c", text, "restore-devices", *words.split()],
         cwd=directory,
-        env={"PATH": f"{directory}/bin:/usr/bin:/bin", "sysfs": str(directory)},
+        env={"PATH": f"{directory}/bin:/usr/bin:/bin", "sysfs": str(directory), "sysctls": str(directory)},
         capture_output=True,
         text=True,
         check=False,
         timeout=20,
     )
+
+
+def test_a_card_is_brought_up_without_addresses_of_the_network_of_its_guests(card: Path, tmp_path: Path) -> None:
+    fake(tmp_path, "modprobe", "")
+    fake(tmp_path, "ip", 'echo ip "$@"')
+    accepts = tmp_path / "net/ipv6/conf/eth5/accept_ra"
+    accepts.parent.mkdir(parents=True)
+    accepts.write_text("1\n")
+    # It is up, and the host's.
+    assert restore(tmp_path, f"raise_card {NIC}").stdout == ""
+    assert accepts.read_text() == "1\n"
+    (card / "net" / "eth5" / "flags").write_text("0x1002\n")
+    (tmp_path / "list").write_text(f"functions {NIC} 2\nfunction {NIC} 0 vlan 20\n")
+    assert restore(tmp_path, "restore_devices list").stdout.splitlines() == [
+        "ip link set dev eth5 addrgenmode none up",
+        "ip link set dev eth5 vf 0 vlan 20",
+    ]
+    assert accepts.read_text() == "0\n"
+    (card / "net" / "eth5" / "flags").unlink()
+    (card / "net" / "eth5").rmdir()
+    done = restore(tmp_path, f"raise_card {NIC}")
+    assert done.returncode == 1 and "has no network interface" in done.stderr
 
 
 def test_functions_are_made_without_interfaces_of_the_host(card: Path, tmp_path: Path) -> None:
