@@ -61,6 +61,8 @@ def test_a_microvm_that_lost_its_shares_is_started_again_but_not_for_ever(host: 
     assert "MicroVM shares has lost its shares and is started again" in host.journal("shares")
     kill_daemon(host)
     host.wait_for_states({UNIT: "failed"})
+    cause = f"{UNIT}.service has failed (exit-code, since virtiofsd, which serves its shares, has ended (exit-code))"
+    assert cause in host.microvm("info shares") and cause in host.microvm("list", 3)
     host.wait_for("end of virtiofsd", lambda: host.run("pgrep -x virtiofsd || true"), lambda now: now == "")
 
 
@@ -95,6 +97,19 @@ def test_shares_end_after_their_microvm(host: Host, meanwhile: str) -> None:
     assert {*host.run(f"ls {STATE}/shares/work").split()} <= {"files", "ready", "share.sock"}
     order = host.run(f"journalctl -b --no-pager -o cat -u {UNIT} -u {DAEMON} -n 30")
     assert order.rindex(f"Stopped {UNIT}") < order.rindex(f"Stopping {DAEMON}")
+
+
+def test_a_start_that_loses_its_shares_names_them(host: Host) -> None:
+    """The daemon goes as soon as the hypervisor is connected, each time."""
+    host.install_packages({"shares": package(f"{CONNECT} &", "until [ -e ready ]; do sleep 0.1; done; exit 1")})
+    end = "until pkill -KILL -x virtiofsd; do sleep 0.05; done"
+    loop = f"for kill in 1 2 3 4 5 6 7; do {end}; sleep 0.2; done"
+    host.run(f"systemd-run --quiet --collect --unit=microvm-test-end-daemons bash -c '{loop}'")
+    try:
+        output = host.microvm("start shares", 1)
+    finally:
+        host.run("systemctl stop microvm-test-end-daemons 2>/dev/null; true")
+    assert "virtiofsd" in output.splitlines()[0] and "has ended" in output.splitlines()[0]
 
 
 def test_the_foreground_reaches_the_shares_too(host: Host) -> None:

@@ -44,6 +44,9 @@ SHARE_ROOT_DIRECTORY = RUN_DIRECTORY + "/virtiofsd-roots"
 RESTART_DIRECTORY = RUN_DIRECTORY + "/restarts"
 """Numbers of automatic starts, in a file for each MicroVM that has had some since it was started."""
 
+LOST_SHARES_DIRECTORY = RUN_DIRECTORY + "/lost-shares"
+"""Last starts that ended because a daemon of their shares did, in a file for each MicroVM that has had one."""
+
 PACKAGE_STORE = FLEET_DIRECTORY + "/packages"
 """Runner packages, one directory for each, named ``DIGEST-NAME``."""
 

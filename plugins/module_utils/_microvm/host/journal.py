@@ -14,6 +14,7 @@ from ..schema.excerpts import last_lines
 from .bus import ask, blocks
 from .capture import capture
 from .commands import HostError
+from .lost_shares import lost_shares
 from .reasons import reason_of_guest, reason_of_hypervisor
 
 JOURNAL_SECONDS = 30
@@ -83,6 +84,11 @@ def _of_helper(name: str, helper: _Unit) -> str:
 
 def _of_service(service: _Unit, problem: str) -> str:
     first_line = problem.strip().partition("\n")[0]
+    lost = lost_shares(_microvm(service.name), service.invocation)
+    if lost is not None:
+        # What the hypervisor says is what follows from that.
+        daemons = _Unit("", "failed", lost.result, lost.daemons)
+        return _paragraph(first_line, [lost.words], _lines(daemons, INFO, is_own=True)[-LINES:])
     hypervisor, every = _lines(service, WARNING, is_own=True), _lines(service, DEBUG)
     reason = reason_of_guest(every) or reason_of_hypervisor(hypervisor)
     # What the hypervisor has said last is no reason: a log of its end, for example.

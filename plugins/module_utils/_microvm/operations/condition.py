@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import Iterable, List, Mapping, NamedTuple, Optional, Sequence
 
 from ..declaration.names import unit_name
+from ..host.lost_shares import LostShares
 from ..host.records import Record
 from ..host.systemd import Unit
 from .outcomes import refusal
@@ -25,11 +26,19 @@ class Condition(NamedTuple):
 
 
 def condition(
-    name: str, unit: Unit, failed_helpers: Mapping[str, Unit], record: Optional[Record], is_pending: bool
+    name: str,
+    unit: Unit,
+    failed_helpers: Mapping[str, Unit],
+    record: Optional[Record],
+    is_pending: bool,
+    lost: Optional[LostShares] = None,
 ) -> Condition:
-    """Return the condition of a MicroVM; ``failed_helpers`` are its helper units that have failed, by name."""
+    """Return the condition of a MicroVM.
+
+    ``failed_helpers`` are its helper units that have failed, by name; ``lost`` is why its last start lost its shares.
+    """
     reasons = {
-        FAILED: _failures(name, unit, failed_helpers),
+        FAILED: _failures(name, unit, failed_helpers, lost),
         DOWN: _absence(name, unit, record),
         REFUSED: [refusal(record)] if record is not None and record.refused else [],
         PENDING: [f"a restart is pending: microvm restart {name}"] if is_pending else [],
@@ -46,9 +55,11 @@ def worst(words: Iterable[str]) -> str:
     return max(words, key=CONDITIONS.index, default=OK)
 
 
-def _failures(name: str, unit: Unit, failed_helpers: Mapping[str, Unit]) -> Sequence[str]:
-    failed = {**failed_helpers, **({unit_name(name): unit} if unit.active_state == "failed" else {})}
-    return [f"{failing} has failed ({state.result}); see: microvm logs {name}" for failing, state in failed.items()]
+def _failures(name: str, unit: Unit, failed_helpers: Mapping[str, Unit], lost: Optional[LostShares]) -> Sequence[str]:
+    results = {helper: state.result for helper, state in failed_helpers.items()}
+    if unit.active_state == "failed":
+        results[unit_name(name)] = f"{unit.result}, since {lost.words}" if lost is not None else unit.result
+    return [f"{failing} has failed ({result}); see: microvm logs {name}" for failing, result in results.items()]
 
 
 def _absence(name: str, unit: Unit, record: Optional[Record]) -> Sequence[str]:

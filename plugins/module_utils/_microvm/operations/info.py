@@ -18,6 +18,7 @@ from ..declaration.types import PackagedVm
 from ..declaration.vms.claims import needs_interface
 from ..host import dhcp, files, systemd
 from ..host.commands import HostError
+from ..host.lost_shares import lost_shares
 from ..host.places import Places
 from ..host.records import Record, is_pending
 from ..resources.vms.state import LINKS
@@ -174,7 +175,7 @@ def _inform(
         read.errors.append(f"the package {current} is damaged; {places.store.way_out(current)}")
     is_waiting = unit.running and is_pending(record, unit.invocation, links[BOOTED_LINK], links[CURRENT_LINK])
     switched = record.switched_in(unit.invocation) if record is not None and unit.running else None
-    state = condition(name, unit, failed, record, is_waiting)
+    state = condition(name, unit, failed, record, is_waiting, lost_shares(name, unit.invocation))
     return {
         "name": name,
         "tags": list(record.tags) if record is not None else [],

@@ -199,6 +199,7 @@ def unprepared(setup: HostSetup) -> Wanted:
             names.CONSOLE_DIRECTORY,
             names.BOOT_QUEUE_DIRECTORY,
             names.RESTART_DIRECTORY,
+            names.LOST_SHARES_DIRECTORY,
             f"{names.RUN_DIRECTORY}/accelerator.json",
         ),
         removed_when_empty=(

@@ -1040,11 +1040,11 @@ relay_notifications() { # socket, escaped for socat
 
 PACKAGE_ACTIONS = r"""
 # Set before: the account of packages without scripts, which know no other, entries of the state directory, and the
-# directories of what shares are mounted from, of the numbers of restarts and of consoles; the prefix of directories of
-# huge pages; and the list of devices that are handed over, and the rules of udev for their users.
+# directories of what shares are mounted from, of the numbers of restarts, of lost shares and of consoles; the prefix of
+# directories of huge pages; and the list of devices that are handed over, and the rules of udev for their users.
 : "${user:?}" "${group:?}" "${current:?}" "${booted:?}" "${work:?}" "${sockets:?}" "${shares_directory:?}"
 : "${restarts_directory:?}" "${console_directory:?}" "${huge_pages_prefix:?}" "${device_list:?}"
-: "${device_rules:?}"
+: "${device_rules:?}" "${lost_shares_directory:?}"
 
 # Interfaces that a failed start has made would stay, not bound to their guest: systemd runs no ExecStop= after it.
 declare -A interfaces_before=()
@@ -1361,6 +1361,15 @@ virtiofsd_run() {
     await_end "${addresses[@]}"
 }
 
+# Of which start of the MicroVM, by which start of its daemons.
+record_loss() {
+    local file=$lost_shares_directory/$name start
+    start=$(systemctl show --property=InvocationID --value "microvm@$name.service")
+    (umask 022 && mkdir -p -- "$lost_shares_directory")
+    echo "$start ${INVOCATION_ID:-} $SERVICE_RESULT" > "$file.partial" && chmod 0644 -- "$file.partial" &&
+        mv -fT -- "$file.partial" "$file"
+}
+
 # After the unit of the shares has ended, however: nothing of it stays, and a guest does not run on without its files.
 virtiofsd_ended() {
     local file address
@@ -1372,6 +1381,8 @@ virtiofsd_ended() {
     remove_mount_points
     forget_shares
     if [ "${SERVICE_RESULT:-success}" = success ]; then return; fi
+    # What comes next matters more than this note.
+    record_loss || true
     echo "virtiofsd of MicroVM $name has ended ($SERVICE_RESULT); the MicroVM is stopped, since its shares are gone" >&2
     # The unit's main process applies on_crash.
     systemctl kill --kill-who=main --signal=USR1 "microvm@$name.service" 2>/dev/null || true
@@ -1411,7 +1422,7 @@ count_restart() {
         *:134) return ;;
         success:133) ;;
         success:*)
-            rm -f -- "$file"
+            rm -f -- "$file" "$lost_shares_directory/$name"
             return
             ;;
     esac

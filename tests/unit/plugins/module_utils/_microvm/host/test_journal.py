@@ -6,11 +6,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import pytest
 from ansible_collections.microvm.fleet.plugins.module_utils._microvm.declaration.names import unit_names
-from ansible_collections.microvm.fleet.plugins.module_utils._microvm.host import journal
+from ansible_collections.microvm.fleet.plugins.module_utils._microvm.host import journal, lost_shares
 from ansible_collections.microvm.fleet.plugins.module_utils._microvm.host.capture import Captured
 from ansible_collections.microvm.fleet.plugins.module_utils._microvm.host.commands import HostError
 from ansible_collections.microvm.fleet.plugins.module_utils._microvm.host.systemd import explain
@@ -174,3 +175,37 @@ def test_remarks_come_before_the_journal() -> None:
         "Last lines of its journal:",
     ]
     assert str(journal.with_remark(HostError("not up"), "so what")) == "not up; so what"
+
+
+@pytest.mark.parametrize(
+    ("start", "first"),
+    [
+        (f"start-of-{SERVICE}", "db is down: virtiofsd, which serves its shares, has ended (exit-code)"),
+        ("an-earlier-start", "db is down: qemu: vhost-user write failed"),
+    ],
+)
+def test_a_microvm_that_lost_its_shares_is_explained_by_their_daemons(
+    host: dict[str, Any], monkeypatch: pytest.MonkeyPatch, tmp_path: Path, start: str, first: str
+) -> None:
+    daemons = "microvm-virtiofsd@db.service"
+    monkeypatch.setattr(lost_shares, "LOST_SHARES_DIRECTORY", str(tmp_path))
+    (tmp_path / "db").write_text(f"{start} start-of-{daemons} exit-code\n")
+    host["failed"] = {SERVICE: "exit-code"}
+    host["lines"] = [
+        (SERVICE, "warning", "qemu: vhost-user write failed"),
+        (daemons, "info", "the virtiofsd of a.sock"),
+    ]
+    lines = str(explain(SERVICE, "db is down")).splitlines()
+    assert lines[0] == first
+    assert ("the virtiofsd of a.sock" in lines) == first.endswith("(exit-code)")
+    assert "db is down" in str(explain(NETWORKD, "db is down"))
+
+
+@pytest.mark.parametrize("content", ["", "start", "start daemons result more", "other daemons result"])
+def test_a_note_of_something_else_is_no_loss(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, content: str) -> None:
+    monkeypatch.setattr(lost_shares, "LOST_SHARES_DIRECTORY", str(tmp_path))
+    assert lost_shares.lost_shares("db", "start") is None
+    (tmp_path / "db").write_text(content)
+    assert lost_shares.lost_shares("db", "start") is None
+    (tmp_path / "db").write_text("start daemons result")
+    assert lost_shares.lost_shares("db", "start") == lost_shares.LostShares("daemons", "result")

@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from ansible_collections.microvm.fleet.plugins.module_utils._microvm.host.lost_shares import LostShares
 from ansible_collections.microvm.fleet.plugins.module_utils._microvm.host.records import Generation, Record
 from ansible_collections.microvm.fleet.plugins.module_utils._microvm.host.systemd import Unit
 from ansible_collections.microvm.fleet.plugins.module_utils._microvm.operations.condition import condition, worst
@@ -46,6 +47,14 @@ CASES: dict[str, tuple[Unit, dict[str, Unit], Record | None, bool, str, list[str
     "has failed, and should not run": (BROKEN, NONE, record(state="stopped"), False, "failed", ["microvm@db.service"]),
     "a helper has failed": (DOWN, HELPER, record(state="started"), False, "failed", ["microvm-pci-devices@db.service"]),
 }
+
+
+def test_lost_shares_are_the_cause_of_a_failure() -> None:
+    lost = LostShares("0123", "signal")
+    failed = condition("db", BROKEN, NONE, record(state="started"), False, lost)
+    result = "start-limit-hit, since virtiofsd, which serves its shares, has ended (signal)"
+    assert failed.reasons == [f"microvm@db.service has failed ({result}); see: microvm logs db"]
+    assert condition("db", UP, NONE, record(state="started"), False, lost).reasons == []
 
 
 @pytest.mark.parametrize(

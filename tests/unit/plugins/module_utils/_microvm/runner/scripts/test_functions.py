@@ -515,6 +515,7 @@ def run_action(
     fakes = "".join(f'{name}() {{ echo {name} "$@"; }}\n' for name in functions)
     variables = {"user": "microvm", "group": "microvm", "current": "current", "booted": "booted"}
     variables |= {"work": "work", "sockets": "sockets", "shares_directory": "shares", "restarts_directory": "restarts"}
+    variables["lost_shares_directory"] = "lost"
     variables |= {
         "device_list": "devices.list",
         "device_rules": "rules",

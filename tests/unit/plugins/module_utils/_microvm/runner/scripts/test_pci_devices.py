@@ -150,7 +150,7 @@ def test_the_script_of_every_package_gives_back_what_it_has_taken(device: Path, 
     (lists / "pci-devices").write_text(f"{NIC}\n0000:03:00.0\n")
     (device.parent / "0000:03:00.0").mkdir()
     names = ["user", "group", "current", "booted", "work", "sockets", "shares_directory", "restarts_directory"]
-    names += ["console_directory", "huge_pages_prefix", "device_rules"]
+    names += ["console_directory", "huge_pages_prefix", "device_rules", "lost_shares_directory"]
     done = bash(
         tmp_path,
         f"{TAKES}lists=share/microvm\npci_setup",
