@@ -41,7 +41,7 @@ def complete(directory: Path, *words: str) -> list[str]:
     ("words", "offered"),
     [
         (["roll"], ["rollback"]),
-        (["re"], ["restart", "remove", "render"]),
+        (["re"], ["restart", "rebuild", "remove", "render"]),
         (["rollback", "--k"], ["--keep"]),
         (["start", "--state-dir", ".", "w"], ["web", "worker"]),
         (["info", "--state-dir", ".", ""], ["db", "web", "worker"]),

@@ -7,7 +7,7 @@
 from __future__ import annotations
 
 import argparse
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, Dict
 
 from ..declaration.names import ARCHIVE_DIRECTORY, HOST_SETTINGS
 from ..hypervisors.profiles import PROFILES
@@ -17,9 +17,9 @@ from .platforms import PLATFORMS, own_platform
 DESCRIPTION = "Inspect, install and control the MicroVMs of a host."
 
 EPILOG = """\
-Short forms of microvm.nix's command: -l is list, -c NAME [-f FLAKE] create, -u NAME… [-R] update, -r NAME run,
--s NAME ssh. Exit status: 0 success, 1 failure, 2 wrong usage; for list, 2 where a restart is pending or a package is
-refused, 3 where a MicroVM is down or has failed."""
+Short forms of microvm.nix's command: -l is list --evaluate, -c NAME [-f FLAKE] create, -u NAME… [-R] update,
+-r NAME run, -s NAME ssh. Exit status: 0 success, 1 failure, 2 wrong usage; for list, 2 where a restart is pending or a
+package is refused, 3 where a MicroVM is down or has failed."""
 
 FILE = "YAML or JSON file with a declaration, a list of them, or a mapping with microvm_vms; - is standard input"
 
@@ -28,6 +28,13 @@ VM = "NAME"
 
 DEFAULT_FLAKE = "git+file:///etc/nixos"
 """Flake that microvm.nix's command uses by default."""
+
+_ACTION: Dict[str, Any] = {
+    "choices": ("switch", "test", "boot", "dry-activate"),
+    "default": "switch",
+    "help": "what to do in the guest, as with nixos-rebuild (default: %(default)s)",
+}
+"""Operand or option of commands that switch guests."""
 
 if TYPE_CHECKING:
     Commands = argparse._SubParsersAction[argparse.ArgumentParser]
@@ -110,6 +117,12 @@ def _inspection(commands: Commands) -> None:
     )
     subparser.add_argument("names", metavar=VM, nargs="*", type=_name, help="only these; all by default")
     subparser.add_argument("--tag", metavar="TAG", help="only those with this tag")
+    subparser.add_argument(
+        "--evaluate",
+        action="store_true",
+        help="evaluate the flakes that MicroVMs were built from, which takes time, and tell which MicroVMs are "
+        "outdated; the exit status is 2 where any is, and 1 where a flake does not evaluate",
+    )
     subparser.add_argument("--json", action="store_true", help="print all information as a JSON list")
     subparser = _on_host(commands, "info", "info:info", "show all information about a MicroVM")
     subparser.add_argument("name", metavar=VM, type=_name)
@@ -168,6 +181,7 @@ def _install(commands: Commands) -> None:
     _source(subparser)
     _check(subparser)
     _diff(subparser)
+    _rebuild(commands)
     subparser = _on_host(
         commands,
         "apply",
@@ -188,6 +202,23 @@ def _install(commands: Commands) -> None:
         help="maximum number to start or stop at a time (default: %(default)s)",
     )
     _check(subparser)
+
+
+def _rebuild(commands: Commands) -> None:
+    subparser = _on_host(
+        commands,
+        "rebuild",
+        "rebuild:rebuild",
+        "build MicroVMs from their flakes, and let them run what was built",
+        "Evaluates and builds like update, and installs a MicroVM that is not there yet if a flake is passed. A "
+        "running guest that has the host's /nix/store as a share is switched to the new system, see microvm switch; "
+        "any other is restarted, and one that is down is started.",
+    )
+    _names(subparser)
+    subparser.add_argument("-f", "--flake", metavar="FLAKE", help="flake to build from, instead of the recorded one")
+    subparser.add_argument("--action", **_ACTION)
+    _check(subparser)
+    _diff(subparser)
 
 
 def _create(commands: Commands) -> None:
@@ -321,13 +352,7 @@ def _switch(commands: Commands) -> None:
         "restart stays pending.",
     )
     subparser.add_argument("name", metavar=VM, type=_name)
-    subparser.add_argument(
-        "action",
-        nargs="?",
-        choices=("switch", "test", "boot", "dry-activate"),
-        default="switch",
-        help="what to do, as with nixos-rebuild (default: %(default)s)",
-    )
+    subparser.add_argument("action", nargs="?", **_ACTION)
     _check(subparser)
 
 

@@ -20,7 +20,7 @@ def translate(words: Sequence[str]) -> List[str]:
     if not words or not words[0].startswith("-") or words[0] in ("-h", "-") or words[0].startswith("--"):
         return list(words)
     if words[0] == "-l":
-        return ["list", *words[1:]]
+        return ["list", "--evaluate", *words[1:]]
     try:
         pairs, rest = getopt.getopt(list(words), _FORMS)
     except getopt.GetoptError:
@@ -37,7 +37,8 @@ def _command(action: str, values: Dict[str, str], rest: List[str]) -> List[str]:
         return ["create", values["-c"], "--flake", values.get("-f", DEFAULT_FLAKE), *rest]
     if action == "-u":
         restart = "-R" in values or "-R" in rest
-        return ["update", *(["--restart"] if restart else []), "--", *(name for name in rest if name != "-R")]
+        options = [*(["--restart"] if restart else []), *(["--flake", values["-f"]] if "-f" in values else [])]
+        return ["update", *options, "--", *(name for name in rest if name != "-R")]
     if action == "-l":
-        return ["list", *rest]
+        return ["list", "--evaluate", *rest]
     return [{"-r": "run", "-s": "ssh"}[action], values[action], *rest]

@@ -69,6 +69,19 @@ def _switch(observed: Observed, files: Files, action: str, places: Places) -> Sw
     return Switch(action, system, login, waits, problem)
 
 
+def may_be_switched(name: str, places: Places) -> bool:
+    """Return whether the packages of a running MicroVM say that its guest can be switched; the guest is not asked."""
+    observed = observe_name(places, name)
+    if not observed.unit.running or observed.booted is None or observed.current is None:
+        return False
+    booted, current = (package_files(places.store.path(package)) for package in (observed.booted, observed.current))
+    return system_of(current) is not None and shares_store(booted)
+
+
+class CannotSwitch(HostError):
+    """Guest that cannot be switched, and why; nothing has changed."""
+
+
 def switch_guest(name: str, action: str, check: bool, places: Places) -> Job:
     """Switch a running guest to the system of its current package; ``check`` only plans. Raises HostError."""
     require(name, places)
@@ -80,9 +93,7 @@ def switch_guest(name: str, action: str, check: bool, places: Places) -> Job:
             raise HostError(f"{name} was not installed by this collection; switch it with the tool that installed it")
         switch = _switch(observed, package_files(places.store.path(observed.current)), action, places)
         if not switch.is_possible:
-            raise HostError(
-                f"{name} cannot be switched: {switch.problem}; to apply its package: microvm restart {name}"
-            )
+            raise CannotSwitch(f"{name} cannot be switched: {switch.problem}")
         job = Job(plan_switch(observed, switch), places)
         if not check:
             carry_out(job)

@@ -6,18 +6,23 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
+import re
 from argparse import Namespace
 from dataclasses import replace
 from typing import Dict, List, Mapping, Optional, Sequence
 
-from ...host import flakes, restrictions, settings
+from ...host import flakes, nix, restrictions, settings
 from ...host.commands import HostError
 from ...host.places import Places
 from ...operations import lifecycle
 from ...operations.adopt import adopt, is_installed
 from ...operations.reconcile import Request, reconcile
 from ...operations.report import package_diff
+from ...operations.switching import may_be_switched
 from ...resources.images.observe import installed_images
+from ...resources.vms.actions import Plan
 from ...resources.vms.observe import read_flake
 from ..host import each, places, require_root
 from ..output import say
@@ -37,18 +42,37 @@ def create_vm(arguments: Namespace) -> int:
         source = read(arguments.file)
         request = _request(arguments, source, _chosen(source, [arguments.name], arguments.file), "present")
         return print_outcome(reconcile(request), arguments.check, arguments.diff)
-    _adopt(arguments.name, arguments.flake, arguments, where)
+    install_external(arguments.name, arguments.flake, arguments, where)
     if not arguments.check:
         say(f"{arguments.name}: start it with: microvm start {arguments.name}")
     return 0
 
 
-def _adopt(name: str, flake: Optional[str], arguments: Namespace, where: Places) -> None:
+def install_external(name: str, flake: Optional[str], arguments: Namespace, where: Places) -> None:
     """Install an external package, or with ``--check`` only show what that would mean."""
+    flake = absolute_flake(flake) if flake is not None else None
     # Before a build of it executes anything.
     restrictions.check_external(restrictions.read())
     plan = adopt(name, _package(name, flake, arguments), where, flake, arguments.check)
     print_plan(plan, "installed", arguments.check, package_diff(plan, where) if arguments.diff else None)
+    print_closures(plan)
+
+
+def absolute_flake(flake: str) -> str:
+    """Return a reference to a flake that means the same in any directory, since it is used again later."""
+    scheme = "path:" if flake.startswith("path:") else ""
+    place, mark, rest = re.split(r"([?#]|$)", flake[len(scheme) :], maxsplit=1)
+    is_relative = place in (".", "..") or place.startswith(("./", "../")) or (scheme and not place.startswith("/"))
+    return f"{scheme}{os.path.abspath(place)}{mark}{rest}" if is_relative else flake
+
+
+def print_closures(plan: Plan) -> None:
+    """Say which packages of Nix differ from those before; both are there."""
+    paths = [package for package in (plan.previous, plan.package) if package and package.startswith(nix.STORE)]
+    if len(set(paths)) == 2:
+        # A difference that cannot be shown is no failure of the update.
+        with contextlib.suppress(HostError):
+            say(nix.diff_closures(*paths).rstrip() or f"{plan.name}: no version differs")
 
 
 def _package(name: str, flake: Optional[str], arguments: Namespace) -> str:
@@ -82,7 +106,7 @@ def _update(name: str, arguments: Namespace, where: Places) -> None:
             "it was not built from a flake; pass its declaration by --file or its package by --package, or run the "
             "playbook that declares it"
         )
-    _adopt(name, flake, arguments, where)
+    install_external(name, flake, arguments, where)
     running = lifecycle.is_running(name)
     if arguments.check or (running and lifecycle.is_current(name, where)):
         return
@@ -90,7 +114,8 @@ def _update(name: str, arguments: Namespace, where: Places) -> None:
         lifecycle.restart_vm(name, where)
         say(f"{name}: is up")
     elif running:
-        say(f"{name}: a restart is pending: microvm restart {name}")
+        without = f"; without one: microvm switch {name}" if may_be_switched(name, where) else ""
+        say(f"{name}: a restart is pending: microvm restart {name}{without}")
 
 
 def apply(arguments: Namespace) -> int:

@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import json
 from argparse import Namespace
-from typing import List, Optional, Sequence
+from typing import List, Mapping, Optional, Sequence
 
 from ...host.commands import HostError
 from ...operations.condition import DOWN, FAILED, OK, PENDING, REFUSED, worst
+from ...operations.flake_states import OUTDATED, UNKNOWN, FlakeState, advice, flake_states
 from ...operations.info import Information, inform
 from ..host import places
 from ..output import complain, say
@@ -21,6 +22,9 @@ HEAD = ("NAME", "STATE", "GENERATION", "CURRENT", "BOOTED", "CONDITION", "RESTAR
 
 STATUSES = {OK: 0, PENDING: 2, REFUSED: 2, DOWN: 3, FAILED: 3}
 """Exit statuses of list by the worst condition of a MicroVM."""
+
+States = Mapping[str, FlakeState]
+"""Comparisons of MicroVMs with their flakes, by name."""
 
 SHOWN_DIGITS = 8
 """Digits of a digest that are shown."""
@@ -35,20 +39,37 @@ def list_vms(arguments: Namespace) -> int:
         raise HostError(f"there is no MicroVM {', '.join(missing)} in {where.state_directory}; see: microvm list")
     if arguments.tag is not None:
         vms = [vm for vm in vms if arguments.tag in vm["tags"]]
+    states = flake_states(vms, where) if arguments.evaluate else None
     if arguments.json:
-        say(json.dumps(vms, indent=2, sort_keys=True))
+        say(json.dumps(_for_programs(vms, states), indent=2, sort_keys=True))
     elif vms:
-        paint = [_colour(vm) for vm in vms] if colours() else ()
-        say(table(HEAD, [row(vm) for vm in vms], paint), has_colours=True)
-        for vm in vms:
-            for reason in vm["reasons"]:
-                complain(f"{vm['name']}: {reason}")
+        _show(vms, states)
     else:
         tagged = f" with the tag {arguments.tag}" if arguments.tag is not None else ""
         say(f"there are no MicroVMs{tagged} in {where.state_directory}")
-    if complain_of(vms):
+    words = [state["state"] for state in (states or {}).values()]
+    if complain_of(vms) or UNKNOWN in words:
         return 1
-    return STATUSES[worst(vm["condition"] for vm in vms)]
+    return max(STATUSES[worst(vm["condition"] for vm in vms)], STATUSES[PENDING] if OUTDATED in words else 0)
+
+
+def _for_programs(vms: Sequence[Information], states: Optional[States]) -> Sequence[Mapping[str, object]]:
+    return vms if states is None else [{**vm, "flake": states.get(vm["name"])} for vm in vms]
+
+
+def _show(vms: Sequence[Information], states: Optional[States]) -> None:
+    """Say a line for each MicroVM, and what is wrong with any."""
+    paint = [_colour(vm) for vm in vms] if colours() else ()
+    rows = [row(vm) for vm in vms]
+    if states is not None:
+        rows = [[*cells, states[vm["name"]]["state"] if vm["name"] in states else "-"] for cells, vm in zip(rows, vms)]
+    say(table(HEAD if states is None else (*HEAD, "FLAKE"), rows, paint), has_colours=True)
+    for vm in vms:
+        for reason in vm["reasons"]:
+            complain(f"{vm['name']}: {reason}")
+        remark = advice(vm["name"], states[vm["name"]]) if vm["name"] in (states or {}) and states else ""
+        if remark:
+            complain(f"{vm['name']}: {remark}")
 
 
 def complain_of(vms: Sequence[Information]) -> bool:

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 from argparse import Namespace
 
-from ...operations.switching import switch_guest
+from ...host.commands import HostError
+from ...operations.switching import CannotSwitch, switch_guest
 from ...resources.vms.handlers_job import Job
 from ..host import places, require_root
 from ..output import say
@@ -18,7 +19,11 @@ from .results import print_plan
 def switch_vm(arguments: Namespace) -> int:
     """``microvm switch``."""
     require_root(arguments)
-    print_switch(switch_guest(arguments.name, arguments.action, arguments.check, places(arguments)), arguments.check)
+    try:
+        job = switch_guest(arguments.name, arguments.action, arguments.check, places(arguments))
+    except CannotSwitch as error:
+        raise HostError(f"{error}; to apply its package: microvm restart {arguments.name}") from None
+    print_switch(job, arguments.check)
     return 0
 
 

@@ -6,9 +6,9 @@
 _microvm_offers() { # command or nothing, word before the current one; sets options, operands, places
     directory=/var/lib/microvms settings=/etc/microvm-fleet/host.json
     case $1 in
-        '') options='list info logs start stop restart create update apply generations rollback console ssh forward
-            switch balloon run remove gc render validate --help' ;;
-        list) options='--help --state-dir --tag --json' operands=vms ;;
+        '') options='list info logs start stop restart create update rebuild apply generations rollback console ssh
+            forward switch balloon run remove gc render validate --help' ;;
+        list) options='--help --state-dir --tag --evaluate --json' operands=vms ;;
         info) options='--help --state-dir --json' operands=vms ;;
         logs) options='--help --state-dir --follow --lines' operands=vms ;;
         start) options='--help --state-dir --no-wait' operands=vms ;;
@@ -16,6 +16,7 @@ _microvm_offers() { # command or nothing, word before the current one; sets opti
         restart) options='--help --state-dir --no-wait' operands=vms ;;
         create) options='--help --state-dir --file --package --flake --check --diff' operands= ;;
         update) options='--help --state-dir --restart --file --package --flake --check --diff' operands=vms ;;
+        rebuild) options='--help --state-dir --flake --action --check --diff' operands=vms ;;
         apply) options='--help --state-dir --diff --parallel --check' operands=files ;;
         generations) options='--help --state-dir --good --bad --check --json' operands=vms ;;
         rollback) options='--help --state-dir --keep --check --diff --no-wait' operands=vms ;;
@@ -48,6 +49,9 @@ _microvm_offers() { # command or nothing, word before the current one; sets opti
         update:--file) options='' operands=files ;;
         update:--package) options='' operands=files ;;
         update:-f | update:--flake) options='' operands=none ;;
+        rebuild:--state-dir) options='' operands=files ;;
+        rebuild:-f | rebuild:--flake) options='' operands=none ;;
+        rebuild:--action) options='switch test boot dry-activate' operands=none ;;
         apply:--state-dir) options='' operands=files ;;
         apply:--parallel) options='' operands=none ;;
         generations:--state-dir) options='' operands=files ;;

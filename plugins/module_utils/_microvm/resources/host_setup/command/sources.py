@@ -36,6 +36,10 @@ state directory of the MicroVMs (default: that of the host, see /etc/microvm\-fl
 .B \-\-tag TAG
 only those with this tag
 .TP
+.B \-\-evaluate
+evaluate the flakes that MicroVMs were built from, which takes time, and tell which MicroVMs are outdated; the
+exit status is 2 where any is, and 1 where a flake does not evaluate
+.TP
 .B \-\-json
 print all information as a JSON list
 .SS "info [OPTION\&...] NAME"
@@ -121,6 +125,26 @@ directory with bin/microvm\-run; it is copied, unless it is in /nix/store
 .TP
 .B \-f, \-\-flake FLAKE
 build nixosConfigurations.NAME with Nix (default of the short form \-c: git+file:///etc/nixos)
+.TP
+.B \-\-check
+only show what would be done
+.TP
+.B \-\-diff
+show differences of declarations, command lines and steps
+.SS "rebuild [OPTION\&...] NAME\&..."
+Build MicroVMs from their flakes, and let them run what was built. Evaluates and builds like update, and
+installs a MicroVM that is not there yet if a flake is passed. A running guest that has the host's /nix/store
+as a share is switched to the new system, see microvm switch; any other is restarted, and one that is down is
+started.
+.TP
+.B \-\-state\-dir DIR
+state directory of the MicroVMs (default: that of the host, see /etc/microvm\-fleet/host.json)
+.TP
+.B \-f, \-\-flake FLAKE
+flake to build from, instead of the recorded one
+.TP
+.B \-\-action {switch,test,boot,dry\-activate}
+what to do in the guest, as with nixos\-rebuild (default: switch)
 .TP
 .B \-\-check
 only show what would be done
@@ -230,7 +254,7 @@ registration of the system's paths, sets the profile of the guest's system, and 
 switch\-to\-configuration. Where a kernel or the machine has changed too, a restart stays pending.
 .TP
 .I {switch,test,boot,dry\-activate}
-what to do, as with nixos\-rebuild (default: switch)
+what to do in the guest, as with nixos\-rebuild (default: switch)
 .TP
 .B \-\-state\-dir DIR
 state directory of the MicroVMs (default: that of the host, see /etc/microvm\-fleet/host.json)
@@ -375,9 +399,9 @@ COMPLETION = r"""# Copyright (c) 2026 microvm.fleet contributors
 _microvm_offers() { # command or nothing, word before the current one; sets options, operands, places
     directory=/var/lib/microvms settings=/etc/microvm-fleet/host.json
     case $1 in
-        '') options='list info logs start stop restart create update apply generations rollback console ssh forward
-            switch balloon run remove gc render validate --help' ;;
-        list) options='--help --state-dir --tag --json' operands=vms ;;
+        '') options='list info logs start stop restart create update rebuild apply generations rollback console ssh
+            forward switch balloon run remove gc render validate --help' ;;
+        list) options='--help --state-dir --tag --evaluate --json' operands=vms ;;
         info) options='--help --state-dir --json' operands=vms ;;
         logs) options='--help --state-dir --follow --lines' operands=vms ;;
         start) options='--help --state-dir --no-wait' operands=vms ;;
@@ -385,6 +409,7 @@ _microvm_offers() { # command or nothing, word before the current one; sets opti
         restart) options='--help --state-dir --no-wait' operands=vms ;;
         create) options='--help --state-dir --file --package --flake --check --diff' operands= ;;
         update) options='--help --state-dir --restart --file --package --flake --check --diff' operands=vms ;;
+        rebuild) options='--help --state-dir --flake --action --check --diff' operands=vms ;;
         apply) options='--help --state-dir --diff --parallel --check' operands=files ;;
         generations) options='--help --state-dir --good --bad --check --json' operands=vms ;;
         rollback) options='--help --state-dir --keep --check --diff --no-wait' operands=vms ;;
@@ -417,6 +442,9 @@ _microvm_offers() { # command or nothing, word before the current one; sets opti
         update:--file) options='' operands=files ;;
         update:--package) options='' operands=files ;;
         update:-f | update:--flake) options='' operands=none ;;
+        rebuild:--state-dir) options='' operands=files ;;
+        rebuild:-f | rebuild:--flake) options='' operands=none ;;
+        rebuild:--action) options='switch test boot dry-activate' operands=none ;;
         apply:--state-dir) options='' operands=files ;;
         apply:--parallel) options='' operands=none ;;
         generations:--state-dir) options='' operands=files ;;

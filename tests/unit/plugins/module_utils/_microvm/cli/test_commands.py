@@ -30,8 +30,8 @@ COMMANDS = console.__name__.rpartition(".")[0]
 @pytest.mark.parametrize(
     ("short", "long"),
     [
-        ("-l", "list"),
-        ("-l --json", "list --json"),
+        ("-l", "list --evaluate"),
+        ("-l --json", "list --evaluate --json"),
         ("-c web", "create web --flake git+file:///etc/nixos"),
         ("-c web -f /srv/flake", "create web --flake /srv/flake"),
         ("-f /srv/flake -c web", "create web --flake /srv/flake"),
@@ -40,6 +40,7 @@ COMMANDS = console.__name__.rpartition(".")[0]
         ("-Ru web", "update --restart -- web"),
         ("-uR web", "update --restart -- web"),
         ("-u web -R", "update --restart -- web"),
+        ("-f /srv/flake -u web", "update --flake /srv/flake -- web"),
         ("-r web", "run web"),
         ("-s web", "ssh web"),
         ("-s web ls -l /", "ssh web ls -l /"),
@@ -92,7 +93,17 @@ def test_commands_that_change_the_host_require_root(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr("os.geteuid", lambda: 1000)
-    for words in ("start web", "stop web", "rollback web", "remove web", "gc", "create web --package /p", "run web"):
+    for words in (
+        "start web",
+        "stop web",
+        "rollback web",
+        "remove web",
+        "gc",
+        "create web --package /p",
+        "run web",
+        "switch web",
+        "rebuild web",
+    ):
         assert main([*words.split(), "--state-dir", str(tmp_path)]) == 1
         assert "must be run as root" in capsys.readouterr().err
 
@@ -174,6 +185,59 @@ def test_list_selects_by_tag(
         assert [vm["name"] for vm in json.loads(capsys.readouterr().out)] == listed
     assert main(["list", "--tag", "e", "--state-dir", str(tmp_path)]) == 0
     assert capsys.readouterr().out == f"there are no MicroVMs with the tag e in {tmp_path}\n"
+
+
+def flake_state(**values: Any) -> Any:
+    """Return the comparison of a MicroVM with its flake."""
+    state = {"flake": "path:/f", "state": "current", "system": "old-1", "new_system": "new-2", "error": None}
+    return {**state, "package": "/nix/store/x", **values}
+
+
+@pytest.mark.parametrize(
+    ("state", "status", "line"),
+    [
+        (flake_state(), 0, ""),
+        (flake_state(state="outdated"), 2, "outdated (old-1), rebuild (new-2) and restart: microvm update -R web"),
+        (flake_state(state="not booted"), 0, "current (old-1), not booted: microvm start web"),
+        (flake_state(state="unknown", error="why"), 1, "path:/f does not evaluate: why"),
+    ],
+)
+def test_list_compares_microvms_with_their_flakes_on_request(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], state: Any, status: int, line: str
+) -> None:
+    vms = [known(condition="ok", reasons=[]), known(name="other", condition="ok", reasons=[])]
+    monkeypatch.setattr(see, "inform", lambda _places, _names: vms)
+    monkeypatch.setattr(see, "flake_states", lambda _vms, _places: {"web": state})
+    assert main(["-l"]) == status
+    said = capsys.readouterr()
+    head, first, second = said.out.splitlines()
+    assert head.endswith("FLAKE") and first.endswith(f"  {state['state']}") and second.endswith("  -")
+    assert (line in said.err) if line else said.err == ""
+    assert main(["-l", "--json"]) == status
+    assert [vm["flake"] for vm in json.loads(capsys.readouterr().out)] == [state, None]
+    assert main(["list"]) == 0 and "FLAKE" not in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("flake", "absolute"),
+    [
+        (".", "/here/now"),
+        ("./sub", "/here/now/sub"),
+        ("../up?dir=x", "/here/up?dir=x"),
+        (".#part", "/here/now#part"),
+        ("path:sub", "path:/here/now/sub"),
+        ("path:/there", "path:/there"),
+        ("/there", "/there"),
+        ("github:you/machines", "github:you/machines"),
+        ("nixpkgs", "nixpkgs"),
+        ("git+file:///etc/nixos", "git+file:///etc/nixos"),
+    ],
+)
+def test_a_flake_is_recorded_so_that_it_means_the_same_elsewhere(
+    monkeypatch: pytest.MonkeyPatch, flake: str, absolute: str
+) -> None:
+    monkeypatch.setattr("os.getcwd", lambda: "/here/now")
+    assert install.absolute_flake(flake) == absolute
 
 
 def test_colours_are_for_terminals(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,0 +1,54 @@
+# Copyright (c) 2026 microvm.fleet contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""``microvm rebuild``."""
+
+from __future__ import annotations
+
+from argparse import Namespace
+
+from ...host.commands import HostError
+from ...host.places import Places
+from ...operations import lifecycle
+from ...operations.switching import CannotSwitch, switch_guest
+from ...resources.vms.observe import read_flake
+from ...resources.vms.switches import ACTIVATING
+from ..host import each, places, require_root
+from ..output import say
+from .install import install_external
+from .switch import print_switch
+
+
+def rebuild(arguments: Namespace) -> int:
+    """``microvm rebuild``."""
+    require_root(arguments)
+    where = places(arguments)
+    return each(arguments.names, lambda name: _rebuild(name, arguments, where))
+
+
+def _rebuild(name: str, arguments: Namespace, where: Places) -> None:
+    """Build the package of a MicroVM, install it, and let the guest run it: by a switch, or else by a restart."""
+    flake = arguments.flake or read_flake(name, where)
+    if flake is None:
+        lifecycle.require(name, where)
+        raise HostError("it was not built from a flake; pass one by --flake")
+    install_external(name, flake, arguments, where)
+    if arguments.check:
+        return
+    if not lifecycle.is_running(name):
+        if arguments.action not in ACTIVATING:
+            return
+        lifecycle.start_vm(name, where)
+        say(f"{name}: is up")
+        return
+    if lifecycle.is_current(name, where):
+        return
+    try:
+        print_switch(switch_guest(name, arguments.action, False, where), False)
+    except CannotSwitch as error:
+        if arguments.action not in ACTIVATING:
+            raise
+        say(f"{error}; it is restarted")
+        lifecycle.restart_vm(name, where)
+        say(f"{name}: is up")
