@@ -62,9 +62,9 @@ def rendered(directory: Path, declared: Mapping[str, object]) -> Files:
     return {str(path.relative_to(target)): path.read_bytes() for path in target.rglob("*") if path.is_file()}
 
 
-def tiny(directory: Path) -> Files:
+def tiny(directory: Path, **options: object) -> Files:
     """Return a package for QEMU, rendered in ``directory`` for the MicroVM ``tiny``, and its guest."""
-    declared = {"name": "tiny", "hypervisor": "qemu", "mem": 64, "accel": "tcg", "qemu": {"machine": "q35"}}
+    declared = {"name": "tiny", "hypervisor": "qemu", "mem": 64, "accel": "tcg", "qemu": {"machine": "q35"}, **options}
     files = rendered(directory, {**declared, "kernel": f"{STATE}/tiny/package/guest"})
     code = bytes(0x200) + b"\xeb\x7e" + bytes(0x7E) + bytes.fromhex(GUEST)
     return {**files, "guest": code.ljust(0x2000, b"\0")}

@@ -25,6 +25,7 @@ make_macvtap() { # name, user, group, link, MAC, mode
         sleep 0.1
         waited=$((waited + 1))
     done
-    chown "$user:$group" "/dev/tap$index"
+    # On a host of microvm.nix, the user's group has another name.
+    chown "$user:$group" "/dev/tap$index" 2> /dev/null || chown "$user:" "/dev/tap$index"
     chmod 0600 "/dev/tap$index"
 }

@@ -931,7 +931,8 @@ make_macvtap() { # name, user, group, link, MAC, mode
         sleep 0.1
         waited=$((waited + 1))
     done
-    chown "$user:$group" "/dev/tap$index"
+    # On a host of microvm.nix, the user's group has another name.
+    chown "$user:$group" "/dev/tap$index" 2> /dev/null || chown "$user:" "/dev/tap$index"
     chmod 0600 "/dev/tap$index"
 }
 """
@@ -1727,7 +1728,8 @@ take_pci_device() { # address, user, group
             echo "$(basename "$other") shares the IOMMU group $group with $1, and the host still uses it" >&2
         fi
     done
-    chown "$2:$3" "/dev/vfio/$group"
+    # On a host of microvm.nix, the user's group has another name.
+    chown "$2:$3" "/dev/vfio/$group" 2> /dev/null || chown "$2:" "/dev/vfio/$group"
 }
 """
 
@@ -1821,6 +1823,37 @@ listen() { # group or nothing, sockets, --, the command that this is
         listening[$socket]=$number
         number=$((number + 1))
     done
+}
+
+# The group of sockets: that of the hypervisor's account, which has another name on a host of microvm.nix. Nothing on a
+# machine without the account, where people run packages by hand.
+usable_group() { # group, user of the hypervisor
+    if [ -z "$1" ]; then return; fi
+    if [[ "$1" =~ ^[0-9]+$ ]] || getent group -- "$1" > /dev/null; then
+        echo "$1"
+    else
+        id -gn -- "$2" 2> /dev/null || true
+    fi
+}
+
+# Units of this collection have a source mounted before. Those of microvm.nix, and people, run the script without: from
+# the directory that the source is relative to, and with the namespaces in which virtiofsd then confines itself.
+serve_source() { # where it is mounted, source, socket, command
+    local mounted=$1 source=$2 word
+    shift 2
+    if [ ! -e "$mounted" ]; then
+        (umask 022 && mkdir -p -- "$source")
+        source=$(realpath -- "$source")
+        for word; do
+            shift
+            case $word in
+                "--shared-dir=$mounted") set -- "$@" "--shared-dir=$source" ;;
+                --sandbox=chroot | --socket-group=*) ;;
+                *) set -- "$@" "$word" ;;
+            esac
+        done
+    fi
+    serve "$@"
 }
 
 # What a daemon is executed with: the socket that listens in place of one that it would make, and no other one.

@@ -48,6 +48,37 @@ listen() { # group or nothing, sockets, --, the command that this is
     done
 }
 
+# The group of sockets: that of the hypervisor's account, which has another name on a host of microvm.nix. Nothing on a
+# machine without the account, where people run packages by hand.
+usable_group() { # group, user of the hypervisor
+    if [ -z "$1" ]; then return; fi
+    if [[ "$1" =~ ^[0-9]+$ ]] || getent group -- "$1" > /dev/null; then
+        echo "$1"
+    else
+        id -gn -- "$2" 2> /dev/null || true
+    fi
+}
+
+# Units of this collection have a source mounted before. Those of microvm.nix, and people, run the script without: from
+# the directory that the source is relative to, and with the namespaces in which virtiofsd then confines itself.
+serve_source() { # where it is mounted, source, socket, command
+    local mounted=$1 source=$2 word
+    shift 2
+    if [ ! -e "$mounted" ]; then
+        (umask 022 && mkdir -p -- "$source")
+        source=$(realpath -- "$source")
+        for word; do
+            shift
+            case $word in
+                "--shared-dir=$mounted") set -- "$@" "--shared-dir=$source" ;;
+                --sandbox=chroot | --socket-group=*) ;;
+                *) set -- "$@" "$word" ;;
+            esac
+        done
+    fi
+    serve "$@"
+}
+
 # What a daemon is executed with: the socket that listens in place of one that it would make, and no other one.
 inherit_socket() { # socket, command
     local word descriptor own=${listening[$1]:-}

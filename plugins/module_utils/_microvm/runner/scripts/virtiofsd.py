@@ -10,6 +10,7 @@ import posixpath
 import shlex
 from typing import List, Sequence, Tuple
 
+from ...declaration.accounts import account
 from ...declaration.names import SHARE_DIRECTORY
 from ...declaration.types import Share
 from ...declaration.vms.parse import Declaration
@@ -78,12 +79,12 @@ def arguments(declaration: Declaration, number: int) -> Sequence[Word]:
 def virtiofsd_run(declaration: Declaration) -> str:
     """Return the script, which is ready when all sockets listen."""
     script = header(f"Serves the virtiofs shares of MicroVM {declaration['name']}.")
-    commands = {
-        share["socket"] or "": arguments(declaration, number) for number, share in enumerate(daemons(declaration))
-    }
+    shares = daemons(declaration)
+    commands = {share["socket"] or "": arguments(declaration, number) for number, share in enumerate(shares)}
     script += definitions([word for argv in commands.values() for word in argv]) + sources.VIRTIOFSD
-    group = declaration["virtiofsd"]["group"] or ""
-    script += f'\n{shlex.join(["listen", group, *commands, "--"])} "$0"\nend_together\n'
-    for socket, argv in commands.items():
-        script += f"serve {shlex.quote(socket)} \\\n    {shell_command(argv)} &\n"
+    group = shlex.join(["usable_group", declaration["virtiofsd"]["group"] or "", account(declaration).user])
+    script += f'\nlisten "$({group})" {shlex.join([*commands, "--"])} "$0"\nend_together\n'
+    for number, (socket, argv) in enumerate(commands.items()):
+        place = shlex.join([mounted_source(declaration, number), shares[number]["source"], socket])
+        script += f"serve_source {place} \\\n    {shell_command(argv)} &\n"
     return script + "\n" + call("await_end", *commands)

@@ -18,6 +18,7 @@ from typing import Callable, Iterator
 import pytest
 from ansible_collections.microvm.fleet.plugins.module_utils._microvm.hypervisors.facts import HostFacts
 from ansible_collections.microvm.fleet.plugins.module_utils._microvm.runner.render import render
+from ansible_collections.microvm.fleet.plugins.module_utils._microvm.runner.scripts.sources import VIRTIOFSD
 
 from ..examples import SMALL, parse
 
@@ -68,7 +69,8 @@ def write_script(directory: Path) -> Path:
     (directory / "bin").mkdir()
     (directory / "bin" / "virtiofsd").write_text(DAEMON)
     (directory / "bin" / "virtiofsd").chmod(0o755)
-    shares = [{"tag": tag, "source": f"/srv/{tag}", "proto": "virtiofs"} for tag in ("one", "it's $two")]
+    tags = ("one", "it's $two")
+    shares = [{"tag": tag, "source": f"it's $x/{number}", "proto": "virtiofs"} for number, tag in enumerate(tags)]
     declaration = parse(
         {**SMALL, "shares": shares, "virtiofsd": {"package": str(directory), "group": str(os.getegid())}}
     )[0]
@@ -105,14 +107,44 @@ def test_a_package_says_how_sources_are_created_and_translated() -> None:
 
 def test_each_share_has_a_daemon_which_ends_with_the_script(served: subprocess.Popen[bytes], tmp_path: Path) -> None:
     text = (tmp_path / "begun").read_text()
-    assert (
-        "shares/small/sources/1 --sandbox=chroot --modcaps=-mknod" in text
-        and f"--thread-pool-size {os.cpu_count()}" in text
-    )
+    assert f"--modcaps=-mknod --thread-pool-size {os.cpu_count()}" in text
     served.send_signal(signal.SIGTERM)
     assert served.wait(10) == 0
     assert len((tmp_path / "ended").read_text().splitlines()) == 2
     assert not list(tmp_path.glob("*.sock*")), "they go with the script"
+
+
+def test_without_a_unit_of_ours_sources_are_served_from_where_they_are(
+    served: subprocess.Popen[bytes], tmp_path: Path
+) -> None:
+    text = (tmp_path / "begun").read_text()
+    for number in (0, 1):
+        assert f"--shared-dir={tmp_path}/it's $x/{number} --modcaps" in text
+        assert stat.S_IMODE((tmp_path / "it's $x" / str(number)).stat().st_mode) == 0o755
+    served.terminate()
+    served.wait(10)
+
+
+def test_what_a_unit_of_ours_has_mounted_is_served(tmp_path: Path) -> None:
+    mounted, source = tmp_path / "mounted", tmp_path / "source"
+    mounted.mkdir()
+    argv = ["share.sock", "virtiofsd", f"--shared-dir={mounted}", "--sandbox=chroot", "--socket-group=x"]
+    script = VIRTIOFSD + 'serve() { printf \'%s\\n\' "$@"; }\nserve_source "$@"\n'
+    done = subprocess.run(
+        ["bash", "-euc", script, "bash", str(mounted), str(source), *argv], check=True, stdout=subprocess.PIPE
+    )
+    assert done.stdout.decode().split("\n")[:-1] == argv
+    assert not source.exists()
+
+
+@pytest.mark.parametrize(
+    ("group", "user", "usable"),
+    [("0", "nobody", "0"), ("root", "nobody", "root"), ("no such group", "root", "root"), ("no", "no such user", "")],
+)
+def test_a_group_that_a_host_of_others_lacks_is_that_of_the_user(group: str, user: str, usable: str) -> None:
+    script = VIRTIOFSD + 'usable_group "$@"\n'
+    done = subprocess.run(["bash", "-euc", script, "bash", group, user], check=True, stdout=subprocess.PIPE)
+    assert done.stdout.decode().strip() == usable
 
 
 def test_each_daemon_has_the_one_socket_of_its_share(served: subprocess.Popen[bytes], tmp_path: Path) -> None:
