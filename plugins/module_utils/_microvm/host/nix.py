@@ -115,11 +115,29 @@ def is_collectable(name: str, package: str) -> bool:
     return os.path.dirname(package) + "/" == STORE and not is_kept and store_program() is not None
 
 
+def kept_packages(name: str) -> List[str]:
+    """Return the packages that links keep for a MicroVM."""
+    directory = os.path.dirname(root_of(name, ""))
+    try:
+        entries = sorted(os.listdir(directory))
+    except (FileNotFoundError, NotADirectoryError):
+        return []
+    # Nix looks for links at their paths, and some may be somebody else's.
+    return [STORE + entry for entry in entries if files.link_target(os.path.join(directory, entry)) == STORE + entry]
+
+
 def keep(name: str, package: str) -> None:
     """Let a link keep a package for a MicroVM. Raises HostError for a path that Nix does not know."""
     program, link = store_program(), root_of(name, package)
     os.makedirs(os.path.dirname(link), exist_ok=True)
     run([program or "nix-store", "--realise", package, "--add-root", link, "--indirect"])
+
+
+def release(name: str, package: str) -> None:
+    """Let Nix collect a package, as far as this MicroVM is concerned."""
+    link = root_of(name, package)
+    files.remove(link)
+    files.remove_if_empty(os.path.dirname(link))
 
 
 def store_program() -> Optional[str]:

@@ -13,7 +13,7 @@ from typing import Optional
 
 from ..declaration.names import CURRENT_LINK
 from ..declaration.vms.host_options import HOST_OPTIONS
-from ..host import accounts, restrictions
+from ..host import accounts, nix, restrictions
 from ..host.commands import HostError
 from ..host.locks import locked
 from ..host.places import Places
@@ -37,7 +37,8 @@ def adopt(name: str, directory: str, places: Places, flake: Optional[str] = None
     if not owner.is_own and not accounts.exists(owner.user):
         raise HostError(f"the user {owner.user} does not exist; run the role microvm.fleet.host first")
     with contextlib.nullcontext() if check else locked([name]):
-        plan = plan_adoption(observe_name(places, name, owner), external, defaults(HOST_OPTIONS)["keep_generations"])
+        observed = replace(observe_name(places, name, owner), is_collectable=_is_collectable(external))
+        plan = plan_adoption(observed, external, defaults(HOST_OPTIONS)["keep_generations"])
         if not check:
             os.makedirs(places.state_directory, exist_ok=True)
             carry_out(Job(plan, places))
@@ -48,6 +49,10 @@ def _external(name: str, directory: str, places: Places) -> External:
     """Look at a package of any origin. Raises HostError for a directory that is none."""
     package = external_package(name, directory, places)
     return External(name, package.installed, None if package.content.place else package.content)
+
+
+def _is_collectable(external: External) -> bool:
+    return external.content is None and nix.is_collectable(external.name, external.package)
 
 
 def is_installed(name: str, places: Places) -> bool:

@@ -65,6 +65,7 @@ class Action(BaseAction):
     REMOVE_ENVIRONMENT = "remove settings"
     REMOVE_BOOT_DIRECTORIES = "no longer create directories at boot for"
     REMOVE_PACKAGE = "remove package"
+    RELEASE_PACKAGE = "remove GC root of"
     REMOVE_ACCOUNT = "remove user"
     FORGET_HOST_KEY = "forget the known host"
     KEEP_RECORD = "record kept volumes of"
@@ -238,6 +239,9 @@ def unit_steps(observed: Observed, drop_ins: Mapping[str, str], is_reloaded: boo
 
 
 def unused_packages(observed: Observed, used: Iterable[str]) -> Sequence[Step[Action]]:
-    """Return the steps that remove all packages of a MicroVM but some."""
+    """Return the steps that remove all packages of a MicroVM but some, or let Nix collect them."""
     names = set(used)
-    return [Step(Action.REMOVE_PACKAGE, package) for package in observed.packages if package not in names]
+    return [
+        *(Step(Action.REMOVE_PACKAGE, package) for package in observed.packages if package not in names),
+        *(Step(Action.RELEASE_PACKAGE, package) for package in observed.roots if package not in names),
+    ]

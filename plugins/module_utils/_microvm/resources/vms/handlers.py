@@ -182,6 +182,7 @@ _SINGLE: Dict[Action, Handler[Job]] = {
     Action.MARK_GOOD: _write_record,
     Action.INSTALL_PACKAGE: _install,
     Action.KEEP_PACKAGE: lambda job, package: nix.keep(job.name, package),
+    Action.RELEASE_PACKAGE: lambda job, package: nix.release(job.name, package),
     Action.STOP: _stop,
     Action.RENAME_ACCOUNT: handlers_rename.rename_account,
     Action.RENAME_STATE: handlers_rename.rename_state,

@@ -172,6 +172,7 @@ def _observe(
         foreign=None if current else targets[CURRENT_LINK],
         packages=tuple(packages.names),
         damaged_packages=frozenset(damaged),
+        roots=tuple(nix.kept_packages(name)),
         record=record,
         drop_ins={template: content for template, content in drop_ins.items() if content is not None},
         environment=_text(places.environment(name)),

@@ -98,6 +98,8 @@ def _provide(observed: Observed, external: External, record: Record) -> Iterator
     is_whole = external.package in observed.packages and external.package not in observed.damaged_packages
     if external.content is not None and not is_whole:
         yield Step(Action.INSTALL_PACKAGE, external.package)
+    if observed.is_collectable:
+        yield Step(Action.KEEP_PACKAGE, external.package)
     yield from host_key_steps(observed, external.installed.gives_host_key)
     if not observed.exists:
         yield Step(Action.CREATE_STATE, observed.name)

@@ -16,7 +16,7 @@ from ...host.records import Record
 from ...hypervisors.leftovers import leftovers
 from ...schema.errors import DeclarationError
 from ..steps import Step
-from .actions import Action, Plan, ordered, refuse_elsewhere, unit_steps
+from .actions import Action, Plan, ordered, refuse_elsewhere, unit_steps, unused_packages
 from .state import Observed
 
 
@@ -159,8 +159,7 @@ def _clear(
         yield Step(Action.REMOVE_ENVIRONMENT, name)
     if observed.boot_directories is not None:
         yield Step(Action.REMOVE_BOOT_DIRECTORIES, name)
-    for package in observed.packages:
-        yield Step(Action.REMOVE_PACKAGE, package)
+    yield from unused_packages(observed, ())
     if record is not None and record.user and remembered is None:
         # Whoever got its number next would own what is kept.
         yield Step(Action.REMOVE_ACCOUNT, record.user)

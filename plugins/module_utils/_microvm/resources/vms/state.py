@@ -75,6 +75,8 @@ class Observed:
     """True if its SSH host key is recorded; only looked at for one that is removed."""
     is_key_given: bool = False
     """True if the host has made and recorded an SSH host key for its guest."""
+    roots: Tuple[str, ...] = ()
+    """Packages in the store of Nix that links keep for it."""
     is_collectable: bool = False
     """True if Nix may remove the wanted package, which is in its store, as garbage."""
     unit: Unit = field(default_factory=Unit)

@@ -56,7 +56,7 @@ class RealNix:
 @pytest.fixture
 def real_nix(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> RealNix:
     """Nix with a store that has nothing yet."""
-    if nix.find_program("nix") is None or nix.store_program() is None:
+    if None in (nix.find_program("nix"), nix.find_program("nix-store")):
         pytest.skip("Nix is not installed on this machine")
     root = tmp_path / "nix"
     for variable, directory in (

@@ -56,6 +56,8 @@ def _one(now: Observed, wanted: Wanted, planned: Plan, action: Action, target: s
         Action.RECORD: {"record": planned.record},
         Action.CREATE_ACCOUNT: {"has_account": True},
         Action.INSTALL_PACKAGE: {"packages": tuple(sorted({*packages, target}))},
+        Action.KEEP_PACKAGE: {"roots": (*now.roots, target), "is_collectable": False},
+        Action.RELEASE_PACKAGE: {"roots": tuple(root for root in now.roots if root != target)},
         Action.CREATE_STATE: {"exists": True, "group": wanted.account.group},
         Action.OWN_STATE: {"group": wanted.account.group},
         Action.CREATE_DIRECTORY: {"missing_directories": ()},
