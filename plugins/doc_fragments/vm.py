@@ -1138,6 +1138,54 @@ options:
         other contents.
       - Only root may be able to change the package and the directories above it, since it is executed as root.
     type: str
+  flake:
+    description:
+      - Reference to a flake that has the MicroVM's runner package, such as V(github:you/machines).
+      - A run evaluates it, and builds the package if the host does not have it. As with O(ignore:runner), the package
+        decides everything that concerns the guest.
+      - A relative path is refused, since the reference is used on several machines and by later updates.
+    type: str
+  attribute:
+    description:
+      - Attribute of O(ignore:flake) that is the package. Defaults to C(nixosConfigurations.NAME.config.microvm.declaredRunner)
+        with the name of the MicroVM.
+    type: str
+  nix_arguments:
+    description:
+      - Further arguments of Nix when it evaluates and builds O(ignore:flake), such as V(--override-input). Arguments
+        that concern the evaluation alone are left out of the build.
+    type: list
+    elements: str
+  require_lock:
+    description:
+      - Whether to refuse O(ignore:flake) unless its lock file has all of its inputs. Otherwise an input that it
+        lacks is the newest one of each run. A run never writes a lock file.
+    type: bool
+    default: false
+  build_on:
+    description:
+      - Where O(ignore:flake) is evaluated and built.
+      - V(target) is the host of the MicroVM, which needs Nix and whatever access the flake needs. V(controller)
+        is the machine that runs Ansible. The name of a host of the inventory lets the controller evaluate and that
+        host build. The package is then copied to the host of the MicroVM.
+    type: str
+    default: target
+  update_flake:
+    description:
+      - Reference to the flake that C(microvm update) builds from, if that is another one than O(ignore:flake),
+        such as a branch instead of the commit that was tested.
+    type: str
+  manage:
+    description:
+      - Whether runs keep the package of O(ignore:flake) or O(ignore:runner) up to date.
+      - 'V(always) installs what is declared in every run. V(once) installs it if the MicroVM has no package yet,
+        and leaves later ones to C(microvm update): a run neither evaluates the flake, nor does it restart the MicroVM
+        for another package.'
+    type: str
+    default: always
+    choices:
+      - always
+      - once
   autostart:
     description:
       - Whether to start the MicroVM when the host boots.
@@ -1836,4 +1884,21 @@ options:
             therefore completely trusted.
         type: bool
         default: false
+  check_builds:
+    description:
+      - Whether check mode may build packages of flakes, so that diffs show what is in them. Otherwise such a package
+        is only evaluated, and a diff says that it is another one.
+    type: bool
+    default: false
+  nix:
+    description:
+      - Whether Nix need not be installed yet in check mode, or with O(ignore:preflight), because the same run installs
+        it before. Flakes that the host would evaluate are then not looked at.
+    type: bool
+    default: false
+  built:
+    description:
+      - 'What the flakes of MicroVMs have been evaluated to, by the names of the MicroVMs: RV(evaluations) of an
+        earlier call of the same run. Flakes that are not in it are evaluated.'
+    type: dict
 """

@@ -70,6 +70,26 @@ vms:
       kept: []
       failed: false
       msg: ""
+evaluations:
+  description: What the flake of the MicroVM has been evaluated to, as returned by M(microvm.fleet.microvm_vms).
+  returned: always
+  type: dict
+  contains:
+    installable:
+      description: The flake and its attribute.
+      type: str
+    path:
+      description: Path of the package in the store of Nix.
+      type: str
+    derivation:
+      description: Derivation that the package is built from, or V(null) if only another host has it.
+      type: str
+    is_built:
+      description: Whether the host has the package.
+      type: bool
+    diff:
+      description: Differences between the closures of the current package and this one, if another host knows them.
+      type: str
 """
 
 from ansible_collections.microvm.fleet.plugins.module_utils._microvm.modules.vms import run_vm

@@ -57,6 +57,12 @@ EXAMPLES = r"""
             mount_point: /data
       - name: gone
         state: absent
+
+- name: Run a MicroVM of a flake, which its host evaluates and builds
+  microvm.fleet.microvm_vms:
+    vms:
+      - name: web
+        flake: github:you/machines
 """
 
 RETURN = r"""
@@ -175,6 +181,28 @@ undeclared:
   type: list
   elements: str
   sample: [old]
+evaluations:
+  description:
+    - What the flakes of MicroVMs have been evaluated to, by the names of the MicroVMs, for O(built) of a later call of
+      the same run.
+  returned: always
+  type: dict
+  contains:
+    installable:
+      description: The flake and its attribute.
+      type: str
+    path:
+      description: Path of the package in the store of Nix.
+      type: str
+    derivation:
+      description: Derivation that the package is built from, or V(null) if only another host has it.
+      type: str
+    is_built:
+      description: Whether the host has the package.
+      type: bool
+    diff:
+      description: Differences between the closures of the current package and this one, if another host knows them.
+      type: str
 """
 
 from ansible_collections.microvm.fleet.plugins.module_utils._microvm.modules.vms import run_vms

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from typing import Dict, List, Mapping, Optional, Sequence, TypedDict
 
 from ..declaration.vms.clashes import clashes
+from ..declaration.vms.external import source_option
 from ..declaration.vms.parse import Declaration, parse_vm
 from ..hypervisors.command import Command
 from ..hypervisors.registry import command
@@ -82,9 +83,10 @@ def results(
 def _refuse_runners(rendered: Sequence[Result]) -> None:
     """Refuse to render MicroVMs whose packages are there already."""
     for result in rendered:
-        if result.error is None and result.declaration is not None and result.declaration["runner"] is not None:
+        source = source_option(result.declaration or {})
+        if result.error is None and source:
             result.error = DeclarationError(
-                "runner",
+                source,
                 "names a package that was made elsewhere, so there is nothing to render; render others by --name",
             )
 
@@ -104,7 +106,7 @@ def _parse(place: str, vm: object, source: Source, hypervisor: Optional[str]) ->
 def _render(result: Result, platform: str) -> None:
     if result.error or result.declaration is None or result.declaration["state"] == "absent":
         return
-    if result.declaration["runner"] is not None:
+    if source_option(result.declaration):
         # What its package decides is only known on the host.
         return
     try:

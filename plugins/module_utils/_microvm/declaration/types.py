@@ -371,6 +371,13 @@ class Vm(PackagedVm):
     identity: str
     tags: List[str]
     runner: Optional[str]
+    flake: Optional[str]
+    attribute: Optional[str]
+    nix_arguments: List[str]
+    require_lock: bool
+    build_on: str
+    update_flake: Optional[str]
+    manage: Literal["always", "once"]
     autostart: bool
     autostart_order: int
     after: List[str]

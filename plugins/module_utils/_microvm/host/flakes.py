@@ -171,10 +171,12 @@ def _build(flake: str, name: str, is_kept: bool) -> str:
         raise HostError(f"{error}; install it, or build elsewhere and pass the package by --package") from None
     if isinstance(evaluation, HostError):
         raise evaluation
-    return build(evaluation, nix.root_of(name, evaluation.path) if is_kept else None)
+    return build_evaluated(evaluation, nix.root_of(name, evaluation.path) if is_kept else None)
 
 
-def build(evaluation: Evaluation, link: Optional[str], arguments: Sequence[str] = (), show: Show = show_line) -> str:
+def build_evaluated(
+    evaluation: Evaluation, link: Optional[str], arguments: Sequence[str] = (), show: Show = show_line
+) -> str:
     """Build what a flake has been evaluated to; see nix.realise."""
     nix.refuse_system(evaluation.system)
     return nix.realise(evaluation.derivation, link, build_arguments(arguments), show)

@@ -124,6 +124,27 @@ COMMON_OPTIONS: Options = (
         suboptions=RESTRICTION_OPTIONS,
         on_demand=True,
     ),
+    Option(
+        "check_builds",
+        "bool",
+        "Whether check mode may build packages of flakes, so that diffs show what is in them. Otherwise such a package "
+        "is only evaluated, and a diff says that it is another one.",
+        default=False,
+    ),
+    Option(
+        "nix",
+        "bool",
+        "Whether Nix need not be installed yet in check mode, or with O(ignore:preflight), because the same run "
+        "installs it before. Flakes that the host would evaluate are then not looked at.",
+        default=False,
+    ),
+    Option(
+        "built",
+        "dict",
+        "What the flakes of MicroVMs have been evaluated to, by the names of the MicroVMs: RV(evaluations) of an "
+        "earlier call of the same run. Flakes that are not in it are evaluated.",
+        trust=PLAIN,
+    ),
 )
 
 VM_MODULE_OPTIONS: Options = VM_OPTIONS + COMMON_OPTIONS

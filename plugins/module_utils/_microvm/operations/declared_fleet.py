@@ -11,7 +11,7 @@ from typing import Callable, Dict, List, Mapping, Optional, Sequence, Tuple, Typ
 from ..declaration.fleet import FleetError, HostDeclarations, Lans
 from ..declaration.networks.parse import parse_network
 from ..declaration.types import Vm
-from ..declaration.vms.external import applicable_defaults
+from ..declaration.vms.external import applicable_defaults, source_option
 from ..declaration.vms.parse import parse_vm
 from ..schema.errors import DeclarationError
 from ..schema.naming import element_names
@@ -27,6 +27,7 @@ COMPARED = (
     "name",
     "state",
     "runner",
+    "flake",
     "renamed_from",
     "identity",
     "machine_id",
@@ -157,7 +158,7 @@ def _vm(vm: object, defaults: Mapping[object, object], path: str) -> Vm:
     if not isinstance(vm, Mapping):
         return parse_vm(vm, (), path)
     complete = merged(applicable_defaults(vm, defaults), vm)
-    kernel = {} if vm.get("runner") else _KERNEL
+    kernel = {} if source_option(complete) else _KERNEL
     return parse_vm({**{key: complete[key] for key in COMPARED if key in complete}, **kernel}, (), path)
 
 

@@ -14,7 +14,7 @@ from typing import Callable, Dict, Optional, cast
 
 from ..declaration.accounts import SHARED, account
 from ..declaration.types import PackagedVm
-from ..declaration.vms.external import PackageFacts, undeclared_package
+from ..declaration.vms.external import NO_FACTS, PackageFacts, undeclared_package
 from ..declaration.vms.options import PACKAGE_OPTIONS
 from ..host import files, nix, restrictions, safe_paths
 from ..host.commands import HostError
@@ -116,7 +116,7 @@ def external_package(name: str, directory: str, places: Places) -> ExternalPacka
 def _facts(read: Callable[[str], str], declaration: Optional[PackagedVm]) -> PackageFacts:
     """Return the lists of a package whose declaration does not say the same."""
     if declaration is not None:
-        return PackageFacts()
+        return NO_FACTS
     return PackageFacts(
         read(f"{SHARE}/tap-interfaces"), read(MACVTAP_LIST), read(f"{SHARE}/pci-devices"), read(f"{SHARE}/vsock-cid")
     )

@@ -17,7 +17,7 @@ from typing import Callable, Dict, Iterator, List, Mapping, NamedTuple, Optional
 from ..declaration.networks.parse import parse_networks
 from ..declaration.types import HostImage, Network, Vm
 from ..declaration.vms.claims import reachable_addresses
-from ..declaration.vms.external import applicable_defaults
+from ..declaration.vms.external import applicable_defaults, source_option
 from ..declaration.vms.options import VM_OPTIONS
 from ..declaration.vms.parse import parse_vms
 from ..schema.errors import DeclarationError
@@ -31,6 +31,7 @@ RELEVANT = (
     "name",
     "state",
     "runner",
+    "flake",
     "renamed_from",
     "identity",
     "machine_id",
@@ -197,7 +198,7 @@ def _facts_by_name(facts: object) -> Dict[str, Mapping[object, object]]:
 def _guest(host: str, vm: Vm, leases: Mapping[Tuple[str, str], str], facts: Mapping[object, object]) -> GuestHost:
     address, port = _ssh_server(vm, leases, facts)
     networks, tags = tuple(dict.fromkeys(_networks(vm))), tuple(dict.fromkeys(vm["tags"]))
-    state, hypervisor = vm["state"] or "started", None if vm["runner"] else vm["hypervisor"]
+    state, hypervisor = vm["state"] or "started", None if source_option(vm) else vm["hypervisor"]
     seen = {key: facts[key] for key in FACTS_OF_GUESTS if key in facts}
     variables: Dict[str, object] = {
         "name": vm["name"],

@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import List, Mapping, Sequence
 
 from ..declaration.types import HostImage
+from ..declaration.vms.external import source_option
 from ..declaration.vms.parse import parse_vm
 from ..hypervisors.facts import HostFacts
 from ..hypervisors.programs import debian_packages
@@ -24,7 +25,7 @@ def packages_needed(vms: Sequence[object], architecture: str, release: str, path
     facts = HostFacts(architecture, accel="auto")
     programs: List[str] = []
     for index, vm in enumerate(vms):
-        if isinstance(vm, Mapping) and vm.get("runner"):
+        if isinstance(vm, Mapping) and source_option(vm):
             continue
         declaration = parse_vm(vm, _images(vm), f"{path}[{index}]")
         if declaration["state"] != "absent":

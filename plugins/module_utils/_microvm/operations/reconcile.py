@@ -18,7 +18,7 @@ from ..declaration.names import CURRENT_LINK, STATE_DIRECTORY, unit_name
 from ..declaration.restrictions.uses import refuse_inside_of_shares, writable_sources
 from ..declaration.types import HostImage, HugePage, PackagedVm, Restrictions
 from ..declaration.vms.disks import Disks
-from ..declaration.vms.external import undeclared_package
+from ..declaration.vms.external import source_option, undeclared_package
 from ..declaration.vms.parse import Declaration, ExternalDeclarations, image_path, parse_vms
 from ..host import files, holds, readiness, restrictions
 from ..host.accelerator import Accelerator, accelerator
@@ -48,7 +48,7 @@ from ..resources.vms.preflight.host import check_host, check_notifications
 from ..resources.vms.preflight.shares import share_warnings
 from ..resources.vms.preflight.vsock import check_context_identifiers
 from ..resources.vms.settings import environment, host_dependencies, host_unit_settings
-from ..resources.vms.state import Observed, Wanted
+from ..resources.vms.state import SIMPLE, Observed, Wanted
 from ..runner.package import NOTIFY_PORT_FILE, VSOCK_SOCKET_FILE, Package
 from ..runner.render import executed_programs, render
 from ..runner.units import translates
@@ -56,7 +56,9 @@ from ..schema.errors import DeclarationError
 from ..schema.naming import element_names
 from . import outcomes
 from .attachments import check_addresses
-from .external_packages import ExternalPackage, external_package, refuse_others
+from .external_packages import ExternalPackage
+from .external_sources import FoundPackage, Search, externals_of, find_sources
+from .flakes import Known
 from .foreign_devices import refuse_foreign_devices
 from .host_setup import refuse_other_state_directory
 from .report import VmResult, VmsResult, diff, result
@@ -98,6 +100,12 @@ class Request:
     """True if the state ``present`` is the request's own, and not what is declared."""
     alone: bool = False
     """True if no role comes before the MicroVMs in the same run: what is missing stays so, in check mode too."""
+    check_builds: bool = False
+    """True if a prediction may build what flakes are evaluated to."""
+    built: Known = field(default_factory=dict)
+    """What flakes have been evaluated to before, or elsewhere, by the names of MicroVMs."""
+    nix: bool = False
+    """True if the host will have Nix when the MicroVMs start."""
     defaults: Mapping[str, object] = field(default_factory=dict)
     """Validated options that all MicroVMs have received."""
     path: str = "vms"
@@ -156,14 +164,16 @@ def reconcile(request: Request) -> VmsResult:
 def _bring(request: Request) -> VmsResult:
     places = Places(request.state_dir)
     beside = recorded_beside(places, [str(vm.get(key)) for vm in request.vms for key in ("name", "renamed_from")])
-    externals = _externals(request, places)
-    declarations = parse(request, beside, externals)
-    placed = [(request.place(index), vm) for index, vm in enumerate(declarations) if vm["state"] != "absent"]
-    external_at = {request.place(index): package for index, package in externals.items()}
+    sources = _sources(request, beside, places)
+    known, evaluations = externals_of(sources)
+    paths = [request.place(index) for index in range(len(request.vms))]
+    declarations = parse(request, beside, {paths.index(path): package for path, package in known.items()})
+    placed = [(path, vm) for path, vm in zip(paths, declarations) if vm["state"] != "absent"]
+    external_at = {path: source.package for path, source in sources.items()}
     _check_restrictions(request, placed, beside, external_at)
     check_addresses(placed, request.networks, request.former_networks)
     refuse_foreign_devices(placed, request.device_vms if request.is_prediction else None)
-    refuse_taking([(request.place(index), vm) for index, vm in enumerate(declarations)], beside, places)
+    refuse_taking(list(zip(paths, declarations)), beside, places)
     if request.preflight:
         refuse_other_state_directory(places.state_directory, places.records)
     check_host([(path, vm) for path, vm in placed if vm["state"] in ("started", "restarted")])
@@ -173,23 +183,24 @@ def _bring(request: Request) -> VmsResult:
     accelerators = {path: _accelerator(request, declaration, places) for path, declaration in own}
     packages = {path: _render(path, declaration, accelerators[path].name) for path, declaration in own}
     packages.update({path: _with_programs(external_at[path], vm) for path, vm in placed if path in external_at})
-    wanted = [
-        _want(vm, packages.get(request.place(index)), request, externals.get(index))
-        for index, vm in enumerate(declarations)
-    ]
+    wanted = [_want(vm, packages.get(path), request, sources.get(path)) for path, vm in zip(paths, declarations)]
+    failed = {source.package.content.name: source.error for source in sources.values() if source.error}
     names = [*(vm.name for vm in wanted), *_former_names(wanted).values()]
     undeclared = _undeclared(request, names, places)
     if request.is_prediction:
-        predicted = _reconcile(request, wanted, undeclared, places)
+        predicted = _reconcile(request, wanted, undeclared, places, failed)
         untested = [vm["name"] for path, vm in own if not accelerators[path].is_tested]
         if request.preflight:
-            return {**_NOTHING, "vms": _new(predicted["vms"]), "undeclared": undeclared}
-        return {**predicted, "warnings": [*predicted["warnings"], *_warnings(untested)]}
+            new = _new(predicted["vms"])
+            return {**_NOTHING, "vms": new, "undeclared": undeclared, "evaluations": evaluations}
+        warnings = [*predicted["warnings"], *_warnings(untested)]
+        return {**predicted, "evaluations": evaluations, "warnings": warnings}
     with locked([*names, *(undeclared if request.purge != "report" else ())]):
-        return _reconcile(request, wanted, undeclared, places)
+        outcome = _reconcile(request, wanted, undeclared, places, failed)
+        return {**outcome, "evaluations": evaluations}
 
 
-_NOTHING: VmsResult = {"changed": False, "vms": [], "undeclared": [], "diff": [], "warnings": []}
+_NOTHING: VmsResult = {"changed": False, "vms": [], "undeclared": [], "evaluations": {}, "diff": [], "warnings": []}
 """Result of a preflight that found nothing to refuse."""
 
 
@@ -231,23 +242,22 @@ def _undeclared(request: Request, names: Sequence[str], places: Places) -> List[
     return sorted({*installed, *unknown} - {*names, *holds.held_names()})
 
 
-def _externals(request: Request, places: Places) -> Dict[int, ExternalPackage]:
-    """Return the packages of MicroVMs that are declared by them. Raises DeclarationError."""
-    externals: Dict[int, ExternalPackage] = {}
-    for index, vm in enumerate(request.vms):
-        name, runner = vm.get("name"), vm.get("runner")
-        if not isinstance(name, str) or not isinstance(runner, str) or (vm.get("state") or request.state) == "absent":
-            # What is wrong with them, the parser says.
-            continue
-        try:
-            # Before anything of it is read.
-            for limits in restrictions.in_force(request.restrictions, request.is_prediction):
-                restrictions.check_external(limits)
-            refuse_others(runner)
-            externals[index] = external_package(name, runner, places)
-        except (HostError, OSError) as error:
-            raise DeclarationError(_runner(request.place(index)), str(error)) from None
-    return externals
+def _sources(request: Request, beside: Sequence[PackagedVm], places: Places) -> Dict[str, FoundPackage]:
+    """Return the packages of MicroVMs that are declared by them, by the paths of these. Raises DeclarationError."""
+    if not any(isinstance(vm, Mapping) and source_option(vm) for vm in request.vms):
+        return {}
+    # Whatever is wrong with the declarations is known before anything is evaluated.
+    declared = {request.place(index): vm for index, vm in enumerate(parse(request, beside))}
+    external = {path: vm for path, vm in declared.items() if source_option(vm) and vm["state"] != "absent"}
+    search = Search(
+        limits=restrictions.in_force(request.restrictions, request.is_prediction),
+        known=request.built,
+        parallel=request.parallel,
+        builds=not request.is_prediction or (request.check_builds and not request.preflight),
+        keeps=not request.is_prediction,
+        is_nix_expected=request.nix and request.expected.setup,
+    )
+    return find_sources(external, places, search)
 
 
 def _check_restrictions(
@@ -262,13 +272,10 @@ def _check_restrictions(
             if limits["enable"]:
                 refuse_inside_of_shares(declaration, sources, path)
 
+    options = {path: source_option(declaration) for path, declaration in placed}
     for path, external in externals.items():
         if external.installed.problem:
-            raise DeclarationError(_runner(path), external.installed.problem)
-
-
-def _runner(path: str) -> str:
-    return f"{path}.runner" if path else "runner"
+            raise DeclarationError(f"{path}.{options[path]}" if path else options[path], external.installed.problem)
 
 
 def _with_programs(external: ExternalPackage, declaration: Declaration) -> Package:
@@ -355,7 +362,7 @@ def _render(path: str, declaration: Declaration, accel: str) -> Package:
 
 
 def _want(
-    declaration: Declaration, package: Optional[Package], request: Request, external: Optional[ExternalPackage]
+    declaration: Declaration, package: Optional[Package], request: Request, source: Optional[FoundPackage]
 ) -> Wanted:
     if package is None:
         return Wanted(declaration, "absent", None)
@@ -367,11 +374,19 @@ def _want(
         environment(declaration),
         host_dependencies(declaration),
         request.keeps_state,
-        external.installed if external is not None else None,
+        source.package.installed if source is not None else None,
+        source.origin if source is not None else SIMPLE,
     )
 
 
-def _reconcile(request: Request, wanted: Sequence[Wanted], undeclared: Sequence[str], places: Places) -> VmsResult:
+def _reconcile(
+    request: Request,
+    wanted: Sequence[Wanted],
+    undeclared: Sequence[str],
+    places: Places,
+    failed: Mapping[str, str],
+) -> VmsResult:
+    """Reconcile MicroVMs whose packages are known; ``failed`` are errors of those whose packages could not be made."""
     purged = [_purge(name, request.purge) for name in undeclared] if request.purge != "report" else []
     observed, unreadable = observe(places, [*wanted, *purged])
     formers = observe_formers(places, _former_names(wanted))
@@ -393,7 +408,7 @@ def _reconcile(request: Request, wanted: Sequence[Wanted], undeclared: Sequence[
     ]
     plan_purge = plan_stop if request.purge == "stop" else plan_removal
     plans += [plan_purge(observed[vm.name]) if vm.name in observed else Plan(vm.name, (), None, None) for vm in purged]
-    held = _held(plans)
+    held = {**_held(plans), **failed}
     unreadable.update(held)
     plans = [Plan(plan.name, (), plan.previous, plan.previous) if plan.name in held else plan for plan in plans]
     plans = _in_order(request, plans, wanted, observed)
@@ -414,6 +429,7 @@ def _reconcile(request: Request, wanted: Sequence[Wanted], undeclared: Sequence[
         "changed": any(plan.changed for plan in plans),
         "vms": [result(job, vm, standings[job.name], errors.get(job.name)) for job, vm in pairs],
         "undeclared": list(undeclared),
+        "evaluations": {},
         "diff": diffs,
         "warnings": [
             *(warning for former in formers.vms.values() for warning in _warnings_of_rename(former)),

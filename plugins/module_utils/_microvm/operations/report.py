@@ -12,6 +12,7 @@ import os
 from typing import Dict, List, Mapping, Optional, TypedDict
 
 from ..declaration.names import unit_name
+from ..host import nix
 from ..host.commands import HostError
 from ..host.places import Places
 from ..host.records import Record
@@ -22,8 +23,10 @@ from ..resources.vms.handlers_job import Job
 from ..resources.vms.shown import set_options
 from ..resources.vms.state import Observed, Wanted
 from ..runner.package import COMMAND_LINE_FILE, DECLARATION_FILE, File, Package
+from ..schema.excerpts import without_colours
 from ..schema.quoting import printable
 from .external_packages import package_files
+from .flakes import BuiltPackage
 from .outcomes import Standing
 
 
@@ -65,6 +68,7 @@ class VmsResult(TypedDict):
     changed: bool
     vms: List[VmResult]
     undeclared: List[str]
+    evaluations: Dict[str, BuiltPackage]
     diff: List[Diff]
     warnings: List[str]
 
@@ -101,7 +105,9 @@ def diff(plan: Plan, observed: Observed, wanted: Wanted, places: Places, is_full
     before = _before(observed, places) if is_full else _before_in_short(observed)
     after = _after(plan, wanted) if is_full else _after_in_short(plan, wanted)
     if wanted.external is not None and wanted.package is not None:
-        before, after = _before_of_package(observed, places), _after_of_package(plan, wanted, wanted.package)
+        is_known = wanted.origin.is_known
+        before = _before_of_package(observed, places, is_known)
+        after = _after_of_package(plan, wanted, wanted.package) + _closures(plan, wanted)
     elif not is_full and plan.previous != plan.package and _without_package(before) == _without_package(after):
         # A newer version renders the same declaration in another way.
         before, after = _before(observed, places), _after(plan, wanted)
@@ -156,10 +162,27 @@ def _before(observed: Observed, places: Places) -> str:
     return _describe(observed.unit.running, observed.unit.enabled, observed.current, texts)
 
 
-def _before_of_package(observed: Observed, places: Places) -> str:
+def _closures(plan: Plan, wanted: Wanted) -> str:
+    """Return the lines on what differs between the closures of two packages in the store of Nix."""
+    if not wanted.origin.is_known:
+        lines = [f"note: {wanted.origin.builds or plan.package} is another derivation, which is not built yet"]
+    else:
+        lines = []
+    text, (old, new) = wanted.origin.closure_diff, (plan.previous or "", plan.package or "")
+    if not text and old != new and old.startswith(nix.STORE) and new.startswith(nix.STORE) and wanted.origin.is_known:
+        # One of the two may be gone, and then nobody can compare them.
+        with contextlib.suppress(HostError):
+            text = nix.diff_closures(old, new)
+    lines += [f"closure: {line}" for line in without_colours(text).splitlines() if line.strip()]
+    return "".join(f"{line}\n" for line in lines)
+
+
+def _before_of_package(observed: Observed, places: Places, is_shown: bool) -> str:
     if not observed.exists:
         return ""
     files: Dict[str, File] = {}
+    if not is_shown:
+        return _describe(observed.unit.running, observed.unit.enabled, observed.current, [])
     # Of a damaged package as much as there is of it.
     with contextlib.suppress(HostError, OSError):
         files = package_files(places.store.path(observed.current)) if observed.current else {}

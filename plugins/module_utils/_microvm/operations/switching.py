@@ -37,6 +37,9 @@ def _is_due(wanted: Wanted, observed: Mapping[str, Observed]) -> bool:
     """Return whether a guest runs another package than the declared one, and was not switched to it."""
     if wanted.package is None or wanted.declaration["ssh_switch"] == "none" or wanted.name not in observed:
         return False
+    # What is left to updates on the host is not switched by a run, and what is not built yet has no system yet.
+    if wanted.origin.is_left or not wanted.origin.is_known:
+        return False
     now, package = observed[wanted.name], wanted.package.directory_name
     is_refused = now.record is not None and now.record.is_bad(package) and now.current != package
     is_switched = now.switched is not None and now.switched.package == package

@@ -36,6 +36,11 @@ def last_lines(text: str, count: int = SHOWN_LINES, limit: int = SHOWN_CHARACTER
     return "\n".join(excerpt(line.expandtabs(), limit) for line in lines[-count:])
 
 
+def without_colours(text: str) -> str:
+    """Return a string without what colours it on a terminal."""
+    return _COLOURS.sub("", text)
+
+
 def without_controls(text: str) -> str:
     """Return a string whole, with its lines and tabs, and all other control characters escaped."""
     return text if text.isprintable() else "".join(c if c in "\n\t" else printable(c) for c in text)

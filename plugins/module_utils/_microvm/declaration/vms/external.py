@@ -7,7 +7,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Dict, Iterator, Mapping, Optional, cast
+from typing import Any, Dict, Iterator, Mapping, Optional, cast
 
 from ...hypervisors.profiles import PROFILES
 from ...schema.compaction import compact
@@ -18,6 +18,7 @@ from ..types import PackagedVm, Vm
 from .claims import reachable_addresses
 from .host_options import HOST_OPTIONS
 from .options import PACKAGE_OPTIONS
+from .source_options import FLAKE_OPTIONS
 
 _DECIDED = tuple(option for option in PACKAGE_OPTIONS if option.name != "name") + tuple(
     option for option in HOST_OPTIONS if option.name == "identity"
@@ -42,11 +43,52 @@ class PackageFacts:
 NO_FACTS = PackageFacts()
 
 
+def source_option(vm: Mapping[Any, object]) -> str:
+    """Return which option says where the package of a MicroVM is from; empty where the package is rendered here."""
+    return next((option for option in ("runner", "flake") if vm.get(option)), "")
+
+
 def applicable_defaults(vm: Mapping[object, object], defaults: Mapping[object, object]) -> Dict[object, object]:
     """Return those of the common options of MicroVMs that apply to one of them."""
-    if not vm.get("runner"):
+    source = source_option({**defaults, **vm})
+    if not source:
         return dict(defaults)
-    return {key: value for key, value in defaults.items() if key in _BESIDE}
+    omitted = FLAKE_OPTIONS if source == "runner" else ()
+    return {key: value for key, value in defaults.items() if key in _BESIDE and key not in omitted}
+
+
+def check_sources(declaration: Vm, common: Mapping[str, object], prefix: str) -> None:
+    """Refuse options of where a package is from that contradict each other. Raises DeclarationError."""
+    source, own = source_option(declaration), tuple(option for option in HOST_OPTIONS if option.name in FLAKE_OPTIONS)
+    for name, value in compact(own, cast(Mapping[str, object], declaration)).items():
+        is_common = value == common.get(name)
+        if source == "runner" and not is_common:
+            raise DeclarationError(f"{prefix}{name}", "is for packages of a flake; remove this option, or `runner`")
+        if not source and not is_common:
+            raise DeclarationError(f"{prefix}{name}", "requires `flake`; set that, or remove this option")
+    if not source and declaration["manage"] != "always" and common.get("manage") != declaration["manage"]:
+        raise DeclarationError(
+            f"{prefix}manage", "is for packages that are made elsewhere; set `flake` or `runner`, or remove this option"
+        )
+    if source == "flake" and declaration["require_lock"]:
+        for index, argument in enumerate(declaration["nix_arguments"]):
+            if argument in _PAST_LOCK:
+                raise DeclarationError(
+                    f"{prefix}nix_arguments[{index}]",
+                    f"{argument} replaces what the lock file says, which require_lock requires; remove one of the two",
+                )
+
+
+_PAST_LOCK = (
+    "--override-input",
+    "--update-input",
+    "--recreate-lock-file",
+    "--no-write-lock-file",
+    "--commit-lock-file",
+    "--reference-lock-file",
+    "--output-lock-file",
+)
+"""Arguments of Nix by which inputs are others than those of the lock file."""
 
 
 def refuse_decided(declaration: Vm, common: Mapping[str, object], prefix: str) -> None:
@@ -54,11 +96,11 @@ def refuse_decided(declaration: Vm, common: Mapping[str, object], prefix: str) -
 
     ``common`` are the validated options that all MicroVMs have received: these do not apply here.
     """
-    received = compact(_DECIDED, common) if common else {}
+    received, source = compact(_DECIDED, common) if common else {}, source_option(declaration)
     for name, value in compact(_DECIDED, cast(Mapping[str, object], declaration)).items():
         if value != received.get(name):
             raise DeclarationError(
-                f"{prefix}{name}", "is decided by the package that `runner` names; remove this option, or `runner`"
+                f"{prefix}{name}", f"is decided by the package that `{source}` names; remove this option, or `{source}`"
             )
 
 

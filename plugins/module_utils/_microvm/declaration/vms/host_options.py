@@ -9,8 +9,9 @@ from __future__ import annotations
 from typing import Optional
 
 from ...schema import checks
-from ...schema.options import EXTERNAL, HOST, HYPERVISOR, LIVE, PLAIN, UNIT, Option, Options
+from ...schema.options import HOST, HYPERVISOR, LIVE, PLAIN, UNIT, Option, Options
 from ..names import ARCHIVE_DIRECTORY, TARGET
+from .source_options import SOURCE_OPTIONS
 
 
 def unit_of_host(value: object) -> Optional[str]:
@@ -164,26 +165,6 @@ _NAMING: Options = (
         cost=LIVE,
         honoured_by=HOST,
         trust=PLAIN,
-    ),
-)
-
-_PACKAGE: Options = (
-    Option(
-        "runner",
-        "str",
-        (
-            "Absolute path, on the host, of a runner package that was made elsewhere: a directory that "
-            "C(microvm render) wrote, one in C(/nix/store), or any other with the same layout.",
-            "The package decides everything that concerns the guest and its hypervisor, so only options of the host "
-            "may be declared beside this one. Other values of O(ignore:defaults) do not apply.",
-            "A package in C(/nix/store) stays there. Others are copied, and the copy is replaced when the directory "
-            "has other contents.",
-            "Only root may be able to change the package and the directories above it, since it is executed as root.",
-        ),
-        check=checks.absolute_path,
-        cost=LIVE,
-        honoured_by=HOST,
-        trust=EXTERNAL,
     ),
 )
 
@@ -406,7 +387,7 @@ HOST_OPTIONS: Options = (
         honoured_by=HOST,
     ),
     *_NAMING,
-    *_PACKAGE,
+    *SOURCE_OPTIONS,
     *_STARTING,
     *_RESTARTING,
     *_ENDING,

@@ -22,7 +22,7 @@ from .claims import reachable_addresses
 from .clashes import clashes
 from .devices import check_devices, check_mount_points, complete_interfaces, complete_shares, complete_volumes
 from .disks import BY_SPELLING, Disks
-from .external import of_package, refuse_decided
+from .external import check_sources, of_package, refuse_decided, source_option
 from .guest_networks import complete_networks
 from .host_key import complete_host_key
 from .options import VM_OPTIONS
@@ -81,9 +81,11 @@ def parse_vm(
     prefix = f"{path}." if path else ""
     # Derived options that are not declared are still ``None``; the functions below fill them in.
     declaration = cast(Vm, validate(VM_OPTIONS, raw, path))
-    if declaration["runner"] is not None:
+    check_sources(declaration, common or {}, prefix)
+    is_external = source_option(declaration) != ""
+    if is_external:
         refuse_decided(declaration, common or {}, prefix)
-    if package is not None or declaration["runner"] is not None:
+    if package is not None or is_external:
         _complete_identity(declaration, prefix)
         declaration = of_package(declaration, package, prefix)
         _check_host_options(declaration, prefix)

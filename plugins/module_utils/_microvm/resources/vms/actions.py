@@ -25,6 +25,7 @@ from .switches import Switch
 class Action(BaseAction):
     """Action on a MicroVM: gifts are recorded first, guests stop before others start, removals come last."""
 
+    BUILD_PACKAGE = "build"
     RECORD = "record"
     MARK_BAD = "mark bad"
     MARK_GOOD = "mark good"

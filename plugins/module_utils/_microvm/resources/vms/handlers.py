@@ -154,6 +154,12 @@ def _install(job: Job, _package: str) -> None:
         job.places.store.install(job.plan.content, number)
 
 
+def _keep_built(job: Job, _installable: str) -> None:
+    """Let a link keep the package, which was built before it could be planned what it changes."""
+    if job.plan.package is not None:
+        nix.keep(job.name, job.plan.package)
+
+
 def _write_record(job: Job, _target: str) -> None:
     if job.plan.record is not None:
         job.places.records.write(job.plan.record)
@@ -177,6 +183,7 @@ def _units(pairs: Pairs) -> List[str]:
 
 
 _SINGLE: Dict[Action, Handler[Job]] = {
+    Action.BUILD_PACKAGE: _keep_built,
     Action.RECORD: _write_record,
     Action.MARK_BAD: _write_record,
     Action.MARK_GOOD: _write_record,

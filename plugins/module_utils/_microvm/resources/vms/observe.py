@@ -230,6 +230,11 @@ def _drop_in(path: str) -> Optional[str]:
     return "" if is_left else None
 
 
+def installed_package(places: Places, name: str) -> Optional[str]:
+    """Return the package that ``current`` of a MicroVM leads to, if it is one of ours. Raises HostError."""
+    return _package(places.store, files.link_target(places.state(name, CURRENT_LINK)), places.records.read(name))
+
+
 def _package(store: PackageStore, target: Optional[str], record: Optional[Record]) -> Optional[str]:
     """Return the package that a link leads to: one of the store, or an external one that a record names."""
     if target is None:

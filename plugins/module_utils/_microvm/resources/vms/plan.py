@@ -224,13 +224,15 @@ def _boot_directories(observed: Observed, wanted: str) -> Iterator[Step[Action]]
 
 
 def _provide(observed: Observed, wanted: Wanted, target: _Target) -> Iterator[Step[Action]]:
-    name = observed.name
+    name, origin = observed.name, wanted.origin
+    if origin.builds:
+        yield Step(Action.BUILD_PACKAGE, origin.builds)
     if not observed.has_account:
         yield Step(Action.CREATE_ACCOUNT, wanted.account.user)
     is_whole = target.package in observed.packages and target.package not in observed.damaged_packages
     if wanted.package is not None and not wanted.package.place and not is_whole:
         yield Step(Action.INSTALL_PACKAGE, target.package)
-    if observed.is_collectable and target.refused is None:
+    if observed.is_collectable and target.refused is None and not origin.builds:
         yield Step(Action.KEEP_PACKAGE, target.package)
     yield from host_key_steps(observed, wanted.declaration["guest"]["host_key"])
     if not observed.exists:
@@ -239,7 +241,9 @@ def _provide(observed: Observed, wanted: Wanted, target: _Target) -> Iterator[St
         yield Step(Action.OWN_STATE, wanted.account.user)
     for directory in observed.missing_directories:
         yield Step(Action.CREATE_DIRECTORY, directory)
-    if observed.flake:
+    if origin.flake and origin.flake != observed.flake:
+        yield Step(Action.RECORD_FLAKE, origin.flake)
+    elif observed.flake and origin.flake == "":
         yield Step(Action.FORGET_FLAKE, name)
     yield from link_steps(observed, target.package)
     if wanted.environment != observed.environment:
@@ -262,7 +266,7 @@ def _run(
     elif observed.booted != target.package and target.refused is None:
         if is_live(differences) and wanted.package is not None and _differs_live(observed, wanted.package):
             yield Step(Action.CHANGE_LIVE, ", ".join(change.path for change in differences))
-        elif wanted.switch is not None and wanted.switch.is_possible:
+        elif wanted.switch is not None and wanted.switch.is_possible and not wanted.origin.is_left:
             yield Step(Action.SWITCH, wanted.switch.system)
         elif _is_done_by_switch(observed, wanted, target.package):
             return
@@ -296,6 +300,8 @@ def _differs_live(observed: Observed, package: Package) -> bool:
 def is_time_to_restart(wanted: Wanted, clock: Clock) -> bool:
     """Return whether a changed MicroVM may be restarted now."""
     policy, window = wanted.declaration["restart_policy"], wanted.declaration["restart_window"]
+    if wanted.origin.is_left:
+        return False
     return bool(policy == "if_changed" or (policy == "window" and window is not None and clock.is_within(window)))
 
 

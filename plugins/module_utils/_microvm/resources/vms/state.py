@@ -117,6 +117,25 @@ class Installed:
 
 
 @dataclass(frozen=True)
+class Origin:
+    """Where a package is from that was made elsewhere."""
+
+    flake: Optional[str] = ""
+    """The flake to record for later updates; ``None`` leaves what is recorded as it is."""
+    builds: str = ""
+    """The attribute of a flake that the run builds."""
+    is_known: bool = True
+    """False if nobody has the package yet, so that its content cannot be shown."""
+    is_left: bool = False
+    """True if the MicroVM keeps the package that it has, whatever that is."""
+    closure_diff: str = ""
+    """Differences between the closures of the package that it has and of this one, as far as the host cannot tell."""
+
+
+SIMPLE = Origin()
+
+
+@dataclass(frozen=True)
 class Wanted:
     """A MicroVM as it is wanted."""
 
@@ -133,6 +152,7 @@ class Wanted:
     """True if ``present`` is not declared, and the record keeps the state that is."""
     external: Optional[Installed] = None
     """The package, as far as the host must know it, where it was made elsewhere."""
+    origin: Origin = SIMPLE
     switch: Optional[Switch] = None
     """Switch of the running guest to the package, where that is declared and another package runs."""
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import shutil
 from typing import Mapping, Sequence
 
+from ....declaration.vms.external import source_option
 from ....declaration.vms.parse import Declaration
 from ....host import files
 from ....host.commands import search_path
@@ -24,7 +25,7 @@ def check_programs(placed: Placed, programs: Mapping[str, Sequence[str]], expect
     ``programs`` are those that packages run, by the declarations' paths. Raises DeclarationError.
     """
     # Role ``host`` reads declarations, and no external package.
-    rendered = {program for path, vm in placed if vm["runner"] is None for program in programs[path]}
+    rendered = {program for path, vm in placed if not source_option(vm) for program in programs[path]}
     missing = {
         program
         for program in {program for listed in programs.values() for program in listed}
@@ -34,7 +35,7 @@ def check_programs(placed: Placed, programs: Mapping[str, Sequence[str]], expect
         for program in (program for program in programs[path] if program in missing):
             package = ", ".join(debian_packages([program], _release()))
             if not (package and expected.setup and program in rendered):
-                key = "runner" if declaration["runner"] is not None else _key(program)
+                key = source_option(declaration) or _key(program)
                 raise DeclarationError(f"{path}.{key}", _refusal(declaration, program, package))
 
 
@@ -51,7 +52,7 @@ def _key(program: str) -> str:
 
 
 def _refusal(declaration: Declaration, program: str, package: str) -> str:
-    if declaration["runner"] is not None:
+    if source_option(declaration):
         remedy = f"install {package}" if package else "install it"
         return (
             f"the package executes the program {program}, which is not on this host, and the roles install nothing for "

@@ -9,7 +9,7 @@ import argparse
 import importlib
 import json
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 from ansible_collections.microvm.fleet.plugins.module_utils._microvm.cli import table
@@ -278,7 +278,8 @@ def result(**values: Any) -> Any:
 
 
 def outcome(**values: Any) -> VmsResult:
-    return {"changed": True, "vms": [result(**values)], "undeclared": [], "diff": [], "warnings": []}
+    empty: dict[str, Any] = {"undeclared": [], "evaluations": {}, "diff": [], "warnings": []}
+    return cast(VmsResult, {"changed": True, "vms": [result(**values)], **empty})
 
 
 def test_results_are_printed_with_their_steps(capsys: pytest.CaptureFixture[str]) -> None:

@@ -65,7 +65,7 @@ def test_an_attribute_that_fails_does_not_hide_the_others(real_nix: RealNix) -> 
 def test_a_build_is_kept_by_its_link_and_shown(real_nix: RealNix, tmp_path: Path) -> None:
     flake = real_nix.write({"web": runner("web", script="echo building >&2")})
     shown: list[str] = []
-    built = flakes.build(evaluation(flake), link := nix.root_of("web", "/x/y"), show=shown.append)
+    built = flakes.build_evaluated(evaluation(flake), link := nix.root_of("web", "/x/y"), show=shown.append)
     assert Path(built, "bin/microvm-run").exists() and os.readlink(link) == built and "building" in shown
     assert nix.is_valid(built) and not nix.is_valid(f"{real_nix.store}/{'0' * 32}-other")
     subprocess.run(["nix-store", "--gc"], check=True, capture_output=True)
@@ -76,7 +76,7 @@ def test_a_build_is_kept_by_its_link_and_shown(real_nix: RealNix, tmp_path: Path
 
 
 def test_a_build_without_a_link_is_garbage(real_nix: RealNix) -> None:
-    built = flakes.build(evaluation(real_nix.write({"web": runner("web")})), None)
+    built = flakes.build_evaluated(evaluation(real_nix.write({"web": runner("web")})), None)
     assert nix.is_valid(built) and not (real_nix.root / "gcroots").exists()
 
 
@@ -84,7 +84,7 @@ def test_a_failing_build_says_what_nix_has_said_last(real_nix: RealNix) -> None:
     script = "for n in 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 19 20; do echo line $n >&2; done; exit 7"
     failing = evaluation(real_nix.write({"web": runner("web", script=script)}))
     with pytest.raises(HostError, match=r"nix-store --realise .*(?s:.*)line 20") as failure:
-        flakes.build(failing, nix.root_of("web", failing.path))
+        flakes.build_evaluated(failing, nix.root_of("web", failing.path))
     # The first of them are in the log of Nix, whose name is one of the last lines or is known from the derivation.
     assert "line 1\n" not in str(failure.value) and not os.path.lexists(nix.root_of("web", failing.path))
 
@@ -110,7 +110,7 @@ def test_further_arguments_reach_nix(real_nix: RealNix) -> None:
     override = ["--override-input", "x", f"path:{real_nix.root}/two", "--option", "keep-derivations", "true"]
     found = flakes.evaluate(flake, {"web": runner_attribute("web")}, override)["web"]
     assert isinstance(found, Evaluation) and found != evaluation(flake)
-    assert Path(flakes.build(found, None, override), "bin/microvm-run").read_text().endswith("# two\n")
+    assert Path(flakes.build_evaluated(found, None, override), "bin/microvm-run").read_text().endswith("# two\n")
     assert flakes.build_arguments([*override, "--impure", "-L"]) == ["--option", "keep-derivations", "true"]
 
 
@@ -123,7 +123,7 @@ def test_an_argument_that_is_another_flake_is_refused(real_nix: RealNix) -> None
 def test_another_system_is_refused(real_nix: RealNix, monkeypatch: pytest.MonkeyPatch) -> None:
     other = evaluation(real_nix.write({"web": runner("web", system="riscv64-linux")}))
     with pytest.raises(HostError, match=f"built for riscv64-linux, and this host is {nix.current_system()}"):
-        flakes.build(other, None)
+        flakes.build_evaluated(other, None)
     monkeypatch.setattr(platform, "machine", lambda: "x86_64")
     nix.refuse_system("i686-linux")
     nix.refuse_system("")
@@ -131,7 +131,9 @@ def test_another_system_is_refused(real_nix: RealNix, monkeypatch: pytest.Monkey
 
 def test_closures_are_compared(real_nix: RealNix) -> None:
     paths = [
-        flakes.build(evaluation(real_nix.write({"web": runner(f"web-{n}.0", script=PADDED.format(n=n))})), None)
+        flakes.build_evaluated(
+            evaluation(real_nix.write({"web": runner(f"web-{n}.0", script=PADDED.format(n=n))})), None
+        )
         for n in (1, 2)
     ]
     assert "microvm-web" in nix.diff_closures(*paths) and nix.diff_closures(paths[0], paths[0]).strip() == ""

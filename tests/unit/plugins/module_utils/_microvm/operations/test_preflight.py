@@ -159,7 +159,14 @@ def test_only_check_mode_does_not_boot_a_kernel_to_test_the_accelerator(
 def test_preflight_changes_nothing_and_reports_what_is_new_alone(host: FakeHost) -> None:
     result = run({"preflight": True}, volumes=[{"image": "data.img", "size": 8}])
     assert [vm["name"] for vm in result["vms"]] == ["web"]
-    assert {**result, "vms": []} == {"changed": False, "vms": [], "undeclared": [], "diff": [], "warnings": []}
+    assert {**result, "vms": []} == {
+        "changed": False,
+        "vms": [],
+        "undeclared": [],
+        "evaluations": {},
+        "diff": [],
+        "warnings": [],
+    }
     assert [call for call in host.calls if not call.startswith("show")] == []
     assert sorted(path.name for path in host.root.iterdir()) == ["vms"]
     run({}, volumes=[{"image": "data.img", "size": 8}])

@@ -56,6 +56,15 @@ EXAMPLES: dict[str, tuple[dict[str, Any], str]] = {
     "kernel": ({"kernel": "/etc/shadow"}, "kernel"),
     "initrd_path": ({"initrd_path": "/boot/../etc/shadow"}, "initrd_path"),
     "store_disk": ({"store_disk": "/boot"}, "store_disk"),
+    "flake": ({"flake": "github:you/machines", "kernel": None}, "flake"),
+    "nix_arguments": (
+        {"flake": "github:you/machines", "nix_arguments": ["--impure"], "kernel": None},
+        "flake",
+    ),
+    "update_flake": (
+        {"flake": "github:you/machines", "update_flake": "github:you/newer", "kernel": None},
+        "flake",
+    ),
     "credential_files": (
         {"credential_files": {"a": "/boot/a", "b": f"{IMAGE_STORE}/x"}},
         "credential_files.b",

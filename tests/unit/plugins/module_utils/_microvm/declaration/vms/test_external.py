@@ -141,3 +141,50 @@ def test_a_check_that_the_package_cannot_answer_is_refused_where_the_package_is(
 def test_readiness_of_a_package_is_what_its_declaration_allows() -> None:
     recorded = parse({**SMALL, "name": "web"})[0]
     assert parse_vms([RUNNER], external=ExternalDeclarations({0: recorded}))[0]["ready"]["check"] == "hypervisor"
+
+
+FLAKE: dict[str, Any] = {"name": "web", "flake": "github:you/machines"}
+
+
+@pytest.mark.parametrize(
+    ("declared", "path", "message"),
+    [
+        ({**FLAKE, "runner": "/srv/web"}, "flake", "remove this option, or `runner`"),
+        ({**RUNNER, "build_on": "controller"}, "build_on", "remove this option, or `runner`"),
+        ({**SMALL, "attribute": "a.b"}, "attribute", "requires `flake`"),
+        ({**SMALL, "update_flake": "github:you/x"}, "update_flake", "requires `flake`"),
+        ({**SMALL, "manage": "once"}, "manage", "set `flake` or `runner`"),
+        ({**FLAKE, "mem": 1024}, "mem", "package that `flake` names"),
+        ({**FLAKE, "flake": "github:you/machines#web"}, "flake", "write it as `attribute`"),
+        ({**FLAKE, "flake": "./machines"}, "flake", "write an absolute path or a URL"),
+        ({**FLAKE, "flake": "--impure"}, "flake", "no reference to a flake"),
+        ({**FLAKE, "flake": "a b"}, "flake", "no reference to a flake"),
+        ({**FLAKE, "attribute": "a#b"}, "attribute", "no attribute of a flake"),
+        ({**FLAKE, "nix_arguments": ["--no-check-sigs"]}, "nix_arguments[0]", "declare the keys"),
+        ({**FLAKE, "nix_arguments": ["-L", "--no-write-lock-file"], "require_lock": True}, "nix_arguments[1]", "lock"),
+    ],
+)
+def test_options_of_flakes_that_contradict_each_other_are_refused(
+    declared: dict[str, Any], path: str, message: str
+) -> None:
+    with pytest.raises(DeclarationError, match=message) as refusal:
+        parse(declared)
+    assert refusal.value.path == f"vms[0].{path}"
+
+
+def test_a_flake_has_its_options_and_those_of_the_host() -> None:
+    own = {"attribute": 'packages.x86_64-linux."web 1"', "nix_arguments": ["--override-input", "x", "github:a/b"]}
+    declaration = parse_vm({**FLAKE, **HOSTS_OPTIONS, **own, "build_on": "controller", "manage": "once"})
+    assert declaration["tags"] == ["blue"] and declaration["mem"] == 0
+    assert parse_vm({**FLAKE, "require_lock": True, "nix_arguments": ["--impure"]})["build_on"] == "target"
+
+
+def test_a_common_flake_does_not_apply_to_a_microvm_of_a_directory() -> None:
+    defaults: dict[object, object] = {"flake": "github:you/machines", "build_on": "controller", "mem": 512, "tags": []}
+    assert applicable_defaults({"name": "web"}, defaults) == {key: defaults[key] for key in defaults if key != "mem"}
+    assert applicable_defaults({"name": "web", "runner": "/srv/web"}, defaults) == {"tags": []}
+    assert applicable_defaults({"name": "web", "flake": None}, defaults) == defaults
+    shared = {"flake": "github:you/machines", "build_on": "controller", "manage": "once"}
+    given = ExternalDeclarations(common=common(**shared))
+    for vm in ({**RUNNER, **shared}, {**SMALL, **shared, "flake": None}):
+        parse_vms([vm], external=given)

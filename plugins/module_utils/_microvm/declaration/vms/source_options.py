@@ -1,0 +1,156 @@
+# Copyright (c) 2026 microvm.fleet contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Option table of where a MicroVM's package is from that was made elsewhere: a directory, or a flake."""
+
+from __future__ import annotations
+
+import re
+from typing import Optional
+
+from ...schema import checks
+from ...schema.options import EXTERNAL, HOST, LIVE, PLAIN, Option, Options
+from ...schema.quoting import CONTROL
+from ..names import RUNNER_ATTRIBUTE
+
+ON_TARGET, ON_CONTROLLER = "target", "controller"
+"""Words of ``build_on``; any other is the name of a host of the inventory."""
+
+_WORD = re.compile(rf"[^\s{CONTROL}]+")
+_ATTRIBUTE = re.compile(rf"[^\s{CONTROL}#-][^{CONTROL}#]*")
+
+
+def flake_reference(value: object) -> Optional[str]:
+    """Check a reference to a flake, which a host must find wherever Nix is called."""
+    text = str(value)
+    if "#" in text:
+        return f"{value!r} names an attribute; write it as `attribute`"
+    if not _WORD.fullmatch(text) or text.startswith("-"):
+        return f"{value!r} is no reference to a flake; write it as github:you/machines or /srv/machines"
+    if text.startswith("."):
+        return f"{value!r} is relative to a directory that nobody knows; write an absolute path or a URL"
+    return None
+
+
+def flake_attribute(value: object) -> Optional[str]:
+    """Check the path of an attribute in a flake."""
+    if _ATTRIBUTE.fullmatch(str(value)):
+        return None
+    return f"{value!r} is no attribute of a flake; write it as nixosConfigurations.web.config.microvm.declaredRunner"
+
+
+def nix_argument(value: object) -> Optional[str]:
+    """Check a further argument of Nix."""
+    if value == "--no-check-sigs":
+        return (
+            "would accept packages that nobody trusted has signed; declare the keys that sign them on the host instead"
+        )
+    return checks.argument(value)
+
+
+SOURCE_OPTIONS: Options = (
+    Option(
+        "runner",
+        "str",
+        (
+            "Absolute path, on the host, of a runner package that was made elsewhere: a directory that "
+            "C(microvm render) wrote, one in C(/nix/store), or any other with the same layout.",
+            "The package decides everything that concerns the guest and its hypervisor, so only options of the host "
+            "may be declared beside this one. Other values of O(ignore:defaults) do not apply.",
+            "A package in C(/nix/store) stays there. Others are copied, and the copy is replaced when the directory "
+            "has other contents.",
+            "Only root may be able to change the package and the directories above it, since it is executed as root.",
+        ),
+        check=checks.absolute_path,
+        cost=LIVE,
+        honoured_by=HOST,
+        trust=EXTERNAL,
+    ),
+    Option(
+        "flake",
+        "str",
+        (
+            "Reference to a flake that has the MicroVM's runner package, such as V(github:you/machines).",
+            "A run evaluates it, and builds the package if the host does not have it. As with O(ignore:runner), the "
+            "package decides everything that concerns the guest.",
+            "A relative path is refused, since the reference is used on several machines and by later updates.",
+        ),
+        check=flake_reference,
+        cost=LIVE,
+        honoured_by=HOST,
+        trust=EXTERNAL,
+    ),
+    Option(
+        "attribute",
+        "str",
+        f"Attribute of O(ignore:flake) that is the package. Defaults to C({RUNNER_ATTRIBUTE.format(name='NAME')}) with "
+        "the name of the MicroVM.",
+        check=flake_attribute,
+        cost=LIVE,
+        honoured_by=HOST,
+        trust=PLAIN,
+    ),
+    Option(
+        "nix_arguments",
+        "list",
+        "Further arguments of Nix when it evaluates and builds O(ignore:flake), such as V(--override-input). Arguments "
+        "that concern the evaluation alone are left out of the build.",
+        elements="str",
+        check=nix_argument,
+        cost=LIVE,
+        honoured_by=HOST,
+        trust=EXTERNAL,
+    ),
+    Option(
+        "require_lock",
+        "bool",
+        "Whether to refuse O(ignore:flake) unless its lock file has all of its inputs. Otherwise an input that it "
+        "lacks is the newest one of each run. A run never writes a lock file.",
+        default=False,
+        cost=LIVE,
+        honoured_by=HOST,
+    ),
+    Option(
+        "build_on",
+        "str",
+        (
+            "Where O(ignore:flake) is evaluated and built.",
+            f"V({ON_TARGET}) is the host of the MicroVM, which needs Nix and whatever access the flake needs. "
+            f"V({ON_CONTROLLER}) is the machine that runs Ansible. The name of a host of the inventory lets the "
+            "controller evaluate and that host build. The package is then copied to the host of the MicroVM.",
+        ),
+        default=ON_TARGET,
+        check=checks.label,
+        cost=LIVE,
+        honoured_by=HOST,
+        trust=PLAIN,
+    ),
+    Option(
+        "update_flake",
+        "str",
+        "Reference to the flake that C(microvm update) builds from, if that is another one than O(ignore:flake), such "
+        "as a branch instead of the commit that was tested.",
+        check=flake_reference,
+        cost=LIVE,
+        honoured_by=HOST,
+        trust=EXTERNAL,
+    ),
+    Option(
+        "manage",
+        "str",
+        (
+            "Whether runs keep the package of O(ignore:flake) or O(ignore:runner) up to date.",
+            "V(always) installs what is declared in every run. V(once) installs it if the MicroVM has no package yet, "
+            "and leaves later ones to C(microvm update): a run neither evaluates the flake, nor does it restart the "
+            "MicroVM for another package.",
+        ),
+        default="always",
+        choices=("always", "once"),
+        cost=LIVE,
+        honoured_by=HOST,
+    ),
+)
+
+FLAKE_OPTIONS = ("flake", "attribute", "nix_arguments", "require_lock", "build_on", "update_flake")
+"""Options of MicroVMs whose package a flake has."""

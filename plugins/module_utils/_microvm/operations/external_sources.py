@@ -1,0 +1,134 @@
+# Copyright (c) 2026 microvm.fleet contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Find the packages of MicroVMs that are declared by a directory or by a flake."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from typing import Dict, List, Mapping, Optional, Sequence, Tuple
+
+from ..declaration.types import Restrictions
+from ..declaration.vms.external import NO_FACTS, source_option
+from ..declaration.vms.parse import Declaration
+from ..host import restrictions
+from ..host.commands import HostError
+from ..host.places import Places
+from ..resources.vms.observe import installed, installed_package
+from ..resources.vms.state import SIMPLE, Installed, Origin
+from ..runner.package import Package
+from ..schema.errors import DeclarationError
+from .external_packages import ExternalPackage, external_package, refuse_others
+from .flakes import BuiltPackage, DeclaredFlake, EvaluatedPackage, Known, build_flakes, evaluate_flakes
+
+
+@dataclass(frozen=True)
+class FoundPackage:
+    """Package of a MicroVM that was made elsewhere."""
+
+    package: ExternalPackage
+    origin: Origin = SIMPLE
+    error: str = ""
+    """Reason why the host does not have the package."""
+    built: Optional[BuiltPackage] = None
+    """What its flake was evaluated to."""
+
+
+@dataclass(frozen=True)
+class Search:
+    """How packages are looked for."""
+
+    limits: Sequence[Restrictions] = ()
+    """Restrictions that are in force."""
+    known: Known = field(default_factory=dict)
+    """What flakes have been evaluated to before, by the names of MicroVMs."""
+    parallel: int = 1
+    builds: bool = False
+    """True if what is missing is built."""
+    keeps: bool = False
+    """True if links keep what is built."""
+    is_nix_expected: bool = False
+    """True if the host need not have Nix yet."""
+
+
+def find_sources(declared: Mapping[str, Declaration], places: Places, search: Search) -> Dict[str, FoundPackage]:
+    """Return the packages of MicroVMs by the paths of their declarations. Raises DeclarationError."""
+    found: Dict[str, FoundPackage] = {}
+    flakes: List[DeclaredFlake] = []
+    for place, vm in declared.items():
+        try:
+            # Before anything of it is read, or executed by Nix.
+            for limits in search.limits:
+                restrictions.check_external(limits)
+            current = installed_package(places, vm["name"])
+            if vm["manage"] == "once" and current is not None:
+                package = external_package(vm["name"], places.store.path(current), places)
+                found[place] = FoundPackage(package, Origin(flake=None, is_left=True))
+            elif vm["runner"] is not None:
+                refuse_others(vm["runner"])
+                found[place] = FoundPackage(external_package(vm["name"], vm["runner"], places))
+            else:
+                flakes.append(DeclaredFlake(place, vm, current))
+        except (HostError, OSError) as error:
+            raise DeclarationError(_option(place, vm), str(error)) from None
+    return {**found, **_of_flakes(flakes, places, search)}
+
+
+def _of_flakes(vms: Sequence[DeclaredFlake], places: Places, search: Search) -> Dict[str, FoundPackage]:
+    evaluated = evaluate_flakes(vms, search.known, search.is_nix_expected)
+    # What a rollback has marked bad is not installed again, so nobody waits for its build.
+    bad = [vm for vm in vms if _is_bad(vm, evaluated[vm.name], places)]
+    rest = [vm for vm in vms if vm not in bad]
+    packages = build_flakes(rest, evaluated, search.parallel, not search.builds, search.keeps)
+    packages.update(build_flakes(bad, evaluated, 1, is_prediction=True, keeps=False))
+    return {vm.place: _source(vm, packages[vm.name], places) for vm in vms}
+
+
+def _is_bad(vm: DeclaredFlake, package: EvaluatedPackage, places: Places) -> bool:
+    record, path = places.records.read(vm.name), package.built["path"]
+    return record is not None and record.is_bad(path) and vm.current not in (None, path)
+
+
+def _source(vm: DeclaredFlake, package: EvaluatedPackage, places: Places) -> FoundPackage:
+    built = package.built
+    origin = Origin(
+        flake=vm.updates_from,
+        builds=vm.installable if package.builds else "",
+        is_known=built["is_built"],
+        closure_diff=built["diff"],
+    )
+    try:
+        content = (
+            external_package(vm.name, built["path"], places)
+            if built["is_built"]
+            else _unknown_package(vm, built["path"], places)
+        )
+    except (HostError, OSError) as error:
+        raise DeclarationError(vm.option, f"{vm.installable}: {error}") from None
+    return FoundPackage(content, origin, package.error, built)
+
+
+def _unknown_package(vm: DeclaredFlake, path: str, places: Places) -> ExternalPackage:
+    """Return a package that nobody has yet; what the host must know of it is expected to be as it is."""
+    content = Package(vm.name, {}, place=path)
+    before = installed(places, vm.current, vm.name, is_external=True) if vm.current is not None else Installed(path)
+    expected = replace(before, package=path, problem="", has_declaration=False)
+    return ExternalPackage(content, expected, None, NO_FACTS)
+
+
+def _option(place: str, vm: Declaration) -> str:
+    return f"{place}.{source_option(vm)}" if place else source_option(vm)
+
+
+def externals_of(sources: Mapping[str, FoundPackage]) -> Tuple[Dict[str, ExternalPackage], Dict[str, BuiltPackage]]:
+    """Return the packages that somebody has looked at, by the paths of declarations, and evaluations by names."""
+    known = {place: source.package for place, source in sources.items() if source.origin.is_known}
+    # Of what Nix will be asked for when it is there, nobody knows anything yet.
+    evaluated = [source.built for source in sources.values()]
+    names = [source.package.content.name for source in sources.values()]
+    return known, {
+        name: built
+        for name, built in zip(names, evaluated)
+        if built is not None and (built["is_built"] or built["derivation"])
+    }

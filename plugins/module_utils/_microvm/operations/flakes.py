@@ -1,0 +1,222 @@
+# Copyright (c) 2026 microvm.fleet contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""From the flakes that MicroVMs are declared with to packages on this host: evaluated at once, built where needed."""
+
+from __future__ import annotations
+
+import concurrent.futures
+from dataclasses import dataclass, replace
+from typing import Dict, List, Mapping, Optional, Sequence, Tuple, TypedDict, Union
+
+from ..declaration.names import runner_attribute
+from ..declaration.vms.parse import Declaration
+from ..declaration.vms.source_options import ON_TARGET
+from ..host import flakes, nix
+from ..host.commands import HostError
+from ..host.flakes import Evaluation
+from ..schema.errors import DeclarationError
+
+
+class BuiltPackage(TypedDict):
+    """What is known of the package of a MicroVM whose flake has been evaluated."""
+
+    installable: str
+    """The flake and its attribute."""
+    path: str
+    derivation: Optional[str]
+    is_built: bool
+    """True if the host has the package already."""
+    diff: str
+    """Differences between the closures of the current package and this one, where somebody knows them."""
+
+
+@dataclass(frozen=True)
+class DeclaredFlake:
+    """A MicroVM of a flake."""
+
+    place: str
+    declaration: Declaration
+    current: Optional[str]
+    """The package that the host has for it."""
+
+    @property
+    def name(self) -> str:
+        """Name of the MicroVM."""
+        return str(self.declaration["name"])
+
+    @property
+    def attribute(self) -> str:
+        """Attribute of the flake that is the package."""
+        return self.declaration["attribute"] or runner_attribute(self.name)
+
+    @property
+    def installable(self) -> str:
+        """The flake and its attribute, as Nix names them."""
+        return f"{self.declaration['flake']}#{self.attribute}"
+
+    @property
+    def option(self) -> str:
+        """Path of the option, for messages."""
+        return f"{self.place}.flake" if self.place else "flake"
+
+    @property
+    def is_evaluated_here(self) -> bool:
+        """Return whether this host evaluates the flake."""
+        return self.declaration["build_on"] == ON_TARGET
+
+    @property
+    def updates_from(self) -> str:
+        """The flake of later updates, which know no attribute but microvm.nix's; empty where that is another one."""
+        is_usual = self.declaration["attribute"] in (None, runner_attribute(self.name))
+        return self.declaration["update_flake"] or (str(self.declaration["flake"]) if is_usual else "")
+
+
+@dataclass(frozen=True)
+class EvaluatedPackage:
+    """Package of a MicroVM, as far as its flake has led to it."""
+
+    built: BuiltPackage
+    builds: bool = False
+    """True if this run builds the package, or would do so."""
+    error: str = ""
+    """Reason why the build has failed."""
+
+
+Known = Mapping[str, BuiltPackage]
+"""What has been evaluated before, and where else, by the names of MicroVMs."""
+
+
+def known_packages(given: Mapping[str, object]) -> Dict[str, BuiltPackage]:
+    """Return what a caller knows of the packages of MicroVMs. Raises DeclarationError for what no call has returned."""
+    known: Dict[str, BuiltPackage] = {}
+    for name, entry in given.items():
+        fields = entry if isinstance(entry, Mapping) else {}
+        path, installable, derivation = (fields.get(key) for key in ("path", "installable", "derivation"))
+        if not isinstance(path, str) or not path.startswith(nix.STORE) or not isinstance(installable, str):
+            raise DeclarationError(
+                f"built.{name}",
+                "is not what `evaluations` of this module are; pass those of an earlier call of the same run",
+            )
+        known[name] = {
+            "installable": installable,
+            "path": path,
+            "derivation": str(derivation) if derivation else None,
+            "is_built": fields.get("is_built") is True,
+            "diff": str(fields.get("diff") or ""),
+        }
+    return known
+
+
+def evaluate_flakes(vms: Sequence[DeclaredFlake], known: Known, is_nix_expected: bool) -> Dict[str, EvaluatedPackage]:
+    """Return the packages of MicroVMs by name, each flake evaluated once. Raises DeclarationError for all that fail."""
+    packages = {vm.name: EvaluatedPackage(known[vm.name]) for vm in vms if _is_known(vm, known)}
+    missing = [vm for vm in vms if vm.name not in packages]
+    for vm in missing:
+        if not vm.is_evaluated_here:
+            raise DeclarationError(
+                f"{vm.place}.build_on" if vm.place else "build_on",
+                f"{vm.declaration['build_on']} needs the action plugin of the module, which evaluates the flake on the "
+                "controller; call the module by a play of Ansible, or set `build_on: target`",
+            )
+    if missing and is_nix_expected and nix.store_program() is None:
+        return {**packages, **{vm.name: EvaluatedPackage(_unknown(vm)) for vm in missing}}
+    errors: List[Tuple[DeclaredFlake, str]] = []
+    for vm, evaluation in _evaluated(missing):
+        if isinstance(evaluation, HostError):
+            errors.append((vm, f"{vm.installable} cannot be evaluated: {evaluation}"))
+            continue
+        try:
+            nix.refuse_system(evaluation.system)
+        except HostError as error:
+            errors.append((vm, f"{vm.installable}: {error}"))
+        packages[vm.name] = EvaluatedPackage(_evaluation(vm, evaluation))
+    if errors:
+        others = "".join(f"\n{vm.option}: {message}" for vm, message in errors[1:])
+        raise DeclarationError(errors[0][0].option, errors[0][1] + others)
+    return packages
+
+
+def _is_known(vm: DeclaredFlake, known: Known) -> bool:
+    if vm.name not in known or known[vm.name]["installable"] != vm.installable:
+        return False
+    # What the host itself has evaluated may be gone from its store since.
+    derivation = known[vm.name]["derivation"]
+    return not vm.is_evaluated_here or nix.is_valid(known[vm.name]["path"]) or nix.is_valid(derivation or "")
+
+
+def _evaluated(vms: Sequence[DeclaredFlake]) -> List[Tuple[DeclaredFlake, Union[Evaluation, HostError]]]:
+    groups: Dict[Tuple[str, Tuple[str, ...], bool], List[DeclaredFlake]] = {}
+    for vm in vms:
+        arguments, require_lock = tuple(vm.declaration["nix_arguments"]), vm.declaration["require_lock"]
+        groups.setdefault((str(vm.declaration["flake"]), arguments, require_lock), []).append(vm)
+    found: Dict[str, Union[Evaluation, HostError]] = {}
+    for (flake, arguments, require_lock), members in groups.items():
+        try:
+            attributes = {vm.name: vm.attribute for vm in members}
+            found.update(flakes.evaluate(flake, attributes, arguments, require_lock))
+        except HostError as error:
+            raise DeclarationError(
+                members[0].option,
+                f"{error}; set `microvm_nix: true` for role microvm.fleet.host, which installs it, or build elsewhere "
+                "by `build_on`",
+            ) from None
+    return [(vm, found[vm.name]) for vm in vms]
+
+
+def _evaluation(vm: DeclaredFlake, evaluation: Evaluation) -> BuiltPackage:
+    return {
+        "installable": vm.installable,
+        "path": evaluation.path,
+        "derivation": evaluation.derivation,
+        "is_built": False,
+        "diff": "",
+    }
+
+
+def _unknown(vm: DeclaredFlake) -> BuiltPackage:
+    """Return what is known of the package of a flake that the host cannot evaluate yet."""
+    installable = vm.installable
+    return {"installable": installable, "path": installable, "derivation": None, "is_built": False, "diff": ""}
+
+
+def build_flakes(
+    vms: Sequence[DeclaredFlake],
+    packages: Mapping[str, EvaluatedPackage],
+    parallel: int,
+    is_prediction: bool,
+    keeps: bool,
+) -> Dict[str, EvaluatedPackage]:
+    """Return the packages after those were built that the host lacks; with ``is_prediction``, nothing is built.
+
+    ``keeps`` lets links keep what is built. A build that fails is part of the result, and hinders no other.
+    """
+    done: Dict[str, EvaluatedPackage] = {}
+    to_build: List[DeclaredFlake] = []
+    for vm in vms:
+        package = packages[vm.name]
+        if package.built["is_built"] or nix.is_valid(package.built["path"]):
+            done[vm.name] = replace(package, built={**package.built, "is_built": True})
+        elif is_prediction:
+            done[vm.name] = replace(package, builds=True)
+        else:
+            to_build.append(vm)
+    with concurrent.futures.ThreadPoolExecutor(max_workers=max(1, min(parallel, len(to_build)))) as pool:
+        results = pool.map(lambda vm: _build(vm, packages[vm.name], keeps), to_build)
+        done.update({vm.name: package for vm, package in zip(to_build, results)})
+    return done
+
+
+def _build(vm: DeclaredFlake, package: EvaluatedPackage, keeps: bool) -> EvaluatedPackage:
+    built = package.built
+    if built["derivation"] is None or not vm.is_evaluated_here:
+        return replace(
+            package, error=f"{built['path']} is not on this host, to which {vm.installable} was to be copied"
+        )
+    link = nix.root_of(vm.name, built["path"]) if keeps else None
+    try:
+        nix.realise(built["derivation"], link, flakes.build_arguments(vm.declaration["nix_arguments"]))
+    except (HostError, OSError) as error:
+        return replace(package, error=f"{vm.installable} cannot be built: {error}")
+    return replace(package, built={**built, "is_built": True}, builds=True)

@@ -1,0 +1,243 @@
+# Copyright (c) 2026 microvm.fleet contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""MicroVMs that are declared by flakes: Nix itself with a store of its own, on a fake of ``host/``."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import pytest
+from ansible_collections.microvm.fleet.plugins.module_utils._microvm.host import nix
+from ansible_collections.microvm.fleet.plugins.module_utils._microvm.operations.adopt import adopt
+from ansible_collections.microvm.fleet.plugins.module_utils._microvm.operations.reconcile import Request, reconcile
+from ansible_collections.microvm.fleet.plugins.module_utils._microvm.operations.report import VmResult, VmsResult
+from ansible_collections.microvm.fleet.plugins.module_utils._microvm.operations.rollback import roll_back
+from ansible_collections.microvm.fleet.plugins.module_utils._microvm.schema.errors import DeclarationError
+
+from ..fake_host import FakeHost
+from ..real_nix import RealNix, real_nix, runner
+
+__all__ = ["real_nix"]
+
+
+@pytest.fixture(name="known")
+def _known(host: FakeHost, real_nix: RealNix, monkeypatch: pytest.MonkeyPatch) -> RealNix:
+    """Nix that the fake host has."""
+    monkeypatch.setattr(nix, "store_program", lambda: nix.find_program("nix-store"))
+    return real_nix
+
+
+@pytest.fixture(name="calls")
+def _calls(known: RealNix, monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Return what Nix is told to evaluate and to build from now on."""
+    calls: list[str] = []
+    run_shown = nix.run_shown
+
+    def counted(words: list[str], show: nix.Show = nix.show_line) -> str:
+        calls.append("build" if "--realise" in words else "evaluate")
+        return run_shown(words, show)
+
+    monkeypatch.setattr(nix, "run_shown", counted)
+    return calls
+
+
+def run_all(*vms: dict[str, Any], **request: Any) -> VmsResult:
+    """Declare MicroVMs, and return the result of the run."""
+    return reconcile(Request(vms=vms, state_dir="/unused", **request))
+
+
+def run(flake: str, check: bool = False, **options: Any) -> VmResult:
+    """Declare MicroVM ``web`` by a flake, and return its result."""
+    return run_all({"name": "web", "flake": flake, **options}, check_mode=check)["vms"][0]
+
+
+def current(host: FakeHost, name: str = "web") -> str:
+    return os.readlink(host.places.state(name, "current"))
+
+
+def test_a_flake_is_built_started_and_then_left_as_it_is(host: FakeHost, known: RealNix, calls: list[str]) -> None:
+    flake = known.write({"web": runner("web")})
+    installable = f"{flake}#nixosConfigurations.web.config.microvm.declaredRunner"
+    shown = run(flake, check=True)
+    assert calls == ["evaluate"] and not os.path.exists(host.places.state("web"))
+    assert not os.path.exists(str(shown["package"])) and shown["consequence"] == "start"
+    actual = run(flake)
+    assert calls == ["evaluate", "evaluate", "build"] and shown["actions"] == actual["actions"]
+    assert f"build {installable}" in actual["actions"] and actual["package"] == shown["package"] == current(host)
+    assert host.units["microvm@web.service"].active_state == "active" and actual["generation"] == 1
+    assert Path(host.places.state("web", "flake")).read_text() == flake
+    subprocess.run(["nix-store", "--gc"], check=True, capture_output=True)
+    assert os.path.exists(current(host))
+    del calls[:]
+    again = run(flake)
+    assert not again["changed"] and calls == ["evaluate"]
+
+
+def test_an_update_is_another_generation_and_a_restart(host: FakeHost, known: RealNix) -> None:
+    first = run(known.write({"web": runner("web", "one")}))
+    flake = known.write({"web": runner("web", "two")})
+    vm = {"name": "web", "flake": flake}
+    predicted = run_all(vm, check_mode=True)
+    after = predicted["diff"][0]["after"]
+    assert "is another derivation, which is not built yet" in after and "file: " not in after
+    assert f"package: {first['package']}\n" in predicted["diff"][0]["before"]
+    built = run_all(vm, check_mode=True, check_builds=True)
+    assert "file: bin/microvm-run" in built["diff"][0]["after"] and current(host) == first["package"]
+    assert not list((known.root / "gcroots/web").glob(f"*{os.path.basename(str(built['vms'][0]['package']))}"))
+    second = run(flake)
+    assert second["consequence"] == "restart" and second["generation"] == 2 and current(host) == second["package"]
+    roll_back("web", None, False, False, False, host.places)
+    refused = run(flake)
+    assert refused["failed"] and refused["refused_package"] == second["package"]
+
+
+def test_flakes_are_evaluated_once_for_all_microvms_and_builds_are_apart(
+    host: FakeHost, known: RealNix, calls: list[str]
+) -> None:
+    flake = known.write({name: runner(name) for name in ("web", "db", "mail")})
+    vms = [{"name": name, "flake": flake} for name in ("web", "db", "mail")]
+    preflight = run_all(*vms, preflight=True)
+    assert calls == ["evaluate"] and set(preflight["evaluations"]) == {"web", "db", "mail"}
+    # Passed on within a run.
+    result = run_all(*vms, built=preflight["evaluations"])
+    assert calls == ["evaluate", "build", "build", "build"]
+    assert {vm["name"] for vm in result["vms"] if os.path.exists(current(host, vm["name"]))} == {"web", "db", "mail"}
+    # Of another attribute, they say nothing.
+    del calls[:]
+    other = known.write({"web": runner("other")}, "other")
+    assert run_all({"name": "web", "flake": other}, check_mode=True, built=preflight["evaluations"])["changed"]
+    assert calls == ["evaluate"]
+
+
+def test_failing_evaluations_are_refused_together_before_anything_changes(host: FakeHost, known: RealNix) -> None:
+    flake = known.write(
+        {"web": runner("web"), "db": 'throw "no database"', "arm": runner("arm", system="riscv64-linux")}
+    )
+    vms = [{"name": name, "flake": flake} for name in ("web", "db", "arm")]
+    with pytest.raises(DeclarationError) as refusal:
+        run_all(*vms)
+    text = str(refusal.value)
+    assert refusal.value.path == "vms[1].flake" and "no database" in text and f"{flake}#" in text
+    assert "vms[2] (arm).flake: " in text and "built for riscv64-linux" in text
+    assert not os.path.exists(host.places.state("web")) and not list(known.store.glob("*-microvm-web"))
+
+
+def test_a_failing_build_is_an_error_of_its_microvm_alone(host: FakeHost, known: RealNix) -> None:
+    before = run(known.write({"web": runner("web")}))
+    flake = known.write({"web": runner("web", script="echo no space >&2; exit 3"), "db": runner("db")})
+    result = run_all({"name": "web", "flake": flake}, {"name": "db", "flake": flake})
+    web, db = result["vms"]
+    assert web["failed"] and "cannot be built" in web["msg"] and "no space" in web["msg"] and f"{flake}#" in web["msg"]
+    assert not web["changed"] and current(host) == before["package"] and not db["failed"]
+    assert os.path.exists(current(host, "db")) and host.units["microvm@web.service"].active_state == "active"
+    record = host.places.records.read("web")
+    assert record is not None and len(record.generations) == 1
+    new = run_all({"name": "mail", "flake": known.write({"mail": runner("mail", script="exit 3")})})["vms"][0]
+    assert new["failed"] and not os.path.exists(host.places.state("mail"))
+
+
+def test_a_build_that_is_no_package_is_refused(host: FakeHost, known: RealNix) -> None:
+    flake = known.write({"web": runner("web").replace("mkdir -p $out/bin", "/bin/touch $out; exit 0")})
+    with pytest.raises(DeclarationError, match="lacks the executable bin/microvm-run") as refusal:
+        run(flake)
+    assert refusal.value.path == "vms[0].flake" and not os.path.exists(host.places.state("web"))
+
+
+def test_nothing_is_evaluated_for_a_microvm_that_is_removed(host: FakeHost, known: RealNix, calls: list[str]) -> None:
+    run(known.write({"web": runner("web")}))
+    del calls[:]
+    assert not run("path:/absent", state="absent")["failed"] and calls == []
+    assert not os.path.exists(host.places.state("web"))
+
+
+def test_another_attribute_and_a_flake_of_updates(host: FakeHost, known: RealNix) -> None:
+    flake = known.write({"web": runner("web"), "other": runner("other")})
+    run(flake, update_flake="github:you/machines")
+    assert Path(host.places.state("web", "flake")).read_text() == "github:you/machines"
+    result = run(flake, attribute="nixosConfigurations.other.config.microvm.declaredRunner")
+    # The command builds microvm.nix's attribute of the MicroVM, which is not the declared one.
+    assert str(result["package"]).endswith("-microvm-other") and "forget the flake of web" in result["actions"]
+
+
+def test_a_microvm_that_the_command_has_created_goes_on(host: FakeHost, known: RealNix) -> None:
+    flake = known.write({"web": runner("web")})
+    path = _built(flake)
+    adopt("web", path, host.places, flake)
+    result = run(flake, state="present")
+    assert result["generation"] == 1 and not result["failed"] and current(host) == path
+    assert not any("flake" in action or "link" in action for action in result["actions"])
+    assert not run(flake, state="present")["changed"]
+
+
+def _built(flake: str) -> str:
+    return str(run_all({"name": "web", "flake": flake}, check_mode=True, check_builds=True)["vms"][0]["package"])
+
+
+def test_what_is_installed_once_is_left_to_updates(host: FakeHost, known: RealNix, calls: list[str]) -> None:
+    flake = known.write({"web": runner("web", "one")})
+    first = run(flake, manage="once")
+    assert first["generation"] == 1 and calls == ["evaluate", "build"]
+    del calls[:]
+    newer = known.write({"web": runner("web", "two")})
+    assert not run(newer, manage="once")["changed"] and calls == []
+    # As `microvm update` does.
+    adopt("web", _built(newer), host.places, newer)
+    del calls[:]
+    updated = run(newer, manage="once")
+    assert calls == [] and updated["restart_pending"] and updated["generation"] == 2
+    assert not any("systemctl" in action or "link" in action for action in updated["actions"])
+    assert not run(newer, manage="once")["changed"]
+    assert Path(host.places.state("web", "flake")).read_text() == newer
+    assert run(newer)["consequence"] == "restart"
+
+
+def test_a_package_of_a_directory_can_be_installed_once_too(host: FakeHost, known: RealNix, tmp_path: Path) -> None:
+    made = tmp_path / "made"
+    (made / "bin").mkdir(parents=True)
+    (made / "bin/microvm-run").write_text("#!/bin/sh\n")
+    for path in (made, made / "bin", made / "bin/microvm-run"):
+        path.chmod(0o755)
+    vm = {"name": "web", "runner": str(made), "manage": "once"}
+    assert run_all(vm)["vms"][0]["generation"] == 1
+    shutil.rmtree(made)
+    assert not run_all(vm)["changed"]
+
+
+def test_a_host_without_nix_is_refused_unless_the_same_run_installs_it(
+    host: FakeHost, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(nix, "find_program", lambda _name: None)
+    vm = {"name": "web", "flake": "github:you/machines"}
+    for request in ({}, {"preflight": True}, {"nix": True}):
+        with pytest.raises(DeclarationError, match=r"Nix is not installed.*microvm_nix: true.*build_on"):
+            run_all(vm, **request)
+    expected = run_all(vm, check_mode=True, nix=True)
+    installable = "github:you/machines#nixosConfigurations.web.config.microvm.declaredRunner"
+    assert f"build {installable}" in expected["vms"][0]["actions"]
+    # What is not known is not passed on.
+    assert run_all(vm, preflight=True, nix=True)["evaluations"] == {} == expected["evaluations"]
+
+
+def test_what_others_build_is_taken_from_them(host: FakeHost, known: RealNix) -> None:
+    flake = known.write({"web": runner("web")})
+    vm = {"name": "web", "flake": flake, "build_on": "controller"}
+    with pytest.raises(DeclarationError, match="needs the action plugin") as refusal:
+        run_all(vm)
+    assert refusal.value.path == "vms[0].build_on"
+    installable = f"{flake}#nixosConfigurations.web.config.microvm.declaredRunner"
+    path = f"{known.store}/{'0' * 32}-microvm-web"
+    built = {
+        "web": {"installable": installable, "path": path, "derivation": None, "is_built": False, "diff": "a: 1 → 2"}
+    }
+    predicted = run_all(vm, check_mode=True, built=built)
+    assert "closure: a: 1 → 2\n" in predicted["diff"][0]["after"] and predicted["vms"][0]["package"] == path
+    lacking = run_all(vm, built=built)["vms"][0]
+    assert lacking["failed"] and "is not on this host" in lacking["msg"]
+    copied = _built(flake)
+    result = run_all(vm, built={"web": {**built["web"], "path": copied, "is_built": True}})["vms"][0]
+    assert result["generation"] == 1 and f"make GC root of {copied}" in result["actions"]
