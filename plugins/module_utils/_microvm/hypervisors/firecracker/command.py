@@ -108,7 +108,7 @@ def _configuration(
         "vsock": {"guest_cid": declaration["vsock"]["cid"], "uds_path": notify.socket} if notify else None,
         # Without it a guest has no source of random numbers but the processor.
         "entropy": {} if facts.has(PROFILE.name, 1, 4) else None,
-        "balloon": _balloon(declaration),
+        "balloon": _balloon(declaration, facts),
         "cpu-config": declaration["firecracker"]["cpu"],
     }
     return {key: value for key, value in configuration.items() if value is not None}
@@ -149,10 +149,15 @@ def _drive(identity: str, path: str, read_only: bool, declaration: Declaration) 
     return drive if read_only else {**drive, "cache_type": CACHE}
 
 
-def _balloon(declaration: Declaration) -> Optional[Configuration]:
+def _balloon(declaration: Declaration, facts: HostFacts) -> Optional[Configuration]:
     if not declaration["balloon"]:
         return None
-    return {"amount_mib": declaration["initial_balloon_mem"], "deflate_on_oom": declaration["deflate_on_oom"]}
+    size: Configuration = {
+        "amount_mib": declaration["initial_balloon_mem"],
+        "deflate_on_oom": declaration["deflate_on_oom"],
+    }
+    # Older versions refuse a file with a key that they do not know.
+    return {**size, "free_page_reporting": True} if facts.has(PROFILE.name, 1, 14) else size
 
 
 def _shutdown(declaration: Declaration, facts: HostFacts) -> Optional[Shutdown]:

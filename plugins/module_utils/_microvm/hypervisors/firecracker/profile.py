@@ -59,4 +59,6 @@ PROFILE = Profile(
     clean_end="reboot",
     # `huge_pages: 2M` of its configuration.
     huge_pages=2048,
+    # From 1.14 on.
+    reports_free_pages=True,
 )

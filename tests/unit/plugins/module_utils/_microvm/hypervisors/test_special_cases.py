@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from typing import Any
 
@@ -132,6 +133,14 @@ def test_free_pages_are_reported_where_the_profile_says_so(hypervisor: str) -> N
         file.content for name, file in files.items() if name.endswith(("command-line", "firecracker.json"))
     )
     assert bool(re.search(rb"page[-_]reporting", shown)) is PROFILES[hypervisor].reports_free_pages
+
+
+@pytest.mark.parametrize(("version", "reports"), [((1, 13, 1), None), ((1, 14), True), ((1, 17, 0), True)])
+def test_firecracker_reports_free_pages_from_the_version_that_can(version: tuple[int, ...], reports: object) -> None:
+    facts = HostFacts(versions={"firecracker": version})
+    files = render(parse_vm({**VM, "hypervisor": "firecracker", "balloon": True}), facts).files
+    (text,) = (file.content for name, file in files.items() if name.endswith("firecracker.json"))
+    assert json.loads(text)["balloon"].get("free_page_reporting") is reports
 
 
 @pytest.mark.parametrize(
