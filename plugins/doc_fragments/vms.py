@@ -1317,7 +1317,7 @@ options:
           - V(switch) and V(test) activate the system, V(boot) only sets the profile in the guest, and V(dry-activate)
             only shows in C(switch_output) of the result what an activation would do. After V(boot) and V(dry-activate),
             and where more than the system has changed, such as kernel or memory, a restart is pending.
-          - Only with O(ignore:runner).
+          - Only with O(ignore:flake) or O(ignore:runner).
         type: str
         default: none
         choices:

@@ -30,6 +30,8 @@ All variables of the playbooks and roles. They are set in the inventory, for all
 | `microvm_move_port` | `ansible_port` | Port of that SSH server. |
 | `microvm_move_volumes` | `archive` | Fate of the volumes on the old host: `archive`, `keep` or `delete`. |
 | `microvm_move_confirm` | `[]` | Images of the volumes that may be deleted. |
+| `microvm_rebuild` | | MicroVMs of playbook `rebuild`, see [switch and rebuild](nix.md#switch-and-rebuild). |
+| `microvm_rebuild_action` | `switch` | Its action in running guests: `switch`, `test`, `boot` or `dry-activate`. |
 """
 
 PAGES = {

@@ -24,6 +24,9 @@ from .external_packages import package_files
 from .guest_login import login_to
 from .lifecycle import carry_out, require
 
+NOT_SHARED = "its guest does not have the host's /nix/store as a share"
+"""Reason why many guests cannot be switched."""
+
 
 def with_switches(wanted: Sequence[Wanted], observed: Mapping[str, Observed], places: Places) -> Sequence[Wanted]:
     """Return wanted MicroVMs with the switches of those guests that are to be switched, and what prevents others."""
@@ -37,20 +40,27 @@ def _is_due(wanted: Wanted, observed: Mapping[str, Observed]) -> bool:
     """Return whether a guest runs another package than the declared one, and was not switched to it."""
     if wanted.package is None or wanted.declaration["ssh_switch"] == "none" or wanted.name not in observed:
         return False
-    # What is left to updates on the host is not switched by a run, and what is not built yet has no system yet.
-    if wanted.origin.is_left or not wanted.origin.is_known:
-        return False
     now, package = observed[wanted.name], wanted.package.directory_name
     is_refused = now.record is not None and now.record.is_bad(package) and now.current != package
     is_switched = now.switched is not None and now.switched.package == package
     runs_another = now.unit.running and now.booted is not None and now.booted != package
     is_restarted = wanted.declaration["restart_policy"] == "always"
-    return wanted.state == "started" and runs_another and not (is_refused or is_switched or is_restarted)
+    # What is left to updates on the host is not switched by a run.
+    is_kept = is_refused or is_switched or is_restarted or wanted.origin.is_left
+    return wanted.state == "started" and runs_another and not is_kept
 
 
 def _declared_switch(wanted: Wanted, observed: Observed, places: Places) -> Switch:
-    files = wanted.package.files if wanted.package is not None else {}
-    return _switch(observed, files, wanted.declaration["ssh_switch"], places)
+    action, files = wanted.declaration["ssh_switch"], wanted.package.files if wanted.package is not None else {}
+    if wanted.origin.is_known:
+        return _switch(observed, files, action, places)
+    try:
+        # What can be said of a package that nobody has built yet.
+        if not shares_store(package_files(places.store.path(observed.booted or ""))):
+            return Switch(action, problem=NOT_SHARED)
+        return Switch(action, "the system that is built", login_to(observed.name, places), waits=False)
+    except (HostError, OSError) as error:
+        return Switch(action, problem=str(error))
 
 
 def _switch(observed: Observed, files: Files, action: str, places: Places) -> Switch:
@@ -63,7 +73,7 @@ def _switch(observed: Observed, files: Files, action: str, places: Places) -> Sw
     try:
         before = package_files(places.store.path(observed.booted or ""))
         if not shares_store(before):
-            return Switch(action, problem="its guest does not have the host's /nix/store as a share")
+            return Switch(action, problem=NOT_SHARED)
         login = login_to(observed.name, places)
     except (HostError, OSError) as error:
         return Switch(action, problem=str(error))

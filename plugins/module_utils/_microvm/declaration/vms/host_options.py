@@ -281,7 +281,7 @@ _RESTARTING: Options = (
             "V(dry-activate) only shows in C(switch_output) of the result what an activation would do. After V(boot) "
             "and V(dry-activate), and where more than the system has changed, such as kernel or memory, a restart is "
             "pending.",
-            "Only with O(ignore:runner).",
+            "Only with O(ignore:flake) or O(ignore:runner).",
         ),
         default="none",
         choices=("none", "switch", "test", "boot", "dry-activate"),

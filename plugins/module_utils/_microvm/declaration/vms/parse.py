@@ -116,7 +116,7 @@ def _refuse_switch(declaration: Declaration, common: Mapping[str, object], prefi
     if action not in ("none", common.get("ssh_switch")):
         raise DeclarationError(
             f"{prefix}ssh_switch",
-            f"{action} requires a package with a system in /nix/store, as Nix builds it (runner); remove this option",
+            f"{action} requires a package with a system in /nix/store, as Nix builds it (flake, runner); remove it",
         )
 
 

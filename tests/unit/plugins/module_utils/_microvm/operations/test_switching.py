@@ -11,6 +11,7 @@ import platform
 import re
 import shutil
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +28,9 @@ from ansible_collections.microvm.fleet.plugins.module_utils._microvm.operations.
 from ansible_collections.microvm.fleet.plugins.module_utils._microvm.operations.reconcile import Request, reconcile
 from ansible_collections.microvm.fleet.plugins.module_utils._microvm.operations.report import VmResult
 from ansible_collections.microvm.fleet.plugins.module_utils._microvm.resources.vms import switches
+from ansible_collections.microvm.fleet.plugins.module_utils._microvm.resources.vms.observe import observe_name
+from ansible_collections.microvm.fleet.plugins.module_utils._microvm.resources.vms.state import Origin, Wanted
+from ansible_collections.microvm.fleet.plugins.module_utils._microvm.runner.package import Package
 from ansible_collections.microvm.fleet.plugins.module_utils._microvm.schema.errors import DeclarationError
 
 from ..examples import parse
@@ -151,6 +155,21 @@ def test_a_running_guest_is_switched_to_a_changed_package_once(guest: Guest) -> 
     assert (info["restart_pending"], info["condition"]) == (False, "ok")
     again, warnings = run(two)
     assert (again["changed"], warnings, guest.read("activated")) == (False, [], ["2 switch"])
+
+
+def test_a_switch_to_what_is_not_built_yet_is_predicted_as_far_as_it_is_known(guest: Guest) -> None:
+    run(guest.package(1))
+    observed = observe_name(guest.host.places, "web")
+    declared = parse({"name": "web", "flake": "path:/f", "ssh_switch": "switch"})[0]
+    wanted = Wanted(declared, "started", Package("web", {}, place="/nix/store/x"), origin=Origin(is_known=False))
+    for change, problem in ((None, ""), ("known_hosts", "no host key of its guest is recorded")):
+        if change is not None:
+            (guest.root / change).unlink()
+        (found,) = switching.with_switches([wanted], {"web": observed}, guest.host.places)
+        assert found.switch is not None and problem in found.switch.problem
+        assert found.switch.is_possible is (problem == "")
+    left = replace(wanted, origin=Origin(is_left=True))
+    assert switching.with_switches([left], {"web": observed}, guest.host.places) == [left]
 
 
 def test_the_next_start_ends_a_switch(guest: Guest) -> None:
