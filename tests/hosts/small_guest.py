@@ -32,8 +32,11 @@ timeout 150 qemu-system-x86_64 -M q35,accel=tcg -m 256 -object memory-backend-me
 """
 
 
-def run_in_guest(host: Host, script: str, sockets: Mapping[str, str]) -> list[str]:
-    """Return what a script prints in a guest of QEMU, which has virtiofs devices with these tags and sockets."""
+def run_in_guest(host: Host, script: str, sockets: Mapping[str, str], arguments: str = "") -> list[str]:
+    """Return what a script prints in a guest of QEMU, which has virtiofs devices with these tags and sockets.
+
+    ``arguments`` are further ones of QEMU.
+    """
     source, _image = image.build()
     init = INIT.format(script=script).encode()
     # The kernel reads one archive after another.
@@ -43,7 +46,7 @@ def run_in_guest(host: Host, script: str, sockets: Mapping[str, str]) -> list[st
         f"-chardev socket,id={tag},path={socket} -device vhost-user-fs-pci,chardev={tag},tag={tag}"
         for tag, socket in sockets.items()
     )
-    lines = host.run(RUN.format(DIRECTORY, devices)).splitlines()
+    lines = host.run(RUN.format(DIRECTORY, f"{devices} {arguments}")).splitlines()
     assert "BEGIN" in lines and "END" in lines, "\n".join(lines)
     return lines[lines.index("BEGIN") + 1 : lines.index("END")]
 

@@ -2,18 +2,22 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Shares end and come back with their MicroVM. virtiofsd is real, the hypervisor that connects to it is a fake."""
+"""Shares end and come back with their MicroVM. virtiofsd is real, the hypervisor that connects to it mostly a fake."""
 
 from __future__ import annotations
 
+import json
 import re
 
 import pytest
+import yaml
 
-from .host import Files, Host, active
-from .packages import STAY, fake
+from .host import ROOT, Files, Host, active
+from .packages import FAKE_QEMU, STAY, fake
 from .paths import STATE
+from .small_guest import run_in_guest
 
+PAGE = (ROOT / "docs" / "shares.md").read_text()
 UNIT, DAEMON = "microvm@shares", "microvm-virtiofsd@shares"
 UNITS = (UNIT, DAEMON)
 CONNECT = "socat -u UNIX-CONNECT:share.sock SYSTEM:'touch ready; exec cat'"
@@ -115,3 +119,44 @@ def test_a_start_that_loses_its_shares_names_them(host: Host) -> None:
 def test_the_foreground_reaches_the_shares_too(host: Host) -> None:
     host.install_packages({"shares": package("readlink share.sock", "test -S share.sock")})
     assert host.microvm("run shares").splitlines()[-1] == f"{STATE}/shares/sockets/share.sock"
+
+
+def test_secrets_of_another_generation_reach_a_guest_that_runs(host: Host) -> None:
+    """Secrets are written as sops-nix does; the guest of a small QEMU is connected to the MicroVM's own virtiofsd."""
+    host.send("/opt/fake/bin", {"qemu-system-x86_64": FAKE_QEMU})
+    [declared] = yaml.safe_load(PAGE.partition("## Secrets")[2].partition("```yaml\n")[2].partition("```")[0])
+    options = {"kernel": "/etc/hostname", "accel": "tcg", "ready": {"check": "none"}, "socket": None}
+    vm = {
+        **options,
+        **declared,
+        "image": None,
+        "qemu": {"package": "/opt/fake"},
+        "virtiofsd": {"inode_file_handles": "never"},
+    }
+    vm["shares"] = [{key: value for key, value in share.items() if key != "mount_point"} for share in vm["shares"]]
+    change = (
+        "mkdir -p /run/secrets.d/{0} && echo {0} > /run/secrets.d/{0}/token && chmod 0400 /run/secrets.d/{0}/token &&"
+        "ln -sfn {0} /run/secrets.d/current && ln -sfn /run/secrets.d/{0} /run/secrets;"
+    )
+    host.run(change.format(1))
+    host.send("/root", {"secrets.json": json.dumps([vm])})
+    host.microvm("apply /root/secrets.json")
+    credential = f"cat /run/credentials/microvm@{declared['name']}.service/token"
+    assert host.run(credential) == "1\n"
+    # The line in the guest's output comes before the change.
+    seen = "until grep -q 'token 1' /root/seen 2> /dev/null; do sleep 0.1; done"
+    host.send("/root", {"change": f"#!/bin/sh\n{seen}\n{change.format(2)}\nrm -r /run/secrets.d/1\n"})
+    host.run("rm -f /root/seen; systemd-run --quiet --unit=change-secrets /root/change")
+    in_guest = (
+        "mkdir -p /dev; mount -t devtmpfs dev /dev; mount -t virtiofs secrets /mnt\n"
+        "echo token $(cat /mnt/current/token) | tee /dev/ttyS1\n"
+        "for try in $(seq 300); do grep -q 2 /mnt/current/token && break; sleep 0.2; done\n"
+        "cat /mnt/current/token; ls /mnt/1 /mnt/current"
+    )
+    socket = f"{STATE}/{declared['name']}/sockets/{declared['name']}-virtiofs-secrets.sock"
+    lines = run_in_guest(host, in_guest, {"secrets": socket}, "-serial file:/root/seen")
+    assert lines[0] == "token 1" and lines[1] == "2" and lines[-1] == "token" and "/mnt/1: No such file" in lines[2]
+    assert host.run(credential) == "1\n"
+    host.microvm(f"restart {declared['name']}")
+    assert host.run(credential) == "2\n"
+    host.run("rm -rf /opt/fake /run/secrets /run/secrets.d /root/seen /root/change")
