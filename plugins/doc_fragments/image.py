@@ -56,6 +56,12 @@ options:
           - Package of the kernel. Defaults to Debian's generic kernel for the architecture.
           - The C(cloud) kernels are smaller, but do not support 9p shares.
         type: str
+      nix:
+        description:
+          - Whether guests of the image have Nix, and can mount the store of their host, see O(microvm.fleet.microvm_vm#module:vm.writable_store_overlay).
+          - Installs C(nix-bin) and C(nix-setup-systemd).
+        type: bool
+        default: false
       files:
         description:
           - Files to create in the guest.

@@ -187,15 +187,28 @@ options:
     elements: str
   writable_store_overlay:
     description:
-      - 'For guests built by Nix: mount point of the writable layer of the guest''s C(/nix/store).'
-      - This option is recorded with the package and does not change it. Declare the volume or share that is mounted
-        there as well.
+      - 'Directory of the guest in which it keeps what it writes to C(/nix/store), such as V(/nix/.rw-store). Its
+        image must have been built with C(nix: true), and O(ignore:shares) must have C(/nix/store) of the host.'
+      - The directory is on the volume that is mounted there, and otherwise in the guest's memory. It cannot be
+        on a share. Without the option, the guest only reads the host's store, see guests.md.
+      - For guests without O(ignore:image), which Nix has built, the option is recorded with the package and does
+        not change it.
     type: path
   register_closure:
     description:
-      - 'For guests built by Nix: whether the paths of the guest''s store are registered in its Nix database.'
-      - This option is recorded with the package and does not change it.
+      - Whether the closure of O(ignore:store_paths) is registered in the Nix database of the guest, so that its
+        Nix takes these paths for its own. Defaults to V(true) if there are such paths.
+      - For guests without O(ignore:image), which Nix has built, the option is recorded with the package and does
+        not change it.
     type: bool
+  store_paths:
+    description:
+      - 'Paths in the host''s C(/nix/store) that the guest uses, for guests of images with C(nix: true) that have
+        it in O(ignore:shares).'
+      - The garbage collector of the host keeps them, and all that they refer to, for as long as a generation of
+        the MicroVM names them. Any other path of the store may vanish while the guest runs.
+    type: list
+    elements: str
   system_symlink:
     description:
       - Whether C(share/microvm/system) in the package is a symbolic link to the guest's image. Defaults to V(true)
@@ -488,6 +501,7 @@ options:
         description:
           - Path of the directory on the host, absolute or relative to the MicroVM's working directory.
           - The directory is created if it does not exist. The owner and the mode of one that exists are left alone.
+          - C(/nix/store) is always shared for reading only with guests of an O(ignore:image).
         type: path
         required: true
       source_owner:
@@ -1453,6 +1467,11 @@ options:
       uses_host_key:
         description:
           - Whether the guests of the image use the SSH host key that their host gives them, see C(guest.host_key).
+        type: bool
+        default: false
+      nix:
+        description:
+          - Whether guests of the image have Nix and can mount the store of their host.
         type: bool
         default: false
   state_dir:

@@ -86,6 +86,11 @@ uses_host_key:
   returned: when O(state=built)
   type: bool
   sample: true
+nix:
+  description: Whether guests of the image have Nix and can mount the store of their host.
+  returned: when O(state=built)
+  type: bool
+  sample: false
 """
 
 from ansible_collections.microvm.fleet.plugins.module_utils._microvm.modules.images import run_image

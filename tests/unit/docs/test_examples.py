@@ -52,6 +52,7 @@ def test_an_example_is_accepted(variables: dict[str, Any]) -> None:
             "store_disk_type": image["store_disk_type"],
             "kernel_lacks": [],
             "uses_host_key": False,
+            "nix": False,
         }
         for image in built
     ]

@@ -30,8 +30,15 @@ PAGES = [
     if path.name not in GENERATED
 ]
 IMAGES: list[HostImage] = [
-    {"name": "base", "path": None, "store_disk_type": "erofs", "kernel_lacks": [], "uses_host_key": False},
-    {"name": "web", "path": None, "store_disk_type": "erofs", "kernel_lacks": [], "uses_host_key": False},
+    {
+        "name": "base",
+        "path": None,
+        "store_disk_type": "erofs",
+        "kernel_lacks": [],
+        "uses_host_key": False,
+        "nix": True,
+    },
+    {"name": "web", "path": None, "store_disk_type": "erofs", "kernel_lacks": [], "uses_host_key": False, "nix": True},
 ]
 """Images that the pages' declarations may name."""
 

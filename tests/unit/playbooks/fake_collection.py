@@ -32,7 +32,7 @@ result["unconfirmed"], result["waiting"] = ([] if arguments.get("confirm") else 
 image = arguments.get("image")
 if isinstance(image, dict):
     result.update(name=image["name"], digest="0" * 32, path="/images/" + "0" * 32, files=[], store_disk_type="erofs")
-    result["kernel_lacks"], result["uses_host_key"] = ["CONFIG_NET_9P_VIRTIO"], True
+    result["kernel_lacks"], result["uses_host_key"], result["nix"] = ["CONFIG_NET_9P_VIRTIO"], True, True
 if arguments.get("state") == "installed":
     result["actions"] = []
 result["kept"] = ["former"] if any(each["name"] == "follows" for each in arguments.get("networks", ())) else []

@@ -144,12 +144,12 @@ def test_a_run_of_all_roles_hands_over_what_it_brings(tmp_path: Path) -> None:
     outcome = run(tmp_path, {"east": web()}, "microvm.fleet.site", *ROLES)
     preflight, applied = [call for call in outcome.calls if call["module"] == "microvm_vms"]
     lacks = ["CONFIG_NET_9P_VIRTIO"]
-    facts = {"kernel_lacks": lacks, "uses_host_key": True}
+    facts = {"kernel_lacks": lacks, "uses_host_key": True, "nix": True}
     assert preflight["images"] == [{"name": "small", "store_disk_type": "erofs", **facts}]
     assert preflight["bridges"] == ["br7"]
-    assert [(image["name"], bool(image["path"]), image["uses_host_key"]) for image in applied["images"]] == [
-        ("small", True, True)
-    ]
+    assert [
+        (image["name"], bool(image["path"]), image["uses_host_key"], image["nix"]) for image in applied["images"]
+    ] == [("small", True, True, True)]
     assert applied["images"][0]["kernel_lacks"] == lacks
 
 

@@ -105,6 +105,7 @@ def calls_of(image: ImageDeclaration, work: str) -> list[list[str]]:
     excludes = [f"--exclude=*/modules/*/kernel/{path}" for path in NEEDLESS_DRIVERS]
     return [
         ["sh", f"{work}/setup", "/tree", image["kernel_package"], str(GUEST_PORT), *excludes],
+        *([["sh", f"{work}/setup-nix", "/tree"]] if image["nix"] else []),
         *(["sh", f"{work}/put-file", "/tree", file["path"], file["mode"]] for file in image["files"]),
         *(["chroot", "/tree", "sh", "-c", command] for command in image["commands"]),
         ["sh", f"{work}/clean-up", "/tree"],

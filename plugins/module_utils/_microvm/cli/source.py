@@ -89,6 +89,7 @@ def _image(image: Mapping[str, Any]) -> HostImage:
         "store_disk_type": image.get("store_disk_type") or "erofs",
         "kernel_lacks": list(image.get("kernel_lacks") or ()),
         "uses_host_key": image.get("uses_host_key") is True,
+        "nix": image.get("nix") is True,
     }
 
 

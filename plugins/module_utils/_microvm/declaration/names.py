@@ -160,6 +160,15 @@ HOST_KEY_DIRECTORY = FLEET_DIRECTORY + "/host-keys"
 HOST_KEY_CREDENTIAL = "microvm.ssh_host_key"
 """Name of the credential that gives a guest its private SSH host key."""
 
+NIX_STORE = "/nix/store"
+"""Store of Nix, on hosts and in guests."""
+
+NIX_STORE_CREDENTIAL = "microvm.nix_store"
+"""Name of the credential that says of what a guest makes its store of Nix."""
+
+REGISTRATION_CREDENTIAL = "microvm.nix_registration"
+"""Name of the credential with the path of the file, in the host's store, that a guest's Nix database is loaded from."""
+
 GARBAGE_ROOTS = FLEET_DIRECTORY + "/gcroots"
 """Links that keep packages from Nix's garbage collection, by MicroVM."""
 

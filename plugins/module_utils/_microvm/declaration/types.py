@@ -309,6 +309,7 @@ class PackagedVm(TypedDict):
     store_disk_squashfs_flags: List[str]
     writable_store_overlay: Optional[str]
     register_closure: Optional[bool]
+    store_paths: List[str]
     system_symlink: bool
     optimize: Optimize
     machine_id: str
@@ -651,6 +652,7 @@ class Image(TypedDict):
     mirrors: List[str]
     packages: List[str]
     kernel_package: str
+    nix: bool
     files: List[ImageFile]
     commands: List[str]
     store_disk_type: Literal["erofs", "squashfs"]
@@ -664,3 +666,4 @@ class HostImage(TypedDict):
     store_disk_type: Literal["erofs", "squashfs"]
     kernel_lacks: List[str]
     uses_host_key: bool
+    nix: bool

@@ -57,6 +57,8 @@ class Manifest:
     looked."""
     uses_host_key: bool = False
     """True if guests of the image use the SSH host key that their host gives them."""
+    nix: bool = False
+    """True if guests of the image have Nix and can mount the store of their host."""
     format: int = field(default=FORMAT)
 
     def to_json(self) -> str:
@@ -80,6 +82,7 @@ def parse_manifest(text: str) -> Optional[Manifest]:
             systemd_version=version,
             kernel_lacks=None if lacks is None else tuple(map(str, lacks)),
             uses_host_key=values.get("uses_host_key") is True,
+            nix=values.get("nix") is True,
             format=int(values.get("format", FORMAT)),
         )
     except (AttributeError, KeyError, TypeError, ValueError, RecursionError):

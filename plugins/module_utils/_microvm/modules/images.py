@@ -36,6 +36,7 @@ class BuiltImageResult(StoredImageResult):
     store_disk_type: str
     kernel_lacks: List[str]
     uses_host_key: bool
+    nix: bool
 
 
 def run_image() -> None:
@@ -88,4 +89,5 @@ def _built(result: StoredImageResult, declaration: ImageDeclaration, store: Imag
         "store_disk_type": kind,
         "kernel_lacks": lacking(declaration, None if manifest is None else manifest.kernel_lacks),
         "uses_host_key": True,
+        "nix": declaration["nix"],
     }

@@ -107,8 +107,9 @@ def external_package(name: str, directory: str, places: Places) -> ExternalPacka
     problem = problem or problem_of_settings(drop_ins, declaration, path, name)
     needs = package_needs(declaration, content.files, partial(_content, content))
     gives_host_key = bool(declaration and declaration["guest"]["host_key"])
+    store_paths = tuple(declaration["store_paths"]) if declaration else ()
     looked_at = Installed(
-        content.directory_name, owner, drop_ins, problem, needs, gives_host_key, declaration is not None
+        content.directory_name, owner, drop_ins, problem, needs, gives_host_key, store_paths, declaration is not None
     )
     return ExternalPackage(content, looked_at, declaration, _facts(partial(_content, content), declaration))
 

@@ -176,6 +176,7 @@ def _images(vms: Sequence[object]) -> Iterator[HostImage]:
                 "store_disk_type": "erofs",
                 "kernel_lacks": [],
                 "uses_host_key": False,
+                "nix": True,
             }
 
 

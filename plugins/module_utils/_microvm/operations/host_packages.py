@@ -37,7 +37,16 @@ def _images(vm: object) -> List[HostImage]:
     """Return the image that a MicroVM names, wherever it is."""
     name = vm.get("image") if isinstance(vm, Mapping) else None
     return (
-        [{"name": str(name), "path": None, "store_disk_type": "erofs", "kernel_lacks": [], "uses_host_key": False}]
+        [
+            {
+                "name": str(name),
+                "path": None,
+                "store_disk_type": "erofs",
+                "kernel_lacks": [],
+                "uses_host_key": False,
+                "nix": True,
+            }
+        ]
         if name
         else []
     )

@@ -20,7 +20,7 @@ from ..declaration.accounts import Account, account
 from ..declaration.names import CONSOLE_DIRECTORY, KVM_GROUP, RUN_DIRECTORY, UNIT_DIRECTORY, unit_name
 from ..declaration.types import PackagedVm
 from ..declaration.vms.block_devices import access, block_devices, is_block_device
-from .units import HOST_KEY, NOTIFY_TEMPLATE, UNIT_FILES, UNIT_TEMPLATES, VIRTIOFSD_TEMPLATE, UnitSettings
+from .units import NOTIFY_TEMPLATE, UNIT_FILES, UNIT_TEMPLATES, VIRTIOFSD_TEMPLATE, UnitSettings, host_credentials
 
 _SECTION = "[Service]"
 _SETTING = re.compile(r"([A-Za-z]+)=(.*)")
@@ -125,8 +125,8 @@ class _Access:
     named: FrozenSet[str] = frozenset()
     """All paths that the declaration names, in arguments too."""
     credentials: FrozenSet[Tuple[str, str]] = frozenset()
-    has_host_key: bool = False
-    """True if its host gives the guest a host key."""
+    host_credentials: FrozenSet[str] = frozenset()
+    """Values by which units pass on what the host makes for its guest."""
     devices: FrozenSet[str] = frozenset()
 
 
@@ -152,7 +152,7 @@ def _access(declaration: PackagedVm) -> _Access:
         frozenset(map(_without_slash, written)),
         frozenset(_without_slash(path) for path in named if path.startswith("/")),
         frozenset(declaration["credential_files"].items()),
-        bool(declaration["guest"]["host_key"]),
+        frozenset(host_credentials(declaration)),
         frozenset(
             (
                 *(f"{device} rw" for device, needed in needs.items() if needed),
@@ -199,8 +199,8 @@ def _gives_devices(value: str, access: _Access) -> bool:
 
 
 def _gives_credential(value: str, access: _Access) -> bool:
-    if value == HOST_KEY:
-        return access.has_host_key
+    if value in access.host_credentials:
+        return True
     match = _CREDENTIAL.fullmatch(value)
     return match is not None and (match.group(1), match.group(2).replace("%%", "%")) in access.credentials
 

@@ -15,23 +15,26 @@ from typing import Callable, Dict, Iterable, List, Sequence, Tuple
 
 from ..declaration.accounts import account
 from ..declaration.names import (
+    GARBAGE_ROOTS,
     HOST_KEY_CREDENTIAL,
     HOST_KEY_DIRECTORY,
     KVM_GROUP,
     NOTIFY,
+    REGISTRATION_CREDENTIAL,
     SHARE_DIRECTORY,
     VIRTIOFSD,
     unit_name,
 )
 from ..declaration.types import PackagedVm, Share
 from ..declaration.vms.block_devices import access, block_devices, is_block_device
+from ..declaration.vms.guest_store import closure_name, is_registered, registration_file
 from ..declaration.vms.parse import Declaration
 from ..hypervisors.command import Command
 from ..hypervisors.facts import HostFacts
 from ..hypervisors.profile import Profile
 from ..hypervisors.programs import program_path
 from ..hypervisors.registry import profile
-from ..schema.quoting import of_instance, plain, section, setting, unit_assignment, unit_credential, unit_word
+from ..schema.quoting import Quoted, of_instance, plain, section, setting, unit_assignment, unit_credential, unit_word
 from .sandbox import compat_settings, is_hidden, is_private, strict_settings
 from .scripts import virtiofsd
 
@@ -96,6 +99,15 @@ def packaged_drop_ins(declaration: Declaration, built: Command, facts: HostFacts
     return {template: section("Service", [text]) for template, text in texts.items() if text}
 
 
+def host_credentials(declaration: PackagedVm) -> List[Quoted]:
+    """Return the values of ``LoadCredential=`` that pass on what the host makes for the guest of a unit."""
+    values = [HOST_KEY] if declaration["guest"]["host_key"] else []
+    if is_registered(declaration):
+        file = registration_file(closure_name(declaration["store_paths"]))
+        values.append(of_instance(f"{REGISTRATION_CREDENTIAL}:{GARBAGE_ROOTS}", file))
+    return values
+
+
 def translates(settings: UnitSettings) -> bool:
     """Return whether the hypervisor of a package runs without KVM, as far as its drop-ins say so."""
     drop_in = settings.get(unit_name(""))
@@ -137,8 +149,7 @@ def _hypervisor(declaration: Declaration, built: Command, facts: HostFacts) -> s
     # Root reads them; the hypervisor's user gets copies that no other one can read.
     credentials = sorted(declaration["credential_files"].items())
     lines += [setting("LoadCredential", unit_credential(name, path)) for name, path in credentials]
-    if declaration["guest"]["host_key"]:
-        lines.append(setting("LoadCredential", HOST_KEY))
+    lines += [setting("LoadCredential", value) for value in host_credentials(declaration)]
     lines += [setting("MemoryMax", plain(f"{_memory(declaration, facts)}M"))]
     lines += _meanings(profile(declaration), built)
     # The one who notifies is a relay beside the hypervisor.

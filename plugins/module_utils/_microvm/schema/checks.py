@@ -419,6 +419,10 @@ MOST_IN_FIELD = 3072
 optional_path = path_pattern(
     rf"(/[^{CONTROL}]*)?", "is not an absolute path: begin with '/', without control characters"
 )
+store_path = path_pattern(
+    r"/nix/store/[0-9a-z]{32}-[A-Za-z0-9+._?=-]+",
+    "is not a path in the store of Nix: write it as `nix path-info` prints it, /nix/store/HASH-NAME",
+)
 image_reference = path_pattern(
     rf"/[^{CONTROL}]*|[A-Za-z0-9][A-Za-z0-9._-]*", "is neither the name of an image nor an absolute path"
 )

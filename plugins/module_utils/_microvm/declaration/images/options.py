@@ -56,6 +56,16 @@ IMAGE_OPTIONS: Options = (
         check=checks.package,
         derived=True,
     ),
+    Option(
+        "nix",
+        "bool",
+        (
+            "Whether guests of the image have Nix, and can mount the store of their host, see "
+            "O(microvm.fleet.microvm_vm#module:vm.writable_store_overlay).",
+            "Installs C(nix-bin) and C(nix-setup-systemd).",
+        ),
+        default=False,
+    ),
     Option("files", "list", "Files to create in the guest.", elements="dict", suboptions=_FILES),
     Option(
         "commands",
@@ -102,5 +112,6 @@ HOST_IMAGE_OPTIONS: Options = (
         "Whether the guests of the image use the SSH host key that their host gives them, see C(guest.host_key).",
         default=False,
     ),
+    Option("nix", "bool", "Whether guests of the image have Nix and can mount the store of their host.", default=False),
 )
 """Options of an image that is installed on a host, to which MicroVMs refer."""

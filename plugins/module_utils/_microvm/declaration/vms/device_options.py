@@ -253,6 +253,7 @@ SHARES: Options = (
         (
             "Path of the directory on the host, absolute or relative to the MicroVM's working directory.",
             "The directory is created if it does not exist. The owner and the mode of one that exists are left alone.",
+            "C(/nix/store) is always shared for reading only with guests of an O(ignore:image).",
         ),
         required=True,
         check=checks.state_path,

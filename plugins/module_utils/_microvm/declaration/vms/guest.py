@@ -16,9 +16,11 @@ from typing import Dict, Iterator, List, Optional
 
 from ...schema.quoting import fields, fstab_field, network_value, one_per_line, plain, section, setting
 from ..identity import STORE_SERIAL, volume_serial
+from ..names import NIX_STORE_CREDENTIAL
 from ..types import GuestNetwork, GuestNetworkRoute, Interface, PackagedVm, Share, Volume
 from .block_devices import is_block_device
 from .guest_networks import is_on_link
+from .guest_store import store_settings
 
 NINE_P_MESSAGE_SIZE = 512 * 1024
 """Bytes of one 9p message: Linux' default (128 KiB at most) makes large reads slow."""
@@ -34,6 +36,7 @@ def credentials(declaration: PackagedVm, by_serial: bool) -> Dict[str, str]:
         "system.machine_id": declaration["machine_id"],
         "ssh.authorized_keys.root": one_per_line(guest["authorized_keys"]),
         "fstab.extra": one_per_line(_mounts(declaration, by_serial)),
+        NIX_STORE_CREDENTIAL: store_settings(declaration),
     }
     for index, (interface, network) in enumerate(zip(declaration["interfaces"], guest["networks"])):
         texts[f"network.link.10-if{index}"] = _link(interface, network)

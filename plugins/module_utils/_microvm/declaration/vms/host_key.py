@@ -9,8 +9,9 @@ from __future__ import annotations
 from typing import Dict, Sequence
 
 from ...schema.errors import DeclarationError
-from ..names import HOST_KEY_CREDENTIAL, HOST_KEY_DIRECTORY
+from ..names import HOST_KEY_CREDENTIAL, HOST_KEY_DIRECTORY, REGISTRATION_CREDENTIAL
 from ..types import HostImage, PackagedVm, Vm
+from .guest_store import is_registered
 
 KEY_TYPE = "ecdsa"
 """Type of the keys that hosts make. A server shows one key of each type, and guests make ed25519 keys themselves: so
@@ -55,6 +56,8 @@ def files_of_credentials(declaration: PackagedVm) -> Dict[str, str]:
     files = dict(declaration["credential_files"])
     if declaration["guest"]["host_key"]:
         files[HOST_KEY_CREDENTIAL] = NO_KEY
+    if is_registered(declaration):
+        files[REGISTRATION_CREDENTIAL] = NO_KEY
     return files
 
 

@@ -442,22 +442,42 @@ _SYSTEM: Options = (
         "writable_store_overlay",
         "path",
         (
-            "For guests built by Nix: mount point of the writable layer of the guest's C(/nix/store).",
-            "This option is recorded with the package and does not change it. Declare the volume or share that is "
-            "mounted there as well.",
+            "Directory of the guest in which it keeps what it writes to C(/nix/store), such as V(/nix/.rw-store). Its "
+            "image must have been built with C(nix: true), and O(ignore:shares) must have C(/nix/store) of the host.",
+            "The directory is on the volume that is mounted there, and otherwise in the guest's memory. It cannot be "
+            "on a share. Without the option, the guest only reads the host's store, see guests.md.",
+            "For guests without O(ignore:image), which Nix has built, the option is recorded with the package and does "
+            "not change it.",
         ),
         check=checks.absolute_path,
-        honoured_by=RECORD,
+        honoured_by=GUEST,
         trust=PLAIN,
     ),
     Option(
         "register_closure",
         "bool",
         (
-            "For guests built by Nix: whether the paths of the guest's store are registered in its Nix database.",
-            "This option is recorded with the package and does not change it.",
+            "Whether the closure of O(ignore:store_paths) is registered in the Nix database of the guest, so that its "
+            "Nix takes these paths for its own. Defaults to V(true) if there are such paths.",
+            "For guests without O(ignore:image), which Nix has built, the option is recorded with the package and does "
+            "not change it.",
         ),
-        honoured_by=RECORD,
+        honoured_by=GUEST,
+    ),
+    Option(
+        "store_paths",
+        "list",
+        (
+            "Paths in the host's C(/nix/store) that the guest uses, for guests of images with C(nix: true) that have "
+            "it in O(ignore:shares).",
+            "The garbage collector of the host keeps them, and all that they refer to, for as long as a generation of "
+            "the MicroVM names them. Any other path of the store may vanish while the guest runs.",
+        ),
+        elements="str",
+        check=checks.store_path,
+        honoured_by=GUEST,
+        # The share without which it has no effect is what needs trust.
+        trust=PLAIN,
     ),
     Option(
         "system_symlink",

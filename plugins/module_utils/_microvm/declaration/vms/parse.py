@@ -24,6 +24,7 @@ from .devices import check_devices, check_mount_points, complete_interfaces, com
 from .disks import BY_SPELLING, Disks
 from .external import check_sources, of_package, refuse_decided, source_option
 from .guest_networks import complete_networks
+from .guest_store import complete_store
 from .host_key import complete_host_key
 from .options import VM_OPTIONS
 
@@ -103,6 +104,7 @@ def parse_vm(
     _resolve_image(declaration, images, prefix)
     complete_volumes(declaration, prefix)
     complete_shares(declaration, prefix)
+    complete_store(declaration, images, prefix)
     check_mount_points(declaration, prefix)
     check_devices(declaration, prefix)
     _complete_ready(declaration, prefix)

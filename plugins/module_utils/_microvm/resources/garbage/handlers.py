@@ -10,7 +10,7 @@ import os
 from dataclasses import dataclass
 from typing import Tuple
 
-from ...host import files
+from ...host import closures, files
 from ...host.content_store import ContentStore
 from ..executor import Handlers
 from ..steps import Step
@@ -45,7 +45,7 @@ class GarbageJob:
 
 
 def _remove_root(_job: GarbageJob, path: str) -> None:
-    files.remove(path)
+    closures.remove_closure(path)
     # Other roots of the MicroVM stay in its directory.
     files.remove_if_empty(os.path.dirname(path))
 

@@ -11,6 +11,7 @@ import time
 from typing import Callable, Collection, Dict, FrozenSet, Iterable, Iterator, List, NamedTuple, Optional, Tuple
 
 from ...declaration.names import GARBAGE_ROOTS
+from ...declaration.vms.guest_store import CLOSURE_PREFIX, closure_name
 from ...host import files
 from ...host.content_store import ContentStore
 from ...host.image_store import ImageStore
@@ -43,15 +44,17 @@ def observe(
     leftovers = package_leftovers(places.store)
     records = places.records.read_all()
     recorded, linked = _references(places, names, records.usable.values())
+    links, every = dict(_roots(roots)), {*packages, *recorded, *linked}
     return Stores(
         packages=packages,
         package_leftovers=leftovers,
         images=tuple(images.names()),
         image_leftovers=tuple(images.leftovers()),
-        roots=dict(_roots(roots)),
+        roots=links,
+        closures_of={package: _closures_of(package, places, links, roots) for package in every},
         linked=linked,
         recorded=recorded,
-        images_of={package: _images_of(package, places, images) for package in {*packages, *recorded, *linked}},
+        images_of={package: _images_of(package, places, images) for package in every},
         busy=busy,
         unreadable=frozenset(records.damaged),
         young=frozenset(entry for entry in (*images.names(), *images.leftovers()) if _is_young(images.path(entry))),
@@ -98,6 +101,18 @@ def _images_of(package: str, places: Places, images: ImageStore) -> FrozenSet[st
     beginning = f"{images.directory}/"
     inside = (path[len(beginning) :] for path in paths if path and path.startswith(beginning))
     return frozenset(path.partition("/")[0] for path in inside)
+
+
+def _closures_of(package: str, places: Places, links: Iterable[str], roots: str) -> FrozenSet[str]:
+    """Return the links that keep what the guest of a package uses of the host's store."""
+    try:
+        declaration = places.declaration(package)
+    except DamagedPackage:
+        # Whatever it refers to stays.
+        return frozenset(link for link in links if os.path.basename(link).startswith(CLOSURE_PREFIX))
+    if declaration is None or not declaration["store_paths"]:
+        return frozenset()
+    return frozenset((os.path.join(roots, declaration["name"], closure_name(declaration["store_paths"])),))
 
 
 def _roots(directory: str) -> Iterator[Tuple[str, str]]:

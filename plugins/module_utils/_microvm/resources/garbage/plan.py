@@ -7,7 +7,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import FrozenSet, Iterable, Iterator, Set, Tuple
+from typing import FrozenSet, Iterable, Iterator, Mapping, Set, Tuple
 
 from ..steps import BaseAction, Step, in_order
 from .state import Stores
@@ -52,9 +52,11 @@ def plan(stores: Stores) -> Plan:
         *_steps(Action.REMOVE_IMAGE_LEFTOVER, set(stores.image_leftovers) - stores.young),
     ]
     if not kept:
-        unused_images = set(stores.images) - _images_of([*used_packages, *used], stores) - stores.young
+        unused_images = set(stores.images) - _joined(stores.images_of, [*used_packages, *used]) - stores.young
         steps += _steps(Action.REMOVE_IMAGE, unused_images)
-        steps += _steps(Action.REMOVE_ROOT, [root for root, package in stores.roots.items() if package not in used])
+        closures = _joined(stores.closures_of, [*used_packages, *used])
+        unused = (root for root, package in stores.roots.items() if package not in used and root not in closures)
+        steps += _steps(Action.REMOVE_ROOT, unused)
     steps += _steps(Action.MARK_PACKAGE, stores.damaged_packages - garbage)
     steps += _steps(Action.MARK_IMAGE, stores.damaged_images - unused_images)
     return Plan(in_order(steps))
@@ -69,6 +71,6 @@ def _free_leftovers(stores: Stores) -> Iterator[str]:
     return (leftover for leftover, name in stores.package_leftovers.items() if name not in kept)
 
 
-def _images_of(packages: Iterable[str], stores: Stores) -> FrozenSet[str]:
+def _joined(by_package: Mapping[str, FrozenSet[str]], packages: Iterable[str]) -> FrozenSet[str]:
     nothing: FrozenSet[str] = frozenset()
-    return nothing.union(*(stores.images_of.get(package, nothing) for package in packages))
+    return nothing.union(*(by_package.get(package, nothing) for package in packages))

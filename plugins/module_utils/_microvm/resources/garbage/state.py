@@ -24,6 +24,8 @@ class Stores:
     """Names of half-made directories in the image store."""
     roots: Mapping[str, str] = field(default_factory=dict)
     """Packages by the links that keep them from Nix's garbage collection."""
+    closures_of: Mapping[str, FrozenSet[str]] = field(default_factory=dict)
+    """Links that keep closures for the guest of a package, by package."""
     linked: FrozenSet[str] = frozenset()
     """Packages that a state directory's link leads to."""
     recorded: FrozenSet[str] = frozenset()

@@ -116,7 +116,7 @@ def _build(declaration: ImageDeclaration, image: str, work: str, cache: Optional
 
 def _write_inputs(declaration: ImageDeclaration, work: str) -> None:
     """Write what the command of mmdebstrap reads: the scripts, and the content of the declared files."""
-    for name, script in guest_tree.SCRIPTS.items():
+    for name, script in guest_tree.scripts(declaration).items():
         files.write_new(os.path.join(work, name), script.encode(), 0o644)
     for index, file in enumerate(declaration["files"]):
         files.write_new(guest_tree.content_path(work, index), file["content"].encode(), 0o600)
@@ -176,4 +176,5 @@ def _manifest(declaration: ImageDeclaration, tree: str) -> Manifest:
         kernel_version=max(os.listdir(os.path.join(tree, "lib/modules"))),
         systemd_version=_systemd_version(tree),
         uses_host_key=True,
+        nix=declaration["nix"],
     )

@@ -22,7 +22,10 @@ def digest(declaration: ImageDeclaration) -> str:
 
     The name is not part of it: two declarations that differ in nothing else are one image.
     """
-    determining = {key: value for key, value in declaration.items() if key != "name"}
-    builder = [guest_tree.mmdebstrap_command(declaration, "", None), guest_tree.SCRIPTS, initrd.INIT, initrd.MODULES]
+    # Images without Nix have the digests that they had before there were others.
+    without = {"name"} if declaration["nix"] else {"name", "nix"}
+    determining = {key: value for key, value in declaration.items() if key not in without}
+    command, scripts = guest_tree.mmdebstrap_command(declaration, "", None), guest_tree.scripts(declaration)
+    builder = [command, scripts, initrd.INIT, initrd.MODULES]
     text = json.dumps([determining, BUILDER_VERSION, builder], sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()[:DIGEST_LENGTH]

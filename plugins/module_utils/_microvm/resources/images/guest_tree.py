@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os.path
 import shlex
-from typing import List, Optional
+from typing import Dict, List, Optional
 
 from ...declaration.images.parse import ImageDeclaration
 from ...declaration.names import GUEST_PORT
@@ -56,10 +56,24 @@ SCRIPTS = {
 }
 """The hooks of a build, by the name of the file that they are run from, and what ``setup`` puts into the tree."""
 
+NIX_SCRIPTS = {
+    "setup-nix": sources.SETUP_NIX,
+    "mount-nix-store": f"#!/bin/sh{sources.MOUNT_NIX_STORE}",
+}
+"""What images with Nix have besides."""
+
+NIX_PACKAGES = ("nix-bin", "nix-setup-systemd")
+"""Nix, and its daemon and users."""
+
+
+def scripts(declaration: ImageDeclaration) -> Dict[str, str]:
+    """Return the scripts of an image's build by name."""
+    return {**SCRIPTS, **NIX_SCRIPTS} if declaration["nix"] else SCRIPTS
+
 
 def mmdebstrap_command(declaration: ImageDeclaration, work: str, cache: Optional[str]) -> List[str]:
     """Return the command that makes ``work``/tree. ``work`` has the scripts and the content of the declared files."""
-    packages = [*BASE_PACKAGES, *declaration["packages"]]
+    packages = [*BASE_PACKAGES, *(NIX_PACKAGES if declaration["nix"] else ()), *declaration["packages"]]
     command = ["mmdebstrap", "--quiet", "--mode=root", "--variant=minbase", "--include=" + ",".join(packages)]
     command += [f"--architectures={declaration['architecture']}", "--format=directory"]
     command += [f"--dpkgopt={option}" for option in DPKG_OPTIONS]
@@ -78,6 +92,7 @@ def _hooks(declaration: ImageDeclaration, work: str) -> List[str]:
     excludes = [f"--exclude=*/modules/*/kernel/{path}" for path in NEEDLESS_DRIVERS]
     return [
         _script(work, "setup", declaration["kernel_package"], str(GUEST_PORT), *excludes),
+        *([_script(work, "setup-nix")] if declaration["nix"] else []),
         *(_put_file(work, index, file) for index, file in enumerate(declaration["files"])),
         *(f'chroot "$1" sh -c {shlex.quote(command)}' for command in declaration["commands"]),
     ]

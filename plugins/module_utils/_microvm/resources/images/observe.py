@@ -44,6 +44,7 @@ def installed_images(declared: Sequence[HostImage], store: ImageStore) -> List[H
                 "store_disk_type": "squashfs" if manifest.store_disk_type == "squashfs" else "erofs",
                 "kernel_lacks": list(manifest.kernel_lacks or ()),
                 "uses_host_key": manifest.uses_host_key,
+                "nix": manifest.nix,
             }
     return list(images.values())
 

@@ -11,6 +11,7 @@ from typing import Iterable, Iterator, Mapping, Optional, Sequence, Tuple
 
 from ...declaration.accounts import SHARED, Account
 from ...declaration.names import unit_name
+from ...declaration.vms.guest_store import closure_name
 from ...declaration.vms.share_sources import Ownership
 from ...host.records import Record
 from ...runner.package import Package
@@ -39,6 +40,7 @@ class Action(BaseAction):
     RENAME_ARCHIVE = "rename the archive of"
     RENAME_HOST_KEY = "rename the known host"
     GIVE_HOST_KEY = "make and record the SSH host key of"
+    KEEP_CLOSURE = "make GC root of the closure of"
     CREATE_STATE = "create state directory"
     OWN_STATE = "change the owner of the state directory to"
     CREATE_DIRECTORY = "create directory"
@@ -219,6 +221,12 @@ def link_steps(observed: Observed, package: str) -> Iterator[Step[Action]]:
 def host_key_steps(observed: Observed, is_wanted: object) -> Sequence[Step[Action]]:
     """Return the step after which the guest's unit has an SSH host key to pass on, and the host knows it."""
     return [Step(Action.GIVE_HOST_KEY, observed.name)] if is_wanted and not observed.is_key_given else []
+
+
+def closure_steps(observed: Observed, store_paths: Sequence[str]) -> Sequence[Step[Action]]:
+    """Return the step after which the host's garbage collector keeps what a guest uses of its store."""
+    is_kept = not store_paths or closure_name(store_paths) in observed.closures
+    return [] if is_kept else [Step(Action.KEEP_CLOSURE, " ".join(store_paths))]
 
 
 def unit_steps(observed: Observed, drop_ins: Mapping[str, str], is_reloaded: bool = False) -> Iterator[Step[Action]]:

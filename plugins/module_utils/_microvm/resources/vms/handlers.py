@@ -14,6 +14,7 @@ from ...declaration.identity import account_name
 from ...declaration.names import BOOTED_LINK, CURRENT_LINK, FLAKE_FILE, OLD_LINK, instance_of, unit_name, unit_names
 from ...host import (
     accounts,
+    closures,
     files,
     guest_keys,
     guest_systems,
@@ -196,6 +197,7 @@ _SINGLE: Dict[Action, Handler[Job]] = {
     Action.RENAME_ARCHIVE: handlers_rename.rename_archive,
     Action.RENAME_HOST_KEY: handlers_rename.rename_host_key,
     Action.GIVE_HOST_KEY: lambda _job, name: guest_keys.give(name),
+    Action.KEEP_CLOSURE: lambda job, store_paths: closures.keep_closure(job.name, store_paths.split(" ")),
     Action.CREATE_STATE: handlers_files.create_state,
     Action.OWN_STATE: handlers_files.own_state,
     Action.CREATE_DIRECTORY: handlers_files.create_external_directory,

@@ -39,7 +39,7 @@ from ...declaration.names import (
     unit_name,
 )
 from ...declaration.types import PackagedVm
-from ...host import accounts, files, guest_keys, known_hosts, nix, restrictions, state_directories, systemd
+from ...host import accounts, closures, files, guest_keys, known_hosts, nix, restrictions, state_directories, systemd
 from ...host.commands import HostError
 from ...host.places import Places
 from ...host.records import Record
@@ -111,7 +111,7 @@ def observe_names(
         own = _Packages(packages.get(name, []), marked)
         try:
             observed = _observe(places, name, paths, users.get(name, SHARED), own, units[name])
-            every.vms[name] = replace(observed, is_key_given=name in given)
+            every.vms[name] = replace(observed, is_key_given=name in given, closures=closures.kept_closures(name))
         except (HostError, OSError) as error:
             every.errors[name] = str(error)
     return every
@@ -287,7 +287,8 @@ def installed(places: Places, package: str, name: str, is_external: bool = False
     problem = problem or problem_of_settings(drop_ins, declaration, places.store.path(package), name)
     needs = package_needs(declaration, _lists(places, package), partial(places.store.read, package))
     gives_host_key = bool(declaration and declaration["guest"]["host_key"])
-    return Installed(package, owner, drop_ins, problem, needs, gives_host_key, declaration is not None)
+    store_paths = tuple(declaration["store_paths"]) if declaration else ()
+    return Installed(package, owner, drop_ins, problem, needs, gives_host_key, store_paths, declaration is not None)
 
 
 def _lists(places: Places, package: str) -> List[str]:

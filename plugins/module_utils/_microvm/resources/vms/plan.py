@@ -20,6 +20,7 @@ from .actions import (
     Action,
     Plan,
     Steps,
+    closure_steps,
     host_key_steps,
     link_steps,
     ordered,
@@ -235,6 +236,8 @@ def _provide(observed: Observed, wanted: Wanted, target: _Target) -> Iterator[St
     if observed.is_collectable and target.refused is None and not origin.builds:
         yield Step(Action.KEEP_PACKAGE, target.package)
     yield from host_key_steps(observed, wanted.declaration["guest"]["host_key"])
+    if target.refused is None:
+        yield from closure_steps(observed, wanted.declaration["store_paths"])
     if not observed.exists:
         yield Step(Action.CREATE_STATE, name)
     elif target.changes_user:

@@ -15,7 +15,7 @@ from ...host.records import Record
 from ...runner.package import Package
 from ..steps import Step
 from . import settings
-from .actions import Action, Plan, host_key_steps, link_steps, ordered, unit_steps, unused_packages
+from .actions import Action, Plan, closure_steps, host_key_steps, link_steps, ordered, unit_steps, unused_packages
 from .state import Installed, Observed
 
 
@@ -101,6 +101,7 @@ def _provide(observed: Observed, external: External, record: Record) -> Iterator
     if observed.is_collectable:
         yield Step(Action.KEEP_PACKAGE, external.package)
     yield from host_key_steps(observed, external.installed.gives_host_key)
+    yield from closure_steps(observed, external.installed.store_paths)
     if not observed.exists:
         yield Step(Action.CREATE_STATE, observed.name)
     # Before the links: who sees these knows where the package is from.

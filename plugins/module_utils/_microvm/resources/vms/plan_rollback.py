@@ -13,7 +13,7 @@ from ...host.commands import HostError
 from ...host.records import Generation, Record
 from ..steps import Step
 from . import settings
-from .actions import Action, Plan, host_key_steps, link_steps, ordered, unit_steps
+from .actions import Action, Plan, closure_steps, host_key_steps, link_steps, ordered, unit_steps
 from .state import Installed, Observed
 
 Packages = Mapping[str, Installed]
@@ -84,7 +84,8 @@ def _plan(
 ) -> Plan:
     installed = packages[package]
     drop_ins = settings.drop_ins(installed.drop_ins, record.unit_settings, record.dependencies, installed.needs)
-    marks = [*marks, *host_key_steps(observed, installed.gives_host_key)]
+    gifts = [*host_key_steps(observed, installed.gives_host_key), *closure_steps(observed, installed.store_paths)]
+    marks = [*marks, *gifts]
     steps = [*marks, *link_steps(observed, package), *unit_steps(observed, drop_ins)]
     if begin is not None:
         steps.append(Step(begin, unit_name(observed.name)))

@@ -42,6 +42,7 @@ def _derived(values: Mapping[str, object], declaration: PackagedVm) -> Mapping[s
                 "store_disk_type": declaration["store_disk_type"],
                 "kernel_lacks": [],
                 "uses_host_key": bool(declaration["guest"]["host_key"]),
+                "nix": True,
             }
         ]
         if is_named

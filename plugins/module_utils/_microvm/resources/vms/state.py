@@ -77,6 +77,8 @@ class Observed:
     """True if the host has made and recorded an SSH host key for its guest."""
     roots: Tuple[str, ...] = ()
     """Packages in the store of Nix that links keep for it."""
+    closures: FrozenSet[str] = frozenset()
+    """Names of the closures in the host's store that are kept for its guests."""
     is_collectable: bool = False
     """True if Nix may remove the wanted package, which is in its store, as garbage."""
     unit: Unit = field(default_factory=Unit)
@@ -112,6 +114,8 @@ class Installed:
     needs: Needs = NOTHING
     gives_host_key: bool = False
     """True if it passes on the SSH host key that the host makes for the guest."""
+    store_paths: Tuple[str, ...] = ()
+    """Paths in the host's store that its guest uses."""
     has_declaration: bool = True
     """False if it does not record what it was made from: by microvm.nix, or by hand."""
 

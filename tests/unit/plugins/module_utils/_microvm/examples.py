@@ -12,7 +12,14 @@ from ansible_collections.microvm.fleet.plugins.module_utils._microvm.declaration
 
 KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIGJ1bGsgb2YgYSBrZXkgdGhhdCBvcGVucyBub3RoaW5n operator@example"
 IMAGES: list[HostImage] = [
-    {"name": "base", "path": "/images/0123", "store_disk_type": "erofs", "kernel_lacks": [], "uses_host_key": False}
+    {
+        "name": "base",
+        "path": "/images/0123",
+        "store_disk_type": "erofs",
+        "kernel_lacks": [],
+        "uses_host_key": False,
+        "nix": False,
+    }
 ]
 
 SMALL: dict[str, Any] = {"name": "small", "kernel": "/boot/vmlinuz"}

@@ -18,6 +18,7 @@ from ..state import Observed
 from .devices import check_pci_devices
 from .expected import Expected, Placed
 from .files import check_directories, check_files
+from .guest_stores import check_guest_stores
 from .host import check_kvm, check_layout, check_setup, check_units
 from .interfaces import check_interfaces, check_ports, check_tun
 from .kernels import check_kernels
@@ -52,6 +53,7 @@ def check_ability(
     check_order(placed)
     check_kvm(placed)
     check_kernels(placed, images)
+    check_guest_stores(placed, expected)
     check_programs(placed, programs, expected)
     check_files(placed, expected, observed)
     check_shares(placed)

@@ -198,7 +198,14 @@ def test_only_a_prediction_expects_what_roles_bring(
     received: list[Any] = []
     monkeypatch.setattr(module, "check_ability", lambda *arguments: received.append(arguments[-1]))
     images: Any = [
-        {"name": "base", "path": "/images/1", "store_disk_type": "erofs", "kernel_lacks": [], "uses_host_key": False}
+        {
+            "name": "base",
+            "path": "/images/1",
+            "store_disk_type": "erofs",
+            "kernel_lacks": [],
+            "uses_host_key": False,
+            "nix": False,
+        }
     ]
     reconcile(
         Request(

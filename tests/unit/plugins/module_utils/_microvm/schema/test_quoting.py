@@ -87,6 +87,7 @@ def examples(option: Option) -> list[str]:
         "map:0:1:1",
         f"a:{'A' * 43}=",
         "30d",
+        f"/nix/store/{'1' * 32}-a",
     ]
     return [value for value in values if not problem(option, value)]
 

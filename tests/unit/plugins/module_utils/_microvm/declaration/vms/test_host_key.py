@@ -27,6 +27,7 @@ def image(uses_host_key: bool) -> HostImage:
         "store_disk_type": "erofs",
         "kernel_lacks": [],
         "uses_host_key": uses_host_key,
+        "nix": False,
     }
 
 

@@ -210,7 +210,14 @@ def test_null_is_a_value_where_the_table_says_so() -> None:
 
 def test_an_image_that_is_not_built_yet_has_a_place() -> None:
     images: list[HostImage] = [
-        {"name": "base", "path": None, "store_disk_type": "erofs", "kernel_lacks": [], "uses_host_key": False}
+        {
+            "name": "base",
+            "path": None,
+            "store_disk_type": "erofs",
+            "kernel_lacks": [],
+            "uses_host_key": False,
+            "nix": False,
+        }
     ]
     assert parse_vms([FULL], images)[0]["kernel"].endswith("/base/kernel")
 

@@ -41,3 +41,11 @@ def test_packages_that_another_run_is_working_on_are_kept() -> None:
 
 def test_an_empty_host_has_no_garbage() -> None:
     assert plan(Stores()).steps == ()
+
+
+def test_closures_that_a_kept_package_names_stay() -> None:
+    links = {"/g/web/closure-2": "/nix/store/r2", "/g/web/closure-9": "/nix/store/r9"}
+    closures = {"2-web": frozenset({"/g/web/closure-2"}), "1-web": frozenset({"/g/web/closure-9"})}
+    stores = replace(STORES, roots={**STORES.roots, **links}, closures_of=closures)
+    roots = [str(step) for step in plan(stores).steps if "GC root" in str(step)]
+    assert roots == ["remove GC root /g/2", "remove GC root /g/web/closure-9"]

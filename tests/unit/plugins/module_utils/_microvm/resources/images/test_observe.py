@@ -46,6 +46,7 @@ def test_the_last_whole_image_of_a_name_is_installed(tmp_path: Path) -> None:
         "store_disk_type": "erofs",
         "kernel_lacks": [],
         "uses_host_key": False,
+        "nix": False,
     }
     missing: HostImage = {
         "name": "missing",
@@ -53,11 +54,19 @@ def test_the_last_whole_image_of_a_name_is_installed(tmp_path: Path) -> None:
         "store_disk_type": "erofs",
         "kernel_lacks": [],
         "uses_host_key": False,
+        "nix": False,
     }
     declared: list[HostImage] = [
         placed,
         missing,
-        {"name": "db", "path": None, "store_disk_type": "squashfs", "kernel_lacks": [], "uses_host_key": False},
+        {
+            "name": "db",
+            "path": None,
+            "store_disk_type": "squashfs",
+            "kernel_lacks": [],
+            "uses_host_key": False,
+            "nix": False,
+        },
     ]
     images = {image["name"]: image for image in installed_images(declared, store)}
     assert images == {
@@ -67,6 +76,7 @@ def test_the_last_whole_image_of_a_name_is_installed(tmp_path: Path) -> None:
             "store_disk_type": "erofs",
             "kernel_lacks": [],
             "uses_host_key": False,
+            "nix": False,
         },
         "db": {
             "name": "db",
@@ -74,6 +84,7 @@ def test_the_last_whole_image_of_a_name_is_installed(tmp_path: Path) -> None:
             "store_disk_type": "erofs",
             "kernel_lacks": [],
             "uses_host_key": False,
+            "nix": False,
         },
         "placed": placed,
         "missing": missing,
@@ -86,7 +97,14 @@ def test_a_run_knows_the_images_that_it_was_given_and_the_others_of_the_host(tmp
         write_image(tmp_path / digest, digest, name)
     # Given without a path: the same run brings it, and it is not the one that the host has.
     given: list[HostImage] = [
-        {"name": "web", "path": None, "store_disk_type": "squashfs", "kernel_lacks": [], "uses_host_key": False}
+        {
+            "name": "web",
+            "path": None,
+            "store_disk_type": "squashfs",
+            "kernel_lacks": [],
+            "uses_host_key": False,
+            "nix": False,
+        }
     ]
     db: HostImage = {
         "name": "db",
@@ -94,6 +112,7 @@ def test_a_run_knows_the_images_that_it_was_given_and_the_others_of_the_host(tmp
         "store_disk_type": "erofs",
         "kernel_lacks": [],
         "uses_host_key": False,
+        "nix": False,
     }
     assert known_images(given, store) == [*given, db]
     assert {image["name"] for image in known_images((), store)} == {"web", "db"}

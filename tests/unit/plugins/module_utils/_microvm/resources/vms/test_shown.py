@@ -13,7 +13,14 @@ from ansible_collections.microvm.fleet.plugins.module_utils._microvm.resources.v
 from ansible_collections.microvm.fleet.plugins.module_utils._microvm.resources.vms.shown import set_options
 
 IMAGES: Any = [
-    {"name": "base", "path": "/images/77", "store_disk_type": "squashfs", "kernel_lacks": [], "uses_host_key": False}
+    {
+        "name": "base",
+        "path": "/images/77",
+        "store_disk_type": "squashfs",
+        "kernel_lacks": [],
+        "uses_host_key": False,
+        "nix": False,
+    }
 ]
 
 CASES: dict[str, tuple[dict[str, Any], list[str]]] = {

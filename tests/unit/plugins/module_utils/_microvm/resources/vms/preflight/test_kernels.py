@@ -42,6 +42,7 @@ def check(path: str | None, lacks: list[str], **options: Any) -> None:
         "store_disk_type": "erofs",
         "kernel_lacks": lacks,
         "uses_host_key": False,
+        "nix": False,
     }
     vm = parse_vm({"name": "web", "image": "base", "mem": 256, **options}, [image])
     check_kernels([("vms[0]", vm)], [image])

@@ -1,0 +1,45 @@
+# Copyright (c) 2026 microvm.fleet contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Verify that a host has the store of Nix, and the paths in it, that guests of images use."""
+
+from __future__ import annotations
+
+import os
+import posixpath
+
+from ....declaration.names import NIX_STORE
+from ....declaration.vms.guest_store import option_with_nix
+from ....host import closures, nix
+from ....host.image_store import read_manifest
+from ....schema.errors import DeclarationError
+from .expected import Expected, Placed
+
+
+def check_guest_stores(placed: Placed, expected: Expected) -> None:
+    """Refuse guests that lack Nix, or are to use what the host's store does not have. Raises DeclarationError."""
+    for path, declaration in placed:
+        option = option_with_nix(declaration)
+        if declaration["image"] is None or option is None:
+            continue
+        manifest = read_manifest(posixpath.dirname(declaration["kernel"] or ""))
+        if manifest is not None and not manifest.nix:
+            raise DeclarationError(
+                f"{path}.{option}",
+                f"the image {manifest.name!r} has no Nix, by which the guest would do this; build it with `nix: true`",
+            )
+        if not expected.setup and not os.path.isdir(NIX_STORE):
+            raise DeclarationError(
+                f"{path}.{option}", f"this host has no {NIX_STORE}; let role `host` install Nix (`microvm_nix: true`)"
+            )
+        if declaration["store_paths"] and nix.store_program() is None:
+            raise DeclarationError(
+                f"{path}.store_paths",
+                f"{nix.MISSING}, whose store is to keep them; let role `host` install it (`microvm_nix: true`)",
+            )
+        for missing in closures.missing_paths(declaration["store_paths"]):
+            raise DeclarationError(
+                f"{path}.store_paths",
+                f"{missing} is not in the store of this host; build it there or copy it (nix copy --to ssh://HOST)",
+            )
