@@ -62,6 +62,13 @@ def remove_closure(link: str) -> None:
     files.remove(link)
 
 
+def release_closure(name: str, closure: str) -> None:
+    """Let Nix collect a closure, as far as this MicroVM is concerned."""
+    directory = os.path.join(GARBAGE_ROOTS, name)
+    remove_closure(os.path.join(directory, closure))
+    files.remove_if_empty(directory)
+
+
 def missing_paths(store_paths: Sequence[str]) -> List[str]:
     """Return those paths that the host's store does not have."""
     return [path for path in store_paths if not nix.is_valid(path)]

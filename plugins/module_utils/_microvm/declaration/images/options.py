@@ -61,7 +61,7 @@ IMAGE_OPTIONS: Options = (
         "bool",
         (
             "Whether guests of the image have Nix, and can mount the store of their host, see "
-            "O(microvm.fleet.microvm_vm#module:vm.writable_store_overlay).",
+            "O(microvm.fleet.microvm_vm#module:writable_store_overlay).",
             "Installs C(nix-bin) and C(nix-setup-systemd).",
         ),
         default=False,

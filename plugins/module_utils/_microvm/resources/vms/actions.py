@@ -69,6 +69,7 @@ class Action(BaseAction):
     REMOVE_BOOT_DIRECTORIES = "no longer create directories at boot for"
     REMOVE_PACKAGE = "remove package"
     RELEASE_PACKAGE = "remove GC root of"
+    RELEASE_CLOSURE = "remove the link of"
     REMOVE_ACCOUNT = "remove user"
     FORGET_HOST_KEY = "forget the known host"
     KEEP_RECORD = "record kept volumes of"

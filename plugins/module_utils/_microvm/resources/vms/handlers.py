@@ -191,6 +191,7 @@ _SINGLE: Dict[Action, Handler[Job]] = {
     Action.INSTALL_PACKAGE: _install,
     Action.KEEP_PACKAGE: lambda job, package: nix.keep(job.name, package),
     Action.RELEASE_PACKAGE: lambda job, package: nix.release(job.name, package),
+    Action.RELEASE_CLOSURE: lambda job, closure: closures.release_closure(job.name, closure),
     Action.STOP: _stop,
     Action.RENAME_ACCOUNT: handlers_rename.rename_account,
     Action.RENAME_STATE: handlers_rename.rename_state,

@@ -160,6 +160,8 @@ def _clear(
     if observed.boot_directories is not None:
         yield Step(Action.REMOVE_BOOT_DIRECTORIES, name)
     yield from unused_packages(observed, ())
+    for closure in sorted(observed.closures):
+        yield Step(Action.RELEASE_CLOSURE, closure)
     if record is not None and record.user and remembered is None:
         # Whoever got its number next would own what is kept.
         yield Step(Action.REMOVE_ACCOUNT, record.user)

@@ -8,6 +8,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
+from ansible_collections.microvm.fleet.plugins.module_utils._microvm.declaration.vms.guest_store import closure_name
 from ansible_collections.microvm.fleet.plugins.module_utils._microvm.host.systemd import Unit
 from ansible_collections.microvm.fleet.plugins.module_utils._microvm.hypervisors.facts import HostFacts
 from ansible_collections.microvm.fleet.plugins.module_utils._microvm.resources.vms import settings
@@ -58,6 +59,7 @@ def _one(now: Observed, wanted: Wanted, planned: Plan, action: Action, target: s
         Action.INSTALL_PACKAGE: {"packages": tuple(sorted({*packages, target}))},
         Action.KEEP_PACKAGE: {"roots": (*now.roots, target), "is_collectable": False},
         Action.RELEASE_PACKAGE: {"roots": tuple(root for root in now.roots if root != target)},
+        Action.KEEP_CLOSURE: {"closures": now.closures | {closure_name(target.split(" "))}},
         Action.CREATE_STATE: {"exists": True, "group": wanted.account.group},
         Action.OWN_STATE: {"group": wanted.account.group},
         Action.CREATE_DIRECTORY: {"missing_directories": ()},

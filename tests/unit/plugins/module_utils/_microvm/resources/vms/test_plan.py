@@ -505,3 +505,16 @@ def test_somebody_else_s_microvm_is_left_alone(removes: bool) -> None:
         plan_removal(observed, Removal(), "vms[4]") if removes else plan(observed, WANTED, "vms[4]")
     assert refusal.value.path == "vms[4].name"
     assert "/nix/store/x-small" in refusal.value.message
+
+
+def test_a_closure_is_kept_before_its_guest_starts_and_goes_with_it() -> None:
+    path = f"/nix/store/{'0' * 32}-tool"
+    share = {"tag": "store", "source": "/nix/store", "mount_point": "/nix/.ro-store"}
+    wanted = want({"name": "small", "image": "/images/1", "shares": [share], "store_paths": [path]})
+    first = plan(FRESH, wanted, "")
+    steps = [str(step) for step in first.steps]
+    assert steps.index(f"make GC root of the closure of {path}") < steps.index(f"systemctl start {UNIT}")
+    running = carried_out(FRESH, wanted, first)
+    assert plan(running, wanted, "").steps == ()
+    [closure] = running.closures
+    assert f"remove the link of {closure}" in map(str, plan_removal(running, Removal()).steps)
