@@ -8,57 +8,45 @@ from __future__ import annotations
 
 import os
 import tempfile
-from dataclasses import dataclass
-from typing import Callable, Dict, Iterable, List, Mapping, Sequence, Tuple
+from typing import Callable, Dict, List, Mapping, Sequence, Tuple
 
 from ansible_collections.microvm.fleet.plugins.module_utils._microvm.host import flakes, nix
 from ansible_collections.microvm.fleet.plugins.module_utils._microvm.host.commands import HostError
 from ansible_collections.microvm.fleet.plugins.module_utils._microvm.host.flakes import Evaluation
+from ansible_collections.microvm.fleet.plugins.module_utils._microvm.operations.flakes import (
+    DeclaredFlake,
+    evaluate_groups,
+)
+from ansible_collections.microvm.fleet.plugins.module_utils._microvm.schema.errors import DeclarationError
 
 from .nix_hosts import CONTROLLER, WAYS_OUT, NixHost, copy
 
-ON_TARGET = "target"
-"""Value of ``build_on`` for what the MicroVM's host evaluates and builds itself."""
 ON_CONTROLLER = "controller"
+"""Value of ``build_on`` for what the controller builds; any other is the name of a host."""
 
 
-@dataclass(frozen=True)
-class FlakePackage:
-    """Package of a MicroVM that a flake has, and that its host does not build itself."""
+def evaluations(vms: Sequence[DeclaredFlake], show: nix.Show) -> Dict[str, Evaluation]:
+    """Evaluate flakes on the controller, each once. Returns the results by MicroVM.
 
-    name: str
-    flake: str
-    attribute: str
-    arguments: Tuple[str, ...]
-    require_lock: bool
-    build_on: str
-    """``controller``, or the name of the host that builds it."""
-
-
-def evaluations(packages: Iterable[FlakePackage], show: nix.Show) -> Dict[str, Evaluation]:
-    """Evaluate packages on the controller, those of one flake at once. Returns the results by MicroVM.
-
-    Raises HostError with the reasons of all that fail.
+    Raises DeclarationError with the reasons of all that fail.
     """
     if nix.find_program("nix") is None:
-        raise HostError(
-            "`build_on` lets the controller evaluate flakes, and Nix is not installed on the controller; install it "
-            f"there, {WAYS_OUT}"
+        place = vms[0].option.replace("flake", "build_on")
+        raise DeclarationError(
+            place,
+            f"{vms[0].declaration['build_on']} lets the controller evaluate the flake, and Nix is not installed on the "
+            f"controller; install it there, {WAYS_OUT}",
         )
-    groups: Dict[Tuple[str, Tuple[str, ...], bool], Dict[str, str]] = {}
-    for package in packages:
-        key = (package.flake, package.arguments, package.require_lock)
-        groups.setdefault(key, {})[package.name] = package.attribute
     results: Dict[str, Evaluation] = {}
-    errors: List[str] = []
-    for (flake, arguments, require_lock), attributes in groups.items():
-        for name, result in flakes.evaluate(flake, attributes, arguments, require_lock, show).items():
-            if isinstance(result, HostError):
-                errors.append(f"{name}: {result}")
-            else:
-                results[name] = result
+    errors: List[DeclarationError] = []
+    for vm, result in evaluate_groups(vms, show):
+        if isinstance(result, HostError):
+            errors.append(DeclarationError(vm.option, f"{vm.installable} cannot be evaluated: {result}"))
+        else:
+            results[vm.name] = result
     if errors:
-        raise HostError("\n".join(errors))
+        others = "".join(f"\n{error}" for error in errors[1:])
+        raise DeclarationError(errors[0].path, errors[0].message + others)
     return results
 
 
@@ -84,12 +72,12 @@ class Builds:
         lacking = paths if look.daemon is None else look.lines
         return [name for name, evaluation in evaluated.items() if evaluation.path in lacking]
 
-    def build(self, packages: Sequence[FlakePackage], evaluated: Mapping[str, Evaluation], copies: bool = True) -> None:
+    def build(self, vms: Sequence[DeclaredFlake], evaluated: Mapping[str, Evaluation], copies: bool = True) -> None:
         """Build packages where they are to be built, and copy them to the target if ``copies``. Raises HostError."""
         groups: Dict[Tuple[str, Tuple[str, ...]], List[Evaluation]] = {}
-        for package in packages:
-            key = (package.build_on, tuple(flakes.build_arguments(package.arguments)))
-            groups.setdefault(key, []).append(evaluated[package.name])
+        for vm in vms:
+            key = (str(vm.declaration["build_on"]), tuple(flakes.build_arguments(vm.declaration["nix_arguments"])))
+            groups.setdefault(key, []).append(evaluated[vm.name])
         for (place, arguments), group in groups.items():
             # Links keep results until they have arrived.
             with tempfile.TemporaryDirectory(prefix="microvm-nix-") as directory:

@@ -67,6 +67,8 @@ exec {become} "$program" --stdio
 
 _SSH = """\
 #!/bin/sh
+# The command of a host, and a proxy that it names, are to find ssh(1) itself.
+PATH={path}
 # There is no connection that Nix has opened before.
 [ "$1" = -O ] && exit 1
 host=$1
@@ -161,13 +163,11 @@ def copy(paths: Sequence[str], source: NixHost, target: NixHost, show: nix.Show,
         environment = program_environment()
         environment["PATH"] = f"{directory}:{environment['PATH']}"
         command = [nix.nix_program(), *nix.FEATURES, "copy", *(["--derivation"] if derivations else [])]
-        command += ["--from", _store("source", source), "--to", _store("target", target), *paths]
+        for option, label, host in (("--from", "source", source), ("--to", "target", target)):
+            # The controller's is the one that its environment names.
+            command += [] if host.is_local else [option, f"ssh-ng://{label}"]
+        command += paths
         run_shown(command, show, environment, f"the copy to {target.name}")
-
-
-def _store(label: str, host: NixHost) -> str:
-    """Return the URL of a store, for programs that see the host under a label."""
-    return "auto" if host.is_local else f"ssh-ng://{label}"
 
 
 @contextmanager
@@ -177,7 +177,7 @@ def _ssh_program(hosts: Mapping[str, NixHost]) -> Iterator[str]:
     with tempfile.TemporaryDirectory(prefix="microvm-nix-") as directory:
         path = os.path.join(directory, "ssh")
         with open(path, "w", encoding="utf-8") as file:
-            file.write(_SSH.format(hosts="\n".join(cases)))
+            file.write(_SSH.format(path=shlex.quote(program_environment()["PATH"]), hosts="\n".join(cases)))
         os.chmod(path, 0o700)
         yield directory
 

@@ -97,10 +97,12 @@ class Host:
         *options: str,
         watch: Callable[[str], object] = lambda line: None,
         collections: Path = TREE,
+        status: int = 0,
     ) -> str:
-        """Return the output of ansible-playbook; its files, and its temporary ones, are in ``directory``.
+        """Return the output of ansible-playbook, which must end with ``status``.
 
-        ``watch`` is called with each line as it is printed; ``collections`` is where the collection is.
+        Its files, and its temporary ones, are in ``directory``. ``watch`` is called with each line as it is printed;
+        ``collections`` is where the collection is.
         """
         inventory, file = directory / "inventory.yml", directory / "play.yml"
         file.write_text(playbook, encoding="utf-8")
@@ -120,7 +122,7 @@ class Host:
                 lines.append(line)
                 watch(line)
         output = "".join(lines)
-        assert process.returncode == 0, output
+        assert process.returncode == status, output
         return output
 
     def run(self, line: str, status: int = 0, stdin: bytes = b"", timeout: float = 180) -> str:

@@ -29,8 +29,13 @@ def install(host: Host) -> None:
 
 def write_flake(host: Host, packages: Mapping[str, Files], script: str = "", system: str = "x86_64-linux") -> str:
     """Write a flake with the packages of MicroVMs, and return a reference to it; each build runs ``script`` first."""
+    host.run(f"rm -rf {FLAKE}")
+    host.send(FLAKE, flake_files(packages, script, system))
+    return f"path:{FLAKE}"
+
+
+def flake_files(packages: Mapping[str, Files], script: str = "", system: str = "x86_64-linux") -> Files:
+    """Return the files of a flake with the packages of MicroVMs."""
     files = {f"{name}/{path}": text for name, package in packages.items() for path, text in package.items()}
     runners = "".join(RUNNER.format(name=name, system=system, script=script) for name in packages)
-    host.run(f"rm -rf {FLAKE}")
-    host.send(FLAKE, {**files, "flake.nix": f"{{ outputs = inputs: {{\n{runners}}}; }}\n"})
-    return f"path:{FLAKE}"
+    return {**files, "flake.nix": f"{{ outputs = inputs: {{\n{runners}}}; }}\n"}

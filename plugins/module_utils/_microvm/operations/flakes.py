@@ -123,7 +123,7 @@ def evaluate_flakes(vms: Sequence[DeclaredFlake], known: Known, is_nix_expected:
     if missing and is_nix_expected and nix.store_program() is None:
         return {**packages, **{vm.name: EvaluatedPackage(_unknown(vm)) for vm in missing}}
     errors: List[Tuple[DeclaredFlake, str]] = []
-    for vm, evaluation in _evaluated(missing):
+    for vm, evaluation in evaluate_groups(missing):
         if isinstance(evaluation, HostError):
             errors.append((vm, f"{vm.installable} cannot be evaluated: {evaluation}"))
             continue
@@ -146,7 +146,10 @@ def _is_known(vm: DeclaredFlake, known: Known) -> bool:
     return not vm.is_evaluated_here or nix.is_valid(known[vm.name]["path"]) or nix.is_valid(derivation or "")
 
 
-def _evaluated(vms: Sequence[DeclaredFlake]) -> List[Tuple[DeclaredFlake, Union[Evaluation, HostError]]]:
+def evaluate_groups(
+    vms: Sequence[DeclaredFlake], show: nix.Show = nix.show_line
+) -> List[Tuple[DeclaredFlake, Union[Evaluation, HostError]]]:
+    """Evaluate flakes, each once for its MicroVMs. Raises DeclarationError where Nix is not installed."""
     groups: Dict[Tuple[str, Tuple[str, ...], bool], List[DeclaredFlake]] = {}
     for vm in vms:
         arguments, require_lock = tuple(vm.declaration["nix_arguments"]), vm.declaration["require_lock"]
@@ -155,7 +158,7 @@ def _evaluated(vms: Sequence[DeclaredFlake]) -> List[Tuple[DeclaredFlake, Union[
     for (flake, arguments, require_lock), members in groups.items():
         try:
             attributes = {vm.name: vm.attribute for vm in members}
-            found.update(flakes.evaluate(flake, attributes, arguments, require_lock))
+            found.update(flakes.evaluate(flake, attributes, arguments, require_lock, show))
         except HostError as error:
             raise DeclarationError(
                 members[0].option,
@@ -198,7 +201,7 @@ def build_flakes(
         package = packages[vm.name]
         if package.built["is_built"] or nix.is_valid(package.built["path"]):
             done[vm.name] = replace(package, built={**package.built, "is_built": True})
-        elif is_prediction:
+        elif is_prediction or not (keeps or vm.is_evaluated_here):
             done[vm.name] = replace(package, builds=True)
         else:
             to_build.append(vm)

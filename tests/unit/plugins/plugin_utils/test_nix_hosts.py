@@ -10,12 +10,15 @@ import tempfile
 from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import pytest
 from ansible_collections.microvm.fleet.plugins.module_utils._microvm.host import nix
 from ansible_collections.microvm.fleet.plugins.module_utils._microvm.host.commands import HostError
+from ansible_collections.microvm.fleet.plugins.module_utils._microvm.operations.flakes import DeclaredFlake
+from ansible_collections.microvm.fleet.plugins.module_utils._microvm.schema.errors import DeclarationError
 from ansible_collections.microvm.fleet.plugins.plugin_utils import flake_builds, nix_hosts
-from ansible_collections.microvm.fleet.plugins.plugin_utils.flake_builds import Builds, FlakePackage
+from ansible_collections.microvm.fleet.plugins.plugin_utils.flake_builds import Builds
 from ansible_collections.microvm.fleet.plugins.plugin_utils.nix_hosts import CONTROLLER, NixHost
 
 from ..module_utils._microvm.real_nix import RealNix, real_nix, runner
@@ -32,6 +35,10 @@ echo "$*" >> "$root/log"
 [ -e "$root/refused" ] && { echo "host: Connection refused" >&2; exit 255; }
 export NIX_REMOTE="local?root=$root" NIX_CONF_DIR="$root"
 [ -e "$root/without" ] && PATH=/usr/sbin:/sbin
+if [ -e "$root/cut" ]; then
+    dd bs=1 count=100000 status=none | /bin/sh -c "$*"
+    exit 255
+fi
 exec /bin/sh -c "$*"
 """
 
@@ -54,7 +61,7 @@ class Hosts:
         if not self.root(name).exists():
             self.root(name).mkdir()
             self.configure(name)
-        return NixHost(name, (str(self.directory / "ssh program"), str(self.root(name))), become)
+        return NixHost(name, ("ssh", str(self.root(name))), become)
 
     def configure(self, name: str, *settings: str) -> None:
         """Write the settings of Nix on a host."""
@@ -76,17 +83,28 @@ class Hosts:
 
 
 @pytest.fixture
-def hosts(tmp_path: Path) -> Hosts:
-    """Program in place of SSH."""
-    program = tmp_path / "ssh program"
+def hosts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Hosts:
+    """Program in place of SSH, which is found as SSH is."""
+    program = tmp_path / "bin/ssh"
+    program.parent.mkdir()
+    monkeypatch.setenv("PATH", str(program.parent), prepend=":")
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
     program.write_text(SSH)
     program.chmod(0o755)
     return Hosts(tmp_path)
 
 
-def declared(flake: str, name: str = "web", build_on: str = "controller") -> FlakePackage:
+def declared(flake: str, name: str = "web", build_on: str = "controller") -> DeclaredFlake:
     """Return what a MicroVM declares."""
-    return FlakePackage(name, flake, f"nixosConfigurations.{name}.config.microvm.declaredRunner", (), False, build_on)
+    options: dict[str, Any] = {
+        "name": name,
+        "flake": flake,
+        "attribute": None,
+        "nix_arguments": [],
+        "require_lock": False,
+    }
+    declaration: Any = {**options, "build_on": build_on}
+    return DeclaredFlake(f"vms[{name}]", declaration, None)
 
 
 def sign(key: str, path: str) -> None:
@@ -119,7 +137,7 @@ def test_a_copy_arrives_if_a_trusted_key_has_signed_it(real_nix: RealNix, hosts:
     assert builds.missing(evaluated) == [] and hosts.has("target", paths[0])
     # Whether Nix names the host is a matter of its version.
     assert any(line.startswith(f"copying path '{paths[0]}' to 'ssh-ng://") for line in hosts.shown)
-    assert not list(Path(tempfile.gettempdir()).glob("microvm-nix-*"))
+    assert not list(hosts.directory.glob("microvm-nix-*"))
 
 
 def _copies(hosts: Hosts) -> list[str]:
@@ -163,6 +181,24 @@ def test_a_failing_build_leaves_the_target_as_it_was(real_nix: RealNix, hosts: H
     with pytest.raises(HostError, match="the reason"):
         builds.build([web], evaluated)
     assert builds.missing(evaluated) == ["web"]
+
+
+def test_a_copy_that_is_cut_leaves_nothing_and_is_repeated(real_nix: RealNix, hosts: Hosts) -> None:
+    secret, public = hosts.key("trusted")
+    builds = hosts.builds(hosts.host("target"))
+    hosts.configure("target", f"trusted-public-keys = {public}")
+    script = "PATH=/usr/bin:/bin; mkdir -p $out; head -c 1000000 /dev/zero > $out/large"
+    web = declared(real_nix.write({"web": runner("web", script=script)}))
+    evaluated = flake_builds.evaluations([web], hosts.shown.append)
+    builds.build([web], evaluated, copies=False)
+    sign(secret, evaluated["web"].path)
+    (hosts.root("target") / "cut").touch()
+    with pytest.raises(HostError, match="the copy to target failed"):
+        builds.build([web], evaluated)
+    (hosts.root("target") / "cut").unlink()
+    assert builds.missing(evaluated) == ["web"]
+    builds.build([web], evaluated)
+    assert hosts.has("target", evaluated["web"].path)
 
 
 def test_a_build_alone_copies_nothing(real_nix: RealNix, hosts: Hosts) -> None:
@@ -210,13 +246,15 @@ def test_another_system_is_refused_before_anything_is_built(real_nix: RealNix, h
 
 def test_all_that_cannot_be_evaluated_is_named(real_nix: RealNix, hosts: Hosts) -> None:
     flake = real_nix.write({"web": 'throw "the first"', "db": 'throw "the second"', "ok": runner("ok")})
-    with pytest.raises(HostError, match=r"(?s)web: .*the first.*db: .*the second"):
+    expected = r"(?s)vms\[web\].flake: path:.*#nixosConfigurations.web.*the first.*vms\[db\].flake: .*the second"
+    with pytest.raises(DeclarationError, match=expected):
         flake_builds.evaluations([declared(flake, name) for name in ("web", "db", "ok")], hosts.shown.append)
 
 
 def test_a_controller_without_nix_is_named(hosts: Hosts, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(nix, "find_program", lambda name: None)
-    with pytest.raises(HostError, match=r"`build_on` lets the controller .* not installed on the controller"):
+    expected = r"vms\[web\].build_on: controller lets the controller evaluate .*Nix is not installed on the controller"
+    with pytest.raises(DeclarationError, match=expected):
         flake_builds.evaluations([declared("path:/flake")], hosts.shown.append)
 
 

@@ -59,7 +59,7 @@ def add(host: FakeHost, real_nix: RealNix, tmp_path: Path, monkeypatch: pytest.M
 def collectors(
     host: FakeHost, real_nix: RealNix, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> dict[str, Collect]:
-    """Both collectors, by their names."""
+    """Return both collectors, by their names."""
 
     def observe_here(places: Places, images: ImageStore, names: Iterable[str], busy: frozenset[str]) -> Stores:
         return observe(places, images, names, busy, str(real_nix.root / "gcroots"))

@@ -1,0 +1,182 @@
+# Copyright (c) 2026 microvm.fleet contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""The controller's part of modules that manage MicroVMs: packages that their host does not build itself."""
+
+from __future__ import annotations
+
+from typing import Any, Dict, List, Mapping, Optional, Sequence
+
+from ansible.errors import AnsibleError
+from ansible.plugins.action.normal import ActionModule as NormalAction
+from ansible.utils.display import Display
+from ansible_collections.microvm.fleet.plugins.module_utils._microvm.host import nix
+from ansible_collections.microvm.fleet.plugins.module_utils._microvm.host.commands import HostError
+from ansible_collections.microvm.fleet.plugins.module_utils._microvm.host.flakes import Evaluation
+from ansible_collections.microvm.fleet.plugins.module_utils._microvm.operations.flakes import (
+    BuiltPackage,
+    DeclaredFlake,
+    known_packages,
+)
+from ansible_collections.microvm.fleet.plugins.module_utils._microvm.schema.errors import DeclarationError
+from ansible_collections.microvm.fleet.plugins.module_utils._microvm.schema.naming import element_names
+from ansible_collections.microvm.fleet.plugins.module_utils._microvm.schema.options import Options, argument_spec
+from ansible_collections.microvm.fleet.plugins.module_utils._microvm.schema.validation import validate
+
+from .flake_builds import Builds, evaluations
+from .nix_connections import connection_to, nix_host
+from .nix_hosts import NixHost
+
+Result = Dict[str, Any]
+
+_display: Any = Display()
+
+_STEPS = ("building ", "copying ", "downloading ", "warning:")
+"""Beginnings of the lines in which Nix says what it does, apart from what the builds themselves write."""
+
+
+class FlakeAction(NormalAction):
+    """Evaluates, builds and copies what is to be built elsewhere, and then runs the module as Ansible does."""
+
+    OPTIONS: Options = ()
+    """Options of the module."""
+
+    def declared(self, arguments: Mapping[str, Any]) -> Mapping[str, Any]:
+        """Return the MicroVMs that arguments of the module declare, by their paths in the arguments."""
+        raise NotImplementedError
+
+    def run(self, tmp: Any = None, task_vars: Optional[Result] = None) -> Result:
+        """See ActionBase.run."""
+        variables, arguments = task_vars or {}, self._task.args
+        try:
+            parameters = self._checked(arguments)
+            vms = [] if parameters is None else self._built_elsewhere(parameters, variables)
+            if parameters is not None and vms:
+                built = {**(parameters["built"] or {})}
+                refusal = self._bring(vms, parameters, built, variables)
+                if refusal is not None:
+                    return refusal
+                self._task.args = {**arguments, "built": built}
+            base: Any = super()
+            result: Result = base.run(tmp, task_vars)
+            return result
+        except HostError as error:
+            return {"failed": True, "msg": str(error)}
+        except DeclarationError as error:
+            return {"failed": True, "msg": str(error.named(element_names(arguments)))}
+        finally:
+            # Another attempt begins anew.
+            self._task.args = arguments
+
+    def _checked(self, arguments: Mapping[str, Any]) -> Optional[Result]:
+        """Return the options as the module has them; ``None`` if it has no work here, or will refuse them."""
+        vms = self.declared(arguments).values()
+        if not any(isinstance(vm, Mapping) and vm.get("flake") and vm.get("build_on") for vm in vms):
+            return None
+        base: Any = self
+        try:
+            _valid, parameters = base.validate_argument_spec(argument_spec=argument_spec(self.OPTIONS))
+            checked: Result = validate(self.OPTIONS, parameters, "")
+            known_packages(checked["built"] or {})
+        except (AnsibleError, DeclarationError):
+            return None
+        return checked
+
+    def _built_elsewhere(self, parameters: Result, variables: Result) -> List[DeclaredFlake]:
+        """Return the MicroVMs whose packages the host does not build itself, but for those that it is left with."""
+        declared = (DeclaredFlake(place, vm, None) for place, vm in self.declared(parameters).items() if vm["flake"])
+        vms = [
+            vm
+            for vm in declared
+            if not vm.is_evaluated_here and (vm.declaration["state"] or parameters["state"]) != "absent"
+        ]
+        once = [vm.name for vm in vms if vm.declaration["manage"] == "once"]
+        installed = self._installed(once, parameters, variables) if once else {}
+        return [vm for vm in vms if vm.name not in installed]
+
+    def _bring(
+        self, vms: Sequence[DeclaredFlake], parameters: Result, built: Dict[str, BuiltPackage], variables: Result
+    ) -> Optional[Result]:
+        """Evaluate flakes, and bring their packages to the host that lacks them. Returns a refusal of the module.
+
+        ``built`` are earlier results of this run, to which those of now are added. Raises HostError.
+        """
+        is_verified = bool(built)
+        evaluated = {vm.name: _evaluation(built[vm.name]) for vm in vms if _is_evaluated(vm, built)}
+        remaining = [vm for vm in vms if vm.name not in evaluated]
+        if remaining:
+            evaluated.update(evaluations(remaining, self._show))
+        target = nix_host(self._task.delegate_to or variables["inventory_hostname"], self._connection)
+        builds = Builds(target, lambda name: self._host(name, variables), self._show)
+        missing = builds.missing(evaluated)
+        built.update({vm.name: _as_built(vm, evaluated[vm.name], vm.name not in missing) for vm in vms})
+        lacking = [vm for vm in vms if vm.name in missing]
+        is_check = self._task.check_mode
+        if not lacking or parameters.get("preflight") or (is_check and not parameters["check_builds"]):
+            return None
+        refusal = None if is_verified else self._refusal(built, variables)
+        if refusal is None:
+            builds.build(lacking, evaluated, copies=not is_check)
+        if refusal is None and is_check:
+            self._add_differences(built, [vm.name for vm in lacking], parameters, variables)
+        return refusal
+
+    def _installed(self, names: Sequence[str], parameters: Result, variables: Result) -> Dict[str, str]:
+        """Return the current packages of those MicroVMs that the host has."""
+        arguments = {key: parameters[key] for key in ("state_dir",) if parameters[key] is not None}
+        result = self._execute_module("microvm.fleet.microvm_info", {**arguments, "names": list(names)}, variables)
+        # A host that no role has prepared yet has none.
+        return {vm["name"]: vm["current"] for vm in result.get("vms", ()) if vm["current"]}
+
+    def _add_differences(
+        self, built: Mapping[str, BuiltPackage], names: Sequence[str], parameters: Result, variables: Result
+    ) -> None:
+        """Add how closures differ, as far as the controller has both."""
+        for name, old in self._installed(names, parameters, variables).items():
+            new = built[name]["path"]
+            if old.startswith(nix.STORE) and nix.is_valid(old) and nix.is_valid(new):
+                built[name]["diff"] = nix.diff_closures(old, new)
+
+    def _refusal(self, built: Mapping[str, BuiltPackage], variables: Result) -> Optional[Result]:
+        """Return the result of the module if it would refuse the declarations or the host, before anything is built."""
+        task: Any = self._task
+        is_check, task.check_mode = task.check_mode, True
+        try:
+            arguments = {**task.args, "built": built, "check_builds": False}
+            result: Result = self._execute_module(module_args=arguments, task_vars=variables)
+        finally:
+            task.check_mode = is_check
+        return result if result.get("failed") else None
+
+    def _host(self, name: str, variables: Result) -> NixHost:
+        return nix_host(name, connection_to(name, self._task, self._play_context, variables["hostvars"]))
+
+    def _show(self, line: str) -> None:
+        """Show what Nix does, which may take long; what builds write, to whoever asks for more."""
+        if line.startswith(_STEPS):
+            _display.display(f"nix: {line}")
+        else:
+            _display.v(f"nix: {line}")
+
+
+def _is_evaluated(vm: DeclaredFlake, built: Mapping[str, BuiltPackage]) -> bool:
+    """Return whether an earlier evaluation holds, whose derivation the controller still has."""
+    if vm.name not in built or built[vm.name]["installable"] != vm.installable:
+        return False
+    return nix.is_valid(built[vm.name]["derivation"] or "")
+
+
+def _evaluation(built: BuiltPackage) -> Evaluation:
+    # Its system was looked at then.
+    return Evaluation(built["derivation"] or "", built["path"], "")
+
+
+def _as_built(vm: DeclaredFlake, evaluation: Evaluation, is_built: bool) -> BuiltPackage:
+    return {
+        "installable": vm.installable,
+        "path": evaluation.path,
+        "derivation": evaluation.derivation,
+        "is_built": is_built,
+        "diff": "",
+    }

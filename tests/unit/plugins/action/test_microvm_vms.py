@@ -1,0 +1,165 @@
+# Copyright (c) 2026 microvm.fleet contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""What the controller does before the module runs, with Nix itself; the host has the controller's store."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from types import SimpleNamespace
+from typing import Any, Dict, List
+
+import pytest
+from ansible.playbook.task import Task
+from ansible_collections.microvm.fleet.plugins.action.microvm_vm import ActionModule as OneAction
+from ansible_collections.microvm.fleet.plugins.action.microvm_vms import ActionModule
+from ansible_collections.microvm.fleet.plugins.module_utils._microvm.host import flakes, nix
+
+from ..module_utils._microvm.real_nix import RealNix, real_nix, runner
+
+__all__ = ["real_nix"]
+
+MODULE = "microvm.fleet.microvm_vms"
+
+
+class Controller:
+    """The action, and a fake of the modules that it runs."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.calls: List[Dict[str, Any]] = []
+        """Arguments of each call of a module, and whether it was in check mode."""
+        self.refuses = False
+        self.installed: Dict[str, str] = {}
+        self.evaluated: List[str] = []
+        """The flake of each evaluation."""
+        evaluate = flakes.evaluate
+
+        def counted(flake: str, *arguments: Any) -> Any:
+            self.evaluated.append(flake)
+            return evaluate(flake, *arguments)
+
+        monkeypatch.setattr(flakes, "evaluate", counted)
+
+    def run(self, arguments: Dict[str, Any], check_mode: bool = False, action: Any = ActionModule) -> Dict[str, Any]:
+        """Run the action."""
+        task: Any = Task()
+        task.args, task.check_mode, task.action = arguments, check_mode, MODULE
+        connection = SimpleNamespace(transport="local", has_native_async=False, _shell=SimpleNamespace(tmpdir=None))
+        module = action(task, connection, SimpleNamespace(), None, None, None)
+
+        def execute(
+            module_name: str = MODULE, module_args: Any = None, task_vars: Any = None, **_options: Any
+        ) -> Dict[str, Any]:
+            if module_name == "microvm.fleet.microvm_info":
+                names = module_args["names"]
+                return {
+                    "vms": [{"name": name, "current": self.installed[name]} for name in names if name in self.installed]
+                }
+            self.calls.append({**(task.args if module_args is None else module_args), "check": task.check_mode})
+            return {"failed": True, "msg": "refused"} if self.refuses else {"changed": False}
+
+        module._execute_module = execute
+        result: Dict[str, Any] = module.run(None, {"inventory_hostname": "east", "hostvars": {}})
+        assert task.args is arguments and task.check_mode is check_mode
+        return result
+
+    def built(self) -> Dict[str, bool]:
+        """Return whether the host had each package when the module was run at last."""
+        return {name: entry["is_built"] for name, entry in self.calls[-1]["built"].items()}
+
+
+@pytest.fixture
+def controller(monkeypatch: pytest.MonkeyPatch) -> Controller:
+    return Controller(monkeypatch)
+
+
+def declared(flake: str, name: str = "web", **options: Any) -> Dict[str, Any]:
+    """Return a MicroVM whose flake the controller builds."""
+    return {"name": name, "flake": flake, "build_on": "controller", **options}
+
+
+def test_packages_are_built_after_the_module_has_verified_all(real_nix: RealNix, controller: Controller) -> None:
+    flake = real_nix.write({"web": runner("web"), "db": runner("db")})
+    arguments = {"vms": [declared(flake), declared(flake, "db"), {"name": "other", "kernel": "/boot/vmlinuz"}]}
+    controller.refuses = True
+    assert controller.run(arguments)["msg"] == "refused"
+    assert [call["check"] for call in controller.calls] == [True]
+    package = controller.calls[0]["built"]["web"]
+    assert controller.built() == {"web": False, "db": False} and not nix.is_valid(package["path"])
+    controller.refuses = False
+    assert "failed" not in controller.run(arguments)
+    assert [call["check"] for call in controller.calls[1:]] == [True, False]
+    assert nix.is_valid(package["path"]) and "web" in controller.calls[-1]["built"]
+    # Once for both MicroVMs in each run.
+    assert controller.evaluated == [flake, flake]
+    assert package["installable"] == f"{flake}#nixosConfigurations.web.config.microvm.declaredRunner"
+    # What the host has is neither built nor verified twice.
+    controller.calls.clear()
+    controller.run(arguments)
+    assert len(controller.calls) == 1 and controller.built() == {"web": True, "db": True}
+
+
+def test_what_was_evaluated_in_the_same_run_is_not_evaluated_again(real_nix: RealNix, controller: Controller) -> None:
+    vms = [declared(real_nix.write({"web": runner("web")}))]
+    controller.run({"vms": vms, "preflight": True})
+    assert len(controller.calls) == 1 and controller.built() == {"web": False}
+    evaluations = controller.calls[0]["built"]
+    assert not nix.is_valid(evaluations["web"]["path"])
+    controller.run({"vms": vms, "built": evaluations})
+    assert len(controller.evaluated) == 1 and nix.is_valid(evaluations["web"]["path"])
+    # Another attribute is another package.
+    other = [declared(real_nix.write({"web": runner("web", mark="two")}, "other"))]
+    controller.run({"vms": other, "built": evaluations})
+    assert len(controller.evaluated) == 2 and controller.calls[-1]["built"]["web"] != evaluations["web"]
+
+
+def test_check_mode_builds_on_request_alone(real_nix: RealNix, controller: Controller) -> None:
+    flake = real_nix.write({"web": runner("web")})
+    controller.run({"vms": [declared(flake)]}, check_mode=True)
+    old = controller.calls[0]["built"]["web"]["path"]
+    assert [call["check"] for call in controller.calls] == [True] and not nix.is_valid(old)
+    controller.run({"vms": [declared(flake)], "check_builds": True}, check_mode=True)
+    assert nix.is_valid(old) and controller.calls[-1]["built"]["web"]["diff"] == ""
+    # The first call only verifies: nobody builds in it.
+    assert [call.get("check_builds") for call in controller.calls[1:]] == [False, True]
+    controller.installed["web"] = old
+    script = "export PATH=/bin:/usr/bin; mkdir $out; head -c 200000 /dev/zero > $out/large"
+    changed = real_nix.write({"web": runner("web", script=script)})
+    controller.run({"vms": [declared(changed)], "check_builds": True}, check_mode=True)
+    assert controller.calls[-1]["built"]["web"]["diff"].startswith("microvm: ")
+
+
+def test_what_the_host_is_left_with_is_not_evaluated(real_nix: RealNix, controller: Controller) -> None:
+    flake = real_nix.write({"web": runner("web"), "db": runner("db")})
+    vms = [declared(flake, manage="once"), declared(flake, "db", state="absent"), {"name": "own", "flake": flake}]
+    controller.installed["web"] = "/nix/store/old"
+    controller.run({"vms": vms})
+    assert controller.evaluated == [] and "built" not in controller.calls[0]
+    del controller.installed["web"]
+    controller.run({"vms": vms})
+    assert list(controller.calls[-1]["built"]) == ["web"]
+    controller.run({"vms": [declared(flake)], "state": "absent"})
+    assert len(controller.evaluated) == 1
+
+
+def test_the_module_refuses_what_is_wrong(controller: Controller) -> None:
+    for vms in ("web", [declared("path:/f", mem="much")], [declared("path:/f", nix_arguments=["--no-check-sigs"])]):
+        controller.run({"vms": vms})
+        assert controller.calls[-1] == {"vms": vms, "check": False}
+    assert controller.evaluated == []
+
+
+def test_an_evaluation_that_fails_is_an_error_before_the_module_runs(real_nix: RealNix, controller: Controller) -> None:
+    flake = real_nix.write({"web": 'throw "no such thing"'})
+    result = controller.run({"vms": [declared(flake)]})
+    assert result["failed"] and "no such thing" in result["msg"] and result["msg"].startswith("vms[0] (web).flake: ")
+    assert controller.calls == []
+    shutil.rmtree(os.path.join(real_nix.root, "flake"))
+
+
+def test_one_microvm_is_brought_as_several_are(real_nix: RealNix, controller: Controller) -> None:
+    arguments = declared(real_nix.write({"web": runner("web")}))
+    controller.run(arguments, action=OneAction)
+    assert nix.is_valid(controller.calls[-1]["built"]["web"]["path"])
+    assert [call["check"] for call in controller.calls] == [True, False]
