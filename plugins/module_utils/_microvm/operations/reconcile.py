@@ -394,7 +394,8 @@ def _reconcile(
     for name in formers.errors:
         observed.pop(name, None)
     before = {**observed, **{name: former.observed for name, former in formers.vms.items() if former.observed.exists}}
-    wanted = with_switches(wanted, observed, places)
+    if not request.preflight:
+        wanted = with_switches(wanted, observed, places, request.parallel)
     _check_ability(request, wanted, before, places)
     if request.expected.setup:
         # Role `host` brings state directories to today's layout.

@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import concurrent.futures
 import contextlib
 import os
 from dataclasses import replace
@@ -28,12 +29,20 @@ NOT_SHARED = "its guest does not have the host's /nix/store as a share"
 """Reason why many guests cannot be switched."""
 
 
-def with_switches(wanted: Sequence[Wanted], observed: Mapping[str, Observed], places: Places) -> Sequence[Wanted]:
-    """Return wanted MicroVMs with the switches of those guests that are to be switched, and what prevents others."""
-    return [
-        replace(vm, switch=_declared_switch(vm, observed[vm.name], places)) if _is_due(vm, observed) else vm
-        for vm in wanted
-    ]
+def with_switches(
+    wanted: Sequence[Wanted], observed: Mapping[str, Observed], places: Places, parallel: int = 1
+) -> Sequence[Wanted]:
+    """Return wanted MicroVMs with the switches of those guests that are to be switched, and what prevents others.
+
+    Up to ``parallel`` guests are asked at a time.
+    """
+    due = [vm for vm in wanted if _is_due(vm, observed)]
+    if not due:
+        return wanted
+    with concurrent.futures.ThreadPoolExecutor(max_workers=min(parallel, len(due))) as pool:
+        found = pool.map(lambda vm: _declared_switch(vm, observed[vm.name], places), due)
+        switches = dict(zip((vm.name for vm in due), found))
+    return [replace(vm, switch=switches.get(vm.name)) for vm in wanted]
 
 
 def _is_due(wanted: Wanted, observed: Mapping[str, Observed]) -> bool:
@@ -75,9 +84,9 @@ def _switch(observed: Observed, files: Files, action: str, places: Places) -> Sw
         if not shares_store(before):
             return Switch(action, problem=NOT_SHARED)
         login = login_to(observed.name, places)
+        problem = refusal_of_guest(login, system, host_name_of(system, observed.name))
     except (HostError, OSError) as error:
         return Switch(action, problem=str(error))
-    problem = refusal_of_guest(login, system, host_name_of(system, observed.name))
     waits = needs_restart(before, files) or not boots_alike(system_of(before) or "", system)
     return Switch(action, system, login, waits, problem)
 

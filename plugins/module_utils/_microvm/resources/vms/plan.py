@@ -269,12 +269,18 @@ def _run(
     elif observed.booted != target.package and target.refused is None:
         if is_live(differences) and wanted.package is not None and _differs_live(observed, wanted.package):
             yield Step(Action.CHANGE_LIVE, ", ".join(change.path for change in differences))
-        elif wanted.switch is not None and wanted.switch.is_possible and not wanted.origin.is_left:
-            yield Step(Action.SWITCH, wanted.switch.system)
+        elif _is_switchable(wanted, target):
+            yield Step(Action.SWITCH, wanted.switch.system if wanted.switch is not None else "")
         elif _is_done_by_switch(observed, wanted, target.package):
             return
         elif is_time_to_restart(wanted, clock) and _matters(observed, wanted, differences):
             yield Step(Action.RESTART, unit)
+
+
+def _is_switchable(wanted: Wanted, target: _Target) -> bool:
+    """Return whether the guest can be switched; a user changes with a restart only."""
+    is_possible = wanted.switch is not None and wanted.switch.is_possible
+    return is_possible and not target.changes_user and not wanted.origin.is_left
 
 
 def _is_done_by_switch(observed: Observed, wanted: Wanted, package: str) -> bool:

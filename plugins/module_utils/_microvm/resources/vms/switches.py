@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import re
 from dataclasses import dataclass, field
-from typing import Dict, Mapping, Optional
+from typing import Dict, Mapping, Optional, cast
 
 from ...host.guest_shell import GuestLogin
 from ...runner.package import COMMAND_LINE_FILE, DECLARATION_FILE, RUN_SCRIPT, SHARE, File
@@ -66,8 +66,9 @@ def shares_store(files: Files) -> bool:
     if NIX_STORE in sources:
         return True
     if DECLARATION_FILE in files:
-        shares = json.loads(files[DECLARATION_FILE].content).get("shares", [])
-        return any(share.get("source") == NIX_STORE for share in shares)
+        declared = _json(files[DECLARATION_FILE].content)
+        shares = declared.get("shares") if isinstance(declared, dict) else None
+        return any(isinstance(share, dict) and share.get("source") == NIX_STORE for share in shares or ())
     # microvm.nix lists shares by 9p in their command line only.
     return bool(_SHARED_PATH.search(_text(files, RUN_SCRIPT)))
 
@@ -86,6 +87,14 @@ def _machine(files: Files) -> Dict[str, str]:
 
 _OF_SYSTEM = (SYSTEM_FILE, DECLARATION_FILE, COMMAND_LINE_FILE)
 """Files that say nothing beside the scripts of the same package."""
+
+
+def _json(content: bytes) -> object:
+    """Return what a file says; ``None`` for a damaged one."""
+    try:
+        return cast(object, json.loads(content))
+    except ValueError:
+        return None
 
 
 def _text(files: Files, path: str) -> str:

@@ -9,6 +9,7 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
+from ansible_collections.microvm.fleet.plugins.module_utils._microvm.host.guest_shell import GuestLogin
 from ansible_collections.microvm.fleet.plugins.module_utils._microvm.host.records import Generation, Record
 from ansible_collections.microvm.fleet.plugins.module_utils._microvm.host.systemd import Unit
 from ansible_collections.microvm.fleet.plugins.module_utils._microvm.hypervisors.facts import HostFacts
@@ -20,6 +21,7 @@ from ansible_collections.microvm.fleet.plugins.module_utils._microvm.resources.v
     plan_stop,
 )
 from ansible_collections.microvm.fleet.plugins.module_utils._microvm.resources.vms.state import Observed
+from ansible_collections.microvm.fleet.plugins.module_utils._microvm.resources.vms.switches import Switch
 from ansible_collections.microvm.fleet.plugins.module_utils._microvm.schema.errors import DeclarationError
 
 from ...examples import SMALL
@@ -518,3 +520,12 @@ def test_a_closure_is_kept_before_its_guest_starts_and_goes_with_it() -> None:
     assert plan(running, wanted, "").steps == ()
     [closure] = running.closures
     assert f"remove the link of {closure}" in map(str, plan_removal(running, Removal()).steps)
+
+
+@pytest.mark.parametrize(("group", "consequence"), [("microvm-small", "switch"), ("kvm", "restart")])
+def test_a_guest_is_switched_in_place_of_a_restart_unless_its_user_changes(group: str, consequence: str) -> None:
+    switch = Switch("switch", "/nix/store/x-system", GuestLogin("192.0.2.1"), waits=False)
+    planned = plan(replace(OUTDATED, group=group), replace(WANTED, switch=switch), "")
+    assert planned.consequence == consequence and not planned.restart_pending
+    impossible = plan(OUTDATED, replace(WANTED, switch=replace(switch, problem="why")), "")
+    assert impossible.consequence == "restart"

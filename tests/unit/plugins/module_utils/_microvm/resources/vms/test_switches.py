@@ -43,6 +43,8 @@ def test_the_system_is_where_the_link_of_the_package_leads_in_nix_s_store() -> N
         (package(**{"declaration.json": json.dumps({"shares": [{"tag": "s", "source": "/nix/store"}]})}), True),
         (package("path=/nix/store,", **{"declaration.json": json.dumps({"shares": [{"source": "/srv"}]})}), False),
         (package(**{"declaration.json": json.dumps({"name": "web"})}), False),
+        (package(**{"declaration.json": "{"}), False),
+        (package(**{"declaration.json": "[1]"}), False),
     ],
 )
 def test_a_share_of_the_store_is_found_in_each_kind_of_package(files: dict[str, File], shares: bool) -> None:
