@@ -1146,11 +1146,20 @@ options:
     description:
       - 'Absolute path, on the host, of a runner package that was made elsewhere: a directory that C(microvm render)
         wrote, one in C(/nix/store), or any other with the same layout.'
+      - Or the URL of a build of a build service, such as V(https://hydra.example.com/job/vms/main/web/latest),
+        whose JSON names a path in C(/nix/store) (C(buildoutputs.out.path), or C(path)). The host copies it from
+        its binary caches, and Nix verifies the signatures.
       - The package decides everything that concerns the guest and its hypervisor, so only options of the host may
         be declared beside this one. Other values of O(ignore:defaults) do not apply.
       - A package in C(/nix/store) stays there. Others are copied, and the copy is replaced when the directory has
         other contents.
       - Only root may be able to change the package and the directories above it, since it is executed as root.
+    type: str
+  runner_key:
+    description:
+      - 'Public key of Nix that must have signed the package of a build service, whatever else the host trusts.
+        It is required with C(http), where anybody on the way could name another package: then at least one of these.
+        The host need not trust the key otherwise.'
     type: str
   flake:
     description:

@@ -63,6 +63,13 @@ EXAMPLES = r"""
     vms:
       - name: web
         flake: github:you/machines
+
+- name: Run the latest build of a build service, which the host copies from its binary caches
+  microvm.fleet.microvm_vms:
+    vms:
+      - name: web
+        runner: https://hydra.example.com/job/vms/main/web/latest
+        runner_key: team-1:6NCHdD59X431o0gWypbMrAURkbJ16ZPMQFGspcDShjY=
 """
 
 RETURN = r"""

@@ -372,6 +372,7 @@ class Vm(PackagedVm):
     identity: str
     tags: List[str]
     runner: Optional[str]
+    runner_key: Optional[str]
     flake: Optional[str]
     attribute: Optional[str]
     nix_arguments: List[str]

@@ -27,6 +27,7 @@ COMPARED = (
     "name",
     "state",
     "runner",
+    "runner_key",
     "flake",
     "renamed_from",
     "identity",

@@ -2,17 +2,18 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Find the packages of MicroVMs that are declared by a directory or by a flake."""
+"""Find the packages of MicroVMs that are declared by a directory, a build service or a flake."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
-from typing import Dict, List, Mapping, Optional, Sequence, Tuple
+from typing import Dict, List, Mapping, Optional, Sequence, Tuple, Union
 
 from ..declaration.types import Restrictions
 from ..declaration.vms.external import NO_FACTS, source_option
 from ..declaration.vms.parse import Declaration
-from ..host import restrictions
+from ..declaration.vms.source_options import is_service
+from ..host import nix, restrictions
 from ..host.commands import HostError
 from ..host.places import Places
 from ..resources.vms.observe import installed, installed_package
@@ -21,6 +22,9 @@ from ..runner.package import Package
 from ..schema.errors import DeclarationError
 from .external_packages import ExternalPackage, external_package, refuse_others
 from .flakes import BuiltPackage, DeclaredFlake, EvaluatedPackage, Known, build_flakes, evaluate_flakes
+from .published import DeclaredService, ask_services, copy_published
+
+_Declared = Union[DeclaredFlake, DeclaredService]
 
 
 @dataclass(frozen=True)
@@ -56,6 +60,7 @@ def find_sources(declared: Mapping[str, Declaration], places: Places, search: Se
     """Return the packages of MicroVMs by the paths of their declarations. Raises DeclarationError."""
     found: Dict[str, FoundPackage] = {}
     flakes: List[DeclaredFlake] = []
+    services: List[DeclaredService] = []
     for place, vm in declared.items():
         try:
             # Before anything of it is read, or executed by Nix.
@@ -65,6 +70,8 @@ def find_sources(declared: Mapping[str, Declaration], places: Places, search: Se
             if vm["manage"] == "once" and current is not None:
                 package = external_package(vm["name"], places.store.path(current), places)
                 found[place] = FoundPackage(package, Origin(flake=None, is_left=True))
+            elif is_service(vm["runner"]):
+                services.append(DeclaredService(place, vm, current))
             elif vm["runner"] is not None:
                 refuse_others(vm["runner"])
                 found[place] = FoundPackage(external_package(vm["name"], vm["runner"], places))
@@ -72,7 +79,16 @@ def find_sources(declared: Mapping[str, Declaration], places: Places, search: Se
                 flakes.append(DeclaredFlake(place, vm, current))
         except (HostError, OSError) as error:
             raise DeclarationError(_option(place, vm), str(error)) from None
-    return {**found, **_of_flakes(flakes, places, search)}
+    return {**found, **_of_services(services, places, search), **_of_flakes(flakes, places, search)}
+
+
+def _of_services(vms: Sequence[DeclaredService], places: Places, search: Search) -> Dict[str, FoundPackage]:
+    named = ask_services(vms, search.known, search.parallel, search.is_nix_expected)
+    found: Dict[str, FoundPackage] = {}
+    for vm in vms:
+        is_prediction = not search.builds or _is_bad(vm, named[vm.name], places)
+        found[vm.place] = _source(vm, copy_published(vm, named[vm.name], is_prediction, search.keeps), places)
+    return found
 
 
 def _of_flakes(vms: Sequence[DeclaredFlake], places: Places, search: Search) -> Dict[str, FoundPackage]:
@@ -85,16 +101,17 @@ def _of_flakes(vms: Sequence[DeclaredFlake], places: Places, search: Search) -> 
     return {vm.place: _source(vm, packages[vm.name], places) for vm in vms}
 
 
-def _is_bad(vm: DeclaredFlake, package: EvaluatedPackage, places: Places) -> bool:
+def _is_bad(vm: _Declared, package: EvaluatedPackage, places: Places) -> bool:
     record, path = places.records.read(vm.name), package.built["path"]
     return record is not None and record.is_bad(path) and vm.current not in (None, path)
 
 
-def _source(vm: DeclaredFlake, package: EvaluatedPackage, places: Places) -> FoundPackage:
+def _source(vm: _Declared, package: EvaluatedPackage, places: Places) -> FoundPackage:
     built = package.built
     origin = Origin(
         flake=vm.updates_from,
         builds=vm.installable if package.builds else "",
+        is_copied=isinstance(vm, DeclaredService),
         is_known=built["is_built"],
         closure_diff=built["diff"],
     )
@@ -109,7 +126,7 @@ def _source(vm: DeclaredFlake, package: EvaluatedPackage, places: Places) -> Fou
     return FoundPackage(content, origin, package.error, built)
 
 
-def _unknown_package(vm: DeclaredFlake, path: str, places: Places) -> ExternalPackage:
+def _unknown_package(vm: _Declared, path: str, places: Places) -> ExternalPackage:
     """Return a package that nobody has yet; what the host must know of it is expected to be as it is."""
     content = Package(vm.name, {}, place=path)
     before = installed(places, vm.current, vm.name, is_external=True) if vm.current is not None else Installed(path)
@@ -130,5 +147,5 @@ def externals_of(sources: Mapping[str, FoundPackage]) -> Tuple[Dict[str, Externa
     return known, {
         name: built
         for name, built in zip(names, evaluated)
-        if built is not None and (built["is_built"] or built["derivation"])
+        if built is not None and built["path"].startswith(nix.STORE)
     }

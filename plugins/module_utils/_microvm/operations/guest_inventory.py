@@ -31,6 +31,7 @@ RELEVANT = (
     "name",
     "state",
     "runner",
+    "runner_key",
     "flake",
     "renamed_from",
     "identity",

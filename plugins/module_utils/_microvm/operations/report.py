@@ -162,10 +162,14 @@ def _before(observed: Observed, places: Places) -> str:
     return _describe(observed.unit.running, observed.unit.enabled, observed.current, texts)
 
 
+_NOT_BUILT = "another derivation, which is not built yet"
+
+
 def _closures(plan: Plan, wanted: Wanted) -> str:
     """Return the lines on what differs between the closures of two packages in the store of Nix."""
     if not wanted.origin.is_known:
-        lines = [f"note: {wanted.origin.builds or plan.package} is another derivation, which is not built yet"]
+        is_not = "another package, which is not copied yet" if wanted.origin.is_copied else _NOT_BUILT
+        lines = [f"note: {wanted.origin.builds or plan.package} is {is_not}"]
     else:
         lines = []
     text, (old, new) = wanted.origin.closure_diff, (plan.previous or "", plan.package or "")

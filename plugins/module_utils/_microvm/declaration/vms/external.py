@@ -18,7 +18,7 @@ from ..types import PackagedVm, Vm
 from .claims import reachable_addresses
 from .host_options import HOST_OPTIONS
 from .options import PACKAGE_OPTIONS
-from .source_options import FLAKE_OPTIONS
+from .source_options import FLAKE_OPTIONS, is_service
 
 _DECIDED = tuple(option for option in PACKAGE_OPTIONS if option.name != "name") + tuple(
     option for option in HOST_OPTIONS if option.name == "identity"
@@ -53,7 +53,7 @@ def applicable_defaults(vm: Mapping[object, object], defaults: Mapping[object, o
     source = source_option({**defaults, **vm})
     if not source:
         return dict(defaults)
-    omitted = FLAKE_OPTIONS if source == "runner" else ()
+    omitted = FLAKE_OPTIONS if source == "runner" else ("runner_key",)
     return {key: value for key, value in defaults.items() if key in _BESIDE and key not in omitted}
 
 
@@ -70,6 +70,7 @@ def check_sources(declaration: Vm, common: Mapping[str, object], prefix: str) ->
         raise DeclarationError(
             f"{prefix}manage", "is for packages that are made elsewhere; set `flake` or `runner`, or remove this option"
         )
+    _check_service(declaration, common, prefix)
     if source == "flake" and declaration["require_lock"]:
         for index, argument in enumerate(declaration["nix_arguments"]):
             if argument in _PAST_LOCK:
@@ -77,6 +78,20 @@ def check_sources(declaration: Vm, common: Mapping[str, object], prefix: str) ->
                     f"{prefix}nix_arguments[{index}]",
                     f"{argument} replaces what the lock file says, which require_lock requires; remove one of the two",
                 )
+
+
+def _check_service(declaration: Vm, common: Mapping[str, object], prefix: str) -> None:
+    key, runner = declaration["runner_key"], declaration["runner"]
+    if key is not None and not is_service(runner) and key != common.get("runner_key"):
+        raise DeclarationError(
+            f"{prefix}runner_key", "is for a `runner` that is the URL of a build service; remove this option"
+        )
+    if key is None and str(runner).startswith("http:"):
+        raise DeclarationError(
+            f"{prefix}runner",
+            "is read without TLS, so that anybody on the way could name another package; write https, or set "
+            "`runner_key`",
+        )
 
 
 _PAST_LOCK = (

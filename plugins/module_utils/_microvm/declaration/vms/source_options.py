@@ -18,6 +18,7 @@ ON_TARGET, ON_CONTROLLER = "target", "controller"
 """Words of ``build_on``; any other is the name of a host of the inventory."""
 
 _WORD = re.compile(rf"[^\s{CONTROL}]+")
+_URL = re.compile(rf"https?://[A-Za-z0-9\[][^\s{CONTROL}#]*")
 _ATTRIBUTE = re.compile(rf"[^\s{CONTROL}#-][^{CONTROL}#]*")
 
 
@@ -49,6 +50,22 @@ def nix_argument(value: object) -> Optional[str]:
     return checks.argument(value)
 
 
+def is_service(runner: object) -> bool:
+    """Return whether a package is what a build service says, and not a directory of the host."""
+    return str(runner).startswith(("http://", "https://"))
+
+
+def runner_place(value: object) -> Optional[str]:
+    """Check where a package is: a directory of the host, or a build of a build service."""
+    if not is_service(value):
+        return checks.absolute_path(value)
+    if "@" in str(value).split("/")[2]:
+        return "contains a user or password, which everybody would read in reports; use an address that needs none"
+    if not _URL.fullmatch(str(value)):
+        return f"{value!r} is not a URL of a build, such as https://hydra.example.com/job/vms/main/web/latest"
+    return None
+
+
 SOURCE_OPTIONS: Options = (
     Option(
         "runner",
@@ -56,16 +73,30 @@ SOURCE_OPTIONS: Options = (
         (
             "Absolute path, on the host, of a runner package that was made elsewhere: a directory that "
             "C(microvm render) wrote, one in C(/nix/store), or any other with the same layout.",
+            "Or the URL of a build of a build service, such as V(https://hydra.example.com/job/vms/main/web/latest), "
+            "whose JSON names a path in C(/nix/store) (C(buildoutputs.out.path), or C(path)). The host copies it from "
+            "its binary caches, and Nix verifies the signatures.",
             "The package decides everything that concerns the guest and its hypervisor, so only options of the host "
             "may be declared beside this one. Other values of O(ignore:defaults) do not apply.",
             "A package in C(/nix/store) stays there. Others are copied, and the copy is replaced when the directory "
             "has other contents.",
             "Only root may be able to change the package and the directories above it, since it is executed as root.",
         ),
-        check=checks.absolute_path,
+        check=runner_place,
         cost=LIVE,
         honoured_by=HOST,
         trust=EXTERNAL,
+    ),
+    Option(
+        "runner_key",
+        "str",
+        "Public key of Nix that must have signed the package of a build service, whatever else the host trusts. It is "
+        "required with C(http), where anybody on the way could name another package: then at least one of these. The "
+        "host need not trust the key otherwise.",
+        check=checks.nix_key,
+        cost=LIVE,
+        honoured_by=HOST,
+        trust=PLAIN,
     ),
     Option(
         "flake",

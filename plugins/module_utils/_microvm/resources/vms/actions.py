@@ -27,6 +27,7 @@ class Action(BaseAction):
     """Action on a MicroVM: gifts are recorded first, guests stop before others start, removals come last."""
 
     BUILD_PACKAGE = "build"
+    COPY_PACKAGE = "copy the package of"
     RECORD = "record"
     MARK_BAD = "mark bad"
     MARK_GOOD = "mark good"

@@ -185,6 +185,7 @@ def _units(pairs: Pairs) -> List[str]:
 
 _SINGLE: Dict[Action, Handler[Job]] = {
     Action.BUILD_PACKAGE: _keep_built,
+    Action.COPY_PACKAGE: _keep_built,
     Action.RECORD: _write_record,
     Action.MARK_BAD: _write_record,
     Action.MARK_GOOD: _write_record,

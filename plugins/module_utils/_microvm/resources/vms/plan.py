@@ -227,7 +227,7 @@ def _boot_directories(observed: Observed, wanted: str) -> Iterator[Step[Action]]
 def _provide(observed: Observed, wanted: Wanted, target: _Target) -> Iterator[Step[Action]]:
     name, origin = observed.name, wanted.origin
     if origin.builds:
-        yield Step(Action.BUILD_PACKAGE, origin.builds)
+        yield Step(Action.COPY_PACKAGE if origin.is_copied else Action.BUILD_PACKAGE, origin.builds)
     if not observed.has_account:
         yield Step(Action.CREATE_ACCOUNT, wanted.account.user)
     is_whole = target.package in observed.packages and target.package not in observed.damaged_packages

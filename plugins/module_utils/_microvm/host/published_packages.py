@@ -1,0 +1,136 @@
+# Copyright (c) 2026 microvm.fleet contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Packages that a build service publishes: its JSON names a path in the store of Nix, which binary caches have."""
+
+from __future__ import annotations
+
+import http.client
+import json
+import re
+import ssl
+import urllib.error
+import urllib.parse
+import urllib.request
+from dataclasses import dataclass
+from typing import IO, Any, Mapping, Optional, Tuple
+
+from . import nix
+from .commands import HostError, run
+
+TIMEOUT = 60
+"""Time limit of a build service's answer, in seconds."""
+
+_MOST_BYTES = 4 << 20
+"""Size limit of a build service's answer."""
+
+_STORE_PATH = re.compile(r"[0-9a-z]{32}-[A-Za-z0-9+._?=-]+")
+
+
+@dataclass(frozen=True)
+class PublishedPackage:
+    """A package that a build service has built."""
+
+    path: str
+    system: str = ""
+    """The system that it is built for, in Nix's words; empty where the service does not say so."""
+
+
+class _NoDowngrade(urllib.request.HTTPRedirectHandler):
+    """Follows redirections, but not from a connection that is verified to one that is not."""
+
+    def redirect_request(
+        self,
+        req: urllib.request.Request,
+        fp: IO[bytes],
+        code: int,
+        msg: str,
+        headers: http.client.HTTPMessage,
+        newurl: str,
+    ) -> Optional[urllib.request.Request]:
+        if req.full_url.startswith("https:") and not newurl.startswith("https:"):
+            raise HostError(f"{req.full_url} redirects to {newurl}, which is not verified by TLS; use another URL")
+        return super().redirect_request(req, fp, code, msg, headers, newurl)
+
+
+def latest_package(url: str) -> PublishedPackage:
+    """Return the package that a build service names. Raises HostError for an answer that names none."""
+    request = urllib.request.Request(url, headers={"Accept": "application/json"})
+    try:
+        with urllib.request.build_opener(_NoDowngrade()).open(request, timeout=TIMEOUT) as response:
+            content = response.read(_MOST_BYTES + 1)
+    except (OSError, http.client.HTTPException, ssl.SSLError) as error:
+        raise HostError(f"{url} cannot be read: {getattr(error, 'reason', None) or error}") from None
+    return parse_build(url, content)
+
+
+def parse_build(url: str, content: bytes) -> PublishedPackage:
+    """Return the package of a build as Hydra describes it, or of a mapping with a ``path``. Raises HostError."""
+    try:
+        build = json.loads(content) if len(content) <= _MOST_BYTES else None
+    except ValueError:
+        build = None
+    if not isinstance(build, Mapping):
+        raise HostError(
+            f"{url} is no JSON object; name the build itself, such as https://HYDRA/job/PROJECT/JOBSET/JOB/latest"
+        )
+    if build.get("finished") in (0, False):
+        raise HostError(f"{url} is a build that has not finished; name the latest one that has (…/latest)")
+    if build.get("buildstatus") not in (0, None):
+        raise HostError(f"{url} is a build that has failed (buildstatus {build['buildstatus']})")
+    path = _path(build)
+    if not isinstance(path, str) or not path.startswith(nix.STORE) or not _STORE_PATH.fullmatch(path[len(nix.STORE) :]):
+        raise HostError(f"{url} names no path in {nix.STORE} (`buildoutputs.out.path`, or `path`)")
+    system = build.get("system")
+    return PublishedPackage(path, system if isinstance(system, str) else "")
+
+
+def _path(build: Mapping[str, Any]) -> object:
+    value: object = build.get("buildoutputs")
+    for key in ("out", "path"):
+        value = value.get(key) if isinstance(value, Mapping) else None
+    return value if value is not None else build.get("path")
+
+
+def fetch_package(path: str, key: Optional[str], link: Optional[str] = None) -> None:
+    """Copy a package with all that it needs from the binary caches of the host, which verifies its signatures.
+
+    Raises HostError.
+    """
+    try:
+        nix.realise(path, link, _trusting(key))
+    except HostError as error:
+        raise HostError(
+            f"{error}; the binary caches of the host (`microvm_nix_substituters`) must have the package, signed by a "
+            "key of `microvm_nix_trusted_keys` or by `runner_key`"
+        ) from None
+
+
+def _trusting(key: Optional[str]) -> Tuple[str, ...]:
+    return ("--option", "extra-trusted-public-keys", key) if key is not None else ()
+
+
+def refuse_unsigned(path: str, key: str) -> None:
+    """Refuse a package of the store that a key has not signed, whoever has brought it or built it. Raises HostError."""
+    program, name = nix.nix_program(), key.partition(":")[0]
+    # Of those, Nix takes any for signed: whoever adds one to the store cannot change it afterwards.
+    if _is_content_addressed(json.loads(run([program, *nix.FEATURES, "path-info", "--json", path]))):
+        raise HostError(
+            f"{path} is addressed by its content, so no signature of it is verified; let a derivation build it, or "
+            "leave `runner_key` out and use https"
+        )
+    trusting = ("--no-contents", "--sigs-needed", "1", "--option", "trusted-public-keys", key)
+    try:
+        run([program, *nix.FEATURES, "store", "verify", *trusting, path])
+    except HostError:
+        raise HostError(
+            f"{path} is not signed by `runner_key` ({name}); sign it where it is built (`nix store sign`), or correct "
+            "the key"
+        ) from None
+
+
+def _is_content_addressed(information: Any) -> bool:
+    """Return what `nix path-info` says, whose form differs between versions of Nix."""
+    [described] = information.values() if isinstance(information, Mapping) else information
+    return bool(described.get("ca"))

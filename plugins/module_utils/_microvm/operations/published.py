@@ -1,0 +1,120 @@
+# Copyright (c) 2026 microvm.fleet contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""From the build services that MicroVMs are declared with to packages on this host, copied where it lacks them."""
+
+from __future__ import annotations
+
+import concurrent.futures
+from dataclasses import dataclass, replace
+from typing import Dict, List, Optional, Sequence, Union
+
+from ..declaration.vms.parse import Declaration
+from ..host import nix
+from ..host.commands import HostError
+from ..host.published_packages import fetch_package, latest_package, refuse_unsigned
+from ..schema.errors import DeclarationError
+from .flakes import EvaluatedPackage, Known
+
+
+@dataclass(frozen=True)
+class DeclaredService:
+    """A MicroVM of a build service."""
+
+    place: str
+    declaration: Declaration
+    current: Optional[str]
+    """The package that the host has for it."""
+
+    @property
+    def name(self) -> str:
+        """Name of the MicroVM."""
+        return str(self.declaration["name"])
+
+    @property
+    def installable(self) -> str:
+        """URL of the build."""
+        return str(self.declaration["runner"])
+
+    @property
+    def key(self) -> Optional[str]:
+        """Public key that has signed the package, whatever else the host trusts."""
+        return self.declaration["runner_key"]
+
+    @property
+    def option(self) -> str:
+        """Path of the option, for messages."""
+        return f"{self.place}.runner" if self.place else "runner"
+
+    @property
+    def updates_from(self) -> str:
+        """The flake of later updates: none."""
+        return ""
+
+
+def ask_services(
+    vms: Sequence[DeclaredService], known: Known, parallel: int, is_nix_expected: bool
+) -> Dict[str, EvaluatedPackage]:
+    """Return the packages that build services name, by the names of MicroVMs. Raises DeclarationError for all errors.
+
+    What an earlier call of the same run was told is ``known``, so that all of a run is about one build.
+    """
+    if vms and not is_nix_expected and nix.store_program() is None:
+        raise DeclarationError(
+            vms[0].option,
+            f"{nix.MISSING}; set `microvm_nix: true` for role microvm.fleet.host, which installs it",
+        )
+    packages = {vm.name: EvaluatedPackage(known[vm.name]) for vm in vms if _is_known(vm, known)}
+    missing = [vm for vm in vms if vm.name not in packages]
+    with concurrent.futures.ThreadPoolExecutor(max_workers=max(1, min(parallel, len(missing)))) as pool:
+        answers = list(pool.map(_ask, missing))
+    errors: List[str] = []
+    for vm, answer in zip(missing, answers):
+        if isinstance(answer, EvaluatedPackage):
+            packages[vm.name] = answer
+        else:
+            errors.append(f"{vm.option}: {answer}" if errors else str(answer))
+    if errors:
+        first = next(vm for vm, answer in zip(missing, answers) if isinstance(answer, HostError))
+        raise DeclarationError(first.option, "\n".join(errors))
+    return packages
+
+
+def _is_known(vm: DeclaredService, known: Known) -> bool:
+    return vm.name in known and known[vm.name]["installable"] == vm.installable
+
+
+def _ask(vm: DeclaredService) -> Union[EvaluatedPackage, HostError]:
+    try:
+        published = latest_package(vm.installable)
+        nix.refuse_system(published.system)
+    except HostError as error:
+        return error
+    return EvaluatedPackage(
+        {"installable": vm.installable, "path": published.path, "derivation": None, "is_built": False, "diff": ""}
+    )
+
+
+def copy_published(
+    vm: DeclaredService, package: EvaluatedPackage, is_prediction: bool, keeps: bool
+) -> EvaluatedPackage:
+    """Return a package after it was copied if the host lacks it; with ``is_prediction``, nothing is.
+
+    A copy that fails is part of the result. Raises DeclarationError for a package that is there and has no signature.
+    """
+    path = package.built["path"]
+    is_there = nix.is_valid(path)
+    if not is_there and is_prediction:
+        return replace(package, builds=True)
+    try:
+        if not is_there:
+            fetch_package(path, vm.key, nix.root_of(vm.name, path) if keeps else None)
+        if vm.key is not None:
+            refuse_unsigned(path, vm.key)
+    except (HostError, OSError) as error:
+        if is_there:
+            raise DeclarationError(vm.option, str(error)) from None
+        nix.release(vm.name, path)
+        return replace(package, error=f"{vm.installable}: {error}")
+    return replace(package, built={**package.built, "is_built": True}, builds=not is_there)

@@ -1,0 +1,123 @@
+# Copyright (c) 2026 microvm.fleet contributors
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""Packages of a build service: a real HTTP server, and Nix itself with signed binary caches."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+from pathlib import Path
+
+import pytest
+from ansible_collections.microvm.fleet.plugins.module_utils._microvm.host import nix
+from ansible_collections.microvm.fleet.plugins.module_utils._microvm.host.commands import HostError
+from ansible_collections.microvm.fleet.plugins.module_utils._microvm.host.published_packages import (
+    PublishedPackage,
+    fetch_package,
+    latest_package,
+    parse_build,
+    refuse_unsigned,
+)
+
+from ..build_service import BuildService, build_service
+from ..real_nix import RealNix, real_nix, runner
+
+__all__ = ["build_service", "real_nix"]
+
+URL = "https://ci.example.com/latest"
+PATH = f"/nix/store/{'a' * 32}-microvm-web"
+
+
+@pytest.mark.parametrize(
+    ("build", "package"),
+    [
+        (
+            {"finished": 1, "buildstatus": 0, "system": "x86_64-linux", "buildoutputs": {"out": {"path": PATH}}},
+            PublishedPackage(PATH, "x86_64-linux"),
+        ),
+        ({"path": PATH}, PublishedPackage(PATH)),
+    ],
+)
+def test_a_build_names_its_package(build: object, package: PublishedPackage) -> None:
+    assert parse_build(URL, json.dumps(build).encode()) == package
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        (b"<html>", "is no JSON object"),
+        (b"[]", "is no JSON object"),
+        (b'{"path": "/etc/passwd"}', "names no path in /nix/store/"),
+        (b'{"path": "/nix/store/../../etc"}', "names no path in /nix/store/"),
+        (json.dumps({"path": f"{PATH}/../b"}).encode(), "names no path in /nix/store/"),
+        (json.dumps({"buildoutputs": {"out": 1}}).encode(), "names no path in /nix/store/"),
+        (json.dumps({"finished": 0, "path": PATH}).encode(), "has not finished"),
+        (json.dumps({"finished": 1, "buildstatus": 1, "path": PATH}).encode(), "has failed"),
+    ],
+)
+def test_other_answers_are_refused(content: bytes, words: str) -> None:
+    with pytest.raises(HostError, match=words):
+        parse_build(URL, content)
+
+
+def test_the_answer_is_read_from_the_service(build_service: BuildService) -> None:
+    build_service.publish("web", PATH)
+    assert latest_package(build_service.url("web")) == PublishedPackage(PATH, nix.current_system())
+    with pytest.raises(HostError, match=r"cannot be read: .*[Nn]ot found"):
+        latest_package(build_service.url("db"))
+    url = build_service.url("web")
+    build_service.stop()
+    with pytest.raises(HostError, match=r"cannot be read: .*refused"):
+        latest_package(url)
+
+
+def test_a_signed_package_is_copied_from_a_cache(
+    real_nix: RealNix, build_service: BuildService, tmp_path: Path
+) -> None:
+    path = build_service.build(real_nix, "one", "team-1")
+    assert not nix.is_valid(path)
+    with pytest.raises(HostError, match="microvm_nix_trusted_keys"):
+        fetch_package(path, build_service.key("other-1"))
+    assert not nix.is_valid(path)
+    link = str(tmp_path / "roots" / os.path.basename(path))
+    fetch_package(path, build_service.key("team-1"), link)
+    assert nix.is_valid(path) and os.readlink(link) == path
+    refuse_unsigned(path, build_service.key("team-1"))
+    with pytest.raises(HostError, match=r"is not signed by `runner_key` \(other-1\)"):
+        refuse_unsigned(path, build_service.key("other-1"))
+
+
+def test_a_package_of_a_cache_without_signatures_is_refused(real_nix: RealNix, build_service: BuildService) -> None:
+    path = build_service.build(real_nix, "one", None)
+    with pytest.raises(HostError):
+        fetch_package(path, build_service.key("team-1"))
+    assert not nix.is_valid(path)
+    # Not even if somebody has copied it before.
+    subprocess.run(
+        ["nix", *nix.FEATURES, "copy", "--no-check-sigs", "--from", build_service.cache, path],
+        check=True,
+        capture_output=True,
+    )
+    with pytest.raises(HostError, match="is not signed"):
+        refuse_unsigned(path, build_service.key("team-1"))
+
+
+def test_what_is_addressed_by_its_content_counts_as_unsigned(
+    real_nix: RealNix, build_service: BuildService, tmp_path: Path
+) -> None:
+    (tmp_path / "added").mkdir()
+    added = ["nix-store", "--add", str(tmp_path / "added")]
+    path = subprocess.run(added, check=True, capture_output=True, text=True).stdout.strip()
+    with pytest.raises(HostError, match="addressed by its content"):
+        refuse_unsigned(path, build_service.key("team-1"))
+
+
+def test_a_package_that_was_built_on_the_host_counts_as_unsigned(
+    real_nix: RealNix, build_service: BuildService
+) -> None:
+    built = ["nix-build", "--no-out-link", "--expr", runner("web")]
+    path = subprocess.run(built, check=True, capture_output=True, text=True).stdout.strip()
+    with pytest.raises(HostError, match="is not signed"):
+        refuse_unsigned(path, build_service.key("team-1"))
