@@ -6,13 +6,15 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 
 import pytest
 
 from .fleet import Declaration, Fleet, declaration
-from .host import Host
-from .paths import STATE
+from .host import ROOT, Host
+from .packages import STAY, fake
+from .paths import STATE, UNITS
 
 DEVICE, OTHER = "/dev/vg13/data", "/dev/other13"
 USER = "microvm-vm7"
@@ -115,3 +117,24 @@ def test_a_device_with_data_or_a_mount_is_left_alone(disk: Host) -> None:
     disk.run(f"mkfs.ext4 -q -F {DEVICE} && mkdir -p /run/media13 && mount {DEVICE} /run/media13")
     assert "is mounted on the host, at /run/media13" in disk.microvm("start vm7 2>&1; journalctl -b -n 40 -o cat", 0)
     disk.run("umount /run/media13 && rmdir /run/media13")
+
+
+def test_a_rule_and_a_drop_in_give_a_device_to_a_package_without_a_declaration(disk: Host) -> None:
+    """Hosts of the test bed have no udev: the rule is verified, and the test does what it says."""
+    page = (ROOT / "docs" / "guests.md").read_text().partition("### Devices of packages without a declaration")[2]
+    rule, drop_in = (re.findall(rf"```{language}\n(.*?)```", page, re.DOTALL)[0] for language in ("udev", "ini"))
+    disk.send("/root", {"db.rules": rule})
+    disk.run("udevadm verify --no-style /root/db.rules")
+    owner, group, mode = (re.findall(rf'{key}="([^"]*)"', rule)[0] for key in ("OWNER", "GROUP", "MODE"))
+    number = disk.run(f"readlink -f {DEVICE}").strip()
+    disk.run(f"chown {owner}:{group} {number} && chmod {mode} {number}")
+    probe = f"if head -c 512 {DEVICE} > /dev/null; then echo opened > seen; else echo denied > seen; fi"
+    disk.send("/root/db", fake(probe, STAY))
+    disk.microvm("create db --package /root/db")
+    directory, seen = f"{UNITS}/microvm@db.service.d", f"cat {STATE}/db/work/seen 2> /dev/null || true"
+    for expected in ("denied", "opened"):
+        disk.microvm("restart db")
+        disk.wait_for("end of the probe", lambda: disk.run(seen).strip(), bool)
+        assert disk.run(seen).strip() == expected
+        disk.send(directory, {"60-db.conf": drop_in.replace("/dev/vg0/db", DEVICE)})
+        disk.run(f"chmod 0644 {directory}/60-db.conf; systemctl daemon-reload; rm {STATE}/db/work/seen")
