@@ -112,8 +112,9 @@ class FlakeAction(NormalAction):
         missing = builds.missing(evaluated)
         built.update({vm.name: _as_built(vm, evaluated[vm.name], vm.name not in missing) for vm in vms})
         lacking = [vm for vm in vms if vm.name in missing]
-        is_check = self._task.check_mode
-        if not lacking or parameters.get("preflight") or (is_check and not parameters["check_builds"]):
+        is_check, is_preflight = self._task.check_mode, parameters.get("preflight")
+        builds.verify(vms, lacking, bool(parameters["nix"] and (is_check or is_preflight)))
+        if not lacking or is_preflight or (is_check and not parameters["check_builds"]):
             return None
         refusal = None if is_verified else self._refusal(built, variables)
         if refusal is None:

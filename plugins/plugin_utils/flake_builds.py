@@ -56,6 +56,7 @@ class Builds:
     def __init__(self, target: NixHost, host: Callable[[str], NixHost], show: nix.Show) -> None:
         """``host`` returns a host of the inventory by its name."""
         self._target, self._host, self._show = target, host, show
+        self._builders: Dict[str, NixHost] = {ON_CONTROLLER: CONTROLLER, target.name: target}
 
     def missing(self, evaluated: Mapping[str, Evaluation]) -> List[str]:
         """Return the MicroVMs whose packages the target does not have yet.
@@ -71,6 +72,25 @@ class Builds:
                 raise HostError(f"{name}: {error}") from None
         lacking = paths if look.daemon is None else look.lines
         return [name for name, evaluation in evaluated.items() if evaluation.path in lacking]
+
+    def verify(self, vms: Sequence[DeclaredFlake], lacking: Sequence[DeclaredFlake], is_nix_expected: bool) -> None:
+        """Refuse hosts that cannot be reached as Nix does, and, for what the target lacks, hosts without Nix.
+
+        ``is_nix_expected`` is for a target that need not have it yet. Raises HostError.
+        """
+        needed = {self._target.name: self._target} if lacking and not is_nix_expected else {}
+        for vm in vms:
+            builder = self._builder(str(vm.declaration["build_on"]))
+            if vm in lacking and builder is not self._target:
+                needed[builder.name] = builder
+        for host in needed.values():
+            if host.missing([]).daemon is None:
+                raise HostError(host.without_nix)
+
+    def _builder(self, place: str) -> NixHost:
+        if place not in self._builders:
+            self._builders[place] = self._host(place)
+        return self._builders[place]
 
     def build(self, vms: Sequence[DeclaredFlake], evaluated: Mapping[str, Evaluation], copies: bool = True) -> None:
         """Build packages where they are to be built, and copy them to the target if ``copies``. Raises HostError."""
@@ -89,9 +109,7 @@ class Builds:
 
     def _realise(self, place: str, derivations: Sequence[str], arguments: Sequence[str], directory: str) -> NixHost:
         """Build derivations where they are to be built. Returns that host."""
-        builder = CONTROLLER
-        if place != ON_CONTROLLER:
-            builder = self._target if place == self._target.name else self._host(place)
+        builder = self._builder(place)
         if builder.is_local:
             for index, derivation in enumerate(derivations):
                 nix.realise(derivation, os.path.join(directory, str(index)), arguments, self._show)

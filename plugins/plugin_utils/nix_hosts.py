@@ -124,13 +124,17 @@ class NixHost:
         command = [*self.ssh, self._line(_LOOK, words=["--realise", *derivations, *arguments])]
         run_shown(command, show, program_environment(), f"the build on {self.name}")
 
-    def serving(self) -> Tuple[str, ...]:
-        """Return the command that serves its store."""
-        message = (
+    @property
+    def without_nix(self) -> str:
+        """Return the message that it lacks Nix."""
+        return (
             f"Nix is not installed on {self.name}; install it there (`microvm_nix: true` of role host does), or build "
             "on another host (`build_on`)"
         )
-        return (*self.ssh, self._line(_SERVE, message=[message]))
+
+    def serving(self) -> Tuple[str, ...]:
+        """Return the command that serves its store."""
+        return (*self.ssh, self._line(_SERVE, message=[self.without_nix]))
 
     def _look(self, words: Sequence[str]) -> Look:
         command = [*self.ssh, self._line(_LOOK, words=words)]

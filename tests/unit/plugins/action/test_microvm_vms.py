@@ -158,6 +158,13 @@ def test_an_evaluation_that_fails_is_an_error_before_the_module_runs(real_nix: R
     shutil.rmtree(os.path.join(real_nix.root, "flake"))
 
 
+def test_a_host_that_is_not_in_the_inventory_is_refused_by_preflight(real_nix: RealNix, controller: Controller) -> None:
+    flake = real_nix.write({"web": runner("web")})
+    result = controller.run({"vms": [declared(flake, build_on="nowhere")], "preflight": True})
+    assert result["failed"] and "`build_on: nowhere` names no host of the inventory" in result["msg"]
+    assert controller.calls == []
+
+
 def test_one_microvm_is_brought_as_several_are(real_nix: RealNix, controller: Controller) -> None:
     arguments = declared(real_nix.write({"web": runner("web")}))
     controller.run(arguments, action=OneAction)

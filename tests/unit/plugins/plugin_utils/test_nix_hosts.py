@@ -223,6 +223,22 @@ def test_a_host_without_nix_is_named(real_nix: RealNix, hosts: Hosts) -> None:
         builds.missing(evaluated)
 
 
+def test_hosts_without_nix_are_refused_before_anything_is_built(hosts: Hosts) -> None:
+    builds = hosts.builds(hosts.host("target"))
+    vms = [declared("path:/flake"), declared("path:/flake", "db", "builder")]
+    builds.verify(vms, vms, False)
+    (hosts.root("builder") / "without").touch()
+    with pytest.raises(HostError, match="Nix is not installed on builder; install it there"):
+        builds.verify(vms, vms, False)
+    builds.verify(vms, vms[:1], False)
+    (hosts.root("target") / "without").touch()
+    with pytest.raises(HostError, match="Nix is not installed on target"):
+        builds.verify(vms, vms[:1], False)
+    # The same run installs it.
+    builds.verify(vms, vms[:1], True)
+    builds.verify(vms, [], False)
+
+
 def test_root_is_reached_without_a_password(real_nix: RealNix, hosts: Hosts) -> None:
     sudo = hosts.directory / "my sudo"
     sudo.write_text('#!/bin/sh\n[ "$1" = -n ] && shift && BECOME=yes exec "$@"\n')
