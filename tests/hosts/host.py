@@ -16,12 +16,16 @@ import tarfile
 import tempfile
 import time
 from collections.abc import Callable, Collection, Iterable, Mapping
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any, TypeVar
 
 import testbed
 from testbed import keys, ssh
 from testbed.paths import Bed
+from testbed.vm import running
+from testbed.vm.hardware import monitor_socket
+from testbed.vm.monitor import Monitor
 
 from .connection import Connection
 from .paths import CONSOLES, FLEET, SETTINGS, STATE, TARGET, UNITS
@@ -139,6 +143,10 @@ class Host:
         assert done.returncode == status, f"`{line}` ended with status {done.returncode}, not {status}:\n{output}"
         return output
 
+    def monitor(self) -> AbstractContextManager[Monitor]:
+        """Return QEMU's monitor of a virtual machine, by which devices are plugged in and out."""
+        return running.monitored(monitor_socket(self._host.data))
+
     def terminal(self, line: str) -> list[str]:
         """Return the command that runs a line on the host with a terminal."""
         program, *words = ssh.command(self._host, [line])
@@ -235,7 +243,8 @@ class Host:
         """Stop all MicroVMs, and wait for their helper units."""
         self.run("systemctl stop 'microvm@*'", timeout=600)
         units = "systemctl list-units --plain --no-legend 'microvm*@*' --state=active,activating,deactivating"
-        self.wait_for("end of the units", lambda: self.run(units), lambda seen: seen == "")
+        seconds = 30 if self._kind == "container" else 180
+        self.wait_for("end of the units", lambda: self.run(units), lambda seen: seen == "", seconds)
 
     def traces(self) -> str:
         """Return processes, consoles and interfaces of MicroVMs; there are none after all have been stopped."""

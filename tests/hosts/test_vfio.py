@@ -23,7 +23,12 @@ DECLARED: list[dict[str, Any]] = [
     {"address": CARD, "functions": [{"mac": MAC, "vlan": 20}, {"trust": True}]},
 ]
 
-# The guest's kernel is the host's. It sets its card up, pings the network that the card is in, and says what it saw.
+USB = {"vendor": "0627", "product": "0001"}
+KEYBOARD = {"driver": "usb-kbd", "id": "key", "serial": "KEY16", "bus": "usb-bus.0"}
+"""USB device of these numbers, as QEMU's monitor plugs it into the host."""
+
+# The guest's kernel is the host's. It sets each of its cards up, pings the network that the card is in, and says what
+# it saw, then each change of its USB devices.
 GUEST = """\
 set -e
 rm -rf /srv/guest
@@ -31,26 +36,42 @@ mkdir -p /srv/guest/bin
 cd /srv/guest
 cp /usr/bin/busybox bin/busybox
 ln -s busybox bin/sh
-cp "$(modinfo --field=filename e1000e)" e1000e.ko
+for module in e1000e igbvf usb-common usbcore xhci-hcd xhci-pci; do
+    file=$(modinfo --field=filename $module)
+    if [ -e "$file" ]; then cp "$file" .; fi
+done
 cat > init <<'END'
 #!/bin/sh
 /bin/busybox mkdir -p /proc /sys
 /bin/busybox mount -t proc proc /proc
 /bin/busybox mount -t sysfs sysfs /sys
-/bin/busybox insmod /e1000e.ko
-/bin/busybox ip link set eth0 up
-/bin/busybox ip addr add 10.0.2.15/24 dev eth0
-n=0
-while [ $n -lt 60 ] && ! /bin/busybox ping -c 1 -W 1 10.0.2.2 > /dev/null; do n=$((n+1)); done
-/bin/busybox ping -c 3 -W 5 10.0.2.2 > /dev/null && echo "SEEN $(/bin/busybox cat /sys/class/net/eth0/address)"
-while :; do /bin/busybox sleep 60; done
+for module in e1000e igbvf usb-common usbcore xhci-hcd xhci-pci; do
+    if [ -e /$module.ko ]; then /bin/busybox insmod /$module.ko; fi
+done
+for card in /sys/class/net/eth*; do
+    card=${card##*/}
+    /bin/busybox ip link set $card up
+    /bin/busybox ip addr add 10.0.2.15/24 dev $card
+    n=0
+    while [ $n -lt 60 ] && ! /bin/busybox ping -c 1 -W 1 10.0.2.2 > /dev/null; do n=$((n+1)); done
+    /bin/busybox ping -c 3 -W 5 10.0.2.2 > /dev/null && echo "SEEN $(/bin/busybox cat /sys/class/net/$card/address)"
+    /bin/busybox ip link set $card down
+    /bin/busybox ip addr flush dev $card
+done
+before=
+while :; do
+    now=$(/bin/busybox cat /sys/bus/usb/devices/*/serial 2> /dev/null | /bin/busybox grep KEY16)
+    [ "$now" = "$before" ] || echo "USB ${now:-none}"
+    before=$now
+    /bin/busybox sleep 1
+done
 END
 chmod 0755 init
 find . | cpio --quiet -o -H newc > /srv/guest.cpio
 cp "/boot/vmlinuz-$(uname -r)" /srv/guest-kernel
 chmod 0644 /srv/guest-kernel /srv/guest.cpio
 """
-ROUTER = {
+ROUTER: dict[str, Any] = {
     "name": "router",
     "kernel": "/srv/guest-kernel",
     "initrd_path": "/srv/guest.cpio",
@@ -160,24 +181,69 @@ def test_a_group_is_taken_as_a_whole_or_not_at_all(devices: Host, tmp_path: Path
     assert drivers(devices, SIBLING, other) == ["virtio-pci", "xhci_hcd"]
 
 
-def test_a_guest_reaches_a_network_by_a_card_of_the_host(devices: Host, tmp_path: Path) -> None:
+ROUNDS = f"""\
+set -e
+cd {STATE}/router
+for round in 1 2 3 4 5; do
+    current/bin/pci-setup
+    [ "$(basename "$(readlink /sys/bus/pci/devices/{NIC}/driver)")" = vfio-pci ]
+    current/bin/pci-teardown
+    [ "$(basename "$(readlink /sys/bus/pci/devices/{NIC}/driver)")" = e1000e ]
+    [ -e /sys/bus/pci/devices/{NIC}/net ]
+done
+"""
+
+
+@pytest.fixture(name="guest")
+def _guest(devices: Host) -> Iterator[Host]:
+    """Host with a guest's kernel, on which MicroVMs can run."""
     devices.install_role()
     devices.run(GUEST)
-    console = f"{CONSOLES}/router/console.log"
     try:
-        # Its units take the card from the host and hand it back, unless it is handed over for good.
-        for declared, stopped in (([], "e1000e"), ([{"address": NIC, "vm": "router"}], "vfio-pci")):
-            vms = {"microvm.fleet.microvm_vms": {"vms": [ROUTER]}}
-            play(devices, tmp_path, task(declared), [vms])
-            devices.run("systemctl start microvm@router", timeout=300)
-            devices.wait_for(
-                "answer by the card",
-                lambda: devices.run(f"cat {console} || true"),
-                lambda text: "SEEN 52:54" in text,
-                300,
-            )
-            assert driver(devices, NIC) == "vfio-pci"
-            devices.stop_microvms()
-            assert driver(devices, NIC) == stopped
+        yield devices
     finally:
         devices.remove_microvms()
+
+
+def await_line(host: Host, *lines: str) -> None:
+    """Wait until the guest has printed lines, and the last of them at the end."""
+    host.wait_for(
+        f"lines {', '.join(lines)}",
+        lambda: host.run(f"cat {CONSOLES}/router/console.log || true").splitlines(),
+        lambda seen: set(lines) <= set(seen) and seen[-1] == lines[-1],
+        300,
+    )
+
+
+def test_a_guest_has_a_card_and_a_function_of_the_host_and_its_usb_device_comes_and_goes(
+    guest: Host, tmp_path: Path
+) -> None:
+    seen, of_function, plugged, unplugged = "SEEN 52:54:00:00:01:01", f"SEEN {MAC}", "USB KEY16", "USB none"
+    play(guest, tmp_path, task([]), [{"microvm.fleet.microvm_vms": {"vms": [ROUTER]}}])
+    # Its units take the card from the host and hand it back, unless it is handed over for good.
+    guest.run("systemctl start microvm@router", timeout=300)
+    await_line(guest, seen)
+    assert driver(guest, NIC) == "vfio-pci"
+    guest.stop_microvms()
+    assert driver(guest, NIC) == "e1000e"
+    guest.run(ROUNDS, timeout=300)
+    declared: list[dict[str, Any]] = [
+        {"address": NIC, "vm": "router"},
+        {"address": CARD, "functions": [{"mac": MAC, "vm": "router"}]},
+        {"usb": USB, "vm": "router"},
+    ]
+    usb = {"bus": "usb", "path": "vendorid=0x{vendor},productid=0x{product}".format(**USB)}
+    with_all = [*ROUTER["devices"], {"bus": "pci", "path": FUNCTIONS[0]}, usb]
+    play(guest, tmp_path, task(declared), [{"microvm.fleet.microvm_vms": {"vms": [{**ROUTER, "devices": with_all}]}}])
+    # The MicroVM starts without its USB device.
+    guest.run("systemctl start microvm@router", timeout=300)
+    with guest.monitor() as monitor:
+        monitor.execute("device_add", KEYBOARD)
+        await_line(guest, seen, of_function, plugged)
+        monitor.execute("device_del", {"id": KEYBOARD["id"]})
+        await_line(guest, unplugged)
+        monitor.execute("device_add", KEYBOARD)
+        await_line(guest, plugged)
+        monitor.execute("device_del", {"id": KEYBOARD["id"]})
+    guest.stop_microvms()
+    assert drivers(guest, NIC, FUNCTIONS[0]) == ["vfio-pci", "vfio-pci"]

@@ -174,7 +174,7 @@ def _freeze(base: VmBase) -> None:
     with running.started(machine, None, prefix) as (process, line):
         line.wait_until_ready()
         line.run(SETTLE)
-        with running.monitored(machine, process) as monitor:
+        with running.monitored(machine.monitor, process) as monitor:
             monitor.freeze(base.state)
             monitor.execute("quit")
         process.wait()

@@ -78,6 +78,11 @@ def qemu(tree: Path) -> list[str]:
     return [*loader, f"{tree}/usr/bin/qemu-system-x86_64", *data]
 
 
+def monitor_socket(directory: Path) -> Path:
+    """Return the socket of the monitor of a machine with its files in ``directory``."""
+    return directory / "monitor"
+
+
 @dataclass(frozen=True)
 class Machine:
     """Files and names of one running machine."""
@@ -91,7 +96,7 @@ class Machine:
     @property
     def monitor(self) -> Path:
         """Socket of QEMU's monitor."""
-        return self.directory / "monitor"
+        return monitor_socket(self.directory)
 
     @property
     def line(self) -> Path:

@@ -37,7 +37,7 @@ def started(
     try:
         with connected(machine.line, process, BOOT_SECONDS) as script_lines:
             if state is not None:
-                with monitored(machine, process) as monitor:
+                with monitored(machine.monitor, process) as monitor:
                     monitor.thaw(state)
             yield process, Line(script_lines)
     except BaseException:
@@ -46,7 +46,7 @@ def started(
 
 
 @contextmanager
-def monitored(machine: Machine, process: subprocess.Popen[bytes] | None = None) -> Iterator[Monitor]:
+def monitored(path: Path, process: subprocess.Popen[bytes] | None = None) -> Iterator[Monitor]:
     """Monitor of a machine that runs, which has one connection at a time; ``process`` is one that has just begun."""
-    with connected(machine.monitor, process, BOOT_SECONDS) as lines:
+    with connected(path, process, BOOT_SECONDS) as lines:
         yield Monitor(lines)
