@@ -93,13 +93,17 @@ def _path(build: Mapping[str, Any]) -> object:
     return value if value is not None else build.get("path")
 
 
+_UNCACHED = ("--option", "narinfo-cache-negative-ttl", "0")
+"""Lets Nix ask binary caches again that lacked the package an hour ago: the build may not have been there yet."""
+
+
 def fetch_package(path: str, key: Optional[str], link: Optional[str] = None) -> None:
     """Copy a package with all that it needs from the binary caches of the host, which verifies its signatures.
 
     Raises HostError.
     """
     try:
-        nix.realise(path, link, _trusting(key))
+        nix.realise(path, link, (*_UNCACHED, *_trusting(key)))
     except HostError as error:
         raise HostError(
             f"{error}; the binary caches of the host (`microvm_nix_substituters`) must have the package, signed by a "

@@ -39,7 +39,12 @@ class BuildService:
     @property
     def cache(self) -> str:
         """Return the URL of the binary cache."""
-        return f"file://{self._directory}/cache"
+        return f"file://{self._directory}/jobs/cache"
+
+    @property
+    def remote_cache(self) -> str:
+        """Return the URL of the binary cache for those who are elsewhere."""
+        return self.url("cache")
 
     def url(self, job: str) -> str:
         """Return where the latest build of a job is described."""
@@ -54,6 +59,10 @@ class BuildService:
             "buildoutputs": {"out": {"path": path}},
         }
         (self._directory / "jobs" / job).write_text(json.dumps({**build, **fields}))
+
+    def cached(self) -> list[Path]:
+        """Return the descriptions of paths that the cache has."""
+        return sorted((self._directory / "jobs" / "cache").glob("*.narinfo"))
 
     def stop(self) -> None:
         """End the server."""

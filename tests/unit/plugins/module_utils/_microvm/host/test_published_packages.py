@@ -121,3 +121,17 @@ def test_a_package_that_was_built_on_the_host_counts_as_unsigned(
     path = subprocess.run(built, check=True, capture_output=True, text=True).stdout.strip()
     with pytest.raises(HostError, match="is not signed"):
         refuse_unsigned(path, build_service.key("team-1"))
+
+
+def test_a_package_that_comes_to_a_cache_later_is_found_there(
+    real_nix: RealNix, build_service: BuildService, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("NIX_CONFIG", f"{os.environ['NIX_CONFIG']}\nsubstituters = {build_service.remote_cache}\n")
+    path, key = build_service.build(real_nix, "one", "team-1"), build_service.key("team-1")
+    [description] = [entry for entry in build_service.cached() if entry.stem == os.path.basename(path)[:32]]
+    hidden = description.rename(description.with_suffix(".later"))
+    with pytest.raises(HostError):
+        fetch_package(path, key)
+    hidden.rename(description)
+    fetch_package(path, key)
+    assert nix.is_valid(path)
