@@ -18,6 +18,7 @@ from inventory import inventory
 from networks import networks
 from rendering import rendering
 from scale import scale
+from shares import shares
 from taps import taps
 
 sys.path.insert(0, str(ROOT / "plugins" / "module_utils"))
@@ -81,6 +82,7 @@ def main() -> int:
         **taps(),
         **networks(),
         **scale(),
+        **shares(),
         **hypervisors(),
     }
     for name, value in figures.items():

@@ -14,6 +14,7 @@ import pytest
 BENCH = Path(__file__).resolve().parents[2] / "bench"
 COMMANDS = runpy.run_path(str(BENCH / "commands.py"))
 HYPERVISORS = runpy.run_path(str(BENCH / "hypervisors.py"))
+SHARES = runpy.run_path(str(BENCH / "shares.py"))
 
 SMAPS = """\
 55d0c0000000-55d0c1000000 r-xp 00000000 fe:01 1234                       /usr/bin/vmm
@@ -57,3 +58,17 @@ def test_figures_are_medians_beside_those_of_the_reference() -> None:
     seen = HYPERVISORS["figures"]({"qemu": qemu, "other": other})
     assert (seen["qemu: own memory, MiB"], seen["other: memory of its guest, MiB"]) == (40, 2)
     assert (seen["other: start to SSH, by qemu's"], seen["other: own memory, by qemu's"]) == (0.25, 0.25)
+
+
+def test_a_protocol_is_compared_with_the_other() -> None:
+    lines = [
+        f"{protocol}:{title}:{time}"
+        for protocol in ("virtiofs", "9p")
+        for title in SHARES["WORKS"]
+        for time in (1, 9, 50)
+    ]
+    seconds = SHARES["parse"](lines)
+    seconds["9p", "64 MiB read"] = [0.3, 0.2, 0.1]
+    seen = SHARES["figures"](seconds)
+    assert (seen["virtiofs: 64 MiB read, s"], seen["9p: 64 MiB read, by virtiofs's"]) == (0.09, 2.22)
+    assert seen["9p: 300 files written, by virtiofs's"] == 1
