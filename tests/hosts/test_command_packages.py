@@ -38,12 +38,27 @@ def test_an_external_package_is_installed_and_started(host: Host, web: str) -> N
 def test_a_pending_restart_is_shown_and_ends_with_the_restart(host: Host, updated: str) -> None:
     listed = host.microvm("list", 2)
     assert "pending" in listed.splitlines()[1] and "active" in listed
+    assert host.microvm("-l", 2).splitlines()[1].endswith("stale")
     before = host.info(updated)
     assert before["generation"] == 2 and before["current"].endswith(SECOND)
     assert "would be rolled back to generation 1" in host.microvm(f"rollback {updated} --check")
     assert "is up" in host.microvm(f"update -R {updated}")
     after = host.info(updated)
     assert after["process"] != before["process"] and not after["restart_pending"]
+    assert host.microvm("list --evaluate").splitlines()[1].endswith("current")
+
+
+def test_a_rebuild_brings_a_guest_that_cannot_be_switched_up_to_date(host: Host, updated: str) -> None:
+    nix.write_flake(host, {updated: echoing("three")})
+    listed = host.microvm("-l", 2)
+    assert "outdated (microvm-web), rebuild (microvm-web) and restart: " in listed
+    assert "microvm -Ru web" in listed
+    said = host.microvm(f"rebuild {updated}")
+    assert "web cannot be switched: its package has no system" in said and said.endswith("web: is up\n")
+    assert host.microvm("-l").splitlines()[1].endswith("current")
+    host.run(f"echo 'throw 1' > {nix.FLAKE}/flake.nix")
+    assert f"web: path:{nix.FLAKE} does not evaluate: " in host.microvm("-l", 1)
+    assert host.info(updated)["state"] == "active"
 
 
 def test_a_rollback_marks_the_generation_bad_until_it_is_called_good(host: Host, updated: str) -> None:
