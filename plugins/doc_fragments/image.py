@@ -58,8 +58,8 @@ options:
         type: str
       nix:
         description:
-          - Whether guests of the image have Nix, and can mount the store of their host, see O(microvm.fleet.microvm_vm#module:writable_store_overlay).
-          - Installs C(nix-bin) and C(nix-setup-systemd).
+          - Whether guests of the image have Nix, and can mount the store of their host.
+          - See O(microvm.fleet.microvm_vm#module:writable_store_overlay). Installs C(nix-bin) and C(nix-setup-systemd).
         type: bool
         default: false
       files:

@@ -60,9 +60,9 @@ IMAGE_OPTIONS: Options = (
         "nix",
         "bool",
         (
-            "Whether guests of the image have Nix, and can mount the store of their host, see "
-            "O(microvm.fleet.microvm_vm#module:writable_store_overlay).",
-            "Installs C(nix-bin) and C(nix-setup-systemd).",
+            "Whether guests of the image have Nix, and can mount the store of their host.",
+            "See O(microvm.fleet.microvm_vm#module:writable_store_overlay). Installs C(nix-bin) and "
+            "C(nix-setup-systemd).",
         ),
         default=False,
     ),
