@@ -42,7 +42,8 @@ Show = Callable[[str], object]
 
 def show_line(line: str) -> None:
     """Show a line of progress to whoever has called."""
-    print(line, file=sys.stderr, flush=True)
+    sys.stderr.write(f"{line}\n")
+    sys.stderr.flush()
 
 
 def root_of(name: str, package: str) -> str:

@@ -97,6 +97,7 @@ SOURCE_OPTIONS: Options = (
         cost=LIVE,
         honoured_by=HOST,
         trust=PLAIN,
+        no_log=False,
     ),
     Option(
         "flake",
