@@ -66,7 +66,7 @@ def find_sources(declared: Mapping[str, Declaration], places: Places, search: Se
             # Before anything of it is read, or executed by Nix.
             for limits in search.limits:
                 restrictions.check_external(limits)
-            current = installed_package(places, vm["name"])
+            current = _current(places, vm["name"])
             if vm["manage"] == "once" and current is not None:
                 package = external_package(vm["name"], places.store.path(current), places)
                 found[place] = FoundPackage(package, Origin(flake=None, is_left=True))
@@ -91,6 +91,14 @@ def _of_services(vms: Sequence[DeclaredService], places: Places, search: Search)
     return found
 
 
+def _current(places: Places, name: str) -> Optional[str]:
+    """Return the package that a MicroVM has; the damaged record of one is an error of its own, and of no other."""
+    try:
+        return installed_package(places, name)
+    except HostError:
+        return None
+
+
 def _of_flakes(vms: Sequence[DeclaredFlake], places: Places, search: Search) -> Dict[str, FoundPackage]:
     evaluated = evaluate_flakes(vms, search.known, search.is_nix_expected)
     # What a rollback has marked bad is not installed again, so nobody waits for its build.
@@ -102,8 +110,11 @@ def _of_flakes(vms: Sequence[DeclaredFlake], places: Places, search: Search) -> 
 
 
 def _is_bad(vm: _Declared, package: EvaluatedPackage, places: Places) -> bool:
-    record, path = places.records.read(vm.name), package.built["path"]
-    return record is not None and record.is_bad(path) and vm.current not in (None, path)
+    path = package.built["path"]
+    if vm.current in (None, path):
+        return False
+    record = places.records.read(vm.name)
+    return record is not None and record.is_bad(path)
 
 
 def _source(vm: _Declared, package: EvaluatedPackage, places: Places) -> FoundPackage:

@@ -241,3 +241,11 @@ def test_what_others_build_is_taken_from_them(host: FakeHost, known: RealNix) ->
     copied = _built(flake)
     result = run_all(vm, built={"web": {**built["web"], "path": copied, "is_built": True}})["vms"][0]
     assert result["generation"] == 1 and f"make GC root of {copied}" in result["actions"]
+
+
+def test_a_damaged_record_is_an_error_of_its_microvm_alone(host: FakeHost, known: RealNix) -> None:
+    flake = known.write({"web": runner("web"), "db": runner("db")})
+    run(flake)
+    (host.root / "records/web.json").write_text("{")
+    web, db = run_all(*({"name": name, "flake": flake} for name in ("web", "db")))["vms"]
+    assert web["failed"] and not db["failed"] and os.path.exists(current(host, "db"))
