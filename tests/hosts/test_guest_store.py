@@ -9,12 +9,11 @@ from __future__ import annotations
 import json
 
 import pytest
-from _microvm.declaration.names import GARBAGE_ROOTS
 
 from . import nix
 from .host import Host
 from .hypervisors import image
-from .paths import STATE
+from .paths import FLEET, STATE
 
 IMAGE = {"name": "nix", "nix": True}
 
@@ -47,7 +46,7 @@ set -eu
 export HOME=/root
 cd /out
 findmnt -n -o FSTYPE /nix/store > type
-! touch /nix/.ro-store/written
+if touch /nix/.ro-store/written; then exit 1; fi
 { nix path-info --recursive GREETING; } > registered
 if [ -e built ]; then
     nix path-info "$(cat built)" > again
@@ -129,4 +128,4 @@ def test_a_debian_guest_builds_on_what_its_host_keeps_for_it(host: Host, monkeyp
     host.microvm("remove builder --yes")
     host.microvm("gc")
     host.run("nix-collect-garbage > /dev/null")
-    assert host.run(f"ls -d {greeting} {GARBAGE_ROOTS}/builder 2> /dev/null || true") == ""
+    assert host.run(f"ls -d {greeting} {FLEET}/gcroots/builder 2> /dev/null || true") == ""

@@ -253,8 +253,13 @@ else
         nix-store --verify || echo "parts of the guest's store refer to what the host has no more" >&2
     fi
 fi
+# The guest's own garbage collector leaves what is registered now, and may take what was registered at an earlier boot.
+roots=$root/nix/var/nix/gcroots/microvm-registration
+rm -rf "$roots"
 if [ -n "$registration" ]; then
     nix-store --load-db < "$registration"
+    mkdir -p "$roots"
+    registered "$registration" | xargs -r ln -s -t "$roots"
 fi
 """
 

@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import stat
 import subprocess
 import sys
@@ -64,6 +65,13 @@ def run(root: Path, **environment: str) -> list[str]:
     return calls.read_text().replace(str(root), "ROOT").splitlines() if calls.exists() else []
 
 
+def nix(environment: dict[str, str], *words: str) -> str:
+    (Path(environment["NIX_STORE_DIR"]).parent / "tool").write_text("tool")
+    path = {"PATH": os.environ["PATH"], "HOME": "/nonexistent"}
+    done = subprocess.run(words, env={**path, **environment}, check=True, capture_output=True, text=True, timeout=60)
+    return done.stdout.strip()
+
+
 def test_a_guest_without_a_store_of_its_host_keeps_its_own(root: Path) -> None:
     assert run(root) == []
 
@@ -106,6 +114,30 @@ def test_what_the_host_has_registered_is_loaded_and_takes_precedence(root: Path)
         (root / "rw/store" / name).mkdir(parents=True)
     assert run(root)[3:] == ["nix-store --load-db", *REGISTRATION.splitlines()]
     assert os.listdir(root / "rw/store") == ["3-own"]
+
+
+@pytest.mark.skipif(shutil.which("nix-store") is None, reason="Nix is not installed")
+def test_the_collector_of_the_guest_leaves_what_is_registered(root: Path) -> None:
+    (root.parent / "fakes/nix-store").unlink()
+    state, store = root / "nix/var/nix", root.parent / "store"
+    settings = {f"NIX_{name}_DIR": str(root.parent / name) for name in ("LOG", "CONF")}
+    settings = {**settings, "NIX_STORE_DIR": str(store), "NIX_CONFIG": "build-users-group =\nsubstitute = false"}
+    tool = nix(
+        {**settings, "NIX_STATE_DIR": str(root.parent / "host")}, "nix-store", "--add", str(root.parent / "tool")
+    )
+    registration = nix({**settings, "NIX_STATE_DIR": str(root.parent / "host")}, "nix-store", "--dump-db", tool)
+    give(root, "microvm.nix_store", "lower /lower\n")
+    give(root, "microvm.nix_registration", "/nix/store/9-microvm-registration\n")
+    (root / "lower/9-microvm-registration").write_text(f"{registration}\n")
+    guest = {**settings, "NIX_STATE_DIR": str(state)}
+    run(root, **guest)
+    nix(guest, "nix-store", "--gc")
+    assert os.path.exists(tool)
+    # What was registered at an earlier boot only is garbage.
+    (root / "run/credentials/@system/microvm.nix_registration").write_text("")
+    run(root, **guest)
+    nix(guest, "nix-store", "--gc")
+    assert not os.path.exists(tool)
 
 
 def test_a_registration_that_the_share_does_not_have_is_an_error(root: Path) -> None:
