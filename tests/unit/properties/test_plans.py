@@ -108,5 +108,5 @@ def test_the_model_of_a_host_agrees_with_the_executor(edits: list[tuple[dict[str
 
 def comparable(observed: Observed) -> Observed:
     """Leave out what the model does not follow: the names in a state directory, and systemd's own words."""
-    unit = replace(observed.unit, load_state="", sub_state="", stale=False)
+    unit = replace(observed.unit, load_state="", sub_state="", stale=False, invocation="")
     return replace(observed, entries=(), unit=replace(unit, unit_file_state=unit.unit_file_state or "disabled"))

@@ -42,7 +42,7 @@ Show = Callable[[str], object]
 
 def show_line(line: str) -> None:
     """Show a line of progress to whoever has called."""
-    sys.stderr.write(f"{line}\n")
+    sys.stderr.writelines((line, "\n"))
     sys.stderr.flush()
 
 

@@ -65,8 +65,10 @@ serve_source() { # where it is mounted, source, socket, command
     local mounted=$1 source=$2 word
     shift 2
     if [ ! -e "$mounted" ]; then
-        (umask 022 && mkdir -p -- "$source")
-        source=$(realpath -- "$source")
+        if ! source=$(umask 022 && mkdir -p -- "$source" && realpath -- "$source"); then
+            kill -USR1 $$
+            exit 1
+        fi
         for word; do
             shift
             case $word in

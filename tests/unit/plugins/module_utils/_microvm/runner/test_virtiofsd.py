@@ -125,6 +125,12 @@ def test_without_a_unit_of_ours_sources_are_served_from_where_they_are(
     served.wait(10)
 
 
+def test_a_source_that_cannot_be_made_ends_all(tmp_path: Path) -> None:
+    (tmp_path / "it's $x").write_text("")
+    done = subprocess.run([write_script(tmp_path)], cwd=tmp_path, check=False, timeout=10, stdout=subprocess.DEVNULL)
+    assert done.returncode == 1
+
+
 def test_what_a_unit_of_ours_has_mounted_is_served(tmp_path: Path) -> None:
     mounted, source = tmp_path / "mounted", tmp_path / "source"
     mounted.mkdir()
