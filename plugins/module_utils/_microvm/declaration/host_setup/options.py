@@ -61,6 +61,7 @@ NIX_OPTIONS: Options = (
         "V(cache.example.com-1:BASE64), beside those that it trusts already. Nothing disables the check of signatures.",
         elements="str",
         check=checks.nix_key,
+        no_log=False,
     ),
     Option(
         "nix_trusted_users",

@@ -35,8 +35,6 @@ DROP_IN_TEMPLATES = (*UNIT_TEMPLATES, WAIT_TEMPLATE)
 _LOST = ("/run", "/var/run", "/tmp", "/dev/shm")
 """Directories that are empty when the host has started."""
 
-NOTHING_DECLARED: Mapping[str, Ownership] = {}
-
 LADDER_SECONDS = 30
 """Seconds that the last rungs of a stop take after ``stop_timeout``: SIGTERM, ten seconds, SIGKILL."""
 
@@ -87,14 +85,15 @@ def host_dependencies(declaration: Declaration) -> str:
 
 
 def boot_directories(
-    directories: Iterable[str], owner: Account, declared: Mapping[str, Ownership] = NOTHING_DECLARED
+    directories: Iterable[str], owner: Account, declared: Optional[Mapping[str, Ownership]] = None
 ) -> str:
     """Return what creates those directories again that a start of the host loses (tmpfiles.d(5)).
 
     They are the user's, but for those that something else is ``declared`` for.
     """
     lost = (directory for directory in directories if any(is_below(directory, parent) for parent in _LOST))
-    return one_per_line(_directory(path, declared.get(path, Ownership(owner.user, owner.group))) for path in lost)
+    usual = Ownership(owner.user, owner.group)
+    return one_per_line(_directory(path, (declared or {}).get(path, usual)) for path in lost)
 
 
 def _directory(path: str, created: Ownership) -> str:
