@@ -142,6 +142,10 @@ def test_devices_go_and_come_back_and_a_restart_of_the_host_changes_nothing(devi
     devices.run(f"install -d -o nobody {STATE}/router/work && udevadm trigger --settle --subsystem-match=vfio")
     assert devices.run(f"stat -c '%U %a' {node(devices, NIC)}") == "nobody 600\n"
     devices.reboot()
+    # Shown if the test fails.
+    print(
+        devices.run("systemctl status --no-pager microvm-fleet-devices; journalctl -b -k --no-pager | tail -60; true")
+    )
     assert drivers(devices, NIC, CARD, *FUNCTIONS) == ["vfio-pci", "igb", "vfio-pci", "vfio-pci"]
     assert devices.run(f"stat -c '%U %a' {node(devices, NIC)}") == "nobody 600\n"
     interface = devices.run(f"ls /sys/bus/pci/devices/{CARD}/net").strip()

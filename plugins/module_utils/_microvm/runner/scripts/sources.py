@@ -275,7 +275,7 @@ is_recorded() { # address; numbers of vendor and kind, as far as they are known
 }
 
 bind_pci_device() { # address
-    local device=$sysfs/bus/pci/devices/$1
+    local device=$sysfs/bus/pci/devices/$1 _try
     if [ ! -e "$device" ]; then
         echo "there is no PCI device $1 on this host" >&2
         return 1
@@ -284,11 +284,13 @@ bind_pci_device() { # address
         echo "$1 is in no IOMMU group; switch the IOMMU on in the firmware and on the kernel's command line" >&2
         return 1
     fi
-    if [ "$(driver_of "$1")" != vfio-pci ]; then
+    # A driver whose module is being loaded may have chosen the device before it was told apart, and take it now.
+    for _try in 1 2 3; do
+        if [ "$(driver_of "$1")" = vfio-pci ]; then return; fi
         echo vfio-pci > "$device/driver_override"
         if [ -e "$device/driver" ]; then echo "$1" > "$device/driver/unbind"; fi
         echo "$1" > "$sysfs/bus/pci/drivers_probe"
-    fi
+    done
     if [ "$(driver_of "$1")" != vfio-pci ]; then
         echo "vfio-pci has not taken $1; see the kernel's messages" >&2
         return 1

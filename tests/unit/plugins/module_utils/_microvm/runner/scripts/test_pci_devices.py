@@ -49,6 +49,15 @@ def test_a_device_is_taken_by_an_override_that_no_other_driver_passes(device: Pa
     assert (tmp_path / "bus" / "pci" / "drivers_probe").read_text() == f"{NIC}\n"
 
 
+def test_a_device_that_another_driver_took_meanwhile_is_taken_again(device: Path, tmp_path: Path) -> None:
+    (device / "driver").unlink()
+    answers = tmp_path / "answers"
+    answers.write_text("\nigbvf\nvfio-pci\n")
+    driver_of = f"driver_of() {{ head -n 1 {answers}; sed -i 1d {answers}; }}"
+    assert call(tmp_path, f"{driver_of}; bind_pci_device {NIC}").returncode == 0
+    assert answers.read_text() == ""
+
+
 def test_a_device_that_is_taken_is_left_alone(device: Path, tmp_path: Path) -> None:
     with_driver(device, "vfio-pci")
     assert call(tmp_path, f"bind_pci_device {NIC}").returncode == 0
