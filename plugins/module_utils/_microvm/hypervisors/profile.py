@@ -96,6 +96,9 @@ class Profile:
     """True if the guest's huge pages are a file of its own, which it makes in a directory of the MicroVM's user."""
     reports_free_pages: bool = False
     """True if the guest's balloon gives back to the host, by itself, what the guest has freed (free page reporting)."""
+    has_kernel_vsock: bool = True
+    """True if the guest's vsock is that of the host's kernel, whose context identifiers no two guests share; otherwise
+    it is a Unix socket of the hypervisor."""
     needs_internet_sockets: bool = True
     """True if an Internet socket is opened to configure a tap, not the tap's own file."""
 

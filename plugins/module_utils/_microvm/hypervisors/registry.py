@@ -24,6 +24,11 @@ def profile(declaration: Declaration) -> Profile:
     return PROFILES[declaration["hypervisor"]]
 
 
+def has_kernel_vsock(name: str) -> bool:
+    """Return whether guests of the hypervisor with this name are known to have the vsock of the host's kernel."""
+    return name in PROFILES and PROFILES[name].has_kernel_vsock
+
+
 def program(declaration: Declaration, facts: HostFacts) -> str:
     """Return the program of the declared hypervisor, without making its command line."""
     return HYPERVISORS[declaration["hypervisor"]].program(declaration, facts)

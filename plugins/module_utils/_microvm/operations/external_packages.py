@@ -24,7 +24,15 @@ from ..host.store import PackageStore, package_entries
 from ..resources.vms.needs import MACVTAP_LIST, package_needs
 from ..resources.vms.observe import installed
 from ..resources.vms.state import Installed, unit_settings
-from ..runner.package import COMMAND_LINE_FILE, DECLARATION_FILE, RUN_SCRIPT, SHARE, File, Package
+from ..runner.package import (
+    COMMAND_LINE_FILE,
+    CONTEXT_IDENTIFIER_FILE,
+    DECLARATION_FILE,
+    RUN_SCRIPT,
+    SHARE,
+    File,
+    Package,
+)
 from ..runner.unit_filter import problem_of_settings
 from ..runner.units import UNIT_FILES, UNIT_TEMPLATES
 from ..schema.errors import DeclarationError
@@ -119,7 +127,7 @@ def _facts(read: Callable[[str], str], declaration: Optional[PackagedVm]) -> Pac
     if declaration is not None:
         return NO_FACTS
     return PackageFacts(
-        read(f"{SHARE}/tap-interfaces"), read(MACVTAP_LIST), read(f"{SHARE}/pci-devices"), read(f"{SHARE}/vsock-cid")
+        read(f"{SHARE}/tap-interfaces"), read(MACVTAP_LIST), read(f"{SHARE}/pci-devices"), read(CONTEXT_IDENTIFIER_FILE)
     )
 
 

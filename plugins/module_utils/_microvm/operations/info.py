@@ -22,6 +22,7 @@ from ..host.lost_shares import lost_shares
 from ..host.places import Places
 from ..host.records import Record, is_pending
 from ..resources.vms.state import LINKS
+from ..runner.package import CONTEXT_IDENTIFIER_FILE, HYPERVISOR_FILE
 from ..runner.units import translates
 from ..schema import checks
 from .condition import condition
@@ -30,9 +31,6 @@ Value = TypeVar("Value")
 
 Behind = Callable[[str], Mapping[str, Sequence[str]]]
 """Function from a bridge to the IP addresses behind it, by MAC address."""
-
-HYPERVISOR_FILE = "share/microvm/hypervisor"
-CONTEXT_IDENTIFIER_FILE = "share/microvm/vsock-cid"
 
 
 class UnitInformation(TypedDict):

@@ -30,7 +30,7 @@ from ..host.places import Places
 from ..host.systemd import Unit
 from ..host.versions import installed_version, missing_options
 from ..hypervisors.facts import HostFacts
-from ..hypervisors.registry import command, profile, program, uncommon_options
+from ..hypervisors.registry import command, has_kernel_vsock, profile, program, uncommon_options
 from ..resources.executor import execute
 from ..resources.vms.actions import Action, Plan
 from ..resources.vms.handlers import HANDLERS, damage_of
@@ -49,7 +49,7 @@ from ..resources.vms.preflight.shares import share_warnings
 from ..resources.vms.preflight.vsock import check_context_identifiers
 from ..resources.vms.settings import environment, host_dependencies, host_unit_settings
 from ..resources.vms.state import SIMPLE, Observed, Wanted
-from ..runner.package import NOTIFY_PORT_FILE, VSOCK_SOCKET_FILE, Package
+from ..runner.package import DECLARATION_FILE, HYPERVISOR_FILE, NOTIFY_PORT_FILE, Package
 from ..runner.render import executed_programs, render
 from ..runner.units import translates
 from ..schema.errors import DeclarationError
@@ -455,11 +455,18 @@ def _check_ability(
     programs = {path: package.programs for path, package in packages.items()}
     check_ability(placed, programs, observed, places, request.images, request.expected)
     started = {request.place(index) for index, vm in enumerate(wanted) if vm.runs}
-    # Where the vsock is a Unix socket, the identifier is the hypervisor's own.
-    by_kernel = [(path, vm) for path, vm in placed if path in started and VSOCK_SOCKET_FILE not in packages[path].files]
-    check_context_identifiers(by_kernel, observed)
+    by_kernel = [(path, vm) for path, vm in placed if path in started and _has_kernel_vsock(vm, packages[path])]
+    check_context_identifiers(by_kernel, observed, places)
     if not request.expected.setup:
         check_notifications([(path, vm) for path, vm in placed if NOTIFY_PORT_FILE in packages[path].files])
+
+
+def _has_kernel_vsock(declaration: Declaration, package: Package) -> bool:
+    """Return whether the kernel has the guest's vsock, as far as is known of the hypervisor; otherwise nobody asks."""
+    if DECLARATION_FILE in package.files:
+        return profile(declaration).has_kernel_vsock
+    recorded = package.files.get(HYPERVISOR_FILE)
+    return recorded is not None and has_kernel_vsock(recorded.content.decode(errors="replace").strip())
 
 
 def _held(plans: Sequence[Plan]) -> Dict[str, str]:

@@ -16,6 +16,9 @@ SHARE = "share/microvm"
 DECLARATION_FILE = f"{SHARE}/declaration.json"
 COMMAND_LINE_FILE = f"{SHARE}/command-line"
 
+HYPERVISOR_FILE = f"{SHARE}/hypervisor"
+CONTEXT_IDENTIFIER_FILE = f"{SHARE}/vsock-cid"
+
 VSOCK_SOCKET_FILE = f"{SHARE}/vsock-socket"
 """File of packages whose guests' vsock is a Unix socket."""
 

@@ -61,6 +61,7 @@ PROFILE = Profile(
     credentials="initrd",
     stop="`vm.power-button` over the API socket; the guest needs the module `button`.",
     ready=NOTIFIES,
+    has_kernel_vsock=False,
     on_poweroff=EXITS,
     on_reboot="reboots in place",
     leaves=("{socket}.lock",),

@@ -54,6 +54,7 @@ PROFILE = Profile(
     stop="On x86_64, Ctrl-Alt-Del over the API socket, which makes the guest reboot; the guest needs i8042 and atkbd. "
     "On aarch64 only from inside the guest.",
     ready=NOTIFIES,
+    has_kernel_vsock=False,
     on_poweroff="keeps running on x86_64 (reboot instead), exits on aarch64",
     on_reboot=EXITS,
     clean_end="reboot",

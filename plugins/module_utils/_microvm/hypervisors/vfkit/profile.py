@@ -45,6 +45,7 @@ PROFILE = Profile(
         "shares[].proto": ("virtiofs",),
         "graphics.enable": ANY,
     },
+    has_kernel_vsock=False,
     systems=("aarch64-darwin",),
     vcpus=255,
     serials=True,

@@ -8,15 +8,19 @@ from __future__ import annotations
 import pytest
 from ansible_collections.microvm.fleet.plugins.module_utils._microvm.declaration.vms.options import VM_OPTIONS
 from ansible_collections.microvm.fleet.plugins.module_utils._microvm.hypervisors.commands import HYPERVISORS
+from ansible_collections.microvm.fleet.plugins.module_utils._microvm.hypervisors.facts import HostFacts
 from ansible_collections.microvm.fleet.plugins.module_utils._microvm.hypervisors.kernel_needs import OF_ALL
 from ansible_collections.microvm.fleet.plugins.module_utils._microvm.hypervisors.profile import Profile
 from ansible_collections.microvm.fleet.plugins.module_utils._microvm.hypervisors.profiles import PROFILES
+from ansible_collections.microvm.fleet.plugins.module_utils._microvm.hypervisors.registry import command
 from ansible_collections.microvm.fleet.plugins.module_utils._microvm.schema.options import (
     HYPERVISOR,
     NAMESAKE,
     honoured_by,
     walk,
 )
+
+from ..examples import parse
 
 OPTIONS = dict(walk(VM_OPTIONS))
 OWNERS = honoured_by(VM_OPTIONS)
@@ -59,6 +63,14 @@ def test_a_profile_says_which_interfaces_and_shares_it_has(profile: Profile) -> 
 def test_a_group_of_its_own_is_called_after_the_hypervisor(profile: Profile) -> None:
     assert profile.group.name == profile.name.replace("-", "_")
     assert OWNERS[profile.group.name] == NAMESAKE
+
+
+@every_profile
+def test_a_vsock_that_is_not_the_kernel_s_is_a_socket_of_the_hypervisor(profile: Profile) -> None:
+    if profile.claims("vsock.cid", True):
+        declared = {"name": "a", "kernel": "/k", "hypervisor": profile.name, "vsock": {"cid": 7}}
+        notify = command(parse(declared)[0], HostFacts("x86_64")).notify
+        assert (notify is None) == profile.has_kernel_vsock
 
 
 def test_needs_of_a_kernel_name_options_that_exist() -> None:

@@ -15,7 +15,7 @@ import pytest
 from ansible_collections.microvm.fleet.plugins.module_utils._microvm.declaration.restrictions.parse import (
     parse_restrictions,
 )
-from ansible_collections.microvm.fleet.plugins.module_utils._microvm.host import nix
+from ansible_collections.microvm.fleet.plugins.module_utils._microvm.host import nix, vsock
 from ansible_collections.microvm.fleet.plugins.module_utils._microvm.host.image_store import ImageStore
 from ansible_collections.microvm.fleet.plugins.module_utils._microvm.hypervisors.facts import HostFacts
 from ansible_collections.microvm.fleet.plugins.module_utils._microvm.operations import reconcile as reconcile_operation
@@ -100,6 +100,31 @@ def test_other_contents_are_another_generation_and_a_restart(host: FakeHost, wri
     assert second["consequence"] == "restart" and second["generation"] == 2
     pending, _diff = run(write("three"), restart_policy="never")
     assert pending["restart_pending"] and pending["consequence"] == "restart pending"
+
+
+def test_its_own_context_identifier_is_in_use_while_it_runs(
+    host: FakeHost, write: Write, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = write(vsock_cid="1042\n", hypervisor="qemu\n")
+    run(path)
+    monkeypatch.setattr(vsock, "is_in_use", lambda context: context == 1042)
+    assert not run(path)[0]["changed"]
+    other = {"name": "other", "kernel": "/k", "accel": "tcg", "vsock": {"cid": 1042}, "ready": {"check": "none"}}
+    with pytest.raises(DeclarationError, match="the MicroVM 'web', which this run leaves"):
+        reconcile(Request(vms=[other], state_dir="/unused"))
+    # A record that cannot be read hides no other MicroVM, and does not hide what its own runs with either.
+    (host.root / "records" / "web.json").write_text("damaged")
+    assert run(path)[0]["failed"]
+
+
+@pytest.mark.parametrize("hypervisor", ["cloud-hypervisor\n", "firecracker\n", "another\n", ""])
+def test_only_a_package_whose_hypervisor_takes_the_kernel_s_vsock_is_refused_for_it(
+    host: FakeHost, write: Write, monkeypatch: pytest.MonkeyPatch, hypervisor: str
+) -> None:
+    monkeypatch.setattr(vsock, "is_in_use", lambda context: context == 1042)
+    with pytest.raises(DeclarationError, match="no MicroVM of this collection"):
+        run(write(vsock_cid="1042\n", hypervisor="qemu\n"))
+    run(write(vsock_cid="1042\n", hypervisor=hypervisor))
 
 
 def test_options_of_the_host_hold_for_it(host: FakeHost, write: Write) -> None:
