@@ -12,10 +12,12 @@ from typing import Any
 import pytest
 import yaml
 from ansible.errors import AnsibleFilterError
+from ansible.plugins.filter.core import to_bool
 from ansible_collections.microvm.fleet.plugins.filter.host_packages import FilterModule
 from ansible_collections.microvm.fleet.plugins.module_utils._microvm.declaration import names
 from ansible_collections.microvm.fleet.plugins.module_utils._microvm.declaration.types import HostImage
 from ansible_collections.microvm.fleet.plugins.module_utils._microvm.hypervisors.programs import DEBIAN_PACKAGES
+from jinja2 import Environment
 
 ROOT = Path(__file__).resolve().parents[3]
 NOT_OFFERED = {"acl", "netcat-openbsd", "qemu-system-arm", "systemd-container", "openssh-client"}
@@ -77,6 +79,23 @@ def test_the_filter_of_role_host_names_packages_and_mistakes() -> None:
     assert host_packages([{"name": "a", "kernel": "/k"}], "x86_64", "trixie") == ["qemu-system-x86"]
     with pytest.raises(AnsibleFilterError, match=r"microvm_vms\[0\]\.kernal: unknown option"):
         host_packages([{"name": "a", "kernal": "/k"}], "x86_64", "trixie")
+
+
+@pytest.mark.parametrize(("text", "is_wanted"), [("true", True), ("yes", True), ("false", False), ("no", False)])
+def test_role_host_takes_nix_as_text_as_extra_variables_are(text: str, is_wanted: bool) -> None:
+    environment = Environment(autoescape=False)
+    environment.filters.update({"bool": to_bool, "microvm.fleet.host_packages": lambda *_arguments: []})
+    values: dict[str, Any] = {"microvm_nix": text, "microvm_huge_pages": [], "__microvm_all": [], "ansible_facts": {}}
+    values.update(dict.fromkeys(("__microvm_nix_is_set", "__microvm_has_other_nix"), False))
+    # Newer versions of Ansible refuse conditions that are no booleans.
+    conditions = [
+        environment.compile_expression(str(task["when"]))(values)
+        for task in tasks(yaml.safe_load((ROOT / "roles/host/tasks/preflight.yml").read_text()))
+        if re.search(r"\bmicrovm_nix\b", str(task.get("when")))
+    ]
+    assert conditions == [is_wanted] * 3
+    packages = environment.from_string(load("host/vars/main/main.yml")["__microvm_packages_needed"]).render(values)
+    assert ("nix-bin" in packages) == is_wanted
 
 
 def tasks(data: object) -> Iterator[dict[str, Any]]:
