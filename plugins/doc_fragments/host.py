@@ -166,13 +166,16 @@ options:
     elements: str
   nix_substituters:
     description:
-      - URLs of binary caches that Nix copies paths from, beside those that it has already.
+      - URLs of binary caches that Nix copies paths from, beside those that it has already. Everybody reads them,
+        so a user and password belong in a file that the setting C(netrc-file) names.
     type: list
     elements: str
   nix_settings:
     description:
       - Further settings of C(nix.conf), by their names. Values are strings, numbers, V(true), V(false), or lists
         of strings.
+      - 'What the other options refuse is refused here too: a cache without signatures, or that everybody is trusted.
+        So is C(require-sigs) with V(false).'
     type: dict
   nix_collect_garbage:
     description:

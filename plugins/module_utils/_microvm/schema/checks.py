@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import ipaddress
 import re
-from typing import Callable, List, Optional, Tuple
+from typing import Callable, List, Mapping, Optional, Tuple
 
 from . import quoting
 from .quoting import CONTROL
@@ -562,9 +562,25 @@ _NIX_SETTING = re.compile(r"(?!include$)[a-z][a-z0-9-]*")
 
 def nix_substituter(value: object) -> Optional[str]:
     """Check the URL of a binary cache, which must not switch the check of signatures off."""
-    if re.search(r"[?&]trusted=(true|1|yes)", str(value)):
+    # Of SSH, a user alone is no secret.
+    if re.match(r"(https?://[^/?]*|[^/]*://[^/?]*:[^/?]*)@", str(value)):
+        return (
+            "contains a user or password, and everybody reads these settings; write them to a netrc(5) file of root's, "
+            "and name that file in nix_settings.netrc-file"
+        )
+    decoded = re.sub("%([0-9A-Fa-f]{2})", lambda digits: chr(int(digits[1], 16)), str(value))
+    if re.search(r"[?&]trusted=(true|1|yes)", decoded):
         return f"{_shown(value)} is trusted without signatures; remove trusted=, and list its key in nix_trusted_keys"
     return _NIX_SUBSTITUTER(value)
+
+
+_OF_SETTINGS: Mapping[str, Callable[[object], Optional[str]]] = {
+    **dict.fromkeys(
+        ("substituters", "trusted-substituters", "binary-caches", "trusted-binary-caches"), nix_substituter
+    ),
+    "trusted-users": nix_user,
+}
+"""Checks of the words of settings, also of the former names of those that have one, that options of ours add to."""
 
 
 def nix_setting(entry: Tuple[str, object]) -> Optional[str]:
@@ -574,9 +590,16 @@ def nix_setting(entry: Tuple[str, object]) -> Optional[str]:
         return f"{_shown(name)} is not the name of a setting of Nix, such as max-jobs"
     if name in ("access-tokens", "extra-access-tokens"):
         return "is a secret, and everybody reads these settings; write it to a file of root's that nix.conf includes"
+    if name == "require-sigs" and value not in (True, "true"):
+        return (
+            "must stay true, since packages are executed as root; list the keys that sign them in nix_trusted_keys, or "
+            "those who may copy without signatures in nix_trusted_users"
+        )
     elements = value if isinstance(value, (list, tuple)) else [value]
     if any(not isinstance(element, (str, int)) for element in elements):
         return f"{_shown(value)} is not a value of a setting; write a string, a whole number, true, false, or a list"
     if re.search(rf"[#{CONTROL}]", " ".join(map(str, elements))):
         return f"{_shown(value)} contains '#', which begins a comment there, or a control character; remove it"
-    return None
+    check = _OF_SETTINGS.get(name.removeprefix("extra-"))
+    words = " ".join(map(str, elements)).split()
+    return next(filter(None, map(check, words)), None) if check is not None else None

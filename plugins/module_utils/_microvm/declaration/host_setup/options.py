@@ -75,15 +75,20 @@ NIX_OPTIONS: Options = (
     Option(
         "nix_substituters",
         "list",
-        "URLs of binary caches that Nix copies paths from, beside those that it has already.",
+        "URLs of binary caches that Nix copies paths from, beside those that it has already. Everybody reads them, so "
+        "a user and password belong in a file that the setting C(netrc-file) names.",
         elements="str",
         check=checks.nix_substituter,
     ),
     Option(
         "nix_settings",
         "dict",
-        "Further settings of C(nix.conf), by their names. Values are strings, numbers, V(true), V(false), or lists of "
-        "strings.",
+        (
+            "Further settings of C(nix.conf), by their names. Values are strings, numbers, V(true), V(false), or lists "
+            "of strings.",
+            "What the other options refuse is refused here too: a cache without signatures, or that everybody is "
+            "trusted. So is C(require-sigs) with V(false).",
+        ),
         values="raw",
         check=checks.nix_setting,
     ),

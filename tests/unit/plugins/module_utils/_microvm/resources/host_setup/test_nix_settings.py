@@ -116,6 +116,27 @@ def test_settings_are_lines_of_which_the_operators_own_come_first(host: Host) ->
         ({"nix_settings": {"max-jobs": "1\nsandbox = false"}}, "nix_settings.max-jobs", "control character"),
         ({"nix_settings": {"max-jobs": {"a": 1}}}, "nix_settings.max-jobs", "is not a value of a setting"),
         ({"nix_settings": {"access-tokens": "github.com=a"}}, "nix_settings.access-tokens", "is a secret"),
+        ({"nix_substituters": ["http://a?priority=1&trust%65d=yes"]}, "nix_substituters[0]", "nix_trusted_keys"),
+        ({"nix_substituters": ["https://deploy:secret@a/b"]}, "nix_substituters[0]", "netrc-file"),
+        ({"nix_substituters": ["https://token@a?b"]}, "nix_substituters[0]", "netrc-file"),
+        ({"nix_substituters": ["ssh-ng://deploy:secret@a"]}, "nix_substituters[0]", "netrc-file"),
+        ({"nix_settings": {"require-sigs": False}}, "nix_settings.require-sigs", "nix_trusted_keys"),
+        ({"nix_settings": {"require-sigs": "false"}}, "nix_settings.require-sigs", "nix_trusted_keys"),
+        ({"nix_settings": {"require-sigs": 0}}, "nix_settings.require-sigs", "nix_trusted_keys"),
+        (
+            {"nix_settings": {"substituters": "https://a https://x?trusted=1"}},
+            "nix_settings.substituters",
+            "signatures",
+        ),
+        ({"nix_settings": {"extra-substituters": ["https://a:b@c"]}}, "nix_settings.extra-substituters", "netrc-file"),
+        ({"nix_settings": {"binary-caches": ["https://a:b@c"]}}, "nix_settings.binary-caches", "netrc-file"),
+        (
+            {"nix_settings": {"trusted-substituters": ["https://a?trusted=true"]}},
+            "nix_settings.trusted-substituters",
+            "without signatures",
+        ),
+        ({"nix_settings": {"trusted-users": "root *"}}, "nix_settings.trusted-users", "everybody"),
+        ({"nix_settings": {"extra-trusted-users": ["*"]}}, "nix_settings.extra-trusted-users", "everybody"),
         ({"nix_collect_garbage": "30"}, "nix_collect_garbage", "is not an age in days"),
         ({"nix": False, "nix_trusted_keys": [KEY]}, "nix_trusted_keys", "set nix to true"),
         ({"nix": False, "nix_collect_garbage": "30d"}, "nix_collect_garbage", "set nix to true"),
@@ -126,6 +147,15 @@ def test_wrong_settings_are_refused(options: dict[str, Any], path: str, words: s
         setup(**{"nix": True, **options})
     assert refusal.value.path == path
     assert words in refusal.value.message
+
+
+def test_settings_that_options_add_to_are_taken_where_these_would_take_them(host: Host) -> None:
+    own = {"trusted-users": ["root", "@wheel"], "substituters": "", "require-sigs": True, "allowed-users": "*"}
+    lines = settings(
+        host, nix_settings=own, nix_substituters=["https://a/b@c", "ssh://a@b:22", "s3://cache?profile=a@b"]
+    )
+    assert lines[:4] == ["allowed-users = *", "require-sigs = true", "substituters =", "trusted-users = root @wheel"]
+    assert lines[-1] == "extra-substituters = https://a/b@c ssh://a@b:22 s3://cache?profile=a@b"
 
 
 def test_a_configuration_without_a_final_newline_keeps_its_last_line(
