@@ -161,7 +161,7 @@ options:
     description:
       - Users who may copy anything to the store of Nix, signed or not, and groups (V(@NAME)). This is as much as
         being root, since packages are executed as root. Where only the members of C(nix-users) reach the daemon
-        of Nix, as on Debian, the users are added to that group.
+        of Nix, as on Debian, the users are added to that group, and stay in it.
     type: list
     elements: str
   nix_substituters:

@@ -62,7 +62,9 @@ actions:
     - systemctl daemon-reload for the units of MicroVMs
     - systemctl start microvms.target
 missing:
-  description: Features that the host's kernel lacks, and what does not work without them. The module warns about them.
+  description:
+    - Features that the host's kernel lacks, and what does not work without them. The module warns about them.
+    - Also Nix, and users whom it shall trust. Not in check mode, where an earlier task may be going to bring these.
   returned: success
   type: list
   elements: str

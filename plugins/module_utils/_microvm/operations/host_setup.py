@@ -60,7 +60,7 @@ def set_up_host(raw: Mapping[str, object], present: bool, check_mode: bool) -> H
     if not present and recorded is not None:
         # What was created is removed where it is.
         setup = {**setup, **recorded}
-    wanted = prepared(setup) if present else unprepared(setup)
+    wanted = replace(prepared(setup), is_nix_expected=check_mode) if present else unprepared(setup)
     with (
         contextlib.nullcontext()
         if check_mode

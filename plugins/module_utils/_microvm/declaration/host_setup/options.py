@@ -68,7 +68,7 @@ NIX_OPTIONS: Options = (
         "list",
         "Users who may copy anything to the store of Nix, signed or not, and groups (V(@NAME)). This is as much as "
         "being root, since packages are executed as root. Where only the members of C(nix-users) reach the daemon of "
-        "Nix, as on Debian, the users are added to that group.",
+        "Nix, as on Debian, the users are added to that group, and stay in it.",
         elements="str",
         check=checks.nix_user,
     ),

@@ -51,6 +51,8 @@ class NixState:
     """True if the daemon runs, and settings have changed since it was started."""
     outside: Tuple[str, ...] = ()
     """Trusted users whom the daemon would not let in, since they are not in its group."""
+    unknown: Tuple[str, ...] = ()
+    """Trusted users whom the host does not have."""
 
 
 def place_of_line(text: str) -> str:

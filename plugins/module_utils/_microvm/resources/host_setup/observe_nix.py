@@ -36,6 +36,7 @@ def observe_nix(wanted: Wanted, root: str = "") -> NixState:
         units=units,
         is_daemon_stale=_is_older(units[names.NIX_DAEMON], max(changed)),
         outside=tuple(_outside(wanted)),
+        unknown=tuple(user for user in wanted.nix_users if accounts.look_up(user) is None),
     )
 
 

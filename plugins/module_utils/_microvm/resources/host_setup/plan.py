@@ -68,7 +68,7 @@ class Plan:
     steps: Tuple[Step[Action], ...]
     wanted: Wanted
     missing: Tuple[str, ...] = ()
-    """Features that the host's kernel has not, in words."""
+    """Features that the host's kernel has not, and what else is missing, in words."""
     kept: Tuple[str, ...] = ()
     """Directories that stay, and the user, with the reason of each."""
     former_huge_pages: Mapping[str, int] = field(default_factory=dict)
@@ -316,8 +316,14 @@ def _missing(observed: Observed, wanted: Wanted) -> Iterator[str]:
     for module in wanted.modules:
         if module.name not in observed.usable_modules | observed.loadable_modules:
             yield f"kernel module {module.name} is missing; {module.purpose} will not work"
-    if wanted.nix and not observed.nix.is_installed:
-        yield "Nix is not installed yet; its settings take effect once it is (microvm_nix of role host installs it)"
+    if wanted.nix and not wanted.is_nix_expected:
+        if not observed.nix.is_installed:
+            yield "Nix is not installed yet; its settings take effect once it is (microvm_nix of role host installs it)"
+        for user in observed.nix.unknown:
+            yield (
+                f"nix_trusted_users names the user {user}, whom this host does not have; correct the name, or create "
+                "the user and run again"
+            )
     if wanted.ksm and observed.ksm is None:
         yield "the kernel does not support merging of identical pages (KSM)"
     for path, count in wanted.huge_pages.items():

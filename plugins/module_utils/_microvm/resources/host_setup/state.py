@@ -69,6 +69,8 @@ class Wanted:
     """True if Nix reads our settings."""
     nix_users: Tuple[str, ...] = ()
     """Users whom the daemon of Nix lets in."""
+    is_nix_expected: bool = False
+    """True if Nix, and the users whom it trusts, may be there when the setup is made: nothing is changed yet."""
     timers: Tuple[str, ...] = ()
     """Timers that run; others of this collection do not."""
     starts: bool = False

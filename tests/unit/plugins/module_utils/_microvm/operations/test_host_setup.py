@@ -174,6 +174,13 @@ def test_a_diff_in_short_lists_files_that_are_the_same_on_all_hosts(workshop: Wo
     assert listed["after"] == f"change {UNIT} (root:root 0644)\n"
 
 
+def test_check_mode_does_not_miss_what_an_earlier_task_may_bring(workshop: Workshop) -> None:
+    raw = {"nix": True, "nix_trusted_users": ["deploy"]}
+    predicted, actual = (host_setup.set_up_host(raw, present=True, check_mode=mode) for mode in (True, False))
+    missing = [problem for problem in actual["missing"] if problem not in predicted["missing"]]
+    assert len(missing) == 2 and "Nix is not installed" in missing[0] and "deploy" in missing[1]
+
+
 def test_an_error_ends_the_run_and_the_next_completes_it(workshop: Workshop) -> None:
     workshop.failing = Action.ENABLE
     with pytest.raises(HostError, match="it is broken"):

@@ -213,7 +213,8 @@ def test_a_host_without_nix_is_told_so_and_gets_no_configuration_before_its_pack
     assert [problem for problem in planned.missing if "Nix" in problem] == [
         "Nix is not installed yet; its settings take effect once it is (microvm_nix of role host installs it)"
     ]
-    assert not any("Nix" in problem for problem in host.plan(PREPARED).missing)
+    for other in (PREPARED, replace(NIX, is_nix_expected=True)):
+        assert not any("Nix" in problem for problem in host.plan(other).missing)
 
 
 def test_a_daemon_that_a_killed_run_has_not_restarted_is_restarted_by_the_next(host: Host) -> None:
@@ -295,6 +296,11 @@ def test_trusted_users_reach_the_daemon_where_a_group_decides_it(host: Host) -> 
     trusting = prepared(setup(nix=True, nix_trusted_users=["deploy", "@adm", "nobody-here", "root"]))
     host.carry_out(trusting)
     assert actions(host, trusting) == []
+    assert [problem for problem in host.plan(trusting).missing if "nix_trusted_users" in problem] == [
+        "nix_trusted_users names the user nobody-here, whom this host does not have; correct the name, or create the "
+        "user and run again"
+    ]
+    assert "nobody-here" not in str(host.plan(replace(trusting, is_nix_expected=True)).missing)
     host.groups.add("nix-users")
     assert actions(host, trusting) == ["let the daemon of Nix serve user deploy"]
     host.carry_out(trusting)
