@@ -97,7 +97,21 @@ def test_a_closure_that_is_removed_is_garbage() -> None:
 def test_paths_that_the_store_lacks_are_found_and_cannot_be_kept() -> None:
     tool, lacking = add("tool"), add("loose")
     nix("nix-store", "--delete", lacking)
+    impossible = f"{os.path.dirname(tool)}/{'e' * 32}-tool"
     assert closures.missing_paths([tool, lacking]) == [lacking]
+    assert closures.missing_paths([tool, lacking, impossible]) == [lacking, impossible]
     with pytest.raises(HostError, match="loose"):
         closures.keep_closure("web", [lacking])
     assert closures.kept_closures("web") == frozenset()
+
+
+def test_many_paths_are_looked_up_by_one_process(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    lacking = [add("loose")]
+    nix("nix-store", "--delete", *lacking)
+    program, calls = tmp_path / "nix-store", tmp_path / "calls"
+    program.write_text(f'#!/bin/sh\necho "$1" >> {calls}\nexec {shutil.which("nix-store")} "$@"\n')
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
+    assert closures.missing_paths([add("tool"), *lacking, *lacking]) == lacking * 2
+    assert calls.read_text() == "--check-validity\n"
+    assert closures.missing_paths([]) == [] and calls.read_text() == "--check-validity\n"

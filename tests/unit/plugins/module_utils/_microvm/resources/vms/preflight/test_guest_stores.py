@@ -47,6 +47,26 @@ def test_a_path_that_the_host_lacks_is_refused(tmp_path: Path) -> None:
         check(tmp_path, store_paths=[TOOL, LACKING])
 
 
+def test_the_store_is_looked_at_once_for_all_guests(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / MANIFEST).write_text(Manifest("0" * 32, {}, name="base", nix=True).to_json())
+    looks: list[list[str]] = []
+
+    def missing(paths: list[str]) -> list[str]:
+        looks.append(paths)
+        return [LACKING]
+
+    monkeypatch.setattr(closures, "missing_paths", missing)
+    guest = {"image": str(tmp_path), "shares": [SHARE]}
+    vms = [
+        parse_vm({"name": "plain", "image": str(tmp_path)}),
+        parse_vm({"name": "web", **guest, "store_paths": [TOOL]}),
+        parse_vm({"name": "db", **guest, "store_paths": [LACKING, TOOL]}),
+    ]
+    with pytest.raises(DeclarationError, match=r"^vms\[2\]\.store_paths: /nix/store/1"):
+        guest_stores.check_guest_stores([(f"vms[{index}]", vm) for index, vm in enumerate(vms)], Expected())
+    assert looks == [[TOOL, LACKING, TOOL]]
+
+
 @pytest.mark.parametrize("declared", [{"store_paths": [TOOL]}, {"writable_store_overlay": "/nix/.rw-store"}])
 def test_an_image_without_nix_is_refused(tmp_path: Path, declared: dict[str, Any]) -> None:
     with pytest.raises(DeclarationError, match="the image 'base' has no Nix"):
