@@ -17,7 +17,16 @@ from .commands import HostError
 SSH_ERROR = 255
 """Exit status of ssh for an error of its own."""
 
-_OPTIONS = ("BatchMode=yes", "ConnectTimeout=10", "ServerAliveInterval=15", "ServerAliveCountMax=8")
+_OPTIONS = (
+    "BatchMode=yes",
+    "ConnectTimeout=10",
+    "ServerAliveInterval=15",
+    "ServerAliveCountMax=8",
+    # Root's own settings of ssh apply as well, and whoever is root in the guest could use what they forward.
+    "ForwardAgent=no",
+    "ForwardX11=no",
+    "ClearAllForwardings=yes",
+)
 
 _OUTPUT_BYTES = 1 << 22
 
