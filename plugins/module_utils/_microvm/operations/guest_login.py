@@ -15,7 +15,7 @@ from ..host.commands import HostError
 from ..host.guest_shell import GuestLogin
 from ..host.places import Places
 from ..host.store import DamagedPackage
-from ..resources.vms.observe_guests import VSOCK_SOCKET_FILE
+from ..runner.package import VSOCK_SOCKET_FILE
 from .info import Information, inform
 
 SSH_PROXY = ("/usr/lib/systemd/systemd-ssh-proxy", "/lib/systemd/systemd-ssh-proxy")

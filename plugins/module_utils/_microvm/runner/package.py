@@ -20,7 +20,7 @@ HYPERVISOR_FILE = f"{SHARE}/hypervisor"
 CONTEXT_IDENTIFIER_FILE = f"{SHARE}/vsock-cid"
 
 VSOCK_SOCKET_FILE = f"{SHARE}/vsock-socket"
-"""File of packages whose guests' vsock is a Unix socket."""
+"""File of packages whose guests' vsock is behind a Unix socket, which it names."""
 
 NOTIFY_PORT_FILE = f"{SHARE}/notify-port"
 """File of packages whose guests are heard by the unit ``microvm-notify@``."""

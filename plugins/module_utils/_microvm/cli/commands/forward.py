@@ -17,7 +17,7 @@ from ...host.relay import relay
 from ...operations.guest_login import declared_address
 from ...operations.info import Information, inform
 from ...operations.lifecycle import require
-from ...resources.vms.observe_guests import VSOCK_SOCKET_FILE
+from ...runner.package import VSOCK_SOCKET_FILE
 from ..host import places
 
 CONNECT_SECONDS = 30.0

@@ -14,10 +14,8 @@ from ...declaration.vms.parse import Declaration
 from ...host.places import Places
 from ...host.readiness import Readiness
 from ...host.store import DamagedPackage
+from ...runner.package import VSOCK_SOCKET_FILE
 from .actions import Plan
-
-VSOCK_SOCKET_FILE = "share/microvm/vsock-socket"
-"""File of a package that names the Unix socket which the guest's vsock is behind, where it is behind one."""
 
 HOST_KEY_DIRECTORIES = ("/", "/etc", "/etc/ssh")
 """Mount points of guests that have the SSH host key on them."""
