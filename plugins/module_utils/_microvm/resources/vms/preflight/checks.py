@@ -56,7 +56,7 @@ def check_ability(
     check_guest_stores(placed, expected)
     check_programs(placed, programs, expected)
     check_files(placed, expected, observed)
-    check_shares(placed)
+    check_shares(placed, expected)
     check_volumes(placed, places, observed)
     for path, declaration in placed:
         if declaration["name"] in observed:

@@ -8,15 +8,18 @@ from __future__ import annotations
 
 import os
 import posixpath
-from typing import Iterator, Optional, Tuple
+from typing import FrozenSet, Iterator, Optional, Tuple
 
+from ....declaration.accounts import account
+from ....declaration.names import HOST_GROUPS, USER
 from ....declaration.types import Share
+from ....declaration.vms.external import source_option
 from ....declaration.vms.parse import Declaration
 from ....host import accounts, file_systems
 from ....host.versions import installed_version
 from ....hypervisors.programs import VIRTIOFSD, program_path
 from ....schema.errors import DeclarationError
-from .expected import Placed
+from .expected import Expected, Placed
 
 _TRANSLATES, _FORMER_DAEMON = (1, 13), (5,)
 """Versions of virtiofsd: the first that translates identities, and those of the former daemon, which has other
@@ -26,13 +29,14 @@ _MAPPED = ("mapped", "mapped-xattr")
 """Security models of 9p that keep owners and modes in extended attributes."""
 
 
-def check_shares(placed: Placed) -> None:
+def check_shares(placed: Placed, expected: Expected) -> None:
     """Refuse shares that this host cannot serve. Raises DeclarationError."""
+    coming = _coming_accounts(placed, expected)
     for path, declaration in placed:
         _check_program(declaration, path)
         for index, share in enumerate(declaration["shares"]):
             key = f"{path}.shares[{index}]"
-            _check_accounts(share, key)
+            _check_accounts(share, key, coming)
             if share["proto"] == "9p" and share["security_model"] in _MAPPED:
                 _check_attributes(share, key)
 
@@ -40,7 +44,8 @@ def check_shares(placed: Placed) -> None:
 def _check_program(declaration: Declaration, path: str) -> None:
     """Refuse a daemon without an option that a share needs."""
     shares = [share for share in declaration["shares"] if share["proto"] == "virtiofs"]
-    if declaration["runner"] is not None or not shares:
+    if source_option(declaration) or not shares:
+        # Packages that were made elsewhere bring their own daemon.
         return
     program = program_path(declaration["virtiofsd"]["package"], VIRTIOFSD)
     version = installed_version(program)
@@ -69,14 +74,21 @@ def _option_of_translation(share: Share) -> Optional[str]:
     return "translate_uid" if share["translate_uid"] else "translate_gid" if share["translate_gid"] else None
 
 
-def _check_accounts(share: Share, key: str) -> None:
+def _coming_accounts(placed: Placed, expected: Expected) -> FrozenSet[str]:
+    """Return users and groups that the same run creates, before it creates directories for them."""
+    owners = [account(declaration) for _path, declaration in placed]
+    own = {name for owner in owners if owner.is_own for name in (owner.user, owner.group)}
+    return frozenset((*own, USER, *HOST_GROUPS) if expected.setup else own)
+
+
+def _check_accounts(share: Share, key: str, coming: FrozenSet[str]) -> None:
     user = share["source_owner"]
-    if user is not None and not user.isdigit() and not accounts.exists(user):
+    if user is not None and not user.isdigit() and user not in coming and not accounts.exists(user):
         raise DeclarationError(
             f"{key}.source_owner", f"there is no user {user!r} on this host; create the user, or correct the name"
         )
     group = share["source_group"] or user
-    if group is not None and not group.isdigit() and not accounts.group_exists(group):
+    if group is not None and not group.isdigit() and group not in coming and not accounts.group_exists(group):
         raise DeclarationError(
             f"{key}.source_group",
             f"there is no group {group!r} on this host, which a directory of source_owner would get; name a group that "
@@ -107,10 +119,10 @@ def share_warnings(placed: Placed) -> Iterator[str]:
 def _lacking(share: Share) -> Iterator[Tuple[str, str]]:
     place = _existing(share["source"])
     missing = () if place is None else file_systems.missing_features(place)
-    if share["posix_acl"] and file_systems.ACCESS_LISTS in missing:
-        yield file_systems.ACCESS_LISTS, "the guest is refused them. Set `posix_acl: false` to have this accepted"
-    if file_systems.ATTRIBUTES in missing:
-        yield file_systems.ATTRIBUTES, "the guest is refused them"
+    # Without the option, virtiofsd offers neither.
+    for feature in (file_systems.ACCESS_LISTS, file_systems.ATTRIBUTES) if share["posix_acl"] else ():
+        if feature in missing:
+            yield feature, "the guest is refused them. Set `posix_acl: false` to have this accepted"
 
 
 def _existing(path: str) -> Optional[str]:

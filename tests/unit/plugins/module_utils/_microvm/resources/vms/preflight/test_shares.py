@@ -6,11 +6,13 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
-from ansible_collections.microvm.fleet.plugins.module_utils._microvm.host import file_systems
+from ansible_collections.microvm.fleet.plugins.module_utils._microvm.declaration.vms.parse import Declaration
+from ansible_collections.microvm.fleet.plugins.module_utils._microvm.host import accounts, file_systems
 from ansible_collections.microvm.fleet.plugins.module_utils._microvm.resources.vms.preflight import shares as module
+from ansible_collections.microvm.fleet.plugins.module_utils._microvm.resources.vms.preflight.expected import Expected
 from ansible_collections.microvm.fleet.plugins.module_utils._microvm.resources.vms.preflight.shares import (
     check_shares,
     share_warnings,
@@ -26,7 +28,7 @@ TRANSLATED: dict[str, Any] = {**VIRTIOFS, "posix_acl": False, "translate_gid": [
 
 def check(*shares: dict[str, Any]) -> None:
     """Check a MicroVM with some shares."""
-    check_shares(placed({**USER, "shares": list(shares)}))
+    check_shares(placed({**USER, "shares": list(shares)}), Expected())
 
 
 @pytest.fixture(autouse=True)
@@ -59,6 +61,14 @@ def test_a_daemon_that_cannot_serve_a_share_is_refused(
     assert why.value.path == f"vms[0].{key}"
 
 
+@pytest.mark.parametrize("source", ["flake", "runner"])
+def test_packages_from_elsewhere_bring_their_own_daemon(monkeypatch: pytest.MonkeyPatch, source: str) -> None:
+    monkeypatch.setattr(module, "installed_version", lambda _program: (7, 2))
+    (path, vm) = placed({**USER, "shares": [VIRTIOFS]})[0]
+    external = cast(Declaration, {**vm, source: "/srv/package"})
+    check_shares([(path, external)], Expected())
+
+
 @pytest.mark.parametrize(
     ("options", "key"),
     [
@@ -77,6 +87,19 @@ def test_owners_that_the_host_does_not_know_are_refused(options: dict[str, Any],
     with pytest.raises(DeclarationError, match="on this host") as why:
         check({**VIRTIOFS, **options})
     assert why.value.path == f"vms[0].shares[0].{key}"
+
+
+def test_accounts_that_the_same_run_creates_are_accepted(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(accounts, "exists", lambda _user: False)
+    monkeypatch.setattr(accounts, "group_exists", lambda _group: False)
+    own = [{**USER, "shares": [{**VIRTIOFS, "source_owner": "microvm-db"}]}, {**USER, "name": "db"}]
+    check_shares(placed(*own), Expected())
+    for declared in ({"source_group": "kvm"}, {"source_owner": "microvm"}):
+        shared = placed({**USER, "isolation": "shared", "shares": [{**VIRTIOFS, **declared}]})
+        check_shares(shared, Expected(setup=True))
+        # Only role host creates these.
+        with pytest.raises(DeclarationError, match="on this host"):
+            check_shares(shared, Expected())
 
 
 def test_owners_in_attributes_need_a_file_system_that_has_them(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
@@ -101,7 +124,11 @@ def test_what_a_guest_will_miss_is_said(monkeypatch: pytest.MonkeyPatch, tmp_pat
     monkeypatch.setattr(file_systems, "missing_features", lambda _directory: missing)
     share = {**VIRTIOFS, "source": str(tmp_path)}
     others = [{**share, "tag": "b", "posix_acl": False}, {**NINE_P, "tag": "c"}]
+    warning = "the guest is refused them. Set `posix_acl: false` to have this accepted"
     assert list(share_warnings(placed({**USER, "shares": [*others, share]}))) == [
-        f"vms[0].shares[2]: the file system of {tmp_path} has no access control lists; the guest is refused them. Set "
-        "`posix_acl: false` to have this accepted"
+        f"vms[0].shares[2]: the file system of {tmp_path} has no access control lists; {warning}"
+    ]
+    monkeypatch.setattr(file_systems, "missing_features", lambda _directory: (file_systems.ATTRIBUTES,))
+    assert list(share_warnings(placed({**USER, "shares": [*others, share]}))) == [
+        f"vms[0].shares[2]: the file system of {tmp_path} has no extended attributes; {warning}"
     ]
