@@ -519,7 +519,8 @@ options:
               - Path of the directory on the host, absolute or relative to the MicroVM's working directory.
               - The directory is created if it does not exist. The owner and the mode of one that exists are left
                 alone.
-              - C(/nix/store) is always shared for reading only with guests of an O(ignore:image).
+              - C(/nix/store) and what is below it is always shared for reading only with guests of an O(ignore:image),
+                and a directory above it only with O(ignore:shares[].read_only).
             type: path
             required: true
           source_owner:

@@ -78,9 +78,15 @@ def complete_store(declaration: Vm, images: Sequence[HostImage], prefix: str) ->
                 f"{prefix}store_paths", "are for guests of an image; remove this option, or set `image`"
             )
         return
-    for share in declaration["shares"]:
+    for index, share in enumerate(declaration["shares"]):
         # Root of the guest would be root in there.
-        share["read_only"] = share["read_only"] or _is_store(share)
+        share["read_only"] = share["read_only"] or _is_in(_place(share), NIX_STORE)
+        if not share["read_only"] and _is_in(NIX_STORE, _place(share)):
+            raise DeclarationError(
+                f"{prefix}shares[{index}].read_only",
+                f"{share['source']} has {NIX_STORE} of the host in it, which root of the guest could change; set "
+                "`read_only: true`, or share the directories below it that the guest needs",
+            )
     option = option_with_nix(declaration)
     mounted = store_share(declaration)
     if option is not None and mounted is None:
@@ -98,7 +104,17 @@ def complete_store(declaration: Vm, images: Sequence[HostImage], prefix: str) ->
 
 
 def _is_store(share: Share) -> bool:
-    return spelt_once(share["source"]) == NIX_STORE if share["source"].startswith("/") else False
+    return _place(share) == NIX_STORE
+
+
+def _place(share: Share) -> str:
+    """Return the source of a share in one spelling; nothing for one in the working directory."""
+    return spelt_once(share["source"]) if share["source"].startswith("/") else ""
+
+
+def _is_in(place: str, directory: str) -> bool:
+    """Return whether a path is that of a directory, or below it."""
+    return bool(place and directory) and f"{place}/".startswith(f"{directory.rstrip('/')}/")
 
 
 def option_with_nix(declaration: PackagedVm) -> Optional[str]:

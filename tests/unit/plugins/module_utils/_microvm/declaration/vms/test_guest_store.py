@@ -59,9 +59,20 @@ def test_the_guest_is_told_of_what_its_store_is_made(declared: dict[str, Any], e
 
 
 def test_guests_of_images_only_read_the_store() -> None:
-    vm = parse(shares=[{**SHARE, "source": "//nix/store/"}, {"tag": "own", "source": "store"}])
-    assert [share["read_only"] for share in vm["shares"]] == [True, False]
+    sources = ["//nix/store/", f"{STORE_PATH}/lib", "store", "/nix/stores", "/srv"]
+    vm = parse(shares=[{"tag": f"t{number}", "source": source} for number, source in enumerate(sources)])
+    assert [share["read_only"] for share in vm["shares"]] == [True, True, False, False, False]
     assert not parse(image=None, kernel="/kernel")["shares"][0]["read_only"]
+
+
+@pytest.mark.parametrize("source", ["/", "/nix", "//nix/", "/./nix"])
+def test_a_directory_with_the_store_in_it_is_not_shared_for_writing(source: str) -> None:
+    share = {"tag": "all", "source": source}
+    with pytest.raises(DeclarationError, match=r"^shares\[1\]\.read_only: .* has /nix/store of the host in it"):
+        parse(shares=[SHARE, share])
+    assert parse(shares=[SHARE, {**share, "read_only": True}])["shares"][1]["read_only"]
+    # Nix has built the guest, and says itself what it mounts.
+    assert parse(image=None, kernel="/kernel", shares=[share])
 
 
 @pytest.mark.parametrize(
