@@ -1237,22 +1237,38 @@ enter_directory_of() { # path, absolute or relative to the directory of sockets;
     is_roots || refuse "$path: others than root can create files beside it; declare a socket elsewhere"
 }
 
-# Creates a missing source in the working directory: as the MicroVM's user, who can lead these steps nowhere else. What
-# others shall own is given to them when it is opened.
-make_source() { # list of a share; whether it was missing is the status
-    local source owner
+# Creates a missing source in the working directory: as the MicroVM's user, who can lead these steps nowhere else. Only
+# the directories above one that others shall own are that user's.
+make_source() { # list of a share
+    local source as_user owner
     source=$(cat "$1/source")
-    if [[ "$source" == /* ]] || [ -e "$work/$source" ]; then return 1; fi
+    if [[ "$source" == /* ]] || [ -e "$work/$source" ]; then return; fi
+    as_user=$source
+    if [ -e "$1/created" ]; then as_user=$(dirname -- "$source"); fi
     owner=$(stat -c '--reuid=%u --regid=%g' -- "$work")
     # shellcheck disable=SC2086 # two words
-    (umask 022 && cd -P -- "$work" && setpriv $owner --clear-groups mkdir -p -- "$source") || true
+    (umask 022 && cd -P -- "$work" && setpriv $owner --clear-groups mkdir -p -- "$as_user") || true
+    if [ -e "$1/created" ]; then (make_given_source "$1" "$work/$as_user" "$(basename -- "$source")"); fi
+}
+
+# Creates a source that others shall own, as a whole or not at all: it has another name until it is theirs.
+make_given_source() { # list of a share, directory of the source, its name in there
+    local aside=$3.partial
+    enter_directory "$2" create || return
+    # A start that was killed leaves an empty directory.
+    if [ -e "./$aside" ]; then rmdir -- "./$aside" || return; fi
+    enter_directory "$2/$aside" create || return
+    give_source "$1" || return
+    enter_directory "$2" || return
+    # It is not there, unless the MicroVM's user has just created it.
+    mv --no-clobber --no-target-directory -- "./$aside" "./$3" || [ -e "./$3" ]
 }
 
 # The working directory is the source that was just created. Of another one that its user has put there, empty too, that
 # user has no more than before.
 give_source() { # list of a share
     local owner group mode
-    if [ ! -e "$1/created" ] || [ -n "$(ls -A .)" ]; then return; fi
+    if [ -n "$(ls -A .)" ]; then return; fi
     read -r owner group mode < "$1/created"
     chown -- "$owner:$group" . && chmod -- "$mode" .
 }
@@ -1273,7 +1289,7 @@ enter_source() { # list of a share, then options of enter_directory
 # Outside of the sandbox, before systemd sets it up: the links that it mounts, and what they lead to. Until systemd
 # follows such a link, others may have replaced a directory on the way, so begin_shares compares.
 virtiofsd_prepare() {
-    local share number=0 is_new place=$shares_directory/$name
+    local share number=0 place=$shares_directory/$name
     forget_shares
     (umask 022 && mkdir -p -- "$sockets" "$place/sources" "$place/root/opened")
     for share in "$lists"/virtiofs/*; do
@@ -1285,10 +1301,8 @@ virtiofsd_prepare() {
             continue
         fi
         (
-            is_new=''
-            if make_source "$share"; then is_new=yes; fi
+            make_source "$share"
             enter_source "$share"
-            if [ -n "$is_new" ]; then give_source "$share"; fi
             ln -s -- "$(readlink -n /proc/self/cwd)" "$place/sources/$(cat "$share/number")"
             stat --format '%d:%i' . > "$place/root/opened/$(cat "$share/number")"
         )
