@@ -231,6 +231,19 @@ def closure_steps(observed: Observed, store_paths: Sequence[str]) -> Sequence[St
     return [] if is_kept else [Step(Action.KEEP_CLOSURE, " ".join(store_paths))]
 
 
+def unused_closures(
+    observed: Observed, package: str, store_paths: Sequence[str], used: Iterable[str]
+) -> Sequence[Step[Action]]:
+    """Return the steps that let Nix collect the closures that no used package needs.
+
+    ``package`` may be yet to come, and its guest uses ``store_paths``.
+    """
+    # What is not known of a package may need all of them.
+    needed = [observed.closures_of.get(each, observed.closures) for each in used if each != package]
+    own = frozenset([closure_name(store_paths)] if store_paths else [])
+    return [Step(Action.RELEASE_CLOSURE, closure) for closure in sorted(observed.closures.difference(own, *needed))]
+
+
 def unit_steps(observed: Observed, drop_ins: Mapping[str, str], is_reloaded: bool = False) -> Iterator[Step[Action]]:
     """Yield the steps after which systemd knows these drop-ins of a MicroVM's units.
 

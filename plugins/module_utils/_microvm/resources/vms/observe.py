@@ -39,6 +39,7 @@ from ...declaration.names import (
     unit_name,
 )
 from ...declaration.types import PackagedVm
+from ...declaration.vms.guest_store import closure_name
 from ...host import accounts, closures, files, guest_keys, known_hosts, nix, restrictions, state_directories, systemd
 from ...host.commands import HostError
 from ...host.places import Places
@@ -111,10 +112,25 @@ def observe_names(
         own = _Packages(packages.get(name, []), marked)
         try:
             observed = _observe(places, name, paths, users.get(name, SHARED), own, units[name])
-            every.vms[name] = replace(observed, is_key_given=name in given, closures=closures.kept_closures(name))
+            closures_of = _closures_of(places, observed)
+            every.vms[name] = replace(observed, is_key_given=name in given, closures_of=closures_of)
         except (HostError, OSError) as error:
             every.errors[name] = str(error)
     return every
+
+
+def _closures_of(places: Places, observed: Observed) -> Dict[str, FrozenSet[str]]:
+    """Return the closures that the packages of a MicroVM need, if any is kept."""
+    needed: Dict[str, FrozenSet[str]] = {}
+    for package in (*observed.packages, *observed.roots) if observed.closures else ():
+        try:
+            declaration = places.declaration(package)
+        except DamagedPackage:
+            # Nobody knows which.
+            continue
+        paths = declaration["store_paths"] if declaration else ()
+        needed[package] = frozenset([closure_name(paths)] if paths else [])
+    return needed
 
 
 class _Packages(NamedTuple):
@@ -173,6 +189,7 @@ def _observe(
         packages=tuple(packages.names),
         damaged_packages=frozenset(damaged),
         roots=tuple(nix.kept_packages(name)),
+        closures=closures.kept_closures(name),
         record=record,
         drop_ins={template: content for template, content in drop_ins.items() if content is not None},
         environment=_text(places.environment(name)),

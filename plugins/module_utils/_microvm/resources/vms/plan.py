@@ -7,7 +7,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import Dict, Iterator, List, Mapping, Optional, Tuple
+from typing import Dict, Iterable, Iterator, List, Mapping, Optional, Tuple
 
 from ...declaration.names import unit_name
 from ...declaration.vms.share_sources import Ownership, source_ownerships
@@ -26,6 +26,7 @@ from .actions import (
     ordered,
     refuse_elsewhere,
     unit_steps,
+    unused_closures,
     unused_packages,
 )
 from .changes import Change, changes, is_live
@@ -76,7 +77,7 @@ def plan(observed: Observed, wanted: Wanted, path: str, clock: Clock = Clock()) 
     record = record.only(used)
     return Plan(
         name=observed.name,
-        steps=ordered([*_install(observed, wanted, target, record), *run, *unused_packages(observed, used)]),
+        steps=ordered([*_install(observed, wanted, target, record), *run, *_unused(observed, wanted, used)]),
         package=target.package,
         previous=observed.current,
         booted=observed.booted,
@@ -194,6 +195,14 @@ def _kept_packages(
     return record.kept(
         wanted.declaration["keep_generations"], [package for package in (*linked, old) if package is not None]
     )
+
+
+def _unused(observed: Observed, wanted: Wanted, used: Iterable[str]) -> Iterator[Step[Action]]:
+    """Yield the steps that remove what none of the used packages needs any more."""
+    yield from unused_packages(observed, used)
+    if wanted.package is not None:
+        paths = wanted.declaration["store_paths"]
+        yield from unused_closures(observed, wanted.package.directory_name, paths, used)
 
 
 def _install(observed: Observed, wanted: Wanted, target: _Target, record: Record) -> Iterator[Step[Action]]:

@@ -15,7 +15,17 @@ from ...host.records import Record
 from ...runner.package import Package
 from ..steps import Step
 from . import settings
-from .actions import Action, Plan, closure_steps, host_key_steps, link_steps, ordered, unit_steps, unused_packages
+from .actions import (
+    Action,
+    Plan,
+    closure_steps,
+    host_key_steps,
+    link_steps,
+    ordered,
+    unit_steps,
+    unused_closures,
+    unused_packages,
+)
 from .state import Installed, Observed
 
 
@@ -49,6 +59,7 @@ def plan_adoption(observed: Observed, external: External, keep_generations: int)
         *link_steps(observed, external.package),
         *unit_steps(observed, drop_ins),
         *unused_packages(observed, used),
+        *unused_closures(observed, external.package, external.installed.store_paths, used),
     ]
     return Plan(
         name=observed.name,

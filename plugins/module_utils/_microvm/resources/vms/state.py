@@ -79,6 +79,8 @@ class Observed:
     """Packages in the store of Nix that links keep for it."""
     closures: FrozenSet[str] = frozenset()
     """Names of the closures in the host's store that are kept for its guests."""
+    closures_of: Mapping[str, FrozenSet[str]] = field(default_factory=dict)
+    """Names of those that its packages need; empty where no closure is kept."""
     is_collectable: bool = False
     """True if Nix may remove the wanted package, which is in its store, as garbage."""
     unit: Unit = field(default_factory=Unit)

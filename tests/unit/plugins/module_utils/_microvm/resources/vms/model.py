@@ -60,6 +60,7 @@ def _one(now: Observed, wanted: Wanted, planned: Plan, action: Action, target: s
         Action.KEEP_PACKAGE: {"roots": (*now.roots, target), "is_collectable": False},
         Action.RELEASE_PACKAGE: {"roots": tuple(root for root in now.roots if root != target)},
         Action.KEEP_CLOSURE: {"closures": now.closures | {closure_name(target.split(" "))}},
+        Action.RELEASE_CLOSURE: {"closures": now.closures - {target}},
         Action.CREATE_STATE: {"exists": True, "group": wanted.account.group},
         Action.OWN_STATE: {"group": wanted.account.group},
         Action.CREATE_DIRECTORY: {"missing_directories": ()},

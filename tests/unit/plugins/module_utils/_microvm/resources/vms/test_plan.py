@@ -9,11 +9,12 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
+from ansible_collections.microvm.fleet.plugins.module_utils._microvm.declaration.vms.guest_store import closure_name
 from ansible_collections.microvm.fleet.plugins.module_utils._microvm.host.guest_shell import GuestLogin
 from ansible_collections.microvm.fleet.plugins.module_utils._microvm.host.records import Generation, Record
 from ansible_collections.microvm.fleet.plugins.module_utils._microvm.host.systemd import Unit
 from ansible_collections.microvm.fleet.plugins.module_utils._microvm.hypervisors.facts import HostFacts
-from ansible_collections.microvm.fleet.plugins.module_utils._microvm.resources.vms.actions import Plan
+from ansible_collections.microvm.fleet.plugins.module_utils._microvm.resources.vms.actions import Action, Plan
 from ansible_collections.microvm.fleet.plugins.module_utils._microvm.resources.vms.plan import Clock, plan
 from ansible_collections.microvm.fleet.plugins.module_utils._microvm.resources.vms.plan_removal import (
     Removal,
@@ -520,6 +521,28 @@ def test_a_closure_is_kept_before_its_guest_starts_and_goes_with_it() -> None:
     assert plan(running, wanted, "").steps == ()
     [closure] = running.closures
     assert f"remove the link of {closure}" in map(str, plan_removal(running, Removal()).steps)
+
+
+def test_a_closure_goes_with_the_last_package_that_needs_it() -> None:
+    paths = [f"/nix/store/{digit * 32}-tool" for digit in "012"]
+    share = {"tag": "store", "source": "/nix/store", "mount_point": "/nix/.ro-store"}
+    guest = {"name": "small", "image": "/images/1", "shares": [share], "keep_generations": 1}
+    now, needed = FRESH, {}
+    for path in paths[:2]:
+        wanted = want({**guest, "store_paths": [path]})
+        planned = plan(now, wanted, "")
+        # The package before is what `old` leads to.
+        assert not [step for step in planned.steps if step.action is Action.RELEASE_CLOSURE]
+        now = carried_out(now, wanted, planned)
+        needed[str(now.current)] = frozenset([closure_name([path])])
+        now = replace(now, closures_of=needed)
+    last = want({**guest, "store_paths": [paths[2]]})
+    assert f"remove the link of {closure_name(paths[:1])}" in map(str, plan(now, last, "").steps)
+    after = carried_out(now, last, plan(now, last, ""))
+    assert after.closures == {closure_name([path]) for path in paths[1:]}
+    # Of a package that is damaged, nobody knows what it needs.
+    unknown = replace(now, closures_of={})
+    assert not [step for step in plan(unknown, last, "").steps if step.action is Action.RELEASE_CLOSURE]
 
 
 @pytest.mark.parametrize(("group", "consequence"), [("microvm-small", "switch"), ("kvm", "restart")])
