@@ -122,6 +122,23 @@ def external_package(name: str, directory: str, places: Places) -> ExternalPacka
     return ExternalPackage(content, looked_at, declaration, _facts(partial(_content, content), declaration))
 
 
+def present_package(name: str, current: str, places: Places) -> Optional[ExternalPackage]:
+    """Look at the package that the MicroVM ``name`` has, which stays under its name whatever its files are by now.
+
+    ``None`` for one that is gone, or so damaged that it has to be installed anew. Raises OSError.
+    """
+    if not places.store.has(current):
+        return None
+    try:
+        content = Package(name, package_files(places.store.path(current)), place=current)
+        declaration = places.declaration(current)
+        places.store.read(current, COMMAND_LINE_FILE)
+        facts = _facts(partial(places.store.read, current), declaration)
+        return ExternalPackage(content, installed(places, current, name, is_external=True), declaration, facts)
+    except HostError:
+        return None
+
+
 def _facts(read: Callable[[str], str], declaration: Optional[PackagedVm]) -> PackageFacts:
     """Return the lists of a package whose declaration does not say the same."""
     if declaration is not None:

@@ -16,11 +16,11 @@ from ..declaration.vms.source_options import is_service
 from ..host import nix, restrictions
 from ..host.commands import HostError
 from ..host.places import Places
-from ..resources.vms.observe import installed, installed_package
+from ..resources.vms.observe import installed_package
 from ..resources.vms.state import SIMPLE, Installed, Origin
 from ..runner.package import Package
 from ..schema.errors import DeclarationError
-from .external_packages import ExternalPackage, external_package, refuse_others
+from .external_packages import ExternalPackage, external_package, present_package, refuse_others
 from .flakes import BuiltPackage, DeclaredFlake, EvaluatedPackage, Known, build_flakes, evaluate_flakes
 from .published import DeclaredService, ask_services, copy_published
 
@@ -67,9 +67,9 @@ def find_sources(declared: Mapping[str, Declaration], places: Places, search: Se
             for limits in search.limits:
                 restrictions.check_external(limits)
             current = _current(places, vm["name"])
-            if vm["manage"] == "once" and current is not None:
-                package = external_package(vm["name"], places.store.path(current), places)
-                found[place] = FoundPackage(package, Origin(flake=None, is_left=True))
+            present = _present_package(vm, current, places)
+            if present is not None:
+                found[place] = present
             elif is_service(vm["runner"]):
                 services.append(DeclaredService(place, vm, current))
             elif vm["runner"] is not None:
@@ -80,6 +80,36 @@ def find_sources(declared: Mapping[str, Declaration], places: Places, search: Se
         except (HostError, OSError) as error:
             raise DeclarationError(_option(place, vm), str(error)) from None
     return {**found, **_of_services(services, places, search), **_of_flakes(flakes, places, search)}
+
+
+def _present_package(vm: Declaration, current: Optional[str], places: Places) -> Optional[FoundPackage]:
+    """Return the package that a MicroVM keeps; ``None`` where the declared one is to be installed."""
+    if vm["manage"] != "once" or current is None:
+        return None
+    package = present_package(vm["name"], current, places)
+    return None if package is None else FoundPackage(package, Origin(flake=None, is_left=True))
+
+
+def with_present_packages(
+    sources: Mapping[str, FoundPackage], declared: Mapping[str, Declaration], places: Places
+) -> Dict[str, FoundPackage]:
+    """Return the packages after those were read again that MicroVMs keep: they may have been updated since.
+
+    Whoever calls holds the locks of the MicroVMs.
+    """
+    present: Dict[str, FoundPackage] = {}
+    for place, source in sources.items():
+        current = _current(places, declared[place]["name"])
+        is_same = source.origin.is_left and source.package.content.place == current
+        now = None if is_same else _present_package(declared[place], current, places)
+        if now is not None:
+            present[place] = replace(now, built=source.built)
+        elif source.origin.is_left and not is_same:
+            error = "its package was removed or damaged while this run prepared others; run again to install it"
+            present[place] = replace(source, error=error)
+        else:
+            present[place] = source
+    return present
 
 
 def _of_services(vms: Sequence[DeclaredService], places: Places, search: Search) -> Dict[str, FoundPackage]:
@@ -140,7 +170,8 @@ def _source(vm: _Declared, package: EvaluatedPackage, places: Places) -> FoundPa
 def _unknown_package(vm: _Declared, path: str, places: Places) -> ExternalPackage:
     """Return a package that nobody has yet; what the host must know of it is expected to be as it is."""
     content = Package(vm.name, {}, place=path)
-    before = installed(places, vm.current, vm.name, is_external=True) if vm.current is not None else Installed(path)
+    present = present_package(vm.name, vm.current, places) if vm.current is not None else None
+    before = present.installed if present is not None else Installed(path)
     expected = replace(before, package=path, problem="", has_declaration=False)
     return ExternalPackage(content, expected, None, NO_FACTS)
 

@@ -57,7 +57,7 @@ from ..schema.naming import element_names
 from . import outcomes
 from .attachments import check_addresses
 from .external_packages import ExternalPackage
-from .external_sources import FoundPackage, Search, externals_of, find_sources
+from .external_sources import FoundPackage, Search, externals_of, find_sources, with_present_packages
 from .flakes import Known
 from .foreign_devices import refuse_foreign_devices
 from .host_setup import refuse_other_state_directory
@@ -165,9 +165,46 @@ def _bring(request: Request) -> VmsResult:
     places = Places(request.state_dir)
     beside = recorded_beside(places, [str(vm.get(key)) for vm in request.vms for key in ("name", "renamed_from")])
     sources = _sources(request, beside, places)
-    known, evaluations = externals_of(sources)
+    evaluations = externals_of(sources)[1]
+    prepared = _prepare(request, sources, beside, places)
+    names = [*(vm.name for vm in prepared.wanted), *_former_names(prepared.wanted).values()]
+    undeclared = _undeclared(request, names, places)
+    if request.is_prediction:
+        predicted = _reconcile(request, prepared.wanted, undeclared, places, prepared.failed)
+        if request.preflight:
+            new = _new(predicted["vms"])
+            return {**_NOTHING, "vms": new, "undeclared": undeclared, "evaluations": evaluations}
+        warnings = [*predicted["warnings"], *_warnings(prepared.untested)]
+        return {**predicted, "evaluations": evaluations, "warnings": warnings}
+    with locked([*names, *(undeclared if request.purge != "report" else ())]):
+        # Builds take long, and nobody has waited for them before another run, or `microvm update`, was complete.
+        present = with_present_packages(sources, prepared.declarations, places)
+        if present != sources:
+            prepared = _prepare(request, present, beside, places)
+        outcome = _reconcile(request, prepared.wanted, undeclared, places, prepared.failed)
+        return {**outcome, "evaluations": evaluations}
+
+
+@dataclass(frozen=True)
+class _Prepared:
+    """MicroVMs of a run, after whatever is wrong with their declarations was refused."""
+
+    wanted: List[Wanted]
+    declarations: Dict[str, Declaration]
+    """Declarations of those that the host is to have, by their paths."""
+    failed: Dict[str, str]
+    """Errors of those whose packages could not be made, by name."""
+    untested: List[str]
+    """Names of those whose accelerator no run has tested yet."""
+
+
+def _prepare(
+    request: Request, sources: Mapping[str, FoundPackage], beside: Sequence[PackagedVm], places: Places
+) -> _Prepared:
+    """Check declarations and render packages. Raises DeclarationError, and HostError."""
     paths = [request.place(index) for index in range(len(request.vms))]
-    declarations = parse(request, beside, {paths.index(path): package for path, package in known.items()})
+    externals = {paths.index(path): package for path, package in externals_of(sources)[0].items()}
+    declarations = parse(request, beside, externals)
     placed = [(path, vm) for path, vm in zip(paths, declarations) if vm["state"] != "absent"]
     external_at = {path: source.package for path, source in sources.items()}
     _check_restrictions(request, placed, beside, external_at)
@@ -183,21 +220,12 @@ def _bring(request: Request) -> VmsResult:
     accelerators = {path: _accelerator(request, declaration, places) for path, declaration in own}
     packages = {path: _render(path, declaration, accelerators[path].name) for path, declaration in own}
     packages.update({path: _with_programs(external_at[path], vm) for path, vm in placed if path in external_at})
-    wanted = [_want(vm, packages.get(path), request, sources.get(path)) for path, vm in zip(paths, declarations)]
-    failed = {source.package.content.name: source.error for source in sources.values() if source.error}
-    names = [*(vm.name for vm in wanted), *_former_names(wanted).values()]
-    undeclared = _undeclared(request, names, places)
-    if request.is_prediction:
-        predicted = _reconcile(request, wanted, undeclared, places, failed)
-        untested = [vm["name"] for path, vm in own if not accelerators[path].is_tested]
-        if request.preflight:
-            new = _new(predicted["vms"])
-            return {**_NOTHING, "vms": new, "undeclared": undeclared, "evaluations": evaluations}
-        warnings = [*predicted["warnings"], *_warnings(untested)]
-        return {**predicted, "evaluations": evaluations, "warnings": warnings}
-    with locked([*names, *(undeclared if request.purge != "report" else ())]):
-        outcome = _reconcile(request, wanted, undeclared, places, failed)
-        return {**outcome, "evaluations": evaluations}
+    return _Prepared(
+        [_want(vm, packages.get(path), request, sources.get(path)) for path, vm in zip(paths, declarations)],
+        dict(placed),
+        {source.package.content.name: source.error for source in sources.values() if source.error},
+        [vm["name"] for path, vm in own if not accelerators[path].is_tested],
+    )
 
 
 _NOTHING: VmsResult = {"changed": False, "vms": [], "undeclared": [], "evaluations": {}, "diff": [], "warnings": []}

@@ -5,14 +5,17 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
 import subprocess
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 from ansible_collections.microvm.fleet.plugins.module_utils._microvm.host import nix
+from ansible_collections.microvm.fleet.plugins.module_utils._microvm.operations import reconcile as reconcile_operation
 from ansible_collections.microvm.fleet.plugins.module_utils._microvm.operations.adopt import adopt
 from ansible_collections.microvm.fleet.plugins.module_utils._microvm.operations.reconcile import Request, reconcile
 from ansible_collections.microvm.fleet.plugins.module_utils._microvm.operations.report import VmResult, VmsResult
@@ -196,16 +199,95 @@ def test_what_is_installed_once_is_left_to_updates(host: FakeHost, known: RealNi
     assert run(newer)["consequence"] == "restart"
 
 
-def test_a_package_of_a_directory_can_be_installed_once_too(host: FakeHost, known: RealNix, tmp_path: Path) -> None:
-    made = tmp_path / "made"
-    (made / "bin").mkdir(parents=True)
-    (made / "bin/microvm-run").write_text("#!/bin/sh\n")
-    for path in (made, made / "bin", made / "bin/microvm-run"):
+def meanwhile(monkeypatch: pytest.MonkeyPatch, change: Callable[[], object]) -> None:
+    """Let something else change the host between what a run prepares and the locks that it takes."""
+    locked = reconcile_operation.locked
+
+    @contextlib.contextmanager
+    def late(names: Iterable[str]) -> Iterator[None]:
+        monkeypatch.setattr(reconcile_operation, "locked", locked)
+        change()
+        with locked(names):
+            yield
+
+    monkeypatch.setattr(reconcile_operation, "locked", late)
+
+
+def made(directory: Path, mark: str = "one") -> str:
+    """Write a package by hand, and return its path."""
+    (directory / "bin").mkdir(parents=True)
+    (directory / "bin/microvm-run").write_text(f"#!/bin/sh\n# {mark}\n")
+    for path in (directory, directory / "bin", directory / "bin/microvm-run"):
         path.chmod(0o755)
-    vm = {"name": "web", "runner": str(made), "manage": "once"}
+    return str(directory)
+
+
+def test_a_package_of_a_directory_can_be_installed_once_too(host: FakeHost, tmp_path: Path) -> None:
+    vm = {"name": "web", "runner": made(tmp_path / "made"), "manage": "once"}
     assert run_all(vm)["vms"][0]["generation"] == 1
-    shutil.rmtree(made)
+    shutil.rmtree(tmp_path / "made")
+    assert not run_all(vm)["changed"] and os.path.exists(current(host))
+
+
+def test_what_is_updated_while_a_run_prepares_others_stays(
+    host: FakeHost, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    vm = {"name": "web", "runner": made(tmp_path / "one"), "manage": "once", "restart_policy": "if_changed"}
+    run_all(vm)
+    first, newer = current(host), made(tmp_path / "two", "two")
+    meanwhile(monkeypatch, lambda: adopt("web", newer, host.places))
+    result = run_all(vm)["vms"][0]
+    assert current(host) != first and result["package"] == os.path.basename(current(host))
+    assert not any("link" in action or "systemctl" in action for action in result["actions"])
+    assert result["generation"] == 2 and result["restart_pending"] and not run_all(vm)["changed"]
+    # One that was not there when the run began.
+    meanwhile(monkeypatch, lambda: adopt("db", newer, host.places))
+    created = run_all({**vm, "name": "db"})["vms"][0]
+    assert created["generation"] == 1 and created["consequence"] == "start"
+    assert Path(current(host, "db"), "bin/microvm-run").read_text().endswith("# two\n")
+
+
+def test_what_is_removed_while_a_run_prepares_others_is_an_error_of_its_own(
+    host: FakeHost, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    vms = [{"name": name, "runner": made(tmp_path / name, name), "manage": "once"} for name in ("web", "db")]
+    run_all(vms[0])
+    meanwhile(monkeypatch, lambda: run_all({"name": "web", "state": "absent"}))
+    web, db = run_all(*vms)["vms"]
+    assert (
+        "was removed" in str(web["msg"]) and "run again" in web["msg"] and not os.path.lexists(host.places.state("web"))
+    )
+    assert not db["failed"] and os.path.exists(current(host, "db"))
+    assert run_all(*vms)["vms"][0]["consequence"] == "start"
+
+
+def test_a_damaged_package_that_is_installed_once_becomes_no_generation(host: FakeHost, tmp_path: Path) -> None:
+    vm = {"name": "web", "runner": made(tmp_path / "made"), "manage": "once"}
+    run_all(vm)
+    before, script = current(host), Path(current(host), "bin/microvm-run")
+    script.write_text("#!/bin/sh\n# tampered with\n")
+    assert not run_all(vm)["changed"] and current(host) == before
+    # As a start does that has failed.
+    host.places.store.mark_damaged(os.path.basename(before))
+    replaced = run_all(vm)["vms"][0]
+    assert replaced["generation"] == 1 and current(host) == before and script.read_text().endswith("# one\n")
     assert not run_all(vm)["changed"]
+
+
+def test_a_lost_package_that_is_installed_once_is_installed_anew(
+    host: FakeHost, known: RealNix, tmp_path: Path
+) -> None:
+    made_by_hand = {"name": "db", "runner": made(tmp_path / "made"), "manage": "once"}
+    vms = [{"name": "web", "flake": known.write({"web": runner("web")}), "manage": "once"}, made_by_hand]
+    run_all(*vms)
+    shutil.rmtree(known.root / "gcroots")
+    subprocess.run(["nix-store", "--gc"], check=True, capture_output=True)
+    shutil.rmtree(current(host, "db"))
+    assert not os.path.exists(current(host))
+    assert run_all(*vms, preflight=True)["evaluations"]["web"]["path"] == current(host)
+    assert [vm["generation"] for vm in run_all(*vms)["vms"]] == [1, 1]
+    assert os.path.exists(current(host)) and os.path.exists(current(host, "db"))
+    assert not run_all(*vms)["changed"]
 
 
 def test_a_host_without_nix_is_refused_unless_the_same_run_installs_it(
