@@ -1167,7 +1167,8 @@ options:
       - Reference to a flake that has the MicroVM's runner package, such as V(github:you/machines).
       - A run evaluates it, and builds the package if the host does not have it. As with O(ignore:runner), the package
         decides everything that concerns the guest.
-      - A relative path is refused, since the reference is used on several machines and by later updates.
+      - A relative path is refused, since the reference is used on several machines and by later updates, and so
+        is a user with a password or token, since reports and processes show the reference.
     type: str
   attribute:
     description:

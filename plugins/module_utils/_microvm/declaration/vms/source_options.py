@@ -21,10 +21,27 @@ _WORD = re.compile(rf"[^\s{CONTROL}]+")
 _URL = re.compile(rf"https?://[A-Za-z0-9\[][^\s{CONTROL}#]*")
 _ATTRIBUTE = re.compile(rf"[^\s{CONTROL}#-][^{CONTROL}#]*")
 
+_USERS = re.compile(r"([A-Za-z0-9+.-]+)://([^/?\s]*)@")
+"""Scheme and user of a URL."""
+
+_UNSIGNED = re.compile(r"--no-(check|require)-sigs(=.*)?|(--option=)?require-sigs([= ].*)?|.*[?&]trusted=.*", re.DOTALL)
+"""Arguments of Nix by which it takes what nobody trusted has signed: its own, a setting, or a binary cache's."""
+
+_TOKENS = re.compile(r"(--|--option=)?(extra-)?access-tokens([= ].*)?", re.DOTALL)
+"""Arguments of Nix that pass on tokens."""
+
+_CREDENTIALS = (
+    "contains a user, password or token, which everybody would read in reports and processes; remove it, and let Nix "
+    "find it on the machine that evaluates: in a netrc file (netrc-file of nix.conf), or in access-tokens of "
+    "nix.conf. Or use an SSH key, as git+ssh://git@git.example.org/machines does"
+)
+
 
 def flake_reference(value: object) -> Optional[str]:
     """Check a reference to a flake, which a host must find wherever Nix is called."""
     text = str(value)
+    if _has_credentials(text):
+        return _CREDENTIALS
     if "#" in text:
         return f"{value!r} names an attribute; write it as `attribute`"
     if not _WORD.fullmatch(text) or text.startswith("-"):
@@ -32,6 +49,13 @@ def flake_reference(value: object) -> Optional[str]:
     if text.startswith("."):
         return f"{value!r} is relative to a directory that nobody knows; write an absolute path or a URL"
     return None
+
+
+def _has_credentials(text: str) -> bool:
+    """Return whether a URL in a string has a password, or a user where there is no SSH that needs a name."""
+    return any(
+        ":" in user or scheme.lower().rpartition("+")[2] in ("http", "https") for scheme, user in _USERS.findall(text)
+    )
 
 
 def flake_attribute(value: object) -> Optional[str]:
@@ -43,10 +67,13 @@ def flake_attribute(value: object) -> Optional[str]:
 
 def nix_argument(value: object) -> Optional[str]:
     """Check a further argument of Nix."""
-    if value == "--no-check-sigs":
+    text = str(value)
+    if _UNSIGNED.fullmatch(text):
         return (
             "would accept packages that nobody trusted has signed; declare the keys that sign them on the host instead"
         )
+    if _TOKENS.fullmatch(text) or _has_credentials(text):
+        return _CREDENTIALS
     return checks.argument(value)
 
 
@@ -106,7 +133,8 @@ SOURCE_OPTIONS: Options = (
             "Reference to a flake that has the MicroVM's runner package, such as V(github:you/machines).",
             "A run evaluates it, and builds the package if the host does not have it. As with O(ignore:runner), the "
             "package decides everything that concerns the guest.",
-            "A relative path is refused, since the reference is used on several machines and by later updates.",
+            "A relative path is refused, since the reference is used on several machines and by later updates, and so "
+            "is a user with a password or token, since reports and processes show the reference.",
         ),
         check=flake_reference,
         cost=LIVE,

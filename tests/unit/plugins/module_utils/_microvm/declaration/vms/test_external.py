@@ -161,6 +161,15 @@ FLAKE: dict[str, Any] = {"name": "web", "flake": "github:you/machines"}
         ({**FLAKE, "flake": "a b"}, "flake", "no reference to a flake"),
         ({**FLAKE, "attribute": "a#b"}, "attribute", "no attribute of a flake"),
         ({**FLAKE, "nix_arguments": ["--no-check-sigs"]}, "nix_arguments[0]", "declare the keys"),
+        ({**FLAKE, "nix_arguments": ["--no-require-sigs"]}, "nix_arguments[0]", "declare the keys"),
+        ({**FLAKE, "nix_arguments": ["--option", "require-sigs", "false"]}, "nix_arguments[1]", "declare the keys"),
+        ({**FLAKE, "nix_arguments": ["--option=require-sigs", "false"]}, "nix_arguments[0]", "declare the keys"),
+        ({**FLAKE, "nix_arguments": ["--option=require-sigs=0"]}, "nix_arguments[0]", "declare the keys"),
+        ({**FLAKE, "nix_arguments": ["--substituters", "http://c?trusted=1"]}, "nix_arguments[1]", "declare the keys"),
+        ({**FLAKE, "nix_arguments": ["--access-tokens", "g=1"]}, "nix_arguments[0]", "access-tokens of nix.conf"),
+        ({**FLAKE, "nix_arguments": ["--option", "access-tokens", "g=1"]}, "nix_arguments[1]", "netrc"),
+        ({**FLAKE, "nix_arguments": ["--override-input", "x", "git+https://t@h/x"]}, "nix_arguments[2]", "netrc"),
+        ({**FLAKE, "nix_arguments": ["--substituters", "https://a/ https://t@b"]}, "nix_arguments[1]", "netrc"),
         ({**FLAKE, "nix_arguments": ["-L", "--no-write-lock-file"], "require_lock": True}, "nix_arguments[1]", "lock"),
     ],
 )
@@ -170,6 +179,38 @@ def test_options_of_flakes_that_contradict_each_other_are_refused(
     with pytest.raises(DeclarationError, match=message) as refusal:
         parse(declared)
     assert refusal.value.path == f"vms[0].{path}"
+
+
+@pytest.mark.parametrize("option", ["flake", "update_flake"])
+@pytest.mark.parametrize(
+    "reference",
+    [
+        "git+https://ada:secret@git.example.org/machines",
+        "git+https://secret@git.example.org/machines?ref=main",
+        "https://secret@git.example.org/machines.tar.gz",
+        "tarball+HTTP://secret@git.example.org/machines.tar.gz",
+        "git+ssh://git:secret@git.example.org/machines",
+    ],
+)
+def test_credentials_in_a_reference_are_refused_and_not_repeated(option: str, reference: str) -> None:
+    with pytest.raises(DeclarationError, match="netrc") as refusal:
+        parse({**FLAKE, option: reference})
+    assert refusal.value.path == f"vms[0].{option}" and "secret" not in str(refusal.value)
+
+
+@pytest.mark.parametrize(
+    "reference",
+    [
+        "git+ssh://git@git.example.org/machines",
+        "ssh://git@git.example.org:22/machines",
+        "git+https://git.example.org/machines@v1:2?ref=a@b",
+        "https://[2001:db8::1]:8443/machines.tar.gz",
+        "path:/srv/machines@2",
+        "github:you/machines",
+    ],
+)
+def test_references_without_credentials_are_accepted(reference: str) -> None:
+    assert parse_vm({**FLAKE, "flake": reference})["flake"] == reference
 
 
 def test_a_flake_has_its_options_and_those_of_the_host() -> None:
