@@ -7,8 +7,9 @@
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import dataclass
-from typing import Dict, List, Mapping, Optional, Sequence, Tuple, Union, cast
+from typing import Dict, List, Mapping, Optional, Sequence, Set, Tuple, Union, cast
 
 from ..declaration.names import runner_attribute
 from . import nix
@@ -40,22 +41,66 @@ def evaluate(
 ) -> Evaluations:
     """Evaluate attributes of a flake, each under a name, at once; one that fails does not hide the others.
 
-    ``arguments`` are further ones of `nix build`. ``require_lock`` refuses a flake whose lock file lacks an input;
-    ``writes_lock`` lets Nix complete it. Nothing is built. Raises HostError where Nix is not installed.
+    Where all fail in the same way, that is the flake's fault, and only some of many are evaluated. ``arguments`` are
+    further ones of `nix build`. ``require_lock`` refuses a flake whose lock file lacks an input; ``writes_lock`` lets
+    Nix complete it. Nothing is built. Raises HostError where Nix is not installed.
     """
-    names = list(attributes)
     lock = () if writes_lock else ("--no-update-lock-file" if require_lock else "--no-write-lock-file",)
-    words = (*lock, *arguments)
-    try:
-        found = _evaluate(flake, [attributes[name] for name in names], words, show)
-        return dict(zip(names, found))
-    except NotEvaluated as error:
-        if len(names) == 1:
-            return {names[0]: error}
-    alone: Evaluations = {}
-    for name in names:
-        alone.update(evaluate(flake, {name: attributes[name]}, arguments, require_lock, show, writes_lock))
-    return alone
+    attempt = _Attempt(flake, attributes, (*lock, *arguments), show)
+    evaluations = attempt.evaluate(list(attributes), is_whole=True)
+    return {name: evaluations[name] for name in attributes}
+
+
+_MANY = 8
+"""Number of attributes above which it is worth knowing whether their flake itself is wrong."""
+
+_DURATION = re.compile(r"\d+(\.\d+)? ?m?s\b")
+
+
+@dataclass(frozen=True)
+class _Attempt:
+    """Evaluation of a flake."""
+
+    flake: str
+    attributes: Mapping[str, str]
+    arguments: Sequence[str]
+    show: Show
+
+    def evaluate(self, names: Sequence[str], is_whole: bool = False) -> Evaluations:
+        """Evaluate attributes by name; where that fails, halves of them, until what fails is alone."""
+        try:
+            attributes = [self.attributes[name] for name in names]
+            return dict(zip(names, _evaluate(self.flake, attributes, self.arguments, self.show)))
+        except NotEvaluated as error:
+            if len(names) == 1:
+                return {names[0]: error}
+        if is_whole and len(names) > _MANY:
+            evaluations = self._sample(names)
+            if len(evaluations) == len(names):
+                return evaluations
+        half = len(names) // 2
+        return {**self.evaluate(names[:half]), **self.evaluate(names[half:])}
+
+    def _sample(self, names: Sequence[str]) -> Evaluations:
+        """Evaluate some attributes, each alone. If all of these fail in the same way, so do all others."""
+        failures: Evaluations = {}
+        reasons: Set[Optional[str]] = set()
+        for name in (names[0], names[len(names) // 2], names[-1]):
+            failures.update(self.evaluate([name]))
+            reasons.add(self._reason(name, failures[name]))
+            if None in reasons or len(reasons) > 1:
+                return {}
+        first = NotEvaluated(
+            f"{self.flake}#{self.attributes[names[0]]} and {len(failures) - 1} more attributes of the flake fail with "
+            "the same message, so the flake itself is wrong or cannot be reached, and this one was not evaluated"
+        )
+        return {name: failures.get(name, first) for name in names}
+
+    def _reason(self, name: str, evaluation: object) -> Optional[str]:
+        """Return why an evaluation has failed, without the attribute's name and what is different each time."""
+        if isinstance(evaluation, Evaluation):
+            return None
+        return _DURATION.sub("", str(evaluation).replace(f"{self.flake}#{self.attributes[name]}", ""))
 
 
 class NotEvaluated(HostError):

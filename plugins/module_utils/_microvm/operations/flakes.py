@@ -133,8 +133,7 @@ def evaluate_flakes(vms: Sequence[DeclaredFlake], known: Known, is_nix_expected:
             errors.append((vm, f"{vm.installable}: {error}"))
         packages[vm.name] = EvaluatedPackage(_evaluation(vm, evaluation))
     if errors:
-        others = "".join(f"\n{vm.option}: {message}" for vm, message in errors[1:])
-        raise DeclarationError(errors[0][0].option, errors[0][1] + others)
+        raise joined_errors([DeclarationError(vm.option, message) for vm, message in errors])
     return packages
 
 
@@ -223,3 +222,15 @@ def _build(vm: DeclaredFlake, package: EvaluatedPackage, keeps: bool) -> Evaluat
     except (HostError, OSError) as error:
         return replace(package, error=f"{vm.installable} cannot be built: {error}")
     return replace(package, built={**built, "is_built": True}, builds=True)
+
+
+_MOST_ERRORS = 10
+"""Errors that one message has."""
+
+
+def joined_errors(errors: Sequence[DeclarationError]) -> DeclarationError:
+    """Return an error with the first of several, and the number of the others."""
+    lines = [errors[0].message, *map(str, errors[1:_MOST_ERRORS])]
+    if len(errors) > _MOST_ERRORS:
+        lines.append(f"{len(errors) - _MOST_ERRORS} more MicroVMs have such errors")
+    return DeclarationError(errors[0].path, "\n".join(lines))

@@ -29,10 +29,9 @@ def evaluation(flake: str, require_lock: bool = False, writes_lock: bool = False
     return found
 
 
-def test_attributes_of_a_flake_are_evaluated_by_one_process(real_nix: RealNix, monkeypatch: pytest.MonkeyPatch) -> None:
-    # Neither in the order of the alphabet, nor of the store's paths.
-    names = ["web", "db", "a.b", "cache"]
-    flake = real_nix.write({name: runner(name.replace(".", "-")) for name in names})
+@pytest.fixture(name="calls")
+def _calls(monkeypatch: pytest.MonkeyPatch) -> list[list[str]]:
+    """Return the calls of programs of Nix from now on."""
     calls: list[list[str]] = []
     run_shown = nix.run_shown
 
@@ -41,6 +40,13 @@ def test_attributes_of_a_flake_are_evaluated_by_one_process(real_nix: RealNix, m
         return run_shown(words, show)
 
     monkeypatch.setattr(nix, "run_shown", counted)
+    return calls
+
+
+def test_attributes_of_a_flake_are_evaluated_by_one_process(real_nix: RealNix, calls: list[list[str]]) -> None:
+    # Neither in the order of the alphabet, nor of the store's paths.
+    names = ["web", "db", "a.b", "cache"]
+    flake = real_nix.write({name: runner(name.replace(".", "-")) for name in names})
     found = flakes.evaluate(flake, {name: runner_attribute(name) for name in names})
     assert len(calls) == 1 and list(found) == names
     for name, evaluated in found.items():
@@ -60,6 +66,57 @@ def test_an_attribute_that_fails_does_not_hide_the_others(real_nix: RealNix) -> 
     assert "there is no such thing" in str(found["bad"]) and f"{flake}#{attributes['bad']}" in str(found["bad"])
     assert "does not provide attribute" in str(found["absent"]) and "not a derivation" in str(found["number"])
     assert any("there is no such thing" in line for line in shown)
+
+
+def test_one_wrong_attribute_of_many_is_found_by_halves(real_nix: RealNix, calls: list[list[str]]) -> None:
+    names = [f"vm{number}" for number in range(64)]
+    flake = real_nix.write({name: runner(name) for name in names if name != "vm41"})
+    evaluations = flakes.evaluate(flake, {name: runner_attribute(name) for name in names})
+    assert list(evaluations) == names and {
+        name for name, result in evaluations.items() if not isinstance(result, Evaluation)
+    } == {"vm41"}
+    # All, one that is right, and both halves of six sizes.
+    assert len(calls) == 1 + 1 + 2 * 6 and "does not provide attribute" in str(evaluations["vm41"])
+
+
+def test_of_a_flake_that_is_wrong_itself_only_some_attributes_are_evaluated(
+    real_nix: RealNix, calls: list[list[str]]
+) -> None:
+    flake = real_nix.write({})
+    (real_nix.root / "flake/flake.nix").write_text("{ outputs = inputs: { nixosConfigurations = ")
+    names = [f"vm{number}" for number in range(64)]
+    evaluations = flakes.evaluate(flake, {name: runner_attribute(name) for name in names})
+    assert len(calls) == 1 + 3 and list(evaluations) == names
+    assert all(isinstance(result, HostError) for result in evaluations.values())
+    assert {name for name in names if "syntax error" in str(evaluations[name])} == {"vm0", "vm32", "vm63"}
+    assert "was not evaluated" in str(evaluations["vm5"]) and f"{flake}#{runner_attribute('vm0')}" in str(
+        evaluations["vm5"]
+    )
+    # Few are evaluated, each alone: somebody reads what is wrong with each.
+    del calls[:]
+    few = flakes.evaluate(flake, {name: runner_attribute(name) for name in names[:4]})
+    assert len(calls) == 7 and not any("was not evaluated" in str(result) for result in few.values())
+
+
+def test_attributes_that_fail_in_different_ways_are_all_evaluated(real_nix: RealNix) -> None:
+    names = [f"vm{number}" for number in range(9)]
+    flake = real_nix.write({name: f'throw "no {name}"' for name in names[:-1]} | {"vm8": runner("vm8")})
+    evaluations = flakes.evaluate(flake, {name: runner_attribute(name) for name in names})
+    assert all(f"no {name}" in str(evaluations[name]) for name in names[:-1])
+    assert isinstance(evaluations["vm8"], Evaluation)
+
+
+def test_how_long_something_took_makes_no_other_message(monkeypatch: pytest.MonkeyPatch) -> None:
+    taken: list[int] = []
+
+    def unreachable(words: list[str], _show: nix.Show) -> str:
+        taken.append(len(taken))
+        raise HostError(f"`{' '.join(words)}` failed: error: port 443 after {len(taken)} ms: Could not connect")
+
+    monkeypatch.setattr(nix, "nix_program", lambda: "nix")
+    monkeypatch.setattr(nix, "run_shown", unreachable)
+    flakes.evaluate("github:you/machines", {str(number): f"a.{number}" for number in range(500)})
+    assert len(taken) == 4
 
 
 def test_a_build_is_kept_by_its_link_and_shown(real_nix: RealNix, tmp_path: Path) -> None:

@@ -17,6 +17,7 @@ import pytest
 from ansible_collections.microvm.fleet.plugins.module_utils._microvm.host import nix
 from ansible_collections.microvm.fleet.plugins.module_utils._microvm.operations import reconcile as reconcile_operation
 from ansible_collections.microvm.fleet.plugins.module_utils._microvm.operations.adopt import adopt
+from ansible_collections.microvm.fleet.plugins.module_utils._microvm.operations.flakes import joined_errors
 from ansible_collections.microvm.fleet.plugins.module_utils._microvm.operations.reconcile import Request, reconcile
 from ansible_collections.microvm.fleet.plugins.module_utils._microvm.operations.report import VmResult, VmsResult
 from ansible_collections.microvm.fleet.plugins.module_utils._microvm.operations.rollback import roll_back
@@ -128,6 +129,14 @@ def test_failing_evaluations_are_refused_together_before_anything_changes(host: 
     assert refusal.value.path == "vms[1].flake" and "no database" in text and f"{flake}#" in text
     assert "vms[2] (arm).flake: " in text and "built for riscv64-linux" in text
     assert not os.path.exists(host.places.state("web")) and not list(known.store.glob("*-microvm-web"))
+
+
+def test_only_the_first_of_many_errors_are_shown() -> None:
+    errors = [DeclarationError(f"vms[{number}].flake", f"no {number}") for number in range(500)]
+    text = str(joined_errors(errors))
+    assert text.startswith("vms[0].flake: no 0\nvms[1].flake: no 1\n") and "no 9\n" in text and "no 10\n" not in text
+    assert text.endswith("490 more MicroVMs have such errors")
+    assert "more" not in str(joined_errors(errors[:10]))
 
 
 def test_a_failing_build_is_an_error_of_its_microvm_alone(host: FakeHost, known: RealNix) -> None:
