@@ -13,13 +13,13 @@ from typing import Optional
 
 from ..declaration.names import CURRENT_LINK
 from ..declaration.vms.host_options import HOST_OPTIONS
-from ..host import accounts, nix, restrictions
+from ..host import accounts, restrictions
 from ..host.commands import HostError
 from ..host.locks import locked
 from ..host.places import Places
 from ..resources.vms.actions import Plan
 from ..resources.vms.handlers_job import Job
-from ..resources.vms.observe import observe_name
+from ..resources.vms.observe import observe_name, with_collectable
 from ..resources.vms.plan_adoption import External, plan_adoption
 from ..schema.options import defaults
 from .external_packages import external_package
@@ -37,7 +37,8 @@ def adopt(name: str, directory: str, places: Places, flake: Optional[str] = None
     if not owner.is_own and not accounts.exists(owner.user):
         raise HostError(f"the user {owner.user} does not exist; run the role microvm.fleet.host first")
     with contextlib.nullcontext() if check else locked([name]):
-        observed = replace(observe_name(places, name, owner), is_collectable=_is_collectable(external))
+        place = external.package if external.content is None else ""
+        observed = with_collectable(observe_name(places, name, owner), place)
         plan = plan_adoption(observed, external, defaults(HOST_OPTIONS)["keep_generations"])
         if not check:
             os.makedirs(places.state_directory, exist_ok=True)
@@ -49,10 +50,6 @@ def _external(name: str, directory: str, places: Places) -> External:
     """Look at a package of any origin. Raises HostError for a directory that is none."""
     package = external_package(name, directory, places)
     return External(name, package.installed, None if package.content.place else package.content)
-
-
-def _is_collectable(external: External) -> bool:
-    return external.content is None and nix.is_collectable(external.name, external.package)
 
 
 def is_installed(name: str, places: Places) -> bool:

@@ -262,6 +262,11 @@ def unit_steps(observed: Observed, drop_ins: Mapping[str, str], is_reloaded: boo
         yield Step(Action.READ_UNIT_SETTINGS, unit_name(observed.name))
 
 
+def keep_steps(observed: Observed, used: Iterable[str]) -> Sequence[Step[Action]]:
+    """Return the steps that keep those of the packages from Nix's garbage collector which it may remove."""
+    return [Step(Action.KEEP_PACKAGE, package) for package in used if package in observed.collectable]
+
+
 def unused_packages(observed: Observed, used: Iterable[str]) -> Sequence[Step[Action]]:
     """Return the steps that remove all packages of a MicroVM but some, or let Nix collect them."""
     names = set(used)

@@ -71,11 +71,20 @@ def observe(places: Places, wanted: Sequence[Wanted]) -> Observations:
     every.vms.update({name: replace(every.vms[name], has_host_key=_has_host_key(name)) for name in sorted(removed)})
     for vm in wanted:
         if vm.package is not None and vm.name in every.vms:
-            every.vms[vm.name] = _with_found_images(every.vms[vm.name], vm)
-            if vm.package.place:
-                is_collectable = nix.is_collectable(vm.name, vm.package.place)
-                every.vms[vm.name] = replace(every.vms[vm.name], is_collectable=is_collectable)
+            every.vms[vm.name] = with_collectable(_with_found_images(every.vms[vm.name], vm), vm.package.place)
     return every
+
+
+def with_collectable(observed: Observed, place: str) -> Observed:
+    """Return a MicroVM with the packages that Nix may remove as garbage; ``place`` is the wanted one, or empty."""
+    record = observed.record
+    recorded = frozenset(generation.package for generation in record.generations) if record else frozenset()
+    packages = {package for package in recorded if nix.is_collectable(observed.name, package) and nix.is_valid(package)}
+    # That Nix does not know the wanted package is an error of the run.
+    is_wanted = place not in recorded or (record is not None and not record.is_bad(place))
+    if place and is_wanted and nix.is_collectable(observed.name, place):
+        packages.add(place)
+    return replace(observed, collectable=frozenset(packages))
 
 
 def _has_host_key(name: str) -> bool:

@@ -22,6 +22,7 @@ from .actions import (
     Steps,
     closure_steps,
     host_key_steps,
+    keep_steps,
     link_steps,
     ordered,
     refuse_elsewhere,
@@ -77,7 +78,7 @@ def plan(observed: Observed, wanted: Wanted, path: str, clock: Clock = Clock()) 
     record = record.only(used)
     return Plan(
         name=observed.name,
-        steps=ordered([*_install(observed, wanted, target, record), *run, *_unused(observed, wanted, used)]),
+        steps=ordered([*_install(observed, wanted, target, record, used), *run, *_unused(observed, wanted, used)]),
         package=target.package,
         previous=observed.current,
         booted=observed.booted,
@@ -205,12 +206,17 @@ def _unused(observed: Observed, wanted: Wanted, used: Iterable[str]) -> Iterator
         yield from unused_closures(observed, wanted.package.directory_name, paths, used)
 
 
-def _install(observed: Observed, wanted: Wanted, target: _Target, record: Record) -> Iterator[Step[Action]]:
+def _install(
+    observed: Observed, wanted: Wanted, target: _Target, record: Record, used: Mapping[str, None]
+) -> Iterator[Step[Action]]:
     if record != observed.record:
         yield Step(Action.RECORD, observed.name)
     if target.refused is None:
         yield from _provide(observed, wanted, target)
         yield from _boot_directories(observed, _lost_directories(record, wanted))
+    # A build makes the link of its own result.
+    built = target.package if wanted.origin.builds and target.refused is None else None
+    yield from keep_steps(observed, [package for package in used if package != built])
     # What was declared stopped stays so when the host starts.
     unit, enabled = unit_name(observed.name), wanted.declaration["autostart"] and wanted.state != "stopped"
     if enabled != observed.unit.enabled:
@@ -242,8 +248,6 @@ def _provide(observed: Observed, wanted: Wanted, target: _Target) -> Iterator[St
     is_whole = target.package in observed.packages and target.package not in observed.damaged_packages
     if wanted.package is not None and not wanted.package.place and not is_whole:
         yield Step(Action.INSTALL_PACKAGE, target.package)
-    if observed.is_collectable and target.refused is None and not origin.builds:
-        yield Step(Action.KEEP_PACKAGE, target.package)
     yield from host_key_steps(observed, wanted.declaration["guest"]["host_key"])
     if target.refused is None:
         yield from closure_steps(observed, wanted.declaration["store_paths"])

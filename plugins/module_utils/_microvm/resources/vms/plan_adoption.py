@@ -20,6 +20,7 @@ from .actions import (
     Plan,
     closure_steps,
     host_key_steps,
+    keep_steps,
     link_steps,
     ordered,
     unit_steps,
@@ -56,6 +57,7 @@ def plan_adoption(observed: Observed, external: External, keep_generations: int)
     )
     steps = [
         *_provide(observed, external, record),
+        *keep_steps(observed, used),
         *link_steps(observed, external.package),
         *unit_steps(observed, drop_ins),
         *unused_packages(observed, used),
@@ -109,8 +111,6 @@ def _provide(observed: Observed, external: External, record: Record) -> Iterator
     is_whole = external.package in observed.packages and external.package not in observed.damaged_packages
     if external.content is not None and not is_whole:
         yield Step(Action.INSTALL_PACKAGE, external.package)
-    if observed.is_collectable:
-        yield Step(Action.KEEP_PACKAGE, external.package)
     yield from host_key_steps(observed, external.installed.gives_host_key)
     yield from closure_steps(observed, external.installed.store_paths)
     if not observed.exists:

@@ -81,8 +81,8 @@ class Observed:
     """Names of the closures in the host's store that are kept for its guests."""
     closures_of: Mapping[str, FrozenSet[str]] = field(default_factory=dict)
     """Names of those that its packages need; empty where no closure is kept."""
-    is_collectable: bool = False
-    """True if Nix may remove the wanted package, which is in its store, as garbage."""
+    collectable: FrozenSet[str] = frozenset()
+    """Packages in the store of Nix, the wanted one and those of the record, that no link keeps for it."""
     unit: Unit = field(default_factory=Unit)
 
     @property

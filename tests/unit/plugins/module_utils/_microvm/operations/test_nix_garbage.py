@@ -136,6 +136,38 @@ def test_a_package_of_two_microvms_stays_as_long_as_one_has_it(
     assert nix.is_valid(package)
 
 
+def test_all_generations_are_kept_after_nix_was_installed(
+    host: FakeHost, add: Callable[[str], str], collectors: dict[str, Collect], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    packages = [add(mark) for mark in ("lost", "one", "two", "three")]
+    with monkeypatch.context() as before:
+        before.setattr(nix, "store_program", lambda: None)
+        for package in packages:
+            run(package)
+    assert nix.kept_packages("web") == []
+    # What is gone already is nobody's error.
+    subprocess.run(["nix-store", "--delete", packages[0]], check=True, capture_output=True)
+    vm = {"name": "web", "runner": packages[-1]}
+    predicted = reconcile(Request(vms=[vm], state_dir="/unused", check_mode=True))["vms"][0]
+    assert sorted(predicted["actions"]) == sorted(f"make GC root of {package}" for package in packages[1:])
+    run(packages[-1])
+    assert nix.kept_packages("web") == sorted(packages[1:])
+    collectors["nix-collect-garbage"]()
+    assert all(map(nix.is_valid, packages[1:]))
+    assert not reconcile(Request(vms=[vm], state_dir="/unused", check_mode=True))["changed"]
+
+
+def test_an_update_keeps_all_generations_after_nix_was_installed(
+    host: FakeHost, add: Callable[[str], str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    packages = [add(mark) for mark in ("one", "two")]
+    with monkeypatch.context() as before:
+        before.setattr(nix, "store_program", lambda: None)
+        adopt("web", packages[0], host.places)
+    adopt("web", packages[1], host.places)
+    assert nix.kept_packages("web") == sorted(packages)
+
+
 def test_check_mode_makes_no_root(host: FakeHost, real_nix: RealNix, add: Callable[[str], str]) -> None:
     package = add("one")
     step = f"make GC root of {package}"

@@ -57,7 +57,7 @@ def _one(now: Observed, wanted: Wanted, planned: Plan, action: Action, target: s
         Action.RECORD: {"record": planned.record},
         Action.CREATE_ACCOUNT: {"has_account": True},
         Action.INSTALL_PACKAGE: {"packages": tuple(sorted({*packages, target}))},
-        Action.KEEP_PACKAGE: {"roots": (*now.roots, target), "is_collectable": False},
+        Action.KEEP_PACKAGE: {"roots": (*now.roots, target), "collectable": now.collectable - {target}},
         Action.RELEASE_PACKAGE: {"roots": tuple(root for root in now.roots if root != target)},
         Action.KEEP_CLOSURE: {"closures": now.closures | {closure_name(target.split(" "))}},
         Action.RELEASE_CLOSURE: {"closures": now.closures - {target}},
