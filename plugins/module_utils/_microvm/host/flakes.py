@@ -186,14 +186,14 @@ _OF_EVALUATION = {
 
 def build_arguments(arguments: Sequence[str]) -> List[str]:
     """Return those of the further arguments of Nix that concern the build of what has been evaluated."""
-    kept, remaining = [], list(arguments)
+    words, remaining = [], list(arguments)
     while remaining:
         word = remaining.pop(0)
         if word in _OF_EVALUATION:
             del remaining[: _OF_EVALUATION[word]]
         else:
-            kept.append(word)
-    return kept
+            words.append(word)
+    return words
 
 
 def build_rooted(flake: str, name: str) -> str:

@@ -28,7 +28,7 @@ _Declared = Union[DeclaredFlake, DeclaredService]
 
 
 @dataclass(frozen=True)
-class FoundPackage:
+class SourcePackage:
     """Package of a MicroVM that was made elsewhere."""
 
     package: ExternalPackage
@@ -56,9 +56,9 @@ class Search:
     """True if the host need not have Nix yet."""
 
 
-def find_sources(declared: Mapping[str, Declaration], places: Places, search: Search) -> Dict[str, FoundPackage]:
+def source_packages(declared: Mapping[str, Declaration], places: Places, search: Search) -> Dict[str, SourcePackage]:
     """Return the packages of MicroVMs by the paths of their declarations. Raises DeclarationError."""
-    found: Dict[str, FoundPackage] = {}
+    packages: Dict[str, SourcePackage] = {}
     flakes: List[DeclaredFlake] = []
     services: List[DeclaredService] = []
     for place, vm in declared.items():
@@ -69,35 +69,35 @@ def find_sources(declared: Mapping[str, Declaration], places: Places, search: Se
             current = _current(places, vm["name"])
             present = _present_package(vm, current, places)
             if present is not None:
-                found[place] = present
+                packages[place] = present
             elif is_service(vm["runner"]):
                 services.append(DeclaredService(place, vm, current))
             elif vm["runner"] is not None:
                 refuse_others(vm["runner"])
-                found[place] = FoundPackage(external_package(vm["name"], vm["runner"], places))
+                packages[place] = SourcePackage(external_package(vm["name"], vm["runner"], places))
             else:
                 flakes.append(DeclaredFlake(place, vm, current))
         except (HostError, OSError) as error:
             raise DeclarationError(_option(place, vm), str(error)) from None
-    return {**found, **_of_services(services, places, search), **_of_flakes(flakes, places, search)}
+    return {**packages, **_of_services(services, places, search), **_of_flakes(flakes, places, search)}
 
 
-def _present_package(vm: Declaration, current: Optional[str], places: Places) -> Optional[FoundPackage]:
+def _present_package(vm: Declaration, current: Optional[str], places: Places) -> Optional[SourcePackage]:
     """Return the package that a MicroVM keeps; ``None`` where the declared one is to be installed."""
     if vm["manage"] != "once" or current is None:
         return None
     package = present_package(vm["name"], current, places)
-    return None if package is None else FoundPackage(package, Origin(flake=None, is_left=True))
+    return None if package is None else SourcePackage(package, Origin(flake=None, is_left=True))
 
 
 def with_present_packages(
-    sources: Mapping[str, FoundPackage], declared: Mapping[str, Declaration], places: Places
-) -> Dict[str, FoundPackage]:
+    sources: Mapping[str, SourcePackage], declared: Mapping[str, Declaration], places: Places
+) -> Dict[str, SourcePackage]:
     """Return the packages after those were read again that MicroVMs keep: they may have been updated since.
 
     Whoever calls holds the locks of the MicroVMs.
     """
-    present: Dict[str, FoundPackage] = {}
+    present: Dict[str, SourcePackage] = {}
     for place, source in sources.items():
         current = _current(places, declared[place]["name"])
         is_same = source.origin.is_left and source.package.content.place == current
@@ -112,13 +112,13 @@ def with_present_packages(
     return present
 
 
-def _of_services(vms: Sequence[DeclaredService], places: Places, search: Search) -> Dict[str, FoundPackage]:
+def _of_services(vms: Sequence[DeclaredService], places: Places, search: Search) -> Dict[str, SourcePackage]:
     named = ask_services(vms, search.known, search.parallel, search.is_nix_expected)
-    found: Dict[str, FoundPackage] = {}
+    packages: Dict[str, SourcePackage] = {}
     for vm in vms:
         is_prediction = not search.builds or _is_bad(vm, named[vm.name], places)
-        found[vm.place] = _source(vm, copy_published(vm, named[vm.name], is_prediction, search.keeps), places)
-    return found
+        packages[vm.place] = _source(vm, copy_published(vm, named[vm.name], is_prediction, search.keeps), places)
+    return packages
 
 
 def _current(places: Places, name: str) -> Optional[str]:
@@ -129,7 +129,7 @@ def _current(places: Places, name: str) -> Optional[str]:
         return None
 
 
-def _of_flakes(vms: Sequence[DeclaredFlake], places: Places, search: Search) -> Dict[str, FoundPackage]:
+def _of_flakes(vms: Sequence[DeclaredFlake], places: Places, search: Search) -> Dict[str, SourcePackage]:
     evaluated = evaluate_flakes(vms, search.known, search.is_nix_expected)
     # What a rollback has marked bad is not installed again, so nobody waits for its build.
     bad = [vm for vm in vms if _is_bad(vm, evaluated[vm.name], places)]
@@ -147,7 +147,7 @@ def _is_bad(vm: _Declared, package: EvaluatedPackage, places: Places) -> bool:
     return record is not None and record.is_bad(path)
 
 
-def _source(vm: _Declared, package: EvaluatedPackage, places: Places) -> FoundPackage:
+def _source(vm: _Declared, package: EvaluatedPackage, places: Places) -> SourcePackage:
     built = package.built
     origin = Origin(
         flake=vm.updates_from,
@@ -164,7 +164,7 @@ def _source(vm: _Declared, package: EvaluatedPackage, places: Places) -> FoundPa
         )
     except (HostError, OSError) as error:
         raise DeclarationError(vm.option, f"{vm.installable}: {error}") from None
-    return FoundPackage(content, origin, package.error, built)
+    return SourcePackage(content, origin, package.error, built)
 
 
 def _unknown_package(vm: _Declared, path: str, places: Places) -> ExternalPackage:
@@ -180,13 +180,13 @@ def _option(place: str, vm: Declaration) -> str:
     return f"{place}.{source_option(vm)}" if place else source_option(vm)
 
 
-def externals_of(sources: Mapping[str, FoundPackage]) -> Tuple[Dict[str, ExternalPackage], Dict[str, BuiltPackage]]:
+def externals_of(sources: Mapping[str, SourcePackage]) -> Tuple[Dict[str, ExternalPackage], Dict[str, BuiltPackage]]:
     """Return the packages that somebody has looked at, by the paths of declarations, and evaluations by names."""
-    known = {place: source.package for place, source in sources.items() if source.origin.is_known}
+    externals = {place: source.package for place, source in sources.items() if source.origin.is_known}
     # Of what Nix will be asked for when it is there, nobody knows anything yet.
     evaluated = [source.built for source in sources.values()]
     names = [source.package.content.name for source in sources.values()]
-    return known, {
+    return externals, {
         name: built
         for name, built in zip(names, evaluated)
         if built is not None and built["path"].startswith(nix.STORE)

@@ -57,7 +57,7 @@ from ..schema.naming import element_names
 from . import outcomes
 from .attachments import check_addresses
 from .external_packages import ExternalPackage
-from .external_sources import FoundPackage, Search, externals_of, find_sources, with_present_packages
+from .external_sources import Search, SourcePackage, externals_of, source_packages, with_present_packages
 from .flakes import Known
 from .foreign_devices import refuse_foreign_devices
 from .host_setup import refuse_other_state_directory
@@ -199,7 +199,7 @@ class _Prepared:
 
 
 def _prepare(
-    request: Request, sources: Mapping[str, FoundPackage], beside: Sequence[PackagedVm], places: Places
+    request: Request, sources: Mapping[str, SourcePackage], beside: Sequence[PackagedVm], places: Places
 ) -> _Prepared:
     """Check declarations and render packages. Raises DeclarationError, and HostError."""
     paths = [request.place(index) for index in range(len(request.vms))]
@@ -270,7 +270,7 @@ def _undeclared(request: Request, names: Sequence[str], places: Places) -> List[
     return sorted({*installed, *unknown} - {*names, *holds.held_names()})
 
 
-def _sources(request: Request, beside: Sequence[PackagedVm], places: Places) -> Dict[str, FoundPackage]:
+def _sources(request: Request, beside: Sequence[PackagedVm], places: Places) -> Dict[str, SourcePackage]:
     """Return the packages of MicroVMs that are declared by them, by the paths of these. Raises DeclarationError."""
     if not any(isinstance(vm, Mapping) and source_option(vm) for vm in request.vms):
         return {}
@@ -285,7 +285,7 @@ def _sources(request: Request, beside: Sequence[PackagedVm], places: Places) -> 
         keeps=not request.is_prediction,
         is_nix_expected=request.nix and request.expected.setup,
     )
-    return find_sources(external, places, search)
+    return source_packages(external, places, search)
 
 
 def _check_restrictions(
@@ -390,7 +390,7 @@ def _render(path: str, declaration: Declaration, accel: str) -> Package:
 
 
 def _want(
-    declaration: Declaration, package: Optional[Package], request: Request, source: Optional[FoundPackage]
+    declaration: Declaration, package: Optional[Package], request: Request, source: Optional[SourcePackage]
 ) -> Wanted:
     if package is None:
         return Wanted(declaration, "absent", None)
