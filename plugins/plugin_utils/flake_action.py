@@ -11,6 +11,7 @@ from typing import Any, Dict, List, Mapping, Optional, Sequence
 from ansible.errors import AnsibleError
 from ansible.plugins.action.normal import ActionModule as NormalAction
 from ansible.utils.display import Display
+from ansible_collections.microvm.fleet.plugins.module_utils._microvm.declaration.vms.external import source_option
 from ansible_collections.microvm.fleet.plugins.module_utils._microvm.host import nix
 from ansible_collections.microvm.fleet.plugins.module_utils._microvm.host.commands import HostError
 from ansible_collections.microvm.fleet.plugins.module_utils._microvm.host.flakes import Evaluation
@@ -72,7 +73,7 @@ class FlakeAction(NormalAction):
     def _checked(self, arguments: Mapping[str, Any]) -> Optional[Result]:
         """Return the options as the module has them; ``None`` if it has no work here, or will refuse them."""
         vms = self.declared(arguments).values()
-        if not any(isinstance(vm, Mapping) and vm.get("flake") and vm.get("build_on") for vm in vms):
+        if not any(isinstance(vm, Mapping) and _is_of_flake(vm) and vm.get("build_on") for vm in vms):
             return None
         base: Any = self
         try:
@@ -85,7 +86,9 @@ class FlakeAction(NormalAction):
 
     def _built_elsewhere(self, parameters: Result, variables: Result) -> List[DeclaredFlake]:
         """Return the MicroVMs whose packages the host does not build itself, but for those that it is left with."""
-        declared = (DeclaredFlake(place, vm, None) for place, vm in self.declared(parameters).items() if vm["flake"])
+        declared = (
+            DeclaredFlake(place, vm, None) for place, vm in self.declared(parameters).items() if _is_of_flake(vm)
+        )
         vms = [
             vm
             for vm in declared
@@ -118,29 +121,25 @@ class FlakeAction(NormalAction):
             return None
         refusal = None if is_verified else self._refusal(built, variables)
         if refusal is None:
-            builds.build(lacking, evaluated, copies=not is_check)
-        if refusal is None and is_check:
-            self._add_differences(built, [vm.name for vm in lacking], parameters, variables)
+            installed = self._installed([vm.name for vm in lacking], parameters, variables)
+            wanted = [vm for vm in lacking if not _is_refused(evaluated[vm.name].path, installed.get(vm.name))]
+            builds.build(wanted, evaluated, copies=not is_check)
+            if is_check:
+                _add_differences(built, {vm.name: installed[vm.name] for vm in wanted if vm.name in installed})
         return refusal
 
-    def _installed(self, names: Sequence[str], parameters: Result, variables: Result) -> Dict[str, str]:
-        """Return the current packages of those MicroVMs that the host has."""
+    def _installed(self, names: Sequence[str], parameters: Result, variables: Result) -> Dict[str, Result]:
+        """Return what the host has of those MicroVMs that have a package."""
         arguments = {key: parameters[key] for key in ("state_dir",) if parameters[key] is not None}
         result = self._execute_module("microvm.fleet.microvm_info", {**arguments, "names": list(names)}, variables)
         # A host that no role has prepared yet has none.
-        return {vm["name"]: vm["current"] for vm in result.get("vms", ()) if vm["current"]}
-
-    def _add_differences(
-        self, built: Mapping[str, BuiltPackage], names: Sequence[str], parameters: Result, variables: Result
-    ) -> None:
-        """Add how closures differ, as far as the controller has both."""
-        for name, old in self._installed(names, parameters, variables).items():
-            new = built[name]["path"]
-            if old.startswith(nix.STORE) and nix.is_valid(old) and nix.is_valid(new):
-                built[name]["diff"] = nix.diff_closures(old, new)
+        return {vm["name"]: vm for vm in result.get("vms", ()) if vm["current"]}
 
     def _refusal(self, built: Mapping[str, BuiltPackage], variables: Result) -> Optional[Result]:
-        """Return the result of the module if it would refuse the declarations or the host, before anything is built."""
+        """Return the result of the module if it would refuse the declarations or the host, before anything is built.
+
+        Errors of some MicroVMs are results of these alone: the others go on.
+        """
         task: Any = self._task
         is_check, task.check_mode = task.check_mode, True
         try:
@@ -148,7 +147,7 @@ class FlakeAction(NormalAction):
             result: Result = self._execute_module(module_args=arguments, task_vars=variables)
         finally:
             task.check_mode = is_check
-        return result if result.get("failed") else None
+        return result if result.get("failed") and "vms" not in result else None
 
     def _host(self, name: str, variables: Result) -> NixHost:
         return nix_host(name, connection_to(name, self._task, self._play_context, variables["hostvars"]))
@@ -159,6 +158,26 @@ class FlakeAction(NormalAction):
             _display.display(f"nix: {line}")
         else:
             _display.v(f"nix: {line}")
+
+
+def _is_of_flake(vm: Mapping[Any, Any]) -> bool:
+    """Return whether the package of a MicroVM is of a flake: one of a directory may have those options by defaults."""
+    return source_option(vm) == "flake"
+
+
+def _is_refused(path: str, installed: Optional[Result]) -> bool:
+    """Return whether the module will refuse a package, since it was marked bad on a host that has another one."""
+    if installed is None or installed["current"] == path:
+        return False
+    return any(generation["bad"] for generation in installed["generations"] if generation["package"] == path)
+
+
+def _add_differences(built: Mapping[str, BuiltPackage], installed: Mapping[str, Result]) -> None:
+    """Add how closures differ, as far as the controller has both."""
+    for name, vm in installed.items():
+        old, new = vm["current"], built[name]["path"]
+        if old.startswith(nix.STORE) and nix.is_valid(old) and nix.is_valid(new):
+            built[name]["diff"] = nix.diff_closures(old, new)
 
 
 def _is_evaluated(vm: DeclaredFlake, built: Mapping[str, BuiltPackage]) -> bool:

@@ -30,7 +30,11 @@ class Controller:
         self.calls: List[Dict[str, Any]] = []
         """Arguments of each call of a module, and whether it was in check mode."""
         self.refuses = False
+        self.errors: List[str] = []
+        """MicroVMs with an error of their own."""
         self.installed: Dict[str, str] = {}
+        self.bad: Dict[str, str] = {}
+        """Packages that are marked bad, by MicroVM."""
         self.evaluated: List[str] = []
         """The flake of each evaluation."""
         evaluate = flakes.evaluate
@@ -53,16 +57,23 @@ class Controller:
         ) -> Dict[str, Any]:
             if module_name == "microvm.fleet.microvm_info":
                 names = module_args["names"]
-                return {
-                    "vms": [{"name": name, "current": self.installed[name]} for name in names if name in self.installed]
-                }
+                return {"vms": [self.information(name) for name in names if name in self.installed]}
             self.calls.append({**(task.args if module_args is None else module_args), "check": task.check_mode})
-            return {"failed": True, "msg": "refused"} if self.refuses else {"changed": False}
+            if self.refuses:
+                return {"failed": True, "msg": "refused"}
+            vms = [{"name": name, "failed": True} for name in self.errors]
+            return {"changed": bool(vms), "failed": bool(vms), "vms": vms}
 
         module._execute_module = execute
         result: Dict[str, Any] = module.run(None, {"inventory_hostname": "east", "hostvars": {}})
         assert task.args is arguments and task.check_mode is check_mode
         return result
+
+    def information(self, name: str) -> Dict[str, Any]:
+        """Return what microvm_info says of a MicroVM."""
+        current, bad = self.installed[name], self.bad.get(name)
+        generations = [{"package": current, "bad": False}, {"package": bad, "bad": True}]
+        return {"name": name, "current": current, "generations": generations[: 2 if bad else 1]}
 
     def built(self) -> Dict[str, bool]:
         """Return whether the host had each package when the module was run at last."""
@@ -88,7 +99,7 @@ def test_packages_are_built_after_the_module_has_verified_all(real_nix: RealNix,
     package = controller.calls[0]["built"]["web"]
     assert controller.built() == {"web": False, "db": False} and not nix.is_valid(package["path"])
     controller.refuses = False
-    assert "failed" not in controller.run(arguments)
+    assert not controller.run(arguments)["failed"]
     assert [call["check"] for call in controller.calls[1:]] == [True, False]
     assert nix.is_valid(package["path"]) and "web" in controller.calls[-1]["built"]
     # Once for both MicroVMs in each run.
@@ -170,3 +181,38 @@ def test_one_microvm_is_brought_as_several_are(real_nix: RealNix, controller: Co
     controller.run(arguments, action=OneAction)
     assert nix.is_valid(controller.calls[-1]["built"]["web"]["path"])
     assert [call["check"] for call in controller.calls] == [True, False]
+
+
+def test_a_package_of_a_directory_is_not_evaluated_for_a_flake_that_others_have(controller: Controller) -> None:
+    # As the role merges them with `microvm_defaults`.
+    own = declared("path:/absent", runner="/srv/package")
+    controller.run({"vms": [own]})
+    assert controller.evaluated == [] and controller.calls == [{"vms": [own], "check": False}]
+
+
+def test_it_is_not_evaluated_beside_one_of_a_flake(real_nix: RealNix, controller: Controller) -> None:
+    flake = real_nix.write({"db": runner("db")})
+    controller.run({"vms": [declared(flake, runner="/srv/package"), declared(flake, "db")]})
+    assert list(controller.calls[-1]["built"]) == ["db"]
+
+
+def test_an_error_of_one_microvm_does_not_stop_the_others(real_nix: RealNix, controller: Controller) -> None:
+    controller.errors = ["web"]
+    flake = real_nix.write({"web": runner("web"), "db": runner("db")})
+    result = controller.run({"vms": [declared(flake), declared(flake, "db")]})
+    assert result["failed"] and result["changed"] and [call["check"] for call in controller.calls] == [True, False]
+    assert nix.is_valid(controller.calls[-1]["built"]["db"]["path"])
+
+
+def test_a_package_that_is_marked_bad_is_not_built(real_nix: RealNix, controller: Controller) -> None:
+    flake = real_nix.write({"web": runner("web"), "db": runner("db")})
+    vms = [declared(flake), declared(flake, "db")]
+    controller.run({"vms": vms, "preflight": True})
+    paths = {name: entry["path"] for name, entry in controller.calls[-1]["built"].items()}
+    controller.installed, controller.bad = {"web": "/nix/store/old", "db": "/nix/store/old"}, {"web": paths["web"]}
+    controller.run({"vms": vms})
+    assert not nix.is_valid(paths["web"]) and nix.is_valid(paths["db"])
+    # The module refuses it only on a host that has another one.
+    controller.installed["web"] = paths["web"]
+    controller.run({"vms": vms})
+    assert nix.is_valid(paths["web"])
