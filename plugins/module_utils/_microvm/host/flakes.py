@@ -14,7 +14,7 @@ from typing import Dict, List, Mapping, Optional, Sequence, Set, Tuple, Union, c
 from ..declaration.names import runner_attribute
 from . import nix
 from .commands import HostError, run
-from .nix import Show, show_line
+from .nix import Show, hide_line, show_line
 
 
 @dataclass(frozen=True)
@@ -36,7 +36,7 @@ def evaluate(
     attributes: Mapping[str, str],
     arguments: Sequence[str] = (),
     require_lock: bool = False,
-    show: Show = show_line,
+    show: Show = hide_line,
     writes_lock: bool = False,
 ) -> Evaluations:
     """Evaluate attributes of a flake, each under a name, at once; one that fails does not hide the others.
@@ -211,16 +211,16 @@ def build_unrooted(flake: str, name: str) -> str:
 
 def _build(flake: str, name: str, is_kept: bool) -> str:
     try:
-        evaluation = evaluate(flake, {name: runner_attribute(name)}, writes_lock=is_kept)[name]
+        evaluation = evaluate(flake, {name: runner_attribute(name)}, show=show_line, writes_lock=is_kept)[name]
     except HostError as error:
         raise HostError(f"{error}; install it, or build elsewhere and pass the package by --package") from None
     if isinstance(evaluation, HostError):
         raise evaluation
-    return build_evaluated(evaluation, nix.root_of(name, evaluation.path) if is_kept else None)
+    return build_evaluated(evaluation, nix.root_of(name, evaluation.path) if is_kept else None, show=show_line)
 
 
 def build_evaluated(
-    evaluation: Evaluation, link: Optional[str], arguments: Sequence[str] = (), show: Show = show_line
+    evaluation: Evaluation, link: Optional[str], arguments: Sequence[str] = (), show: Show = hide_line
 ) -> str:
     """Build what a flake has been evaluated to; see nix.realise."""
     nix.refuse_system(evaluation.system)

@@ -16,7 +16,7 @@ import tempfile
 from typing import Callable, Deque, List, Mapping, Optional, Sequence
 
 from ..declaration.names import GARBAGE_ROOTS
-from ..schema.excerpts import last_lines
+from ..schema.excerpts import last_lines, without_colours, without_controls
 from . import files
 from .commands import HostError, program_environment, run, search_path, shown_command
 
@@ -46,12 +46,16 @@ def show_line(line: str) -> None:
     sys.stderr.flush()
 
 
+def hide_line(_line: str) -> None:
+    """Show no progress: Ansible may take for a module's result what its programs write, and errors have the end."""
+
+
 def root_of(name: str, package: str) -> str:
     """Return the link that keeps a package for a MicroVM."""
     return os.path.join(GARBAGE_ROOTS, name, os.path.basename(package))
 
 
-def realise(path: str, link: Optional[str], arguments: Sequence[str] = (), show: Show = show_line) -> str:
+def realise(path: str, link: Optional[str], arguments: Sequence[str] = (), show: Show = hide_line) -> str:
     """Build a derivation, or fetch a path, and let ``link`` keep the result. Returns its path.
 
     ``link`` is where Nix looks for it ever after, so nobody may rename it. ``None`` lets nothing keep the result.
@@ -169,8 +173,8 @@ def find_program(name: str) -> Optional[str]:
     return shutil.which(name, path=f"{search_path()}:{PROGRAM_DIRECTORIES}")
 
 
-def run_shown(words: Sequence[str], show: Show = show_line, environment: Optional[Mapping[str, str]] = None) -> str:
-    """Return the output of a program of Nix, whose messages are shown as they come, however long it takes.
+def run_shown(words: Sequence[str], show: Show = hide_line, environment: Optional[Mapping[str, str]] = None) -> str:
+    """Return the output of a program of Nix, whose messages are shown line by line, however long it takes.
 
     Raises HostError with the last of them.
     """
@@ -181,8 +185,9 @@ def run_shown(words: Sequence[str], show: Show = show_line, environment: Optiona
             list(words), env=environment, stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.PIPE
         ) as process:
             for raw in process.stderr or ():
-                lines.append(raw.decode(errors="replace").rstrip("\n"))
-                show(lines[-1])
+                lines.append(raw.decode(errors="replace").rstrip("\r\n"))
+                # Whoever writes a build may write to the terminal of whoever looks at it.
+                show(without_controls(without_colours(lines[-1])))
         if process.returncode != 0:
             raise HostError(f"`{shown_command(_short(words))}` failed: {_end(lines, process.returncode)}")
         output.seek(0)

@@ -77,12 +77,8 @@ def _evaluate_all(attributes: Mapping[str, Mapping[str, str]]) -> Dict[str, Eval
     if not attributes:
         return {}
     with concurrent.futures.ThreadPoolExecutor(max_workers=min(_PARALLEL, len(attributes))) as pool:
-        found = pool.map(lambda flake: evaluate(flake, attributes[flake], show=_hide), attributes)
+        found = pool.map(lambda flake: evaluate(flake, attributes[flake]), attributes)
         return dict(zip(attributes, found))
-
-
-def _hide(_line: str) -> None:
-    """Show no progress of evaluations that take place at the same time; errors have the last lines."""
 
 
 def _state(vm: Information, flake: str, evaluated: object, places: Places) -> FlakeState:

@@ -146,7 +146,7 @@ def _is_known(vm: DeclaredFlake, known: Known) -> bool:
 
 
 def evaluate_groups(
-    vms: Sequence[DeclaredFlake], show: nix.Show = nix.show_line
+    vms: Sequence[DeclaredFlake], show: nix.Show = nix.hide_line
 ) -> List[Tuple[DeclaredFlake, Union[Evaluation, HostError]]]:
     """Evaluate flakes, each once for its MicroVMs. Raises DeclarationError where Nix is not installed."""
     groups: Dict[Tuple[str, Tuple[str, ...], bool], List[DeclaredFlake]] = {}

@@ -204,3 +204,15 @@ def test_a_host_without_nix_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(HostError, match="Nix is not installed on this host"):
         flakes.evaluate("path:/f", {"web": runner_attribute("web")})
     assert not nix.is_valid("/nix/store/x")
+
+
+def test_lines_are_shown_without_what_a_terminal_obeys() -> None:
+    shown: list[str] = []
+    script = "printf '\\033[31mred\\033[0m \\033]0;title\\007\\r\\n' >&2"
+    nix.run_shown(["/bin/sh", "-c", script], shown.append)
+    assert shown == ["red \\x1b]0;title\\x07"]
+
+
+def test_the_command_shows_what_nix_says(real_nix: RealNix, capfd: pytest.CaptureFixture[str]) -> None:
+    flakes.build_unrooted(real_nix.write({"web": runner("web", script="echo the build >&2")}), "web")
+    assert "\nthe build\n" in capfd.readouterr().err

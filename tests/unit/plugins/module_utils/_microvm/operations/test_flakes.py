@@ -42,7 +42,7 @@ def _calls(known: RealNix, monkeypatch: pytest.MonkeyPatch) -> list[str]:
     calls: list[str] = []
     run_shown = nix.run_shown
 
-    def counted(words: list[str], show: nix.Show = nix.show_line) -> str:
+    def counted(words: list[str], show: nix.Show = nix.hide_line) -> str:
         calls.append("build" if "--realise" in words else "evaluate")
         return run_shown(words, show)
 
@@ -80,6 +80,14 @@ def test_a_flake_is_built_started_and_then_left_as_it_is(host: FakeHost, known: 
     del calls[:]
     again = run(flake)
     assert not again["changed"] and calls == ["evaluate"]
+
+
+def test_nothing_is_written_beside_the_result(
+    host: FakeHost, known: RealNix, capfd: pytest.CaptureFixture[str]
+) -> None:
+    # What Ansible reads over a terminal has both, and a line that begins so is taken for the result.
+    run(known.write({"web": runner("web", script="echo '{ \"a\"' >&2")}))
+    assert os.path.exists(current(host)) and capfd.readouterr() == ("", "")
 
 
 def test_an_update_is_another_generation_and_a_restart(host: FakeHost, known: RealNix) -> None:
