@@ -18,6 +18,7 @@ from ansible_collections.microvm.fleet.plugins.module_utils._microvm.host.flakes
 from ansible_collections.microvm.fleet.plugins.module_utils._microvm.operations.flakes import (
     BuiltPackage,
     DeclaredFlake,
+    evaluated_package,
     known_packages,
 )
 from ansible_collections.microvm.fleet.plugins.module_utils._microvm.schema.errors import DeclarationError
@@ -113,7 +114,7 @@ class FlakeAction(NormalAction):
         target = nix_host(self._task.delegate_to or variables["inventory_hostname"], self._connection)
         builds = Builds(target, lambda name: self._host(name, variables), self._show)
         missing = builds.missing(evaluated)
-        built.update({vm.name: _as_built(vm, evaluated[vm.name], vm.name not in missing) for vm in vms})
+        built.update({vm.name: evaluated_package(vm, evaluated[vm.name], vm.name not in missing) for vm in vms})
         lacking = [vm for vm in vms if vm.name in missing]
         is_check, is_preflight = self._task.check_mode, parameters.get("preflight")
         builds.verify(vms, lacking, bool(parameters["nix"] and (is_check or is_preflight)))
@@ -190,13 +191,3 @@ def _is_evaluated(vm: DeclaredFlake, built: Mapping[str, BuiltPackage]) -> bool:
 def _evaluation(built: BuiltPackage) -> Evaluation:
     # Its system was looked at then.
     return Evaluation(built["derivation"] or "", built["path"], "")
-
-
-def _as_built(vm: DeclaredFlake, evaluation: Evaluation, is_built: bool) -> BuiltPackage:
-    return {
-        "installable": vm.installable,
-        "path": evaluation.path,
-        "derivation": evaluation.derivation,
-        "is_built": is_built,
-        "diff": "",
-    }

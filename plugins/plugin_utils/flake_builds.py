@@ -10,6 +10,7 @@ import os
 import tempfile
 from typing import Callable, Dict, List, Mapping, Sequence, Tuple
 
+from ansible_collections.microvm.fleet.plugins.module_utils._microvm.declaration.vms.source_options import ON_CONTROLLER
 from ansible_collections.microvm.fleet.plugins.module_utils._microvm.host import flakes, nix
 from ansible_collections.microvm.fleet.plugins.module_utils._microvm.host.commands import HostError
 from ansible_collections.microvm.fleet.plugins.module_utils._microvm.host.flakes import Evaluation
@@ -21,9 +22,6 @@ from ansible_collections.microvm.fleet.plugins.module_utils._microvm.schema.erro
 
 from .nix_hosts import CONTROLLER, WAYS_OUT, NixHost, copy
 
-ON_CONTROLLER = "controller"
-"""Value of ``build_on`` for what the controller builds; any other is the name of a host."""
-
 
 def evaluations(vms: Sequence[DeclaredFlake], show: nix.Show) -> Dict[str, Evaluation]:
     """Evaluate flakes on the controller, each once. Returns the results by MicroVM.
@@ -31,9 +29,8 @@ def evaluations(vms: Sequence[DeclaredFlake], show: nix.Show) -> Dict[str, Evalu
     Raises DeclarationError with the reasons of all that fail.
     """
     if nix.find_program("nix") is None:
-        place = vms[0].option.replace("flake", "build_on")
         raise DeclarationError(
-            place,
+            vms[0].build_option,
             f"{vms[0].declaration['build_on']} lets the controller evaluate the flake, and Nix is not installed on the "
             f"controller; install it there, {WAYS_OUT}",
         )

@@ -15,12 +15,12 @@ import sys
 import tempfile
 from typing import Callable, Deque, List, Mapping, Optional, Sequence
 
-from ..declaration.names import GARBAGE_ROOTS
+from ..declaration.names import GARBAGE_ROOTS, NIX_STORE
 from ..schema.excerpts import last_lines, without_colours, without_controls
 from . import files
 from .commands import HostError, program_environment, run, search_path, shown_command
 
-STORE = "/nix/store/"
+STORE = f"{NIX_STORE}/"
 
 FEATURES = ("--extra-experimental-features", "nix-command flakes")
 

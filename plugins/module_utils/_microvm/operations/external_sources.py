@@ -152,7 +152,7 @@ def _source(vm: _Declared, package: EvaluatedPackage, places: Places) -> SourceP
     origin = Origin(
         flake=vm.updates_from,
         builds=vm.installable if package.builds else "",
-        is_copied=isinstance(vm, DeclaredService),
+        is_copied=vm.is_copied,
         is_known=built["is_built"],
         closure_diff=built["diff"],
     )

@@ -33,8 +33,8 @@ class BuiltPackage(TypedDict):
 
 
 @dataclass(frozen=True)
-class DeclaredFlake:
-    """A MicroVM of a flake."""
+class DeclaredSource:
+    """A MicroVM whose package Nix brings to the store."""
 
     place: str
     declaration: Declaration
@@ -45,6 +45,14 @@ class DeclaredFlake:
     def name(self) -> str:
         """Name of the MicroVM."""
         return str(self.declaration["name"])
+
+    def _path(self, option: str) -> str:
+        """Return the path of an option, for messages."""
+        return f"{self.place}.{option}" if self.place else option
+
+
+class DeclaredFlake(DeclaredSource):
+    """A MicroVM of a flake."""
 
     @property
     def attribute(self) -> str:
@@ -59,12 +67,22 @@ class DeclaredFlake:
     @property
     def option(self) -> str:
         """Path of the option, for messages."""
-        return f"{self.place}.flake" if self.place else "flake"
+        return self._path("flake")
+
+    @property
+    def build_option(self) -> str:
+        """Path of the option of where the flake is evaluated and built, for messages."""
+        return self._path("build_on")
 
     @property
     def is_evaluated_here(self) -> bool:
         """Return whether this host evaluates the flake."""
         return self.declaration["build_on"] == ON_TARGET
+
+    @property
+    def is_copied(self) -> bool:
+        """Return whether the package comes to this host, which builds nothing."""
+        return not self.is_evaluated_here
 
     @property
     def updates_from(self) -> str:
@@ -116,7 +134,7 @@ def evaluate_flakes(vms: Sequence[DeclaredFlake], known: Known, is_nix_expected:
     for vm in missing:
         if not vm.is_evaluated_here:
             raise DeclarationError(
-                f"{vm.place}.build_on" if vm.place else "build_on",
+                vm.build_option,
                 f"{vm.declaration['build_on']} needs the action plugin of the module, which evaluates the flake on the "
                 "controller; call the module by a play of Ansible, or set `build_on: target`",
             )
@@ -131,7 +149,7 @@ def evaluate_flakes(vms: Sequence[DeclaredFlake], known: Known, is_nix_expected:
             nix.refuse_system(evaluation.system)
         except HostError as error:
             errors.append((vm, f"{vm.installable}: {error}"))
-        packages[vm.name] = EvaluatedPackage(_evaluation(vm, evaluation))
+        packages[vm.name] = EvaluatedPackage(evaluated_package(vm, evaluation))
     if errors:
         raise joined_errors([DeclarationError(vm.option, message) for vm, message in errors])
     return packages
@@ -167,12 +185,13 @@ def evaluate_groups(
     return [(vm, found[vm.name]) for vm in vms]
 
 
-def _evaluation(vm: DeclaredFlake, evaluation: Evaluation) -> BuiltPackage:
+def evaluated_package(vm: DeclaredFlake, evaluation: Evaluation, is_built: bool = False) -> BuiltPackage:
+    """Return what is known of a package by the evaluation of its flake."""
     return {
         "installable": vm.installable,
         "path": evaluation.path,
         "derivation": evaluation.derivation,
-        "is_built": False,
+        "is_built": is_built,
         "diff": "",
     }
 
@@ -199,7 +218,9 @@ def build_flakes(
     for vm in vms:
         package = packages[vm.name]
         if package.built["is_built"] or nix.is_valid(package.built["path"]):
-            done[vm.name] = replace(package, built={**package.built, "is_built": True})
+            # What the host lacked when the controller asked it, this run has copied.
+            is_new = vm.is_copied and not package.built["is_built"]
+            done[vm.name] = replace(package, built={**package.built, "is_built": True}, builds=is_new)
         elif is_prediction or not (keeps or vm.is_evaluated_here):
             done[vm.name] = replace(package, builds=True)
         else:

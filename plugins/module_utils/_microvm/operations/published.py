@@ -7,30 +7,21 @@
 from __future__ import annotations
 
 import concurrent.futures
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Dict, List, Optional, Sequence, Union
 
-from ..declaration.vms.parse import Declaration
 from ..host import nix
 from ..host.commands import HostError
 from ..host.published_packages import fetch_package, latest_package, refuse_unsigned
 from ..schema.errors import DeclarationError
-from .flakes import EvaluatedPackage, Known
+from .flakes import DeclaredSource, EvaluatedPackage, Known
 
 
-@dataclass(frozen=True)
-class DeclaredService:
+class DeclaredService(DeclaredSource):
     """A MicroVM of a build service."""
 
-    place: str
-    declaration: Declaration
-    current: Optional[str]
-    """The package that the host has for it."""
-
-    @property
-    def name(self) -> str:
-        """Name of the MicroVM."""
-        return str(self.declaration["name"])
+    is_copied = True
+    """Nobody builds its package here."""
 
     @property
     def installable(self) -> str:
@@ -45,7 +36,7 @@ class DeclaredService:
     @property
     def option(self) -> str:
         """Path of the option, for messages."""
-        return f"{self.place}.runner" if self.place else "runner"
+        return self._path("runner")
 
     @property
     def updates_from(self) -> str:

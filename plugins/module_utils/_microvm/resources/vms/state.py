@@ -129,9 +129,9 @@ class Origin:
     flake: Optional[str] = ""
     """The flake to record for later updates; ``None`` leaves what is recorded as it is."""
     builds: str = ""
-    """The attribute of a flake that the run builds, or the build of a build service that it copies."""
+    """The attribute of a flake, or the build of a build service, whose package the run builds or copies."""
     is_copied: bool = False
-    """True if the package is of a build service, so that this host builds nothing."""
+    """True if this host builds nothing: the package is of a build service, or is built elsewhere."""
     is_known: bool = True
     """False if nobody has the package yet, so that its content cannot be shown."""
     is_left: bool = False

@@ -11,6 +11,7 @@ import re
 from dataclasses import dataclass, field
 from typing import Dict, Mapping, Optional, cast
 
+from ...declaration.names import NIX_STORE
 from ...host.guest_shell import GuestLogin
 from ...runner.package import COMMAND_LINE_FILE, DECLARATION_FILE, RUN_SCRIPT, SHARE, File
 
@@ -19,8 +20,6 @@ ACTIVATING = ("switch", "test")
 
 SYSTEM_FILE = f"{SHARE}/system"
 """Link of a package to the system of its guest."""
-
-NIX_STORE = "/nix/store"
 
 Files = Mapping[str, File]
 

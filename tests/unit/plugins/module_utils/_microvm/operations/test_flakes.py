@@ -342,6 +342,35 @@ def test_what_others_build_is_taken_from_them(host: FakeHost, known: RealNix) ->
     assert result["generation"] == 1 and f"make GC root of {copied}" in result["actions"]
 
 
+def test_what_is_copied_in_the_run_is_predicted_so(host: FakeHost, known: RealNix) -> None:
+    flake = known.write({"web": runner("web")})
+    vm = {"name": "web", "flake": flake, "build_on": "controller"}
+    built: Any = run_all({**vm, "build_on": "target"}, preflight=True)["evaluations"]["web"]
+    predicted = run_all(vm, check_mode=True, built={"web": built})
+    assert "is another package, which is not copied yet" in predicted["diff"][0]["after"]
+    # In between the controller copies it.
+    assert _built(flake) == built["path"]
+    [result] = run_all(vm, built={"web": built})["vms"]
+    assert result["actions"] == predicted["vms"][0]["actions"]
+    assert result["actions"][0] == f"copy the package of {built['installable']}"
+    assert nix.kept_packages("web") == [built["path"]]
+    assert not run_all(vm, built={"web": {**built, "is_built": True}})["changed"]
+
+
+def test_a_package_that_is_marked_bad_is_not_built_again(host: FakeHost, known: RealNix, calls: list[str]) -> None:
+    run(known.write({"web": runner("web", "one")}))
+    flake = known.write({"web": runner("web", "two")})
+    bad = str(run(flake)["package"])
+    roll_back("web", None, False, False, False, host.places)
+    nix.release("web", bad)
+    subprocess.run(["nix-store", "--delete", bad], check=True, capture_output=True)
+    del calls[:]
+    for check in (True, False):
+        refused = run(flake, check)
+        assert refused["refused_package"] == bad and not refused["changed"] and refused["actions"] == []
+    assert calls == ["evaluate", "evaluate"]
+
+
 def test_a_damaged_record_is_an_error_of_its_microvm_alone(host: FakeHost, known: RealNix) -> None:
     flake = known.write({"web": runner("web"), "db": runner("db")})
     run(flake)
