@@ -107,7 +107,7 @@ class FlakeAction(NormalAction):
         ``built`` are earlier results of this run, to which those of now are added. Raises HostError.
         """
         is_verified = bool(built)
-        evaluated = {vm.name: _evaluation(built[vm.name]) for vm in vms if _is_evaluated(vm, built)}
+        evaluated = _earlier_evaluations(vms, built)
         remaining = [vm for vm in vms if vm.name not in evaluated]
         if remaining:
             evaluated.update(evaluations(remaining, self._show))
@@ -181,13 +181,17 @@ def _add_differences(built: Mapping[str, BuiltPackage], installed: Mapping[str, 
             built[name]["diff"] = nix.diff_closures(old, new)
 
 
-def _is_evaluated(vm: DeclaredFlake, built: Mapping[str, BuiltPackage]) -> bool:
-    """Return whether an earlier evaluation holds, whose derivation the controller still has."""
-    if vm.name not in built or built[vm.name]["installable"] != vm.installable:
-        return False
-    return nix.is_valid(built[vm.name]["derivation"] or "")
-
-
-def _evaluation(built: BuiltPackage) -> Evaluation:
-    # Its system was looked at then.
-    return Evaluation(built["derivation"] or "", built["path"], "")
+def _earlier_evaluations(vms: Sequence[DeclaredFlake], built: Mapping[str, BuiltPackage]) -> Dict[str, Evaluation]:
+    """Return the earlier evaluations that hold, whose derivations the controller still has."""
+    derivations = {
+        vm.name: built[vm.name]["derivation"] or ""
+        for vm in vms
+        if vm.name in built and built[vm.name]["installable"] == vm.installable
+    }
+    valid = nix.valid_paths(derivations.values())
+    # Their systems were looked at then.
+    return {
+        name: Evaluation(derivation, built[name]["path"], "")
+        for name, derivation in derivations.items()
+        if derivation in valid
+    }

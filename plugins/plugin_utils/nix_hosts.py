@@ -115,7 +115,8 @@ class NixHost:
     def missing(self, paths: Sequence[str]) -> Look:
         """Return what the host has; the lines are those of the paths that its store lacks. Raises HostError."""
         if self.is_local:
-            missing = tuple(path for path in paths if not nix.is_valid(path))
+            valid = nix.valid_paths(paths)
+            missing = tuple(path for path in paths if path not in valid)
             return Look(platform.machine(), nix.find_program("nix-daemon"), missing)
         return self._look(["--check-validity", "--print-invalid", *paths])
 

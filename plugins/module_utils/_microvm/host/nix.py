@@ -13,7 +13,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
-from typing import Callable, Deque, List, Mapping, Optional, Sequence
+from typing import Callable, Deque, Iterable, List, Mapping, Optional, Sequence, Set
 
 from ..declaration.names import GARBAGE_ROOTS, NIX_STORE
 from ..schema.excerpts import last_lines, without_colours, without_controls
@@ -61,30 +61,57 @@ def realise(path: str, link: Optional[str], arguments: Sequence[str] = (), show:
     ``link`` is where Nix looks for it ever after, so nobody may rename it. ``None`` lets nothing keep the result.
     Raises HostError with the last lines of what Nix has said.
     """
-    words = [_store_program(), "--realise", path, *arguments]
+    return realise_all([path], link, arguments, show)[0]
+
+
+def realise_all(
+    paths: Sequence[str], link: Optional[str], arguments: Sequence[str] = (), show: Show = hide_line
+) -> List[str]:
+    """Build derivations as ``realise`` does, as many at a time as Nix is told to.
+
+    Of several results, further ones are kept by links beside ``link`` whose names end with a number.
+    """
+    words = [_store_program(), "--realise", *paths, *arguments]
     if link is not None:
         os.makedirs(os.path.dirname(link), exist_ok=True)
         words += ["--add-root", link, "--indirect"]
     written = run_shown(words, show).split()
     if not written:
         raise HostError(f"`{shown_command(words)}` named no path")
-    return os.path.realpath(written[0]) if link is not None else written[0]
+    return [os.path.realpath(result) for result in written] if link is not None else written
 
 
 def is_valid(path: str) -> bool:
     """Return whether the store has a path, whole and known to Nix."""
+    done = _check_validity(path)
+    return done is not None and done.returncode == 0
+
+
+def valid_paths(paths: Iterable[str]) -> Set[str]:
+    """Return those paths in the store that ``is_valid`` is true of, which one process looks at."""
+    candidates = sorted({path for path in paths if path.startswith(STORE)})
+    done = _check_validity("--print-invalid", *candidates) if candidates else None
+    if done is None:
+        return set()
+    if done.returncode != 0:
+        # Nix gives up at a name that no path can have.
+        return {path for path in candidates if is_valid(path)}
+    return set(candidates) - set(done.stdout.decode(errors="replace").split())
+
+
+def _check_validity(*words: str) -> Optional[subprocess.CompletedProcess[bytes]]:
+    """Return what Nix says of paths; ``None`` where it is not installed."""
     program = store_program()
     if program is None:
-        return False
-    done = subprocess.run(
-        [program, "--check-validity", path],
+        return None
+    return subprocess.run(
+        [program, "--check-validity", *words],
         env=program_environment(),
         stdin=subprocess.DEVNULL,
-        stdout=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,
         check=False,
     )
-    return done.returncode == 0
 
 
 def diff_closures(old: str, new: str) -> str:

@@ -14,7 +14,7 @@ import urllib.error
 import urllib.parse
 import urllib.request
 from dataclasses import dataclass
-from typing import IO, Any, Mapping, Optional, Tuple
+from typing import IO, Any, Dict, List, Mapping, Optional, Sequence, Set, Tuple
 
 from . import nix
 from .commands import HostError, run
@@ -115,26 +115,42 @@ def _trusting(key: Optional[str]) -> Tuple[str, ...]:
     return ("--option", "extra-trusted-public-keys", key) if key is not None else ()
 
 
-def refuse_unsigned(path: str, key: str) -> None:
-    """Refuse a package of the store that a key has not signed, whoever has brought it or built it. Raises HostError."""
+def signature_errors(paths: Sequence[str], key: str) -> Dict[str, str]:
+    """Return, by path, why packages of the store do not count as signed by a key, whoever has brought or built them.
+
+    One process looks at all of them, and one verifies them. Raises HostError.
+    """
     program, name = nix.nix_program(), key.partition(":")[0]
+    addressed = _content_addressed(json.loads(run([program, *nix.FEATURES, "path-info", "--json", *paths])))
     # Of those, Nix takes any for signed: whoever adds one to the store cannot change it afterwards.
-    if _is_content_addressed(json.loads(run([program, *nix.FEATURES, "path-info", "--json", path]))):
-        raise HostError(
-            f"{path} is addressed by its content, so no signature of it is verified; let a derivation build it, or "
-            "leave `runner_key` out and use https"
-        )
-    trusting = ("--no-contents", "--sigs-needed", "1", "--option", "trusted-public-keys", key)
-    try:
-        run([program, *nix.FEATURES, "store", "verify", *trusting, path])
-    except HostError:
-        raise HostError(
+    errors = {
+        path: f"{path} is addressed by its content, so no signature of it is verified; let a derivation build it, or "
+        "leave `runner_key` out and use https"
+        for path in paths
+        if path in addressed
+    }
+    for path in _unsigned([path for path in paths if path not in errors], key):
+        errors[path] = (
             f"{path} is not signed by `runner_key` ({name}); sign it where it is built (`nix store sign`), or correct "
             "the key"
-        ) from None
+        )
+    return errors
 
 
-def _is_content_addressed(information: Any) -> bool:
-    """Return what `nix path-info` says, whose form differs between versions of Nix."""
-    [described] = information.values() if isinstance(information, Mapping) else information
-    return bool(described.get("ca"))
+def _unsigned(paths: Sequence[str], key: str) -> List[str]:
+    trusting = ("--no-contents", "--sigs-needed", "1", "--option", "trusted-public-keys", key)
+    try:
+        # Without a path, Nix would verify a flake of the current directory.
+        if paths:
+            run([nix.nix_program(), *nix.FEATURES, "store", "verify", *trusting, *paths])
+        return []
+    except HostError:
+        return list(paths) if len(paths) == 1 else [path for each in paths for path in _unsigned([each], key)]
+
+
+def _content_addressed(information: Any) -> Set[str]:
+    """Return the paths that `nix path-info` says so of; its form differs between versions of Nix."""
+    described = (
+        information if isinstance(information, Mapping) else {element["path"]: element for element in information}
+    )
+    return {path for path, fields in described.items() if fields.get("ca")}

@@ -129,7 +129,7 @@ def known_packages(given: Mapping[str, object]) -> Dict[str, BuiltPackage]:
 
 def evaluate_flakes(vms: Sequence[DeclaredFlake], known: Known, is_nix_expected: bool) -> Dict[str, EvaluatedPackage]:
     """Return the packages of MicroVMs by name, each flake evaluated once. Raises DeclarationError for all that fail."""
-    packages = {vm.name: EvaluatedPackage(known[vm.name]) for vm in vms if _is_known(vm, known)}
+    packages = _earlier_packages(vms, known)
     missing = [vm for vm in vms if vm.name not in packages]
     for vm in missing:
         if not vm.is_evaluated_here:
@@ -155,12 +155,20 @@ def evaluate_flakes(vms: Sequence[DeclaredFlake], known: Known, is_nix_expected:
     return packages
 
 
-def _is_known(vm: DeclaredFlake, known: Known) -> bool:
-    if vm.name not in known or known[vm.name]["installable"] != vm.installable:
-        return False
+def _earlier_packages(vms: Sequence[DeclaredFlake], known: Known) -> Dict[str, EvaluatedPackage]:
+    """Return the packages of those MicroVMs whose earlier evaluation still holds."""
+    same = [vm for vm in vms if vm.name in known and known[vm.name]["installable"] == vm.installable]
     # What the host itself has evaluated may be gone from its store since.
-    derivation = known[vm.name]["derivation"]
-    return not vm.is_evaluated_here or nix.is_valid(known[vm.name]["path"]) or nix.is_valid(derivation or "")
+    own = [known[vm.name] for vm in same if vm.is_evaluated_here]
+    valid = nix.valid_paths(path or "" for built in own for path in (built["path"], built["derivation"]))
+    packages: Dict[str, EvaluatedPackage] = {}
+    for vm in same:
+        built = known[vm.name]
+        if not vm.is_evaluated_here:
+            packages[vm.name] = EvaluatedPackage(built)
+        elif built["path"] in valid or built["derivation"] in valid:
+            packages[vm.name] = EvaluatedPackage({**built, "is_built": built["path"] in valid})
+    return packages
 
 
 def evaluate_groups(
@@ -215,9 +223,11 @@ def build_flakes(
     """
     done: Dict[str, EvaluatedPackage] = {}
     to_build: List[DeclaredFlake] = []
+    evaluated = (packages[vm.name].built for vm in vms)
+    valid = nix.valid_paths(built["path"] for built in evaluated if not built["is_built"])
     for vm in vms:
         package = packages[vm.name]
-        if package.built["is_built"] or nix.is_valid(package.built["path"]):
+        if package.built["is_built"] or package.built["path"] in valid:
             # What the host lacked when the controller asked it, this run has copied.
             is_new = vm.is_copied and not package.built["is_built"]
             done[vm.name] = replace(package, built={**package.built, "is_built": True}, builds=is_new)

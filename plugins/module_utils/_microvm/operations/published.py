@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import concurrent.futures
 from dataclasses import replace
-from typing import Dict, List, Optional, Sequence, Union
+from typing import Dict, List, Mapping, Optional, Sequence, Tuple, Union
 
 from ..host import nix
 from ..host.commands import HostError
-from ..host.published_packages import fetch_package, latest_package, refuse_unsigned
+from ..host.published_packages import fetch_package, latest_package, signature_errors
 from ..schema.errors import DeclarationError
 from .flakes import DeclaredSource, EvaluatedPackage, Known
 
@@ -60,16 +60,36 @@ def ask_services(
     missing = [vm for vm in vms if vm.name not in packages]
     with concurrent.futures.ThreadPoolExecutor(max_workers=max(1, min(parallel, len(missing)))) as pool:
         answers = list(pool.map(_ask, missing))
-    errors: List[str] = []
+    errors: List[Tuple[DeclaredService, str]] = []
     for vm, answer in zip(missing, answers):
         if isinstance(answer, EvaluatedPackage):
             packages[vm.name] = answer
         else:
-            errors.append(f"{vm.option}: {answer}" if errors else str(answer))
+            errors.append((vm, str(answer)))
+    valid = nix.valid_paths(package.built["path"] for package in packages.values())
+    for name, package in packages.items():
+        packages[name] = replace(package, built={**package.built, "is_built": package.built["path"] in valid})
+    errors += _unsigned([vm for vm in vms if vm.name in packages], packages)
     if errors:
-        first = next(vm for vm, answer in zip(missing, answers) if isinstance(answer, HostError))
-        raise DeclarationError(first.option, "\n".join(errors))
+        others = "".join(f"\n{vm.option}: {message}" for vm, message in errors[1:])
+        raise DeclarationError(errors[0][0].option, errors[0][1] + others)
     return packages
+
+
+def _unsigned(
+    vms: Sequence[DeclaredService], packages: Mapping[str, EvaluatedPackage]
+) -> List[Tuple[DeclaredService, str]]:
+    """Return the MicroVMs whose packages the host has without the signature of their key, with messages."""
+    by_key: Dict[str, List[DeclaredService]] = {}
+    for vm in vms:
+        if vm.key is not None and packages[vm.name].built["is_built"]:
+            by_key.setdefault(vm.key, []).append(vm)
+    errors: List[Tuple[DeclaredService, str]] = []
+    for key, members in by_key.items():
+        messages = signature_errors([packages[vm.name].built["path"] for vm in members], key)
+        paths = ((vm, packages[vm.name].built["path"]) for vm in members)
+        errors += [(vm, messages[path]) for vm, path in paths if path in messages]
+    return errors
 
 
 def _is_known(vm: DeclaredService, known: Known) -> bool:
@@ -92,20 +112,18 @@ def copy_published(
 ) -> EvaluatedPackage:
     """Return a package after it was copied if the host lacks it; with ``is_prediction``, nothing is.
 
-    A copy that fails is part of the result. Raises DeclarationError for a package that is there and has no signature.
+    A copy that fails is part of the result.
     """
     path = package.built["path"]
-    is_there = nix.is_valid(path)
-    if not is_there and is_prediction:
+    if package.built["is_built"]:
+        return package
+    if is_prediction:
         return replace(package, builds=True)
     try:
-        if not is_there:
-            fetch_package(path, vm.key, nix.root_of(vm.name, path) if keeps else None)
-        if vm.key is not None:
-            refuse_unsigned(path, vm.key)
+        fetch_package(path, vm.key, nix.root_of(vm.name, path) if keeps else None)
+        for message in signature_errors([path], vm.key).values() if vm.key is not None else ():
+            raise HostError(message)
     except (HostError, OSError) as error:
-        if is_there:
-            raise DeclarationError(vm.option, str(error)) from None
         nix.release(vm.name, path)
         return replace(package, error=f"{vm.installable}: {error}")
-    return replace(package, built={**package.built, "is_built": True}, builds=not is_there)
+    return replace(package, built={**package.built, "is_built": True}, builds=True)

@@ -109,7 +109,7 @@ def test_an_update_is_another_generation_and_a_restart(host: FakeHost, known: Re
 
 
 def test_flakes_are_evaluated_once_for_all_microvms_and_builds_are_apart(
-    host: FakeHost, known: RealNix, calls: list[str]
+    host: FakeHost, known: RealNix, calls: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     flake = known.write({name: runner(name) for name in ("web", "db", "mail")})
     vms = [{"name": name, "flake": flake} for name in ("web", "db", "mail")]
@@ -119,7 +119,18 @@ def test_flakes_are_evaluated_once_for_all_microvms_and_builds_are_apart(
     result = run_all(*vms, built=preflight["evaluations"])
     assert calls == ["evaluate", "build", "build", "build"]
     assert {vm["name"] for vm in result["vms"] if os.path.exists(current(host, vm["name"]))} == {"web", "db", "mail"}
-    # Of another attribute, they say nothing.
+    # Nix looks once for all in a run that has nothing to do.
+    looks: list[Any] = []
+    start = subprocess.run
+
+    def counted(words: list[str], **options: Any) -> Any:
+        looks.append(words)
+        return start(words, **options)
+
+    monkeypatch.setattr(subprocess, "run", counted)
+    again = run_all(*vms, built=result["evaluations"])
+    assert not again["changed"] and len([words for words in looks if "--check-validity" in words]) == 1
+    # Of another attribute, evaluations say nothing.
     del calls[:]
     other = known.write({"web": runner("other")}, "other")
     assert run_all({"name": "web", "flake": other}, check_mode=True, built=preflight["evaluations"])["changed"]
