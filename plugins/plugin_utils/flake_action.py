@@ -113,9 +113,8 @@ class FlakeAction(NormalAction):
             evaluated.update(evaluations(remaining, self._show))
         target = nix_host(self._task.delegate_to or variables["inventory_hostname"], self._connection)
         builds = Builds(target, lambda name: self._host(name, variables), self._show)
-        missing = builds.missing(evaluated)
-        built.update({vm.name: evaluated_package(vm, evaluated[vm.name], vm.name not in missing) for vm in vms})
-        lacking = [vm for vm in vms if vm.name in missing]
+        lacking = builds.missing(vms, evaluated)
+        built.update({vm.name: evaluated_package(vm, evaluated[vm.name], vm not in lacking) for vm in vms})
         is_check, is_preflight = self._task.check_mode, parameters.get("preflight")
         builds.verify(vms, lacking, bool(parameters["nix"] and (is_check or is_preflight)))
         if not lacking or is_preflight or (is_check and not parameters["check_builds"]):

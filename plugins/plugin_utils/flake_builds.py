@@ -6,10 +6,14 @@
 
 from __future__ import annotations
 
+import contextlib
+import fcntl
+import hashlib
 import os
 import tempfile
-from typing import Callable, Dict, List, Mapping, Sequence, Tuple
+from typing import Any, Callable, Dict, Iterable, Iterator, List, Mapping, Sequence, Tuple
 
+from ansible import constants
 from ansible_collections.microvm.fleet.plugins.module_utils._microvm.declaration.vms.source_options import ON_CONTROLLER
 from ansible_collections.microvm.fleet.plugins.module_utils._microvm.host import flakes, nix
 from ansible_collections.microvm.fleet.plugins.module_utils._microvm.host.commands import HostError
@@ -21,6 +25,11 @@ from ansible_collections.microvm.fleet.plugins.module_utils._microvm.operations.
 from ansible_collections.microvm.fleet.plugins.module_utils._microvm.schema.errors import DeclarationError
 
 from .nix_hosts import CONTROLLER, WAYS_OUT, NixHost, copy
+
+_constants: Any = constants
+
+LOCKS: str = _constants.DEFAULT_LOCAL_TMP
+"""Directory of locks, which all forks of a run of Ansible have in common, and which it removes at its end."""
 
 
 def evaluations(vms: Sequence[DeclaredFlake], show: nix.Show) -> Dict[str, Evaluation]:
@@ -36,15 +45,37 @@ def evaluations(vms: Sequence[DeclaredFlake], show: nix.Show) -> Dict[str, Evalu
         )
     results: Dict[str, Evaluation] = {}
     errors: List[DeclarationError] = []
-    for vm, result in evaluate_groups(vms, show):
+    with _locked(str(vm.declaration["flake"]) for vm in vms):
+        evaluated = evaluate_groups(vms, show)
+    for vm, result in evaluated:
         if isinstance(result, HostError):
             errors.append(DeclarationError(vm.option, f"{vm.installable} cannot be evaluated: {result}"))
         else:
             results[vm.name] = result
+    _raise_all(errors)
+    return results
+
+
+@contextlib.contextmanager
+def _locked(references: Iterable[str]) -> Iterator[None]:
+    """Let no other fork of Ansible evaluate the same flakes at the same time, which takes as much memory again.
+
+    Nix has most of the results in its cache for whoever comes next.
+    """
+    with contextlib.ExitStack() as stack:
+        # In the same order everywhere, so that nobody waits for somebody who waits for him.
+        for reference in sorted(set(references)):
+            name = hashlib.sha256(reference.encode()).hexdigest()
+            file = stack.enter_context(open(os.path.join(LOCKS, f"microvm-flake-{name}"), "w", encoding="utf-8"))
+            fcntl.flock(file, fcntl.LOCK_EX)
+        yield
+
+
+def _raise_all(errors: Sequence[DeclarationError]) -> None:
+    """Raise errors, if there are any, as one."""
     if errors:
         others = "".join(f"\n{error}" for error in errors[1:])
         raise DeclarationError(errors[0].path, errors[0].message + others)
-    return results
 
 
 class Builds:
@@ -55,20 +86,22 @@ class Builds:
         self._target, self._host, self._show = target, host, show
         self._builders: Dict[str, NixHost] = {ON_CONTROLLER: CONTROLLER, target.name: target}
 
-    def missing(self, evaluated: Mapping[str, Evaluation]) -> List[str]:
+    def missing(self, vms: Sequence[DeclaredFlake], evaluated: Mapping[str, Evaluation]) -> List[DeclaredFlake]:
         """Return the MicroVMs whose packages the target does not have yet.
 
-        Raises HostError, also for packages of another system than the target's.
+        Raises HostError, and DeclarationError for all packages of another system than the target's.
         """
-        paths = sorted({evaluation.path for evaluation in evaluated.values()})
+        paths = sorted({evaluated[vm.name].path for vm in vms})
         look = self._target.missing(paths)
-        for name, evaluation in evaluated.items():
+        errors: List[DeclarationError] = []
+        for vm in vms:
             try:
-                nix.refuse_system(evaluation.system, look.machine, self._target.name)
+                nix.refuse_system(evaluated[vm.name].system, look.machine, self._target.name)
             except HostError as error:
-                raise HostError(f"{name}: {error}") from None
+                errors.append(DeclarationError(vm.option, f"{vm.installable}: {error}"))
+        _raise_all(errors)
         lacking = paths if look.daemon is None else look.lines
-        return [name for name, evaluation in evaluated.items() if evaluation.path in lacking]
+        return [vm for vm in vms if evaluated[vm.name].path in lacking]
 
     def verify(self, vms: Sequence[DeclaredFlake], lacking: Sequence[DeclaredFlake], is_nix_expected: bool) -> None:
         """Refuse hosts that cannot be reached as Nix does, and, for what the target lacks, hosts without Nix.
@@ -108,8 +141,7 @@ class Builds:
         """Build derivations where they are to be built. Returns that host."""
         builder = self._builder(place)
         if builder.is_local:
-            for index, derivation in enumerate(derivations):
-                nix.realise(derivation, os.path.join(directory, str(index)), arguments, self._show)
+            nix.realise_all(derivations, os.path.join(directory, "result"), arguments, self._show)
             return builder
         copy(derivations, CONTROLLER, builder, self._show, derivations=True)
         builder.realise(derivations, arguments, self._show)

@@ -45,16 +45,16 @@ program=$(command -v nix-daemon)
 """
 
 _LOOK = (
-    "uname -m\n"
+    'echo "$(uname -m)"\n'
     + _SCRIPT
     + """\
-[ -n "$program" ] || exit {missing}
 echo "$program"
+[ -n "$program" ] || exit {missing}
 exec {become} "${{program%-daemon}}-store" {words}
 """
 )
 """Script that runs Nix's program of a store as whoever may write to it, after it has written the host's architecture
-and the path of Nix's daemon."""
+and the path of Nix's daemon, which is empty where Nix is not installed."""
 
 _SERVE = (
     _SCRIPT
@@ -140,12 +140,14 @@ class NixHost:
     def _look(self, words: Sequence[str]) -> Look:
         command = [*self.ssh, self._line(_LOOK, words=words)]
         done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, check=False)
-        if done.returncode not in (0, _NOT_INSTALLED):
+        written = done.stdout.decode(errors="replace").splitlines()
+        machine, daemon, *lines = (*written, "", "")
+        # A shell ends with the same status where the command that becomes root is missing.
+        is_without_nix = done.returncode == _NOT_INSTALLED and len(written) == 2 and not daemon
+        if done.returncode != 0 and not is_without_nix:
             said = last_lines(done.stderr.decode(errors="replace")) or f"exit status {done.returncode}"
             raise HostError(f"the store of Nix on {self.name} cannot be used: {with_advice(said)}")
-        machine, *rest = done.stdout.decode(errors="replace").split("\n")
-        daemon = None if done.returncode == _NOT_INSTALLED else rest.pop(0)
-        return Look(machine, daemon, tuple(filter(None, rest)))
+        return Look(machine, daemon or None, tuple(filter(None, lines)))
 
     def _line(self, script: str, **words: Sequence[str]) -> str:
         """Return a line, for any shell of the user, that runs a script with some words."""

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import subprocess
 import tempfile
 from collections import Counter
@@ -119,14 +120,14 @@ def test_a_copy_arrives_if_a_trusted_key_has_signed_it(real_nix: RealNix, hosts:
     packages.append(declared(flake, "db"))
     evaluated = flake_builds.evaluations(packages, hosts.shown.append)
     paths = [evaluated[name].path for name in ("web", "db")]
-    assert builds.missing(evaluated) == ["web", "db"] and not any(map(nix.is_valid, paths))
+    assert builds.missing(packages, evaluated) == packages and not any(map(nix.is_valid, paths))
     secret, public = hosts.key("trusted")
     for key in (None, hosts.key("untrusted")[0]):
         for path in paths if key is not None else ():
             sign(key or "", path)
         with pytest.raises(HostError, match=r"(?s)the copy to target failed: .*signature.*microvm_nix_trusted_keys"):
             builds.build(packages, evaluated)
-        assert builds.missing(evaluated) == ["web", "db"]
+        assert builds.missing(packages, evaluated) == packages
     hosts.configure("target", f"trusted-public-keys = {public}")
     for path in paths:
         sign(secret, path)
@@ -134,7 +135,7 @@ def test_a_copy_arrives_if_a_trusted_key_has_signed_it(real_nix: RealNix, hosts:
     builds.build(packages, evaluated)
     # Both by one process, and with nothing in the line that ssh(1) or another one would split.
     assert Counter(_copies(hosts)) - copies == Counter({"target": 1})
-    assert builds.missing(evaluated) == [] and hosts.has("target", paths[0])
+    assert builds.missing(packages, evaluated) == [] and hosts.has("target", paths[0])
     # Whether Nix names the host is a matter of its version.
     assert any(line.startswith(f"copying path '{paths[0]}' to 'ssh-ng://") for line in hosts.shown)
     assert not list(hosts.directory.glob("microvm-nix-*"))
@@ -170,7 +171,7 @@ def test_the_host_of_a_microvm_builds_what_nobody_has_to_sign(real_nix: RealNix,
     web = declared(real_nix.write({"web": runner("web")}), build_on="target")
     evaluated = flake_builds.evaluations([web], hosts.shown.append)
     builds.build([web], evaluated)
-    assert builds.missing(evaluated) == [] and not nix.is_valid(evaluated["web"].path)
+    assert builds.missing([web], evaluated) == [] and not nix.is_valid(evaluated["web"].path)
 
 
 @pytest.mark.parametrize("place", ["controller", "target"])
@@ -180,7 +181,7 @@ def test_a_failing_build_leaves_the_target_as_it_was(real_nix: RealNix, hosts: H
     evaluated = flake_builds.evaluations([web], hosts.shown.append)
     with pytest.raises(HostError, match="the reason"):
         builds.build([web], evaluated)
-    assert builds.missing(evaluated) == ["web"]
+    assert builds.missing([web], evaluated) == [web]
 
 
 def test_a_copy_that_is_cut_leaves_nothing_and_is_repeated(real_nix: RealNix, hosts: Hosts) -> None:
@@ -196,7 +197,7 @@ def test_a_copy_that_is_cut_leaves_nothing_and_is_repeated(real_nix: RealNix, ho
     with pytest.raises(HostError, match="the copy to target failed"):
         builds.build([web], evaluated)
     (hosts.root("target") / "cut").unlink()
-    assert builds.missing(evaluated) == ["web"]
+    assert builds.missing([web], evaluated) == [web]
     builds.build([web], evaluated)
     assert hosts.has("target", evaluated["web"].path)
 
@@ -206,7 +207,7 @@ def test_a_build_alone_copies_nothing(real_nix: RealNix, hosts: Hosts) -> None:
     web = declared(real_nix.write({"web": runner("web")}))
     evaluated = flake_builds.evaluations([web], hosts.shown.append)
     builds.build([web], evaluated, copies=False)
-    assert nix.is_valid(evaluated["web"].path) and builds.missing(evaluated) == ["web"]
+    assert nix.is_valid(evaluated["web"].path) and builds.missing([web], evaluated) == [web]
 
 
 def test_a_host_without_nix_is_named(real_nix: RealNix, hosts: Hosts) -> None:
@@ -215,12 +216,12 @@ def test_a_host_without_nix_is_named(real_nix: RealNix, hosts: Hosts) -> None:
     evaluated = flake_builds.evaluations([web], hosts.shown.append)
     (hosts.root("target") / "without").touch()
     # The same run may install it before.
-    assert builds.missing(evaluated) == ["web"]
+    assert builds.missing([web], evaluated) == [web]
     with pytest.raises(HostError, match="Nix is not installed on target; install it there"):
         builds.build([web], evaluated)
     (hosts.root("target") / "refused").touch()
     with pytest.raises(HostError, match="the store of Nix on target cannot be used: host: Connection refused"):
-        builds.missing(evaluated)
+        builds.missing([web], evaluated)
 
 
 def test_hosts_without_nix_are_refused_before_anything_is_built(hosts: Hosts) -> None:
@@ -247,17 +248,25 @@ def test_root_is_reached_without_a_password(real_nix: RealNix, hosts: Hosts) -> 
     evaluated = flake_builds.evaluations([web], hosts.shown.append)
     target = hosts.host("target", (str(sudo), "-n"))
     hosts.builds(target).build([web], evaluated)
-    assert hosts.builds(target).missing(evaluated) == []
+    assert hosts.builds(target).missing([web], evaluated) == []
     sudo.write_text("#!/bin/sh\necho 'sudo: a password is required' >&2; exit 1\n")
     with pytest.raises(HostError, match=r"(?s)a password is required.*without one.*build_on: target"):
-        hosts.builds(target).missing(evaluated)
+        hosts.builds(target).missing([web], evaluated)
+    # A shell answers for it as it does for Nix.
+    sudo.unlink()
+    with pytest.raises(HostError, match=r"the store of Nix on target cannot be used: .*my sudo.*not found"):
+        hosts.builds(target).missing([web], evaluated)
 
 
 def test_another_system_is_refused_before_anything_is_built(real_nix: RealNix, hosts: Hosts) -> None:
-    web = declared(real_nix.write({"web": runner("web", system="riscv64-linux")}))
-    evaluated = flake_builds.evaluations([web], hosts.shown.append)
-    with pytest.raises(HostError, match="web: it is built for riscv64-linux, and target is "):
-        hosts.builds(hosts.host("target")).missing(evaluated)
+    flake = real_nix.write({name: runner(name, system="riscv64-linux") for name in ("web", "db")})
+    vms = [declared(flake), declared(flake, "db")]
+    evaluated = flake_builds.evaluations(vms, hosts.shown.append)
+    expected = (
+        r"(?s)^vms\[web\].flake: path:.*: it is built for riscv64-linux, and target is .*\nvms\[db\].flake: path:"
+    )
+    with pytest.raises(DeclarationError, match=expected):
+        hosts.builds(hosts.host("target")).missing(vms, evaluated)
 
 
 def test_all_that_cannot_be_evaluated_is_named(real_nix: RealNix, hosts: Hosts) -> None:
@@ -265,6 +274,48 @@ def test_all_that_cannot_be_evaluated_is_named(real_nix: RealNix, hosts: Hosts) 
     expected = r"(?s)vms\[web\].flake: path:.*#nixosConfigurations.web.*the first.*vms\[db\].flake: .*the second"
     with pytest.raises(DeclarationError, match=expected):
         flake_builds.evaluations([declared(flake, name) for name in ("web", "db", "ok")], hosts.shown.append)
+
+
+def test_forks_of_ansible_evaluate_a_flake_one_after_another(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(flake_builds, "LOCKS", str(tmp_path))
+    monkeypatch.setattr(nix, "find_program", lambda name: name)
+    vms = [declared("path:/b"), declared("path:/a"), declared("path:/b", "db")]
+    locked: list[bool] = []
+
+    def evaluate(_vms: object, _show: object) -> list[Any]:
+        locked.extend(map(_is_locked, tmp_path.iterdir()))
+        return []
+
+    monkeypatch.setattr(flake_builds, "evaluate_groups", evaluate)
+    flake_builds.evaluations(vms, print)
+    assert locked == [True, True] and not any(map(_is_locked, tmp_path.iterdir()))
+
+
+def _is_locked(path: Path) -> bool:
+    with path.open() as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return True
+    return False
+
+
+def test_the_controller_builds_all_by_one_process(
+    real_nix: RealNix, hosts: Hosts, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    flake = real_nix.write({name: runner(name) for name in ("web", "db")})
+    vms = [declared(flake), declared(flake, "db")]
+    evaluated = flake_builds.evaluations(vms, hosts.shown.append)
+    commands: list[list[str]] = []
+    run_shown = nix.run_shown
+
+    def recorded(words: list[str], *options: Any) -> str:
+        commands.append(words)
+        return run_shown(words, *options)
+
+    monkeypatch.setattr(nix, "run_shown", recorded)
+    hosts.builds(hosts.host("target")).build(vms, evaluated, copies=False)
+    assert len(commands) == 1 and all(nix.is_valid(evaluation.path) for evaluation in evaluated.values())
 
 
 def test_a_controller_without_nix_is_named(hosts: Hosts, monkeypatch: pytest.MonkeyPatch) -> None:
