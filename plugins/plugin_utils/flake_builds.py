@@ -21,6 +21,7 @@ from ansible_collections.microvm.fleet.plugins.module_utils._microvm.host.flakes
 from ansible_collections.microvm.fleet.plugins.module_utils._microvm.operations.flakes import (
     DeclaredFlake,
     evaluate_groups,
+    joined_errors,
 )
 from ansible_collections.microvm.fleet.plugins.module_utils._microvm.schema.errors import DeclarationError
 
@@ -52,7 +53,8 @@ def evaluations(vms: Sequence[DeclaredFlake], show: nix.Show) -> Dict[str, Evalu
             errors.append(DeclarationError(vm.option, f"{vm.installable} cannot be evaluated: {result}"))
         else:
             results[vm.name] = result
-    _raise_all(errors)
+    if errors:
+        raise joined_errors(errors)
     return results
 
 
@@ -69,13 +71,6 @@ def _locked(references: Iterable[str]) -> Iterator[None]:
             file = stack.enter_context(open(os.path.join(LOCKS, f"microvm-flake-{name}"), "w", encoding="utf-8"))
             fcntl.flock(file, fcntl.LOCK_EX)
         yield
-
-
-def _raise_all(errors: Sequence[DeclarationError]) -> None:
-    """Raise errors, if there are any, as one."""
-    if errors:
-        others = "".join(f"\n{error}" for error in errors[1:])
-        raise DeclarationError(errors[0].path, errors[0].message + others)
 
 
 class Builds:
@@ -99,7 +94,8 @@ class Builds:
                 nix.refuse_system(evaluated[vm.name].system, look.machine, self._target.name)
             except HostError as error:
                 errors.append(DeclarationError(vm.option, f"{vm.installable}: {error}"))
-        _raise_all(errors)
+        if errors:
+            raise joined_errors(errors)
         lacking = paths if look.daemon is None else look.lines
         return [vm for vm in vms if evaluated[vm.name].path in lacking]
 

@@ -14,7 +14,7 @@ from ..host import nix
 from ..host.commands import HostError
 from ..host.published_packages import fetch_package, latest_package, signature_errors
 from ..schema.errors import DeclarationError
-from .flakes import DeclaredSource, EvaluatedPackage, Known
+from .flakes import DeclaredSource, EvaluatedPackage, Known, joined_errors
 
 
 class DeclaredService(DeclaredSource):
@@ -71,8 +71,7 @@ def ask_services(
         packages[name] = replace(package, built={**package.built, "is_built": package.built["path"] in valid})
     errors += _unsigned([vm for vm in vms if vm.name in packages], packages)
     if errors:
-        others = "".join(f"\n{vm.option}: {message}" for vm, message in errors[1:])
-        raise DeclarationError(errors[0][0].option, errors[0][1] + others)
+        raise joined_errors([DeclarationError(vm.option, message) for vm, message in errors])
     return packages
 
 
