@@ -152,7 +152,7 @@ vms:
     switched:
       description:
         - Package to whose system the running guest was switched since it was booted.
-        - V(null) if it runs the system that it was booted from.
+        - V(null) if it runs the system that it was booted from, and also while a switch has not succeeded.
       type: str
       sample: null
     generation:
@@ -166,7 +166,8 @@ vms:
     restart_pending:
       description:
         - Whether it is running a different package than its next start would run.
-        - A guest that was switched to that package has a pending restart only if more than its system differs.
+        - A guest that was switched to that package has a pending restart only if more than its system differs. One that
+          was switched to another package than that has a pending restart, whichever it was booted from.
       type: bool
     refused_package:
       description: Declared package, if it is not installed because a rollback has marked it bad.

@@ -36,6 +36,8 @@ _SWITCHED: Options = (
     Option("invocation", "str", "See Switched.", required=True),
     Option("package", "str", "See Switched.", required=True),
     Option("waits", "bool", "See Switched.", default=False),
+    Option("profile", "str", "See Switched."),
+    Option("shown", "str", "See Switched."),
 )
 
 _RECORD: Options = (
@@ -75,13 +77,51 @@ class Generation:
 
 @dataclass(frozen=True)
 class Switched:
-    """Guest that was switched to the system of another package than the one that it was booted from."""
+    """Guest that was asked for a switch since it was booted, and what it has by now."""
 
     invocation: str
     """Identifier of the unit's start; the next start boots the current package, and ends this."""
     package: str
+    """The package whose system the guest runs: that which it was booted from, until another one is activated. Empty
+    where nobody knows: an activation has begun and not succeeded."""
     waits: bool = False
     """True if something of the package takes effect with a restart only."""
+    profile: Optional[str] = None
+    """The package of the last ``switch`` or ``boot``, or else that which it was booted from; ``None`` where that is not
+    known: earlier versions did not record what they had asked for."""
+    shown: Optional[str] = None
+    """The package of the last ``dry-activate``."""
+
+    @staticmethod
+    def of_running(record: Optional[Record], invocation: str, booted: str) -> Switched:
+        """Return what a running guest has: by the switches since it was booted, or else by its boot."""
+        switched = record.switched_in(invocation) if record is not None else None
+        return switched or Switched(invocation, booted, profile=booted)
+
+    def waits_with(self, package: Optional[str]) -> bool:
+        """Return whether a restart is pending where ``current`` leads to a package."""
+        return self.package != package or self.waits
+
+    def has(self, package: str, action: str) -> bool:
+        """Return whether an action with a package would change nothing, or show what was shown already."""
+        runs = self.package == package
+        done = {
+            "switch": runs and self.profile == package,
+            "test": runs,
+            "boot": self.profile == package,
+            "dry-activate": runs or self.shown == package,
+        }
+        return self.profile is not None and done.get(action, False)
+
+    def during(self) -> Switched:
+        """Return what the guest is known to have while a system is activated, and after that has failed."""
+        return replace(self, package="", waits=True, profile="", shown=None)
+
+    def after(self, package: str, action: str, waits: bool) -> Switched:
+        """Return what the guest has after an action with a package, of which something ``waits`` for a restart."""
+        runs = replace(self, package=package, waits=waits) if action in ("switch", "test") else self
+        profile = package if action in ("switch", "boot") else self.profile or ""
+        return replace(runs, profile=profile, shown=package if action == "dry-activate" else None)
 
 
 @dataclass(frozen=True)
@@ -112,7 +152,7 @@ class Record:
     tags: Tuple[str, ...] = ()
     """Tags of its last declaration."""
     switched: Optional[Switched] = None
-    """Last switch of its guest."""
+    """What its guest was last switched to."""
 
     def switched_in(self, invocation: str) -> Optional[Switched]:
         """Return the switch of a guest that runs since a start of the unit; ``None`` where there was none since."""
@@ -141,8 +181,8 @@ class Record:
         """Packages of the last ``count`` generations, of as many good ones, and ``used`` ones; in no order."""
         newest = list({generation.package: generation.bad for generation in reversed(self.generations)}.items())
         good = [package for package, bad in newest if not bad][:count]
-        switched = [self.switched.package] if self.switched is not None else []
-        return dict.fromkeys([*good, *(package for package, _bad in newest[:count]), *used, *switched])
+        switched = [self.switched.package, self.switched.profile] if self.switched is not None else []
+        return dict.fromkeys([*good, *(package for package, _bad in newest[:count]), *used, *filter(None, switched)])
 
     def only(self, packages: Collection[str]) -> Record:
         """Return the record with the generations of these packages, and those that are bad.
@@ -194,13 +234,10 @@ class Record:
 
 
 def is_pending(record: Optional[Record], invocation: str, booted: Optional[str], current: Optional[str]) -> bool:
-    """Return whether a running guest waits for a restart: it was booted from another package than the current one, to
-    which it has not been switched."""
+    """Return whether a running guest waits for a restart: it runs another package than the current one, by its boot or
+    by a switch since, or something of that one takes effect with a restart only."""
     # Between two starts nothing is booted, and the next one is on its way.
-    if booted in (None, current):
-        return False
-    switched = record.switched_in(invocation) if record is not None else None
-    return switched is None or switched.package != current or switched.waits
+    return booted is not None and Switched.of_running(record, invocation, booted).waits_with(current)
 
 
 class DamagedRecord(HostError):

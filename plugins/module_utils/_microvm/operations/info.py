@@ -185,7 +185,7 @@ def _inform(
         "booted": links[BOOTED_LINK],
         "old": links[OLD_LINK],
         **_of_generations(record, places, links[CURRENT_LINK], links[BOOTED_LINK]),
-        "switched": switched.package if switched is not None else None,
+        "switched": (switched.package or None) if switched and switched.package != links[BOOTED_LINK] else None,
         "restart_pending": is_waiting,
         "refused_package": record.refused if record is not None else None,
         "unit": unit_name(name),

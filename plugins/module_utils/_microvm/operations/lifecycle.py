@@ -39,11 +39,11 @@ def is_running(name: str) -> bool:
 
 
 def is_current(name: str, places: Places) -> bool:
-    """Return whether it was booted from the package that is current, or has been switched to it."""
+    """Return whether it runs the package that is current, by its boot or by a switch since."""
     booted, current = (files.link_target(places.state(name, link)) for link in (BOOTED_LINK, CURRENT_LINK))
     booted, current = (target and (places.store.owns(target) or target) for target in (booted, current))
     invocation = systemd.show([unit_name(name)])[unit_name(name)].invocation
-    return booted == current or not is_pending(places.records.read(name), invocation, booted, current)
+    return not is_pending(places.records.read(name), invocation, booted, current)
 
 
 def start_vm(name: str, places: Places, wait: bool = True) -> Optional[float]:

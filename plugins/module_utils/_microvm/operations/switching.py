@@ -46,17 +46,17 @@ def with_switches(
 
 
 def _is_due(wanted: Wanted, observed: Mapping[str, Observed]) -> bool:
-    """Return whether a guest runs another package than the declared one, and was not switched to it."""
+    """Return whether a guest was neither booted from the declared package nor switched to it as is declared."""
     if wanted.package is None or wanted.declaration["ssh_switch"] == "none" or wanted.name not in observed:
         return False
     now, package = observed[wanted.name], wanted.package.directory_name
     is_refused = now.record is not None and now.record.is_bad(package) and now.current != package
-    is_switched = now.switched is not None and now.switched.package == package
-    runs_another = now.unit.running and now.booted is not None and now.booted != package
+    is_switched = now.is_switched(package, wanted.declaration["ssh_switch"])
+    is_up = now.unit.running and now.booted is not None
     is_restarted = wanted.declaration["restart_policy"] == "always"
     # What is left to updates on the host is not switched by a run.
     is_kept = is_refused or is_switched or is_restarted or wanted.origin.is_left
-    return wanted.state == "started" and runs_another and not is_kept
+    return wanted.state == "started" and is_up and not is_kept
 
 
 def _declared_switch(wanted: Wanted, observed: Observed, places: Places) -> Switch:
@@ -89,6 +89,15 @@ def _switch(observed: Observed, files: Files, action: str, places: Places) -> Sw
         return Switch(action, problem=str(error))
     waits = needs_restart(before, files) or not boots_alike(system_of(before) or "", system)
     return Switch(action, system, login, waits, problem)
+
+
+def is_already_switched(name: str, action: str, places: Places) -> bool:
+    """Return whether a running guest has already what a switch to its current package would give it."""
+    observed = observe_name(places, name)
+    if observed.guest is None or observed.current is None:
+        # Between two starts nothing is booted, and the next one is on its way.
+        return True
+    return observed.guest.has(observed.current, action) and not observed.guest.waits_with(observed.current)
 
 
 def may_be_switched(name: str, places: Places) -> bool:

@@ -11,7 +11,7 @@ from argparse import Namespace
 from ...host.commands import HostError
 from ...host.places import Places
 from ...operations import lifecycle
-from ...operations.switching import CannotSwitch, switch_guest
+from ...operations.switching import CannotSwitch, is_already_switched, switch_guest
 from ...resources.vms.observe import read_flake
 from ...resources.vms.switches import ACTIVATING
 from ..host import each, places, require_root
@@ -42,12 +42,13 @@ def _rebuild(name: str, arguments: Namespace, where: Places) -> None:
         lifecycle.start_vm(name, where)
         say(f"{name}: is up")
         return
-    if lifecycle.is_current(name, where):
+    if is_already_switched(name, arguments.action, where):
         return
     try:
         print_switch(switch_guest(name, arguments.action, False, where), False)
     except CannotSwitch as error:
-        if arguments.action not in ACTIVATING:
+        # One that runs the package already, by a trial of it, is not restarted for its profile.
+        if arguments.action not in ACTIVATING or lifecycle.is_current(name, where):
             raise
         say(f"{error}; it is restarted")
         lifecycle.restart_vm(name, where)

@@ -128,18 +128,25 @@ def _change_live(job: Job, _options: str) -> None:
     if job.plan.package is not None:
         set_balloon(job.name, str(job.plan.balloon), job.places)
         handlers_files.link(job, BOOTED_LINK, job.plan.package)
+        record = job.plan.record
+        if record is not None and record.switched is not None:
+            # What was recorded of a switch is that of the package before.
+            job.places.records.write(replace(record, switched=None))
 
 
 def _switch(job: Job, system: str) -> None:
     """Switch a running guest, and record of which start it is, so that no later one is taken for it."""
-    switch, record, package = job.plan.switch, job.plan.record, job.plan.package
-    if switch is None or record is None or package is None:
+    switch, record, package, booted = job.plan.switch, job.plan.record, job.plan.package, job.plan.booted
+    if switch is None or record is None or package is None or booted is None:
         return
     unit = unit_name(job.name)
     invocation = systemd.show([unit])[unit].invocation
+    before = Switched.of_running(record, invocation, booted)
+    if switch.activates:
+        job.places.records.write(replace(record, switched=before.during()))
     job.switch_output = guest_systems.activate(switch.login, system, switch.action)
-    waits = switch.waits or not switch.activates
-    job.places.records.write(replace(record, switched=Switched(invocation, package, waits)))
+    switched = before.after(package, switch.action, switch.waits)
+    job.places.records.write(replace(record, switched=switched))
 
 
 def set_balloon(name: str, size: str, places: Places) -> str:

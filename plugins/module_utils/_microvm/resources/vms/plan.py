@@ -69,8 +69,8 @@ def plan(observed: Observed, wanted: Wanted, path: str, clock: Clock = Clock()) 
         run = _stopped_first(observed, run, path)
     ends_old = any(step.action in _ENDS_OLD for step in run)
     switch = wanted.switch if any(step.action is Action.SWITCH for step in run) else None
-    is_switched = switch is not None and switch.activates and not switch.waits
-    is_pending = observed.unit.running and not ends_old and not is_switched and observed.waits_with(target.package)
+    waits = switch.waits if switch is not None and switch.activates else observed.waits_with(target.package)
+    is_pending = observed.unit.running and not ends_old and waits
     if is_pending and target.refused is None:
         target = replace(target, drop_ins=settings.with_memory_of(target.drop_ins, observed.drop_ins))
     booted = None if ends_old else observed.booted
@@ -279,12 +279,13 @@ def _run(
         yield Step(Action.START, unit)
     elif wanted.state == "restarted" or wanted.declaration["restart_policy"] == "always":
         yield Step(Action.RESTART, unit)
-    elif observed.booted != target.package and target.refused is None:
-        if is_live(differences) and wanted.package is not None and _differs_live(observed, wanted.package):
+    elif target.refused is None:
+        waits = observed.waits_with(target.package)
+        if waits and is_live(differences) and wanted.package is not None and _differs_live(observed, wanted.package):
             yield Step(Action.CHANGE_LIVE, ", ".join(change.path for change in differences))
         elif _is_switchable(wanted, target):
             yield Step(Action.SWITCH, wanted.switch.system if wanted.switch is not None else "")
-        elif _is_done_by_switch(observed, wanted, target.package):
+        elif not waits or _is_done_by_switch(observed, wanted, target.package):
             return
         elif is_time_to_restart(wanted, clock) and _matters(observed, wanted, differences):
             yield Step(Action.RESTART, unit)
@@ -297,20 +298,19 @@ def _is_switchable(wanted: Wanted, target: _Target) -> bool:
 
 
 def _is_done_by_switch(observed: Observed, wanted: Wanted, package: str) -> bool:
-    """Return whether the guest was switched to a package, and is not restarted for what waits."""
-    switched = observed.switched
-    if switched is None or switched.package != package:
-        return False
+    """Return whether the guest was switched to a package as is declared, and is not restarted for what waits."""
     # Only a window is for restarts of guests that are to be switched.
-    keeps_running = wanted.declaration["ssh_switch"] != "none" and wanted.declaration["restart_policy"] != "window"
-    return keeps_running or not switched.waits
+    keeps_running = wanted.declaration["restart_policy"] != "window"
+    return keeps_running and observed.is_switched(package, wanted.declaration["ssh_switch"])
 
 
 def _differs_live(observed: Observed, package: Package) -> bool:
     """Return whether the command lines are equal but for options whose values can be changed live."""
     options = package.live_options
 
-    if COMMAND_LINE_FILE not in package.files:
+    # A guest that was switched to another system runs what no command line tells.
+    is_as_booted = observed.guest is not None and observed.guest.package == observed.booted
+    if COMMAND_LINE_FILE not in package.files or not is_as_booted:
         return False
 
     def rest(lines: str) -> List[str]:

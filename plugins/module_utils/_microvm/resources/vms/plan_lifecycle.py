@@ -49,14 +49,13 @@ def _plan(observed: Observed, actions: List[Action]) -> Plan:
 
 def plan_switch(observed: Observed, switch: Switch) -> Plan:
     """Plan that the running guest is switched to the system of its current package."""
-    is_switched = switch.activates and not switch.waits
     return Plan(
         observed.name,
         (Step(Action.SWITCH, switch.system),),
         observed.current,
         observed.current,
         booted=observed.booted,
-        restart_pending=not is_switched and observed.booted != observed.current,
+        restart_pending=switch.waits if switch.activates else observed.waits_with(observed.current),
         record=observed.record,
         switch=switch,
     )

@@ -120,8 +120,9 @@ def _refuse_gone(record: Record, generation: Generation, packages: Packages) -> 
 
 def _is_half_done(observed: Observed, record: Record) -> bool:
     """Return whether the MicroVM still runs a package that a killed rollback was to leave."""
-    booted = record.generation(observed.booted) if observed.booted else None
-    return observed.unit.running and observed.booted != observed.current and booted is not None and booted.bad
+    package = observed.guest.package if observed.guest is not None else None
+    running = record.generation(package) if package is not None else None
+    return observed.unit.running and package != observed.current and running is not None and running.bad
 
 
 def require_record(observed: Observed) -> Record:

@@ -95,11 +95,18 @@ class Observed:
         """Return the switch of its guest since that was booted."""
         return self.record.switched_in(self.unit.invocation) if self.record is not None and self.booted else None
 
+    @property
+    def guest(self) -> Optional[Switched]:
+        """Return what its guest has, by its boot and the switches since; ``None`` where nothing is booted."""
+        return Switched.of_running(self.record, self.unit.invocation, self.booted) if self.booted is not None else None
+
     def waits_with(self, package: Optional[str]) -> bool:
         """Return whether a restart is pending where it runs and ``current`` leads to a package."""
-        switched = self.switched
-        is_switched = switched is not None and switched.package == package and not switched.waits
-        return self.booted != package and not is_switched
+        return self.guest.waits_with(package) if self.guest is not None else package is not None
+
+    def is_switched(self, package: str, action: str) -> bool:
+        """Return whether a switch of its guest to a package, with an action, has nothing left to do."""
+        return self.guest is not None and self.guest.has(package, action)
 
 
 @dataclass(frozen=True)

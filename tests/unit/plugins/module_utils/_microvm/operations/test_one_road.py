@@ -19,6 +19,7 @@ from typing import Any
 import pytest
 from ansible_collections.microvm.fleet.plugins.module_utils._microvm.host import readiness, systemd
 from ansible_collections.microvm.fleet.plugins.module_utils._microvm.host.commands import HostError
+from ansible_collections.microvm.fleet.plugins.module_utils._microvm.host.records import Switched
 from ansible_collections.microvm.fleet.plugins.module_utils._microvm.operations import reconcile as reconcile_operation
 from ansible_collections.microvm.fleet.plugins.module_utils._microvm.operations.adopt import adopt
 from ansible_collections.microvm.fleet.plugins.module_utils._microvm.operations.info import inform
@@ -113,6 +114,18 @@ def test_a_run_carries_out_the_steps_of_check_mode_in_order(
         again = run(wanted)
         assert wanted.get("state") == "restarted" or not again["changed"]
         done.clear()
+
+
+def test_after_a_live_change_a_guest_runs_the_new_package_whatever_it_was_asked_for_before(host: FakeHost) -> None:
+    before = run(vm(balloon=True))["vms"][0]["package"] or ""
+    record = host.places.records.read("web")
+    assert record is not None
+    switched = Switched(host.units["microvm@web.service"].invocation, before, profile=before)
+    host.places.records.write(dataclasses.replace(record, switched=switched))
+    result = run(vm(balloon=True, initial_balloon_mem=64))["vms"][0]
+    assert (result["consequence"], result["restart_pending"]) == ("live", False)
+    assert not inform(host.places)[0]["restart_pending"]
+    assert not run(vm(balloon=True, initial_balloon_mem=64), check=True)["changed"]
 
 
 def test_the_steps_of_two_microvms_are_each_as_shown(host: FakeHost, done: list[str]) -> None:

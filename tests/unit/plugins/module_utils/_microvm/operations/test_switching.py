@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import platform
 import re
@@ -24,12 +25,18 @@ from ansible_collections.microvm.fleet.plugins.module_utils._microvm.host import
 from ansible_collections.microvm.fleet.plugins.module_utils._microvm.host.commands import HostError
 from ansible_collections.microvm.fleet.plugins.module_utils._microvm.operations import guest_login, switching
 from ansible_collections.microvm.fleet.plugins.module_utils._microvm.operations.info import inform
-from ansible_collections.microvm.fleet.plugins.module_utils._microvm.operations.lifecycle import restart_vm
+from ansible_collections.microvm.fleet.plugins.module_utils._microvm.operations.lifecycle import is_current, restart_vm
 from ansible_collections.microvm.fleet.plugins.module_utils._microvm.operations.reconcile import Request, reconcile
 from ansible_collections.microvm.fleet.plugins.module_utils._microvm.operations.report import VmResult
 from ansible_collections.microvm.fleet.plugins.module_utils._microvm.resources.vms import switches
+from ansible_collections.microvm.fleet.plugins.module_utils._microvm.resources.vms.actions import Action
 from ansible_collections.microvm.fleet.plugins.module_utils._microvm.resources.vms.observe import observe_name
-from ansible_collections.microvm.fleet.plugins.module_utils._microvm.resources.vms.state import Origin, Wanted
+from ansible_collections.microvm.fleet.plugins.module_utils._microvm.resources.vms.plan_rollback import plan_rollback
+from ansible_collections.microvm.fleet.plugins.module_utils._microvm.resources.vms.state import (
+    Installed,
+    Origin,
+    Wanted,
+)
 from ansible_collections.microvm.fleet.plugins.module_utils._microvm.runner.package import Package
 from ansible_collections.microvm.fleet.plugins.module_utils._microvm.schema.errors import DeclarationError
 
@@ -157,6 +164,49 @@ def test_a_running_guest_is_switched_to_a_changed_package_once(guest: Guest) -> 
     assert (again["changed"], warnings, guest.read("activated")) == (False, [], ["2 switch"])
 
 
+def test_a_guest_is_switched_back_to_the_package_that_it_was_booted_from(guest: Guest) -> None:
+    one, _warnings = run(guest.package(1))
+    run(guest.package(2))
+    back, warnings = run(guest.package(1), check=True)
+    assert (back["consequence"], back["restart_pending"], warnings) == ("switch", False, [])
+    back, _warnings = run(guest.package(1))
+    assert back["package"] == one["package"] and guest.read("activated") == ["2 switch", "1 switch"]
+    assert guest.read("profile")[-1].endswith("system-1")
+    info = inform(guest.host.places)[0]
+    assert (info["booted"], info["switched"], info["condition"]) == (info["current"], None, "ok")
+    again, _warnings = run(guest.package(1))
+    assert (again["changed"], again["restart_pending"]) == (False, False)
+
+
+@pytest.mark.parametrize(("policy", "consequence"), [("never", "restart pending"), ("if_changed", "restart")])
+def test_what_a_switched_guest_runs_is_not_the_package_that_it_was_booted_from(
+    guest: Guest, policy: str, consequence: str
+) -> None:
+    run(guest.package(1))
+    run(guest.package(2))
+    assert is_current("web", guest.host.places)
+    result, _warnings = run(guest.package(1), ssh_switch="none", restart_policy=policy)
+    assert (result["consequence"], result["restart_pending"]) == (consequence, policy == "never")
+    info = inform(guest.host.places)[0]
+    assert info["booted"] == info["current"] and info["restart_pending"] is (policy == "never")
+    assert is_current("web", guest.host.places) is (policy != "never")
+    assert run(guest.package(1), check=True, restart_policy="never")[0]["changed"] is (policy == "never")
+
+
+def test_a_rollback_that_was_killed_before_its_restart_goes_on_from_the_system_that_runs(guest: Guest) -> None:
+    one, _warnings = run(guest.package(1))
+    two, _warnings = run(guest.package(2))
+    places, bad = guest.host.places, two["package"] or ""
+    record = places.records.read("web")
+    assert record is not None
+    places.records.write(record.marked(bad, True))
+    (Path(places.state("web")) / "current").unlink()
+    (Path(places.state("web")) / "current").symlink_to(places.store.path(one["package"] or ""))
+    packages = {name: Installed(name) for name in (one["package"] or "", bad)}
+    planned = plan_rollback(observe_name(places, "web"), packages, None, False)
+    assert planned.package == one["package"] and planned.has(Action.RESTART)
+
+
 def test_a_switch_to_what_is_not_built_yet_is_predicted_as_far_as_it_is_known(guest: Guest) -> None:
     run(guest.package(1))
     observed = observe_name(guest.host.places, "web")
@@ -210,6 +260,71 @@ def test_other_actions_are_those_of_nixos_rebuild(guest: Guest, action: str, is_
     assert result["restart_pending"] is (action != "test")
     assert result["consequence"] == ("switch" if action == "test" else "restart pending")
     assert not run(two, ssh_switch=action)[0]["changed"]
+
+
+@pytest.mark.parametrize("action", ["dry-activate", "boot", "test"])
+def test_a_trial_is_no_switch(guest: Guest, action: str) -> None:
+    run(guest.package(1))
+    two = guest.package(2)
+    run(two, ssh_switch=action)
+    for changed, pending in ((True, False), (False, False)):
+        result, warnings = run(two)
+        assert (result["changed"], result["restart_pending"], warnings) == (changed, pending, [])
+        assert result["consequence"] == ("switch" if changed else "nothing")
+        assert guest.read("activated") == [f"2 {action}", "2 switch"]
+    assert guest.read("profile")[-1].endswith("system-2")
+    for done in ("test", "boot", "dry-activate"):
+        assert not run(two, ssh_switch=done)[0]["changed"]
+
+
+def test_what_a_guest_runs_and_its_profile_are_told_apart(guest: Guest) -> None:
+    run(guest.package(1), keep_generations=1)
+    two, _warnings = run(guest.package(2), keep_generations=1)
+    three, _warnings = run(guest.package(3), ssh_switch="boot", keep_generations=1)
+    info = inform(guest.host.places)[0]
+    assert (info["switched"], info["restart_pending"]) == (two["package"], True)
+    assert run(guest.package(2), check=True, ssh_switch="test")[0]["restart_pending"] is False
+    run(guest.package(4), ssh_switch="none", restart_policy="never", keep_generations=1)
+    run(guest.package(5), ssh_switch="none", restart_policy="never", keep_generations=1)
+    for kept in (two, three):
+        assert os.path.isdir(guest.host.places.store.path(kept["package"] or ""))
+    # Its profile is that of 3.
+    result, _warnings = run(guest.package(2))
+    assert result["consequence"] == "switch" and guest.read("profile")[-1].endswith("system-2")
+
+
+def test_nothing_is_done_to_a_guest_that_runs_a_package_and_cannot_be_given_its_profile(guest: Guest) -> None:
+    run(guest.package(1))
+    two = guest.package(2)
+    run(two, ssh_switch="test")
+    (guest.root / "unreachable").touch()
+    result, warnings = run(two)
+    assert not result["changed"] and "connection refused" in warnings[0]
+
+
+def test_an_earlier_version_did_not_record_what_it_had_asked_for(guest: Guest) -> None:
+    run(guest.package(1))
+    two = guest.package(2)
+    run(two)
+    file = guest.root / "records/web.json"
+    record = json.loads(file.read_text())
+    del record["switched"]["profile"], record["switched"]["shown"]
+    file.write_text(json.dumps(record))
+    assert not inform(guest.host.places)[0]["restart_pending"]
+    assert [run(two)[0]["changed"] for _time in range(2)] == [True, False]
+
+
+def test_a_guest_whose_activation_has_failed_is_switched_back(guest: Guest) -> None:
+    run(guest.package(1))
+    two = guest.package(2)
+    (guest.root / "failing").touch()
+    assert run(two)[0]["failed"]
+    info = inform(guest.host.places)[0]
+    assert (info["switched"], info["restart_pending"]) == (None, True)
+    (guest.root / "failing").unlink()
+    result, _warnings = run(guest.package(1))
+    assert (result["consequence"], result["restart_pending"]) == ("switch", False)
+    assert guest.read("activated") == ["2 switch", "1 switch"]
 
 
 def test_a_failed_activation_is_an_error_and_tried_again(guest: Guest) -> None:
@@ -321,6 +436,26 @@ def test_a_rebuild_builds_installs_and_switches(
     assert said in capsys.readouterr().out and guest.read("activated") == activated
 
 
+@pytest.mark.parametrize("action", ["dry-activate", "boot", "test"])
+def test_a_rebuild_switches_after_a_trial(guest: Guest, monkeypatch: pytest.MonkeyPatch, action: str) -> None:
+    run(guest.package(1))
+    for words in (("--action", action), (), ()):
+        rebuild(guest, monkeypatch, guest.package(2), *words)
+    assert guest.read("activated") == [f"2 {action}", "2 switch"]
+
+
+def test_a_rebuild_restarts_no_guest_that_runs_the_package_already(
+    guest: Guest, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run(guest.package(1))
+    rebuild(guest, monkeypatch, guest.package(2), "--action", "test")
+    (guest.root / "unreachable").touch()
+    rebuild(guest, monkeypatch, guest.package(2), status=1)
+    assert "cannot be switched" in capsys.readouterr().err
+    info = inform(guest.host.places)[0]
+    assert info["switched"] == info["current"] != info["booted"]
+
+
 def test_a_rebuild_starts_and_restarts_what_cannot_be_switched(
     guest: Guest, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -337,7 +472,7 @@ def test_a_rebuild_starts_and_restarts_what_cannot_be_switched(
     assert "would be installed" in capsys.readouterr().out and inform(guest.host.places)[0] == info
 
 
-def rebuild(guest: Guest, monkeypatch: pytest.MonkeyPatch, package: str, *words: str) -> None:
+def rebuild(guest: Guest, monkeypatch: pytest.MonkeyPatch, package: str, *words: str, status: int = 0) -> None:
     """Carry out ``microvm rebuild`` of a flake that is built to a package."""
     for module in (rebuild_command, install):
         monkeypatch.setattr(module, "places", lambda _arguments: guest.host.places)
@@ -346,7 +481,7 @@ def rebuild(guest: Guest, monkeypatch: pytest.MonkeyPatch, package: str, *words:
         monkeypatch.setattr(flakes, function, lambda _flake, _name: package)
     monkeypatch.setattr(known_hosts, "has_key", lambda _name: True)
     monkeypatch.setattr(guest_login, "declared_address", lambda _vm, _places: "192.0.2.1")
-    assert main(["rebuild", "web", "--flake", "path:/flake", *words]) == 0
+    assert main(["rebuild", "web", "--flake", "path:/flake", *words]) == status
 
 
 def test_guests_of_packages_that_are_rendered_here_cannot_be_switched() -> None:

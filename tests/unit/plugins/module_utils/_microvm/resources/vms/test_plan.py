@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from ansible_collections.microvm.fleet.plugins.module_utils._microvm.declaration.vms.guest_store import closure_name
 from ansible_collections.microvm.fleet.plugins.module_utils._microvm.host.guest_shell import GuestLogin
-from ansible_collections.microvm.fleet.plugins.module_utils._microvm.host.records import Generation, Record
+from ansible_collections.microvm.fleet.plugins.module_utils._microvm.host.records import Generation, Record, Switched
 from ansible_collections.microvm.fleet.plugins.module_utils._microvm.host.systemd import Unit
 from ansible_collections.microvm.fleet.plugins.module_utils._microvm.hypervisors.facts import HostFacts
 from ansible_collections.microvm.fleet.plugins.module_utils._microvm.resources.vms.actions import Action, Plan
@@ -426,6 +426,20 @@ def test_a_balloon_is_changed_while_the_guest_runs(hypervisor: str) -> None:
     after = carried_out(before, second, planned)
     assert not plan(after, second, "").changed
     assert not plan(after, second, "").restart_pending
+
+
+@pytest.mark.parametrize(("package", "consequence"), [("other", "restart"), (None, "live")])
+def test_nothing_is_changed_live_in_a_guest_that_was_switched_to_another_system(
+    package: str | None, consequence: str
+) -> None:
+    raw = {**SMALL, "balloon": True}
+    first = want(raw, facts=HostFacts())
+    before = carried_out(FRESH, first, plan(FRESH, first, ""))
+    switched = Switched("1" * 32, package or before.booted or "", profile=before.booted)
+    record = replace(before.record or Record("small", "/s"), switched=switched)
+    before = replace(before, record=record, unit=replace(before.unit, invocation="1" * 32))
+    planned = plan(before, want({**raw, "initial_balloon_mem": 64}, facts=HostFacts()), "")
+    assert planned.consequence == consequence and not planned.restart_pending
 
 
 @pytest.mark.parametrize("hypervisor", ["cloud-hypervisor", "crosvm"])
