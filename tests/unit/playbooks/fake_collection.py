@@ -42,7 +42,11 @@ if arguments.get("preflight"):
     names = [vm["name"] for vm in arguments.get("vms", ())]
     result["vms"] = [{{"name": name}} for name in names if name != "kept"]
     result["undeclared"] = [] if {{"idle", "left"}} & set(names) else ["left", "kept"]
-if not arguments.get("preflight"):
+if "{name}" == "microvm_info":
+    result["vms"] = [
+        {{"name": name, "state": "active" if name.startswith("up") else "inactive"}} for name in arguments["names"]
+    ]
+elif not arguments.get("preflight"):
     result["vms"] = [
         {{"name": vm["name"], "failed": vm["name"].startswith("broken")}} for vm in arguments.get("vms", ())
     ]

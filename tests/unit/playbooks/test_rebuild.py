@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -17,10 +18,25 @@ HOSTS: dict[str, Any] = {
         "microvm_vms": [
             {"name": "web", "flake": "path:/f", "manage": "once", "state": "stopped", "tags": ["blue"]},
             {"name": "own", "image": "base"},
+            {"name": "gone", "flake": "path:/f", "state": "absent"},
         ],
     },
-    "west": {**HERE, "microvm_vms": [{"name": "db", "runner": "/nix/store/x", "restart_policy": "window"}]},
+    "west": {
+        **HERE,
+        "microvm_vms": [
+            {"name": "db", "runner": "/nix/store/x", "restart_policy": "window"},
+            {"name": "up-idle", "runner": "/nix/store/x"},
+            {"name": "web", "image": "base"},
+        ],
+    },
+    "south": {
+        **HERE,
+        "microvm_defaults": {"flake": "path:/all", "manage": "once", "state": "stopped"},
+        "microvm_vms": [{"name": "mail"}, {"name": "local", "flake": None, "image": "base"}],
+    },
+    "empty": {**HERE},
 }
+"""Hosts of whose MicroVMs those run whose names begin with ``up``; one of them declares none."""
 
 
 def rebuild(directory: Path, *words: str) -> Run:
@@ -34,7 +50,9 @@ def rebuild(directory: Path, *words: str) -> Run:
     [
         (["microvm_rebuild=web"], ["web"], "switch", "if_changed"),
         (["microvm_rebuild=db", "microvm_rebuild_action=test"], ["db"], "test", "if_changed"),
-        (['{"microvm_rebuild": ["db", "web"], "microvm_rebuild_action": "boot"}'], ["db", "web"], "boot", "never"),
+        (['{"microvm_rebuild": ["db", "web"]}'], ["db", "web"], "switch", "if_changed"),
+        (["microvm_rebuild=up-idle", "microvm_rebuild_action=boot"], ["up-idle"], "boot", "never"),
+        (["microvm_rebuild=mail"], ["mail"], "switch", "if_changed"),
     ],
 )
 def test_the_named_microvms_are_switched_or_restarted_and_no_others(
@@ -42,15 +60,31 @@ def test_the_named_microvms_are_switched_or_restarted_and_no_others(
 ) -> None:
     outcome = rebuild(tmp_path, *words)
     assert outcome.status == 0, outcome.output
-    vms = sorted((vm for call in outcome.calls for vm in call["vms"]), key=lambda vm: str(vm["name"]))
-    assert [vm["name"] for vm in vms] == names and {call["purge"] for call in outcome.calls} == {"report"}
+    vms = rebuilt(outcome)
+    assert [vm["name"] for vm in vms] == names
     for vm in vms:
         assert (vm["state"], vm["ssh_switch"], vm["restart_policy"]) == ("started", action, policy)
-    assert all(
-        vm["flake"] == "path:/f" and vm["manage"] == "always" and vm["tags"] == ["blue"]
-        for vm in vms
-        if vm["name"] == "web"
-    )
+        # A default `manage: once` would leave the packages as they are.
+        assert vm["manage"] == "always"
+    assert all(vm["flake"] == "path:/f" and vm["tags"] == ["blue"] for vm in vms if vm["name"] == "web")
+
+
+def rebuilt(outcome: Run) -> list[dict[str, Any]]:
+    """Return the MicroVMs that are brought to a state."""
+    calls = [call for call in outcome.calls if call["module"] == "microvm_vms"]
+    assert {call["purge"] for call in calls} == {"report"}
+    return sorted((vm for call in calls for vm in call["vms"]), key=lambda vm: str(vm["name"]))
+
+
+@pytest.mark.parametrize("action", ["boot", "dry-activate"])
+def test_what_is_down_is_only_installed_by_what_activates_nothing(tmp_path: Path, action: str) -> None:
+    names = ["db", "mail", "up-idle", "web"]
+    outcome = rebuild(tmp_path, json.dumps({"microvm_rebuild": names, "microvm_rebuild_action": action}))
+    assert outcome.status == 0, outcome.output
+    states = {vm["name"]: (vm["state"], vm["manage"], vm["ssh_switch"]) for vm in rebuilt(outcome)}
+    # What is declared to be stopped does not start with the host either.
+    wanted = {"db": "present", "mail": "stopped", "up-idle": "started", "web": "stopped"}
+    assert states == {name: (state, "always", action) for name, state in wanted.items()}
 
 
 @pytest.mark.parametrize(
@@ -60,12 +94,15 @@ def test_the_named_microvms_are_switched_or_restarted_and_no_others(
         ["microvm_rebuild="],
         ["microvm_rebuild=other"],
         ["microvm_rebuild=own"],
+        ["microvm_rebuild=gone"],
+        ["microvm_rebuild=local"],
         ["microvm_rebuild=web", "microvm_rebuild_action=reboot"],
     ],
 )
 def test_what_cannot_be_rebuilt_is_refused_before_anything_is_done(tmp_path: Path, words: list[str]) -> None:
     outcome = rebuild(tmp_path, *words)
     assert outcome.status == 2 and outcome.calls == [], outcome.output
-    assert "which are db, web, and microvm_rebuild_action to switch, test, boot or dry-activate" in " ".join(
-        outcome.output.split()
+    assert (
+        "which are web, db, up-idle, mail, and microvm_rebuild_action to switch, test, boot or dry-activate"
+        in " ".join(outcome.output.split())
     )

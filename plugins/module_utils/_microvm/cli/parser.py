@@ -212,7 +212,8 @@ def _rebuild(commands: Commands) -> None:
         "build MicroVMs from their flakes, and let them run what was built",
         "Evaluates and builds like update, and installs a MicroVM that is not there yet if a flake is passed. A "
         "running guest that has the host's /nix/store as a share is switched to the new system, see microvm switch; "
-        "any other is restarted, and one that is down is started.",
+        "any other is restarted, and one that is down is started. The actions boot and dry-activate start and restart "
+        "nothing.",
     )
     _names(subparser)
     subparser.add_argument("-f", "--flake", metavar="FLAKE", help="flake to build from, instead of the recorded one")

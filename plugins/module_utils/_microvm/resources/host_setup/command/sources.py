@@ -135,7 +135,7 @@ show differences of declarations, command lines and steps
 Build MicroVMs from their flakes, and let them run what was built. Evaluates and builds like update, and
 installs a MicroVM that is not there yet if a flake is passed. A running guest that has the host's /nix/store
 as a share is switched to the new system, see microvm switch; any other is restarted, and one that is down is
-started.
+started. The actions boot and dry\-activate start and restart nothing.
 .TP
 .B \-\-state\-dir DIR
 state directory of the MicroVMs (default: that of the host, see /etc/microvm\-fleet/host.json)

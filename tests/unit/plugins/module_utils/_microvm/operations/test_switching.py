@@ -436,6 +436,16 @@ def test_a_rebuild_builds_installs_and_switches(
     assert said in capsys.readouterr().out and guest.read("activated") == activated
 
 
+@pytest.mark.parametrize(("action", "starts"), [("boot", False), ("dry-activate", False), ("test", True)])
+def test_a_rebuild_starts_what_is_down_only_to_run_its_system(
+    guest: Guest, monkeypatch: pytest.MonkeyPatch, action: str, starts: bool
+) -> None:
+    run(guest.package(1))
+    guest.host.stop(["microvm@web.service"])
+    rebuild(guest, monkeypatch, guest.package(2), "--action", action)
+    assert guest.host.units["microvm@web.service"].running is starts and guest.read("activated") == []
+
+
 @pytest.mark.parametrize("action", ["dry-activate", "boot", "test"])
 def test_a_rebuild_switches_after_a_trial(guest: Guest, monkeypatch: pytest.MonkeyPatch, action: str) -> None:
     run(guest.package(1))
