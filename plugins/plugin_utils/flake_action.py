@@ -131,7 +131,9 @@ class FlakeAction(NormalAction):
     def _installed(self, names: Sequence[str], parameters: Result, variables: Result) -> Dict[str, Result]:
         """Return what the host has of those MicroVMs that have a package."""
         arguments = {key: parameters[key] for key in ("state_dir",) if parameters[key] is not None}
-        result = self._execute_module("microvm.fleet.microvm_info", {**arguments, "names": list(names)}, variables)
+        result: Result = self._execute_module(
+            "microvm.fleet.microvm_info", {**arguments, "names": list(names)}, task_vars=variables
+        )
         # A host that no role has prepared yet has none.
         return {vm["name"]: vm for vm in result.get("vms", ()) if vm["current"]}
 

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import inspect
 import os
 import shutil
 from types import SimpleNamespace
@@ -12,6 +13,7 @@ from typing import Any, Dict, List
 
 import pytest
 from ansible.playbook.task import Task
+from ansible.plugins.action import ActionBase
 from ansible_collections.microvm.fleet.plugins.action.microvm_vm import ActionModule as OneAction
 from ansible_collections.microvm.fleet.plugins.action.microvm_vms import ActionModule
 from ansible_collections.microvm.fleet.plugins.module_utils._microvm.host import flakes, nix
@@ -52,9 +54,14 @@ class Controller:
         connection = SimpleNamespace(transport="local", has_native_async=False, _shell=SimpleNamespace(tmpdir=None))
         module = action(task, connection, SimpleNamespace(), None, None, None)
 
-        def execute(
-            module_name: str = MODULE, module_args: Any = None, task_vars: Any = None, **_options: Any
-        ) -> Dict[str, Any]:
+        variables = {"inventory_hostname": "east", "hostvars": {}}
+
+        def execute(*values: Any, **options: Any) -> Dict[str, Any]:
+            # Called as Ansible's own method is, which needs the variables by their name.
+            given = inspect.signature(ActionBase._execute_module).bind(module, *values, **options).arguments
+            assert given["task_vars"] is variables and "tmp" not in given
+            module_name = given.get("module_name", MODULE)
+            module_args: Any = given.get("module_args")
             if module_name == "microvm.fleet.microvm_info":
                 names = module_args["names"]
                 return {"vms": [self.information(name) for name in names if name in self.installed]}
@@ -65,7 +72,7 @@ class Controller:
             return {"changed": bool(vms), "failed": bool(vms), "vms": vms}
 
         module._execute_module = execute
-        result: Dict[str, Any] = module.run(None, {"inventory_hostname": "east", "hostvars": {}})
+        result: Dict[str, Any] = module.run(None, variables)
         assert task.args is arguments and task.check_mode is check_mode
         return result
 
