@@ -1198,7 +1198,8 @@ options:
   update_flake:
     description:
       - Reference to the flake that C(microvm update) builds from, if that is another one than O(ignore:flake),
-        such as a branch instead of the commit that was tested.
+        such as a branch instead of the commit that was tested. Without it, updates build from O(ignore:flake),
+        unless that is a path of the controller (O(ignore:build_on)).
     type: str
   manage:
     description:

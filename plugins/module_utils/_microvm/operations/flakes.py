@@ -12,7 +12,7 @@ from typing import Dict, List, Mapping, Optional, Sequence, Tuple, TypedDict, Un
 
 from ..declaration.names import runner_attribute
 from ..declaration.vms.parse import Declaration
-from ..declaration.vms.source_options import ON_TARGET
+from ..declaration.vms.source_options import ON_TARGET, is_of_a_machine
 from ..host import flakes, nix
 from ..host.commands import HostError
 from ..host.flakes import Evaluation
@@ -86,9 +86,14 @@ class DeclaredFlake(DeclaredSource):
 
     @property
     def updates_from(self) -> str:
-        """The flake of later updates, which know no attribute but microvm.nix's; empty where that is another one."""
+        """The flake of later updates, which know no attribute but microvm.nix's; empty where that is another one.
+
+        A path of the controller is none either: on the host, anybody may have made it, and root would build from it.
+        """
+        flake = str(self.declaration["flake"])
         is_usual = self.declaration["attribute"] in (None, runner_attribute(self.name))
-        return self.declaration["update_flake"] or (str(self.declaration["flake"]) if is_usual else "")
+        is_here = self.is_evaluated_here or not is_of_a_machine(flake)
+        return self.declaration["update_flake"] or (flake if is_usual and is_here else "")
 
 
 @dataclass(frozen=True)

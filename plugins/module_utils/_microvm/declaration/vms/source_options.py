@@ -18,6 +18,7 @@ ON_TARGET, ON_CONTROLLER = "target", "controller"
 """Words of ``build_on``; any other is the name of a host of the inventory."""
 
 _WORD = re.compile(rf"[^\s{CONTROL}]+")
+_OF_A_MACHINE = re.compile(r"/|~|path:|([a-z]+\+)?file:")
 _URL = re.compile(rf"https?://[A-Za-z0-9\[][^\s{CONTROL}#]*")
 _ATTRIBUTE = re.compile(rf"[^\s{CONTROL}#-][^{CONTROL}#]*")
 
@@ -56,6 +57,11 @@ def _has_credentials(text: str) -> bool:
     return any(
         ":" in user or scheme.lower().rpartition("+")[2] in ("http", "https") for scheme, user in _USERS.findall(text)
     )
+
+
+def is_of_a_machine(reference: str) -> bool:
+    """Return whether a reference to a flake is a path, which is something else, or nothing, on another machine."""
+    return _OF_A_MACHINE.match(reference) is not None
 
 
 def flake_attribute(value: object) -> Optional[str]:
@@ -190,7 +196,8 @@ SOURCE_OPTIONS: Options = (
         "update_flake",
         "str",
         "Reference to the flake that C(microvm update) builds from, if that is another one than O(ignore:flake), such "
-        "as a branch instead of the commit that was tested.",
+        "as a branch instead of the commit that was tested. Without it, updates build from O(ignore:flake), unless "
+        "that is a path of the controller (O(ignore:build_on)).",
         check=flake_reference,
         cost=LIVE,
         honoured_by=HOST,

@@ -14,10 +14,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from ansible_collections.microvm.fleet.plugins.module_utils._microvm.declaration.vms.parse import parse_vm
 from ansible_collections.microvm.fleet.plugins.module_utils._microvm.host import nix
 from ansible_collections.microvm.fleet.plugins.module_utils._microvm.operations import reconcile as reconcile_operation
 from ansible_collections.microvm.fleet.plugins.module_utils._microvm.operations.adopt import adopt
-from ansible_collections.microvm.fleet.plugins.module_utils._microvm.operations.flakes import joined_errors
+from ansible_collections.microvm.fleet.plugins.module_utils._microvm.operations.flakes import (
+    DeclaredFlake,
+    joined_errors,
+)
 from ansible_collections.microvm.fleet.plugins.module_utils._microvm.operations.reconcile import Request, reconcile
 from ansible_collections.microvm.fleet.plugins.module_utils._microvm.operations.report import VmResult, VmsResult
 from ansible_collections.microvm.fleet.plugins.module_utils._microvm.operations.rollback import roll_back
@@ -193,6 +197,25 @@ def test_another_attribute_and_a_flake_of_updates(host: FakeHost, known: RealNix
     result = run(flake, attribute="nixosConfigurations.other.config.microvm.declaredRunner")
     # The command builds microvm.nix's attribute of the MicroVM, which is not the declared one.
     assert str(result["package"]).endswith("-microvm-other") and "forget the flake of web" in result["actions"]
+
+
+@pytest.mark.parametrize(
+    ("flake", "build_on", "recorded"),
+    [
+        ("path:/srv/machines", "target", "path:/srv/machines"),
+        ("path:/srv/machines", "controller", ""),
+        ("/srv/machines", "east", ""),
+        ("git+file:///srv/machines?ref=v1", "controller", ""),
+        ("file:///srv/machines.tar", "controller", ""),
+        ("git+https://example.org/machines", "controller", "git+https://example.org/machines"),
+        ("machines", "controller", "machines"),
+    ],
+)
+def test_a_path_of_another_machine_is_no_flake_of_updates(flake: str, build_on: str, recorded: str) -> None:
+    vm = {"name": "web", "flake": flake, "build_on": build_on}
+    assert DeclaredFlake("", parse_vm(vm), None).updates_from == recorded
+    chosen = DeclaredFlake("", parse_vm({**vm, "update_flake": "path:/etc/machines"}), None)
+    assert chosen.updates_from == "path:/etc/machines"
 
 
 def test_a_microvm_that_the_command_has_created_goes_on(host: FakeHost, known: RealNix) -> None:
