@@ -45,6 +45,8 @@ def flake_reference(value: object) -> Optional[str]:
         return _CREDENTIALS
     if "#" in text:
         return f"{value!r} names an attribute; write it as `attribute`"
+    if " " in text:
+        return f"{value!r} contains a space; write it as %20 in a URL, such as path:/srv/my%20machines"
     if not _WORD.fullmatch(text) or text.startswith("-"):
         return f"{value!r} is no reference to a flake; write it as github:you/machines or /srv/machines"
     if text.startswith("."):
