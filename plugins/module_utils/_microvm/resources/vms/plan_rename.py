@@ -87,6 +87,7 @@ def as_renamed(former: Former, observed: Observed) -> Observed:
         record=_record(before.record, observed),
         declared=before.declared or observed.declared,
         booted_declared=None if observed.booted is None else observed.booted_declared,
+        flake=observed.flake if observed.exists else before.flake,
         volumes=observed.volumes if observed.exists else before.volumes,
         full_directories=tuple(sorted({*observed.full_directories, *before.full_directories})),
         has_account=observed.has_account or former.has_account,

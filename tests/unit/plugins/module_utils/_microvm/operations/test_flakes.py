@@ -199,6 +199,17 @@ def test_another_attribute_and_a_flake_of_updates(host: FakeHost, known: RealNix
     assert str(result["package"]).endswith("-microvm-other") and "forget the flake of web" in result["actions"]
 
 
+def test_a_rename_leaves_nothing_to_the_next_run(host: FakeHost, known: RealNix) -> None:
+    flake = known.write({"web": runner("web"), "shop": runner("shop")})
+    for name, attribute in (("shop", None), ("mail", "nixosConfigurations.web.config.microvm.declaredRunner")):
+        run(flake, state="stopped")
+        renamed = {"name": name, "renamed_from": "web", "flake": flake, "attribute": attribute, "state": "stopped"}
+        (first,) = run_all(renamed)["vms"]
+        assert not first["failed"] and not any("record the flake" in action for action in first["actions"])
+        assert os.path.exists(host.places.state(name, "flake")) is (attribute is None)
+        assert not run_all(renamed)["vms"][0]["changed"]
+
+
 @pytest.mark.parametrize(
     ("flake", "build_on", "recorded"),
     [
