@@ -6,8 +6,9 @@
 
 from __future__ import annotations
 
-from typing import List, Sequence
+from typing import List, Optional, Sequence
 
+from ..declaration.names import NIX_STORE
 from ..schema.excerpts import excerpt, first_line
 from .report import VmResult
 
@@ -15,6 +16,9 @@ HEAD = ("MICROVM", "OUTCOME", "GUEST", "WHY")
 
 WHY_CHARACTERS = 200
 """Limit of the reason in a line of the table."""
+
+PACKAGE_CHARACTERS = 8
+"""How much of a package's digest is shown, as the command does."""
 
 
 def summarize(vms: Sequence[VmResult], undeclared: Sequence[str], purge: str, check: bool) -> List[str]:
@@ -69,7 +73,18 @@ def _changes(vm: VmResult) -> str:
         return f"removed{kept}"
     if vm["previous_package"] is None and vm["package"] is not None:
         return "new"
-    return ", ".join(change["option"] for change in vm["changes"]) or ", ".join(vm["actions"])
+    options = ", ".join(change["option"] for change in vm["changes"])
+    if options or vm["package"] in (None, vm["previous_package"]):
+        return options or ", ".join(vm["actions"])
+    # A package that says nothing of its options. What it takes to install it is the same for all.
+    renames = [action for action in vm["actions"] if action.startswith("rename ")]
+    return ", ".join([f"package {_shown(vm['previous_package'])} -> {_shown(vm['package'])}", *renames])
+
+
+def _shown(package: Optional[str]) -> str:
+    """Return the beginning of a package's digest, or what stands for a package that nobody has evaluated yet."""
+    name = str(package).removeprefix(f"{NIX_STORE}/")
+    return name if "/" in name else name[:PACKAGE_CHARACTERS]
 
 
 def _table(rows: Sequence[Sequence[str]]) -> List[str]:

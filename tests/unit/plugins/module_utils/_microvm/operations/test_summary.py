@@ -35,6 +35,15 @@ def vm(name: str, **values: Any) -> Any:
 NEW = vm("new", changed=True, previous_package=None, consequence="start")
 CHANGED = vm("cache", changed=True, consequence="restart", changes=[{"option": "vcpu"}, {"option": "volumes[1].size"}])
 STARTED = vm("lost", changed=True, consequence="start", actions=["systemctl start microvm@lost.service"])
+STORED = vm(
+    "shop",
+    changed=True,
+    consequence="restart",
+    package="/nix/store/1a7qkv4bk5n7il3p-microvm-shop",
+    previous_package="/nix/store/61a3hnr8k611a3gz-microvm-shop",
+    actions=["record shop", "link old /nix/store/61a3hnr8k611a3gz-microvm-shop"],
+)
+RENAMED = {**STORED, "package": "path:/f#nixos", "actions": ["rename the user of store", "record shop"]}
 PENDING = vm("db", restart_pending=True, consequence="restart pending")
 REFUSED = vm("queue", refused_package="1-x")
 REMOVED = vm("old", state="absent", changed=True, consequence="stop", package=None, kept=["d.img"])
@@ -44,7 +53,7 @@ ROLLED_BACK = vm("dns", changed=True, failed=True, rolled_back=True, refused_pac
 CASES: dict[str, tuple[list[Any], list[str], bool, list[str]]] = {
     "nothing": ([vm("a"), vm("b")], [], False, []),
     "all kinds": (
-        [vm("a"), NEW, CHANGED, STARTED, PENDING, REFUSED, REMOVED, FAILED, ROLLED_BACK, vm("b")],
+        [vm("a"), NEW, CHANGED, STARTED, STORED, RENAMED, PENDING, REFUSED, REMOVED, FAILED, ROLLED_BACK, vm("b")],
         [],
         False,
         [
@@ -52,6 +61,8 @@ CASES: dict[str, tuple[list[Any], list[str], bool, list[str]]] = {
             "new      changed      start            new",
             "cache    changed      restart          vcpu, volumes[1].size",
             "lost     changed      start            systemctl start microvm@lost.service",
+            "shop     changed      restart          package 61a3hnr8 -> 1a7qkv4b",
+            "shop     changed      restart          package 61a3hnr8 -> path:/f#nixos, rename the user of store",
             "db       pending      restart pending  to apply it: microvm restart db",
             "queue    refused      -                1-x is marked bad; see: microvm generations queue",
             "old      changed      stop             removed, keeps d.img",
