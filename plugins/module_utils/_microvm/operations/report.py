@@ -167,7 +167,9 @@ _NOT_BUILT = "another derivation, which is not built yet"
 
 def _closures(plan: Plan, wanted: Wanted) -> str:
     """Return the lines on what differs between the closures of two packages in the store of Nix."""
-    if not wanted.origin.is_known:
+    if plan.package and wanted.origin.builds == plan.package:
+        lines = [f"note: {plan.package} is evaluated when Nix has been installed"]
+    elif not wanted.origin.is_known:
         is_not = "another package, which is not copied yet" if wanted.origin.is_copied else _NOT_BUILT
         lines = [f"note: {wanted.origin.builds or plan.package} is {is_not}"]
     else:

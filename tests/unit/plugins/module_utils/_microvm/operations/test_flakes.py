@@ -361,6 +361,8 @@ def test_a_host_without_nix_is_refused_unless_the_same_run_installs_it(
         with pytest.raises(DeclarationError, match=r"Nix is not installed.*microvm_nix: true.*build_on"):
             run_all(vm, **request)
     expected = run_all(vm, check_mode=True, nix=True)
+    after = expected["diff"][0]["after"]
+    assert "is evaluated when Nix has been installed" in after and "another derivation" not in after
     installable = "github:you/machines#nixosConfigurations.web.config.microvm.declaredRunner"
     assert f"build {installable}" in expected["vms"][0]["actions"]
     # What is not known is not passed on.
