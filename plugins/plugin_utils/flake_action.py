@@ -37,6 +37,9 @@ _display: Any = Display()
 _STEPS = ("building ", "copying ", "downloading ", "warning:")
 """Beginnings of the lines in which Nix says what it does, apart from what the builds themselves write."""
 
+_ROOTLESS = "you did not specify '--add-root'"
+"""Words of a warning about what a host builds, which the module keeps as soon as it runs."""
+
 
 class FlakeAction(NormalAction):
     """Evaluates, builds and copies what is to be built elsewhere, and then runs the module as Ansible does."""
@@ -156,6 +159,8 @@ class FlakeAction(NormalAction):
 
     def _show(self, line: str) -> None:
         """Show what Nix does, which may take long; what builds write, to whoever asks for more."""
+        if _ROOTLESS in line:
+            return
         if line.startswith(_STEPS):
             _display.display(f"nix: {line}")
         else:

@@ -53,7 +53,7 @@ def _name(text: str) -> str:
     """A MicroVM's name, or what is wrong with it: it becomes part of paths."""
     wrong = checks.name(text)
     if wrong:
-        raise argparse.ArgumentTypeError(f"{text!r} {wrong}")
+        raise argparse.ArgumentTypeError(wrong)
     return text
 
 

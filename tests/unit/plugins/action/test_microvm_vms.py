@@ -17,6 +17,7 @@ from ansible.plugins.action import ActionBase
 from ansible_collections.microvm.fleet.plugins.action.microvm_vm import ActionModule as OneAction
 from ansible_collections.microvm.fleet.plugins.action.microvm_vms import ActionModule
 from ansible_collections.microvm.fleet.plugins.module_utils._microvm.host import flakes, nix
+from ansible_collections.microvm.fleet.plugins.plugin_utils import flake_action
 
 from ..module_utils._microvm.real_nix import RealNix, real_nix, runner
 
@@ -223,3 +224,20 @@ def test_a_package_that_is_marked_bad_is_not_built(real_nix: RealNix, controller
     controller.installed["web"] = paths["web"]
     controller.run({"vms": vms})
     assert nix.is_valid(paths["web"])
+
+
+def test_what_nix_does_is_shown_without_advice_that_nobody_can_follow(monkeypatch: pytest.MonkeyPatch) -> None:
+    shown: List[str] = []
+    monkeypatch.setattr(
+        flake_action, "_display", SimpleNamespace(display=shown.append, v=lambda line: shown.append("v"))
+    )
+    connection: Any = SimpleNamespace()
+    action = ActionModule(Task(), connection, *[connection] * 4)
+    for line in (
+        "building '/nix/store/x.drv'...",
+        "hello from the build",
+        "warning: you did not specify '--add-root'; the result might be removed by the garbage collector",
+        "warning: Git tree is dirty",
+    ):
+        action._show(line)
+    assert shown == ["nix: building '/nix/store/x.drv'...", "v", "nix: warning: Git tree is dirty"]

@@ -75,7 +75,7 @@ def test_every_command_has_help_and_a_function(name: str) -> None:
 def test_names_do_not_leave_the_state_directory(name: str, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit):
         main(["info", "--", name])
-    assert "is not a name" in capsys.readouterr().err
+    assert f": {name!r} is not a name" in capsys.readouterr().err
 
 
 def test_an_empty_host_and_an_unknown_microvm_have_no_information(
