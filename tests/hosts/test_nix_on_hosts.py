@@ -45,7 +45,7 @@ TIMER = "microvm-fleet-nix-garbage.timer"
 @pytest.fixture(name="without_nix")
 def _without_nix(host: Host) -> Iterator[None]:
     """Begin and end without Nix, and with a user who is not root."""
-    purge = "apt-get -qy purge nix-bin nix-setup-systemd; rm -rf /etc/nix"
+    purge = "apt-get -qy purge git nix-bin nix-setup-systemd; rm -rf /etc/nix"
     host.run(f"{purge}; useradd --create-home deploy")
     yield
     host.run(f"systemctl stop nix-daemon.socket nix-daemon.service; {purge}; userdel --remove deploy")
@@ -54,7 +54,7 @@ def _without_nix(host: Host) -> Iterator[None]:
 @pytest.mark.usefixtures("without_nix")
 def test_the_role_installs_nix_and_sets_it_up_and_its_settings_go(host: Host, tmp_path: Path) -> None:
     host.play(tmp_path, json.dumps(PLAY))
-    host.run("nix-store --version; getent group nixbld")
+    host.run("nix-store --version && getent group nixbld && git --version")
     configuration = host.run("cat /etc/nix/nix.conf")
     assert "sandbox" in configuration and configuration.endswith(f"\n{LINE}")
     shown = host.run("nix show-config 2>/dev/null").splitlines()

@@ -56,8 +56,8 @@ HOST_PACKAGES = (
 )
 """Packages that hosts can install: those that the roles install, and ``strace``, ``curl`` and ``sudo`` for tests."""
 
-NIX_PACKAGES = ("nix-bin", "nix-setup-systemd")
-"""Packages of Nix and its daemon, which only containers can install: no test needs them in a virtual machine."""
+NIX_PACKAGES = ("git", "nix-bin", "nix-setup-systemd")
+"""Nix, its daemon and a program that it calls, which only containers can install: no virtual machine needs them."""
 
 SUITE_PACKAGES = {"trixie": ("virtiofsd",)}
 """Packages that only some suites have: Debian 12's virtiofsd is the former one of QEMU."""

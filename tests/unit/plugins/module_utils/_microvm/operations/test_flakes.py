@@ -263,7 +263,8 @@ def test_what_is_installed_once_is_left_to_updates(host: FakeHost, known: RealNi
 
 def meanwhile(monkeypatch: pytest.MonkeyPatch, change: Callable[[], object]) -> None:
     """Let something else change the host between what a run prepares and the locks that it takes."""
-    locked = reconcile_operation.locked
+    real: Any = reconcile_operation
+    locked = real.locked
 
     @contextlib.contextmanager
     def late(names: Iterable[str]) -> Iterator[None]:
