@@ -17,7 +17,7 @@ from pathlib import Path
 import pytest
 from ansible_collections.microvm.fleet.plugins.module_utils._microvm.host import nix
 
-from .real_nix import RealNix, runner
+from .real_nix import RealNix, remove_garbage, runner
 
 
 class _Quiet(http.server.SimpleHTTPRequestHandler):
@@ -88,7 +88,7 @@ class BuildService:
             self.key(signer)
             cache += f"?secret-key={self._directory}/{signer}.sec"
         subprocess.run(["nix", *nix.FEATURES, "copy", "--to", cache, path], check=True, capture_output=True)
-        subprocess.run(["nix-store", "--delete", path], check=True, capture_output=True)
+        remove_garbage("nix-store", "--delete", path)
         assert real_nix.store.exists() and not os.path.exists(path)
         return path
 

@@ -21,6 +21,8 @@ from ansible_collections.microvm.fleet.plugins.module_utils._microvm.declaration
 from ansible_collections.microvm.fleet.plugins.module_utils._microvm.host import closures
 from ansible_collections.microvm.fleet.plugins.module_utils._microvm.host.commands import HostError
 
+from ..real_nix import remove_garbage
+
 EXPRESSION = """\
 let needed = builtins.toFile "needed" "needed";
 in { loose = builtins.toFile "loose" "loose"; tool = builtins.toFile "tool" "${needed}"; }.NAME
@@ -56,7 +58,7 @@ def test_the_closure_outlives_the_garbage_collector_and_its_registration_can_be_
     tool, loose = add("tool"), add("loose")
     closures.keep_closure("web", [tool])
     assert closures.kept_closures("web") == {closure_name([tool])} and closures.kept_closures("other") == frozenset()
-    nix("nix-store", "--gc")
+    remove_garbage("nix-store", "--gc")
     needed = Path(tool).read_text()
     assert os.path.exists(needed) and not os.path.exists(loose)
     link = closure_link("web", [tool])
@@ -90,13 +92,13 @@ def test_a_closure_that_is_removed_is_garbage() -> None:
     tool = add("tool")
     closures.keep_closure("web", [tool])
     closures.release_closure("web", closure_name([tool]))
-    nix("nix-store", "--gc")
+    remove_garbage("nix-store", "--gc")
     assert not os.path.exists(tool) and not os.path.exists(os.path.dirname(closure_link("web", [tool])))
 
 
 def test_paths_that_the_store_lacks_are_found_and_cannot_be_kept() -> None:
     tool, lacking = add("tool"), add("loose")
-    nix("nix-store", "--delete", lacking)
+    remove_garbage("nix-store", "--delete", lacking)
     impossible = f"{os.path.dirname(tool)}/{'e' * 32}-tool"
     assert closures.missing_paths([tool, lacking]) == [lacking]
     assert closures.missing_paths([tool, lacking, impossible]) == [lacking, impossible]
@@ -107,7 +109,7 @@ def test_paths_that_the_store_lacks_are_found_and_cannot_be_kept() -> None:
 
 def test_many_paths_are_looked_up_by_one_process(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     lacking = [add("loose")]
-    nix("nix-store", "--delete", *lacking)
+    remove_garbage("nix-store", "--delete", *lacking)
     program, calls = tmp_path / "nix-store", tmp_path / "calls"
     program.write_text(f'#!/bin/sh\necho "$1" >> {calls}\nexec {shutil.which("nix-store")} "$@"\n')
     program.chmod(0o755)

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import os
 import platform
-import subprocess
 from pathlib import Path
 
 import pytest
@@ -16,7 +15,7 @@ from ansible_collections.microvm.fleet.plugins.module_utils._microvm.host import
 from ansible_collections.microvm.fleet.plugins.module_utils._microvm.host.commands import HostError
 from ansible_collections.microvm.fleet.plugins.module_utils._microvm.host.flakes import Evaluation
 
-from ..real_nix import RealNix, real_nix, runner
+from ..real_nix import RealNix, real_nix, remove_garbage, runner
 
 __all__ = ["real_nix"]
 
@@ -125,10 +124,10 @@ def test_a_build_is_kept_by_its_link_and_shown(real_nix: RealNix, tmp_path: Path
     built = flakes.build_evaluated(evaluation(flake), link := nix.root_of("web", "/x/y"), show=shown.append)
     assert Path(built, "bin/microvm-run").exists() and os.readlink(link) == built and "building" in shown
     assert nix.is_valid(built) and not nix.is_valid(f"{real_nix.store}/{'0' * 32}-other")
-    subprocess.run(["nix-store", "--gc"], check=True, capture_output=True)
+    remove_garbage("nix-store", "--gc")
     assert os.path.exists(built)
     os.unlink(link)
-    subprocess.run(["nix-store", "--gc"], check=True, capture_output=True)
+    remove_garbage("nix-store", "--gc")
     assert not os.path.exists(built) and not nix.is_valid(built)
 
 

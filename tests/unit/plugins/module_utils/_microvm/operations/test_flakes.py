@@ -28,7 +28,7 @@ from ansible_collections.microvm.fleet.plugins.module_utils._microvm.operations.
 from ansible_collections.microvm.fleet.plugins.module_utils._microvm.schema.errors import DeclarationError
 
 from ..fake_host import FakeHost
-from ..real_nix import RealNix, real_nix, runner
+from ..real_nix import RealNix, real_nix, remove_garbage, runner
 
 __all__ = ["real_nix"]
 
@@ -79,7 +79,7 @@ def test_a_flake_is_built_started_and_then_left_as_it_is(host: FakeHost, known: 
     assert f"build {installable}" in actual["actions"] and actual["package"] == shown["package"] == current(host)
     assert host.units["microvm@web.service"].active_state == "active" and actual["generation"] == 1
     assert Path(host.places.state("web", "flake")).read_text() == flake
-    subprocess.run(["nix-store", "--gc"], check=True, capture_output=True)
+    remove_garbage("nix-store", "--gc")
     assert os.path.exists(current(host))
     del calls[:]
     again = run(flake)
@@ -344,7 +344,7 @@ def test_a_lost_package_that_is_installed_once_is_installed_anew(
     vms = [{"name": "web", "flake": known.write({"web": runner("web")}), "manage": "once"}, made_by_hand]
     run_all(*vms)
     shutil.rmtree(known.root / "gcroots")
-    subprocess.run(["nix-store", "--gc"], check=True, capture_output=True)
+    remove_garbage("nix-store", "--gc")
     shutil.rmtree(current(host, "db"))
     assert not os.path.exists(current(host))
     assert run_all(*vms, preflight=True)["evaluations"]["web"]["path"] == current(host)
@@ -411,7 +411,7 @@ def test_a_package_that_is_marked_bad_is_not_built_again(host: FakeHost, known: 
     bad = str(run(flake)["package"])
     roll_back("web", None, False, False, False, host.places)
     nix.release("web", bad)
-    subprocess.run(["nix-store", "--delete", bad], check=True, capture_output=True)
+    remove_garbage("nix-store", "--delete", bad)
     del calls[:]
     for check in (True, False):
         refused = run(flake, check)

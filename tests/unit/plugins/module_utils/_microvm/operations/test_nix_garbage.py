@@ -28,7 +28,7 @@ from ansible_collections.microvm.fleet.plugins.module_utils._microvm.resources.g
 from ansible_collections.microvm.fleet.plugins.module_utils._microvm.schema.options import defaults
 
 from ..fake_host import FakeHost
-from ..real_nix import RealNix, real_nix
+from ..real_nix import RealNix, real_nix, remove_garbage
 
 __all__ = ["real_nix"]
 
@@ -70,7 +70,7 @@ def collectors(
     assert program is not None
     return {
         "microvm gc": lambda: collect(host.places, False, images, str(tmp_path / "locks")),
-        "nix-collect-garbage": lambda: subprocess.run([program], check=True, capture_output=True),
+        "nix-collect-garbage": lambda: remove_garbage(program),
     }
 
 
@@ -146,7 +146,7 @@ def test_all_generations_are_kept_after_nix_was_installed(
             run(package)
     assert nix.kept_packages("web") == []
     # What is gone already is nobody's error.
-    subprocess.run(["nix-store", "--delete", packages[0]], check=True, capture_output=True)
+    remove_garbage("nix-store", "--delete", packages[0])
     vm = {"name": "web", "runner": packages[-1]}
     predicted = reconcile(Request(vms=[vm], state_dir="/unused", check_mode=True))["vms"][0]
     assert sorted(predicted["actions"]) == sorted(f"make GC root of {package}" for package in packages[1:])

@@ -16,6 +16,8 @@ from pathlib import Path
 import pytest
 from ansible_collections.microvm.fleet.plugins.module_utils._microvm.resources.images.guest_tree import NIX_SCRIPTS
 
+from ...real_nix import remove_garbage
+
 TOOL, LIBRARY = "/nix/store/0-tool", "/nix/store/1-library"
 REGISTRATION = f"""\
 {LIBRARY}
@@ -68,8 +70,7 @@ def run(root: Path, **environment: str) -> list[str]:
 def nix(environment: dict[str, str], *words: str) -> str:
     (Path(environment["NIX_STORE_DIR"]).parent / "tool").write_text("tool")
     path = {"PATH": os.environ["PATH"], "HOME": "/nonexistent"}
-    done = subprocess.run(words, env={**path, **environment}, check=True, capture_output=True, text=True, timeout=60)
-    return done.stdout.strip()
+    return remove_garbage(*words, environment={**path, **environment}).strip()
 
 
 def test_a_guest_without_a_store_of_its_host_keeps_its_own(root: Path) -> None:
