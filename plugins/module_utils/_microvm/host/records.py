@@ -38,6 +38,7 @@ _SWITCHED: Options = (
     Option("waits", "bool", "See Switched.", default=False),
     Option("profile", "str", "See Switched."),
     Option("shown", "str", "See Switched."),
+    Option("possible", "list", "See Switched.", elements="str"),
 )
 
 _RECORD: Options = (
@@ -91,6 +92,14 @@ class Switched:
     known: earlier versions did not record what they had asked for."""
     shown: Optional[str] = None
     """The package of the last ``dry-activate``."""
+    possible: Tuple[str, ...] = ()
+    """Packages of which the guest may run the system, or have the profile, where that is not known: of before an action
+    that has begun and not succeeded, and of that action."""
+
+    @property
+    def packages(self) -> Tuple[str, ...]:
+        """Return the packages whose systems the guest has or may have."""
+        return tuple(dict.fromkeys(filter(None, (self.package, self.profile, *self.possible))))
 
     @staticmethod
     def of_running(record: Optional[Record], invocation: str, booted: str) -> Switched:
@@ -113,15 +122,21 @@ class Switched:
         }
         return self.profile is not None and done.get(action, False)
 
-    def during(self) -> Switched:
-        """Return what the guest is known to have while a system is activated, and after that has failed."""
-        return replace(self, package="", waits=True, profile="", shown=None)
+    def during(self, package: str, action: str) -> Switched:
+        """Return what the guest is known to have while an action with a package is carried out, and after it failed."""
+        if action == "dry-activate":
+            return self
+        # Also an activation that fails may have activated nearly all, or have changed nothing yet.
+        begun = replace(self, shown=None, possible=tuple(dict.fromkeys((*self.packages, package))))
+        begun = replace(begun, profile="") if action != "test" else begun
+        return replace(begun, package="", waits=True) if action != "boot" else begun
 
     def after(self, package: str, action: str, waits: bool) -> Switched:
         """Return what the guest has after an action with a package, of which something ``waits`` for a restart."""
         runs = replace(self, package=package, waits=waits) if action in ("switch", "test") else self
         profile = package if action in ("switch", "boot") else self.profile or ""
-        return replace(runs, profile=profile, shown=package if action == "dry-activate" else None)
+        possible = () if runs.package and profile else self.possible
+        return replace(runs, profile=profile, shown=package if action == "dry-activate" else None, possible=possible)
 
 
 @dataclass(frozen=True)
@@ -181,8 +196,8 @@ class Record:
         """Packages of the last ``count`` generations, of as many good ones, and ``used`` ones; in no order."""
         newest = list({generation.package: generation.bad for generation in reversed(self.generations)}.items())
         good = [package for package, bad in newest if not bad][:count]
-        switched = [self.switched.package, self.switched.profile] if self.switched is not None else []
-        return dict.fromkeys([*good, *(package for package, _bad in newest[:count]), *used, *filter(None, switched)])
+        switched = self.switched.packages if self.switched is not None else ()
+        return dict.fromkeys([*good, *(package for package, _bad in newest[:count]), *used, *switched])
 
     def only(self, packages: Collection[str]) -> Record:
         """Return the record with the generations of these packages, and those that are bad.
@@ -347,7 +362,10 @@ def _generation(values: Dict[str, Any], declared: Optional[Mapping[str, object]]
 
 
 def _switched(value: Optional[Mapping[str, object]]) -> Optional[Switched]:
-    return None if value is None else Switched(**read_record(_SWITCHED, value, "switched"))
+    if value is None:
+        return None
+    values = read_record(_SWITCHED, value, "switched")
+    return Switched(**{**values, "possible": tuple(values["possible"])})
 
 
 def _ready(value: Optional[Mapping[str, object]]) -> Optional[Ready]:

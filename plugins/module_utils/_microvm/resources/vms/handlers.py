@@ -142,8 +142,9 @@ def _switch(job: Job, system: str) -> None:
     unit = unit_name(job.name)
     invocation = systemd.show([unit])[unit].invocation
     before = Switched.of_running(record, invocation, booted)
-    if switch.activates:
-        job.places.records.write(replace(record, switched=before.during()))
+    during = before.during(package, switch.action)
+    if during != before:
+        job.places.records.write(replace(record, switched=during))
     job.switch_output = guest_systems.activate(switch.login, system, switch.action)
     switched = before.after(package, switch.action, switch.waits)
     job.places.records.write(replace(record, switched=switched))

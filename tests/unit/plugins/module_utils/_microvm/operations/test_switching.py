@@ -308,7 +308,8 @@ def test_an_earlier_version_did_not_record_what_it_had_asked_for(guest: Guest) -
     run(two)
     file = guest.root / "records/web.json"
     record = json.loads(file.read_text())
-    del record["switched"]["profile"], record["switched"]["shown"]
+    for key in ("profile", "shown", "possible"):
+        del record["switched"][key]
     file.write_text(json.dumps(record))
     assert not inform(guest.host.places)[0]["restart_pending"]
     assert [run(two)[0]["changed"] for _time in range(2)] == [True, False]
@@ -395,6 +396,60 @@ def test_the_system_that_a_guest_was_switched_to_is_no_garbage(guest: Guest) -> 
         run(guest.package(number), keep_generations=1, ssh_switch="none", restart_policy="never")
     assert os.path.isdir(guest.host.places.store.path(switched["package"] or ""))
     assert run(guest.package(4), check=True)[0]["consequence"] == "switch"
+
+
+@pytest.mark.parametrize("action", ["dry-activate", "boot"])
+def test_what_a_guest_runs_is_no_garbage_after_actions_that_activate_nothing(guest: Guest, action: str) -> None:
+    run(guest.package(1), keep_generations=1)
+    two, _warnings = run(guest.package(2), keep_generations=1)
+    for number in (3, 4, 5):
+        run(guest.package(number), keep_generations=1, ssh_switch=action)
+    assert guest.read("activated") == ["2 switch", f"3 {action}", f"4 {action}", f"5 {action}"]
+    assert has(guest, two) and inform(guest.host.places)[0]["switched"] == two["package"]
+
+
+@pytest.mark.parametrize("action", ["switch", "test"])
+def test_what_a_guest_may_run_after_failed_activations_is_no_garbage(guest: Guest, action: str) -> None:
+    run(guest.package(1), keep_generations=1)
+    two, _warnings = run(guest.package(2), keep_generations=1)
+    (guest.root / "failing").touch()
+    failed = [run(guest.package(number), keep_generations=1, ssh_switch=action)[0] for number in (3, 4)]
+    (guest.root / "failing").unlink()
+    for number in (5, 6):
+        run(guest.package(number), keep_generations=1, ssh_switch="dry-activate")
+    assert all(has(guest, result) for result in (two, *failed))
+    for number in (7, 8):
+        # What runs is known by now; the next run takes the others away.
+        run(guest.package(number), keep_generations=1)
+    assert not any(has(guest, result) for result in (two, *failed))
+
+
+def test_a_profile_that_a_guest_may_have_is_no_garbage(guest: Guest) -> None:
+    run(guest.package(1), keep_generations=1)
+    (guest.root / "failing").touch()
+    two, _warnings = run(guest.package(2), keep_generations=1, ssh_switch="boot")
+    (guest.root / "failing").unlink()
+    for number in (3, 4, 5):
+        run(guest.package(number), keep_generations=1, ssh_switch="dry-activate")
+    assert has(guest, two)
+
+
+def has(guest: Guest, result: VmResult) -> bool:
+    """Return whether the host still has the package of a result."""
+    return os.path.isdir(guest.host.places.store.path(result["package"] or ""))
+
+
+@pytest.mark.parametrize("action", ["dry-activate", "test"])
+def test_nothing_is_pending_after_another_look_at_the_system_that_runs(
+    guest: Guest, capsys: pytest.CaptureFixture[str], action: str
+) -> None:
+    run(guest.package(1))
+    run(guest.package(2))
+    for check in (True, False):
+        print_switch(switching.switch_guest("web", action, check, guest.host.places), check)
+    assert "a restart is pending" not in capsys.readouterr().out
+    info = inform(guest.host.places)[0]
+    assert (info["condition"], info["switched"]) == ("ok", info["current"])
 
 
 def test_the_command_switches_to_the_current_package_or_says_why_not(
