@@ -10,9 +10,11 @@ import concurrent.futures
 import contextlib
 import os
 from dataclasses import replace
-from typing import Mapping, Sequence
+from typing import Dict, Mapping, Optional, Sequence
 
+from ..declaration.names import NIX_STORE
 from ..host.commands import HostError
+from ..host.files import read_text
 from ..host.guest_systems import ACTIVATION, boots_alike, host_name_of, refusal_of_guest
 from ..host.locks import locked
 from ..host.places import Places
@@ -21,6 +23,7 @@ from ..resources.vms.observe import observe_name
 from ..resources.vms.plan_lifecycle import plan_switch
 from ..resources.vms.state import Observed, Wanted
 from ..resources.vms.switches import Files, Switch, needs_restart, shares_store, system_of
+from ..runner.package import File
 from .external_packages import package_files
 from .guest_login import login_to
 from .lifecycle import carry_out, require
@@ -65,7 +68,7 @@ def _declared_switch(wanted: Wanted, observed: Observed, places: Places) -> Swit
         return _switch(observed, files, action, places)
     try:
         # What can be said of a package that nobody has built yet.
-        if not shares_store(package_files(places.store.path(observed.booted or ""))):
+        if not shares_store(_package(observed.booted or "", places)):
             return Switch(action, problem=NOT_SHARED)
         return Switch(action, "the system that is built", login_to(observed.name, places), waits=False)
     except (HostError, OSError) as error:
@@ -80,15 +83,39 @@ def _switch(observed: Observed, files: Files, action: str, places: Places) -> Sw
     if not os.access(os.path.join(system, ACTIVATION), os.X_OK):
         return Switch(action, problem=f"the system of its package has no {ACTIVATION}: {system}")
     try:
-        before = package_files(places.store.path(observed.booted or ""))
+        before, after = _package(observed.booted or "", places), _with_linked_texts(files)
         if not shares_store(before):
             return Switch(action, problem=NOT_SHARED)
         login = login_to(observed.name, places)
         problem = refusal_of_guest(login, system, host_name_of(system, observed.name))
     except (HostError, OSError) as error:
         return Switch(action, problem=str(error))
-    waits = needs_restart(before, files) or not boots_alike(system_of(before) or "", system)
+    waits = needs_restart(before, after) or not boots_alike(system_of(before) or "", system)
     return Switch(action, system, login, waits, problem)
+
+
+def _package(package: str, places: Places) -> Dict[str, File]:
+    """Return the files of an installed package as they are compared. Raises HostError and OSError."""
+    return _with_linked_texts(package_files(places.store.path(package)))
+
+
+def _with_linked_texts(files: Files) -> Dict[str, File]:
+    """Return the files of a package with texts in the store of Nix in place of the links that lead to them.
+
+    The programs of microvm.nix are such scripts. Any other link stays one.
+    """
+    return {path: _linked_text(file) or file for path, file in files.items()}
+
+
+def _linked_text(file: File) -> Optional[File]:
+    target = os.path.realpath(os.fsdecode(file.content)) if file.is_link else ""
+    if not target.startswith(f"{NIX_STORE}/"):
+        return None
+    try:
+        text = read_text(target)
+    except HostError:
+        return None
+    return File(text.encode()) if text is not None else None
 
 
 def is_already_switched(name: str, action: str, places: Places) -> bool:
@@ -105,7 +132,7 @@ def may_be_switched(name: str, places: Places) -> bool:
     observed = observe_name(places, name)
     if not observed.unit.running or observed.booted is None or observed.current is None:
         return False
-    booted, current = (package_files(places.store.path(package)) for package in (observed.booted, observed.current))
+    booted, current = (_package(package, places) for package in (observed.booted, observed.current))
     return system_of(current) is not None and shares_store(booted)
 
 

@@ -25,7 +25,7 @@ Files = Mapping[str, File]
 
 _SOURCE = re.compile(rf"{SHARE}/virtiofs/[^/]+/source")
 _SHARED_PATH = re.compile(rf"path={NIX_STORE}(?![^,\s'\"])")
-_HASH = re.compile(rf"{NIX_STORE}/[^-/\s]+-")
+_REGISTRATION = re.compile(rf"regInfo={NIX_STORE}/[^\s'\"]+")
 
 
 @dataclass(frozen=True)
@@ -78,9 +78,9 @@ def needs_restart(before: Files, after: Files) -> bool:
 
 
 def _machine(files: Files) -> Dict[str, str]:
-    """Return the files of a package without the hashes of paths in the store, and without the name of its system."""
-    system = (system_of(files) or "").rpartition("/")[2].partition("-")[2]
-    texts = {path: _HASH.sub(f"{NIX_STORE}/", _text(files, path)) for path in files if path not in _OF_SYSTEM}
+    """Return the files of a package without the path of its system, and that of the system's registration."""
+    system = system_of(files)
+    texts = {path: _REGISTRATION.sub("regInfo=", _text(files, path)) for path in files if path not in _OF_SYSTEM}
     return {path: text.replace(system, "SYSTEM") if system else text for path, text in texts.items()}
 
 

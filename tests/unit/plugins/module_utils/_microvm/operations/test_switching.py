@@ -82,7 +82,12 @@ class Guest:
         (system / "etc").mkdir(exist_ok=True)
         (system / "etc/hostname").write_text(f"{host_name or own_name()}\n")
         self.script(system / "bin/switch-to-configuration", ACTIVATION.format(system=number, root=self.root))
-        self.script(directory / "bin/microvm-run", f"#!/bin/sh\n# {memory} init={system}/init\n")
+        # As with microvm.nix, another system makes it another script in the store.
+        script = self.store / f"h{number}{memory}-microvm-run"
+        registration = f"{self.store}/h{number}-closure-info/registration"
+        self.script(script, f"#!/bin/sh\n# {memory} init={system}/init regInfo={registration}\n")
+        (directory / "bin").mkdir(parents=True)
+        (directory / "bin/microvm-run").symlink_to(script)
         (directory / "share/microvm/virtiofs/store").mkdir(parents=True)
         source = self.store if shares else "/srv"
         (directory / "share/microvm/virtiofs/store/source").write_text(f"{source}\n")
@@ -121,10 +126,11 @@ def guest(host: FakeHost, monkeypatch: pytest.MonkeyPatch) -> Iterator[Guest]:
     (host.root / "known_hosts").write_text("web ssh-ed25519 AAAA\n")
     monkeypatch.setenv("PATH", f"{host.root}/host-bin:{os.environ['PATH']}")
     monkeypatch.setattr(nix, "store_program", lambda: str(host.root / "host-bin/nix-store"))
-    for name in ("_SOURCE", "_HASH"):
+    for name in ("_SOURCE", "_REGISTRATION"):
         pattern = getattr(switches, name).pattern.replace("/nix/store", str(guest.store))
         monkeypatch.setattr(switches, name, re.compile(pattern))
-    monkeypatch.setattr(switches, "NIX_STORE", str(guest.store))
+    for module in (switches, switching):
+        monkeypatch.setattr(module, "NIX_STORE", str(guest.store))
     monkeypatch.setattr(switching, "locked", lambda _names: contextlib.nullcontext())
     yield guest
     os.umask(before)

@@ -52,14 +52,13 @@ def test_a_share_of_the_store_is_found_in_each_kind_of_package(files: dict[str, 
 
 
 def test_packages_that_differ_in_their_systems_alone_need_no_restart() -> None:
-    before = package(f"qemu -m 512 -append init={SYSTEM}/init -kernel /nix/store/kkk-linux-6.12/bzImage")
+    script = "/nix/store/ppp-pre-start.sh\n/nix/store/qqq-qemu-10.0/bin/qemu -m 512 -kernel /nix/store/kkk-linux-6.12/k"
+    of_system = " -append 'console=ttyS0 init={}/init regInfo=/nix/store/{}-closure-info/registration'"
+    before = package(script + of_system.format(SYSTEM, "rrr"))
     other = "/nix/store/bbb-nixos-system-web-25.11"
-    after = package(f"qemu -m 512 -append init={other}/init -kernel /nix/store/lll-linux-6.12/bzImage", other)
+    after = package(script + of_system.format(other, "sss"), other)
     assert not needs_restart(before, after)
-    assert needs_restart(
-        before, package(f"qemu -m 1024 -append init={other}/init -kernel /nix/store/lll-linux-6.12/bzImage", other)
-    )
-    assert needs_restart(
-        before, package(f"qemu -m 512 -append init={other}/init -kernel /nix/store/lll-linux-6.13/bzImage", other)
-    )
+    # Also a build of the same version is another one.
+    for old, new in (("512", "1024"), ("qqq", "xxx"), ("ppp", "xxx"), ("kkk", "xxx"), ("6.12", "6.13")):
+        assert needs_restart(before, package(script.replace(old, new) + of_system.format(other, "sss"), other)), old
     assert needs_restart(before, {**after, "share/microvm/tap-interfaces": File(b"vm-web\n")})
