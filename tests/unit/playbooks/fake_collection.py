@@ -41,6 +41,8 @@ if arguments.get("preflight"):
     # Hosts have a MicroVM that they do not declare, except some.
     names = [vm["name"] for vm in arguments.get("vms", ())]
     result["vms"] = [{{"name": name}} for name in names if name != "kept"]
+    flakes = {{vm["name"]: vm["flake"] for vm in arguments.get("vms", ()) if vm.get("flake")}}
+    result["evaluations"] = {{name: {{"path": "/nix/store/" + name, "installable": flakes[name]}} for name in flakes}}
     result["undeclared"] = [] if {{"idle", "left"}} & set(names) else ["left", "kept"]
 if "{name}" == "microvm_info":
     result["vms"] = [

@@ -19,6 +19,7 @@ HOSTS: dict[str, Any] = {
             {"name": "web", "flake": "path:/f", "manage": "once", "state": "stopped", "tags": ["blue"]},
             {"name": "own", "image": "base"},
             {"name": "gone", "flake": "path:/f", "state": "absent"},
+            {"name": "db", "flake": "path:/f", "state": "absent"},
         ],
     },
     "west": {
@@ -27,6 +28,7 @@ HOSTS: dict[str, Any] = {
             {"name": "db", "runner": "/nix/store/x", "restart_policy": "window"},
             {"name": "up-idle", "runner": "/nix/store/x"},
             {"name": "web", "image": "base"},
+            {"name": "wrong", "flake": "path:/f"},
         ],
     },
     "south": {
@@ -36,7 +38,8 @@ HOSTS: dict[str, Any] = {
     },
     "empty": {**HERE},
 }
-"""Hosts of whose MicroVMs those run whose names begin with ``up``; one of them declares none."""
+"""Hosts of whose MicroVMs those run whose names begin with ``up``, and those are refused whose names begin with
+``wrong``; one host declares none, and one declares that it does not have what another one has."""
 
 
 def rebuild(directory: Path, *words: str) -> Run:
@@ -71,7 +74,7 @@ def test_the_named_microvms_are_switched_or_restarted_and_no_others(
 
 def rebuilt(outcome: Run) -> list[dict[str, Any]]:
     """Return the MicroVMs that are brought to a state."""
-    calls = [call for call in outcome.calls if call["module"] == "microvm_vms"]
+    calls = [call for call in outcome.changing() if call["module"] == "microvm_vms"]
     assert {call["purge"] for call in calls} == {"report"}
     return sorted((vm for call in calls for vm in call["vms"]), key=lambda vm: str(vm["name"]))
 
@@ -85,6 +88,29 @@ def test_what_is_down_is_only_installed_by_what_activates_nothing(tmp_path: Path
     # What is declared to be stopped does not start with the host either.
     wanted = {"db": "present", "mail": "stopped", "up-idle": "started", "web": "stopped"}
     assert states == {name: (state, "always", action) for name, state in wanted.items()}
+
+
+@pytest.mark.parametrize("action", ["switch", "boot"])
+def test_what_one_host_is_refused_for_keeps_all_hosts_as_they_are(tmp_path: Path, action: str) -> None:
+    # The first host in the inventory has nothing against its own part.
+    outcome = rebuild(tmp_path, json.dumps({"microvm_rebuild": ["web", "wrong"], "microvm_rebuild_action": action}))
+    assert outcome.status == 2 and "wrong cannot be" in outcome.output, outcome.output
+    assert "Nothing has been changed on any host, because west cannot be" in outcome.output
+    verified = [call for call in outcome.calls if call["module"] == "microvm_vms"]
+    assert [vm["name"] for call in verified for vm in call["vms"]] == ["web", "wrong"]
+    assert all(call["preflight"] for call in verified)
+
+
+def test_what_was_verified_is_what_is_done(tmp_path: Path) -> None:
+    outcome = rebuild(tmp_path, '{"microvm_rebuild": ["mail", "web", "up-idle"], "microvm_rebuild_action": "boot"}')
+    assert outcome.status == 0, outcome.output
+    calls = [call for call in outcome.calls if call["module"] == "microvm_vms"]
+    verified, done = ([call for call in calls if bool(call.get("preflight")) is first] for first in (True, False))
+    by_names = {call["vms"][0]["name"]: call for call in verified}
+    assert [by_names[call["vms"][0]["name"]]["vms"] for call in done] == [call["vms"] for call in done]
+    # What the flakes were evaluated to.
+    known = {name: entry["path"] for call in done for name, entry in call["built"].items()}
+    assert known == {"web": "/nix/store/web", "mail": "/nix/store/mail"}
 
 
 @pytest.mark.parametrize(
@@ -103,6 +129,6 @@ def test_what_cannot_be_rebuilt_is_refused_before_anything_is_done(tmp_path: Pat
     outcome = rebuild(tmp_path, *words)
     assert outcome.status == 2 and outcome.calls == [], outcome.output
     assert (
-        "which are web, db, up-idle, mail, and microvm_rebuild_action to switch, test, boot or dry-activate"
-        in " ".join(outcome.output.split())
+        "by packages of Nix (runner or flake), and not as absent, which are web, db, up-idle, wrong, mail, and "
+        "microvm_rebuild_action to switch, test, boot or dry-activate" in " ".join(outcome.output.split())
     )
