@@ -14,6 +14,7 @@ import os
 import tempfile
 from typing import IO
 
+from ..declaration.switch_actions import PROFILED
 from ..schema.excerpts import excerpt, last_lines
 from . import files, nix
 from .commands import HostError, run
@@ -22,9 +23,6 @@ from .scripts.sources import ACTIVATE_SYSTEM, SEE_SYSTEM
 
 ACTIVATION = "bin/switch-to-configuration"
 """Program of a system that activates it."""
-
-PROFILED = ("switch", "boot")
-"""Actions that set the profile of the guest's system, as with nixos-rebuild; the others are for trials."""
 
 _BOOTED = ("kernel", "kernel-modules", "initrd")
 

@@ -13,6 +13,7 @@ from typing import Any, Collection, Dict, Iterable, List, Mapping, NamedTuple, O
 
 from ..declaration.modes import RECORD_DIRECTORY_MODE
 from ..declaration.names import RECORD_DIRECTORY
+from ..declaration.switch_actions import ACTIVATING, PROFILED
 from ..declaration.types import Ready
 from ..declaration.vms.host_options import HOST_OPTIONS
 from ..schema import checks
@@ -124,17 +125,17 @@ class Switched:
 
     def during(self, package: str, action: str) -> Switched:
         """Return what the guest is known to have while an action with a package is carried out, and after it failed."""
-        if action == "dry-activate":
+        if action not in (*ACTIVATING, *PROFILED):
             return self
         # Also an activation that fails may have activated nearly all, or have changed nothing yet.
         begun = replace(self, shown=None, possible=tuple(dict.fromkeys((*self.packages, package))))
-        begun = replace(begun, profile="") if action != "test" else begun
-        return replace(begun, package="", waits=True) if action != "boot" else begun
+        begun = replace(begun, profile="") if action in PROFILED else begun
+        return replace(begun, package="", waits=True) if action in ACTIVATING else begun
 
     def after(self, package: str, action: str, waits: bool) -> Switched:
         """Return what the guest has after an action with a package, of which something ``waits`` for a restart."""
-        runs = replace(self, package=package, waits=waits) if action in ("switch", "test") else self
-        profile = package if action in ("switch", "boot") else self.profile or ""
+        runs = replace(self, package=package, waits=waits) if action in ACTIVATING else self
+        profile = package if action in PROFILED else self.profile or ""
         possible = () if runs.package and profile else self.possible
         return replace(runs, profile=profile, shown=package if action == "dry-activate" else None, possible=possible)
 

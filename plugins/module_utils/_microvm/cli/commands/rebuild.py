@@ -8,12 +8,12 @@ from __future__ import annotations
 
 from argparse import Namespace
 
+from ...declaration.switch_actions import ACTIVATING
 from ...host.commands import HostError
 from ...host.places import Places
 from ...operations import lifecycle
 from ...operations.switching import CannotSwitch, is_already_switched, switch_guest
 from ...resources.vms.observe import read_flake
-from ...resources.vms.switches import ACTIVATING
 from ..host import each, places, require_root
 from ..output import say
 from .install import install_external

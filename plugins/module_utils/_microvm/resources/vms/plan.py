@@ -69,8 +69,7 @@ def plan(observed: Observed, wanted: Wanted, path: str, clock: Clock = Clock()) 
         run = _stopped_first(observed, run, path)
     ends_old = any(step.action in _ENDS_OLD for step in run)
     switch = wanted.switch if any(step.action is Action.SWITCH for step in run) else None
-    waits = switch.waits if switch is not None and switch.activates else observed.waits_with(target.package)
-    is_pending = observed.unit.running and not ends_old and waits
+    is_pending = observed.unit.running and not ends_old and observed.waits_with(target.package, switch)
     if is_pending and target.refused is None:
         target = replace(target, drop_ins=settings.with_memory_of(target.drop_ins, observed.drop_ins))
     booted = None if ends_old else observed.booted

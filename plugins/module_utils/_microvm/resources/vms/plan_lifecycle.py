@@ -55,7 +55,7 @@ def plan_switch(observed: Observed, switch: Switch) -> Plan:
         observed.current,
         observed.current,
         booted=observed.booted,
-        restart_pending=switch.waits if switch.activates else observed.waits_with(observed.current),
+        restart_pending=observed.waits_with(observed.current, switch),
         record=observed.record,
         switch=switch,
     )

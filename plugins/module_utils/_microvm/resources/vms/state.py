@@ -100,9 +100,15 @@ class Observed:
         """Return what its guest has, by its boot and the switches since; ``None`` where nothing is booted."""
         return Switched.of_running(self.record, self.unit.invocation, self.booted) if self.booted is not None else None
 
-    def waits_with(self, package: Optional[str]) -> bool:
-        """Return whether a restart is pending where it runs and ``current`` leads to a package."""
-        return self.guest.waits_with(package) if self.guest is not None else package is not None
+    def waits_with(self, package: Optional[str], switch: Optional[Switch] = None) -> bool:
+        """Return whether a restart is pending where it runs and ``current`` leads to a package: now, or after a switch
+        of its guest to that package."""
+        guest = self.guest
+        if guest is None:
+            return package is not None
+        if switch is not None and package is not None:
+            guest = guest.after(package, switch.action, switch.waits)
+        return guest.waits_with(package)
 
     def is_switched(self, package: str, action: str) -> bool:
         """Return whether a switch of its guest to a package, with an action, has nothing left to do."""

@@ -12,11 +12,9 @@ from dataclasses import dataclass, field
 from typing import Dict, Mapping, Optional, cast
 
 from ...declaration.names import NIX_STORE
+from ...declaration.switch_actions import ACTIVATING
 from ...host.guest_shell import GuestLogin
 from ...runner.package import COMMAND_LINE_FILE, DECLARATION_FILE, RUN_SCRIPT, SHARE, File
-
-ACTIVATING = ("switch", "test")
-"""Actions after which the guest runs the new system."""
 
 SYSTEM_FILE = f"{SHARE}/system"
 """Link of a package to the system of its guest."""
