@@ -2,7 +2,10 @@
 # GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Devices of a host with an IOMMU: handed over, used by a guest, handed back, also after a restart of the host."""
+"""Devices of a host with an IOMMU: handed over, used by a guest, handed back, also after a restart of the host.
+
+The guest also has a share whose daemon opens files by their handles, which containers as hosts do not permit.
+"""
 
 from __future__ import annotations
 
@@ -27,8 +30,10 @@ USB = {"vendor": "0627", "product": "0001"}
 KEYBOARD = {"driver": "usb-kbd", "id": "key", "serial": "KEY16", "bus": "usb-bus.0"}
 """USB device of these numbers, as QEMU's monitor plugs it into the host."""
 
-# The guest's kernel is the host's. It sets each of its cards up, pings the network that the card is in, and says what
-# it saw, then each change of its USB devices.
+SHARED, FILES = "/srv/shared", 40
+
+# The guest's kernel is the host's. It reads and writes a share, sets each of its cards up, pings the network that the
+# card is in, and says what it saw, then each change of its USB devices.
 GUEST = """\
 set -e
 rm -rf /srv/guest
@@ -48,6 +53,10 @@ cat > init <<'END'
 for module in e1000e igbvf usb-common usbcore xhci-hcd xhci-pci; do
     if [ -e /$module.ko ]; then /bin/busybox insmod /$module.ko; fi
 done
+/bin/busybox mkdir /mnt
+/bin/busybox mount -t virtiofs files /mnt
+echo "FILES $(/bin/busybox cat /mnt/file.* | /bin/busybox wc -l)"
+echo 'of the guest' > /mnt/answer
 for card in /sys/class/net/eth*; do
     card=${card##*/}
     /bin/busybox ip link set $card up
@@ -78,6 +87,8 @@ ROUTER: dict[str, Any] = {
     "mem": 256,
     "kernel_params": ["console=ttyS0", "quiet", "mitigations=off", "init_on_alloc=0", "no_timer_check", "tsc=reliable"],
     "devices": [{"bus": "pci", "path": NIC}],
+    "shares": [{"proto": "virtiofs", "tag": "files", "source": SHARED}],
+    "virtiofsd": {"inode_file_handles": "mandatory"},
     "ready": {"check": "none"},
     # The guest does not hear that it is to power off.
     "stop_timeout": 5,
@@ -198,11 +209,22 @@ done
 """
 
 
+OPEN_FILES = """\
+daemons=$(pgrep -x virtiofsd) || exit 1
+for daemon in $daemons; do for file in /proc/$daemon/fd/*; do readlink $file; done; done | grep -c '/file[.]'
+true
+"""
+"""Script that counts the files of the share that its daemon has open."""
+
+
 @pytest.fixture(name="guest")
 def _guest(devices: Host) -> Iterator[Host]:
     """Host with a guest's kernel, on which MicroVMs can run."""
     devices.install_role()
     devices.run(GUEST)
+    devices.run(
+        f"rm -rf {SHARED} && mkdir {SHARED} && cd {SHARED} && for n in $(seq {FILES}); do echo $n > file.$n; done"
+    )
     try:
         yield devices
     finally:
@@ -226,8 +248,11 @@ def test_a_guest_has_a_card_and_a_function_of_the_host_and_its_usb_device_comes_
     play(guest, tmp_path, task([]), [{"microvm.fleet.microvm_vms": {"vms": [ROUTER]}}])
     # Its units take the card from the host and hand it back, unless it is handed over for good.
     guest.run("systemctl start microvm@router", timeout=300)
-    await_line(guest, seen)
+    await_line(guest, f"FILES {FILES}", seen)
     assert driver(guest, NIC) == "vfio-pci"
+    assert guest.run(f"cat {SHARED}/answer") == "of the guest\n"
+    # Without handles, each file that the guest knows is open.
+    assert guest.run(OPEN_FILES) == "0\n"
     guest.stop_microvms()
     assert driver(guest, NIC) == "e1000e"
     guest.run(ROUNDS, timeout=300)
