@@ -97,7 +97,7 @@ def test_what_one_host_is_refused_for_keeps_all_hosts_as_they_are(tmp_path: Path
     assert outcome.status == 2 and "wrong cannot be" in outcome.output, outcome.output
     assert "Nothing has been changed on any host, because west cannot be" in outcome.output
     verified = [call for call in outcome.calls if call["module"] == "microvm_vms"]
-    assert [vm["name"] for call in verified for vm in call["vms"]] == ["web", "wrong"]
+    assert sorted(vm["name"] for call in verified for vm in call["vms"]) == ["web", "wrong"]
     assert all(call["preflight"] for call in verified)
 
 

@@ -42,34 +42,45 @@ make_functions() { # address of a card, number of functions; numbers of vendor a
     return "$status"
 }
 
-set_function() { # address of a card, number of the function, words of ip-link(8)
-    local address=$1 number=$2 path
+# systemd-udevd names interfaces while the host starts: one that is gone in between has another name.
+with_interface() { # address of a card; function that gets a path of sysfs, and the words for it
+    local address=$1 call=$2 path _try
     shift 2
-    for path in "$sysfs/bus/pci/devices/$address"/net/*; do
-        if [ ! -e "$path" ]; then break; fi
-        ip link set dev "${path##*/}" vf "$number" "$@"
-        return
+    for _try in 1 2 3 4 5; do
+        for path in "$sysfs/bus/pci/devices/$address"/net/*; do
+            if [ ! -e "$path" ]; then break; fi
+            if "$call" "$path" "$@"; then return; fi
+            if [ -e "$path" ]; then return 1; fi
+        done
+        sleep 0.2
     done
     echo "$address has no network interface, by which its functions are set" >&2
     return 1
 }
 
+set_function_of() { # path of an interface, number of the function, words of ip-link(8)
+    local path=$1 number=$2
+    shift 2
+    ip link set dev "${path##*/}" vf "$number" "$@"
+}
+
+set_function() { # address of a card, number of the function, words of ip-link(8)
+    with_interface "$1" set_function_of "${@:2}"
+}
+
 # Most cards reset their functions, or let nothing pass, while their own interface is down. One that is up is the host's
 # business; another one gets no IPv6 addresses of a network that the host is not in.
+raise_interface() { # its path
+    local interface=${1##*/}
+    if (($(cat "$1/flags") & 1)); then return; fi
+    if [ -e "$sysctls/net/ipv6/conf/$interface/accept_ra" ]; then
+        echo 0 > "$sysctls/net/ipv6/conf/$interface/accept_ra" || return
+    fi
+    ip link set dev "$interface" addrgenmode none up
+}
+
 raise_card() { # address
-    local path interface
-    for path in "$sysfs/bus/pci/devices/$1"/net/*; do
-        if [ ! -e "$path" ]; then break; fi
-        interface=${path##*/}
-        if (($(cat "$path/flags") & 1)); then return; fi
-        if [ -e "$sysctls/net/ipv6/conf/$interface/accept_ra" ]; then
-            echo 0 > "$sysctls/net/ipv6/conf/$interface/accept_ra"
-        fi
-        ip link set dev "$interface" addrgenmode none up
-        return
-    done
-    echo "$1 has no network interface, which its functions need" >&2
-    return 1
+    with_interface "$1" raise_interface
 }
 
 # Everything that is listed, as far as it can be done.

@@ -220,6 +220,17 @@ def test_a_card_is_brought_up_without_addresses_of_the_network_of_its_guests(car
     assert done.returncode == 1 and "has no network interface" in done.stderr
 
 
+def test_a_card_whose_interface_gets_its_name_meanwhile_is_set(card: Path, tmp_path: Path) -> None:
+    net = card / "net"
+    renamed = f'mv {net}/eth5 {net}/enp5s0; echo "Cannot find device" >&2; exit 1'
+    fake(tmp_path, "ip", f'if [ "$4" = eth5 ]; then {renamed}; fi; echo ip "$@"')
+    done = restore(tmp_path, f"set_function {NIC} 1 trust on")
+    assert (done.returncode, done.stdout) == (0, "ip link set dev enp5s0 vf 1 trust on\n")
+    # Any other failure is one.
+    fake(tmp_path, "ip", "exit 2")
+    assert restore(tmp_path, f"set_function {NIC} 1 trust on").returncode == 1
+
+
 def test_functions_are_made_without_interfaces_of_the_host(card: Path, tmp_path: Path) -> None:
     assert restore(tmp_path, f"make_functions {NIC} 2").returncode == 0
     assert (card / "sriov_numvfs").read_text() == "2\n"
