@@ -13,7 +13,6 @@ import time
 from pathlib import Path
 
 from commands import ROOT, Failure, on_host, output
-from devices import devices
 from hypervisors import hypervisors
 from inventory import inventory
 from networks import networks
@@ -84,7 +83,6 @@ def main() -> int:
         **networks(),
         **scale(),
         **shares(),
-        **devices(),
         **hypervisors(),
     }
     for name, value in figures.items():
