@@ -71,16 +71,8 @@ def release_closure(name: str, closure: str) -> None:
 
 def missing_paths(store_paths: Sequence[str]) -> List[str]:
     """Return those paths that the host's store does not have."""
-    if not store_paths or nix.store_program() is None:
-        return list(store_paths)
-    # One process, however many there are: each opens the database anew.
-    command = [_program("nix-store"), "--check-validity", "--print-invalid", *dict.fromkeys(store_paths)]
-    try:
-        invalid = run(command).split()
-    except HostError:
-        # Nix gives up at a name that no path can have.
-        return [path for path in store_paths if not nix.is_valid(path)]
-    return [path for path in store_paths if path in invalid]
+    valid = nix.valid_paths(store_paths)
+    return [path for path in store_paths if path not in valid]
 
 
 def _written(store_paths: Sequence[str]) -> str:

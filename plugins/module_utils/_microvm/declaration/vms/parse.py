@@ -16,7 +16,7 @@ from ...schema.options import defaults
 from ...schema.validation import validate
 from .. import identity
 from ..huge_pages import HUGE_PAGE_SIZES
-from ..names import IMAGE_STORE, unit_names
+from ..names import IMAGE_STORE, NIX_STORE, unit_names
 from ..types import HostImage, PackagedVm, Vm
 from .claims import reachable_addresses
 from .clashes import clashes
@@ -204,7 +204,7 @@ def _hostname(name: str) -> str:
 def _resolve_image(declaration: Declaration, images: Sequence[HostImage], prefix: str) -> None:
     """Fill in what depends on the image: kernel, initrd, root disk."""
     _fill_in_image(declaration, images, prefix)
-    of_nix = any(share["source"].rstrip("/") == "/nix/store" for share in declaration["shares"])
+    of_nix = any(share["source"].rstrip("/") == NIX_STORE for share in declaration["shares"])
     has_image = declaration["image"] is not None
     declaration["store_on_disk"] = _unless_given(declaration["store_on_disk"], has_image or not of_nix)
     if not declaration["store_on_disk"]:

@@ -19,6 +19,7 @@ from ansible_collections.microvm.fleet.plugins.module_utils._microvm.declaration
     registration_file,
 )
 from ansible_collections.microvm.fleet.plugins.module_utils._microvm.host import closures
+from ansible_collections.microvm.fleet.plugins.module_utils._microvm.host import nix as nix_store
 from ansible_collections.microvm.fleet.plugins.module_utils._microvm.host.commands import HostError
 
 from ..real_nix import remove_garbage
@@ -36,6 +37,7 @@ def _store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     roots = str(tmp_path / "roots")
     monkeypatch.setattr(closures, "GARBAGE_ROOTS", roots)
     monkeypatch.setattr(guest_store, "GARBAGE_ROOTS", roots)
+    monkeypatch.setattr(nix_store, "STORE", f"{tmp_path}/store/")
     monkeypatch.setenv("NIX_STORE_DIR", str(tmp_path / "store"))
     for variable, name in (("STATE", "var"), ("LOG", "log"), ("CONF", "etc")):
         monkeypatch.setenv(f"NIX_{variable}_DIR", str(tmp_path / name))
