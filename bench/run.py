@@ -13,6 +13,7 @@ import time
 from pathlib import Path
 
 from commands import ROOT, Failure, on_host, output
+from devices import devices
 from hypervisors import hypervisors
 from inventory import inventory
 from networks import networks
@@ -83,6 +84,7 @@ def main() -> int:
         **networks(),
         **scale(),
         **shares(),
+        **devices(),
         **hypervisors(),
     }
     for name, value in figures.items():

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from typing import Any
 
 from .host import Host
 from .hypervisors import image
@@ -32,15 +33,17 @@ timeout 150 qemu-system-x86_64 -M q35,accel=tcg -m 256 -object memory-backend-me
     -kernel {0}/kernel -initrd {0}/initrd -append 'console=ttyS0 quiet panic=-1 rdinit=/small-init' {1}
 """
 
-MODULES = """\
+DISK = """\
 mount -t devtmpfs dev /dev
 modprobe -a virtio_blk crc32c_generic erofs
 mkdir /disk && mount -t erofs /dev/vda /disk && mount -t proc proc /disk/proc
-chroot /disk modprobe -a 9p 9pnet_virtio
 """
+"""Beginning of a script in a MicroVM that uses what is in the image of its disk."""
+
+MODULES = f"{DISK}chroot /disk modprobe -a 9p 9pnet_virtio\n"
 """Beginning of a script in a MicroVM that mounts by 9p: its image has the modules."""
 
-DECLARED = {
+DECLARED: dict[str, Any] = {
     "kernel": f"{DIRECTORY}/kernel",
     "initrd_path": f"{DIRECTORY}/initrd",
     "kernel_params": ["console=ttyS0", "quiet", "panic=-1", "rdinit=/small-init", "mitigations=off", "init_on_alloc=0"],

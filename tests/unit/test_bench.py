@@ -1,12 +1,15 @@
 # Copyright (c) 2026 microvm.fleet contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""The benchmarks: a command that fails says why, and memory is the guest's or its hypervisor's."""
+"""The benchmarks: a command that fails says why, memory is the guest's or its hypervisor's, speeds are of all bytes."""
 
 from __future__ import annotations
 
 import runpy
+import socket
 import sys
+import threading
+import time
 from pathlib import Path
 
 import pytest
@@ -15,6 +18,7 @@ BENCH = Path(__file__).resolve().parents[2] / "bench"
 COMMANDS = runpy.run_path(str(BENCH / "commands.py"))
 HYPERVISORS = runpy.run_path(str(BENCH / "hypervisors.py"))
 SHARES = runpy.run_path(str(BENCH / "shares.py"))
+TRAFFIC = runpy.run_path(str(BENCH / "traffic.py"))
 
 SMAPS = """\
 55d0c0000000-55d0c1000000 r-xp 00000000 fe:01 1234                       /usr/bin/vmm
@@ -72,3 +76,82 @@ def test_a_protocol_is_compared_with_the_other() -> None:
     seen = SHARES["figures"](seconds)
     assert (seen["virtiofs: 64 MiB read, s"], seen["9p: 64 MiB read, by virtiofs's"]) == (0.09, 2.22)
     assert seen["9p: 300 files written, by virtiofs's"] == 1
+
+
+def test_a_transfer_is_measured_until_all_has_come() -> None:
+    ours, theirs = socket.socketpair()
+    count = 0
+
+    def receive_late() -> None:
+        nonlocal count
+        time.sleep(0.2)
+        while data := theirs.recv(1 << 20):
+            count += len(data)
+        theirs.close()
+
+    thread = threading.Thread(target=receive_late)
+    thread.start()
+    with ours:
+        speed = TRAFFIC["sent"](ours, 0.01)
+    thread.join()
+    assert count > 0 and speed <= count / 0.2
+
+
+def test_a_transfer_ends_after_its_time() -> None:
+    ours, theirs = socket.socketpair()
+
+    def send_for_ever() -> None:
+        with theirs:
+            try:
+                while True:
+                    theirs.sendall(bytes(1 << 16))
+            except OSError:
+                pass
+
+    thread = threading.Thread(target=send_for_ever)
+    thread.start()
+    with ours:
+        speed = TRAFFIC["received"](ours, 0.05)
+    thread.join()
+    assert speed > 0
+
+
+def test_a_banner_is_awaited_until_there_is_one() -> None:
+    begin = time.monotonic()
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+
+        def show_banner_late() -> None:
+            listener.accept()[0].close()
+            connection, _peer = listener.accept()
+            with connection:
+                time.sleep(0.2)
+                connection.sendall(b"SSH-2.0-any")
+
+        thread = threading.Thread(target=show_banner_late)
+        thread.start()
+        address = listener.getsockname()
+        seconds = TRAFFIC["banner_seconds"](address, begin, 30)
+        thread.join()
+    assert seconds >= 0.2
+    with pytest.raises(TimeoutError, match=r"no SSH server at 127\.0\.0\.1"):
+        TRAFFIC["banner_seconds"](address, time.monotonic(), 0.01)
+
+
+def test_kvm_and_vhost_net_are_compared_with_the_others(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(str(BENCH))
+    devices = runpy.run_path(str(BENCH / "devices.py"))
+    speeds = [
+        (2e6 if path == "vhost-net" else 1e6) * (3 if direction == "guest to host" else 1)
+        for path, direction in TRAFFIC["TRANSFERS"]
+    ]
+    assert devices["figures"]({"kvm": [2, 4], "tcg": [30, 30]}, speeds) == {
+        "KVM: start to SSH banner, s": 3,
+        "TCG: start to SSH banner, by KVM's": 10,
+        "plain tap: host to guest, MB/s": 1,
+        "vhost-net: host to guest, by plain tap's": 2,
+        "plain tap: guest to host, MB/s": 3,
+        "vhost-net: guest to host, by plain tap's": 2,
+    }
+    for index, (path, direction) in enumerate(TRAFFIC["TRANSFERS"]):
+        verb = "get" if direction == "host to guest" else "put"
+        assert f"\n{verb} {devices['SUBNETS'][path]}.1 {7000 + index} " in devices["IN_GUEST"]
