@@ -27,7 +27,7 @@ INSTALL_ROLE = """\
         - ansible.builtin.debug:
             msg: "refused: {{ ansible_failed_result.msg }}"
 """
-APT = "/usr/bin/apt-get -y -o DPkg::Pre-Invoke::=/root/wait-for-release install curl"
+APT = "/usr/bin/apt-get -y -o DPkg::Lock::Timeout=60 -o DPkg::Pre-Invoke::=/root/wait-for-release install curl"
 WAIT = "#!/bin/sh\ntouch /run/apt-waits\nuntil [ -e /run/apt-released ]; do sleep 0.1; done\n"
 
 
@@ -43,7 +43,9 @@ def _without_socat(host: Host) -> Iterator[None]:
 def _other_apt(host: Host, without_socat: None) -> Iterator[str]:
     """Process ID of an apt that holds its locks until it is released."""
     host.send("/root", {"wait-for-release": WAIT})
-    host.run(f"systemd-run --quiet --unit=other-apt {APT}; until [ -e /run/apt-waits ]; do sleep 0.1; done")
+    host.run(f"systemd-run --quiet --unit=other-apt {APT}")
+    host.run("while systemctl is-active -q other-apt && [ ! -e /run/apt-waits ]; do sleep 0.1; done")
+    host.run("[ -e /run/apt-waits ] || { journalctl --no-pager -u other-apt; exit 1; }")
     yield host.run("systemctl show --property=MainPID --value other-apt").strip()
     host.run("touch /run/apt-released; while systemctl is-active -q other-apt; do sleep 0.1; done")
     host.run("rm -f /run/apt-waits /run/apt-released /root/wait-for-release; systemctl reset-failed other-apt; true")

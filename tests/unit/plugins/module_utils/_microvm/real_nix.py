@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import os
 import subprocess
 import time
 from collections.abc import Mapping
@@ -34,7 +33,7 @@ def runner(name: str, mark: str = "one", script: str = "", system: str = "") -> 
     return RUNNER.format(name=name, mark=mark, script=script, system=system or nix.current_system())
 
 
-def remove_garbage(*words: str, environment: Mapping[str, str] = os.environ) -> str:
+def remove_garbage(*words: str, environment: Mapping[str, str] | None = None) -> str:
     """Run a program of Nix that removes paths, and return its output.
 
     It looks at the links of all processes, and gives up at one that is too long for it, as other tests have.

@@ -127,9 +127,9 @@ def test_flakes_are_evaluated_once_for_all_microvms_and_builds_are_apart(
     looks: list[Any] = []
     start = subprocess.run
 
-    def counted(words: list[str], **options: Any) -> Any:
+    def counted(words: list[str], check: bool = False, **options: Any) -> Any:
         looks.append(words)
-        return start(words, **options)
+        return start(words, check=check, **options)
 
     monkeypatch.setattr(subprocess, "run", counted)
     again = run_all(*vms, built=result["evaluations"])
