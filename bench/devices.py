@@ -48,11 +48,12 @@ mount -t devtmpfs dev /disk/dev && mount -t tmpfs run /disk/run && mkdir /disk/r
         for index, path in enumerate(PATHS)
     )
     + """\
-chroot /disk ssh-keygen -q -t ed25519 -N '' -f /run/key
-chroot /disk /usr/sbin/sshd -h /run/key
+on_disk() { chroot /disk /usr/bin/env PATH=/usr/sbin:/usr/bin "$@"; }
+on_disk ssh-keygen -q -t ed25519 -N '' -f /run/key
+on_disk /usr/sbin/sshd -h /run/key
 # Large blocks: a small one costs this guest about as much time.
-get() { chroot /disk bash -c "cat < /dev/tcp/$1/$2 > /dev/null"; }
-put() { chroot /disk bash -c "dd if=/dev/zero bs=256k > /dev/tcp/$1/$2"; }
+get() { on_disk bash -c "cat < /dev/tcp/$1/$2 > /dev/null"; }
+put() { on_disk bash -c "dd if=/dev/zero bs=256k > /dev/tcp/$1/$2"; }
 """
     + "".join(
         f"{('get', 'put')[DIRECTIONS.index(direction)]} {SUBNETS[path]}.1 {FIRST_PORT + index} 2> /dev/null\n"
