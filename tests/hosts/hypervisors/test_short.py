@@ -6,15 +6,17 @@
 
 from __future__ import annotations
 
+import json
 import os
 
 import pytest
+from _microvm.declaration.names import STATE_DIRECTORY
 from _microvm.hypervisors.profiles import PROFILES
 
 from ..host import Host
 from . import image, programs
 from .examination import examine
-from .guest import Place, place, program
+from .guest import PATIENCE, PATIENT, Place, place, program
 from .results import Outcome, Row
 from .table import TABLE
 
@@ -40,3 +42,31 @@ def test_a_guest_is_configured_and_ends_as_the_profile_says(hypervisor: str, req
     examine(where, PROFILES[hypervisor], programs.version(where.host, hypervisor), cells, rows.append)
     assert [f"{row.cell}: {row.outcome.value}: {row.reason}" for row in rows if row.outcome is not Outcome.HELD] == []
     assert where.has_kvm and where.has_vsock
+
+
+def test_a_guest_without_a_network_is_ready_and_reached_by_its_vsock(where: Place) -> None:
+    """The examination's guests have the other machine of QEMU, and a network and a CID of their own."""
+    host = where.host
+    declared = {
+        "name": "lonely",
+        "image": where.image.path,
+        "mem": 512,
+        "kernel_params": [*PATIENT],
+        "qemu": {"machine": "q35"},
+        "vsock": {"cid": "auto"},
+        "use_notify_sockets": True,
+        "ready": {"check": "notify", "timeout": PATIENCE},
+        "startup_timeout": PATIENCE,
+        "guest": {"host_access": True, "host_key": True},
+        "autostart": False,
+        "state": "started",
+    }
+    host.send("/root", {"lonely.json": json.dumps(declared)})
+    host.microvm("apply /root/lonely.json", timeout=PATIENCE)
+    assert host.microvm("ssh lonely 'hostname; ls /sys/class/net'", timeout=PATIENCE).split() == ["lonely", "lo"]
+    cid = int(host.run(f"cat {STATE_DIRECTORY}/lonely/current/share/microvm/vsock-cid"))
+    host.send("/root", {"other.json": json.dumps({**declared, "name": "other", "vsock": {"cid": cid}})})
+    refusal = host.microvm("apply /root/other.json", 1)
+    assert f"(other).vsock.cid: the context identifier '{cid}' is already used by the MicroVM 'lonely'" in refusal
+    assert "other" not in host.run(f"ls {STATE_DIRECTORY}").split()
+    host.remove_microvms()
