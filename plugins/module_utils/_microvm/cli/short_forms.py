@@ -23,6 +23,9 @@ def translate(words: Sequence[str]) -> List[str]:
         return ["list", "--evaluate", *words[1:]]
     try:
         pairs, rest = getopt.getopt(list(words), _FORMS)
+        if any(option == "-u" for option, _value in pairs):
+            # Its flags may follow the names, as others' may not: a command for the guest has flags of its own.
+            pairs, rest = getopt.gnu_getopt(list(words), _FORMS)
     except getopt.GetoptError:
         return list(words)
     values = dict(pairs)
@@ -36,9 +39,8 @@ def _command(action: str, values: Dict[str, str], rest: List[str]) -> List[str]:
     if action == "-c":
         return ["create", values["-c"], "--flake", values.get("-f", DEFAULT_FLAKE), *rest]
     if action == "-u":
-        restart = "-R" in values or "-R" in rest
-        options = [*(["--restart"] if restart else []), *(["--flake", values["-f"]] if "-f" in values else [])]
-        return ["update", *options, "--", *(name for name in rest if name != "-R")]
+        options = [*(["--restart"] if "-R" in values else []), *(["--flake", values["-f"]] if "-f" in values else [])]
+        return ["update", *options, "--", *rest]
     if action == "-l":
         return ["list", "--evaluate", *rest]
     return [{"-r": "run", "-s": "ssh"}[action], values[action], *rest]

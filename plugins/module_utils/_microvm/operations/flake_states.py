@@ -11,6 +11,7 @@ import os
 from typing import Dict, List, Mapping, Optional, Sequence, TypedDict
 
 from ..declaration.names import runner_attribute
+from ..declaration.vms.source_options import flake_reference, without_credentials
 from ..host import files
 from ..host.commands import HostError
 from ..host.flakes import Evaluation, Evaluations, evaluate
@@ -46,9 +47,10 @@ def flake_states(vms: Sequence[Information], places: Places) -> Dict[str, FlakeS
     All MicroVMs of a flake are evaluated at once, and several flakes in parallel. Raises HostError without Nix.
     """
     recorded = {vm["name"]: read_flake(vm["name"], places) for vm in vms}
+    problems = {name: flake_reference(flake) for name, flake in recorded.items() if flake is not None}
     flakes: Dict[str, List[str]] = {}
     for name, flake in recorded.items():
-        if flake is not None:
+        if flake is not None and problems[name] is None:
             flakes.setdefault(flake, []).append(name)
     evaluated = _evaluate_all({flake: {name: runner_attribute(name) for name in flakes[flake]} for flake in flakes})
     by_name = {vm["name"]: vm for vm in vms}
@@ -57,6 +59,11 @@ def flake_states(vms: Sequence[Information], places: Places) -> Dict[str, FlakeS
         for flake, names in flakes.items()
         for name in names
     }
+    refused = ((name, flake, problems[name]) for name, flake in recorded.items() if flake is not None)
+    for name, flake, problem in refused:
+        if problem is not None:
+            error = HostError(f"{problem}. Record another one: microvm update {name} --flake FLAKE")
+            states[name] = _state(by_name[name], without_credentials(flake), error, places)
     outdated = {
         flake: {name: _system_attribute(name) for name in names if states[name]["state"] == OUTDATED}
         for flake, names in flakes.items()

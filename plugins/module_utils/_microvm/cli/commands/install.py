@@ -13,6 +13,7 @@ from argparse import Namespace
 from dataclasses import replace
 from typing import Dict, List, Mapping, Optional, Sequence
 
+from ...declaration.vms.source_options import flake_reference
 from ...host import flakes, nix, restrictions, settings
 from ...host.commands import HostError
 from ...host.places import Places
@@ -50,12 +51,26 @@ def create_vm(arguments: Namespace) -> int:
 
 def install_external(name: str, flake: Optional[str], arguments: Namespace, where: Places) -> None:
     """Install an external package, or with ``--check`` only show what that would mean."""
-    flake = absolute_flake(flake) if flake is not None else None
+    flake = (
+        _usable_flake(flake, "its recorded flake" if arguments.flake is None else "--flake")
+        if flake is not None
+        else None
+    )
     # Before a build of it executes anything.
     restrictions.check_external(restrictions.read())
     plan = adopt(name, _package(name, flake, arguments), where, flake, arguments.check)
     print_plan(plan, "installed", arguments.check, package_diff(plan, where) if arguments.diff else None)
     print_closures(plan)
+
+
+def _usable_flake(flake: str, source: str) -> str:
+    """Return a reference as it is recorded. Raises HostError for one that no declaration may have either."""
+    absolute = absolute_flake(flake)
+    # Before Nix is called: processes show its arguments.
+    problem = flake_reference(absolute)
+    if problem is not None:
+        raise HostError(f"{source}: {problem}")
+    return absolute
 
 
 def absolute_flake(flake: str) -> str:

@@ -61,6 +61,11 @@ def _has_credentials(text: str) -> bool:
     )
 
 
+def without_credentials(reference: str) -> str:
+    """Return a reference to a flake as reports may show it."""
+    return _USERS.sub(r"\1://…@", reference) if _has_credentials(reference) else reference
+
+
 def is_of_a_machine(reference: str) -> bool:
     """Return whether a reference to a flake is a path, which is something else, or nothing, on another machine."""
     return _OF_A_MACHINE.match(reference) is not None

@@ -41,6 +41,7 @@ COMMANDS = console.__name__.rpartition(".")[0]
         ("-uR web", "update --restart -- web"),
         ("-u web -R", "update --restart -- web"),
         ("-f /srv/flake -u web", "update --flake /srv/flake -- web"),
+        ("-u web -f /srv/flake -R db", "update --restart --flake /srv/flake -- web db"),
         ("-r web", "run web"),
         ("-s web", "ssh web"),
         ("-s web ls -l /", "ssh web ls -l /"),
