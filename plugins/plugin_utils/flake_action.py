@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from typing import Any, Dict, List, Mapping, Optional, Sequence
 
 from ansible.errors import AnsibleError
@@ -14,7 +15,8 @@ from ansible.utils.display import Display
 from ansible_collections.microvm.fleet.plugins.module_utils._microvm.declaration.vms.external import source_option
 from ansible_collections.microvm.fleet.plugins.module_utils._microvm.host import nix
 from ansible_collections.microvm.fleet.plugins.module_utils._microvm.host.commands import HostError
-from ansible_collections.microvm.fleet.plugins.module_utils._microvm.host.flakes import Evaluation
+from ansible_collections.microvm.fleet.plugins.module_utils._microvm.host.flakes import Evaluation, paths_of_flake
+from ansible_collections.microvm.fleet.plugins.module_utils._microvm.host.safe_paths import place_open_to_all
 from ansible_collections.microvm.fleet.plugins.module_utils._microvm.operations.flakes import (
     BuiltPackage,
     DeclaredFlake,
@@ -113,6 +115,7 @@ class FlakeAction(NormalAction):
         evaluated = _earlier_evaluations(vms, built)
         remaining = [vm for vm in vms if vm.name not in evaluated]
         if remaining:
+            _warn_of_open_places(remaining)
             evaluated.update(evaluations(remaining, self._show))
         target = nix_host(self._task.delegate_to or variables["inventory_hostname"], self._connection)
         builds = Builds(target, lambda name: self._host(name, variables), self._show)
@@ -170,6 +173,22 @@ class FlakeAction(NormalAction):
 def _is_of_flake(vm: Mapping[Any, Any]) -> bool:
     """Return whether the package of a MicroVM is of a flake: one of a directory may have those options by defaults."""
     return source_option(vm) == "flake"
+
+
+def _warn_of_open_places(vms: Sequence[DeclaredFlake]) -> None:
+    """Warn about flakes that every user of the controller can change.
+
+    They are evaluated as whoever runs Ansible, who lets others change them as a playbook: by owners and groups.
+    """
+    for reference in dict.fromkeys(reference for vm in vms for _option, reference in vm.references):
+        for path in paths_of_flake(reference):
+            with contextlib.suppress(OSError):
+                place = place_open_to_all(path)
+                if place is not None:
+                    _display.warning(
+                        f"every user of the controller can change {place}, and the MicroVMs' hosts execute what the "
+                        f"flake {reference} builds; take the right away (chmod -R o-w)"
+                    )
 
 
 def _is_refused(path: str, installed: Optional[Result]) -> bool:

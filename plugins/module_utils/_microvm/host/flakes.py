@@ -7,12 +7,14 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 from dataclasses import dataclass
 from typing import Dict, List, Mapping, Optional, Sequence, Set, Tuple, Union, cast
+from urllib.parse import unquote
 
 from ..declaration.names import runner_attribute
-from . import nix
+from . import nix, safe_paths
 from .commands import HostError, run
 from .nix import Show, hide_line, show_line
 
@@ -49,6 +51,41 @@ def evaluate(
     attempt = _Attempt(flake, attributes, (*lock, *arguments), show)
     evaluations = attempt.evaluate(list(attributes), is_whole=True)
     return {name: evaluations[name] for name in attributes}
+
+
+_LOCAL = re.compile(r"((path|([a-z]+\+)?file):(//)?)?(?P<path>/[^?]*)(\?.*)?")
+
+
+def paths_of_flake(reference: str) -> List[str]:
+    """Return the paths of a reference to a flake on the machine that evaluates it; of other references none.
+
+    Versions of Nix differ in whether a path that is no URL may contain quoted characters.
+    """
+    match = _LOCAL.fullmatch(reference)
+    return sorted({match["path"], unquote(match["path"])}) if match else []
+
+
+def refuse_changeable_flake(reference: str) -> None:
+    """Refuse a flake in a directory that others than root can change. Raises HostError, and OSError."""
+    paths = paths_of_flake(reference)
+    repositories = map(_source_of, paths) if reference.startswith("/") else ()
+    for path in dict.fromkeys([*paths, *repositories]):
+        if not os.path.normpath(path).startswith(nix.STORE):
+            safe_paths.refuse_changeable(
+                path,
+                f"root evaluates the flake {reference} and executes what it builds",
+                "name a directory of root's, or let another machine build it (`build_on`)",
+            )
+
+
+def _source_of(path: str) -> str:
+    """Return the directory that Nix takes for the flake of a path that is no URL: the repository that it is in."""
+    place = os.path.realpath(path)
+    while place != "/":
+        if os.path.lexists(os.path.join(place, ".git")):
+            return place
+        place = os.path.dirname(place)
+    return path
 
 
 _MANY = 8

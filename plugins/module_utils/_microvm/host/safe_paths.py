@@ -96,6 +96,50 @@ def changeable_place(path: str) -> Optional[str]:
     return None if files.is_roots_alone(status) else place
 
 
+def refuse_changeable(path: str, use: str, ways_out: str, is_walked: bool = True) -> None:
+    """Refuse what others than root can change, or replace, or exchange what is in it if ``is_walked``.
+
+    ``use`` says what root does with it. Raises HostError, and OSError.
+    """
+    place = changeable_place(path) or (_changeable_part(os.path.realpath(path)) if is_walked else None)
+    if place is not None:
+        raise HostError(
+            f"{place} can be changed by others than root, because of its owner or mode, and {use}; let root own it "
+            f"(chown -R root, chmod -R go-w), {ways_out}"
+        )
+
+
+def place_open_to_all(path: str) -> Optional[str]:
+    """Return a path, or the directory on the way to it, that everybody can change; ``None`` if there is none.
+
+    Raises OSError.
+    """
+    place, is_last = os.path.realpath(path), True
+    while True:
+        mode = os.stat(place).st_mode
+        if mode & stat.S_IWOTH and (is_last or not mode & stat.S_ISVTX):
+            return place
+        if place == "/":
+            return None
+        place, is_last = os.path.dirname(place), False
+
+
+def _changeable_part(directory: str) -> Optional[str]:
+    """Return what is in a directory, or what a link in it leads to, that others than root can change."""
+    waiting = [directory] if os.path.isdir(directory) else []
+    while waiting:
+        with os.scandir(waiting.pop()) as entries:
+            found = sorted(entries, key=lambda entry: entry.name)
+        for entry in found:
+            # The mode of a link says nothing.
+            is_own = entry.is_symlink() or files.is_roots_alone(entry.stat(follow_symlinks=False))
+            place = (changeable_place(entry.path) if entry.is_symlink() else None) if is_own else entry.path
+            if place is not None:
+                return place
+            waiting += [entry.path] if entry.is_dir(follow_symlinks=False) else []
+    return None
+
+
 def _is_kept(directory: os.stat_result, entry: Optional[os.stat_result]) -> bool:
     """Return whether an entry of root's stays in place by the sticky bit of a directory that others may write to."""
     is_sticky = directory.st_uid in (0, os.geteuid()) and bool(directory.st_mode & stat.S_ISVTX)

@@ -16,7 +16,7 @@ from ..declaration.accounts import SHARED, account
 from ..declaration.types import PackagedVm
 from ..declaration.vms.external import NO_FACTS, PackageFacts, undeclared_package
 from ..declaration.vms.options import PACKAGE_OPTIONS
-from ..host import files, nix, restrictions, safe_paths
+from ..host import nix, restrictions, safe_paths
 from ..host.commands import HostError
 from ..host.json_files import parse_json_record
 from ..host.places import Places
@@ -71,28 +71,12 @@ def refuse_others(directory: str) -> None:
     """
     if os.path.normpath(directory).startswith(nix.STORE):
         return
-    place = safe_paths.changeable_place(directory) or _changeable_part(directory)
-    if place is not None:
-        raise HostError(
-            f"{place} can be changed by others than root, because of its owner or mode, and the package in {directory} "
-            "is executed as root; let root own it (chown -R root, chmod -R go-w), or name a directory of root's"
-        )
-
-
-def _changeable_part(directory: str) -> Optional[str]:
-    """Return a part of a package, or what a link in it leads to, that others than root can change."""
     path = os.path.realpath(directory)
-    if path.startswith(nix.STORE) or not PackageStore().is_runnable(path):
-        # What is no package is refused as such.
-        return None
-    for entry, status in package_entries(path):
-        part = os.path.join(path, entry)
-        place = part if not files.is_roots_alone(status) else None
-        if stat.S_ISLNK(status.st_mode):
-            place = safe_paths.changeable_place(part)
-        if place is not None:
-            return place
-    return None
+    # What is no package is refused as such.
+    is_walked = not path.startswith(nix.STORE) and PackageStore().is_runnable(path)
+    safe_paths.refuse_changeable(
+        directory, f"the package in {directory} is executed as root", "or name a directory of root's", is_walked
+    )
 
 
 def external_package(name: str, directory: str, places: Places) -> ExternalPackage:

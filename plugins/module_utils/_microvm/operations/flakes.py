@@ -12,7 +12,7 @@ from typing import Dict, List, Mapping, Optional, Sequence, Tuple, TypedDict, Un
 
 from ..declaration.names import runner_attribute
 from ..declaration.vms.parse import Declaration
-from ..declaration.vms.source_options import ON_TARGET, is_of_a_machine
+from ..declaration.vms.source_options import ON_TARGET, flakes_in_arguments, is_of_a_machine
 from ..host import flakes, nix
 from ..host.commands import HostError
 from ..host.flakes import Evaluation
@@ -68,6 +68,13 @@ class DeclaredFlake(DeclaredSource):
     def option(self) -> str:
         """Path of the option, for messages."""
         return self._path("flake")
+
+    @property
+    def references(self) -> List[Tuple[str, str]]:
+        """References to the flake and to others that replace its inputs, each after the path of its option."""
+        inputs = flakes_in_arguments(self.declaration["nix_arguments"])
+        argument = self._path("nix_arguments")
+        return [(self.option, str(self.declaration["flake"])), *((argument, reference) for reference in inputs)]
 
     @property
     def build_option(self) -> str:
@@ -145,6 +152,7 @@ def evaluate_flakes(vms: Sequence[DeclaredFlake], known: Known, is_nix_expected:
             )
     if missing and is_nix_expected and nix.store_program() is None:
         return {**packages, **{vm.name: EvaluatedPackage(_unknown(vm)) for vm in missing}}
+    _refuse_changeable(missing)
     errors: List[Tuple[DeclaredFlake, str]] = []
     for vm, evaluation in evaluate_groups(missing):
         if isinstance(evaluation, HostError):
@@ -158,6 +166,19 @@ def evaluate_flakes(vms: Sequence[DeclaredFlake], known: Known, is_nix_expected:
     if errors:
         raise joined_errors([DeclarationError(vm.option, message) for vm, message in errors])
     return packages
+
+
+def _refuse_changeable(vms: Sequence[DeclaredFlake]) -> None:
+    """Refuse flakes that others than root can change on this host. Raises DeclarationError."""
+    references: Dict[str, str] = {}
+    for vm in vms:
+        for option, reference in vm.references:
+            references.setdefault(reference, option)
+    for reference, option in references.items():
+        try:
+            flakes.refuse_changeable_flake(reference)
+        except (HostError, OSError) as error:
+            raise DeclarationError(option, str(error)) from None
 
 
 def _earlier_packages(vms: Sequence[DeclaredFlake], known: Known) -> Dict[str, EvaluatedPackage]:

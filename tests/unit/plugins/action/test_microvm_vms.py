@@ -226,6 +226,24 @@ def test_a_package_that_is_marked_bad_is_not_built(real_nix: RealNix, controller
     assert nix.is_valid(paths["web"])
 
 
+def test_a_flake_that_every_user_of_the_controller_can_change_is_named(
+    real_nix: RealNix, controller: Controller, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    warnings: List[str] = []
+    monkeypatch.setattr(flake_action._display, "warning", warnings.append)
+    flake = real_nix.write({"web": runner("web"), "db": runner("db")})
+    place = real_nix.root / "flake"
+    # As a team has its files, whose owner need not be who runs Ansible.
+    os.chown(place, 65534, 65534)
+    place.chmod(0o775)
+    controller.run({"vms": [declared(flake), declared(flake, "db")], "preflight": True})
+    assert warnings == [] and "web" in controller.calls[-1]["built"]
+    place.chmod(0o777)
+    controller.run({"vms": [declared(flake), declared(flake, "db")], "preflight": True})
+    assert "web" in controller.calls[-1]["built"]
+    assert len(warnings) == 1 and f"every user of the controller can change {place}, " in warnings[0]
+
+
 def test_what_nix_does_is_shown_without_advice_that_nobody_can_follow(monkeypatch: pytest.MonkeyPatch) -> None:
     shown: List[str] = []
     monkeypatch.setattr(

@@ -7,7 +7,7 @@
 from __future__ import annotations
 
 import re
-from typing import Optional
+from typing import List, Optional, Sequence
 
 from ...schema import checks
 from ...schema.options import EXTERNAL, HOST, LIVE, PLAIN, Option, Options
@@ -19,6 +19,8 @@ ON_TARGET, ON_CONTROLLER = "target", "controller"
 
 _WORD = re.compile(rf"[^\s{CONTROL}]+")
 _OF_A_MACHINE = re.compile(r"/|~|path:|([a-z]+\+)?file:")
+_RELATIVE = re.compile(r"[.~].*|(path|([a-z]+\+)?file):(?!/).*|(?![A-Za-z][A-Za-z0-9_-]*(/|\?|$)|/|[a-z][a-z0-9+]*:).*")
+"""References that Nix looks for below the directory that it happens to be called in."""
 _URL = re.compile(rf"https?://[A-Za-z0-9\[][^\s{CONTROL}#]*")
 _ATTRIBUTE = re.compile(rf"[^\s{CONTROL}#-][^{CONTROL}#]*")
 
@@ -49,7 +51,7 @@ def flake_reference(value: object) -> Optional[str]:
         return f"{value!r} contains a space; write it as %20 in a URL, such as path:/srv/my%20machines"
     if not _WORD.fullmatch(text) or text.startswith("-"):
         return f"{value!r} is no reference to a flake; write it as github:you/machines or /srv/machines"
-    if text.startswith("."):
+    if _RELATIVE.fullmatch(text):
         return f"{value!r} is relative to a directory that nobody knows; write an absolute path or a URL"
     return None
 
@@ -69,6 +71,13 @@ def without_credentials(reference: str) -> str:
 def is_of_a_machine(reference: str) -> bool:
     """Return whether a reference to a flake is a path, which is something else, or nothing, on another machine."""
     return _OF_A_MACHINE.match(reference) is not None
+
+
+def flakes_in_arguments(arguments: Sequence[str]) -> List[str]:
+    """Return the references to flakes that further arguments of Nix name as inputs."""
+    positions = {"--override-input": 2, "--override-flake": 2, "--inputs-from": 1}
+    found = [index + positions[word] for index, word in enumerate(arguments) if word in positions]
+    return [arguments[index] for index in found if index < len(arguments)]
 
 
 def flake_attribute(value: object) -> Optional[str]:

@@ -11,6 +11,9 @@ from pathlib import Path
 
 import pytest
 from ansible_collections.microvm.fleet.plugins.module_utils._microvm.declaration.names import runner_attribute
+from ansible_collections.microvm.fleet.plugins.module_utils._microvm.declaration.vms.source_options import (
+    flake_reference,
+)
 from ansible_collections.microvm.fleet.plugins.module_utils._microvm.host import flakes, nix
 from ansible_collections.microvm.fleet.plugins.module_utils._microvm.host.commands import HostError
 from ansible_collections.microvm.fleet.plugins.module_utils._microvm.host.flakes import Evaluation
@@ -53,6 +56,26 @@ def test_attributes_of_a_flake_are_evaluated_by_one_process(real_nix: RealNix, c
         assert evaluated.path.endswith(f"-microvm-{name.replace('.', '-')}")
         assert evaluated.derivation.endswith(f"-microvm-{name.replace('.', '-')}.drv")
         assert evaluated.system == nix.current_system() and not os.path.exists(evaluated.path)
+
+
+@pytest.mark.parametrize(
+    ("reference", "paths"),
+    [
+        ("/srv/machines", ["/srv/machines"]),
+        ("path:/srv/machines?rev=1", ["/srv/machines"]),
+        ("path:///srv/my%20machines", ["/srv/my machines", "/srv/my%20machines"]),
+        ("git+file:///srv/machines?dir=web", ["/srv/machines"]),
+        ("file:///srv/machines.tar.gz", ["/srv/machines.tar.gz"]),
+        ("github:you/machines", []),
+        ("git+ssh://git@example.org/srv/machines?ref=v12", []),
+        ("machines", []),
+        ("machines/v12", []),
+        ("tarball+https://example.org/file:/srv", []),
+    ],
+)
+def test_a_flake_is_local_by_its_reference(reference: str, paths: list[str]) -> None:
+    assert flake_reference(reference) is None
+    assert flakes.paths_of_flake(reference) == paths
 
 
 def test_an_attribute_that_fails_does_not_hide_the_others(real_nix: RealNix) -> None:

@@ -16,6 +16,8 @@ from ansible_collections.microvm.fleet.plugins.module_utils._microvm.host.safe_p
     changeable_place,
     opened_directory,
     opened_parent,
+    place_open_to_all,
+    refuse_changeable,
 )
 
 
@@ -90,6 +92,31 @@ def test_the_sticky_bit_keeps_what_is_root_s_but_lets_others_make_what_is_missin
     (shared / "a/b").chmod(0o755)
     assert changeable_place(str(shared / "a/b")) is None
     assert changeable_place(str(shared / "missing")) == changeable_place(str(shared)) == str(shared)
+
+
+def test_what_is_in_a_directory_is_refused_for_what_others_can_change(shared: Path) -> None:
+    secrets = shared.parent / "secrets"
+    (secrets / "deep/er").mkdir(parents=True)
+    (secrets / "deep/er/file").write_text("")
+    for link, target in (("gone", "missing"), ("up", ".."), ("inside", "er/file")):
+        (secrets / "deep" / link).symlink_to(target)
+    refuse_changeable(str(secrets), "root reads it", "or nothing")
+    (secrets / "deep/out").symlink_to(shared / "a")
+    with pytest.raises(HostError, match=f"^{shared} can be changed by others than root.* root reads it; .* or nothing"):
+        refuse_changeable(str(secrets), "root reads it", "or nothing")
+    refuse_changeable(str(secrets), "root reads it", "or nothing", is_walked=False)
+    (secrets / "deep/out").unlink()
+    os.chown(secrets / "deep/er/file", 65534, 65534)
+    with pytest.raises(HostError, match="secrets/deep/er/file can be changed"):
+        refuse_changeable(str(secrets), "root reads it", "or nothing")
+
+
+def test_only_what_everybody_can_change_is_open_to_all(shared: Path) -> None:
+    (shared / "a").chmod(0o775)
+    os.chown(shared / "a", 65534, 65534)
+    assert place_open_to_all(str(shared / "a/b")) == str(shared)
+    shared.chmod(0o1777)
+    assert place_open_to_all(str(shared / "a/b")) is None and place_open_to_all(str(shared)) == str(shared)
 
 
 @pytest.fixture(name="attacker")

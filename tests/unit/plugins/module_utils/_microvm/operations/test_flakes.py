@@ -190,6 +190,56 @@ def test_nothing_is_evaluated_for_a_microvm_that_is_removed(host: FakeHost, know
     assert not os.path.exists(host.places.state("web"))
 
 
+@pytest.mark.parametrize("place", ["flake", "flake/flake.nix", "."])
+@pytest.mark.parametrize("scheme", ["path:", ""])
+def test_a_flake_that_others_than_root_may_change_is_refused_before_it_is_evaluated(
+    host: FakeHost, known: RealNix, calls: list[str], place: str, scheme: str
+) -> None:
+    flake = known.write({"web": runner("web")}).replace("path:", scheme)
+    changeable = known.root / place
+    mode = changeable.stat().st_mode
+    changeable.chmod(mode | 0o020)
+    for check in (True, False):
+        with pytest.raises(DeclarationError, match=f" {changeable} can be changed by others than root") as refusal:
+            run(flake, check)
+        assert refusal.value.path == "vms[0].flake" and f"root evaluates the flake {flake} " in refusal.value.message
+    assert calls == [] and not os.path.exists(host.places.state("web"))
+    # What is evaluated elsewhere is elsewhere too, and what is evaluated no longer may be whatever it is.
+    with pytest.raises(DeclarationError, match="needs the action plugin"):
+        run(flake, build_on="controller")
+    changeable.chmod(mode)
+    run(flake, manage="once")
+    changeable.chmod(mode | 0o020)
+    assert not run(flake, manage="once")["failed"]
+
+
+def test_a_repository_is_refused_for_what_others_may_change_beside_its_flake(host: FakeHost, known: RealNix) -> None:
+    known.write({"web": runner("web")}, "repository")
+    (known.root / "repository/machines").mkdir()
+    (known.root / "repository/flake.nix").rename(known.root / "repository/machines/flake.nix")
+    subprocess.run(["git", "init", "--quiet", str(known.root / "repository")], check=True)
+    subprocess.run(["git", "-C", str(known.root / "repository"), "add", "."], check=True)
+    (known.root / "repository/library.nix").write_text("")
+    (known.root / "repository/library.nix").chmod(0o666)
+    with pytest.raises(DeclarationError, match=r"repository/library\.nix can be changed"):
+        run(f"{known.root}/repository/machines")
+    (known.root / "repository/library.nix").chmod(0o644)
+    (known.root / "open").mkdir()
+    (known.root / "open/link").symlink_to(known.root / "repository/machines")
+    (known.root / "open").chmod(0o777)
+    with pytest.raises(DeclarationError, match="open can be changed"):
+        run(f"{known.root}/open/link")
+    assert not run(f"{known.root}/repository/machines")["failed"]
+
+
+def test_an_input_that_others_than_root_may_change_is_refused(host: FakeHost, known: RealNix) -> None:
+    flake, other = known.write({"web": runner("web")}), known.write({}, "other")
+    (known.root / "other").chmod(0o777)
+    with pytest.raises(DeclarationError, match="other can be changed by others than root") as refusal:
+        run(flake, nix_arguments=["--override-input", "nixpkgs", other])
+    assert refusal.value.path == "vms[0].nix_arguments"
+
+
 def test_another_attribute_and_a_flake_of_updates(host: FakeHost, known: RealNix) -> None:
     flake = known.write({"web": runner("web"), "other": runner("other")})
     run(flake, update_flake="github:you/machines")

@@ -19,6 +19,9 @@ from ansible_collections.microvm.fleet.plugins.module_utils._microvm.declaration
     parse_vm,
     parse_vms,
 )
+from ansible_collections.microvm.fleet.plugins.module_utils._microvm.declaration.vms.source_options import (
+    flakes_in_arguments,
+)
 from ansible_collections.microvm.fleet.plugins.module_utils._microvm.schema.errors import DeclarationError
 from ansible_collections.microvm.fleet.plugins.module_utils._microvm.schema.validation import validate
 
@@ -83,6 +86,22 @@ def test_common_options_of_all_microvms_do_not_apply(option: str) -> None:
 def test_a_relative_path_is_refused() -> None:
     with pytest.raises(DeclarationError, match="not an absolute path"):
         parse_vm({"name": "web", "runner": "result"})
+
+
+@pytest.mark.parametrize(
+    "reference",
+    ["./machines", "..", "~/machines", "~", "path:machines", "path:./machines", "git+file:machines", "my.dir/machines"],
+)
+def test_a_flake_of_a_relative_path_is_refused(reference: str) -> None:
+    with pytest.raises(DeclarationError, match="is relative to a directory that nobody knows") as refusal:
+        parse_vm({"name": "web", "flake": reference})
+    assert refusal.value.path == "flake"
+
+
+def test_inputs_that_arguments_replace_are_flakes() -> None:
+    arguments = ["--impure", "--override-input", "nixpkgs", "/srv/nixpkgs", "--inputs-from", "/srv/inputs"]
+    assert flakes_in_arguments(arguments) == ["/srv/nixpkgs", "/srv/inputs"]
+    assert flakes_in_arguments(["--override-input", "nixpkgs"]) == []
 
 
 def test_what_the_package_records_takes_part_in_clashes() -> None:
