@@ -100,9 +100,10 @@ class FlakeAction(NormalAction):
             for vm in declared
             if not vm.is_evaluated_here and (vm.declaration["state"] or parameters["state"]) != "absent"
         ]
-        once = [vm.name for vm in vms if vm.declaration["manage"] == "once"]
-        installed = self._installed(once, parameters, variables) if once else {}
-        return [vm for vm in vms if vm.name not in installed]
+        once = [vm for vm in vms if vm.declaration["manage"] == "once"]
+        names = [name for vm in once for name in (vm.name, vm.declaration["renamed_from"]) if name]
+        installed = self._installed(names, parameters, variables) if names else {}
+        return [vm for vm in vms if vm not in once or not _keeps_package(vm, installed)]
 
     def _bring(
         self, vms: Sequence[DeclaredFlake], parameters: Result, built: Dict[str, BuiltPackage], variables: Result
@@ -189,6 +190,16 @@ def _warn_of_open_places(vms: Sequence[DeclaredFlake]) -> None:
                         f"every user of the controller can change {place}, and the MicroVMs' hosts execute what the "
                         f"flake {reference} builds; take the right away (chmod -R o-w)"
                     )
+
+
+def _keeps_package(vm: DeclaredFlake, installed: Mapping[str, Result]) -> bool:
+    """Return whether the host leaves a MicroVM the package that it has, or has under its former name.
+
+    The module decides by the same rule.
+    """
+    former = installed.get(vm.declaration["renamed_from"] or "")
+    is_kept = former is not None and former["current"].startswith(nix.STORE) and former["declaration"] is None
+    return vm.name in installed or is_kept
 
 
 def _is_refused(path: str, installed: Optional[Result]) -> bool:

@@ -84,10 +84,26 @@ def source_packages(declared: Mapping[str, Declaration], places: Places, search:
 
 def _present_package(vm: Declaration, current: Optional[str], places: Places) -> Optional[SourcePackage]:
     """Return the package that a MicroVM keeps; ``None`` where the declared one is to be installed."""
-    if vm["manage"] != "once" or current is None:
-        return None
-    package = present_package(vm["name"], current, places)
+    kept = _kept_package(vm, current, places)
+    package = present_package(vm["name"], kept, places) if kept is not None else None
     return None if package is None else SourcePackage(package, Origin(flake=None, is_left=True))
+
+
+def _kept_package(vm: Declaration, current: Optional[str], places: Places) -> Optional[str]:
+    """Return the package that runs leave a MicroVM, ``current`` or the one that it has under its former name.
+
+    The latter is in Nix's store and says nothing of a name.
+    """
+    if vm["manage"] != "once":
+        return None
+    if current is not None or vm["renamed_from"] is None:
+        return current
+    former = _current(places, vm["renamed_from"])
+    try:
+        is_named = places.declaration(former) is not None
+    except HostError:
+        return None
+    return former if former is not None and former.startswith(nix.STORE) and not is_named else None
 
 
 def with_present_packages(
@@ -100,7 +116,8 @@ def with_present_packages(
     present: Dict[str, SourcePackage] = {}
     for place, source in sources.items():
         current = _current(places, declared[place]["name"])
-        is_same = source.origin.is_left and source.package.content.place == current
+        kept = _kept_package(declared[place], current, places)
+        is_same = source.origin.is_left and source.package.content.place == kept
         now = None if is_same else _present_package(declared[place], current, places)
         if now is not None:
             present[place] = replace(now, built=source.built)

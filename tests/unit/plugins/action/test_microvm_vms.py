@@ -38,6 +38,8 @@ class Controller:
         self.installed: Dict[str, str] = {}
         self.bad: Dict[str, str] = {}
         """Packages that are marked bad, by MicroVM."""
+        self.rendered: List[str] = []
+        """MicroVMs whose package records what it was made from."""
         self.evaluated: List[str] = []
         """The flake of each evaluation."""
         evaluate = flakes.evaluate
@@ -81,7 +83,13 @@ class Controller:
         """Return what microvm_info says of a MicroVM."""
         current, bad = self.installed[name], self.bad.get(name)
         generations = [{"package": current, "bad": False}, {"package": bad, "bad": True}]
-        return {"name": name, "current": current, "generations": generations[: 2 if bad else 1]}
+        declaration = {"name": name} if name in self.rendered else None
+        return {
+            "name": name,
+            "current": current,
+            "declaration": declaration,
+            "generations": generations[: 2 if bad else 1],
+        }
 
     def built(self) -> Dict[str, bool]:
         """Return whether the host had each package when the module was run at last."""
@@ -160,6 +168,23 @@ def test_what_the_host_is_left_with_is_not_evaluated(real_nix: RealNix, controll
     assert list(controller.calls[-1]["built"]) == ["web"]
     controller.run({"vms": [declared(flake)], "state": "absent"})
     assert len(controller.evaluated) == 1
+
+
+def test_what_has_another_name_from_now_on_is_left_with_its_package(real_nix: RealNix, controller: Controller) -> None:
+    flake = real_nix.write({"shop": runner("shop")})
+    vms = [declared(flake, "shop", renamed_from="web", manage="once")]
+    controller.installed["web"] = str(real_nix.store / "package")
+    controller.run({"vms": vms})
+    assert controller.evaluated == [] and "built" not in controller.calls[-1]
+    controller.run({"vms": [declared(flake, "shop", renamed_from="web")]}, check_mode=True)
+    assert controller.evaluated == [flake]
+    # A package with a name is of no other MicroVM.
+    controller.rendered.append("web")
+    controller.run({"vms": vms}, check_mode=True)
+    controller.rendered.clear()
+    controller.installed["web"] = "/srv/packages/web"
+    controller.run({"vms": vms}, check_mode=True)
+    assert len(controller.evaluated) == 3 and "shop" in controller.calls[-1]["built"]
 
 
 def test_the_module_refuses_what_is_wrong(controller: Controller) -> None:

@@ -286,7 +286,9 @@ def _run(
             yield Step(Action.SWITCH, wanted.switch.system if wanted.switch is not None else "")
         elif not waits or _is_done_by_switch(observed, wanted, target.package):
             return
-        elif is_time_to_restart(wanted, clock) and _matters(observed, wanted, differences):
+        elif (
+            not wanted.origin.is_left and is_time_to_restart(wanted, clock) and _matters(observed, wanted, differences)
+        ):
             yield Step(Action.RESTART, unit)
 
 
@@ -321,8 +323,6 @@ def _differs_live(observed: Observed, package: Package) -> bool:
 def is_time_to_restart(wanted: Wanted, clock: Clock) -> bool:
     """Return whether a changed MicroVM may be restarted now."""
     policy, window = wanted.declaration["restart_policy"], wanted.declaration["restart_window"]
-    if wanted.origin.is_left:
-        return False
     return bool(policy == "if_changed" or (policy == "window" and window is not None and clock.is_within(window)))
 
 

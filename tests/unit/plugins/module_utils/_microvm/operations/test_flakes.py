@@ -311,6 +311,36 @@ def test_what_is_installed_once_is_left_to_updates(host: FakeHost, known: RealNi
     assert run(newer)["consequence"] == "restart"
 
 
+@pytest.mark.parametrize("build_on", ["controller", "target"])
+def test_what_is_installed_once_keeps_its_package_under_another_name(
+    host: FakeHost, known: RealNix, calls: list[str], monkeypatch: pytest.MonkeyPatch, build_on: str
+) -> None:
+    flake = known.write({"web": runner("web"), "shop": runner("shop", "two")})
+    package = str(run(flake)["package"])
+    del calls[:]
+    renamed = {"name": "shop", "renamed_from": "web", "flake": flake, "manage": "once", "build_on": build_on}
+    with pytest.raises(DeclarationError, match="'web' is running, and a rename requires a stop"):
+        run_all({**renamed, "restart_policy": "never"})
+    vm = {**renamed, "restart_policy": "if_changed"}
+    expected = run_all(vm, check_mode=True)["vms"][0]
+    result = run_all(vm)["vms"][0]
+    assert calls == [] and result["package"] == package == current(host, "shop") and not result["failed"]
+    assert result["actions"] == expected["actions"] and result["consequence"] == "restart"
+    assert not any(words in action for action in result["actions"] for words in ("build ", "copy ", "flake"))
+    assert Path(host.places.state("shop", "flake")).read_text() == flake and result["generation"] == 1
+    assert nix.kept_packages("shop") == [package] and not os.path.lexists(host.places.state("web"))
+    assert not run_all(vm)["changed"] and calls == []
+
+
+def test_a_package_of_another_name_is_installed_anew(host: FakeHost, tmp_path: Path) -> None:
+    vm = {"runner": made(tmp_path / "made"), "manage": "once", "state": "stopped"}
+    run_all({**vm, "name": "web"})
+    assert not run_all({**vm, "name": "shop", "renamed_from": "web"})["vms"][0]["failed"]
+    assert os.path.basename(current(host, "shop")).endswith("-shop")
+    shutil.rmtree(tmp_path / "made")
+    assert not run_all({**vm, "name": "shop", "renamed_from": "web"})["changed"]
+
+
 def meanwhile(monkeypatch: pytest.MonkeyPatch, change: Callable[[], object]) -> None:
     """Let something else change the host between what a run prepares and the locks that it takes."""
     real: Any = reconcile_operation
