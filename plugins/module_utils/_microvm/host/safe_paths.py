@@ -53,6 +53,30 @@ def opened_directory(path: str) -> Iterator[int]:
         os.close(directory)
 
 
+def create_directory(path: str, owner: Tuple[int, int], mode: int, mode_above: int = 0o755) -> None:
+    """Create a directory with the numbers of its user and group, as a whole or not at all; one that is there stays.
+
+    Directories of root's that are missing on the way to it get ``mode_above``. Raises HostError for a path through a
+    link that others than root could have placed, and OSError.
+    """
+    with opened_parent(path, mode_above, makes=True) as (parent, name):
+        if _look_up(parent, name) is not None:
+            return
+        aside = files.aside_of(name)
+        if _look_up(parent, aside) is not None:
+            # A killed run leaves an empty directory; anything else was made by others and is kept.
+            os.rmdir(aside, dir_fd=parent)
+        os.mkdir(aside, 0o700, dir_fd=parent)
+        directory = os.open(aside, _FLAGS, dir_fd=parent)
+        try:
+            os.fchown(directory, *owner)
+            os.fchmod(directory, mode)
+        finally:
+            os.close(directory)
+        os.rename(aside, name, src_dir_fd=parent, dst_dir_fd=parent)
+        os.fsync(parent)
+
+
 def is_only_roots(path: str) -> bool:
     """Return whether only root can create or replace what is at a path, and the directories to it that are missing."""
     directory, entry = os.path.split(path)

@@ -37,17 +37,9 @@ class ShareJob:
 
 
 def _create_source(job: ShareJob, path: str) -> None:
-    """Create a directory that nobody else can use before it has its owner and mode."""
-    owner, mode = job.plan.owner, int(job.plan.share["source_mode"], 8)
-    with safe_paths.opened_parent(path, makes=True) as (parent, name):
-        os.mkdir(name, 0o700, dir_fd=parent)
-        directory = os.open(name, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=parent)
-    try:
-        if owner is not None:
-            os.chown(directory, owner.uid, owner.gid)
-        os.chmod(directory, mode)
-    finally:
-        os.close(directory)
+    owner = job.plan.owner
+    numbers = (0, 0) if owner is None else (owner.uid, owner.gid)
+    safe_paths.create_directory(path, numbers, int(job.plan.share["source_mode"], 8))
 
 
 def _write(job: ShareJob, unit: str) -> None:

@@ -62,8 +62,9 @@ def plan_shares(
         if share["state"] == "present":
             _refuse_impossible(observed, share, place)
         planned = _present(observed, share) if share["state"] == "present" else _absent(observed, share)
-        # Several guests may be served the same directory.
-        observed = replace(observed, sources=observed.sources | {share["source"] or ""})
+        if share["state"] == "present":
+            # Several guests may be served the same directory.
+            observed = replace(observed, sources=observed.sources | {share["source"] or ""})
         if planned.interrupts and not may_interrupt:
             verb = "changed" if share["state"] == "present" else "removed"
             raise DeclarationError(

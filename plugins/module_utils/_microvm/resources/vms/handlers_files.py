@@ -80,32 +80,10 @@ def create_external_directory(job: Job, path: str) -> None:
     One that is there stays, also where another MicroVM of the run has just created it. Raises HostError for a path
     through a link that others than root could have placed.
     """
-    with safe_paths.opened_parent(path, DIRECTORY_MODE, makes=True) as (parent, name):
-        if _exists(parent, name):
-            return
-        aside = files.aside_of(name)
-        if _exists(parent, aside):
-            # A killed run leaves an empty directory; anything else was made by others and is kept.
-            os.rmdir(aside, dir_fd=parent)
-        os.mkdir(aside, 0o700, dir_fd=parent)
-        directory = os.open(aside, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW, dir_fd=parent)
-        try:
-            declared = job.plan.source_ownerships.get(path)
-            owner = job.plan.account if declared is None else Account(declared.user, declared.group)
-            os.fchown(directory, *numbers(owner))
-            os.fchmod(directory, DIRECTORY_MODE if declared is None else int(declared.mode, 8))
-        finally:
-            os.close(directory)
-        os.rename(aside, name, src_dir_fd=parent, dst_dir_fd=parent)
-        os.fsync(parent)
-
-
-def _exists(directory: int, name: str) -> bool:
-    try:
-        os.stat(name, dir_fd=directory, follow_symlinks=False)
-    except FileNotFoundError:
-        return False
-    return True
+    declared = job.plan.source_ownerships.get(path)
+    owner = job.plan.account if declared is None else Account(declared.user, declared.group)
+    mode = DIRECTORY_MODE if declared is None else int(declared.mode, 8)
+    safe_paths.create_directory(path, numbers(owner), mode, DIRECTORY_MODE)
 
 
 def own_state(job: Job, _user: str) -> None:

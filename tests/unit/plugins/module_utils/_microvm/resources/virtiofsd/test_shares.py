@@ -78,6 +78,12 @@ def test_a_directory_of_two_shares_is_created_once() -> None:
     assert not any("create" in str(step) for step in second.steps)
 
 
+def test_a_share_that_is_removed_has_no_directory_for_others() -> None:
+    observed = replace(NEW, owners={**NEW.owners, "second": UserNumbers(0, 0)})
+    shares = parse_host_shares([{**MEDIA, "state": "absent"}, {**MEDIA, "name": "second"}])
+    assert "create directory /srv/media" in map(str, plan_shares(observed, shares, False)[1].steps)
+
+
 @pytest.mark.parametrize("in_use", [False, True])
 def test_a_share_that_is_served_stays_as_it_is(in_use: bool) -> None:
     assert steps(serving(in_use=in_use), MEDIA) == []
