@@ -9,7 +9,6 @@ from __future__ import annotations
 import http.client
 import json
 import re
-import ssl
 import urllib.error
 import urllib.parse
 import urllib.request
@@ -56,12 +55,14 @@ class _NoDowngrade(urllib.request.HTTPRedirectHandler):
 
 def latest_package(url: str) -> PublishedPackage:
     """Return the package that a build service names. Raises HostError for an answer that names none."""
-    request = urllib.request.Request(url, headers={"Accept": "application/json"})
     try:
+        request = urllib.request.Request(url, headers={"Accept": "application/json"})
         with urllib.request.build_opener(_NoDowngrade()).open(request, timeout=TIMEOUT) as response:
             content = response.read(_MOST_BYTES + 1)
-    except (OSError, http.client.HTTPException, ssl.SSLError) as error:
-        raise HostError(f"{url} cannot be read: {getattr(error, 'reason', None) or error}") from None
+    except (OSError, ValueError, http.client.HTTPException) as error:
+        # Among them are errors of TLS, and host names and paths that no URL can have.
+        reason = error.reason if isinstance(error, urllib.error.URLError) else error
+        raise HostError(f"{url} cannot be read: {reason}") from None
     return parse_build(url, content)
 
 
@@ -69,7 +70,7 @@ def parse_build(url: str, content: bytes) -> PublishedPackage:
     """Return the package of a build as Hydra describes it, or of a mapping with a ``path``. Raises HostError."""
     try:
         build = json.loads(content) if len(content) <= _MOST_BYTES else None
-    except ValueError:
+    except (ValueError, RecursionError):
         build = None
     if not isinstance(build, Mapping):
         raise HostError(

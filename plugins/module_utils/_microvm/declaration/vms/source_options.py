@@ -21,11 +21,14 @@ _WORD = re.compile(rf"[^\s{CONTROL}]+")
 _OF_A_MACHINE = re.compile(r"/|~|path:|([a-z]+\+)?file:")
 _RELATIVE = re.compile(r"[.~].*|(path|([a-z]+\+)?file):(?!/).*|(?![A-Za-z][A-Za-z0-9_-]*(/|\?|$)|/|[a-z][a-z0-9+]*:).*")
 """References that Nix looks for below the directory that it happens to be called in."""
-_URL = re.compile(rf"https?://[A-Za-z0-9\[][^\s{CONTROL}#]*")
+_URL = re.compile(r"https?://[A-Za-z0-9\[][!-\"$-~]*")
 _ATTRIBUTE = re.compile(rf"[^\s{CONTROL}#-][^{CONTROL}#]*")
 
 _USERS = re.compile(r"([A-Za-z0-9+.-]+)://([^/?\s]*)@")
 """Scheme and user of a URL."""
+
+_SECRETS = re.compile(r"[?&]([a-z]+[_-])?(token|password|secret)=", re.IGNORECASE)
+"""Parameters of a URL that nobody else is to know, such as GitLab's ``private_token``."""
 
 _UNSIGNED = re.compile(r"--no-(check|require)-sigs(=.*)?|(--option=)?require-sigs([= ].*)?|.*[?&]trusted=.*", re.DOTALL)
 """Arguments of Nix by which it takes what nobody trusted has signed: its own, a setting, or a binary cache's."""
@@ -57,8 +60,8 @@ def flake_reference(value: object) -> Optional[str]:
 
 
 def _has_credentials(text: str) -> bool:
-    """Return whether a URL in a string has a password, or a user where there is no SSH that needs a name."""
-    return any(
+    """Return whether a URL in a string has a password or token, or a user where there is no SSH that needs a name."""
+    return _SECRETS.search(text) is not None or any(
         ":" in user or scheme.lower().rpartition("+")[2] in ("http", "https") for scheme, user in _USERS.findall(text)
     )
 
@@ -108,10 +111,15 @@ def runner_place(value: object) -> Optional[str]:
     """Check where a package is: a directory of the host, or a build of a build service."""
     if not is_service(value):
         return checks.absolute_path(value)
-    if "@" in str(value).split("/")[2]:
-        return "contains a user or password, which everybody would read in reports; use an address that needs none"
+    if "@" in str(value).split("/")[2] or _SECRETS.search(str(value)):
+        return (
+            "contains a user, password or token, which everybody would read in reports; use an address that needs none"
+        )
     if not _URL.fullmatch(str(value)):
-        return f"{value!r} is not a URL of a build, such as https://hydra.example.com/job/vms/main/web/latest"
+        return (
+            f"{value!r} is not a URL of a build, such as https://hydra.example.com/job/vms/main/web/latest; other "
+            "characters than those of ASCII are written as %C3%A4 in paths, and as xn--… in names of hosts"
+        )
     return None
 
 

@@ -49,6 +49,7 @@ def test_a_build_names_its_package(build: object, package: PublishedPackage) -> 
     [
         (b"<html>", "is no JSON object"),
         (b"[]", "is no JSON object"),
+        (b"[" * 100_000, "is no JSON object"),
         (b'{"path": "/etc/passwd"}', "names no path in /nix/store/"),
         (b'{"path": "/nix/store/../../etc"}', "names no path in /nix/store/"),
         (json.dumps({"path": f"{PATH}/../b"}).encode(), "names no path in /nix/store/"),
@@ -71,6 +72,13 @@ def test_the_answer_is_read_from_the_service(build_service: BuildService) -> Non
     build_service.stop()
     with pytest.raises(HostError, match=r"cannot be read: .*refused"):
         latest_package(url)
+
+
+@pytest.mark.parametrize("url", ["https://a..b/latest", "https://[::1/latest", "http://127.0.0.1:1/\N{SNOWMAN}"])
+def test_a_url_that_cannot_be_one_is_an_error_of_its_own(url: str) -> None:
+    with pytest.raises(HostError) as error:
+        latest_package(url)
+    assert str(error.value).startswith(f"{url} cannot be read: ")
 
 
 def test_a_signed_package_is_copied_from_a_cache(

@@ -153,7 +153,9 @@ URL = "https://ci.example.com/job/vms/main/web/latest"
     ("options", "path", "words"),
     [
         ({"runner": URL.replace("https", "http")}, "runner", "is read without TLS"),
-        ({"runner": URL.replace("//", "//me:pa55@")}, "runner", "contains a user or password"),
+        ({"runner": URL.replace("//", "//me:pa55@")}, "runner", "contains a user, password or token"),
+        ({"runner": f"{URL}?private_token=pa55"}, "runner", "contains a user, password or token"),
+        ({"runner": f"{URL}/\N{SNOWMAN}"}, "runner", "other characters than those of ASCII"),
         ({"runner": "https:///a"}, "runner", "is not a URL of a build"),
         ({"runner": "ftp://ci.example.com/a"}, "runner", "is not an absolute path"),
         ({"runner": "/srv/package", "runner_key": KEY}, "runner_key", "is the URL of a build service"),

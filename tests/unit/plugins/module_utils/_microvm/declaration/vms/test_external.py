@@ -210,6 +210,7 @@ def test_options_of_flakes_that_contradict_each_other_are_refused(
         "https://secret@git.example.org/machines.tar.gz",
         "tarball+HTTP://secret@git.example.org/machines.tar.gz",
         "git+ssh://git:secret@git.example.org/machines",
+        "https://git.example.org/archive.tar.gz?private_token=secret",
     ],
 )
 def test_credentials_in_a_reference_are_refused_and_not_repeated(option: str, reference: str) -> None:
