@@ -145,7 +145,9 @@ class NotEvaluated(HostError):
 
 
 def _evaluate(flake: str, attributes: Sequence[str], arguments: Sequence[str], show: Show) -> List[Evaluation]:
-    installables = [f"{flake}#{attribute}" for attribute in attributes]
+    # Several MicroVMs may have one package. Of what is named n times, newer versions of Nix write n * n results.
+    named = list(dict.fromkeys(attributes))
+    installables = [f"{flake}#{attribute}" for attribute in named]
     # `nix eval` takes one attribute, and does not use the cache of evaluations where an expression is applied to it.
     words = [nix.nix_program(), *nix.FEATURES, "build", "--dry-run", "--json", *arguments, *installables]
     try:
@@ -160,7 +162,9 @@ def _evaluate(flake: str, attributes: Sequence[str], arguments: Sequence[str], s
             "no option from the further arguments of Nix"
         )
     systems = _systems([derivation for derivation, _path in built])
-    return [Evaluation(derivation, path, system) for (derivation, path), system in zip(built, systems)]
+    evaluated = (Evaluation(derivation, path, system) for (derivation, path), system in zip(built, systems))
+    by_attribute = dict(zip(named, evaluated))
+    return [by_attribute[attribute] for attribute in attributes]
 
 
 def _outputs(element: object) -> Tuple[str, str]:
@@ -200,6 +204,7 @@ _OF_EVALUATION = {
     "--override-flake": 2,
     "--arg": 2,
     "--argstr": 2,
+    "--arg-from-file": 2,
     "--update-input": 1,
     "--inputs-from": 1,
     "--reference-lock-file": 1,
@@ -215,6 +220,8 @@ _OF_EVALUATION = {
     "--no-use-registries": 0,
     "--impure": 0,
     "--refresh": 0,
+    "--offline": 0,
+    "--no-link": 0,
     "--print-build-logs": 0,
     "-L": 0,
 }

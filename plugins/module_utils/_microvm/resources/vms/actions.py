@@ -123,9 +123,9 @@ class Plan:
     content: Optional[Package] = None
     """The package to install."""
     account: Account = SHARED
+    """The account that runs the MicroVM."""
     source_ownerships: Mapping[str, Ownership] = field(default_factory=dict)
     """What sources of shares are created with, by their paths, where that is declared."""
-    """The account that runs the MicroVM."""
     volumes: Tuple[str, ...] = ()
     """Images that follow the state directory to another account."""
     balloon: int = 0

@@ -78,6 +78,14 @@ def test_a_flake_is_local_by_its_reference(reference: str, paths: list[str]) -> 
     assert flakes.paths_of_flake(reference) == paths
 
 
+def test_a_package_of_several_microvms_is_named_once(real_nix: RealNix, calls: list[list[str]]) -> None:
+    flake = real_nix.write({"web": runner("web"), "db": runner("db")})
+    attributes = {"web1": runner_attribute("web"), "db": runner_attribute("db"), "web2": runner_attribute("web")}
+    found = flakes.evaluate(flake, attributes)
+    assert len(calls) == 1 and calls[0][-2:] == [f"{flake}#{runner_attribute(name)}" for name in ("web", "db")]
+    assert list(found) == ["web1", "db", "web2"] and found["web1"] == found["web2"] != found["db"]
+
+
 def test_an_attribute_that_fails_does_not_hide_the_others(real_nix: RealNix) -> None:
     words = {"web": runner("web"), "bad": 'throw "there is no such thing"', "number": "3", "arm": runner("arm")}
     flake = real_nix.write(words)
@@ -187,6 +195,7 @@ def test_further_arguments_reach_nix(real_nix: RealNix) -> None:
     inputs = f'inputs.x = {{ url = "path:{real_nix.root}/one"; flake = false; }};'
     flake = real_nix.write({"web": runner("web", mark='${builtins.readFile (inputs.x + "/mark")}')}, inputs=inputs)
     override = ["--override-input", "x", f"path:{real_nix.root}/two", "--option", "keep-derivations", "true"]
+    override += ["--offline", "--no-link"]
     found = flakes.evaluate(flake, {"web": runner_attribute("web")}, override)["web"]
     assert isinstance(found, Evaluation) and found != evaluation(flake)
     assert Path(flakes.build_evaluated(found, None, override), "bin/microvm-run").read_text().endswith("# two\n")
