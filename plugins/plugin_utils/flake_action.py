@@ -20,8 +20,8 @@ from ansible_collections.microvm.fleet.plugins.module_utils._microvm.host.safe_p
 from ansible_collections.microvm.fleet.plugins.module_utils._microvm.operations.flakes import (
     BuiltPackage,
     DeclaredFlake,
+    earlier_packages,
     evaluated_package,
-    known_packages,
 )
 from ansible_collections.microvm.fleet.plugins.module_utils._microvm.schema.errors import DeclarationError
 from ansible_collections.microvm.fleet.plugins.module_utils._microvm.schema.naming import element_names
@@ -85,7 +85,7 @@ class FlakeAction(NormalAction):
         try:
             _valid, parameters = base.validate_argument_spec(argument_spec=argument_spec(self.OPTIONS))
             checked: Result = validate(self.OPTIONS, parameters, "")
-            known_packages(checked["built"] or {})
+            earlier_packages(checked["built"] or {})
         except (AnsibleError, DeclarationError):
             return None
         return checked

@@ -13,7 +13,7 @@ from ..declaration.vms.options import VM_OPTIONS
 from ..host.places import Places
 from ..host.settings import host_images, state_directory
 from ..operations.condition import worst
-from ..operations.flakes import known_packages
+from ..operations.flakes import earlier_packages
 from ..operations.info import InformationResult, inform
 from ..operations.reconcile import Request, parse, reconcile
 from ..operations.report import VmsResult
@@ -105,7 +105,7 @@ def request(parameters: Parameters, check_mode: bool) -> Request:
         "check_mode": check_mode,
         "check_builds": parameters["check_builds"],
         "nix": parameters["nix"],
-        "built": known_packages(parameters["built"] or {}),
+        "built": earlier_packages(parameters["built"] or {}),
         "full_diff": parameters["diff_detail"] == "full",
         "restrictions": None if given is None else parse_restrictions(given, "restrictions"),
     }

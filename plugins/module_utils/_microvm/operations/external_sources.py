@@ -21,7 +21,7 @@ from ..resources.vms.state import SIMPLE, Installed, Origin
 from ..runner.package import Package
 from ..schema.errors import DeclarationError
 from .external_packages import ExternalPackage, external_package, present_package, refuse_others
-from .flakes import BuiltPackage, DeclaredFlake, EvaluatedPackage, Known, build_flakes, evaluate_flakes
+from .flakes import BuiltPackage, DeclaredFlake, EarlierPackages, EvaluatedPackage, build_flakes, evaluate_flakes
 from .published import DeclaredService, ask_services, copy_published
 
 _Declared = Union[DeclaredFlake, DeclaredService]
@@ -45,7 +45,7 @@ class Search:
 
     limits: Sequence[Restrictions] = ()
     """Restrictions that are in force."""
-    known: Known = field(default_factory=dict)
+    earlier: EarlierPackages = field(default_factory=dict)
     """What flakes have been evaluated to before, by the names of MicroVMs."""
     parallel: int = 1
     builds: bool = False
@@ -130,7 +130,7 @@ def with_present_packages(
 
 
 def _of_services(vms: Sequence[DeclaredService], places: Places, search: Search) -> Dict[str, SourcePackage]:
-    named = ask_services(vms, search.known, search.parallel, search.is_nix_expected)
+    named = ask_services(vms, search.earlier, search.parallel, search.is_nix_expected)
     packages: Dict[str, SourcePackage] = {}
     for vm in vms:
         is_prediction = not search.builds or _is_bad(vm, named[vm.name], places)
@@ -147,7 +147,7 @@ def _current(places: Places, name: str) -> Optional[str]:
 
 
 def _of_flakes(vms: Sequence[DeclaredFlake], places: Places, search: Search) -> Dict[str, SourcePackage]:
-    evaluated = evaluate_flakes(vms, search.known, search.is_nix_expected)
+    evaluated = evaluate_flakes(vms, search.earlier, search.is_nix_expected)
     # What a rollback has marked bad is not installed again, so nobody waits for its build.
     bad = [vm for vm in vms if _is_bad(vm, evaluated[vm.name], places)]
     rest = [vm for vm in vms if vm not in bad]

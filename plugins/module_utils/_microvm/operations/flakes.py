@@ -114,13 +114,13 @@ class EvaluatedPackage:
     """Reason why the build has failed."""
 
 
-Known = Mapping[str, BuiltPackage]
-"""What has been evaluated before, and where else, by the names of MicroVMs."""
+EarlierPackages = Mapping[str, BuiltPackage]
+"""Packages that earlier calls of the same run, or the controller, have found, by the names of MicroVMs."""
 
 
-def known_packages(given: Mapping[str, object]) -> Dict[str, BuiltPackage]:
-    """Return what a caller knows of the packages of MicroVMs. Raises DeclarationError for what no call has returned."""
-    known: Dict[str, BuiltPackage] = {}
+def earlier_packages(given: Mapping[str, object]) -> Dict[str, BuiltPackage]:
+    """Return the packages that earlier calls of a run have returned. Raises DeclarationError for anything else."""
+    earlier: Dict[str, BuiltPackage] = {}
     for name, entry in given.items():
         fields = entry if isinstance(entry, Mapping) else {}
         path, installable, derivation = (fields.get(key) for key in ("path", "installable", "derivation"))
@@ -129,19 +129,21 @@ def known_packages(given: Mapping[str, object]) -> Dict[str, BuiltPackage]:
                 f"built.{name}",
                 "is not what `evaluations` of this module are; pass those of an earlier call of the same run",
             )
-        known[name] = {
+        earlier[name] = {
             "installable": installable,
             "path": path,
             "derivation": str(derivation) if derivation else None,
             "is_built": fields.get("is_built") is True,
             "diff": str(fields.get("diff") or ""),
         }
-    return known
+    return earlier
 
 
-def evaluate_flakes(vms: Sequence[DeclaredFlake], known: Known, is_nix_expected: bool) -> Dict[str, EvaluatedPackage]:
+def evaluate_flakes(
+    vms: Sequence[DeclaredFlake], earlier: EarlierPackages, is_nix_expected: bool
+) -> Dict[str, EvaluatedPackage]:
     """Return the packages of MicroVMs by name, each flake evaluated once. Raises DeclarationError for all that fail."""
-    packages = _earlier_packages(vms, known)
+    packages = _still_valid(vms, earlier)
     missing = [vm for vm in vms if vm.name not in packages]
     for vm in missing:
         if not vm.is_evaluated_here:
@@ -181,15 +183,15 @@ def _refuse_changeable(vms: Sequence[DeclaredFlake]) -> None:
             raise DeclarationError(option, str(error)) from None
 
 
-def _earlier_packages(vms: Sequence[DeclaredFlake], known: Known) -> Dict[str, EvaluatedPackage]:
+def _still_valid(vms: Sequence[DeclaredFlake], earlier: EarlierPackages) -> Dict[str, EvaluatedPackage]:
     """Return the packages of those MicroVMs whose earlier evaluation still holds."""
-    same = [vm for vm in vms if vm.name in known and known[vm.name]["installable"] == vm.installable]
+    same = [vm for vm in vms if vm.name in earlier and earlier[vm.name]["installable"] == vm.installable]
     # What the host itself has evaluated may be gone from its store since.
-    own = [known[vm.name] for vm in same if vm.is_evaluated_here]
+    own = [earlier[vm.name] for vm in same if vm.is_evaluated_here]
     valid = nix.valid_paths(path or "" for built in own for path in (built["path"], built["derivation"]))
     packages: Dict[str, EvaluatedPackage] = {}
     for vm in same:
-        built = known[vm.name]
+        built = earlier[vm.name]
         if not vm.is_evaluated_here:
             packages[vm.name] = EvaluatedPackage(built)
         elif built["path"] in valid or built["derivation"] in valid:

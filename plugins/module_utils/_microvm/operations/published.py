@@ -14,7 +14,7 @@ from ..host import nix
 from ..host.commands import HostError
 from ..host.published_packages import fetch_package, latest_package, signature_errors
 from ..schema.errors import DeclarationError
-from .flakes import DeclaredSource, EvaluatedPackage, Known, joined_errors
+from .flakes import DeclaredSource, EarlierPackages, EvaluatedPackage, joined_errors
 
 
 class DeclaredService(DeclaredSource):
@@ -45,18 +45,18 @@ class DeclaredService(DeclaredSource):
 
 
 def ask_services(
-    vms: Sequence[DeclaredService], known: Known, parallel: int, is_nix_expected: bool
+    vms: Sequence[DeclaredService], earlier: EarlierPackages, parallel: int, is_nix_expected: bool
 ) -> Dict[str, EvaluatedPackage]:
     """Return the packages that build services name, by the names of MicroVMs. Raises DeclarationError for all errors.
 
-    What an earlier call of the same run was told is ``known``, so that all of a run is about one build.
+    What an earlier call of the same run was told is ``earlier``, so that all of a run is about one build.
     """
     if vms and not is_nix_expected and nix.store_program() is None:
         raise DeclarationError(
             vms[0].option,
             f"{nix.MISSING}; set `microvm_nix: true` for role microvm.fleet.host, which installs it",
         )
-    packages = {vm.name: EvaluatedPackage(known[vm.name]) for vm in vms if _is_known(vm, known)}
+    packages = {vm.name: EvaluatedPackage(earlier[vm.name]) for vm in vms if _was_asked(vm, earlier)}
     missing = [vm for vm in vms if vm.name not in packages]
     with concurrent.futures.ThreadPoolExecutor(max_workers=max(1, min(parallel, len(missing)))) as pool:
         answers = list(pool.map(_ask, missing))
@@ -91,8 +91,8 @@ def _unsigned(
     return errors
 
 
-def _is_known(vm: DeclaredService, known: Known) -> bool:
-    return vm.name in known and known[vm.name]["installable"] == vm.installable
+def _was_asked(vm: DeclaredService, earlier: EarlierPackages) -> bool:
+    return vm.name in earlier and earlier[vm.name]["installable"] == vm.installable
 
 
 def _ask(vm: DeclaredService) -> Union[EvaluatedPackage, HostError]:

@@ -58,7 +58,7 @@ from . import outcomes
 from .attachments import check_addresses
 from .external_packages import ExternalPackage
 from .external_sources import Search, SourcePackage, externals_of, source_packages, with_present_packages
-from .flakes import Known
+from .flakes import EarlierPackages
 from .foreign_devices import refuse_foreign_devices
 from .host_setup import refuse_other_state_directory
 from .report import VmResult, VmsResult, diff, result
@@ -102,7 +102,7 @@ class Request:
     """True if no role comes before the MicroVMs in the same run: what is missing stays so, in check mode too."""
     check_builds: bool = False
     """True if a prediction may build what flakes are evaluated to."""
-    built: Known = field(default_factory=dict)
+    built: EarlierPackages = field(default_factory=dict)
     """What flakes have been evaluated to before, or elsewhere, by the names of MicroVMs."""
     nix: bool = False
     """True if the host will have Nix when the MicroVMs start."""
@@ -279,7 +279,7 @@ def _sources(request: Request, beside: Sequence[PackagedVm], places: Places) -> 
     external = {path: vm for path, vm in declared.items() if source_option(vm) and vm["state"] != "absent"}
     search = Search(
         limits=restrictions.in_force(request.restrictions, request.is_prediction),
-        known=request.built,
+        earlier=request.built,
         parallel=request.parallel,
         builds=not request.is_prediction or (request.check_builds and not request.preflight),
         keeps=not request.is_prediction,
