@@ -27,7 +27,7 @@ _ATTRIBUTE = re.compile(rf"[^\s{CONTROL}#-][^{CONTROL}#]*")
 _USERS = re.compile(r"([A-Za-z0-9+.-]+)://([^/?\s]*)@")
 """Scheme and user of a URL."""
 
-_SECRETS = re.compile(r"[?&]([a-z]+[_-])?(token|password|secret)=", re.IGNORECASE)
+_SECRETS = re.compile(r"(?P<begin>[?&]([a-z]+[_-])?(token|password|secret)=)[^&#]*", re.IGNORECASE)
 """Parameters of a URL that nobody else is to know, such as GitLab's ``private_token``."""
 
 _UNSIGNED = re.compile(r"--no-(check|require)-sigs(=.*)?|(--option=)?require-sigs([= ].*)?|.*[?&]trusted=.*", re.DOTALL)
@@ -68,7 +68,9 @@ def _has_credentials(text: str) -> bool:
 
 def without_credentials(reference: str) -> str:
     """Return a reference to a flake as reports may show it."""
-    return _USERS.sub(r"\1://…@", reference) if _has_credentials(reference) else reference
+    if not _has_credentials(reference):
+        return reference
+    return _SECRETS.sub(r"\g<begin>…", _USERS.sub(r"\1://…@", reference))
 
 
 def is_of_a_machine(reference: str) -> bool:

@@ -21,6 +21,7 @@ from ansible_collections.microvm.fleet.plugins.module_utils._microvm.declaration
 )
 from ansible_collections.microvm.fleet.plugins.module_utils._microvm.declaration.vms.source_options import (
     flakes_in_arguments,
+    without_credentials,
 )
 from ansible_collections.microvm.fleet.plugins.module_utils._microvm.schema.errors import DeclarationError
 from ansible_collections.microvm.fleet.plugins.module_utils._microvm.schema.validation import validate
@@ -201,22 +202,27 @@ def test_options_of_flakes_that_contradict_each_other_are_refused(
     assert refusal.value.path == f"vms[0].{path}"
 
 
+WITH_CREDENTIALS = [
+    "git+https://ada:secret@git.example.org/machines",
+    "git+https://secret@git.example.org/machines?ref=main",
+    "https://secret@git.example.org/machines.tar.gz",
+    "tarball+HTTP://secret@git.example.org/machines.tar.gz",
+    "git+ssh://git:secret@git.example.org/machines",
+    "https://git.example.org/archive.tar.gz?private_token=secret",
+]
+
+
 @pytest.mark.parametrize("option", ["flake", "update_flake"])
-@pytest.mark.parametrize(
-    "reference",
-    [
-        "git+https://ada:secret@git.example.org/machines",
-        "git+https://secret@git.example.org/machines?ref=main",
-        "https://secret@git.example.org/machines.tar.gz",
-        "tarball+HTTP://secret@git.example.org/machines.tar.gz",
-        "git+ssh://git:secret@git.example.org/machines",
-        "https://git.example.org/archive.tar.gz?private_token=secret",
-    ],
-)
+@pytest.mark.parametrize("reference", WITH_CREDENTIALS)
 def test_credentials_in_a_reference_are_refused_and_not_repeated(option: str, reference: str) -> None:
     with pytest.raises(DeclarationError, match="netrc") as refusal:
         parse({**FLAKE, option: reference})
     assert refusal.value.path == f"vms[0].{option}" and "secret" not in str(refusal.value)
+
+
+@pytest.mark.parametrize("reference", WITH_CREDENTIALS)
+def test_reports_show_no_credentials(reference: str) -> None:
+    assert "secret" not in without_credentials(reference) and "example.org" in without_credentials(reference)
 
 
 @pytest.mark.parametrize(
