@@ -16,6 +16,10 @@ SOCAT = "socat"
 VIRTIOFSD = "virtiofsd"
 """Daemon that serves virtiofs shares."""
 
+WHOLE_VIRTIOFSD, FORMER_VIRTIOFSD = (1, 13), (5,)
+"""Versions of it: the first with all options, among them those that translate identities; and those of the former
+daemon, which has other options and the versions of QEMU."""
+
 DEBIAN_PACKAGES: Mapping[str, str] = {
     "cpio": "cpio",
     "machinectl": "systemd-container",

@@ -18,13 +18,11 @@ from ...declaration.virtiofsd.parse import ROOT_NAMES
 from ...host import file_systems, files, safe_paths, systemd
 from ...host.commands import HostError, search_path
 from ...host.versions import installed_version
+from ...hypervisors.programs import FORMER_VIRTIOFSD, WHOLE_VIRTIOFSD
 from .state import Observed, Problem, UserNumbers
 
 DAEMON_DIRECTORY = "/usr/libexec"
 """Directory where distributions have virtiofsd, which is not in the search path."""
-
-_OLDEST, _FORMER_DAEMON = (1, 13), (5,)
-"""Versions between which virtiofsd has all options; the former one, of other options, has the versions of QEMU."""
 
 
 def observe_shares(shares: Sequence[HostShare], directory: str = UNIT_DIRECTORY) -> Observed:
@@ -121,12 +119,12 @@ def _problem_of_accounts(share: HostShare) -> Optional[Problem]:
 def _problem_of_program(share: HostShare) -> Optional[Problem]:
     program = _program(share["package"])
     version = installed_version(program) if program is not None else None
-    if version is None or _OLDEST <= version < _FORMER_DAEMON:
+    if version is None or WHOLE_VIRTIOFSD <= version < FORMER_VIRTIOFSD:
         return None
     return Problem(
         "package",
         f"{program} has version {'.'.join(map(str, version))}, and lacks options that this module uses; install "
-        f"virtiofsd {'.'.join(map(str, _OLDEST))} or newer (Debian 13 has it), and name it here",
+        f"virtiofsd {'.'.join(map(str, WHOLE_VIRTIOFSD))} or newer (Debian 13 has it), and name it here",
     )
 
 

@@ -17,13 +17,9 @@ from ....declaration.vms.external import source_option
 from ....declaration.vms.parse import Declaration
 from ....host import accounts, file_systems
 from ....host.versions import installed_version
-from ....hypervisors.programs import VIRTIOFSD, program_path
+from ....hypervisors.programs import FORMER_VIRTIOFSD, VIRTIOFSD, WHOLE_VIRTIOFSD, program_path
 from ....schema.errors import DeclarationError
 from .expected import Expected, Placed
-
-_TRANSLATES, _FORMER_DAEMON = (1, 13), (5,)
-"""Versions of virtiofsd: the first that translates identities, and those of the former daemon, which has other
-options."""
 
 _MAPPED = ("mapped", "mapped-xattr")
 """Security models of 9p that keep owners and modes in extended attributes."""
@@ -53,7 +49,7 @@ def _check_program(declaration: Declaration, path: str) -> None:
         # It is missing, which is refused elsewhere, or does not say its version.
         return
     written = ".".join(map(str, version))
-    if version >= _FORMER_DAEMON:
+    if version >= FORMER_VIRTIOFSD:
         raise DeclarationError(
             f"{path}.virtiofsd.package",
             f"{program} has version {written}, and is the former virtiofsd, which has other options; install "
@@ -61,12 +57,12 @@ def _check_program(declaration: Declaration, path: str) -> None:
         )
     translating = (index for index, share in enumerate(declaration["shares"]) if _option_of_translation(share))
     index = next(translating, None)
-    if version < _TRANSLATES and index is not None:
+    if version < WHOLE_VIRTIOFSD and index is not None:
         option = _option_of_translation(declaration["shares"][index])
         raise DeclarationError(
             f"{path}.shares[{index}].{option}",
             f"{program} has version {written}, and translates no identities; install virtiofsd "
-            f"{'.'.join(map(str, _TRANSLATES))} or newer, and name it in virtiofsd.package, or remove this option",
+            f"{'.'.join(map(str, WHOLE_VIRTIOFSD))} or newer, and name it in virtiofsd.package, or remove this option",
         )
 
 
