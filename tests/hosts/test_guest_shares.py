@@ -29,6 +29,7 @@ SHARES = [
         "source_group": "200000",
         "source_mode": "0700",
     },
+    {"tag": "theirs", "source": "/srv/guest/theirs", "proto": "virtiofs", "posix_acl": False, "user": "games"},
     {"tag": "none", "source": "none"},
     {"tag": "passthrough", "source": "/srv/guest/passthrough", "security_model": "passthrough", **WORLD},
     {"tag": "mapped-xattr", "source": "xattr", "security_model": "mapped-xattr"},
@@ -36,7 +37,7 @@ SHARES = [
     {"tag": "still9p", "source": "/srv/guest/all", "read_only": True},
 ]
 IN_GUEST = """\
-virtiofs='all still moved'
+virtiofs='all still moved theirs'
 p9='none passthrough mapped-xattr mapped-file still9p'
 for tag in $virtiofs; do mkdir -p /mnt/$tag; mount -t virtiofs $tag /mnt/$tag || echo no $tag; done
 for tag in $p9; do
@@ -45,13 +46,14 @@ for tag in $p9; do
 done
 try() { if "$@" 2> /dev/null; then echo allowed; else echo refused; fi; }
 write() { echo 'of the guest' > $1; }
-for tag in all moved none passthrough mapped-xattr mapped-file; do
+for tag in all moved theirs none passthrough mapped-xattr mapped-file; do
     file=/mnt/$tag/answer
     echo $tag $(try write $file) $(try chown 5:6 $file) $(stat -c %u:%g $file 2> /dev/null)
 done
 for tag in still still9p; do echo $tag $(try write /mnt/$tag/other) $(cat /mnt/$tag/answer); done
 for tag in all still9p; do echo $tag $(cat /mnt/$tag/greeting); done
 for user in user other; do echo $user $(try su $user -c 'cat /mnt/all/listed'); done
+echo theirs $(try cat /mnt/theirs/locked) $(cat /mnt/theirs/own) $(stat -c %u /mnt/theirs/locked)
 for name in 1 2 3; do mkdir -p /mnt/all/deep/$name; write /mnt/all/deep/$name/file; done
 mv /mnt/all/deep /mnt/all/moved; cat /mnt/all/moved/*/file | wc -l
 """
@@ -60,6 +62,7 @@ mv /mnt/all/deep /mnt/all/moved; cat /mnt/all/moved/*/file | wc -l
 SEEN = """\
 all allowed allowed 5:6
 moved allowed allowed 5:6
+theirs allowed allowed 0:0
 none allowed refused {owner}
 passthrough refused refused
 mapped-xattr allowed allowed 5:6
@@ -70,6 +73,7 @@ all of the host
 still9p of the host
 user listed allowed
 other refused
+theirs refused of its user 0
 3
 """
 
@@ -89,6 +93,8 @@ def _prepared(host: Host) -> Iterator[Host]:
     host.run(
         "rm -rf /srv/guest && mkdir -p -m 0777 /srv/guest/all && cd /srv/guest/all &&"
         f"echo 'of the host' > greeting && echo listed > listed && chmod 0600 listed &&"
+        "cd .. && mkdir theirs && echo 'of its user' > theirs/own && chown games: theirs theirs/own &&"
+        "echo locked > theirs/locked && chmod 0600 theirs/locked && cd all &&"
         f"python3 -c {shlex.quote(LET_USER_READ)} listed"
     )
     yield host
@@ -104,6 +110,7 @@ def test_a_guest_has_what_each_kind_of_share_allows(prepared: Host) -> None:
     files = {
         "/srv/guest/all/answer": "5:6",
         "/srv/guest/moved/answer": "100005:200006",
+        "/srv/guest/theirs/answer": host.run("echo $(id -u games):$(id -g games)").strip(),
         **dict.fromkeys((f"{work}/none/answer", f"{work}/xattr/answer", f"{work}/file/answer"), owner),
     }
     assert host.run(f"stat -c %u:%g {' '.join(files)}").split() == [*files.values()]

@@ -277,6 +277,22 @@ def test_a_daemon_sees_only_its_sources(host: Host, tmp_path: Path) -> None:
     host.run(f"systemctl stop {UNIT}")
 
 
+def test_the_daemon_of_a_user_has_no_privileges(host: Host, tmp_path: Path) -> None:
+    theirs = {"source": "files", "posix_acl": False, "user": "games"}
+    install(host, rendered(tmp_path, {"tag": "a", **theirs}, {"tag": "b", "source": "/srv/outer/inner"}))
+    host.run(f"systemctl start {UNIT}")
+    assert host.run(f"stat --format %U:%G:%a {WORK}/files") == "games:games:755\n"
+    status = host.run("cat /proc/$(pgrep -x -u games virtiofsd)/status")
+    user, group = host.run("id -u games; id -g games").split()
+    assert re.findall(r"^[UG]id:\s*(.*)$", status, re.MULTILINE) == ["\t".join([user] * 4), "\t".join([group] * 4)]
+    assert {int(mask, 16) for mask in re.findall(r"^Cap\w+:\s*(\w+)$", status, re.MULTILINE)} == {0}
+    assert re.search(r"NoNewPrivs:\s*1", status) and re.search(r"Seccomp:\s*2", status)
+    assert "CapPrm:\t0000000000000000" not in host.run("cat /proc/$(pgrep -x -u root virtiofsd)/status")
+    # Root's script has no CAP_KILL, and ends it all the same, at once.
+    host.run(f"systemctl stop {UNIT}", timeout=10)
+    assert host.run("pgrep -x virtiofsd; true") == ""
+
+
 def test_a_source_that_is_missing_is_created_for_whom_it_is_declared(host: Host, tmp_path: Path) -> None:
     translated = {"posix_acl": False, "translate_uid": ["map:0:100000:65536"], "translate_gid": ["map:0:100000:65536"]}
     declared = {"tag": "b", "source": "b/inner", "source_owner": "100000", "source_mode": "0700", **translated}

@@ -31,6 +31,9 @@ SHARED = Account(USER, GROUP)
 
 ROOT = Account("root", "root")
 
+ROOT_NAMES = ("root", "0")
+"""What declarations call root."""
+
 NO_SHELL = "/usr/sbin/nologin"
 
 

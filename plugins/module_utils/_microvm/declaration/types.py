@@ -108,6 +108,7 @@ class Share(TypedDict):
     source_owner: Optional[str]
     source_group: Optional[str]
     source_mode: str
+    user: Optional[str]
     mount_point: Optional[str]
     proto: Literal["9p", "virtiofs"]
     socket: Optional[str]

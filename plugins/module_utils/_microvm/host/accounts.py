@@ -28,6 +28,15 @@ def exists(user: str) -> bool:
     return True
 
 
+def user_numbers(user: str) -> Optional[Tuple[int, int]]:
+    """Return the numbers of a user, by name or number, and of its own group; ``None`` where there is none."""
+    try:
+        entry = pwd.getpwuid(int(user)) if user.isdigit() else pwd.getpwnam(user)
+    except KeyError:
+        return None
+    return entry.pw_uid, entry.pw_gid
+
+
 def look_up(user: str) -> Optional[User]:
     """Return a user; ``None`` where there is none of the name."""
     try:

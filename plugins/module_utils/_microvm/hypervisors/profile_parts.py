@@ -53,6 +53,7 @@ WITH_VIRTIOFSD: Honours = {
     **ON_LINUX,
     "shares[].cache": ("auto", "always", "metadata", "never"),
     "shares[].posix_acl": ANY,
+    "shares[].user": ANY,
     "shares[].translate_uid": ANY,
     "shares[].translate_gid": ANY,
     "shares[].extra_args": ANY,

@@ -72,6 +72,9 @@ VIRTIOFSD_CAPABILITIES = (
     *("CAP_SYS_CHROOT", "CAP_SETPCAP"),
 )
 
+_CAPABILITIES_WITHOUT_ROOT = ("CAP_CHOWN", "CAP_SETGID", "CAP_SETUID", "CAP_SETPCAP")
+"""What the script takes to give sockets to a group, and to execute daemons of other users only."""
+
 UNIT_TEMPLATES = (unit_name(""), VIRTIOFSD_TEMPLATE, NOTIFY_TEMPLATE)
 """Template units that MicroVMs have settings of their own for."""
 
@@ -226,7 +229,8 @@ def _virtiofsd(declaration: Declaration) -> str:
     sockets = {posixpath.dirname(share["socket"] or "") for share in daemons}
     lines += [_bind("BindPaths", path) for path in sorted(sockets) if path.startswith("/")]
     if not virtiofsd.chooses_sandbox(declaration):
-        capabilities = [*VIRTIOFSD_CAPABILITIES, *_capabilities_by_option(declaration)]
+        ours = VIRTIOFSD_CAPABILITIES if _has_daemon_of_root(declaration) else _CAPABILITIES_WITHOUT_ROOT
+        capabilities = [*ours, *_capabilities_by_option(declaration)]
         lines += [setting("CapabilityBoundingSet"), setting("CapabilityBoundingSet", *map(plain, capabilities))]
         lines.append(VIRTIOFSD_WITHOUT_NAMESPACES)
     lines += [setting("SystemCallFilter", plain("open_by_handle_at"))] if _uses_file_handles(declaration) else []
@@ -234,7 +238,12 @@ def _virtiofsd(declaration: Declaration) -> str:
 
 
 def _uses_file_handles(declaration: Declaration) -> bool:
-    return declaration["virtiofsd"]["inode_file_handles"] in ("prefer", "mandatory")
+    handles = declaration["virtiofsd"]["inode_file_handles"]
+    return handles in ("prefer", "mandatory") and _has_daemon_of_root(declaration)
+
+
+def _has_daemon_of_root(declaration: Declaration) -> bool:
+    return not all(share["user"] for share in virtiofsd.daemons(declaration))
 
 
 def _bind(key: str, path: str) -> str:

@@ -10,11 +10,9 @@ from typing import Dict, Iterator, List, Optional, Sequence, Tuple, cast
 
 from ...schema.errors import DeclarationError
 from ...schema.validation import validate
+from ..accounts import ROOT_NAMES
 from ..types import HostShare
 from .options import HOST_SHARE_OPTIONS
-
-ROOT_NAMES = ("root", "0")
-"""Names of the user who may do everything."""
 
 _OWN_ARGUMENTS: Dict[str, Optional[str]] = {
     "-o": None,

@@ -264,7 +264,8 @@ SHARES: Options = (
         "source_owner",
         "str",
         (
-            "Name or number of the user who owns a directory that is created. By default the MicroVM's user.",
+            "Name or number of the user who owns a directory that is created. By default O(ignore:shares[].user), "
+            "or the MicroVM's user.",
             "With O(ignore:shares[].proto=9p), only for an absolute O(ignore:shares[].source).",
         ),
         check=checks.account,
@@ -293,6 +294,21 @@ SHARES: Options = (
         cost=RECREATE,
         honoured_by=PACKAGE,
         trust=PLAIN,
+    ),
+    Option(
+        "user",
+        "str",
+        (
+            "Name or number of the user of the host, with an entry in C(/etc/passwd), who serves a virtiofs share.",
+            "By default root does: files have the owners that the guest gives them, and root of the guest can read and "
+            "change everything in O(ignore:shares[].source).",
+            "With any other user, the daemon has no privileges: the guest can do what that user can do, and all files "
+            "that it creates are the user's, see O(ignore:shares[].translate_uid). A directory that is created is the "
+            "user's too, unless O(ignore:shares[].source_owner) is set.",
+            "Requires O(ignore:shares[].posix_acl=false), and virtiofsd 1.13 or newer.",
+        ),
+        check=checks.account,
+        trust=SANDBOX,
     ),
     Option(
         "mount_point",

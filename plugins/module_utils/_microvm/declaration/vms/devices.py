@@ -13,7 +13,7 @@ from ...schema.checks import new_interface_name, pci_address, socket_path
 from ...schema.errors import DeclarationError
 from ...schema.options import defaults
 from .. import identity
-from ..accounts import account
+from ..accounts import ROOT_NAMES, account
 from ..names import PARTIAL_SUFFIX, WORK_ENTRIES
 from ..types import ForwardPort, Interface, Share, Vm, Volume
 from .block_devices import complete_block_device, is_formatted
@@ -204,21 +204,46 @@ def _complete_virtiofs(declaration: Vm, share: Share, path: str) -> None:
     if share["security_model"] != "none":
         raise DeclarationError(f"{path}.security_model", "is supported only by 9p shares; remove it")
     arguments = declaration["virtiofsd"]["extra_args"] + share["extra_args"]
-    is_translated = share["translate_uid"] or share["translate_gid"]
+    if share["user"] in ROOT_NAMES:
+        share["user"] = None
+    if share["user"]:
+        _check_user(declaration["virtiofsd"]["inode_file_handles"], arguments, path)
+    is_translated = share["translate_uid"] or share["translate_gid"] or share["user"]
     if share["posix_acl"] and (is_translated or any(argument.startswith(_TRANSLATIONS) for argument in arguments)):
         raise DeclarationError(
             f"{path}.posix_acl",
-            "virtiofsd cannot translate identities (translate_uid, translate_gid, or --translate-uid, --translate-gid "
-            "in extra_args) of a share with access control lists; set `posix_acl: false`",
+            "virtiofsd cannot translate identities (user, translate_uid, translate_gid, or --translate-uid, "
+            "--translate-gid in extra_args) of a share with access control lists; set `posix_acl: false`",
         )
 
 
 _TRANSLATIONS = ("--translate-uid", "--translate-gid")
 
+SANDBOX_ARGUMENTS = ("--sandbox", "--uid-map", "--gid-map", "-o")
+"""Arguments of virtiofsd, or how they begin, that determine its sandbox."""
+
+CAPABILITY_ARGUMENTS = ("--modcaps", "-o")
+"""Arguments of virtiofsd, or how they begin, that determine its capabilities."""
+
+
+def _check_user(inode_file_handles: Optional[str], arguments: Sequence[str], path: str) -> None:
+    """Refuse what takes privileges that the daemon of a user other than root does not have."""
+    if inode_file_handles == "mandatory":
+        raise DeclarationError(
+            f"{path}.user",
+            "only root can use file handles, which virtiofsd.inode_file_handles makes mandatory; remove one of both",
+        )
+    unusable = [word for word in arguments if word.startswith((*SANDBOX_ARGUMENTS, *CAPABILITY_ARGUMENTS))]
+    if unusable:
+        raise DeclarationError(
+            f"{path}.user",
+            f"a daemon without root's privileges has no use for {unusable[0]} of extra_args; remove one of both",
+        )
+
 
 def _refuse_virtiofs_only(share: Share, path: str) -> None:
     standard = defaults(SHARES)
-    for key in ("cache", "posix_acl", "translate_uid", "translate_gid", "extra_args"):
+    for key in ("cache", "posix_acl", "user", "translate_uid", "translate_gid", "extra_args"):
         if share[key] not in ([], standard[key]):
             raise DeclarationError(
                 f"{path}.{key}", "is supported only by virtiofs shares; remove it, or set `proto: virtiofs`"

@@ -27,7 +27,7 @@ class Ownership(NamedTuple):
 
 def ownership(share: Share, owner: Account) -> Ownership:
     """Return what a share's source is created with, where ``owner`` is the account of the MicroVM."""
-    user = share["source_owner"]
+    user = share["source_owner"] or share["user"]
     # Where no user is named, the group of the MicroVM; otherwise that of the user's own name or number.
     group = share["source_group"] or user or owner.group
     return Ownership(user or owner.user, group, share["source_mode"])
@@ -35,7 +35,7 @@ def ownership(share: Share, owner: Account) -> Ownership:
 
 def declares_ownership(share: Share) -> bool:
     """Return whether a share's source is created with anything else than by default."""
-    return bool(share["source_owner"] or share["source_group"]) or share["source_mode"] != SOURCE_MODE
+    return any(share[key] for key in ("source_owner", "source_group", "user")) or share["source_mode"] != SOURCE_MODE
 
 
 def source_ownerships(declaration: PackagedVm, owner: Account) -> Dict[str, Ownership]:

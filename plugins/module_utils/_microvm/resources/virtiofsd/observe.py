@@ -8,14 +8,13 @@ from __future__ import annotations
 
 import grp
 import os
-import pwd
 import shutil
 from typing import Iterator, Mapping, Optional, Sequence, Tuple
 
+from ...declaration.accounts import ROOT_NAMES
 from ...declaration.names import UNIT_DIRECTORY, share_service_unit, share_socket_unit
 from ...declaration.types import HostShare
-from ...declaration.virtiofsd.parse import ROOT_NAMES
-from ...host import file_systems, files, safe_paths, systemd
+from ...host import accounts, file_systems, files, safe_paths, systemd
 from ...host.commands import HostError, search_path
 from ...host.versions import installed_version
 from ...hypervisors.programs import FORMER_VIRTIOFSD, WHOLE_VIRTIOFSD
@@ -58,11 +57,10 @@ def _accounts(users: Iterator[str]) -> Iterator[Tuple[str, UserNumbers]]:
 
 def _account(user: str) -> Optional[UserNumbers]:
     """Return the numbers of a user. One without an entry has a group of the same number."""
-    try:
-        entry = pwd.getpwuid(int(user)) if user.isdigit() else pwd.getpwnam(user)
-    except KeyError:
-        return UserNumbers(int(user), int(user)) if user.isdigit() else None
-    return UserNumbers(entry.pw_uid, entry.pw_gid)
+    numbers = accounts.user_numbers(user)
+    if numbers is None and user.isdigit():
+        numbers = int(user), int(user)
+    return UserNumbers(*numbers) if numbers else None
 
 
 def _group(group: str) -> Optional[int]:

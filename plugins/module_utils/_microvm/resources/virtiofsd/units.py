@@ -12,9 +12,9 @@ from __future__ import annotations
 
 from typing import Iterator, List
 
+from ...declaration.accounts import ROOT_NAMES
 from ...declaration.names import SHARE_ROOT_DIRECTORY, share_service_unit, share_socket_unit
 from ...declaration.types import HostShare
-from ...declaration.virtiofsd.parse import ROOT_NAMES
 from ...runner.units import VIRTIOFSD_CAPABILITIES, VIRTIOFSD_ROOT, VIRTIOFSD_WITHOUT_NAMESPACES, paths_of_program
 from ...schema.quoting import plain, section, setting, unit_word
 from .state import UnitContents, UserNumbers

@@ -9,6 +9,9 @@ PATH=$PATH:/usr/libexec
 # Numbers of the descriptors of listening sockets that daemons inherit, by the paths of these.
 declare -A listening=()
 
+# Words before the command of a daemon that is not root's.
+identity=()
+
 # Every socket listens before any daemon is there, and stays when a daemon ends and another one follows: a hypervisor
 # that connects at any moment waits in the queue of the socket instead of being refused.
 LISTEN='import fcntl, grp, os, socket, sys
@@ -81,11 +84,32 @@ serve_source() { # where it is mounted, source, socket, command
     serve "$@"
 }
 
+# A daemon without privileges: the guest can do what its user can do. Unless identities are translated otherwise, what
+# the guest creates is that user's, and to the guest all files are root's (virtiofsd's README).
+serve_as() { # user, arguments of serve_source
+    local uid gid kind number unprivileged=(--inh-caps=-all --bounding-set=-all --no-new-privs)
+    if ! uid=$(id -u -- "$1") || ! gid=$(id -g -- "$1"); then
+        kill -USR1 $$
+        exit 1
+    fi
+    shift
+    for kind in uid gid; do
+        if [[ " $* " == *" --translate-$kind="* ]]; then continue; fi
+        number=${!kind}
+        set -- "$@" "--translate-$kind=squash-guest:0:$number:4294967295" "--translate-$kind=squash-host:0:0:4294967295"
+    done
+    if [ "$(id -u)" != "$uid" ]; then
+        # Root ends such a daemon by its own end: a signal would take CAP_KILL.
+        identity=(setpriv "--reuid=$uid" "--regid=$gid" --init-groups --pdeathsig=TERM "${unprivileged[@]}")
+    fi
+    serve_source "$@"
+}
+
 # What a daemon is executed with: the socket that listens in place of one that it would make, and no other one.
 inherit_socket() { # socket, command
     local word descriptor own=${listening[$1]:-}
     shift
-    if [ -z "$own" ]; then exec "$@"; fi
+    if [ -z "$own" ]; then exec "${identity[@]}" "$@"; fi
     for descriptor in "${listening[@]}"; do
         if [ "$descriptor" != "$own" ]; then exec {descriptor}>&-; fi
     done
@@ -93,7 +117,7 @@ inherit_socket() { # socket, command
         shift
         case $word in --socket-path=* | --socket-group=*) ;; *) set -- "$@" "$word" ;; esac
     done
-    exec "$@" "--fd=$own"
+    exec "${identity[@]}" "$@" "--fd=$own"
 }
 
 # A socket that listens says nothing of its daemon, which may refuse its options: it has begun when it is executed and
@@ -114,7 +138,7 @@ serve() { # socket, command
     # Not local: the trap still needs them when the function has ended.
     socket=$1
     daemon=
-    trap 'kill "$daemon" 2>/dev/null || true; wait; rm -f -- "$socket" "$socket.pid"' EXIT
+    trap 'if kill "$daemon" 2>/dev/null; then wait; fi; rm -f -- "$socket" "$socket.pid"' EXIT
     trap 'exit 0' TERM
     while true; do
         if [ -z "${listening[$socket]:-}" ]; then rm -f -- "$socket" "$socket.pid"; fi

@@ -13,6 +13,7 @@ from typing import List, Sequence, Tuple
 from ...declaration.accounts import account
 from ...declaration.names import SHARE_DIRECTORY
 from ...declaration.types import Share
+from ...declaration.vms.devices import CAPABILITY_ARGUMENTS, SANDBOX_ARGUMENTS
 from ...declaration.vms.parse import Declaration
 from ...hypervisors.programs import program_path
 from ...hypervisors.registry import profile
@@ -33,12 +34,12 @@ def mounted_source(declaration: Declaration, number: int) -> str:
 
 def chooses_sandbox(declaration: Declaration) -> bool:
     """Return whether the operator's own arguments determine a daemon's sandbox."""
-    return _has_argument(declaration, ("--sandbox", "--uid-map", "--gid-map", "-o"))
+    return _has_argument(declaration, SANDBOX_ARGUMENTS)
 
 
 def chooses_capabilities(declaration: Declaration) -> bool:
     """Return whether the operator's own arguments determine a daemon's capabilities."""
-    return _has_argument(declaration, ("--modcaps", "-o"))
+    return _has_argument(declaration, CAPABILITY_ARGUMENTS)
 
 
 def _has_argument(declaration: Declaration, prefixes: Tuple[str, ...]) -> bool:
@@ -49,19 +50,19 @@ def _has_argument(declaration: Declaration, prefixes: Tuple[str, ...]) -> bool:
 def arguments(declaration: Declaration, number: int) -> Sequence[Word]:
     """Return the command line of virtiofsd (its README) for a share of ``daemons``; it runs among the sockets.
 
-    The unit mounts the source for it, see ``packaged_drop_ins``. Its own namespaces would take CAP_SYS_ADMIN.
+    The unit mounts the source for it, see ``packaged_drop_ins``. Its own namespaces would take CAP_SYS_ADMIN. Users
+    other than root can neither change the root directory nor use file handles.
     """
     options, share = declaration["virtiofsd"], daemons(declaration)[number]
     threads = str(options["thread_pool_size"])
     size = join(Variable.PROCESSORS) if "nproc" in threads else join(threads)
-    handles = options["inode_file_handles"]
+    handles = "never" if share["user"] else options["inode_file_handles"]
     argv: List[Text] = [
         program_path(options["package"], "virtiofsd"),
         f"--socket-path={share['socket']}",
         *((f"--socket-group={options['group']}",) if options["group"] else ()),
         f"--shared-dir={mounted_source(declaration, number)}",
-        *(() if chooses_sandbox(declaration) else ("--sandbox=chroot",)),
-        *(() if chooses_capabilities(declaration) else ("--modcaps=-mknod",)),
+        *_isolation(declaration, share),
         *("--thread-pool-size", size),
         *(("--posix-acl", "--xattr") if share["posix_acl"] else ()),
         f"--cache={share['cache']}",
@@ -76,6 +77,15 @@ def arguments(declaration: Declaration, number: int) -> Sequence[Word]:
     return words(*argv)
 
 
+def _isolation(declaration: Declaration, share: Share) -> Sequence[str]:
+    if share["user"]:
+        return ("--sandbox=none",)
+    return (
+        *(() if chooses_sandbox(declaration) else ("--sandbox=chroot",)),
+        *(() if chooses_capabilities(declaration) else ("--modcaps=-mknod",)),
+    )
+
+
 def virtiofsd_run(declaration: Declaration) -> str:
     """Return the script, which is ready when all sockets listen."""
     script = header(f"Serves the virtiofs shares of MicroVM {declaration['name']}.")
@@ -86,5 +96,7 @@ def virtiofsd_run(declaration: Declaration) -> str:
     script += f'\nlisten "$({group})" {shlex.join([*commands, "--"])} "$0"\nend_together\n'
     for number, (socket, argv) in enumerate(commands.items()):
         place = shlex.join([mounted_source(declaration, number), shares[number]["source"], socket])
-        script += f"serve_source {place} \\\n    {shell_command(argv)} &\n"
+        user = shares[number]["user"]
+        begin = shlex.join(["serve_as", user]) if user else "serve_source"
+        script += f"{begin} {place} \\\n    {shell_command(argv)} &\n"
     return script + "\n" + call("await_end", *commands)

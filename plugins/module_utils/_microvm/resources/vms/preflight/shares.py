@@ -67,7 +67,7 @@ def _check_program(declaration: Declaration, path: str) -> None:
 
 
 def _option_of_translation(share: Share) -> Optional[str]:
-    return "translate_uid" if share["translate_uid"] else "translate_gid" if share["translate_gid"] else None
+    return next((option for option in ("translate_uid", "translate_gid", "user") if share[option]), None)
 
 
 def _coming_accounts(placed: Placed, expected: Expected) -> FrozenSet[str]:
@@ -83,13 +83,23 @@ def _check_accounts(share: Share, key: str, coming: FrozenSet[str]) -> None:
         raise DeclarationError(
             f"{key}.source_owner", f"there is no user {user!r} on this host; create the user, or correct the name"
         )
-    group = share["source_group"] or user
+    if share["user"] is not None and share["user"] not in coming:
+        _check_user(share["user"], f"{key}.user")
+    group = share["source_group"] or user or share["user"]
     if group is not None and not group.isdigit() and group not in coming and not accounts.group_exists(group):
         raise DeclarationError(
             f"{key}.source_group",
-            f"there is no group {group!r} on this host, which a directory of source_owner would get; name a group that "
-            "there is",
+            f"there is no group {group!r} on this host, which a directory that is created would get; name a group "
+            "that there is",
         )
+
+
+def _check_user(user: str, key: str) -> None:
+    numbers = accounts.user_numbers(user)
+    if numbers is None:
+        raise DeclarationError(key, f"there is no user {user!r} on this host; create the user, or correct the name")
+    if numbers[0] == 0:
+        raise DeclarationError(key, f"{user} is another name of root; remove this option, or name another user")
 
 
 def _check_attributes(share: Share, key: str) -> None:

@@ -279,6 +279,16 @@ def test_daemons_of_shares_have_the_capabilities_that_their_options_need() -> No
     assert "CAP_MKNOD" in capabilities(virtiofsd={"extra_args": ["--modcaps=+mknod"]})
 
 
+def test_daemons_of_users_leave_their_unit_what_begins_and_ends_them() -> None:
+    theirs = {**SHARE, "posix_acl": False, "user": "games"}
+    own = lines(SHARES, shares=[theirs])
+    assert "CapabilityBoundingSet=CAP_CHOWN CAP_SETGID CAP_SETUID CAP_SETPCAP" in own
+    assert "SystemCallFilter=open_by_handle_at" not in own
+    mixed = lines(SHARES, shares=[theirs, {**SHARE, "tag": "other", "source": "/srv/other"}])
+    granted = next(line for line in mixed if line.startswith("CapabilityBoundingSet=CAP"))
+    assert "CAP_FOWNER" in granted and mixed[-1] == "SystemCallFilter=open_by_handle_at"
+
+
 @pytest.mark.parametrize("extra", [[], ["--sandbox=namespace"]])
 @pytest.mark.parametrize(("handles", "permitted"), [("never", False), ("prefer", True), ("mandatory", True)])
 def test_daemons_of_shares_may_open_file_handles_where_they_are_declared(

@@ -98,11 +98,24 @@ def test_a_package_says_how_sources_are_created_and_translated() -> None:
     files = render(parse({**SMALL, "shares": shares})[0], HostFacts()).files
     lists = "share/microvm/virtiofs"
     assert files[f"{lists}/a/created"].content == b"alice alice 0755\n" and f"{lists}/b/created" not in files
-    words = files["bin/virtiofsd-run"].content.decode().split()
-    assert [word for word in words if "translate" in word] == [
+    words = files["bin/virtiofsd-run"].content.decode().rpartition("end_together")[2].split()
+    assert [word for word in words if word.startswith("--translate")] == [
         "--translate-uid=map:0:1:2",
         "--translate-uid=guest:5:0:1",
     ]
+
+
+def test_a_daemon_of_a_user_is_not_prepared_for_root() -> None:
+    theirs = {"source": "a", "proto": "virtiofs", "posix_acl": False, "user": "games"}
+    shares = [{**theirs, "tag": "a"}, {**theirs, "tag": "b", "source": "b", "user": "0"}]
+    files = render(parse({**SMALL, "shares": shares})[0], HostFacts()).files
+    assert files["share/microvm/virtiofs/a/created"].content == b"games games 0755\n"
+    assert "share/microvm/virtiofs/b/created" not in files
+    script = files["bin/virtiofsd-run"].content.decode()
+    own, roots = [part.split() for part in script[script.rindex("end_together") :].split("&")[:2]]
+    assert own[1:3] == ["serve_as", "games"]
+    assert {"--sandbox=none", "--inode-file-handles=never"} < {*own} and not any("modcaps" in word for word in own)
+    assert roots[0] == "serve_source" and {"--sandbox=chroot", "--modcaps=-mknod"} < {*roots}
 
 
 def test_each_share_has_a_daemon_which_ends_with_the_script(served: subprocess.Popen[bytes], tmp_path: Path) -> None:

@@ -96,6 +96,10 @@ EXAMPLES: dict[str, tuple[dict[str, Any], str]] = {
         {"shares": [{"tag": "a", "source": "a", "proto": "virtiofs", "socket": "/run/s"}]},
         "shares[0].socket",
     ),
+    "shares[].user": (
+        {"shares": [{"tag": "a", "source": "a", "proto": "virtiofs", "posix_acl": False, "user": "alice"}]},
+        "shares[0].user",
+    ),
     "shares[].source_owner": (
         {"shares": [{"tag": "a", "source": "a", "proto": "virtiofs", "source_owner": "alice"}]},
         "shares[0].source_owner",

@@ -22,6 +22,8 @@ def small(**options: Any) -> dict[str, Any]:
     return {**SMALL, **options}
 
 
+HERS = {"tag": "a", "source": "/a", "proto": "virtiofs", "posix_acl": False, "user": "alice"}
+
 REFUSED = {
     "unknown key": (small(kernal="/k"), "vms[0].kernal", "did you mean 'kernel'"),
     "unknown nested key": (small(interfaces=[{"mak": "x"}]), "vms[0].interfaces[0].mak", "did you mean 'mac'"),
@@ -106,6 +108,26 @@ REFUSED = {
         small(shares=[{"tag": "a", "source": "/a", "translate_uid": ["map:0:1:1"]}]),
         "vms[0].shares[0].translate_uid",
         "supported only by virtiofs",
+    ),
+    "a share's user with access lists": (
+        small(shares=[{"tag": "a", "source": "/a", "proto": "virtiofs", "user": "alice"}]),
+        "vms[0].shares[0].posix_acl",
+        "set `posix_acl: false`",
+    ),
+    "a user of a 9p share": (
+        small(shares=[{"tag": "a", "source": "/a", "user": "alice"}]),
+        "vms[0].shares[0].user",
+        "supported only by virtiofs",
+    ),
+    "a share's user with file handles": (
+        small(shares=[HERS], virtiofsd={"inode_file_handles": "mandatory"}),
+        "vms[0].shares[0].user",
+        "only root can use file handles",
+    ),
+    "a share's user with a sandbox": (
+        small(shares=[HERS], virtiofsd={"extra_args": ["--sandbox=namespace"]}),
+        "vms[0].shares[0].user",
+        "has no use for --sandbox=namespace",
     ),
     "an owner of a directory that its hypervisor makes": (
         small(shares=[{"tag": "a", "source": "a", "source_group": "users"}]),

@@ -24,6 +24,7 @@ from .placed import USER, placed
 NINE_P: dict[str, Any] = {"tag": "a", "source": "/srv/a"}
 VIRTIOFS: dict[str, Any] = {**NINE_P, "proto": "virtiofs"}
 TRANSLATED: dict[str, Any] = {**VIRTIOFS, "posix_acl": False, "translate_gid": ["map:0:1:1"]}
+THEIRS: dict[str, Any] = {"posix_acl": False, "user": "games"}
 
 
 def check(*shares: dict[str, Any]) -> None:
@@ -41,6 +42,7 @@ def version(monkeypatch: pytest.MonkeyPatch) -> None:
     ("share", "found", "key", "words"),
     [
         (TRANSLATED, (1, 10, 1), "shares[0].translate_gid", "has version 1.10.1, and translates no identities"),
+        ({**VIRTIOFS, **THEIRS}, (1, 10, 1), "shares[0].user", "has version 1.10.1, and translates no identities"),
         (TRANSLATED, (7, 2), "virtiofsd.package", "the former virtiofsd, which"),
         (VIRTIOFS, (7, 2), "virtiofsd.package", "the former virtiofsd, which"),
         (TRANSLATED, (1, 13, 0), None, ""),
@@ -78,6 +80,9 @@ def test_packages_from_elsewhere_bring_their_own_daemon(monkeypatch: pytest.Monk
         ({"source_owner": "root", "source_group": None}, None),
         ({"source_owner": "100000"}, None),
         ({"source_owner": "100000", "source_group": "0"}, None),
+        (THEIRS, None),
+        ({**THEIRS, "user": "nobody-is-it"}, "user"),
+        ({**THEIRS, "user": "100000"}, "user"),
     ],
 )
 def test_owners_that_the_host_does_not_know_are_refused(options: dict[str, Any], key: str | None) -> None:
@@ -89,12 +94,18 @@ def test_owners_that_the_host_does_not_know_are_refused(options: dict[str, Any],
     assert why.value.path == f"vms[0].shares[0].{key}"
 
 
+def test_another_name_of_root_is_no_user_of_a_share(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(accounts, "user_numbers", lambda _user: (0, 0))
+    with pytest.raises(DeclarationError, match="games is another name of root"):
+        check({**VIRTIOFS, **THEIRS})
+
+
 def test_accounts_that_the_same_run_creates_are_accepted(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(accounts, "exists", lambda _user: False)
     monkeypatch.setattr(accounts, "group_exists", lambda _group: False)
     own = [{**USER, "shares": [{**VIRTIOFS, "source_owner": "microvm-db"}]}, {**USER, "name": "db"}]
     check_shares(placed(*own), Expected())
-    for declared in ({"source_group": "kvm"}, {"source_owner": "microvm"}):
+    for declared in ({"source_group": "kvm"}, {"source_owner": "microvm"}, {**THEIRS, "user": "microvm"}):
         shared = placed({**USER, "isolation": "shared", "shares": [{**VIRTIOFS, **declared}]})
         check_shares(shared, Expected(setup=True))
         # Only role host creates these.
