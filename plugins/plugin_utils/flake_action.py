@@ -132,7 +132,10 @@ class FlakeAction(NormalAction):
             wanted = [vm for vm in lacking if not _is_refused(evaluated[vm.name].path, installed.get(vm.name))]
             builds.build(wanted, evaluated, copies=not is_check)
             if is_check:
-                _add_differences(built, {vm.name: installed[vm.name] for vm in wanted if vm.name in installed})
+                for vm in wanted:
+                    old, new = installed.get(vm.name, {}).get("current", ""), built[vm.name]["path"]
+                    if old.startswith(nix.STORE) and old != new:
+                        built[vm.name]["diff"] = builds.difference(vm, old, new)
         return refusal
 
     def _installed(self, names: Sequence[str], parameters: Result, variables: Result) -> Dict[str, Result]:
@@ -207,14 +210,6 @@ def _is_refused(path: str, installed: Optional[Result]) -> bool:
     if installed is None or installed["current"] == path:
         return False
     return any(generation["bad"] for generation in installed["generations"] if generation["package"] == path)
-
-
-def _add_differences(built: Mapping[str, BuiltPackage], installed: Mapping[str, Result]) -> None:
-    """Add how closures differ, as far as the controller has both."""
-    for name, vm in installed.items():
-        old, new = vm["current"], built[name]["path"]
-        if old.startswith(nix.STORE) and nix.is_valid(old) and nix.is_valid(new):
-            built[name]["diff"] = nix.diff_closures(old, new)
 
 
 def _earlier_evaluations(vms: Sequence[DeclaredFlake], built: Mapping[str, BuiltPackage]) -> Dict[str, Evaluation]:

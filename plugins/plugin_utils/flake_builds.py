@@ -25,6 +25,7 @@ from ansible_collections.microvm.fleet.plugins.module_utils._microvm.operations.
 )
 from ansible_collections.microvm.fleet.plugins.module_utils._microvm.schema.errors import DeclarationError
 
+from .nix_closures import closure_difference
 from .nix_hosts import CONTROLLER, WAYS_OUT, NixHost, copy
 
 _constants: Any = constants
@@ -132,6 +133,17 @@ class Builds:
                 if copies and builder.name != self._target.name:
                     paths = list(dict.fromkeys(evaluation.path for evaluation in group))
                     copy(paths, builder, self._target, self._show)
+
+    def difference(self, vm: DeclaredFlake, old: str, new: str) -> str:
+        """Return how the closure of a package that the target has differs from that of one which was built elsewhere.
+
+        Empty where one of the two is not there, and nobody can compare them.
+        """
+        try:
+            before = self._target.closure(old)
+            return closure_difference(before, self._builder(str(vm.declaration["build_on"])).closure(new))
+        except HostError:
+            return ""
 
     def _realise(self, place: str, derivations: Sequence[str], arguments: Sequence[str], directory: str) -> NixHost:
         """Build derivations where they are to be built. Returns that host."""

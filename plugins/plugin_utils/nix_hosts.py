@@ -13,12 +13,13 @@ import subprocess
 import tempfile
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Iterator, Mapping, Optional, Sequence, Tuple
+from typing import Dict, Iterator, Mapping, Optional, Sequence, Tuple
 
 from ansible_collections.microvm.fleet.plugins.module_utils._microvm.host import nix
 from ansible_collections.microvm.fleet.plugins.module_utils._microvm.host.commands import (
     HostError,
     program_environment,
+    run,
 )
 from ansible_collections.microvm.fleet.plugins.module_utils._microvm.schema.excerpts import last_lines
 
@@ -55,6 +56,19 @@ exec {become} "${{program%-daemon}}-store" {words}
 )
 """Script that runs Nix's program of a store as whoever may write to it, after it has written the host's architecture
 and the path of Nix's daemon, which is empty where Nix is not installed."""
+
+_CLOSURE = (
+    _SCRIPT
+    + """\
+[ -n "$program" ] || {{ echo {message} >&2; exit {missing}; }}
+set -f
+store=${{program%-daemon}}-store
+paths=$({become} "$store" --query --requisites {path}) || exit
+echo "$paths"
+exec {become} "$store" --query --size $paths
+"""
+)
+"""Script that lists the paths of a closure and then their sizes."""
 
 _SERVE = (
     _SCRIPT
@@ -136,6 +150,13 @@ class NixHost:
     def serving(self) -> Tuple[str, ...]:
         """Return the command that serves its store."""
         return (*self.ssh, self._line(_SERVE, message=[self.without_nix]))
+
+    def closure(self, path: str) -> Dict[str, int]:
+        """Return the sizes of all paths of a closure that its store has. Raises HostError."""
+        line = self._line(_CLOSURE, message=[self.without_nix], path=[path])
+        lines = run([*self.ssh, line] if self.ssh else ["/bin/sh", "-c", line]).split()
+        count = len(lines) // 2
+        return dict(zip(lines[:count], map(int, lines[count:])))
 
     def _look(self, words: Sequence[str]) -> Look:
         command = [*self.ssh, self._line(_LOOK, words=words)]

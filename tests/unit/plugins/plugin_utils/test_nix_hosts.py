@@ -210,6 +210,27 @@ def test_a_build_alone_copies_nothing(real_nix: RealNix, hosts: Hosts) -> None:
     assert nix.is_valid(evaluated["web"].path) and builds.missing([web], evaluated) == [web]
 
 
+@pytest.mark.parametrize("place", ["controller", "builder"])
+def test_closures_in_stores_of_two_hosts_are_compared_where_they_are(
+    real_nix: RealNix, hosts: Hosts, place: str
+) -> None:
+    builds = hosts.builds(hosts.host("target"))
+    old = declared(real_nix.write({"web": runner("web-1.0")}), build_on="target")
+    before = flake_builds.evaluations([old], hosts.shown.append)["web"]
+    builds.build([old], {"web": before})
+    script = "PATH=/usr/bin:/bin; mkdir -p $out; head -c 100000 /dev/zero > $out/large"
+    web = declared(real_nix.write({"web": runner("web-1.1", script=script)}), build_on=place)
+    evaluated = flake_builds.evaluations([web], hosts.shown.append)
+    new = evaluated["web"].path
+    assert builds.difference(web, before.path, new) == ""
+    builds.build([web], evaluated, copies=False)
+    copies = _copies(hosts)
+    assert builds.difference(web, before.path, new).startswith("microvm-web: 1.0 \u2192 1.1, +97.")
+    assert _copies(hosts) == copies and builds.missing([web], evaluated) == [web] and not nix.is_valid(before.path)
+    (hosts.root("target") / "without").touch()
+    assert builds.difference(web, before.path, new) == ""
+
+
 def test_a_host_without_nix_is_named(real_nix: RealNix, hosts: Hosts) -> None:
     builds = hosts.builds(hosts.host("target"))
     web = declared(real_nix.write({"web": runner("web")}))
