@@ -138,6 +138,34 @@ def refuse_system(system: str, machine: str = "", host: str = "this host") -> No
         )
 
 
+_OF_SETTINGS = ("unknown ", "ignoring setting ")
+"""Beginnings of the warnings of Nix that are about its configuration."""
+
+
+def configuration_warnings(text: str) -> List[str]:
+    """Return what the host's Nix warns of in the text of a configuration, such as settings that it does not know.
+
+    Raises HostError for a text with which no program of Nix would run.
+    """
+    # The configurations that the host and its users have are none of the text.
+    own = {"NIX_CONFIG": text, "NIX_CONF_DIR": os.devnull, "NIX_USER_CONF_FILES": ""}
+    done = subprocess.run(
+        [_store_program(), "--version"],
+        env={**program_environment(), **own},
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        check=False,
+    )
+    lines = without_controls(without_colours(done.stderr.decode(errors="replace"))).splitlines()
+    if done.returncode != 0:
+        raise HostError(
+            next((line.partition(": ")[2] for line in lines if line.startswith("error: ")), "\n".join(lines))
+        )
+    warnings = (line.partition(": ")[2] for line in lines if line.startswith("warning: "))
+    return [warning for warning in warnings if warning.lower().startswith(_OF_SETTINGS)]
+
+
 def is_collectable(name: str, package: str) -> bool:
     """Return whether the host has Nix, and no link of a MicroVM keeps a path in the store of Nix.
 

@@ -87,7 +87,8 @@ NIX_OPTIONS: Options = (
             "Further settings of C(nix.conf), by their names. Values are strings, numbers, V(true), V(false), or lists "
             "of strings.",
             "What the other options refuse is refused here too: a cache without signatures, or that everybody is "
-            "trusted. So is C(require-sigs) with V(false).",
+            "trusted. So are C(require-sigs) with V(false), and a value that the host's Nix cannot read. A setting "
+            "that its version does not know is a warning.",
         ),
         values="raw",
         check=checks.nix_setting,

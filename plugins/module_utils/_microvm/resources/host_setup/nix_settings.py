@@ -53,6 +53,10 @@ class NixState:
     """Trusted users whom the daemon would not let in, since they are not in its group."""
     unknown: Tuple[str, ...] = ()
     """Trusted users whom the host does not have."""
+    warnings: Tuple[str, ...] = ()
+    """What Nix warns of in the settings that it is to read."""
+    mistake: str = ""
+    """Reason why Nix could not read the settings; empty if it can, or is not installed."""
 
 
 def place_of_line(text: str) -> str:

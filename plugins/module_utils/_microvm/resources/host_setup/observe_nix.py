@@ -13,6 +13,7 @@ from typing import Iterator, Optional, Tuple
 
 from ...declaration import names
 from ...host import accounts, nix, systemd
+from ...host.commands import HostError
 from ...host.systemd import Unit
 from .nix_settings import USERS_GROUP, NixState, has_line, place_of_line
 from .state import Wanted
@@ -27,8 +28,10 @@ def observe_nix(wanted: Wanted, root: str = "") -> NixState:
         return NixState()
     units = systemd.show([names.NIX_GARBAGE_TIMER, names.NIX_DAEMON, names.NIX_SOCKET])
     changed = [_changed(root + path) for path in (names.NIX_CONFIGURATION, place, names.NIX_SETTINGS)]
+    is_installed = nix.store_program() is not None
+    warnings, mistake = _read(wanted) if is_installed else ((), "")
     return NixState(
-        is_installed=nix.store_program() is not None,
+        is_installed=is_installed,
         configuration=place,
         text=text,
         mode=mode,
@@ -37,7 +40,20 @@ def observe_nix(wanted: Wanted, root: str = "") -> NixState:
         is_daemon_stale=_is_older(units[names.NIX_DAEMON], max(changed)),
         outside=tuple(_outside(wanted)),
         unknown=tuple(user for user in wanted.nix_users if accounts.look_up(user) is None),
+        warnings=warnings,
+        mistake=mistake,
     )
+
+
+def _read(wanted: Wanted) -> Tuple[Tuple[str, ...], str]:
+    """Let Nix read the settings that it is to have. Returns what it warns of, and why it cannot read them."""
+    settings = wanted.files.get(names.NIX_SETTINGS)
+    if settings is None:
+        return (), ""
+    try:
+        return tuple(nix.configuration_warnings(settings.content)), ""
+    except HostError as error:
+        return (), str(error)
 
 
 def _configuration(path: str) -> Tuple[Optional[str], int, str]:

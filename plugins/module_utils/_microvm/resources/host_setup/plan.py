@@ -285,6 +285,9 @@ def with_configuration(nix: NixState, wanted: Wanted) -> Wanted:
 
     Raises DeclarationError for a configuration that is not ours to change.
     """
+    if nix.mistake:
+        # No program of Nix would run any more.
+        raise DeclarationError("nix_settings", f"Nix of this host cannot read them: {nix.mistake}; correct the value")
     text = nix.text or ""
     configured = with_line(text) if wanted.nix else without_line(text)
     if configured == text or not (nix.is_installed or text):
@@ -323,6 +326,11 @@ def _missing(observed: Observed, wanted: Wanted) -> Iterator[str]:
             yield (
                 f"nix_trusted_users names the user {user}, whom this host does not have; correct the name, or create "
                 "the user and run again"
+            )
+        for warning in observed.nix.warnings:
+            yield (
+                f"Nix of this host does not use all of nix_settings: {warning}; correct the name, or leave out what "
+                "this version of Nix does not have"
             )
     if wanted.ksm and observed.ksm is None:
         yield "the kernel does not support merging of identical pages (KSM)"

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -60,6 +60,8 @@ class Host:
     """Kernel modules that cannot be loaded, though they are there."""
     files_of_user: bool = False
     has_nix: bool = False
+    settings_of_nix: Callable[[str], list[str]] = lambda _text: []
+    """Warnings of Nix, by the settings that it reads."""
     others: dict[str, Unit] = field(default_factory=dict)
     """Units beside the target: those of Nix."""
 
@@ -100,7 +102,13 @@ class Host:
                     "restart": self._restart,
                 },
             ),
-            (nix, {"store_program": lambda: "/usr/bin/nix-store" if self.has_nix else None}),
+            (
+                nix,
+                {
+                    "store_program": lambda: "/usr/bin/nix-store" if self.has_nix else None,
+                    "configuration_warnings": self._read_settings,
+                },
+            ),
             (observe, {"run": self._run}),
             (handlers, {"run": self._run}),
         ]
@@ -189,6 +197,9 @@ class Host:
         else:
             state = "enabled" if wanted else "disabled"
             self.others[unit] = replace(self.others.get(unit, Unit()), unit_file_state=state)
+
+    def _read_settings(self, text: str) -> list[str]:
+        return self.settings_of_nix(text)
 
     def _start(self, unit: str) -> None:
         assert unit == names.NIX_SOCKET or unit in self.read, "a unit that systemd has not read is started"

@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 from ansible_collections.microvm.fleet.plugins.module_utils._microvm.declaration import names
 from ansible_collections.microvm.fleet.plugins.module_utils._microvm.declaration.accounts import User
+from ansible_collections.microvm.fleet.plugins.module_utils._microvm.host.commands import HostError
 from ansible_collections.microvm.fleet.plugins.module_utils._microvm.host.systemd import Unit
 from ansible_collections.microvm.fleet.plugins.module_utils._microvm.resources.host_setup.state import (
     Wanted,
@@ -215,6 +216,29 @@ def test_a_host_without_nix_is_told_so_and_gets_no_configuration_before_its_pack
     ]
     for other in (PREPARED, replace(NIX, is_nix_expected=True)):
         assert not any("Nix" in problem for problem in host.plan(other).missing)
+
+
+def test_settings_that_nix_does_not_know_are_a_warning_and_those_that_it_cannot_read_are_refused(host: Host) -> None:
+    unknown = "unknown setting 'lint-url-literals'"
+    host.settings_of_nix = lambda text: [unknown] if "lint-url-literals" in text else []
+    wanted = prepared(setup(nix=True, nix_settings={"lint-url-literals": "warn"}))
+    assert [problem for problem in host.plan(wanted).missing if "Nix" in problem] == [
+        f"Nix of this host does not use all of nix_settings: {unknown}; correct the name, or leave out what this "
+        "version of Nix does not have"
+    ]
+    # What has not changed anything yet says so once, at the end.
+    for other in (NIX, replace(wanted, is_nix_expected=True)):
+        assert not [problem for problem in host.plan(other).missing if "nix_settings" in problem]
+
+    def refuse(_text: str) -> list[str]:
+        raise HostError("configuration setting 'max-jobs' should be 'auto' or an integer")
+
+    host.settings_of_nix = refuse
+    for checked in (False, True):
+        with pytest.raises(DeclarationError, match=r"nix_settings: Nix of this host cannot read them: .*'max-jobs'"):
+            host.plan(replace(prepared(setup(nix=True)), is_nix_expected=checked))
+    # Nix is not asked where it is to have nothing of ours.
+    assert not [problem for problem in host.plan(PREPARED).missing if "Nix" in problem]
 
 
 def test_a_daemon_that_a_killed_run_has_not_restarted_is_restarted_by_the_next(host: Host) -> None:
