@@ -19,7 +19,7 @@ DECLARED = {
     "microvm_nix": True,
     "microvm_nix_trusted_keys": [KEY],
     "microvm_nix_trusted_users": ["deploy"],
-    "microvm_nix_settings": {"substituters": [], "max-jobs": 2},
+    "microvm_nix_settings": {"substituters": [], "max-jobs": 2, "no-such-setting": 1},
     "microvm_nix_collect_garbage": "30d",
 }
 OPTIONS = {name[len("microvm_") :]: value for name, value in DECLARED.items()}
@@ -53,7 +53,9 @@ def _without_nix(host: Host) -> Iterator[None]:
 
 @pytest.mark.usefixtures("without_nix")
 def test_the_role_installs_nix_and_sets_it_up_and_its_settings_go(host: Host, tmp_path: Path) -> None:
-    host.play(tmp_path, json.dumps(PLAY))
+    assert "does not use all of nix_settings: unknown setting 'no-such-setting'" in host.play(
+        tmp_path, json.dumps(PLAY)
+    )
     host.run("nix-store --version && getent group nixbld && git --version")
     configuration = host.run("cat /etc/nix/nix.conf")
     assert "sandbox" in configuration and configuration.endswith(f"\n{LINE}")

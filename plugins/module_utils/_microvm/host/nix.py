@@ -138,6 +138,9 @@ def refuse_system(system: str, machine: str = "", host: str = "this host") -> No
         )
 
 
+_ERROR = "error: "
+"""Beginning of the messages in which Nix says that it gives up."""
+
 _OF_SETTINGS = ("unknown ", "ignoring setting ")
 """Beginnings of the warnings of Nix that are about its configuration."""
 
@@ -159,9 +162,7 @@ def configuration_warnings(text: str) -> List[str]:
     )
     lines = without_controls(without_colours(done.stderr.decode(errors="replace"))).splitlines()
     if done.returncode != 0:
-        raise HostError(
-            next((line.partition(": ")[2] for line in lines if line.startswith("error: ")), "\n".join(lines))
-        )
+        raise HostError(next((line.partition(": ")[2] for line in lines if line.startswith(_ERROR)), "\n".join(lines)))
     warnings = (line.partition(": ")[2] for line in lines if line.startswith("warning: "))
     return [warning for warning in warnings if warning.lower().startswith(_OF_SETTINGS)]
 
@@ -255,4 +256,7 @@ def _short(words: Sequence[str]) -> List[str]:
 
 
 def _end(lines: Sequence[str], status: int) -> str:
-    return last_lines("\n".join(lines), _SHOWN_LINES) or f"exit status {status}"
+    """Return the last lines of a program, the last error first: often the first line alone is shown."""
+    written = (last_lines("\n".join(lines), _SHOWN_LINES) or f"exit status {status}").split("\n")
+    errors = [index for index, line in enumerate(written) if line.lstrip().startswith(_ERROR)]
+    return "\n".join([*written[errors[-1] :], *written[: errors[-1]]] if errors else written).lstrip()
