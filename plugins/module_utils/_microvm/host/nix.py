@@ -56,7 +56,7 @@ def root_of(name: str, package: str) -> str:
 
 
 def realise(path: str, link: Optional[str], arguments: Sequence[str] = (), show: Show = hide_line) -> str:
-    """Build a derivation, or fetch a path, and let ``link`` keep the result. Returns its path.
+    """Build the output ``out`` of a derivation, or fetch a path, and let ``link`` keep the result. Returns its path.
 
     ``link`` is where Nix looks for it ever after, so nobody may rename it. ``None`` lets nothing keep the result.
     Raises HostError with the last lines of what Nix has said.
@@ -71,7 +71,9 @@ def realise_all(
 
     Of several results, further ones are kept by links beside ``link`` whose names end with a number.
     """
-    words = [_store_program(), "--realise", *paths, *arguments]
+    # Other outputs would have links beside that of `out`, which nobody knows and nobody removes.
+    results = [f"{path}!out" if path.endswith(".drv") else path for path in paths]
+    words = [_store_program(), "--realise", *results, *arguments]
     if link is not None:
         os.makedirs(os.path.dirname(link), exist_ok=True)
         words += ["--add-root", link, "--indirect"]

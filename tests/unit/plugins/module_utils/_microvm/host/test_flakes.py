@@ -162,6 +162,16 @@ def test_a_build_is_kept_by_its_link_and_shown(real_nix: RealNix, tmp_path: Path
     assert not os.path.exists(built) and not nix.is_valid(built)
 
 
+def test_other_outputs_of_a_package_leave_no_links(real_nix: RealNix) -> None:
+    expression = runner("web", script="PATH=/bin:/usr/bin mkdir $bin $man")
+    expression = expression.replace("builder =", 'outputs = [ "bin" "out" "man" ]; builder =')
+    found = evaluation(real_nix.write({"web": f"({expression}).out"}))
+    link = nix.root_of("web", found.path)
+    assert flakes.build_evaluated(found, link) == found.path == os.readlink(link)
+    nix.release("web", found.path)
+    assert not os.path.exists(os.path.dirname(link))
+
+
 def test_a_build_without_a_link_is_garbage(real_nix: RealNix) -> None:
     built = flakes.build_evaluated(evaluation(real_nix.write({"web": runner("web")})), None)
     assert nix.is_valid(built) and not (real_nix.root / "gcroots").exists()
