@@ -34,7 +34,6 @@ SIGNATURES = (
 )
 """What to do about a path that is not signed."""
 
-_UNSIGNED = ("lacks a signature by a trusted key", "lacks a valid signature")
 _ASKING = ("a password is required", "a terminal is required", "Authentication required", "Authorization required")
 """Words of sudo and doas that cannot ask for a password."""
 
@@ -221,7 +220,7 @@ def run_shown(command: Sequence[str], show: nix.Show, environment: Mapping[str, 
 
 def with_advice(message: str) -> str:
     """Return a message with what to do about it, where that is known."""
-    if any(words in message for words in _UNSIGNED):
+    if nix.names_unsigned_path(message):
         return f"{message}\n{SIGNATURES}."
     if any(words in message for words in _ASKING):
         return f"{message}\nNix cannot be given a password: let root be reached without one, {WAYS_OUT}."

@@ -252,6 +252,19 @@ def run_shown(words: Sequence[str], show: Show = hide_line, environment: Optiona
         return output.read().decode(errors="replace")
 
 
+_UNSIGNED = (
+    "not signed by any of the keys",
+    "does not have a valid signature",
+    "lacks a signature by a trusted key",
+    "lacks a valid signature",
+)
+
+
+def names_unsigned_path(message: str) -> bool:
+    """Return whether Nix says, in the words of any of its versions, that nobody trusted has signed a path."""
+    return any(words in message for words in _UNSIGNED)
+
+
 def _short(words: Sequence[str]) -> List[str]:
     """Return a command as somebody would type it."""
     return [os.path.basename(words[0]), *(word for word in words[1:] if word not in FEATURES)]

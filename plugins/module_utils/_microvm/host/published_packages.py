@@ -109,13 +109,9 @@ def fetch_package(path: str, key: Optional[str], link: Optional[str] = None) -> 
         raise HostError("\n".join([f"{path} {_reason(str(error))}", str(error)])) from None
 
 
-_UNSIGNED = ("not signed by any of the keys", "does not have a valid signature", "lacks a signature by a trusted key")
-"""Words of Nix, which differ between its versions, about a path of a binary cache that nobody trusted has signed."""
-
-
 def _reason(words: str) -> str:
     """Return why a package was not copied: Nix itself says so among other lines, and last that a build has failed."""
-    if any(unsigned in words for unsigned in _UNSIGNED):
+    if nix.names_unsigned_path(words):
         return (
             "is signed neither by a key of `microvm_nix_trusted_keys` nor by `runner_key`; sign it where it is built "
             "(`nix store sign`), or declare the key that has signed it"

@@ -147,6 +147,19 @@ def _copies(hosts: Hosts) -> list[str]:
     return [name for name, log in logs.items() for line in log.read_text().splitlines() if "--stdio" in line]
 
 
+@pytest.mark.parametrize(
+    "words",
+    [
+        "error: cannot add path '/nix/store/a' because it lacks a signature by a trusted key",
+        "error: cannot add path '/nix/store/a' because it lacks a valid signature",
+        "substituter 'https://a' does not have a valid signature for path '/nix/store/a'",
+        "ignoring substitute for '/nix/store/a', as it's not signed by any of the keys in 'trusted-public-keys'",
+    ],
+)
+def test_the_way_out_of_missing_signatures_follows_the_words_of_each_version_of_nix(words: str) -> None:
+    assert "secret-key-files" in nix_hosts.with_advice(words)
+
+
 def test_a_named_host_builds_and_its_key_is_verified_by_the_target(real_nix: RealNix, hosts: Hosts) -> None:
     hosts.host("builder")
     builds = hosts.builds(hosts.host("target"))
