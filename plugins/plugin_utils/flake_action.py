@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 from typing import Any, Dict, List, Mapping, Optional, Sequence
 
 from ansible.errors import AnsibleError
@@ -56,6 +57,7 @@ class FlakeAction(NormalAction):
     def run(self, tmp: Any = None, task_vars: Optional[Result] = None) -> Result:
         """See ActionBase.run."""
         variables, arguments = task_vars or {}, self._task.args
+        controlling = os.getppid()
         try:
             parameters = self._checked(arguments)
             vms = [] if parameters is None else self._built_elsewhere(parameters, variables)
@@ -64,6 +66,9 @@ class FlakeAction(NormalAction):
                 refusal = self._bring(vms, parameters, built, variables)
                 if refusal is not None:
                     return refusal
+                if os.getppid() != controlling:
+                    # A fork outlives it, and a later run may have installed something newer meanwhile.
+                    raise HostError("Ansible was killed while packages were built or copied, so none is installed")
                 self._task.args = {**arguments, "built": built}
             base: Any = super()
             result: Result = base.run(tmp, task_vars)

@@ -30,8 +30,8 @@ from .nix_hosts import CONTROLLER, WAYS_OUT, NixHost, copy
 
 _constants: Any = constants
 
-LOCKS: str = _constants.DEFAULT_LOCAL_TMP
-"""Directory of locks, which all forks of a run of Ansible have in common, and which it removes at its end."""
+RUN_DIRECTORY: str = _constants.DEFAULT_LOCAL_TMP
+"""Directory that all forks of a run of Ansible have in common, and that it removes at its end, also if interrupted."""
 
 
 def evaluations(vms: Sequence[DeclaredFlake], show: nix.Show) -> Dict[str, Evaluation]:
@@ -69,7 +69,9 @@ def _locked(references: Iterable[str]) -> Iterator[None]:
         # In the same order everywhere, so that nobody waits for somebody who waits for him.
         for reference in sorted(set(references)):
             name = hashlib.sha256(reference.encode()).hexdigest()
-            file = stack.enter_context(open(os.path.join(LOCKS, f"microvm-flake-{name}"), "w", encoding="utf-8"))
+            file = stack.enter_context(
+                open(os.path.join(RUN_DIRECTORY, f"microvm-flake-{name}"), "w", encoding="utf-8")
+            )
             fcntl.flock(file, fcntl.LOCK_EX)
         yield
 
@@ -127,7 +129,7 @@ class Builds:
             groups.setdefault(key, []).append(evaluated[vm.name])
         for (place, arguments), group in groups.items():
             # Links keep results until they have arrived.
-            with tempfile.TemporaryDirectory(prefix="microvm-nix-") as directory:
+            with tempfile.TemporaryDirectory(prefix="microvm-nix-", dir=RUN_DIRECTORY) as directory:
                 derivations = list(dict.fromkeys(evaluation.derivation for evaluation in group))
                 builder = self._realise(place, derivations, arguments, directory)
                 if copies and builder.name != self._target.name:

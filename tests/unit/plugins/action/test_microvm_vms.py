@@ -6,8 +6,12 @@
 from __future__ import annotations
 
 import inspect
+import json
 import os
 import shutil
+import signal
+import time
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, Dict, List
 
@@ -125,6 +129,43 @@ def test_packages_are_built_after_the_module_has_verified_all(real_nix: RealNix,
     controller.calls.clear()
     controller.run(arguments)
     assert len(controller.calls) == 1 and controller.built() == {"web": True, "db": True}
+
+
+def test_a_fork_that_outlives_ansible_installs_nothing(
+    real_nix: RealNix, controller: Controller, tmp_path: Path
+) -> None:
+    started, released, answer = tmp_path / "started", tmp_path / "released", tmp_path / "answer"
+    script = f"/bin/touch {started}; until [ -e {released} ]; do /bin/sleep 0.05; done"
+    arguments = {"vms": [declared(real_nix.write({"web": runner("web", script=script)}))]}
+    ansible = os.fork()
+    if ansible == 0:
+        try:
+            if os.fork() != 0:
+                time.sleep(300)
+            result = controller.run(arguments)
+            written = [str(result.get("msg")), [call["check"] for call in controller.calls]]
+            answer.with_suffix(".new").write_text(json.dumps(written))
+            answer.with_suffix(".new").rename(answer)
+        finally:
+            os._exit(0)
+    try:
+        _wait_for(started)
+    finally:
+        os.kill(ansible, signal.SIGKILL)
+        os.waitpid(ansible, 0)
+        released.touch()
+    _wait_for(answer)
+    message, checks = json.loads(answer.read_text())
+    # The module has verified the declarations, and was not run.
+    assert message == "Ansible was killed while packages were built or copied, so none is installed"
+    assert checks == [True]
+
+
+def _wait_for(path: Path) -> None:
+    end = time.monotonic() + 60
+    while not path.exists():
+        assert time.monotonic() < end, f"no {path.name}"
+        time.sleep(0.05)
 
 
 def test_what_was_evaluated_in_the_same_run_is_not_evaluated_again(real_nix: RealNix, controller: Controller) -> None:

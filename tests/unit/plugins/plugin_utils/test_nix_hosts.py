@@ -311,7 +311,7 @@ def test_all_that_cannot_be_evaluated_is_named(real_nix: RealNix, hosts: Hosts) 
 
 
 def test_forks_of_ansible_evaluate_a_flake_one_after_another(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(flake_builds, "LOCKS", str(tmp_path))
+    monkeypatch.setattr(flake_builds, "RUN_DIRECTORY", str(tmp_path))
     monkeypatch.setattr(nix, "find_program", lambda name: name)
     vms = [declared("path:/b"), declared("path:/a"), declared("path:/b", "db")]
     locked: list[bool] = []
