@@ -277,10 +277,36 @@ def _build(vm: DeclaredFlake, package: EvaluatedPackage, keeps: bool) -> Evaluat
         )
     link = nix.root_of(vm.name, built["path"]) if keeps else None
     try:
-        nix.realise(built["derivation"], link, flakes.build_arguments(vm.declaration["nix_arguments"]))
+        _realise(vm, built["path"], built["derivation"], link)
     except (HostError, OSError) as error:
         return replace(package, error=f"{vm.installable} cannot be built: {error}")
     return replace(package, built={**built, "is_built": True}, builds=True)
+
+
+_ATTEMPTS = 4
+"""Number of attempts to build what somebody removes before."""
+
+
+def _realise(vm: DeclaredFlake, path: str, derivation: str, link: Optional[str]) -> None:
+    """Build a derivation, which nothing keeps until then: one that a collector of garbage removes is made again.
+
+    Raises HostError.
+    """
+    declaration = vm.declaration
+    for remaining in reversed(range(_ATTEMPTS)):
+        try:
+            nix.realise(derivation, link, flakes.build_arguments(declaration["nix_arguments"]))
+            return
+        except HostError:
+            if not remaining or nix.is_valid(derivation):
+                raise
+        arguments, require_lock = declaration["nix_arguments"], declaration["require_lock"]
+        again = flakes.evaluate(str(declaration["flake"]), {vm.name: vm.attribute}, arguments, require_lock)[vm.name]
+        if isinstance(again, HostError):
+            raise again
+        if again.path != path:
+            raise HostError("the flake has changed since this run has evaluated it; run again")
+        derivation = again.derivation
 
 
 _MOST_ERRORS = 10

@@ -178,6 +178,33 @@ def test_a_failing_build_is_an_error_of_its_microvm_alone(host: FakeHost, known:
     assert new["failed"] and not os.path.exists(host.places.state("mail"))
 
 
+def test_what_a_collector_removes_between_evaluation_and_build_is_evaluated_again(
+    host: FakeHost, known: RealNix, calls: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    realise, removed = nix.realise, []
+    changed: dict[str, str] = {}
+
+    def after_collector(path: str, link: str, arguments: list[str]) -> str:
+        if len(removed) < 2:
+            removed.append(path)
+            remove_garbage("nix-store", "--delete", path)
+            known.write({"web": runner("web", **changed)})
+        return realise(path, link, arguments)
+
+    monkeypatch.setattr(nix, "realise", after_collector)
+    flake = known.write({"web": runner("web")})
+    result = run(flake)
+    assert not result["failed"] and current(host) == result["package"]
+    assert calls == ["evaluate", "build"] * 3 and removed[0] == removed[1]
+    # Another package than the one that was verified is left to another run.
+    del removed[:]
+    changed["mark"] = "three"
+    known.write({"web": runner("web", "two")})
+    failed = run(flake)
+    assert "cannot be built: the flake has changed since this run has evaluated it; run again" in str(failed["msg"])
+    assert current(host) == result["package"]
+
+
 def test_a_build_that_is_no_package_is_refused(host: FakeHost, known: RealNix) -> None:
     flake = known.write({"web": runner("web").replace("mkdir -p $out/bin", "/bin/touch $out; exit 0")})
     with pytest.raises(DeclarationError, match="lacks the executable bin/microvm-run") as refusal:
