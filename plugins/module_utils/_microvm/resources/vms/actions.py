@@ -105,6 +105,8 @@ class Plan:
     """Name of the package that runs before."""
     restart_pending: bool = False
     """True if the MicroVM will still run an older package than ``current``."""
+    guest: Optional[str] = None
+    """Name of the package whose system the guest will run, where that is known and nothing starts."""
     record: Optional[Record] = None
     """The record as it will be."""
     kept: Tuple[str, ...] = ()

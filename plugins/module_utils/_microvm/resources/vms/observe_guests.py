@@ -28,14 +28,19 @@ def declared_readiness(declaration: Declaration, plan: Plan, places: Places) -> 
     """Return the predicate of a declared MicroVM when its plan is carried out.
 
     What runs may be another package than the declared one: where its restart is pending, or the declared one refused.
+    A guest that was switched is asked as its system is declared, at what the hypervisor was started with.
     """
-    if plan.content is not None and package_that_runs(plan) == plan.content.directory_name:
+    declared = plan.content.directory_name if plan.content is not None else None
+    if declared is not None and package_that_runs(plan) == declared:
         return _readiness(declaration["name"], declaration["ready"], declaration, places)
     try:
-        return recorded_readiness(plan, places)
+        started = places.declaration(package_that_runs(plan))
     except DamagedPackage:
         # The run goes on and replaces it.
-        return _recorded_readiness(plan, None, places)
+        started = None
+    if declared is not None and _package_of_guest(plan) == declared:
+        return _readiness(declaration["name"], declaration["ready"], started or declaration, places)
+    return _recorded_readiness(plan, started, places)
 
 
 def recorded_readiness(plan: Plan, places: Places) -> Readiness:
@@ -47,13 +52,19 @@ def recorded_readiness(plan: Plan, places: Places) -> Readiness:
 
 
 def _recorded_readiness(plan: Plan, declaration: Optional[PackagedVm], places: Places) -> Readiness:
-    ready = plan.record.ready_of(package_that_runs(plan)) if plan.record else None
+    ready = plan.record.ready_of(_package_of_guest(plan)) if plan.record else None
     return _readiness(plan.name, ready or UNIT_ALONE, declaration, places)
 
 
 def package_that_runs(plan: Plan) -> Optional[str]:
     """Return the package that a MicroVM runs when a plan is carried out."""
     return plan.booted or plan.package if plan.restart_pending else plan.package
+
+
+def _package_of_guest(plan: Plan) -> Optional[str]:
+    """Return the package whose system the guest runs when a plan is carried out: that which it was booted from, or
+    switched to since."""
+    return plan.guest or package_that_runs(plan)
 
 
 def _readiness(name: str, ready: Ready, declaration: Optional[PackagedVm], places: Places) -> Readiness:

@@ -82,6 +82,7 @@ def plan(observed: Observed, wanted: Wanted, path: str, clock: Clock = Clock()) 
         previous=observed.current,
         booted=observed.booted,
         restart_pending=is_pending,
+        guest=None if ends_old else observed.guest_after(target.package, switch),
         record=record,
         changes=differences,
         refused=target.refused,

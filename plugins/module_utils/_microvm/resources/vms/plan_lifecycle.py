@@ -43,6 +43,7 @@ def _plan(observed: Observed, actions: List[Action]) -> Plan:
         observed.current,
         booted=observed.booted,
         restart_pending=not actions and observed.waits_with(observed.current),
+        guest=None if actions else observed.guest_after(observed.current),
         record=observed.record,
     )
 
@@ -56,6 +57,7 @@ def plan_switch(observed: Observed, switch: Switch) -> Plan:
         observed.current,
         booted=observed.booted,
         restart_pending=observed.waits_with(observed.current, switch),
+        guest=observed.guest_after(observed.current, switch),
         record=observed.record,
         switch=switch,
     )

@@ -110,6 +110,14 @@ class Observed:
             guest = guest.after(package, switch.action, switch.waits)
         return guest.waits_with(package)
 
+    def guest_after(self, package: Optional[str], switch: Optional[Switch] = None) -> Optional[str]:
+        """Return the package whose system its guest runs: now, or after a switch to ``package``; ``None`` where nobody
+        knows."""
+        guest = self.guest
+        if guest is not None and switch is not None and package is not None:
+            guest = guest.after(package, switch.action, switch.waits)
+        return guest.package or None if guest is not None else None
+
     def is_switched(self, package: str, action: str) -> bool:
         """Return whether a switch of its guest to a package, with an action, has nothing left to do."""
         return self.guest is not None and self.guest.has(package, action)

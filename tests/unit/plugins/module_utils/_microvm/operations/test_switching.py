@@ -21,7 +21,7 @@ from ansible_collections.microvm.fleet.plugins.module_utils._microvm.cli.command
 from ansible_collections.microvm.fleet.plugins.module_utils._microvm.cli.commands import rebuild as rebuild_command
 from ansible_collections.microvm.fleet.plugins.module_utils._microvm.cli.commands.switch import print_switch
 from ansible_collections.microvm.fleet.plugins.module_utils._microvm.cli.main import main
-from ansible_collections.microvm.fleet.plugins.module_utils._microvm.host import flakes, known_hosts, nix
+from ansible_collections.microvm.fleet.plugins.module_utils._microvm.host import flakes, known_hosts, nix, readiness
 from ansible_collections.microvm.fleet.plugins.module_utils._microvm.host.commands import HostError
 from ansible_collections.microvm.fleet.plugins.module_utils._microvm.operations import guest_login, switching
 from ansible_collections.microvm.fleet.plugins.module_utils._microvm.operations.info import inform
@@ -31,6 +31,10 @@ from ansible_collections.microvm.fleet.plugins.module_utils._microvm.operations.
 from ansible_collections.microvm.fleet.plugins.module_utils._microvm.resources.vms import switches
 from ansible_collections.microvm.fleet.plugins.module_utils._microvm.resources.vms.actions import Action
 from ansible_collections.microvm.fleet.plugins.module_utils._microvm.resources.vms.observe import observe_name
+from ansible_collections.microvm.fleet.plugins.module_utils._microvm.resources.vms.observe_guests import (
+    recorded_readiness,
+)
+from ansible_collections.microvm.fleet.plugins.module_utils._microvm.resources.vms.plan_lifecycle import plan_start
 from ansible_collections.microvm.fleet.plugins.module_utils._microvm.resources.vms.plan_rollback import plan_rollback
 from ansible_collections.microvm.fleet.plugins.module_utils._microvm.resources.vms.state import (
     Installed,
@@ -247,6 +251,35 @@ def test_what_takes_effect_with_a_restart_only_stays_pending_and_is_not_restarte
     assert run(two, check=True, ssh_switch="none")[0]["consequence"] == "restart"
     always = run(two, check=True, restart_policy="window", restart_window="00:00-23:59")
     assert always[0]["consequence"] == "restart"
+
+
+@pytest.mark.parametrize(("action", "is_new"), [("switch", True), ("test", True), ("boot", False)])
+def test_a_guest_is_asked_as_the_system_that_it_runs_is_declared(
+    guest: Guest, monkeypatch: pytest.MonkeyPatch, action: str, is_new: bool
+) -> None:
+    asked: list[tuple[str, int]] = []
+
+    def up(guests: list[Any], _units: object, _parallel: int) -> set[str]:
+        asked.extend((ready.check, ready.port) for ready in guests)
+        return {ready.unit for ready in guests}
+
+    monkeypatch.setattr(readiness, "running_guests_up", up)
+    monkeypatch.setattr(readiness, "wait", lambda ready: float(bool(up([ready], None, 1))))
+    run(guest.package(1))
+    # Something of it takes effect with a restart only.
+    two = guest.package(2, memory=1024)
+    ready = {"check": "ssh", "address": "192.0.2.1", "port": 2222}
+    for _run in range(2):
+        result, _warnings = run(two, ready=ready, ssh_switch=action)
+        assert result["restart_pending"] and not result["failed"], result["msg"]
+    expected = ("ssh", 2222) if is_new else ("none", 22)
+    assert asked[-2:] == [expected] * 2
+    plan = plan_start(observe_name(guest.host.places, "web"))
+    recorded = recorded_readiness(plan, guest.host.places)
+    assert (recorded.check, recorded.port) == expected
+    # The next start boots it.
+    result, _warnings = run(two, ready=ready, ssh_switch="none", restart_policy="always")
+    assert asked[-1] == ("ssh", 2222) and not result["restart_pending"]
 
 
 def test_a_system_with_another_kernel_stays_pending(guest: Guest) -> None:
