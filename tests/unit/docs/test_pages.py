@@ -13,11 +13,17 @@ from typing import Any
 
 import pytest
 import yaml
+from ansible.module_utils.common.arg_spec import ArgumentSpecValidator
 from ansible_collections.microvm.fleet.plugins.module_utils._microvm.cli.parser import parser
 from ansible_collections.microvm.fleet.plugins.module_utils._microvm.declaration.images.parse import parse_image
 from ansible_collections.microvm.fleet.plugins.module_utils._microvm.declaration.networks.parse import parse_networks
 from ansible_collections.microvm.fleet.plugins.module_utils._microvm.declaration.types import HostImage
 from ansible_collections.microvm.fleet.plugins.module_utils._microvm.declaration.vms.parse import parse_vms
+from ansible_collections.microvm.fleet.plugins.module_utils._microvm.modules.options import (
+    VM_MODULE_OPTIONS,
+    VMS_MODULE_OPTIONS,
+)
+from ansible_collections.microvm.fleet.plugins.module_utils._microvm.schema.validation import validate
 
 from ..plugins.module_utils._microvm.examples import KEY
 
@@ -109,10 +115,51 @@ def declared(text: str) -> dict[str, Any]:
 def test_declarations_that_pages_show_are_accepted(path: Path) -> None:
     for variables in map(declared, blocks(path, "yaml")):
         defaults = variables.get("microvm_defaults", {})
-        parse_vms([{**defaults, **vm} for vm in variables.get("microvm_vms", [])], IMAGES)
+        vms = variables.get("microvm_vms", [{"name": "web"}] if "flake" in defaults else [])
+        parse_vms([{**defaults, **vm} for vm in vms], IMAGES)
         parse_networks(variables.get("microvm_networks", []))
         for image in variables.get("microvm_images", []):
             parse_image(image, "x86_64")
+
+
+def role_options() -> dict[str, Any]:
+    """Return the variables of all roles, as their argument specifications have them."""
+    options: dict[str, Any] = {}
+    for path in ROOT.glob("roles/*/meta/argument_specs.yml"):
+        options.update(yaml.safe_load(path.read_text())["argument_specs"]["main"]["options"])
+    return options
+
+
+@pytest.mark.parametrize("path", PAGES, ids=page_name)
+def test_variables_that_pages_show_have_the_types_of_their_roles(path: Path) -> None:
+    options, known = role_options(), (ROOT / "docs/variables.md").read_text()
+    for variables in map(declared, blocks(path, "yaml")):
+        names = [name for name in variables if name.startswith("microvm_")]
+        assert [name for name in names if name not in options and f"`{name}`" not in known] == []
+        own = {name: options[name] for name in names if name in options}
+        validator: Any = ArgumentSpecValidator
+        result = validator(own).validate({name: variables[name] for name in own})
+        assert result.error_messages == []
+
+
+def tasks(data: object) -> Iterator[dict[str, Any]]:
+    """Yield everything in a YAML block that may be a task."""
+    if isinstance(data, dict):
+        yield data
+        data = list(data.values())
+    for element in data if isinstance(data, list) else ():
+        yield from tasks(element)
+
+
+@pytest.mark.parametrize("path", PAGES, ids=page_name)
+def test_microvms_that_tasks_of_pages_declare_are_accepted(path: Path) -> None:
+    """The modules take the options of the same table, and a few of their own."""
+    for block in (*blocks(path, "yml"), *blocks(path, "yaml")):
+        for task in tasks(yaml.safe_load(block.replace("ssh-ed25519 AAAA… you@example", KEY))):
+            for module, options in (("microvm_vm", VM_MODULE_OPTIONS), ("microvm_vms", VMS_MODULE_OPTIONS)):
+                arguments = task.get(f"microvm.fleet.{module}")
+                if isinstance(arguments, dict) and "{{" not in str(arguments):
+                    validate(options, arguments, "")
 
 
 def test_the_glossary_is_in_alphabetical_order() -> None:
