@@ -36,6 +36,28 @@ _UNSIGNED = re.compile(r"--no-(check|require)-sigs(=.*)?|(--option=)?require-sig
 _TOKENS = re.compile(r"(--|--option=)?(extra-)?access-tokens([= ].*)?", re.DOTALL)
 """Arguments of Nix that pass on tokens."""
 
+_OF_THE_RUN = frozenset(
+    [
+        "--derivation",
+        "--dry-run",
+        "--eval-store",
+        "--expr",
+        "--file",
+        "--help",
+        "--json",
+        "--log-format",
+        "--out-link",
+        "--profile",
+        "--rebuild",
+        "--stdin",
+        "--store",
+        "--version",
+        "-f",
+        "-o",
+    ]
+)
+"""Arguments of Nix by which it would evaluate, build or write something else than what a run asks for."""
+
 _CREDENTIALS = (
     "contains a user, password or token, which everybody would read in reports and processes; remove it, and let Nix "
     "find it on the machine that evaluates: in a netrc file (netrc-file of nix.conf), or in access-tokens of "
@@ -101,6 +123,11 @@ def nix_argument(value: object) -> Optional[str]:
         )
     if _TOKENS.fullmatch(text) or _has_credentials(text):
         return _CREDENTIALS
+    if text in _OF_THE_RUN:
+        return (
+            f"{text} changes what Nix evaluates, where results go or what it writes, which the run decides; remove it, "
+            "and use `flake`, `attribute` and `build_on`"
+        )
     return checks.argument(value)
 
 

@@ -99,6 +99,24 @@ def test_a_flake_of_a_relative_path_is_refused(reference: str) -> None:
     assert refusal.value.path == "flake"
 
 
+@pytest.mark.parametrize(
+    "word", ["-f", "--file", "--expr", "--store", "--eval-store", "--profile", "-o", "--json", "--version"]
+)
+def test_arguments_that_make_nix_do_something_else_are_refused(word: str) -> None:
+    with pytest.raises(DeclarationError, match=f"{word} changes what Nix evaluates.*`build_on`") as refusal:
+        parse_vm({"name": "web", "flake": "github:you/machines", "nix_arguments": ["--impure", word, "x"]})
+    assert refusal.value.path == "nix_arguments[1]"
+
+
+@pytest.mark.parametrize(
+    "reference", ["-x", "path:/a\nb", "path:/a b", "path:/a#b", "path:/a\x1b[0m", "\u2028x", '"/a"', "$(id)"]
+)
+def test_a_reference_that_nix_would_read_otherwise_is_refused(reference: str) -> None:
+    with pytest.raises(DeclarationError) as refusal:
+        parse_vm({"name": "web", "flake": reference})
+    assert refusal.value.path == "flake"
+
+
 def test_inputs_that_arguments_replace_are_flakes() -> None:
     arguments = ["--impure", "--override-input", "nixpkgs", "/srv/nixpkgs", "--inputs-from", "/srv/inputs"]
     assert flakes_in_arguments(arguments) == ["/srv/nixpkgs", "/srv/inputs"]
