@@ -37,6 +37,8 @@ class SourcePackage:
     """Reason why the host does not have the package."""
     built: Optional[BuiltPackage] = None
     """What its flake was evaluated to."""
+    before: Optional[str] = None
+    """Package that the MicroVM had before this one was built or copied."""
 
 
 @dataclass(frozen=True)
@@ -124,6 +126,10 @@ def with_present_packages(
         elif source.origin.is_left and not is_same:
             error = "its package was removed or damaged while this run prepared others; run again to install it"
             present[place] = replace(source, error=error)
+        elif source.origin.builds and not source.error and current not in (source.before, source.package.content.place):
+            # This run may be one that was interrupted long ago: Ansible leaves a module that it has started to itself.
+            error = f"another package, {current or 'none'}, was installed while this run built or copied one; run again"
+            present[place] = replace(source, error=error)
         else:
             present[place] = source
     return present
@@ -181,7 +187,7 @@ def _source(vm: _Declared, package: EvaluatedPackage, places: Places) -> SourceP
         )
     except (HostError, OSError) as error:
         raise DeclarationError(vm.option, f"{vm.installable}: {error}") from None
-    return SourcePackage(content, origin, package.error, built)
+    return SourcePackage(content, origin, package.error, built, vm.current)
 
 
 def _unknown_package(vm: _Declared, path: str, places: Places) -> ExternalPackage:

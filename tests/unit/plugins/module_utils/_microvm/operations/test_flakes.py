@@ -181,7 +181,8 @@ def test_a_failing_build_is_an_error_of_its_microvm_alone(host: FakeHost, known:
 def test_what_a_collector_removes_between_evaluation_and_build_is_evaluated_again(
     host: FakeHost, known: RealNix, calls: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    realise, removed = nix.realise, []
+    realise = nix.realise
+    removed: list[str] = []
     changed: dict[str, str] = {}
 
     def after_collector(path: str, link: str, arguments: list[str]) -> str:
@@ -203,6 +204,27 @@ def test_what_a_collector_removes_between_evaluation_and_build_is_evaluated_agai
     failed = run(flake)
     assert "cannot be built: the flake has changed since this run has evaluated it; run again" in str(failed["msg"])
     assert current(host) == result["package"]
+
+
+def test_a_run_that_others_have_overtaken_installs_nothing(
+    host: FakeHost, known: RealNix, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run(known.write({"web": runner("web", "one")}))
+    slow, newer = known.write({"web": runner("web", "two")}), known.write({"web": runner("web", "three")}, "newer")
+    realise = nix.realise
+    overtaking: list[VmResult] = []
+
+    def overtaken(path: str, link: str, arguments: list[str]) -> str:
+        monkeypatch.setattr(nix, "realise", realise)
+        overtaking.append(run(newer))
+        return realise(path, link, arguments)
+
+    monkeypatch.setattr(nix, "realise", overtaken)
+    result = run(slow)
+    assert result["failed"] and "was installed while this run built or copied one; run again" in str(result["msg"])
+    assert current(host) == overtaking[0]["package"]
+    again = run(slow)
+    assert not again["failed"] and current(host) == again["package"]
 
 
 def test_a_build_that_is_no_package_is_refused(host: FakeHost, known: RealNix) -> None:
