@@ -169,7 +169,7 @@ def test_a_failing_build_is_an_error_of_its_microvm_alone(host: FakeHost, known:
     web, db = result["vms"]
     assert web["failed"] and "cannot be built" in web["msg"] and "no space" in web["msg"] and f"{flake}#" in web["msg"]
     # What Nix is about to do comes before what has gone wrong, and a summary has the first line alone.
-    assert "failed with exit code 3" in str(web["msg"]).split("\n")[0]
+    assert "failed with exit code 3" in str(web["msg"]).partition("\n")[0]
     assert not web["changed"] and current(host) == before["package"] and not db["failed"]
     assert os.path.exists(current(host, "db")) and host.units["microvm@web.service"].active_state == "active"
     record = host.places.records.read("web")
