@@ -1235,7 +1235,7 @@ options:
         description:
           - Reference to the flake that C(microvm update) builds from, if that is another one than O(ignore:flake),
             such as a branch instead of the commit that was tested. Without it, updates build from O(ignore:flake),
-            unless that is a path of the controller (O(ignore:build_on)).
+            unless that is a path of the controller (O(ignore:build_on)). They build O(ignore:attribute) with O(ignore:nix_arguments).
         type: str
       manage:
         description:

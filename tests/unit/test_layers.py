@@ -110,6 +110,7 @@ WORDS_OF_HOSTS = {
     "Record",
     "Generation",
     "Switched",
+    "UpdateSource",
     "GuestLogin",
     "Hold",
     "HostError",

@@ -13,10 +13,10 @@ from dataclasses import dataclass
 from typing import Dict, List, Mapping, Optional, Sequence, Set, Tuple, Union, cast
 from urllib.parse import unquote
 
-from ..declaration.names import runner_attribute
 from . import nix, safe_paths
 from .commands import HostError, run
 from .nix import Show, hide_line, show_line
+from .records import UpdateSource
 
 
 @dataclass(frozen=True)
@@ -240,27 +240,26 @@ def build_arguments(arguments: Sequence[str]) -> List[str]:
     return words
 
 
-def build_rooted(flake: str, name: str) -> str:
-    """Build the runner that a flake has for a MicroVM; a link keeps it. Returns its path. What Nix says is shown.
-
-    Raises HostError.
-    """
-    return _build(flake, name, True)
+def build_rooted(source: UpdateSource, name: str) -> str:
+    """Build the package of a MicroVM; a link keeps it. Returns its path. What Nix says is shown. Raises HostError."""
+    return _build(source, name, True)
 
 
-def build_unrooted(flake: str, name: str) -> str:
-    """Build as ``build_rooted`` does, for whoever only looks: no link keeps the runner."""
-    return _build(flake, name, False)
+def build_unrooted(source: UpdateSource, name: str) -> str:
+    """Build as ``build_rooted`` does, for whoever only looks: no link keeps the package."""
+    return _build(source, name, False)
 
 
-def _build(flake: str, name: str, is_kept: bool) -> str:
+def _build(source: UpdateSource, name: str, is_kept: bool) -> str:
+    attributes, arguments = {name: source.attribute_of(name)}, source.nix_arguments
     try:
-        evaluation = evaluate(flake, {name: runner_attribute(name)}, show=show_line, writes_lock=is_kept)[name]
+        evaluation = evaluate(source.flake, attributes, arguments, show=show_line, writes_lock=is_kept)[name]
     except HostError as error:
         raise HostError(f"{error}; install it, or build elsewhere and pass the package by --package") from None
     if isinstance(evaluation, HostError):
         raise evaluation
-    return build_evaluated(evaluation, nix.root_of(name, evaluation.path) if is_kept else None, show=show_line)
+    link = nix.root_of(name, evaluation.path) if is_kept else None
+    return build_evaluated(evaluation, link, arguments, show=show_line)
 
 
 def build_evaluated(

@@ -12,7 +12,7 @@ from dataclasses import asdict, dataclass, replace
 from typing import Any, Collection, Dict, Iterable, List, Mapping, NamedTuple, Optional, Tuple, cast
 
 from ..declaration.modes import RECORD_DIRECTORY_MODE
-from ..declaration.names import RECORD_DIRECTORY
+from ..declaration.names import RECORD_DIRECTORY, runner_attribute
 from ..declaration.switch_actions import ACTIVATING, PROFILED
 from ..declaration.types import Ready
 from ..declaration.vms.host_options import HOST_OPTIONS
@@ -42,6 +42,12 @@ _SWITCHED: Options = (
     Option("possible", "list", "See Switched.", elements="str"),
 )
 
+_UPDATES: Options = (
+    Option("flake", "str", "See UpdateSource.", default=""),
+    Option("attribute", "str", "See UpdateSource."),
+    Option("nix_arguments", "list", "See UpdateSource.", elements="str"),
+)
+
 _RECORD: Options = (
     Option("name", "str", "See Record; the others too.", required=True),
     Option("state_directory", "path", "", required=True),
@@ -56,6 +62,7 @@ _RECORD: Options = (
     Option("refused", "str", ""),
     Option("tags", "list", "", elements="str"),
     Option("switched", "dict", ""),
+    Option("updates", "dict", ""),
 )
 """Types of the values in the file of a record."""
 
@@ -141,6 +148,22 @@ class Switched:
 
 
 @dataclass(frozen=True)
+class UpdateSource:
+    """What later updates of a MicroVM build on its host."""
+
+    flake: str
+    """Empty where an update needs one that is passed to it."""
+    attribute: Optional[str] = None
+    """Attribute of the flake that is the package; ``None`` for the one that microvm.nix has for the MicroVM."""
+    nix_arguments: Tuple[str, ...] = ()
+    """Further arguments of Nix."""
+
+    def attribute_of(self, name: str) -> str:
+        """Return the attribute that is the package of the MicroVM ``name``."""
+        return self.attribute or runner_attribute(name)
+
+
+@dataclass(frozen=True)
 class Record:
     """Record of one MicroVM."""
 
@@ -169,6 +192,9 @@ class Record:
     """Tags of its last declaration."""
     switched: Optional[Switched] = None
     """What its guest was last switched to."""
+    updates: Optional[UpdateSource] = None
+    """What its last declaration names for updates, with the flake that its file has by the end of the run; ``None``
+    where that file says all."""
 
     def switched_in(self, invocation: str) -> Optional[Switched]:
         """Return the switch of a guest that runs since a start of the unit; ``None`` where there was none since."""
@@ -351,6 +377,7 @@ def _parse(name: str, values: Dict[str, Any]) -> Record:
         refused=values["refused"],
         tags=tuple(values["tags"]),
         switched=_switched(values["switched"]),
+        updates=_updates(values["updates"]),
     )
     _check(name, record)
     return record
@@ -367,6 +394,13 @@ def _switched(value: Optional[Mapping[str, object]]) -> Optional[Switched]:
         return None
     values = read_record(_SWITCHED, value, "switched")
     return Switched(**{**values, "possible": tuple(values["possible"])})
+
+
+def _updates(value: Optional[Mapping[str, object]]) -> Optional[UpdateSource]:
+    if value is None:
+        return None
+    values = read_record(_UPDATES, value, "updates")
+    return UpdateSource(values["flake"], values["attribute"], tuple(values["nix_arguments"]))
 
 
 def _ready(value: Optional[Mapping[str, object]]) -> Optional[Ready]:

@@ -88,7 +88,8 @@ def _present_package(vm: Declaration, current: Optional[str], places: Places) ->
     """Return the package that a MicroVM keeps; ``None`` where the declared one is to be installed."""
     kept = _kept_package(vm, current, places)
     package = present_package(vm["name"], kept, places) if kept is not None else None
-    return None if package is None else SourcePackage(package, Origin(flake=None, is_left=True))
+    updates = DeclaredFlake("", vm, kept).updates if vm["flake"] is not None else None
+    return None if package is None else SourcePackage(package, Origin(flake=None, is_left=True, updates=updates))
 
 
 def _kept_package(vm: Declaration, current: Optional[str], places: Places) -> Optional[str]:
@@ -173,7 +174,8 @@ def _is_bad(vm: _Declared, package: EvaluatedPackage, places: Places) -> bool:
 def _source(vm: _Declared, package: EvaluatedPackage, places: Places) -> SourcePackage:
     built = package.built
     origin = Origin(
-        flake=vm.updates_from,
+        flake=vm.updates.flake,
+        updates=vm.updates,
         builds=vm.installable if package.builds else "",
         is_copied=vm.is_copied,
         is_known=built["is_built"],

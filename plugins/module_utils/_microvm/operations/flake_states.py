@@ -8,17 +8,18 @@ from __future__ import annotations
 
 import concurrent.futures
 import os
-from typing import Dict, List, Mapping, Optional, Sequence, TypedDict
+from typing import Dict, Mapping, Optional, Sequence, Tuple, TypedDict
 
-from ..declaration.names import runner_attribute
-from ..declaration.vms.source_options import flake_reference, without_credentials
+from ..declaration.vms.source_options import without_credentials
 from ..host import files
 from ..host.commands import HostError
 from ..host.flakes import Evaluation, Evaluations, evaluate
 from ..host.places import Places
+from ..host.records import UpdateSource
 from ..resources.vms.observe import read_flake
 from ..resources.vms.switches import SYSTEM_FILE
 from .info import Information
+from .update_sources import update_source
 
 CURRENT, OUTDATED, STALE, NOT_BOOTED, UNKNOWN = ("current", "outdated", "stale", "not booted", "unknown")
 """Words of microvm.nix's command, and one for flakes that do not evaluate."""
@@ -46,46 +47,44 @@ def flake_states(vms: Sequence[Information], places: Places) -> Dict[str, FlakeS
 
     All MicroVMs of a flake are evaluated at once, and several flakes in parallel. Raises HostError without Nix.
     """
-    recorded = {vm["name"]: read_flake(vm["name"], places) for vm in vms}
-    problems = {name: flake_reference(flake) for name, flake in recorded.items() if flake is not None}
-    flakes: Dict[str, List[str]] = {}
-    for name, flake in recorded.items():
-        if flake is not None and problems[name] is None:
-            flakes.setdefault(flake, []).append(name)
-    evaluated = _evaluate_all({flake: {name: runner_attribute(name) for name in flakes[flake]} for flake in flakes})
-    by_name = {vm["name"]: vm for vm in vms}
-    states = {
-        name: _state(by_name[name], flake, evaluated[flake][name], places)
-        for flake, names in flakes.items()
-        for name in names
-    }
-    refused = ((name, flake, problems[name]) for name, flake in recorded.items() if flake is not None)
-    for name, flake, problem in refused:
-        if problem is not None:
-            error = HostError(f"{problem}. Record another one: microvm update {name} --flake FLAKE")
-            states[name] = _state(by_name[name], without_credentials(flake), error, places)
-    outdated = {
-        flake: {name: _system_attribute(name) for name in names if states[name]["state"] == OUTDATED}
-        for flake, names in flakes.items()
-    }
-    for systems in _evaluate_all({flake: names for flake, names in outdated.items() if names}).values():
-        for name, system in systems.items():
-            # Whatever is no NixOS has no system of that name.
-            if isinstance(system, Evaluation):
-                states[name]["new_system"] = _version(system.path)
+    states: Dict[str, FlakeState] = {}
+    sources: Dict[str, UpdateSource] = {}
+    for vm in vms:
+        try:
+            source = update_source(vm["name"], places)
+        except HostError as error:
+            shown = without_credentials(read_flake(vm["name"], places) or "")
+            states[vm["name"]] = _state(vm, shown, error, places)
+        else:
+            sources.update({vm["name"]: source} if source is not None else {})
+    evaluated = _evaluate_all(sources, {name: source.attribute_of(name) for name, source in sources.items()})
+    compared = {vm["name"]: vm for vm in vms if vm["name"] in sources}
+    states.update({name: _state(vm, sources[name].flake, evaluated[name], places) for name, vm in compared.items()})
+    outdated = {name: source for name, source in sources.items() if states[name]["state"] == OUTDATED}
+    systems = {name: _system_attribute(source.attribute_of(name)) for name, source in outdated.items()}
+    found = _evaluate_all(outdated, {name: attribute for name, attribute in systems.items() if attribute})
+    for name, system in found.items():
+        # Whatever is no NixOS has no system of that name.
+        if isinstance(system, Evaluation):
+            states[name]["new_system"] = _version(system.path)
     return {vm["name"]: states[vm["name"]] for vm in vms if vm["name"] in states}
 
 
-def _system_attribute(name: str) -> str:
-    return f"{runner_attribute(name).rpartition('.config.')[0]}.config.system.build.toplevel"
+def _system_attribute(runner: str) -> str:
+    """Return the attribute of the system in the runner of microvm.nix; empty for any other package."""
+    configuration, of_configuration, _rest = runner.rpartition(".config.microvm.")
+    return f"{configuration}.config.system.build.toplevel" if of_configuration else ""
 
 
-def _evaluate_all(attributes: Mapping[str, Mapping[str, str]]) -> Dict[str, Evaluations]:
-    if not attributes:
-        return {}
-    with concurrent.futures.ThreadPoolExecutor(max_workers=min(_PARALLEL, len(attributes))) as pool:
-        found = pool.map(lambda flake: evaluate(flake, attributes[flake]), attributes)
-        return dict(zip(attributes, found))
+def _evaluate_all(sources: Mapping[str, UpdateSource], attributes: Mapping[str, str]) -> Evaluations:
+    """Evaluate the attributes of MicroVMs by name, each flake once, as far as its arguments are the same."""
+    groups: Dict[Tuple[str, Tuple[str, ...]], Dict[str, str]] = {}
+    for name, attribute in attributes.items():
+        group = (sources[name].flake, sources[name].nix_arguments)
+        groups.setdefault(group, {})[name] = attribute
+    with concurrent.futures.ThreadPoolExecutor(max_workers=max(1, min(_PARALLEL, len(groups)))) as pool:
+        every = pool.map(lambda group: evaluate(group[0], groups[group], group[1]), groups)
+        return {name: evaluation for evaluations in every for name, evaluation in evaluations.items()}
 
 
 def _state(vm: Information, flake: str, evaluated: object, places: Places) -> FlakeState:

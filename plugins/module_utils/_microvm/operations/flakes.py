@@ -12,10 +12,11 @@ from typing import Dict, List, Mapping, Optional, Sequence, Tuple, TypedDict, Un
 
 from ..declaration.names import runner_attribute
 from ..declaration.vms.parse import Declaration
-from ..declaration.vms.source_options import ON_TARGET, flakes_in_arguments, is_of_a_machine
+from ..declaration.vms.source_options import ON_TARGET, flakes_in_arguments, is_of_a_machine, names_path
 from ..host import flakes, nix
 from ..host.commands import HostError
 from ..host.flakes import Evaluation
+from ..host.records import UpdateSource
 from ..schema.errors import DeclarationError
 
 
@@ -92,15 +93,21 @@ class DeclaredFlake(DeclaredSource):
         return not self.is_evaluated_here
 
     @property
-    def updates_from(self) -> str:
-        """The flake of later updates, which know no attribute but microvm.nix's; empty where that is another one.
+    def updates(self) -> UpdateSource:
+        """What later updates build; without a flake where they cannot build what is declared.
 
-        A path of the controller is none either: on the host, anybody may have made it, and root would build from it.
+        A path of the controller is none: on the host, anybody may have made it, and root would build from it.
         """
-        flake = str(self.declaration["flake"])
-        is_usual = self.declaration["attribute"] in (None, runner_attribute(self.name))
-        is_here = self.is_evaluated_here or not is_of_a_machine(flake)
-        return self.declaration["update_flake"] or (flake if is_usual and is_here else "")
+        flake, arguments = str(self.declaration["update_flake"] or self.declaration["flake"]), self._arguments
+        if not self.is_evaluated_here and any(map(names_path, arguments)):
+            flake, arguments = "", ()
+        elif not self.is_evaluated_here and not self.declaration["update_flake"] and is_of_a_machine(flake):
+            flake = ""
+        return UpdateSource(flake, None if self.attribute == runner_attribute(self.name) else self.attribute, arguments)
+
+    @property
+    def _arguments(self) -> Tuple[str, ...]:
+        return tuple(self.declaration["nix_arguments"])
 
 
 @dataclass(frozen=True)

@@ -13,6 +13,7 @@ from typing import Dict, List, Mapping, Optional, Sequence, Tuple, Union
 from ..host import nix
 from ..host.commands import HostError
 from ..host.published_packages import fetch_package, latest_package, signature_errors
+from ..host.records import UpdateSource
 from ..schema.errors import DeclarationError
 from .flakes import DeclaredSource, EarlierPackages, EvaluatedPackage, joined_errors
 
@@ -39,9 +40,9 @@ class DeclaredService(DeclaredSource):
         return self._path("runner")
 
     @property
-    def updates_from(self) -> str:
-        """The flake of later updates: none."""
-        return ""
+    def updates(self) -> UpdateSource:
+        """What later updates build: nothing."""
+        return UpdateSource("")
 
 
 def ask_services(

@@ -13,18 +13,18 @@ from argparse import Namespace
 from dataclasses import replace
 from typing import Dict, List, Mapping, Optional, Sequence
 
-from ...declaration.vms.source_options import flake_reference
 from ...host import flakes, nix, restrictions, settings
 from ...host.commands import HostError
 from ...host.places import Places
+from ...host.records import UpdateSource
 from ...operations import lifecycle
 from ...operations.adopt import adopt, is_installed
 from ...operations.reconcile import Request, reconcile
 from ...operations.report import package_diff
 from ...operations.switching import may_be_switched
+from ...operations.update_sources import update_source
 from ...resources.images.observe import installed_images
 from ...resources.vms.actions import Plan
-from ...resources.vms.observe import read_flake
 from ..host import each, places, require_root
 from ..output import say
 from ..source import VARIABLE, Source, SourceError, read
@@ -43,34 +43,26 @@ def create_vm(arguments: Namespace) -> int:
         source = read(arguments.file)
         request = _request(arguments, source, _chosen(source, [arguments.name], arguments.file), "present")
         return print_outcome(reconcile(request), arguments.check, arguments.diff)
-    install_external(arguments.name, arguments.flake, arguments, where)
+    built = chosen_source(arguments.name, arguments, where) if arguments.package is None else None
+    install_external(arguments.name, built, arguments, where)
     if not arguments.check:
         say(f"{arguments.name}: start it with: microvm start {arguments.name}")
     return 0
 
 
-def install_external(name: str, flake: Optional[str], arguments: Namespace, where: Places) -> None:
+def install_external(name: str, source: Optional[UpdateSource], arguments: Namespace, where: Places) -> None:
     """Install an external package, or with ``--check`` only show what that would mean."""
-    flake = (
-        _usable_flake(flake, "its recorded flake" if arguments.flake is None else "--flake")
-        if flake is not None
-        else None
-    )
     # Before a build of it executes anything.
     restrictions.check_external(restrictions.read())
-    plan = adopt(name, _package(name, flake, arguments), where, flake, arguments.check)
+    package = str(arguments.package) if source is None else _built_package(name, source, arguments.check)
+    plan = adopt(name, package, where, source.flake if source is not None else None, arguments.check)
     print_plan(plan, "installed", arguments.check, package_diff(plan, where) if arguments.diff else None)
     print_closures(plan)
 
 
-def _usable_flake(flake: str, source: str) -> str:
-    """Return a reference as it is recorded. Raises HostError for one that no declaration may have either."""
-    absolute = absolute_flake(flake)
-    # Before Nix is called: processes show its arguments.
-    problem = flake_reference(absolute)
-    if problem is not None:
-        raise HostError(f"{source}: {problem}")
-    return absolute
+def chosen_source(name: str, arguments: Namespace, where: Places) -> Optional[UpdateSource]:
+    """Return what is built for a MicroVM: of the flake that is passed, or else recorded; ``None`` without any."""
+    return update_source(name, where, absolute_flake(arguments.flake) if arguments.flake is not None else None)
 
 
 def absolute_flake(flake: str) -> str:
@@ -90,10 +82,8 @@ def print_closures(plan: Plan) -> None:
             say(nix.diff_closures(*paths).rstrip() or f"{plan.name}: no version differs")
 
 
-def _package(name: str, flake: Optional[str], arguments: Namespace) -> str:
-    if flake is None:
-        return str(arguments.package)
-    return flakes.build_unrooted(flake, name) if arguments.check else flakes.build_rooted(flake, name)
+def _built_package(name: str, source: UpdateSource, check: bool) -> str:
+    return flakes.build_unrooted(source, name) if check else flakes.build_rooted(source, name)
 
 
 def update(arguments: Namespace) -> int:
@@ -115,13 +105,13 @@ def update(arguments: Namespace) -> int:
 
 def _update(name: str, arguments: Namespace, where: Places) -> None:
     lifecycle.require(name, where)
-    flake = arguments.flake or (None if arguments.package else read_flake(name, where))
-    if flake is None and arguments.package is None:
+    built = chosen_source(name, arguments, where) if arguments.package is None else None
+    if built is None and arguments.package is None:
         raise HostError(
             "it was not built from a flake; pass its declaration by --file or its package by --package, or run the "
             "playbook that declares it"
         )
-    install_external(name, flake, arguments, where)
+    install_external(name, built, arguments, where)
     running = lifecycle.is_running(name)
     if arguments.check or (running and lifecycle.is_current(name, where)):
         return

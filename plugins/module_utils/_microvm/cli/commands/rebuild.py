@@ -13,10 +13,9 @@ from ...host.commands import HostError
 from ...host.places import Places
 from ...operations import lifecycle
 from ...operations.switching import CannotSwitch, is_already_switched, switch_guest
-from ...resources.vms.observe import read_flake
 from ..host import each, places, require_root
 from ..output import say
-from .install import install_external
+from .install import chosen_source, install_external
 from .switch import print_switch
 
 
@@ -29,11 +28,11 @@ def rebuild(arguments: Namespace) -> int:
 
 def _rebuild(name: str, arguments: Namespace, where: Places) -> None:
     """Build the package of a MicroVM, install it, and let the guest run it: by a switch, or else by a restart."""
-    flake = arguments.flake or read_flake(name, where)
-    if flake is None:
+    source = chosen_source(name, arguments, where)
+    if source is None:
         lifecycle.require(name, where)
         raise HostError("it was not built from a flake; pass one by --flake")
-    install_external(name, flake, arguments, where)
+    install_external(name, source, arguments, where)
     if arguments.check:
         return
     if not lifecycle.is_running(name):

@@ -21,6 +21,7 @@ _WORD = re.compile(rf"[^\s{CONTROL}]+")
 _OF_A_MACHINE = re.compile(r"/|~|path:|([a-z]+\+)?file:")
 _RELATIVE = re.compile(r"[.~].*|(path|([a-z]+\+)?file):(?!/).*|(?![A-Za-z][A-Za-z0-9_-]*(/|\?|$)|/|[a-z][a-z0-9+]*:).*")
 """References that Nix looks for below the directory that it happens to be called in."""
+_BETWEEN_WORDS = re.compile(r"[^A-Za-z0-9/.:+~_-]+")
 _URL = re.compile(r"https?://[A-Za-z0-9\[][!-\"$-~]*")
 _ATTRIBUTE = re.compile(rf"[^\s{CONTROL}#-][^{CONTROL}#]*")
 
@@ -105,6 +106,11 @@ def flakes_in_arguments(arguments: Sequence[str]) -> List[str]:
     positions = {"--override-input": 2, "--override-flake": 2, "--inputs-from": 1}
     found = [index + positions[word] for index, word in enumerate(arguments) if word in positions]
     return [arguments[index] for index in found if index < len(arguments)]
+
+
+def names_path(argument: str) -> bool:
+    """Return whether an argument of Nix has a path, which is something else, or nothing, on another machine."""
+    return any(is_of_a_machine(word) or word.startswith(".") for word in _BETWEEN_WORDS.split(argument))
 
 
 def flake_attribute(value: object) -> Optional[str]:
@@ -250,7 +256,8 @@ SOURCE_OPTIONS: Options = (
         "str",
         "Reference to the flake that C(microvm update) builds from, if that is another one than O(ignore:flake), such "
         "as a branch instead of the commit that was tested. Without it, updates build from O(ignore:flake), unless "
-        "that is a path of the controller (O(ignore:build_on)).",
+        "that is a path of the controller (O(ignore:build_on)). They build O(ignore:attribute) with "
+        "O(ignore:nix_arguments).",
         check=flake_reference,
         cost=LIVE,
         honoured_by=HOST,

@@ -11,7 +11,7 @@ from typing import Dict, Iterable, Iterator, List, Mapping, Optional, Tuple
 
 from ...declaration.names import unit_name
 from ...declaration.vms.share_sources import Ownership, source_ownerships
-from ...host.records import Record
+from ...host.records import Record, UpdateSource
 from ...runner.package import COMMAND_LINE_FILE, Package
 from ...schema.errors import DeclarationError
 from ..steps import Step
@@ -172,6 +172,7 @@ def _record(observed: Observed, wanted: Wanted, target: _Target) -> Record:
         return replace(record, refused=target.refused)
     record = replace(
         record,
+        updates=_updates(observed, record, wanted),
         state_directory=observed.state_directory,
         # One that was there before is somebody else's to remove.
         user=record.user if observed.has_account else wanted.account.user,
@@ -186,6 +187,16 @@ def _record(observed: Observed, wanted: Wanted, target: _Target) -> Record:
         record = record.with_generation(target.package, external=wanted.external is not None)
         record = replace(record, switched=observed.switched)
     return record.with_ready(target.package, wanted.declaration["ready"])
+
+
+def _updates(observed: Observed, record: Record, wanted: Wanted) -> Optional[UpdateSource]:
+    """Return what is recorded of later updates: the flake too, since its own file is written after the record."""
+    declared, flake = wanted.origin.updates, wanted.origin.flake
+    if declared is None and flake is None:
+        return record.updates
+    declared = replace(declared or UpdateSource(""), flake=(observed.flake if flake is None else flake) or "")
+    says_all = declared.attribute is None and not declared.nix_arguments
+    return None if says_all and record.updates is None else declared
 
 
 def _kept_packages(

@@ -127,6 +127,9 @@ def _record(observed: Observed, external: External, keep_generations: int) -> Tu
     record = observed.record or Record(observed.name, observed.state_directory)
     # An account that was there before is somebody else's to remove.
     record = replace(record, user=record.user if observed.has_account else external.installed.account.user)
+    if record.updates is not None:
+        # Attribute and arguments are declared, whatever flake was passed.
+        record = replace(record, updates=replace(record.updates, flake=external.flake))
     if observed.current != external.package or record.generation(external.package) is None:
         record = replace(record.with_generation(external.package, external=True), switched=observed.switched)
     used = (external.package, observed.current, observed.booted, observed.old)

@@ -111,6 +111,7 @@ def _record(before: Optional[Record], observed: Observed) -> Optional[Record]:
         user=account_name(observed.name) if before.user == account_name(before.name) else record.user or before.user,
         directories=tuple(sorted({*record.directories, *before.directories})),
         volumes=tuple(sorted({*record.volumes, *before.volumes})),
+        updates=record.updates or before.updates,
     )
 
 

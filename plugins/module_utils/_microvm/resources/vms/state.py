@@ -13,7 +13,7 @@ from ...declaration.accounts import SHARED, Account, account
 from ...declaration.names import BOOTED_LINK, CURRENT_LINK, OLD_LINK
 from ...declaration.types import PackagedVm
 from ...declaration.vms.parse import Declaration
-from ...host.records import Record, Switched
+from ...host.records import Record, Switched, UpdateSource
 from ...host.systemd import Unit
 from ...runner.package import Package
 from ...runner.units import UnitSettings, unit_settings_of
@@ -157,6 +157,9 @@ class Origin:
     """False if nobody has the package yet, so that its content cannot be shown."""
     is_left: bool = False
     """True if the MicroVM keeps the package that it has, whatever that is."""
+    updates: Optional[UpdateSource] = None
+    """The declared attribute and arguments of later updates, with the flake to record for them; ``None`` where none are
+    declared."""
     closure_diff: str = ""
     """Differences between the closures of the package that it has and of this one, as far as the host cannot tell."""
 

@@ -12,7 +12,13 @@ import pytest
 from ansible_collections.microvm.fleet.plugins.module_utils._microvm.cli.commands import install, rebuild
 from ansible_collections.microvm.fleet.plugins.module_utils._microvm.cli.commands import list as see
 from ansible_collections.microvm.fleet.plugins.module_utils._microvm.cli.main import main
+from ansible_collections.microvm.fleet.plugins.module_utils._microvm.declaration.vms.parse import parse_vm
 from ansible_collections.microvm.fleet.plugins.module_utils._microvm.host import nix
+from ansible_collections.microvm.fleet.plugins.module_utils._microvm.operations.flakes import DeclaredFlake
+from ansible_collections.microvm.fleet.plugins.module_utils._microvm.operations.reconcile import Request, reconcile
+from ansible_collections.microvm.fleet.plugins.module_utils._microvm.operations.report import VmResult
+from ansible_collections.microvm.fleet.plugins.module_utils._microvm.resources.vms import handlers
+from ansible_collections.microvm.fleet.plugins.module_utils._microvm.resources.vms.actions import Action
 
 from ..fake_host import FakeHost
 from ..real_nix import RealNix, real_nix, runner
@@ -85,10 +91,118 @@ def test_a_recorded_flake_with_a_password_is_neither_evaluated_nor_shown(
     calls.clear()
     capsys.readouterr()
     assert main(["update", "web"]) == 1
-    assert "web: its recorded flake: contains a user, password or token" in capsys.readouterr().err
+    assert "/web/flake contains a user, password or token" in capsys.readouterr().err
     for words in (["-l"], ["-l", "--json"]):
         assert main(words) == 1
         said = capsys.readouterr()
         assert "hunter2" not in said.out + said.err and "@git.example.org/machines" in said.out + said.err
     assert calls == []
     assert main(["update", "web", "--flake", flake]) == 0 and flake_file(host).read_text().strip() == flake
+
+
+def declare(flake: str, **options: Any) -> VmResult:
+    """Declare the MicroVM by a flake, and return its result."""
+    (result,) = reconcile(Request(vms=[{"name": "web", "flake": flake, **options}], state_dir="/unused"))["vms"]
+    assert not result["failed"], result["msg"]
+    return result
+
+
+def unusual(store: RealNix, mark: str, directory: str = "flake") -> str:
+    """Write a flake whose usual attribute is wrong, and whose package is what an input says."""
+    for version in ("input", "override"):
+        (store.root / version).write_text(f"{mark} of {version}")
+    own = runner("web", "${builtins.readFile inputs.mark}")
+    wrong = f'throw "the usual attribute";\npackages.any.web = {own}'
+    inputs = f'inputs.mark = {{ url = "path:{store.root}/input"; flake = false; }};'
+    return store.write({"web": wrong}, directory, inputs)
+
+
+def what_starts(host: FakeHost) -> str:
+    """Return the script of the current package."""
+    return Path(host.places.state("web", "current", "bin/microvm-run")).read_text()
+
+
+def declared_of(store: RealNix) -> dict[str, Any]:
+    """Return the options beside the unusual flake."""
+    override = ["--override-input", "mark", f"path:{store.root}/override"]
+    return {"attribute": "packages.any.web", "nix_arguments": override}
+
+
+@pytest.mark.parametrize("words", ["update web", "rebuild web", "update web --flake {flake}"])
+def test_updates_build_the_declared_attribute_with_the_declared_arguments(
+    host: FakeHost, real_nix: RealNix, words: str
+) -> None:
+    flake, options = unusual(real_nix, "first"), declared_of(real_nix)
+    declare(flake, **options)
+    assert "first of override" in what_starts(host)
+    assert not declare(flake, **options)["changed"]
+    assert unusual(real_nix, "second") == flake and main(words.format(flake=flake).split()) == 0
+    assert "second of override" in what_starts(host)
+    assert unusual(real_nix, "third") == flake and main(["list", "--evaluate"]) == 2
+    assert main(words.format(flake=flake).split()) == 0 and main(["list", "--evaluate"]) in (0, 2)
+    assert "third of override" in what_starts(host)
+    # What is declared next time is what later updates build.
+    declare(flake, attribute="packages.any.web")
+    assert unusual(real_nix, "fourth") == flake and main(["update", "web"]) == 0
+    assert "fourth of input" in what_starts(host)
+
+
+def test_a_flake_of_updates_has_the_declared_attribute_too(host: FakeHost, real_nix: RealNix) -> None:
+    other = unusual(real_nix, "newer", "newer")
+    declare(unusual(real_nix, "first"), update_flake=other, **declared_of(real_nix))
+    unusual(real_nix, "second")
+    assert main(["update", "web"]) == 0
+    assert "second of override" in what_starts(host) and flake_file(host).read_text().strip() == other
+
+
+def test_what_is_left_to_updates_is_updated_as_is_declared_by_now(host: FakeHost, real_nix: RealNix) -> None:
+    flake = unusual(real_nix, "first")
+    declare(flake, attribute="packages.any.web", manage="once")
+    assert "first of input" in what_starts(host)
+    unusual(real_nix, "second")
+    declare(flake, manage="once", **declared_of(real_nix))
+    assert "first of input" in what_starts(host)
+    assert main(["update", "web"]) == 0 and "second of override" in what_starts(host)
+
+
+@pytest.mark.parametrize("next_options", [{"attribute": "packages.any.web"}, {}], ids=["unusual", "usual"])
+def test_an_interrupted_run_does_not_mix_one_flake_with_the_attribute_of_another(
+    host: FakeHost,
+    real_nix: RealNix,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    next_options: dict[str, Any],
+) -> None:
+    first = unusual(real_nix, "first")
+    declare(first, **declared_of(real_nix))
+    before = what_starts(host)
+    second = real_nix.write({"web": f"{runner('web', 'next')};\npackages.any.web = {runner('web', 'other')}"}, "second")
+
+    def killed(_job: object, _flake: str) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as interrupted:
+        interrupted.setitem(handlers._SINGLE, Action.RECORD_FLAKE, killed)
+        with pytest.raises(KeyboardInterrupt):
+            declare(second, **next_options)
+    assert flake_file(host).read_text().strip() == first
+    capsys.readouterr()
+    assert main(["update", "web"]) == 1
+    assert "interrupted" in capsys.readouterr().err and what_starts(host) == before
+    assert main(["update", "web", "--flake", second]) == 0 and main(["update", "web"]) == 0
+    assert ("other" if next_options else "next") in what_starts(host)
+
+
+def test_a_path_of_the_controller_in_an_argument_is_not_built_from_on_the_host(real_nix: RealNix) -> None:
+    vm: dict[str, Any] = {"name": "web", "flake": "github:you/machines", "build_on": "controller"}
+    for argument, flake in (
+        ("path:/home/me/dep", ""),
+        ("git+file:///home/me/dep", ""),
+        ("../dep", ""),
+        ("import /home/me/x", ""),
+        ("github:NixOS/nixpkgs/nixos-unstable", "github:you/machines"),
+        ("https://example.org/dep.tar.gz", "github:you/machines"),
+    ):
+        declaration = parse_vm({**vm, "nix_arguments": ["--override-input", "dep", argument]})
+        updates = DeclaredFlake("", declaration, None).updates
+        assert updates.flake == flake and bool(updates.nix_arguments) is bool(flake)

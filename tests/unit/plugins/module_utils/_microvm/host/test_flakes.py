@@ -17,6 +17,7 @@ from ansible_collections.microvm.fleet.plugins.module_utils._microvm.declaration
 from ansible_collections.microvm.fleet.plugins.module_utils._microvm.host import flakes, nix
 from ansible_collections.microvm.fleet.plugins.module_utils._microvm.host.commands import HostError
 from ansible_collections.microvm.fleet.plugins.module_utils._microvm.host.flakes import Evaluation
+from ansible_collections.microvm.fleet.plugins.module_utils._microvm.host.records import UpdateSource
 
 from ..real_nix import RealNix, real_nix, remove_garbage, runner
 
@@ -255,5 +256,6 @@ def test_lines_are_shown_without_what_a_terminal_obeys() -> None:
 
 
 def test_the_command_shows_what_nix_says(real_nix: RealNix, capfd: pytest.CaptureFixture[str]) -> None:
-    flakes.build_unrooted(real_nix.write({"web": runner("web", script="echo the build >&2")}), "web")
+    source = UpdateSource(real_nix.write({"web": runner("web", script="echo the build >&2")}))
+    flakes.build_unrooted(source, "web")
     assert "\nthe build\n" in capfd.readouterr().err

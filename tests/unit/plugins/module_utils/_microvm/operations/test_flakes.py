@@ -25,6 +25,7 @@ from ansible_collections.microvm.fleet.plugins.module_utils._microvm.operations.
 from ansible_collections.microvm.fleet.plugins.module_utils._microvm.operations.reconcile import Request, reconcile
 from ansible_collections.microvm.fleet.plugins.module_utils._microvm.operations.report import VmResult, VmsResult
 from ansible_collections.microvm.fleet.plugins.module_utils._microvm.operations.rollback import roll_back
+from ansible_collections.microvm.fleet.plugins.module_utils._microvm.operations.update_sources import update_source
 from ansible_collections.microvm.fleet.plugins.module_utils._microvm.schema.errors import DeclarationError
 
 from ..fake_host import FakeHost
@@ -296,8 +297,7 @@ def test_another_attribute_and_a_flake_of_updates(host: FakeHost, known: RealNix
     run(flake, update_flake="github:you/machines")
     assert Path(host.places.state("web", "flake")).read_text() == "github:you/machines"
     result = run(flake, attribute="nixosConfigurations.other.config.microvm.declaredRunner")
-    # The command builds microvm.nix's attribute of the MicroVM, which is not the declared one.
-    assert str(result["package"]).endswith("-microvm-other") and "forget the flake of web" in result["actions"]
+    assert str(result["package"]).endswith("-microvm-other") and f"record the flake {flake}" in result["actions"]
 
 
 def test_a_rename_leaves_nothing_to_the_next_run(host: FakeHost, known: RealNix) -> None:
@@ -307,7 +307,8 @@ def test_a_rename_leaves_nothing_to_the_next_run(host: FakeHost, known: RealNix)
         renamed = {"name": name, "renamed_from": "web", "flake": flake, "attribute": attribute, "state": "stopped"}
         (first,) = run_all(renamed)["vms"]
         assert not first["failed"] and not any("record the flake" in action for action in first["actions"])
-        assert os.path.exists(host.places.state(name, "flake")) is (attribute is None)
+        source = update_source(name, host.places)
+        assert source is not None and (source.flake, source.attribute) == (flake, attribute)
         assert not run_all(renamed)["vms"][0]["changed"]
 
 
@@ -325,9 +326,9 @@ def test_a_rename_leaves_nothing_to_the_next_run(host: FakeHost, known: RealNix)
 )
 def test_a_path_of_another_machine_is_no_flake_of_updates(flake: str, build_on: str, recorded: str) -> None:
     vm = {"name": "web", "flake": flake, "build_on": build_on}
-    assert DeclaredFlake("", parse_vm(vm), None).updates_from == recorded
+    assert DeclaredFlake("", parse_vm(vm), None).updates.flake == recorded
     chosen = DeclaredFlake("", parse_vm({**vm, "update_flake": "path:/etc/machines"}), None)
-    assert chosen.updates_from == "path:/etc/machines"
+    assert chosen.updates.flake == "path:/etc/machines"
 
 
 def test_a_microvm_that_the_command_has_created_goes_on(host: FakeHost, known: RealNix) -> None:

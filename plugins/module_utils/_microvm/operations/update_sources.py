@@ -1,0 +1,45 @@
+# Copyright (c) 2026 microvm.fleet contributors
+# GNU General Public License v3.0+ (see LICENSES/GPL-3.0-or-later.txt or https://www.gnu.org/licenses/gpl-3.0.txt)
+# SPDX-License-Identifier: GPL-3.0-or-later
+
+"""What updates on the host build: the flake that its file names, as the last declaration says."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Optional
+
+from ..declaration.names import FLAKE_FILE
+from ..declaration.vms.source_options import flake_reference
+from ..host.commands import HostError
+from ..host.places import Places
+from ..host.records import UpdateSource
+from ..resources.vms.observe import read_flake
+
+
+def update_source(name: str, places: Places, flake: Optional[str] = None) -> Optional[UpdateSource]:
+    """Return what an update of a MicroVM builds: of ``flake``, or else of the recorded one; ``None`` without any.
+
+    Raises HostError for a reference that no declaration may have, since processes show the arguments of Nix, and where
+    the recorded flake is not the one that attribute and arguments were recorded with.
+    """
+    record = places.records.read(name)
+    updates = record.updates if record is not None else None
+    if flake is not None:
+        problem = flake_reference(flake)
+        if problem is not None:
+            raise HostError(f"--flake: {problem}")
+        return replace(updates or UpdateSource(""), flake=flake)
+    recorded = read_flake(name, places)
+    if recorded is None:
+        return None
+    problem = flake_reference(recorded)
+    if problem is None and updates is not None and updates.flake != recorded:
+        problem = (
+            "is not the one that the last run has recorded its attribute and its arguments of Nix with: a run was "
+            "interrupted, or somebody has changed the file; run the playbook that declares the MicroVM"
+        )
+    if problem is not None:
+        path = places.state(name, FLAKE_FILE)
+        raise HostError(f"the flake in {path} {problem}. Or pass a flake: microvm update {name} --flake FLAKE")
+    return updates or UpdateSource(recorded)
