@@ -144,6 +144,10 @@ class NotEvaluated(HostError):
     """Failure of an evaluation: the mistake may be one of the flake."""
 
 
+class ExplainedByNix(NotEvaluated):
+    """Failure of an evaluation of which Nix has said why."""
+
+
 def _evaluate(flake: str, attributes: Sequence[str], arguments: Sequence[str], show: Show) -> List[Evaluation]:
     # Several MicroVMs may have one package. Of what is named n times, newer versions of Nix write n * n results.
     named = list(dict.fromkeys(attributes))
@@ -152,6 +156,8 @@ def _evaluate(flake: str, attributes: Sequence[str], arguments: Sequence[str], s
     words = [nix.nix_program(), *nix.FEATURES, "build", "--dry-run", "--json", *arguments, *installables]
     try:
         built = [_outputs(element) for element in json.loads(nix.run_shown(words, show))]
+    except nix.FailedProgram as error:
+        raise ExplainedByNix(str(error)) from None
     except HostError as error:
         raise NotEvaluated(str(error)) from None
     except ValueError as error:
@@ -256,10 +262,19 @@ def _build(source: UpdateSource, name: str, is_kept: bool) -> str:
         evaluation = evaluate(source.flake, attributes, arguments, show=show_line, writes_lock=is_kept)[name]
     except HostError as error:
         raise HostError(f"{error}; install it, or build elsewhere and pass the package by --package") from None
+    installable = f"{source.flake}#{source.attribute_of(name)}"
     if isinstance(evaluation, HostError):
-        raise evaluation
+        raise HostError(f"{installable} cannot be evaluated: {_unshown(evaluation)}")
     link = nix.root_of(name, evaluation.path) if is_kept else None
-    return build_evaluated(evaluation, link, arguments, show=show_line)
+    try:
+        return build_evaluated(evaluation, link, arguments, show=show_line)
+    except HostError as error:
+        raise HostError(f"{installable} cannot be built: {_unshown(error)}") from None
+
+
+def _unshown(error: HostError) -> str:
+    """Return the reason of a failure; one that Nix has said was shown line by line already."""
+    return "Nix has said why, see above" if isinstance(error, (nix.FailedProgram, ExplainedByNix)) else str(error)
 
 
 def build_evaluated(

@@ -231,10 +231,14 @@ def find_program(name: str) -> Optional[str]:
     return shutil.which(name, path=f"{search_path()}:{PROGRAM_DIRECTORIES}")
 
 
+class FailedProgram(HostError):
+    """Failure of a program of Nix that has said why, with the last of what it has said."""
+
+
 def run_shown(words: Sequence[str], show: Show = hide_line, environment: Optional[Mapping[str, str]] = None) -> str:
     """Return the output of a program of Nix, whose messages are shown line by line, however long it takes.
 
-    Raises HostError with the last of them.
+    Raises FailedProgram with the last of them, and HostError where there is none.
     """
     lines: Deque[str] = collections.deque(maxlen=_KEPT_LINES)
     environment = environment or program_environment()
@@ -247,7 +251,8 @@ def run_shown(words: Sequence[str], show: Show = hide_line, environment: Optiona
                 # Whoever writes a build may write to the terminal of whoever looks at it.
                 show(without_controls(without_colours(lines[-1])))
         if process.returncode != 0:
-            raise HostError(f"`{shown_command(_short(words))}` failed: {_end(lines, process.returncode)}")
+            message = f"`{shown_command(_short(words))}` failed: {_end(lines, process.returncode)}"
+            raise (FailedProgram if any(lines) else HostError)(message)
         output.seek(0)
         return output.read().decode(errors="replace")
 

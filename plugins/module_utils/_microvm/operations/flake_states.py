@@ -11,7 +11,7 @@ import os
 from typing import Dict, Mapping, Optional, Sequence, Tuple, TypedDict
 
 from ..declaration.vms.source_options import without_credentials
-from ..host import files
+from ..host import files, nix, restrictions
 from ..host.commands import HostError
 from ..host.flakes import Evaluation, Evaluations, evaluate
 from ..host.places import Places
@@ -40,6 +40,8 @@ class FlakeState(TypedDict):
     package: Optional[str]
     """Package that the flake evaluates to."""
     error: Optional[str]
+    refused: Optional[str]
+    """Reason why no update installs that package, with what to do."""
 
 
 def flake_states(vms: Sequence[Information], places: Places) -> Dict[str, FlakeState]:
@@ -96,14 +98,37 @@ def _state(vm: Information, flake: str, evaluated: object, places: Places) -> Fl
         "new_system": None,
         "package": None,
         "error": None,
+        "refused": None,
     }
     if isinstance(evaluated, HostError):
         return {**state, "error": str(evaluated)}
     if isinstance(evaluated, Evaluation):
         is_outdated = evaluated.path != places.store.path(current)
         word = OUTDATED if is_outdated else _word_of_guest(vm)
-        return {**state, "state": word, "new_system": _system(evaluated.path, places), "package": evaluated.path}
+        refused = _refusal(vm, evaluated, places) if is_outdated else None
+        new_system = _system(evaluated.path, places)
+        return {**state, "state": word, "new_system": new_system, "package": evaluated.path, "refused": refused}
     return state
+
+
+def _refusal(vm: Information, evaluation: Evaluation, places: Places) -> Optional[str]:
+    """Return why an update would not install what a flake evaluates to; ``None`` where nothing is known of it."""
+    name = vm["name"]
+    if vm["foreign"]:
+        return "it was installed by something else; update it with the tool that installed it"
+    try:
+        restrictions.check_external(restrictions.read())
+        nix.refuse_system(evaluation.system)
+        record = places.records.read(name)
+    except HostError as error:
+        return str(error)
+    generation = record.generation(evaluation.path) if record is not None else None
+    if record is None or generation is None or not record.is_bad(evaluation.path):
+        return None
+    return (
+        f"it is generation {generation.number}, which is marked bad; change the flake, or mark it good first: "
+        f"microvm generations {name} --good {generation.number}"
+    )
 
 
 def _word_of_guest(vm: Information) -> str:
@@ -127,6 +152,8 @@ def advice(name: str, state: FlakeState) -> str:
     """Return the line of a MicroVM that is not as its flake says, with what to do; empty for one that is."""
     if state["state"] == UNKNOWN:
         return f"{state['flake']} does not evaluate: {state['error']}"
+    if state["state"] == OUTDATED and state["refused"] is not None:
+        return f"outdated ({state['system']}), and no update installs {state['new_system']}: {state['refused']}"
     if state["state"] == OUTDATED:
         return (
             f"outdated ({state['system']}), rebuild ({state['new_system']}) and restart: microvm update -R {name}, or "

@@ -191,7 +191,7 @@ def test_list_selects_by_tag(
 def flake_state(**values: Any) -> Any:
     """Return the comparison of a MicroVM with its flake."""
     state = {"flake": "path:/f", "state": "current", "system": "old-1", "new_system": "new-2", "error": None}
-    return {**state, "package": "/nix/store/x", **values}
+    return {**state, "package": "/nix/store/x", "refused": None, **values}
 
 
 @pytest.mark.parametrize(

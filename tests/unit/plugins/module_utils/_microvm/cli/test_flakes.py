@@ -17,6 +17,7 @@ from ansible_collections.microvm.fleet.plugins.module_utils._microvm.host import
 from ansible_collections.microvm.fleet.plugins.module_utils._microvm.operations.flakes import DeclaredFlake
 from ansible_collections.microvm.fleet.plugins.module_utils._microvm.operations.reconcile import Request, reconcile
 from ansible_collections.microvm.fleet.plugins.module_utils._microvm.operations.report import VmResult
+from ansible_collections.microvm.fleet.plugins.module_utils._microvm.operations.rollback import mark, roll_back
 from ansible_collections.microvm.fleet.plugins.module_utils._microvm.resources.vms import handlers
 from ansible_collections.microvm.fleet.plugins.module_utils._microvm.resources.vms.actions import Action
 
@@ -206,3 +207,69 @@ def test_a_path_of_the_controller_in_an_argument_is_not_built_from_on_the_host(r
         declaration = parse_vm({**vm, "nix_arguments": ["--override-input", "dep", argument]})
         updates = DeclaredFlake("", declaration, None).updates
         assert updates.flake == flake and bool(updates.nix_arguments) is bool(flake)
+
+
+@pytest.mark.parametrize("command", ["create", "update", "rebuild"])
+@pytest.mark.parametrize(
+    ("expression", "reason", "what"),
+    [
+        ('throw "there is no such thing"', "there is no such thing", "evaluated"),
+        (runner("web", "two", script="echo the disk is full >&2; exit 3"), "the disk is full", "built"),
+    ],
+)
+def test_the_reason_of_nix_is_shown_once_with_flake_and_attribute(
+    host: FakeHost,
+    real_nix: RealNix,
+    capfd: pytest.CaptureFixture[str],
+    command: str,
+    expression: str,
+    reason: str,
+    what: str,
+) -> None:
+    flake = real_nix.write({"web": runner("web")})
+    if command == "update":
+        assert main(["create", "web", "--flake", flake]) == 0
+    # Nix itself shows the last lines of a build beside all of it, and the source beside the message.
+    real_nix.write({"web": expression})
+    capfd.readouterr()
+    assert main([command, "web", "--flake", flake]) == 1
+    *shown, last = capfd.readouterr().err.splitlines()
+    installable = f"{flake}#nixosConfigurations.web.config.microvm.declaredRunner"
+    assert last.startswith("microvm: ") and last.endswith(
+        f"{installable} cannot be {what}: Nix has said why, see above"
+    )
+    assert sum(line.startswith("error:") for line in shown) <= 2 and any(reason in line for line in shown)
+
+
+def test_a_reason_that_nix_has_not_said_is_part_of_the_message(
+    real_nix: RealNix, capfd: pytest.CaptureFixture[str]
+) -> None:
+    flake = real_nix.write({"web": runner("web", system="riscv64-linux")})
+    assert main(["create", "web", "--flake", flake]) == 1
+    assert "declaredRunner cannot be built: it is built for riscv64-linux, and this host" in capfd.readouterr().err
+
+
+def test_list_advises_no_update_that_would_be_refused(
+    host: FakeHost, real_nix: RealNix, capsys: pytest.CaptureFixture[str]
+) -> None:
+    flake = real_nix.write({"web": runner("web", "one")})
+    assert main(["create", "web", "--flake", flake]) == 0
+    real_nix.write({"web": runner("web", "two")})
+    assert main(["-u", "web"]) == 0
+    roll_back("web", None, False, False, False, host.places)
+    capsys.readouterr()
+    assert main(["-l"]) == 2
+    said = capsys.readouterr().err
+    assert "web: outdated (" in said and "marked bad" in said and "microvm generations web --good 2" in said
+    assert "-Ru" not in said and "update -R" not in said
+    assert main(["-u", "web"]) == 1
+    # What it advises, helps.
+    mark("web", 2, False, False, host.places)
+    capsys.readouterr()
+    assert main(["-l"]) == 2 and "microvm -Ru web" in capsys.readouterr().err
+    assert main(["-u", "web"]) == 0
+    real_nix.write({"web": runner("web", "two", system="riscv64-linux")})
+    capsys.readouterr()
+    assert main(["-l"]) == 2
+    said = capsys.readouterr().err
+    assert "it is built for riscv64-linux, and this host" in said and "-Ru" not in said

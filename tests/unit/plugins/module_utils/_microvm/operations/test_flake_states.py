@@ -41,7 +41,7 @@ def vm(places: Places, name: str, flake: str, current: str, booted: str | None, 
     directory.mkdir(parents=True)
     if flake:
         (directory / "flake").write_text(flake)
-    return {"name": name, "current": current, "booted": booted, "restart_pending": pending}
+    return {"name": name, "current": current, "booted": booted, "restart_pending": pending, "foreign": False}
 
 
 def test_each_microvm_is_compared_with_its_flake_and_one_that_fails_hides_no_other(
