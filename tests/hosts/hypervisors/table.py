@@ -366,6 +366,7 @@ WITHOUT_CELL = {
     "hugepage_size: 2M": _SIZES,
     "hugepage_size: 1G": _SIZES,
     "interfaces[].type: bridge": "needs a setuid helper of the distribution",
+    "shares[].user": "a guest of `tests/hosts/test_guest_shares.py` has one; it concerns virtiofsd alone",
     "devices[].bus: usb": "a guest of `tests/hosts/test_vfio.py` has one, unplugged and plugged in again",
     "devices[].qemu.id": _PARSED,
     "devices[].qemu.bus": _PARSED,
