@@ -274,6 +274,15 @@ is_recorded() { # address; numbers of vendor and kind, as far as they are known
     return 1
 }
 
+# While a module is being loaded, its driver takes devices before the kernel offers to have them back.
+await_unbind() { # path of a device
+    local _try
+    for _try in {1..50}; do
+        if [ ! -e "$1/driver" ] || [ -e "$1/driver/unbind" ]; then return; fi
+        sleep 0.2
+    done
+}
+
 bind_pci_device() { # address
     local device=$sysfs/bus/pci/devices/$1 _try
     if [ ! -e "$device" ]; then
@@ -288,6 +297,7 @@ bind_pci_device() { # address
     for _try in 1 2 3; do
         if [ "$(driver_of "$1")" = vfio-pci ]; then return; fi
         echo vfio-pci > "$device/driver_override"
+        await_unbind "$device"
         if [ -e "$device/driver" ]; then echo "$1" > "$device/driver/unbind"; fi
         echo "$1" > "$sysfs/bus/pci/drivers_probe"
     done

@@ -24,6 +24,7 @@ def _device(tmp_path: Path) -> Path:
     drivers = tmp_path / "bus" / "pci" / "drivers"
     for driver in ("e1000e", "vfio-pci"):
         (drivers / driver).mkdir(parents=True)
+        (drivers / driver / "unbind").touch()
     device = tmp_path / "bus" / "pci" / "devices" / NIC
     device.mkdir(parents=True)
     (device / "driver").symlink_to(drivers / "e1000e")
@@ -56,6 +57,17 @@ def test_a_device_that_another_driver_took_meanwhile_is_taken_again(device: Path
     driver_of = f"driver_of() {{ head -n 1 {answers}; sed -i 1d {answers}; }}"
     assert call(tmp_path, f"{driver_of}; bind_pci_device {NIC}").returncode == 0
     assert answers.read_text() == ""
+
+
+def test_a_driver_whose_module_is_being_loaded_can_be_told_to_let_go_a_moment_later(
+    device: Path, tmp_path: Path
+) -> None:
+    (device / "driver" / "unbind").unlink()
+    # Only the driver makes the file: the kernel's sysfs lets nobody do so.
+    sleep = f'sleep() {{ [ ! -e "$sysfs/bus/pci/drivers_probe" ] && touch waited {device}/driver/unbind; }}'
+    tried = f"driver_of() {{ if [ -s {device}/driver/unbind ]; then echo vfio-pci; fi; }}"
+    done = call(tmp_path, f"{sleep}; {tried}; bind_pci_device {NIC}")
+    assert (done.returncode, done.stderr) == (0, "") and (tmp_path / "waited").exists()
 
 
 def test_a_device_that_is_taken_is_left_alone(device: Path, tmp_path: Path) -> None:
