@@ -27,7 +27,10 @@ INSTALL_ROLE = """\
         - ansible.builtin.debug:
             msg: "refused: {{ ansible_failed_result.msg }}"
 """
-APT = "/usr/bin/apt-get -y -o DPkg::Lock::Timeout=60 -o DPkg::Pre-Invoke::=/root/wait-for-release install curl"
+APT = "/usr/bin/apt-get -y -o DPkg::Pre-Invoke::=/root/wait-for-release install /root/waiting.deb"
+CONTROL = "Package: waiting\nVersion: 1\nArchitecture: all\nMaintainer: nobody\nDescription: of a test\n"
+"""Of a package that no other test installs, and that nothing needs."""
+
 WAIT = "#!/bin/sh\ntouch /run/apt-waits\nuntil [ -e /run/apt-released ]; do sleep 0.1; done\n"
 
 
@@ -36,19 +39,22 @@ def _without_socat(host: Host) -> Iterator[None]:
     """Remove a package, so that the role has to install it."""
     host.run("dpkg --purge --force-depends socat")
     yield
-    host.run("apt-get -y install socat; apt-get -y purge curl")
+    host.run("apt-get -y install socat; dpkg --purge waiting")
 
 
 @pytest.fixture(name="other_apt")
 def _other_apt(host: Host, without_socat: None) -> Iterator[str]:
     """Process ID of an apt that holds its locks until it is released."""
-    host.send("/root", {"wait-for-release": WAIT})
+    host.send("/root", {"wait-for-release": WAIT, "waiting/DEBIAN/control": CONTROL})
+    host.run("dpkg-deb --build /root/waiting")
     host.run(f"systemd-run --quiet --unit=other-apt {APT}")
     host.run("while systemctl is-active -q other-apt && [ ! -e /run/apt-waits ]; do sleep 0.1; done")
     host.run("[ -e /run/apt-waits ] || { journalctl --no-pager -u other-apt; exit 1; }")
     yield host.run("systemctl show --property=MainPID --value other-apt").strip()
     host.run("touch /run/apt-released; while systemctl is-active -q other-apt; do sleep 0.1; done")
-    host.run("rm -f /run/apt-waits /run/apt-released /root/wait-for-release; systemctl reset-failed other-apt; true")
+    host.run(
+        "rm -rf /run/apt-waits /run/apt-released /root/wait-for-release /root/waiting*; systemctl reset-failed other-apt; true"
+    )
 
 
 def state(host: Host, package: str) -> str:
@@ -65,7 +71,7 @@ def test_the_role_waits_for_an_apt_that_ends(host: Host, other_apt: str, tmp_pat
     output = host.play(tmp_path, INSTALL_ROLE, watch=release)
     assert f"Waiting for at most 600 s until process {other_apt} (`{APT}`) no longer holds " in " ".join(output.split())
     assert "refused:" not in output
-    assert state(host, "socat") == state(host, "curl") == "installed"
+    assert state(host, "socat") == state(host, "waiting") == "installed"
 
 
 def test_the_role_names_an_apt_that_does_not_end(host: Host, other_apt: str, tmp_path: Path) -> None:
