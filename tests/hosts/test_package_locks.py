@@ -53,7 +53,8 @@ def _other_apt(host: Host, without_socat: None) -> Iterator[str]:
     yield host.run("systemctl show --property=MainPID --value other-apt").strip()
     host.run("touch /run/apt-released; while systemctl is-active -q other-apt; do sleep 0.1; done")
     host.run(
-        "rm -rf /run/apt-waits /run/apt-released /root/wait-for-release /root/waiting*; systemctl reset-failed other-apt; true"
+        "rm -rf /run/apt-waits /run/apt-released /root/wait-for-release /root/waiting*;"
+        "systemctl reset-failed other-apt; true"
     )
 
 
