@@ -21,6 +21,7 @@ from ansible_collections.microvm.fleet.plugins.module_utils._microvm.host.safe_p
 from ansible_collections.microvm.fleet.plugins.module_utils._microvm.operations.flakes import (
     BuiltPackage,
     DeclaredFlake,
+    earlier_package,
     earlier_packages,
     evaluated_package,
 )
@@ -219,11 +220,8 @@ def _is_refused(path: str, installed: Optional[Result]) -> bool:
 
 def _earlier_evaluations(vms: Sequence[DeclaredFlake], built: Mapping[str, BuiltPackage]) -> Dict[str, Evaluation]:
     """Return the earlier evaluations that hold, whose derivations the controller still has."""
-    derivations = {
-        vm.name: built[vm.name]["derivation"] or ""
-        for vm in vms
-        if vm.name in built and built[vm.name]["installable"] == vm.installable
-    }
+    found = {vm.name: earlier_package(built, vm.name, vm.installable) for vm in vms}
+    derivations = {name: package["derivation"] or "" for name, package in found.items() if package is not None}
     valid = nix.valid_paths(derivations.values())
     # Their systems were looked at then.
     return {

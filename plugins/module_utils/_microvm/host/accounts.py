@@ -28,6 +28,11 @@ def exists(user: str) -> bool:
     return True
 
 
+def no_user(user: str) -> str:
+    """Return the reason to refuse a user whom the host does not have."""
+    return f"there is no user {user!r} on this host; create the user, or correct the name"
+
+
 def user_numbers(user: str) -> Optional[Tuple[int, int]]:
     """Return the numbers of a user, by name or number, and of its own group; ``None`` where there is none."""
     try:

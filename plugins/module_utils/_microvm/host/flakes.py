@@ -246,17 +246,11 @@ def build_arguments(arguments: Sequence[str]) -> List[str]:
     return words
 
 
-def build_rooted(source: UpdateSource, name: str) -> str:
-    """Build the package of a MicroVM; a link keeps it. Returns its path. What Nix says is shown. Raises HostError."""
-    return _build(source, name, True)
+def build_source(source: UpdateSource, name: str, is_kept: bool) -> str:
+    """Build the package of a MicroVM. Returns its path. What Nix says is shown. Raises HostError.
 
-
-def build_unrooted(source: UpdateSource, name: str) -> str:
-    """Build as ``build_rooted`` does, for whoever only looks: no link keeps the package."""
-    return _build(source, name, False)
-
-
-def _build(source: UpdateSource, name: str, is_kept: bool) -> str:
+    Unless it is kept by a link, for whoever only looks, no lock file is written either.
+    """
     attributes, arguments = {name: source.attribute_of(name)}, source.nix_arguments
     try:
         evaluation = evaluate(source.flake, attributes, arguments, show=show_line, writes_lock=is_kept)[name]

@@ -98,16 +98,13 @@ class DeclaredFlake(DeclaredSource):
 
         A path of the controller is none: on the host, anybody may have made it, and root would build from it.
         """
-        flake, arguments = str(self.declaration["update_flake"] or self.declaration["flake"]), self._arguments
+        flake = str(self.declaration["update_flake"] or self.declaration["flake"])
+        arguments = tuple(self.declaration["nix_arguments"])
         if not self.is_evaluated_here and any(map(names_path, arguments)):
             flake, arguments = "", ()
         elif not self.is_evaluated_here and not self.declaration["update_flake"] and is_of_a_machine(flake):
             flake = ""
         return UpdateSource(flake, None if self.attribute == runner_attribute(self.name) else self.attribute, arguments)
-
-    @property
-    def _arguments(self) -> Tuple[str, ...]:
-        return tuple(self.declaration["nix_arguments"])
 
 
 @dataclass(frozen=True)
@@ -144,6 +141,12 @@ def earlier_packages(given: Mapping[str, object]) -> Dict[str, BuiltPackage]:
             "diff": str(fields.get("diff") or ""),
         }
     return earlier
+
+
+def earlier_package(earlier: EarlierPackages, name: str, installable: str) -> Optional[BuiltPackage]:
+    """Return the package that an earlier call has found for a MicroVM, unless that was what is declared no longer."""
+    built = earlier.get(name)
+    return built if built is not None and built["installable"] == installable else None
 
 
 def evaluate_flakes(
@@ -192,7 +195,7 @@ def _refuse_changeable(vms: Sequence[DeclaredFlake]) -> None:
 
 def _still_valid(vms: Sequence[DeclaredFlake], earlier: EarlierPackages) -> Dict[str, EvaluatedPackage]:
     """Return the packages of those MicroVMs whose earlier evaluation still holds."""
-    same = [vm for vm in vms if vm.name in earlier and earlier[vm.name]["installable"] == vm.installable]
+    same = [vm for vm in vms if earlier_package(earlier, vm.name, vm.installable)]
     # What the host itself has evaluated may be gone from its store since.
     own = [earlier[vm.name] for vm in same if vm.is_evaluated_here]
     valid = nix.valid_paths(path or "" for built in own for path in (built["path"], built["derivation"]))

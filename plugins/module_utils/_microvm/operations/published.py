@@ -15,7 +15,7 @@ from ..host.commands import HostError
 from ..host.published_packages import fetch_package, latest_package, signature_errors
 from ..host.records import UpdateSource
 from ..schema.errors import DeclarationError
-from .flakes import DeclaredSource, EarlierPackages, EvaluatedPackage, joined_errors
+from .flakes import DeclaredSource, EarlierPackages, EvaluatedPackage, earlier_package, joined_errors
 
 
 class DeclaredService(DeclaredSource):
@@ -57,7 +57,8 @@ def ask_services(
             vms[0].option,
             f"{nix.MISSING}; set `microvm_nix: true` for role microvm.fleet.host, which installs it",
         )
-    packages = {vm.name: EvaluatedPackage(earlier[vm.name]) for vm in vms if _was_asked(vm, earlier)}
+    found = {vm.name: earlier_package(earlier, vm.name, vm.installable) for vm in vms}
+    packages = {name: EvaluatedPackage(built) for name, built in found.items() if built is not None}
     missing = [vm for vm in vms if vm.name not in packages]
     with concurrent.futures.ThreadPoolExecutor(max_workers=max(1, min(parallel, len(missing)))) as pool:
         answers = list(pool.map(_ask, missing))
@@ -90,10 +91,6 @@ def _unsigned(
         paths = ((vm, packages[vm.name].built["path"]) for vm in members)
         errors += [(vm, messages[path]) for vm, path in paths if path in messages]
     return errors
-
-
-def _was_asked(vm: DeclaredService, earlier: EarlierPackages) -> bool:
-    return vm.name in earlier and earlier[vm.name]["installable"] == vm.installable
 
 
 def _ask(vm: DeclaredService) -> Union[EvaluatedPackage, HostError]:

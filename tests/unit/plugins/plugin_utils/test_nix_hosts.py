@@ -22,7 +22,7 @@ from ansible_collections.microvm.fleet.plugins.plugin_utils import flake_builds,
 from ansible_collections.microvm.fleet.plugins.plugin_utils.flake_builds import Builds
 from ansible_collections.microvm.fleet.plugins.plugin_utils.nix_hosts import CONTROLLER, NixHost
 
-from ..module_utils._microvm.real_nix import RealNix, real_nix, runner
+from ..module_utils._microvm.real_nix import RealNix, real_nix, runner, shown_commands
 
 __all__ = ["real_nix"]
 
@@ -340,14 +340,7 @@ def test_the_controller_builds_all_by_one_process(
     flake = real_nix.write({name: runner(name) for name in ("web", "db")})
     vms = [declared(flake), declared(flake, "db")]
     evaluated = flake_builds.evaluations(vms, hosts.shown.append)
-    commands: list[list[str]] = []
-    run_shown = nix.run_shown
-
-    def recorded(words: list[str], *options: Any) -> str:
-        commands.append(words)
-        return run_shown(words, *options)
-
-    monkeypatch.setattr(nix, "run_shown", recorded)
+    commands = shown_commands(monkeypatch)
     hosts.builds(hosts.host("target")).build(vms, evaluated, copies=False)
     assert len(commands) == 1 and all(nix.is_valid(evaluation.path) for evaluation in evaluated.values())
 

@@ -54,7 +54,7 @@ def install_external(name: str, source: Optional[UpdateSource], arguments: Names
     """Install an external package, or with ``--check`` only show what that would mean."""
     # Before a build of it executes anything.
     restrictions.check_external(restrictions.read())
-    package = str(arguments.package) if source is None else _built_package(name, source, arguments.check)
+    package = str(arguments.package) if source is None else flakes.build_source(source, name, not arguments.check)
     plan = adopt(name, package, where, source.flake if source is not None else None, arguments.check)
     print_plan(plan, "installed", arguments.check, package_diff(plan, where) if arguments.diff else None)
     print_closures(plan)
@@ -80,10 +80,6 @@ def print_closures(plan: Plan) -> None:
         # A difference that cannot be shown is no failure of the update.
         with contextlib.suppress(HostError):
             say(nix.diff_closures(*paths).rstrip() or f"{plan.name}: no version differs")
-
-
-def _built_package(name: str, source: UpdateSource, check: bool) -> str:
-    return flakes.build_unrooted(source, name) if check else flakes.build_rooted(source, name)
 
 
 def update(arguments: Namespace) -> int:

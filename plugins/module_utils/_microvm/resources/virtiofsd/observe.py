@@ -103,7 +103,7 @@ def _problem_of_accounts(share: HostShare) -> Optional[Problem]:
     users: Mapping[str, Optional[str]] = {"user": share["user"], "source_owner": share["source_owner"]}
     for option, user in users.items():
         if user is not None and _account(user) is None:
-            return Problem(option, f"there is no user {user!r} on this host; create the user, or correct the name")
+            return Problem(option, accounts.no_user(user))
     account = _account(share["user"])
     if share["user"] not in ROOT_NAMES and account is not None and account.uid == 0:
         return Problem("user", f"{share['user']} is another name of root; set `user: root`, or name another user")

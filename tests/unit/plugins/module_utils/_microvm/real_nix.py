@@ -10,6 +10,7 @@ import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
 from ansible_collections.microvm.fleet.plugins.module_utils._microvm.host import nix
@@ -45,6 +46,19 @@ def remove_garbage(*words: str, environment: Mapping[str, str] | None = None) ->
         time.sleep(0.2)
     assert done.returncode == 0, done.stderr
     return done.stdout
+
+
+def shown_commands(monkeypatch: pytest.MonkeyPatch) -> list[list[str]]:
+    """Return the list to which the commands of Nix are added that show what they do."""
+    commands: list[list[str]] = []
+    run_shown = nix.run_shown
+
+    def recorded(words: list[str], *options: Any) -> str:
+        commands.append(words)
+        return run_shown(words, *options)
+
+    monkeypatch.setattr(nix, "run_shown", recorded)
+    return commands
 
 
 @dataclass(frozen=True)

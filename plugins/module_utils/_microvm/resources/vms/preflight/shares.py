@@ -80,9 +80,7 @@ def _coming_accounts(placed: Placed, expected: Expected) -> FrozenSet[str]:
 def _check_accounts(share: Share, key: str, coming: FrozenSet[str]) -> None:
     user = share["source_owner"]
     if user is not None and not user.isdigit() and user not in coming and not accounts.exists(user):
-        raise DeclarationError(
-            f"{key}.source_owner", f"there is no user {user!r} on this host; create the user, or correct the name"
-        )
+        raise DeclarationError(f"{key}.source_owner", accounts.no_user(user))
     if share["user"] is not None and share["user"] not in coming:
         _check_user(share["user"], f"{key}.user")
     group = share["source_group"] or user or share["user"]
@@ -97,7 +95,7 @@ def _check_accounts(share: Share, key: str, coming: FrozenSet[str]) -> None:
 def _check_user(user: str, key: str) -> None:
     numbers = accounts.user_numbers(user)
     if numbers is None:
-        raise DeclarationError(key, f"there is no user {user!r} on this host; create the user, or correct the name")
+        raise DeclarationError(key, accounts.no_user(user))
     if numbers[0] == 0:
         raise DeclarationError(key, f"{user} is another name of root; remove this option, or name another user")
 

@@ -22,7 +22,7 @@ from ansible_collections.microvm.fleet.plugins.module_utils._microvm.resources.v
 from ansible_collections.microvm.fleet.plugins.module_utils._microvm.resources.vms.actions import Action
 
 from ..fake_host import FakeHost
-from ..real_nix import RealNix, real_nix, runner
+from ..real_nix import RealNix, real_nix, runner, shown_commands
 
 __all__ = ["real_nix"]
 
@@ -42,15 +42,7 @@ def _root_of_the_host(host: FakeHost, monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture(name="calls")
 def _calls(monkeypatch: pytest.MonkeyPatch) -> list[list[str]]:
     """Return the calls of programs of Nix that show what they do."""
-    calls: list[list[str]] = []
-    run_shown = nix.run_shown
-
-    def counted(words: list[str], *arguments: Any) -> str:
-        calls.append(words)
-        return run_shown(words, *arguments)
-
-    monkeypatch.setattr(nix, "run_shown", counted)
-    return calls
+    return shown_commands(monkeypatch)
 
 
 def flake_file(host: FakeHost) -> Path:

@@ -257,5 +257,5 @@ def test_lines_are_shown_without_what_a_terminal_obeys() -> None:
 
 def test_the_command_shows_what_nix_says(real_nix: RealNix, capfd: pytest.CaptureFixture[str]) -> None:
     source = UpdateSource(real_nix.write({"web": runner("web", script="echo the build >&2")}))
-    flakes.build_unrooted(source, "web")
+    flakes.build_source(source, "web", False)
     assert "\nthe build\n" in capfd.readouterr().err

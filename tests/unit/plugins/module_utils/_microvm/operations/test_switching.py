@@ -581,8 +581,7 @@ def rebuild(guest: Guest, monkeypatch: pytest.MonkeyPatch, package: str, *words:
     for module in (rebuild_command, install):
         monkeypatch.setattr(module, "places", lambda _arguments: guest.host.places)
     monkeypatch.setattr(rebuild_command, "require_root", lambda _arguments: None)
-    for function in ("build_rooted", "build_unrooted"):
-        monkeypatch.setattr(flakes, function, lambda _source, _name: package)
+    monkeypatch.setattr(flakes, "build_source", lambda _source, _name, _is_kept: package)
     monkeypatch.setattr(known_hosts, "has_key", lambda _name: True)
     monkeypatch.setattr(guest_login, "declared_address", lambda _vm, _places: "192.0.2.1")
     assert main(["rebuild", "web", "--flake", "path:/flake", *words]) == status
