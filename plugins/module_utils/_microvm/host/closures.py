@@ -14,7 +14,6 @@ import os
 import tempfile
 from typing import FrozenSet, List, Sequence
 
-from ..declaration.names import GARBAGE_ROOTS
 from ..declaration.vms.guest_store import CLOSURE_PREFIX, closure_link, registration_file
 from ..schema.quoting import one_per_line
 from . import files, nix
@@ -31,7 +30,7 @@ paths: file: builtins.toFile "microvm-registration" (
 
 def kept_closures(name: str) -> FrozenSet[str]:
     """Return the names of the closures that are kept and written down for a MicroVM."""
-    directory = os.path.join(GARBAGE_ROOTS, name)
+    directory = nix.roots_directory(name)
     try:
         entries = os.listdir(directory)
     except (FileNotFoundError, NotADirectoryError):
@@ -64,8 +63,18 @@ def remove_closure(link: str) -> None:
 
 def release_closure(name: str, closure: str) -> None:
     """Let Nix collect a closure, as far as this MicroVM is concerned."""
-    directory = os.path.join(GARBAGE_ROOTS, name)
+    directory = nix.roots_directory(name)
     remove_closure(os.path.join(directory, closure))
+    files.remove_if_empty(directory)
+
+
+def release_all(name: str) -> None:
+    """Let Nix collect whatever links keep for a MicroVM: packages and closures."""
+    directory = nix.roots_directory(name)
+    for entry in sorted(os.listdir(directory)) if os.path.isdir(directory) else ():
+        link = os.path.join(directory, entry)
+        if files.link_target(link) is not None:
+            remove_closure(link)
     files.remove_if_empty(directory)
 
 

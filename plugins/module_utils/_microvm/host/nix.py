@@ -50,9 +50,14 @@ def hide_line(_line: str) -> None:
     """Show no progress: Ansible may take for a module's result what its programs write, and errors have the end."""
 
 
+def roots_directory(name: str) -> str:
+    """Return the directory with the links that keep what a MicroVM needs."""
+    return os.path.join(GARBAGE_ROOTS, name)
+
+
 def root_of(name: str, package: str) -> str:
     """Return the link that keeps a package for a MicroVM."""
-    return os.path.join(GARBAGE_ROOTS, name, os.path.basename(package))
+    return os.path.join(roots_directory(name), os.path.basename(package))
 
 
 def realise(path: str, link: Optional[str], arguments: Sequence[str] = (), show: Show = hide_line) -> str:
@@ -180,7 +185,7 @@ def is_collectable(name: str, package: str) -> bool:
 
 def kept_packages(name: str) -> List[str]:
     """Return the packages that links keep for a MicroVM."""
-    directory = os.path.dirname(root_of(name, ""))
+    directory = roots_directory(name)
     try:
         entries = sorted(os.listdir(directory))
     except (FileNotFoundError, NotADirectoryError):

@@ -71,6 +71,7 @@ class Action(BaseAction):
     REMOVE_PACKAGE = "remove package"
     RELEASE_PACKAGE = "remove GC root of"
     RELEASE_CLOSURE = "remove the link of"
+    RELEASE_FORMER = "remove all GC roots of"
     REMOVE_ACCOUNT = "remove user"
     FORGET_HOST_KEY = "forget the known host"
     KEEP_RECORD = "record kept volumes of"

@@ -201,6 +201,7 @@ _SINGLE: Dict[Action, Handler[Job]] = {
     Action.KEEP_PACKAGE: lambda job, package: nix.keep(job.name, package),
     Action.RELEASE_PACKAGE: lambda job, package: nix.release(job.name, package),
     Action.RELEASE_CLOSURE: lambda job, closure: closures.release_closure(job.name, closure),
+    Action.RELEASE_FORMER: lambda _job, former: closures.release_all(former),
     Action.STOP: _stop,
     Action.RENAME_ACCOUNT: handlers_rename.rename_account,
     Action.RENAME_STATE: handlers_rename.rename_state,

@@ -12,7 +12,7 @@ from typing import Dict, Iterator, Mapping, NamedTuple, Optional
 
 from ...declaration.identity import account_name
 from ...declaration.names import ARCHIVE_DIRECTORY
-from ...host import accounts, guest_keys, holds, known_hosts
+from ...host import accounts, guest_keys, holds, known_hosts, nix
 from ...host.places import Places
 from ...runner.units import UNIT_TEMPLATES
 from .observe import observe_names
@@ -53,6 +53,7 @@ def _former(places: Places, name: str, observed: Observed) -> Former:
         has_account=has_user or has_group,
         is_account_taken=is_taken,
         has_archive=os.path.isdir(os.path.join(ARCHIVE_DIRECTORY, observed.name)),
+        has_roots=os.path.isdir(nix.roots_directory(observed.name)),
         has_host_key=known_hosts.has_key(observed.name) or guest_keys.is_made(observed.name),
         moving=next((moved for moved in (observed.name, name) if holds.is_moving(moved)), None),
         mount_point=_mount_point(places, observed.name),

@@ -34,6 +34,8 @@ class Former:
     """True if the user or the group of the new name is there beside it."""
     has_archive: bool = False
     has_host_key: bool = False
+    has_roots: bool = False
+    """True if the garbage collector of Nix keeps anything for it."""
     moving: Optional[str] = None
     """Name of the two that is being moved to or from another host."""
     mount_point: Optional[str] = None
@@ -147,6 +149,9 @@ def _removals(former: Former, observed: Observed) -> Iterator[Step[Action]]:
         yield Step(Action.REMOVE_BOOT_DIRECTORIES, former.name)
     for package in before.packages:
         yield Step(Action.REMOVE_PACKAGE, package)
+    # What the new name needs has its own by then: they are made first.
+    if former.has_roots:
+        yield Step(Action.RELEASE_FORMER, former.name)
     if before.record is not None:
         yield Step(Action.FORGET, former.name)
 

@@ -26,7 +26,7 @@ from ..real_nix import remove_garbage
 
 EXPRESSION = """\
 let needed = builtins.toFile "needed" "needed";
-in { loose = builtins.toFile "loose" "loose"; tool = builtins.toFile "tool" "${needed}"; }.NAME
+in { inherit needed; loose = builtins.toFile "loose" "loose"; tool = builtins.toFile "tool" "${needed}"; }.NAME
 """
 
 pytestmark = pytest.mark.skipif(shutil.which("nix-store") is None, reason="Nix is not installed")
@@ -35,7 +35,7 @@ pytestmark = pytest.mark.skipif(shutil.which("nix-store") is None, reason="Nix i
 @pytest.fixture(autouse=True)
 def _store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     roots = str(tmp_path / "roots")
-    monkeypatch.setattr(closures, "GARBAGE_ROOTS", roots)
+    monkeypatch.setattr(nix_store, "GARBAGE_ROOTS", roots)
     monkeypatch.setattr(guest_store, "GARBAGE_ROOTS", roots)
     monkeypatch.setattr(nix_store, "STORE", f"{tmp_path}/store/")
     monkeypatch.setenv("NIX_STORE_DIR", str(tmp_path / "store"))
@@ -96,6 +96,18 @@ def test_a_closure_that_is_removed_is_garbage() -> None:
     closures.release_closure("web", closure_name([tool]))
     remove_garbage("nix-store", "--gc")
     assert not os.path.exists(tool) and not os.path.exists(os.path.dirname(closure_link("web", [tool])))
+
+
+def test_all_that_links_keep_for_a_name_becomes_garbage() -> None:
+    tool, loose, other = add("tool"), add("loose"), add("needed")
+    closures.keep_closure("web", [tool])
+    for name, path in (("web", loose), ("db", other)):
+        nix_store.keep(name, path)
+    for _twice in range(2):
+        closures.release_all("web")
+    remove_garbage("nix-store", "--gc")
+    assert [os.path.exists(path) for path in (tool, loose, other)] == [False, False, True]
+    assert os.listdir(os.path.dirname(nix_store.roots_directory("db"))) == ["db"]
 
 
 def test_paths_that_the_store_lacks_are_found_and_cannot_be_kept() -> None:

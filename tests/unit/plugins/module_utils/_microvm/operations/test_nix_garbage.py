@@ -23,6 +23,7 @@ from ansible_collections.microvm.fleet.plugins.module_utils._microvm.operations.
 from ansible_collections.microvm.fleet.plugins.module_utils._microvm.operations.collect_garbage import collect
 from ansible_collections.microvm.fleet.plugins.module_utils._microvm.operations.reconcile import Request, reconcile
 from ansible_collections.microvm.fleet.plugins.module_utils._microvm.operations.rollback import roll_back
+from ansible_collections.microvm.fleet.plugins.module_utils._microvm.resources import executor
 from ansible_collections.microvm.fleet.plugins.module_utils._microvm.resources.garbage.observe import observe
 from ansible_collections.microvm.fleet.plugins.module_utils._microvm.resources.garbage.state import Stores
 from ansible_collections.microvm.fleet.plugins.module_utils._microvm.schema.options import defaults
@@ -122,6 +123,36 @@ def test_nothing_of_a_removed_microvm_stays(
         collectors[name]()
     assert not any(map(nix.is_valid, packages))
     assert list((real_nix.root / "gcroots").iterdir()) == []
+
+
+def test_a_rename_loses_no_package_and_leaves_no_root(
+    host: FakeHost,
+    real_nix: RealNix,
+    add: Callable[[str], str],
+    collectors: dict[str, Collect],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    older, package = add("older"), add("package")
+    for each in (older, package):
+        run(each)
+    renamed = {"name": "shop", "renamed_from": "web", "runner": package}
+    steps: list[bool] = []
+    error_of = executor._error_of
+
+    def collecting(work: Callable[[], object]) -> str | None:
+        error = error_of(work)
+        collectors["nix-collect-garbage"]()
+        steps.append(nix.is_valid(package))
+        return error
+
+    predicted = reconcile(Request(vms=[renamed], state_dir="/unused", check_mode=True))["vms"][0]
+    assert "remove all GC roots of web" in predicted["actions"]
+    monkeypatch.setattr(executor, "_error_of", collecting)
+    [result] = reconcile(Request(vms=[renamed], state_dir="/unused"))["vms"]
+    assert not result["failed"] and result["actions"] == predicted["actions"]
+    assert len(steps) >= len(result["actions"]) and all(steps)
+    assert os.listdir(real_nix.root / "gcroots") == ["shop"] and nix.kept_packages("shop") == [package]
+    assert not nix.is_valid(older)
 
 
 def test_a_package_of_two_microvms_stays_as_long_as_one_has_it(

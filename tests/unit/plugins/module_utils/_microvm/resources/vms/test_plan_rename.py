@@ -73,9 +73,11 @@ def test_a_running_microvm_is_stopped_renamed_and_started() -> None:
 
 
 def test_what_else_is_there_is_renamed_too() -> None:
-    before = former(has_archive=True, has_host_key=True)
+    before = former(has_archive=True, has_host_key=True, has_roots=True)
     more = [step for step in steps(before) if step not in STEPS]
-    assert more == ["rename the archive of db1", "rename the known host db1"]
+    assert more == ["rename the archive of db1", "rename the known host db1", "remove all GC roots of db1"]
+    # The record of the former name is the last thing to go.
+    assert steps(before)[-2:] == ["remove all GC roots of db1", "delete the record of db1"]
 
 
 def test_a_link_to_an_older_package_of_the_former_name_is_removed() -> None:
