@@ -204,11 +204,19 @@ def _warn_of_open_places(vms: Sequence[DeclaredFlake]) -> None:
 def _keeps_package(vm: DeclaredFlake, installed: Mapping[str, Result]) -> bool:
     """Return whether the host leaves a MicroVM the package that it has, or has under its former name.
 
-    The module decides by the same rule.
+    The module decides by the same rule: a package that is lost or damaged, or that is not ours, is left to nobody.
     """
-    former = installed.get(vm.declaration["renamed_from"] or "")
-    is_kept = former is not None and former["current"].startswith(nix.STORE) and former["declaration"] is None
-    return vm.name in installed or is_kept
+    own, former = (installed.get(name or "") for name in (vm.name, vm.declaration["renamed_from"]))
+    if own is not None:
+        return _is_usable(own)
+    if former is None or not _is_usable(former):
+        return False
+    return former["current"].startswith(nix.STORE) and former["declaration"] is None
+
+
+def _is_usable(vm: Result) -> bool:
+    """Return whether nothing is wrong with the package of a MicroVM that microvm_info knows, and it is ours."""
+    return vm["error"] is None and not vm["foreign"]
 
 
 def _is_refused(path: str, installed: Optional[Result]) -> bool:

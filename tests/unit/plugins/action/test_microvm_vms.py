@@ -42,6 +42,8 @@ class Controller:
         self.installed: Dict[str, str] = {}
         self.bad: Dict[str, str] = {}
         """Packages that are marked bad, by MicroVM."""
+        self.unusable: Dict[str, Dict[str, Any]] = {}
+        """Answers of microvm_info for MicroVMs whose package is lost or somebody else's."""
         self.rendered: List[str] = []
         """MicroVMs whose package records what it was made from."""
         self.evaluated: List[str] = []
@@ -92,7 +94,10 @@ class Controller:
             "name": name,
             "current": current,
             "declaration": declaration,
+            "error": None,
+            "foreign": False,
             "generations": generations[: 2 if bad else 1],
+            **self.unusable.get(name, {}),
         }
 
     def built(self) -> Dict[str, bool]:
@@ -226,6 +231,18 @@ def test_what_has_another_name_from_now_on_is_left_with_its_package(real_nix: Re
     controller.installed["web"] = "/srv/packages/web"
     controller.run({"vms": vms}, check_mode=True)
     assert len(controller.evaluated) == 3 and "shop" in controller.calls[-1]["built"]
+
+
+@pytest.mark.parametrize("said", [{"error": "the package is damaged"}, {"foreign": True}])
+def test_a_lost_package_is_not_what_the_host_is_left_with(
+    real_nix: RealNix, controller: Controller, said: Dict[str, Any]
+) -> None:
+    flake = real_nix.write({"web": runner("web"), "shop": runner("shop")})
+    controller.installed["web"], controller.unusable["web"] = str(real_nix.store / "lost"), said
+    controller.run({"vms": [declared(flake, manage="once")]})
+    assert nix.is_valid(controller.calls[-1]["built"]["web"]["path"])
+    controller.run({"vms": [declared(flake, "shop", renamed_from="web", manage="once")]})
+    assert nix.is_valid(controller.calls[-1]["built"]["shop"]["path"])
 
 
 def test_the_module_refuses_what_is_wrong(controller: Controller) -> None:

@@ -22,6 +22,7 @@ from ansible_collections.microvm.fleet.plugins.module_utils._microvm.operations.
     DeclaredFlake,
     joined_errors,
 )
+from ansible_collections.microvm.fleet.plugins.module_utils._microvm.operations.info import inform
 from ansible_collections.microvm.fleet.plugins.module_utils._microvm.operations.reconcile import Request, reconcile
 from ansible_collections.microvm.fleet.plugins.module_utils._microvm.operations.report import VmResult, VmsResult
 from ansible_collections.microvm.fleet.plugins.module_utils._microvm.operations.rollback import roll_back
@@ -479,6 +480,8 @@ def test_a_lost_package_that_is_installed_once_is_installed_anew(
     remove_garbage("nix-store", "--gc")
     shutil.rmtree(current(host, "db"))
     assert not os.path.exists(current(host))
+    # By this, the controller knows that it has to bring packages again which it builds.
+    assert all("is damaged" in str(vm["error"]) for vm in inform(host.places))
     assert run_all(*vms, preflight=True)["evaluations"]["web"]["path"] == current(host)
     assert [vm["generation"] for vm in run_all(*vms)["vms"]] == [1, 1]
     assert os.path.exists(current(host)) and os.path.exists(current(host, "db"))
