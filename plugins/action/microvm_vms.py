@@ -18,6 +18,6 @@ class ActionModule(FlakeAction):
     OPTIONS = VMS_MODULE_OPTIONS
 
     def declared(self, arguments: Mapping[str, Any]) -> Mapping[str, Any]:
-        """Return the MicroVMs that are listed."""
-        vms = arguments.get("vms") or ()
-        return {f"vms[{index}]": vm for index, vm in enumerate(vms)}
+        """Return the MicroVMs that are listed; none where that is no list, which the module refuses."""
+        vms = arguments.get("vms")
+        return {f"vms[{index}]": vm for index, vm in enumerate(vms if isinstance(vms, list) else ())}

@@ -105,16 +105,21 @@ class Builds:
     def verify(self, vms: Sequence[DeclaredFlake], lacking: Sequence[DeclaredFlake], is_nix_expected: bool) -> None:
         """Refuse hosts that cannot be reached as Nix does, and, for what the target lacks, hosts without Nix.
 
-        ``is_nix_expected`` is for a target that need not have it yet. Raises HostError.
+        ``is_nix_expected`` is for a target that need not have it yet. Raises HostError, and DeclarationError for a host
+        that cannot build.
         """
-        needed = {self._target.name: self._target} if lacking and not is_nix_expected else {}
+        first: Dict[str, DeclaredFlake] = {}
         for vm in vms:
-            builder = self._builder(str(vm.declaration["build_on"]))
-            if vm in lacking and builder is not self._target:
-                needed[builder.name] = builder
-        for host in needed.values():
-            if host.missing([]).daemon is None:
-                raise HostError(host.without_nix)
+            place = str(vm.declaration["build_on"])
+            if self._builder(place) is not self._target and vm in lacking:
+                first.setdefault(place, vm)
+        if lacking and not is_nix_expected and self._target.missing([]).daemon is None:
+            # It is to have the packages, wherever they are built.
+            raise HostError(self._target.without_nix)
+        for place, vm in first.items():
+            builder = self._builder(place)
+            if builder.missing([]).daemon is None:
+                raise DeclarationError(vm.build_option, f"{builder.without_nix}, or name another host")
 
     def _builder(self, place: str) -> NixHost:
         if place not in self._builders:

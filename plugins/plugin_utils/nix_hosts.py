@@ -141,10 +141,7 @@ class NixHost:
     @property
     def without_nix(self) -> str:
         """Return the message that it lacks Nix."""
-        return (
-            f"Nix is not installed on {self.name}; install it there (`microvm_nix: true` of role host does), or build "
-            "on another host (`build_on`)"
-        )
+        return f"Nix is not installed on {self.name}; install it there (`microvm_nix: true` of role host does)"
 
     def serving(self) -> Tuple[str, ...]:
         """Return the command that serves its store."""

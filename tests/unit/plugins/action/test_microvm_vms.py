@@ -246,7 +246,7 @@ def test_a_lost_package_is_not_what_the_host_is_left_with(
 
 
 def test_the_module_refuses_what_is_wrong(controller: Controller) -> None:
-    for vms in ("web", [declared("path:/f", mem="much")], [declared("path:/f", nix_arguments=["--no-check-sigs"])]):
+    for vms in ("web", 7, [declared("path:/f", mem="much")], [declared("path:/f", nix_arguments=["--no-check-sigs"])]):
         controller.run({"vms": vms})
         assert controller.calls[-1] == {"vms": vms, "check": False}
     assert controller.evaluated == []

@@ -263,11 +263,12 @@ def test_hosts_without_nix_are_refused_before_anything_is_built(hosts: Hosts) ->
     vms = [declared("path:/flake"), declared("path:/flake", "db", "builder")]
     builds.verify(vms, vms, False)
     (hosts.root("builder") / "without").touch()
-    with pytest.raises(HostError, match="Nix is not installed on builder; install it there"):
+    with pytest.raises(DeclarationError, match=r"installed on builder; install it there.* or name another host$") as no:
         builds.verify(vms, vms, False)
+    assert no.value.path == "vms[db].build_on"
     builds.verify(vms, vms[:1], False)
     (hosts.root("target") / "without").touch()
-    with pytest.raises(HostError, match="Nix is not installed on target"):
+    with pytest.raises(HostError, match=r"Nix is not installed on target; install it there \(.*\)$"):
         builds.verify(vms, vms[:1], False)
     # The same run installs it.
     builds.verify(vms, vms[:1], True)

@@ -39,14 +39,13 @@ fi
 # Prints the paths of a registration. Each has lines with its hash, size, deriver and number of references after it, and
 # the references.
 registered() {
-    while read -r path && read -r hash && read -r size && read -r deriver && read -r count; do
+    while read -r path && read -r _ && read -r _ && read -r _ && read -r count; do
         echo "$path"
         while [ "$count" -gt 0 ]; do
-            read -r reference
+            read -r _
             count=$((count - 1))
         done
     done < "$1"
-    : "$hash" "$size" "$deriver" "$reference"
 }
 
 # Makes the upper directory of the store, to which Nix wants this owner; the host's may have another one.

@@ -63,7 +63,9 @@ def run(root: Path, **environment: str) -> list[str]:
     script, calls = root.parent / "script", root.parent / "calls"
     script.write_text(NIX_SCRIPTS["mount-nix-store"])
     path = f"{root.parent / 'fakes'}:{os.environ['PATH']}"
-    subprocess.run(["sh", script, root], env={"PATH": path, "CALLS": str(calls), **environment}, check=True, timeout=30)
+    environment = {"PATH": path, "CALLS": str(calls), **environment}
+    with (root.parent / "errors").open("w") as errors:
+        subprocess.run(["sh", script, root], env=environment, stderr=errors, check=True, timeout=30)
     return calls.read_text().replace(str(root), "ROOT").splitlines() if calls.exists() else []
 
 
@@ -115,6 +117,15 @@ def test_what_the_host_has_registered_is_loaded_and_takes_precedence(root: Path)
         (root / "rw/store" / name).mkdir(parents=True)
     assert run(root)[3:] == ["nix-store --load-db", *REGISTRATION.splitlines()]
     assert os.listdir(root / "rw/store") == ["3-own"]
+
+
+def test_a_closure_without_references_is_no_error(root: Path) -> None:
+    give(root, "microvm.nix_store", "lower /lower\nwritable /rw\n")
+    give(root, "microvm.nix_registration", "/nix/store/9-microvm-registration\n")
+    (root / "lower/9-microvm-registration").write_text(f"{LIBRARY}\nsha256:00\n120\n\n0\n")
+    run(root)
+    assert (root.parent / "errors").read_text() == ""
+    assert os.listdir(root / "nix/var/nix/gcroots/microvm-registration") == [os.path.basename(LIBRARY)]
 
 
 @pytest.mark.skipif(shutil.which("nix-store") is None, reason="Nix is not installed")
