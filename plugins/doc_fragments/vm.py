@@ -514,7 +514,8 @@ options:
       source_group:
         description:
           - Name or number of the group of a directory that is created.
-          - By default the group of the same name or number as O(ignore:shares[].source_owner), or the MicroVM's.
+          - By default the group of the same name or number as O(ignore:shares[].source_owner) or O(ignore:shares[].user),
+            or the MicroVM's.
         type: str
       source_mode:
         description:
@@ -1929,8 +1930,8 @@ options:
         default: false
   check_builds:
     description:
-      - Whether check mode may build packages of flakes, so that diffs show what is in them. Otherwise such a package
-        is only evaluated, and a diff says that it is another one.
+      - Whether check mode may build packages of flakes, and copy those of build services, so that diffs show what
+        is in them. Otherwise a diff only says that such a package is another one.
     type: bool
     default: false
   nix:

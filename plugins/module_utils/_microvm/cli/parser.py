@@ -10,6 +10,7 @@ import argparse
 from typing import TYPE_CHECKING, Any, Dict
 
 from ..declaration.names import ARCHIVE_DIRECTORY, HOST_SETTINGS
+from ..declaration.switch_actions import ACTIONS
 from ..hypervisors.profiles import PROFILES
 from ..schema import checks
 from .platforms import PLATFORMS, own_platform
@@ -30,7 +31,7 @@ DEFAULT_FLAKE = "git+file:///etc/nixos"
 """Flake that microvm.nix's command uses by default."""
 
 _ACTION: Dict[str, Any] = {
-    "choices": ("switch", "test", "boot", "dry-activate"),
+    "choices": ACTIONS,
     "default": "switch",
     "help": "what to do in the guest, as with nixos-rebuild (default: %(default)s)",
 }

@@ -126,11 +126,6 @@ def diff_closures(old: str, new: str) -> str:
     return run([nix_program(), *FEATURES, "store", "diff-closures", old, new])
 
 
-def current_system() -> str:
-    """Return the system of this host, in Nix's words."""
-    return f"{platform.machine()}-linux"
-
-
 def refuse_system(system: str, machine: str = "", host: str = "this host") -> None:
     """Refuse what is made for hosts of another system; an empty one is unknown. Raises HostError.
 

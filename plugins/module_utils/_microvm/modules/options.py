@@ -127,8 +127,8 @@ COMMON_OPTIONS: Options = (
     Option(
         "check_builds",
         "bool",
-        "Whether check mode may build packages of flakes, so that diffs show what is in them. Otherwise such a package "
-        "is only evaluated, and a diff says that it is another one.",
+        "Whether check mode may build packages of flakes, and copy those of build services, so that diffs show what is "
+        "in them. Otherwise a diff only says that such a package is another one.",
         default=False,
     ),
     Option(

@@ -7,7 +7,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
-from typing import Dict, List, Mapping, Optional, Sequence, Tuple, Union
+from typing import Dict, List, Mapping, Optional, Sequence, Union
 
 from ..declaration.types import Restrictions
 from ..declaration.vms.external import NO_FACTS, source_option
@@ -205,14 +205,13 @@ def _option(place: str, vm: Declaration) -> str:
     return f"{place}.{source_option(vm)}" if place else source_option(vm)
 
 
-def externals_of(sources: Mapping[str, SourcePackage]) -> Tuple[Dict[str, ExternalPackage], Dict[str, BuiltPackage]]:
-    """Return the packages that somebody has looked at, by the paths of declarations, and evaluations by names."""
-    externals = {place: source.package for place, source in sources.items() if source.origin.is_known}
+def known_packages(sources: Mapping[str, SourcePackage]) -> Dict[str, ExternalPackage]:
+    """Return the packages that somebody has looked at, by the paths of declarations."""
+    return {place: source.package for place, source in sources.items() if source.origin.is_known}
+
+
+def evaluations_of(sources: Mapping[str, SourcePackage]) -> Dict[str, BuiltPackage]:
+    """Return what flakes have been evaluated to, by the names of MicroVMs."""
+    evaluated = {source.package.content.name: source.built for source in sources.values() if source.built is not None}
     # Of what Nix will be asked for when it is there, nobody knows anything yet.
-    evaluated = [source.built for source in sources.values()]
-    names = [source.package.content.name for source in sources.values()]
-    return externals, {
-        name: built
-        for name, built in zip(names, evaluated)
-        if built is not None and built["path"].startswith(nix.STORE)
-    }
+    return {name: built for name, built in evaluated.items() if built["path"].startswith(nix.STORE)}

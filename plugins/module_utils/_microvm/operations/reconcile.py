@@ -57,7 +57,14 @@ from ..schema.naming import element_names
 from . import outcomes
 from .attachments import check_addresses
 from .external_packages import ExternalPackage
-from .external_sources import Search, SourcePackage, externals_of, source_packages, with_present_packages
+from .external_sources import (
+    Search,
+    SourcePackage,
+    evaluations_of,
+    known_packages,
+    source_packages,
+    with_present_packages,
+)
 from .flakes import EarlierPackages
 from .foreign_devices import refuse_foreign_devices
 from .host_setup import refuse_other_state_directory
@@ -165,7 +172,7 @@ def _bring(request: Request) -> VmsResult:
     places = Places(request.state_dir)
     beside = recorded_beside(places, [str(vm.get(key)) for vm in request.vms for key in ("name", "renamed_from")])
     sources = _sources(request, beside, places)
-    evaluations = externals_of(sources)[1]
+    evaluations = evaluations_of(sources)
     prepared = _prepare(request, sources, beside, places)
     names = [*(vm.name for vm in prepared.wanted), *_former_names(prepared.wanted).values()]
     undeclared = _undeclared(request, names, places)
@@ -203,7 +210,7 @@ def _prepare(
 ) -> _Prepared:
     """Check declarations and render packages. Raises DeclarationError, and HostError."""
     paths = [request.place(index) for index in range(len(request.vms))]
-    externals = {paths.index(path): package for path, package in externals_of(sources)[0].items()}
+    externals = {paths.index(path): package for path, package in known_packages(sources).items()}
     declarations = parse(request, beside, externals)
     placed = [(path, vm) for path, vm in zip(paths, declarations) if vm["state"] != "absent"]
     external_at = {path: source.package for path, source in sources.items()}

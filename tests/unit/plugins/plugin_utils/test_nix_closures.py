@@ -13,7 +13,7 @@ from ansible_collections.microvm.fleet.plugins.module_utils._microvm.host.flakes
 from ansible_collections.microvm.fleet.plugins.plugin_utils.nix_closures import closure_difference
 from ansible_collections.microvm.fleet.plugins.plugin_utils.nix_hosts import CONTROLLER
 
-from ..module_utils._microvm.real_nix import RealNix, real_nix, runner
+from ..module_utils._microvm.real_nix import OWN_SYSTEM, RealNix, real_nix, runner
 
 __all__ = ["real_nix"]
 
@@ -27,7 +27,7 @@ echo ${{derivation {{
 
 def needed(*packages: tuple[str, int]) -> str:
     """Return a script of a build whose result refers to packages with names and sizes."""
-    system = nix.current_system()
+    system = OWN_SYSTEM
     words = (DEPENDENCY.format(name=name, size=size, system=system) for name, size in packages)
     return "/bin/mkdir -p $out\n" + "".join(words)
 

@@ -278,7 +278,8 @@ SHARES: Options = (
         "str",
         (
             "Name or number of the group of a directory that is created.",
-            "By default the group of the same name or number as O(ignore:shares[].source_owner), or the MicroVM's.",
+            "By default the group of the same name or number as O(ignore:shares[].source_owner) or "
+            "O(ignore:shares[].user), or the MicroVM's.",
         ),
         check=checks.account,
         cost=RECREATE,

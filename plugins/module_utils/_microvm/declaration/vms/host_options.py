@@ -11,6 +11,7 @@ from typing import Optional
 from ...schema import checks
 from ...schema.options import HOST, HYPERVISOR, LIVE, PLAIN, UNIT, Option, Options
 from ..names import ARCHIVE_DIRECTORY, TARGET
+from ..switch_actions import ACTIONS
 from .source_options import SOURCE_OPTIONS
 
 
@@ -284,7 +285,7 @@ _RESTARTING: Options = (
             "Only with O(ignore:flake) or O(ignore:runner).",
         ),
         default="none",
-        choices=("none", "switch", "test", "boot", "dry-activate"),
+        choices=("none", *ACTIONS),
         cost=LIVE,
         honoured_by=HOST,
     ),

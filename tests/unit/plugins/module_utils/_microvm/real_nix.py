@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import platform
 import subprocess
 import time
 from collections.abc import Mapping
@@ -14,6 +15,9 @@ from typing import Any
 
 import pytest
 from ansible_collections.microvm.fleet.plugins.module_utils._microvm.host import nix
+
+OWN_SYSTEM = f"{platform.machine()}-linux"
+"""System of this host, in Nix's words."""
 
 SETTINGS = "substituters =\nsandbox = false\nbuild-users-group =\nflake-registry =\n"
 
@@ -31,7 +35,7 @@ derivation {{
 
 def runner(name: str, mark: str = "one", script: str = "", system: str = "") -> str:
     """Return a Nix expression of the package of a MicroVM; ``script`` is run by its build."""
-    return RUNNER.format(name=name, mark=mark, script=script, system=system or nix.current_system())
+    return RUNNER.format(name=name, mark=mark, script=script, system=system or OWN_SYSTEM)
 
 
 def remove_garbage(*words: str, environment: Mapping[str, str] | None = None) -> str:

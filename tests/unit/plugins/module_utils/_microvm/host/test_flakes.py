@@ -19,7 +19,7 @@ from ansible_collections.microvm.fleet.plugins.module_utils._microvm.host.comman
 from ansible_collections.microvm.fleet.plugins.module_utils._microvm.host.flakes import Evaluation
 from ansible_collections.microvm.fleet.plugins.module_utils._microvm.host.records import UpdateSource
 
-from ..real_nix import RealNix, real_nix, remove_garbage, runner
+from ..real_nix import OWN_SYSTEM, RealNix, real_nix, remove_garbage, runner
 
 __all__ = ["real_nix"]
 
@@ -56,7 +56,7 @@ def test_attributes_of_a_flake_are_evaluated_by_one_process(real_nix: RealNix, c
         assert isinstance(evaluated, Evaluation)
         assert evaluated.path.endswith(f"-microvm-{name.replace('.', '-')}")
         assert evaluated.derivation.endswith(f"-microvm-{name.replace('.', '-')}.drv")
-        assert evaluated.system == nix.current_system() and not os.path.exists(evaluated.path)
+        assert evaluated.system == OWN_SYSTEM and not os.path.exists(evaluated.path)
 
 
 @pytest.mark.parametrize(
@@ -221,7 +221,7 @@ def test_an_argument_that_is_another_flake_is_refused(real_nix: RealNix) -> None
 
 def test_another_system_is_refused(real_nix: RealNix, monkeypatch: pytest.MonkeyPatch) -> None:
     other = evaluation(real_nix.write({"web": runner("web", system="riscv64-linux")}))
-    with pytest.raises(HostError, match=f"built for riscv64-linux, and this host is {nix.current_system()}"):
+    with pytest.raises(HostError, match=f"built for riscv64-linux, and this host is {OWN_SYSTEM}"):
         flakes.build_evaluated(other, None)
     monkeypatch.setattr(platform, "machine", lambda: "x86_64")
     nix.refuse_system("i686-linux")

@@ -14,7 +14,7 @@ import pytest
 from ansible_collections.microvm.fleet.plugins.module_utils._microvm.host import guest_systems, nix
 from ansible_collections.microvm.fleet.plugins.module_utils._microvm.host.guest_shell import GuestLogin
 
-from ..real_nix import RealNix, real_nix
+from ..real_nix import OWN_SYSTEM, RealNix, real_nix
 
 __all__ = ["real_nix"]
 
@@ -55,7 +55,7 @@ def test_the_guest_s_nix_knows_the_system_and_all_that_it_needs(
         (root / name).write_text(text.format(**places))
         (root / name).chmod(0o755)
     monkeypatch.setenv("PATH", f"{root}:{os.environ['PATH']}")
-    expression = SYSTEM.format(system=nix.current_system())
+    expression = SYSTEM.format(system=OWN_SYSTEM)
     built = subprocess.run(["nix-build", "--no-out-link", "-E", expression], check=True, capture_output=True, text=True)
     system = built.stdout.strip()
     (needed,) = real_nix.store.glob("*-needed")

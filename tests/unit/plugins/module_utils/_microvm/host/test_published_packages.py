@@ -22,7 +22,7 @@ from ansible_collections.microvm.fleet.plugins.module_utils._microvm.host.publis
 )
 
 from ..build_service import BuildService, build_service
-from ..real_nix import RealNix, real_nix, runner
+from ..real_nix import OWN_SYSTEM, RealNix, real_nix, runner
 
 __all__ = ["build_service", "real_nix"]
 
@@ -65,7 +65,7 @@ def test_other_answers_are_refused(content: bytes, words: str) -> None:
 
 def test_the_answer_is_read_from_the_service(build_service: BuildService) -> None:
     build_service.publish("web", PATH)
-    assert latest_package(build_service.url("web")) == PublishedPackage(PATH, nix.current_system())
+    assert latest_package(build_service.url("web")) == PublishedPackage(PATH, OWN_SYSTEM)
     with pytest.raises(HostError, match=r"cannot be read: .*[Nn]ot found"):
         latest_package(build_service.url("db"))
     url = build_service.url("web")

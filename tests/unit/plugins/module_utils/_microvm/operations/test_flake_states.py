@@ -17,7 +17,7 @@ from ansible_collections.microvm.fleet.plugins.module_utils._microvm.host.places
 from ansible_collections.microvm.fleet.plugins.module_utils._microvm.operations.flake_states import flake_states
 from ansible_collections.microvm.fleet.plugins.module_utils._microvm.resources.vms.actions import Plan
 
-from ..real_nix import RealNix, real_nix, runner
+from ..real_nix import OWN_SYSTEM, RealNix, real_nix, runner
 
 __all__ = ["real_nix"]
 
@@ -48,7 +48,7 @@ def test_each_microvm_is_compared_with_its_flake_and_one_that_fails_hides_no_oth
     real_nix: RealNix, tmp_path: Path
 ) -> None:
     places = Places(str(tmp_path / "vms"))
-    system = SYSTEM.format(runner=runner("sys"), system=nix.current_system())
+    system = SYSTEM.format(runner=runner("sys"), system=OWN_SYSTEM)
     names = ("web", "new", "off", "old")
     first = real_nix.write({**{name: runner(name) for name in names}, "bad": 'throw "no such thing"'})
     second = real_nix.write({"sys": system}, "second")

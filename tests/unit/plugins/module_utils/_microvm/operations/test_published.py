@@ -77,6 +77,10 @@ def test_the_latest_build_is_copied_and_started_and_then_left_as_it_is(host: Fak
     assert result["actions"] == predicted["actions"] and result["actions"][0].startswith("copy the package of http://")
     assert nix.kept_packages("web") == [path]
     assert not pipeline.run()["changed"] and not pipeline.run(check=True)["changed"]
+    # Check mode copies on request alone, and lets Nix collect what it has copied.
+    pipeline.publish("two")
+    assert "file: bin/microvm-run" in pipeline.run(check=True, check_builds=True)["diff"][0]["after"]
+    assert nix.kept_packages("web") == [path] and current(host) == path
 
 
 def test_the_play_of_the_documentation_does_so(host: FakeHost, pipeline: Pipeline, build_service: BuildService) -> None:
