@@ -98,14 +98,15 @@ def test_Q06_C07_V02_a_stop_waits_for_the_process_whatever_standard_input_is(tmp
         (tmp_path / "run").write_text(run[: run.rindex("\nexec ")] + "\nexec sleep 1.5\n")
         (tmp_path / "stop").write_text(file(hypervisor, "bin/microvm-shutdown") or "")
         with subprocess.Popen(["bash", "run"], cwd=tmp_path) as process:
-            while not (tmp_path / "microvm.pid").exists():
+            recorded = tmp_path / "microvm.pid"
+            while not recorded.exists() or not recorded.read_text():
                 assert process.poll() is None
             stop = ["bash", "stop"]
-            subprocess.run(stop, cwd=tmp_path, stdin=subprocess.DEVNULL, check=True, timeout=20)
+            subprocess.run(stop, cwd=tmp_path, stdin=subprocess.DEVNULL, check=True, timeout=60)
             # Nobody has waited for it yet, so it is a zombie at most.
             stat = Path(f"/proc/{process.pid}/stat")
             assert not stat.exists() or stat.read_text().rpartition(")")[2].split()[0] == "Z"
-        subprocess.run(stop, cwd=tmp_path, stdin=subprocess.DEVNULL, check=True, timeout=5)
+        subprocess.run(stop, cwd=tmp_path, stdin=subprocess.DEVNULL, check=True, timeout=60)
         (tmp_path / "microvm.pid").unlink()
 
 

@@ -42,7 +42,7 @@ while read -r job script argument; do
     cd "$root/jobs/$job/state" || exit
     echo $$ > microvm.pid
     export RECORD=$root/jobs/$job/state/.$script CREDENTIALS_DIRECTORY=$root/jobs/$job/credentials HOME=/nonexistent
-    timeout --kill-after=1 10 "$root/jobs/$job/package/bin/$script" $argument < /dev/null > .output 2>&1
+    timeout --kill-after=1 60 "$root/jobs/$job/package/bin/$script" $argument < /dev/null > .output 2>&1
     case $? in 124 | 137) echo "$job $script" ;; esac
 done
 """

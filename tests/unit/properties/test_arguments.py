@@ -155,14 +155,14 @@ def assert_read(read: Read | None, kind: str, text: str) -> None:
 
 
 @pytest.mark.parametrize("hypervisor", READERS)
-@settings(max_examples=80, derandomize=True, database=None, deadline=None)
+@settings(max_examples=80)
 @given(text=nasty)
 def test_images_are_read_as_they_were_declared(hypervisor: str, text: str) -> None:
     assert_read(read_back(hypervisor, volumes=[{"image": text, "size": 1}]), "disks", text)
 
 
 @pytest.mark.parametrize("hypervisor", READERS)
-@settings(max_examples=40, derandomize=True, database=None, deadline=None)
+@settings(max_examples=40)
 @given(text=nasty)
 def test_sockets_are_read_as_they_were_declared(hypervisor: str, text: str) -> None:
     share = {"tag": "t", "source": "/s", "proto": "virtiofs", "socket": text}
@@ -171,7 +171,7 @@ def test_sockets_are_read_as_they_were_declared(hypervisor: str, text: str) -> N
 
 
 @pytest.mark.parametrize("hypervisor", READERS)
-@settings(max_examples=40, derandomize=True, database=None, deadline=None)
+@settings(max_examples=40)
 @given(text=nasty)
 def test_shares_are_read_as_they_were_declared(hypervisor: str, text: str) -> None:
     proto = "9p" if hypervisor in NINE else "virtiofs"
@@ -180,7 +180,7 @@ def test_shares_are_read_as_they_were_declared(hypervisor: str, text: str) -> No
 
 
 @pytest.mark.parametrize("hypervisor", READERS)
-@settings(max_examples=30, derandomize=True, database=None, deadline=None)
+@settings(max_examples=30)
 @given(text=nasty)
 def test_names_of_taps_and_disks_are_read_as_they_were_declared(hypervisor: str, text: str) -> None:
     assert_read(read_back(hypervisor, interfaces=[{"type": "tap", "id": text}]), "taps", text)

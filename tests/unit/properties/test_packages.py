@@ -19,20 +19,10 @@ from ansible_collections.microvm.fleet.plugins.module_utils._microvm.declaration
 from ansible_collections.microvm.fleet.plugins.module_utils._microvm.declaration.vms.options import PACKAGE_OPTIONS
 from ansible_collections.microvm.fleet.plugins.module_utils._microvm.hypervisors.words import CredentialFile
 from ansible_collections.microvm.fleet.plugins.module_utils._microvm.schema.compaction import compact, complete
-from hypothesis import HealthCheck, assume, given, settings
+from hypothesis import assume, given, settings
 
 from ..plugins.module_utils._microvm.conformance import violations
 from .strategies import declarations
-
-# Deterministic, as every test here: the same declarations on every machine.
-settings.register_profile(
-    "ours",
-    derandomize=True,
-    database=None,
-    deadline=None,
-    suppress_health_check=[HealthCheck.filter_too_much, HealthCheck.too_slow],
-)
-settings.load_profile("ours")
 
 VARIABLES = {"package": "/the package", "tsc_parameter": " tsc_early_khz=1", "PWD": "/state dir"}
 

@@ -22,7 +22,7 @@ from ansible_collections.microvm.fleet.plugins.module_utils._microvm.resources.v
 from ansible_collections.microvm.fleet.plugins.module_utils._microvm.resources.vms.plan import plan
 from ansible_collections.microvm.fleet.plugins.module_utils._microvm.resources.vms.state import Observed
 from ansible_collections.microvm.fleet.plugins.module_utils._microvm.schema.errors import DeclarationError
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ..plugins.module_utils._microvm.fake_host import FakeHost, install
@@ -59,7 +59,7 @@ declarations = st.fixed_dictionaries({"name": st.just("vm"), "kernel": st.just("
 states = st.sampled_from(["started", "stopped", "present"])
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(st.lists(st.tuples(declarations, states), min_size=1, max_size=5))
 def test_a_second_run_changes_nothing(edits: list[tuple[dict[str, Any], str]]) -> None:
     observed = Observed("vm", state_directory="/s", has_account=False)
@@ -86,7 +86,7 @@ def test_a_second_run_changes_nothing(edits: list[tuple[dict[str, Any], str]]) -
         assert {observed.current, observed.old, observed.booted} - {None} <= set(observed.packages)
 
 
-@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=40)
 @given(st.lists(st.tuples(declarations, states), min_size=1, max_size=4))
 def test_the_model_of_a_host_agrees_with_the_executor(edits: list[tuple[dict[str, Any], str]]) -> None:
     """The properties above hold for the model, and the model for the real handlers, on a fake of ``host/``."""

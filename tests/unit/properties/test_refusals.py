@@ -43,7 +43,7 @@ def nearly(options: Options) -> st.SearchStrategy[dict[str, Any]]:
     )
 
 
-@settings(max_examples=400, derandomize=True, database=None, deadline=None)
+@settings(max_examples=400)
 @given(
     nearly(VM_OPTIONS),
     st.sampled_from(HYPERVISORS),
@@ -58,7 +58,7 @@ def test_every_declaration_gets_an_answer(raw: dict[str, Any], hypervisor: str, 
         assert result.package or whole.get("state") == "absent"
 
 
-@settings(max_examples=100, derandomize=True, database=None, deadline=None)
+@settings(max_examples=100)
 @given(st.lists(anything, max_size=3))
 def test_every_file_gets_an_answer(elements: list[Any]) -> None:
     for result in results(Source(tuple((f"[{index}]", one) for index, one in enumerate(elements))), "x86_64-linux"):

@@ -43,8 +43,8 @@ def remove_garbage(*words: str, environment: Mapping[str, str] | None = None) ->
 
     It looks at the links of all processes, and gives up at one that is too long for it, as other tests have.
     """
-    for _try in range(50):
-        done = subprocess.run(words, env=environment, check=False, capture_output=True, text=True, timeout=60)
+    for _try in range(300):
+        done = subprocess.run(words, env=environment, check=False, capture_output=True, text=True, timeout=300)
         if "File name too long" not in done.stderr:
             break
         time.sleep(0.2)

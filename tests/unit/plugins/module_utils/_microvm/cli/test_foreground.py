@@ -71,14 +71,14 @@ def test_a_program_that_stops_stops_the_command_until_both_go_on() -> None:
         _process, status = os.waitpid(process.pid, os.WUNTRACED)
         assert os.WIFSTOPPED(status)
         process.send_signal(signal.SIGCONT)
-        assert process.wait(20) == 5
+        assert process.wait(60) == 5
 
 
 def test_a_request_to_end_is_the_program_s() -> None:
     with start("trap 'exit 7' TERM; echo ready; while true; do sleep 0.05; done") as process:
         assert process.stdout is not None and process.stdout.readline() == "ready\n"
         process.terminate()
-        assert process.wait(20) == 7
+        assert process.wait(60) == 7
 
 
 def test_a_request_that_comes_before_the_program_s_number_is_known_is_not_lost(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -90,4 +90,4 @@ def test_a_request_that_comes_before_the_program_s_number_is_known_is_not_lost(m
         return process
 
     monkeypatch.setattr(subprocess, "Popen", create_late)
-    assert run_in_foreground(["sleep", "20"]).status == 128 + signal.SIGTERM
+    assert run_in_foreground(["sleep", "60"]).status == 128 + signal.SIGTERM

@@ -38,7 +38,7 @@ def asked(monkeypatch: pytest.MonkeyPatch, reply: Callable[[bytes], bytes]) -> b
         thread = threading.Thread(target=serve)
         thread.start()
         try:
-            return name_server.resolves("127.0.0.1", NAME, ADDRESS, 10)
+            return name_server.resolves("127.0.0.1", NAME, ADDRESS, 60)
         finally:
             thread.join()
 
@@ -67,4 +67,4 @@ def test_nobody_who_listens_is_no_answer_and_no_error(monkeypatch: pytest.Monkey
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as free:
         free.bind(("127.0.0.1", 0))
         monkeypatch.setattr(name_server, "PORT", free.getsockname()[1])
-    assert not name_server.resolves("127.0.0.1", NAME, ADDRESS, 10)
+    assert not name_server.resolves("127.0.0.1", NAME, ADDRESS, 60)

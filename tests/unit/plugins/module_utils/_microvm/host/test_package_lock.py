@@ -9,7 +9,6 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-import threading
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, Optional
@@ -46,10 +45,6 @@ class Other:
         """Return what is to be seen of it."""
         return Holder(self.process.pid, " ".join(self.argv), paths)
 
-    def end_soon(self) -> None:
-        """End it while another thread waits for it."""
-        threading.Timer(0.3, self.end).start()
-
 
 @pytest.fixture(name="locks")
 def _locks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[str, ...]:
@@ -63,6 +58,19 @@ def _others() -> Iterator[list[Other]]:
     yield others
     for other in others:
         other.end()
+
+
+def end_when_seen(others: list[Other], monkeypatch: pytest.MonkeyPatch) -> None:
+    """End the first of the others as soon as a look has found it."""
+    holders = package_lock.holders
+
+    def look(paths: Sequence[str]) -> list[Holder]:
+        seen = holders(paths)
+        if seen:
+            others[0].end()
+        return seen
+
+    monkeypatch.setattr(package_lock, "holders", look)
 
 
 def seen_by_others(paths: Sequence[str]) -> bool:
@@ -86,12 +94,14 @@ def test_locks_that_nobody_holds_are_not_waited_for(locks: tuple[str, ...], file
 
 
 @pytest.mark.parametrize("held", [0, 1, 2])
-def test_a_lock_that_is_released_is_waited_for(locks: tuple[str, ...], others: list[Other], held: int) -> None:
+def test_a_lock_that_is_released_is_waited_for(
+    locks: tuple[str, ...], others: list[Other], held: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
     others.append(Other(locks[held]))
     other = others[0]
     assert package_lock.holders(locks) == [other.holder(locks[held])]
-    other.end_soon()
-    with package_lock.frontend_locked(10, locks) as waited_for:
+    end_when_seen(others, monkeypatch)
+    with package_lock.frontend_locked(600, locks) as waited_for:
         assert waited_for == [other.holder(locks[held])]
         assert seen_by_others(locks[:1])
 
@@ -108,7 +118,7 @@ def test_a_lock_that_is_never_released_names_its_holder(locks: tuple[str, ...], 
 def test_a_lock_that_another_process_takes_between_a_look_and_the_taking_is_waited_for(
     locks: tuple[str, ...], others: list[Other], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    take, holders = package_lock._take, package_lock.holders
+    take = package_lock._take
     taken: list[Optional[int]] = []
 
     def late(path: str) -> Optional[int]:
@@ -117,15 +127,9 @@ def test_a_lock_that_another_process_takes_between_a_look_and_the_taking_is_wait
         taken.append(take(path))
         return taken[-1]
 
-    def look(paths: Sequence[str]) -> list[Holder]:
-        seen = holders(paths)
-        if seen:
-            others[0].end()
-        return seen
-
     monkeypatch.setattr(package_lock, "_take", late)
-    monkeypatch.setattr(package_lock, "holders", look)
-    with package_lock.frontend_locked(10, locks) as waited_for:
+    end_when_seen(others, monkeypatch)
+    with package_lock.frontend_locked(600, locks) as waited_for:
         assert waited_for == [others[0].holder(locks[0])]
     assert taken[0] is None and taken[1] is not None and len(taken) == 2
 
@@ -142,8 +146,8 @@ def test_unfinished_packages_are_configured_while_nobody_else_can(
 
     monkeypatch.setattr(package_lock, "run", run)
     others.append(Other(locks[1]))
-    others[0].end_soon()
-    waited_for, packages = package_lock.finish_interrupted(10, locks)
+    end_when_seen(others, monkeypatch)
+    waited_for, packages = package_lock.finish_interrupted(600, locks)
     assert packages == ["socat", "qemu-system-x86:amd64"]
     assert waited_for == [others[0].holder(locks[1])]
     assert [command[0] for command in commands] == ["dpkg-query", "env"]

@@ -19,6 +19,10 @@ from ansible_collections.microvm.fleet.plugins.module_utils._microvm.host.deadli
 
 GREETING = b'{"QMP": {"version": {}, "capabilities": []}}\n'
 SECONDS = 0.5
+MOST_SECONDS = 60
+"""Limit of what ends after ``SECONDS``, however busy the machine is, and otherwise never."""
+PATIENCE = 60
+"""Time limit of what is answered at once."""
 MOST_MEMORY = 4 << 20
 """Bytes that a conversation may take, whatever is sent."""
 
@@ -72,7 +76,7 @@ def hypervisor(path: Path, behave: Behaviour) -> Iterator[str]:
     with socket.socket(socket.AF_UNIX) as server:
         server.bind(str(path / "s"))
         server.listen()
-        server.settimeout(5)
+        server.settimeout(PATIENCE)
         thread = threading.Thread(target=serve, daemon=True)
         thread.start()
         yield str(path / "s")
@@ -120,7 +124,7 @@ def test_an_endless_answer_ends_in_time_and_takes_little_memory(tmp_path: Path, 
                 seconds, memory = time.monotonic() - begin, tracemalloc.get_traced_memory()[1]
     finally:
         tracemalloc.stop()
-    assert seconds < SECONDS + 0.5
+    assert seconds < MOST_SECONDS
     assert memory < MOST_MEMORY
     assert str(caught.value).isprintable()
 
@@ -128,7 +132,7 @@ def test_an_endless_answer_ends_in_time_and_takes_little_memory(tmp_path: Path, 
 @pytest.mark.parametrize("data", NONSENSE.values(), ids=NONSENSE.keys())
 def test_nonsense_is_a_plain_error(tmp_path: Path, data: bytes) -> None:
     with hypervisor(tmp_path, once(data)) as path, pytest.raises(OSError) as caught:
-        qmp.status(path, Deadline(5))
+        qmp.status(path, Deadline(PATIENCE))
     assert isinstance(caught.value, (peer.PeerError, ConnectionError))
     assert str(caught.value).isprintable() and len(str(caught.value)) < 700
 
@@ -137,30 +141,32 @@ def test_nonsense_is_a_plain_error(tmp_path: Path, data: bytes) -> None:
 def test_the_status_is_read_between_events(tmp_path: Path, status: str) -> None:
     answer = f'{{"return": {{}}}}\n{{"event": "RESUME"}}\n{{"return": {{"status": "{status}"}}}}\n'
     with hypervisor(tmp_path, once(GREETING + answer.encode())) as path:
-        assert qmp.status(path, Deadline(5)) == status
+        assert qmp.status(path, Deadline(PATIENCE)) == status
 
 
 def test_a_status_that_is_hostile_is_made_printable(tmp_path: Path) -> None:
     answer = b'{"return": {}}\n{"return": {"status": "\\u001b]0;x\\u0007\\ud800"}}\n'
     with hypervisor(tmp_path, once(GREETING + answer)) as path:
-        assert qmp.status(path, Deadline(5)) == r"\x1b]0;x\x07\ud800"
+        assert qmp.status(path, Deadline(PATIENCE)) == r"\x1b]0;x\x07\ud800"
 
 
 def test_a_peer_that_reads_nothing_is_not_waited_for(tmp_path: Path) -> None:
-    begin = time.monotonic()
-    with (
-        hypervisor(tmp_path, lambda connection: time.sleep(2)) as path,
-        peer.connect_unix(path, Deadline(SECONDS)) as other,
-        pytest.raises(peer.PeerError, match="in time"),
-    ):
-        other.send(b"x" * (16 << 20))
-    assert time.monotonic() - begin < 2.5
+    has_ended = threading.Event()
+
+    def behave(_connection: socket.socket) -> None:
+        # The end of the connection would be another error.
+        has_ended.wait(MOST_SECONDS)
+
+    with hypervisor(tmp_path, behave) as path:
+        with pytest.raises(peer.PeerError, match="in time"), peer.connect_unix(path, Deadline(SECONDS)) as other:
+            other.send(b"x" * (16 << 20))
+        has_ended.set()
 
 
 def test_lines_are_read_one_by_one_up_to_their_limit(tmp_path: Path) -> None:
     with (
         hypervisor(tmp_path, once(b"one\n\ntwo\n" + b"x" * 9 + b"\n")) as path,
-        peer.connect_unix(path, Deadline(5)) as other,
+        peer.connect_unix(path, Deadline(PATIENCE)) as other,
     ):
         assert [other.line(8), other.line(8), other.line(8)] == [b"one", b"", b"two"]
         with pytest.raises(peer.PeerError, match="more than 8 bytes"):
@@ -171,7 +177,8 @@ def test_a_port_that_nobody_answers_at_is_not_waited_for() -> None:
     begin = time.monotonic()
     with pytest.raises(OSError, match=r"in time|unreachable|refused"):
         peer.connect_tcp("192.0.2.1", 9, Deadline(SECONDS))
-    assert time.monotonic() - begin < SECONDS + 0.5
+    # The kernel would try for two minutes.
+    assert time.monotonic() - begin < MOST_SECONDS
 
 
 def test_no_name_is_looked_up() -> None:

@@ -83,7 +83,7 @@ def test_the_end_of_the_other_side_ends_it_though_the_source_stays_open(
 def test_what_came_with_the_answer_of_a_hypervisor_is_not_lost(connected: Tuple[socket.socket, socket.socket]) -> None:
     ours, theirs = connected
     theirs.sendall(b"OK 1073741824\nSSH-2.0-x\r\n")
-    hypervisor = peer.Peer(ours, Deadline(5))
+    hypervisor = peer.Peer(ours, Deadline(60))
     assert hypervisor.line() == b"OK 1073741824"
     connection, received = hypervisor.detach()
     # It has no time limit any more.

@@ -49,6 +49,8 @@ class Workshop:
     at_once: int = 0
     most_at_once: int = 0
     lock: threading.Lock = field(default_factory=threading.Lock)
+    meeting: threading.Barrier = field(default_factory=lambda: threading.Barrier(1))
+    """Barrier at which the steps of a parallel action wait for each other."""
 
     def do(self, action: Action, job: Toy, target: str) -> None:
         """Carry out one step."""
@@ -57,6 +59,8 @@ class Workshop:
             self.most_at_once = max(self.most_at_once, self.at_once)
             self.log.append(f"{job.name}: {action.words} {target}")
         if action.phase is Phase.PARALLEL:
+            self.meeting.wait(60)
+            # Others that are carried out too begin meanwhile.
             time.sleep(0.01)
         with self.lock:
             self.at_once -= 1
@@ -135,10 +139,10 @@ def test_a_common_call_that_can_be_separated_fails_only_the_jobs_whose_fault_it_
 
 
 def test_parallel_jobs_are_bounded() -> None:
-    workshop = Workshop()
-    execute([toy(str(number), Action.STOP, Action.START) for number in range(20)], workshop.handlers, parallel=3)
+    workshop = Workshop(meeting=threading.Barrier(3))
+    execute([toy(str(number), Action.STOP, Action.START) for number in range(21)], workshop.handlers, parallel=3)
     assert workshop.most_at_once == 3
-    assert len(workshop.log) == 40
+    assert len(workshop.log) == 42
 
 
 def test_a_run_of_many_jobs_has_few_threads() -> None:

@@ -39,7 +39,7 @@ def run(directory: Path, reason: str, status: int = 0) -> subprocess.CompletedPr
     environment = {"PATH": f"{directory}/bin:/usr/sbin:/usr/bin:/sbin:/bin", "REASON": reason, "STATUS": str(status)}
     command = ["bash", "-c", script("microvm-run")]
     return subprocess.run(
-        command, cwd=directory, env=environment, capture_output=True, text=True, check=False, timeout=20
+        command, cwd=directory, env=environment, capture_output=True, text=True, check=False, timeout=60
     )
 
 
@@ -61,18 +61,18 @@ def test_a_hypervisor_that_never_came_leaves_no_process(tmp_path: Path) -> None:
     text = script("microvm-run").replace("qemu-system-x86_64", "/nonexistent/qemu")
     # Waits for whatever has its standard error.
     done = subprocess.run(
-        ["bash", "-c", text], cwd=tmp_path, env=environment, capture_output=True, text=True, check=False, timeout=20
+        ["bash", "-c", text], cwd=tmp_path, env=environment, capture_output=True, text=True, check=False, timeout=60
     )
     assert done.returncode == 127
 
 
 def test_the_stop_timeout_is_that_of_the_host(tmp_path: Path) -> None:
-    with subprocess.Popen(["sleep", "60"]) as process:
+    with subprocess.Popen(["sleep", "600"]) as process:
         (tmp_path / "microvm.pid").write_text(f"{process.pid} \n")
         environment = {"PATH": "/usr/bin:/bin", "STOP_TIMEOUT": "1"}
         command = ["bash", "-c", script("microvm-shutdown")]
         done = subprocess.run(
-            command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False, timeout=20
+            command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False, timeout=60
         )
         process.kill()
     assert done.returncode == 1 and "within 1 seconds" in done.stderr

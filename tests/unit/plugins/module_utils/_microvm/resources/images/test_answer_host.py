@@ -28,7 +28,7 @@ def answer(directory: Path, peer: dict[str, str], words: str, systemctl: str = "
     fake.chmod(0o755)
     environment = {"PATH": f"{directory}:{os.environ['PATH']}", **peer}
     done = subprocess.run(
-        ["sh", script], input=words, env=environment, capture_output=True, text=True, check=True, timeout=10
+        ["sh", script], input=words, env=environment, capture_output=True, text=True, check=True, timeout=60
     )
     return done.stdout, log.read_text() if log.exists() else ""
 

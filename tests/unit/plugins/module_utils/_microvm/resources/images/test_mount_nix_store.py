@@ -65,7 +65,7 @@ def run(root: Path, **environment: str) -> list[str]:
     path = f"{root.parent / 'fakes'}:{os.environ['PATH']}"
     environment = {"PATH": path, "CALLS": str(calls), **environment}
     with (root.parent / "errors").open("w") as errors:
-        subprocess.run(["sh", script, root], env=environment, stderr=errors, check=True, timeout=30)
+        subprocess.run(["sh", script, root], env=environment, stderr=errors, check=True, timeout=60)
     return calls.read_text().replace(str(root), "ROOT").splitlines() if calls.exists() else []
 
 

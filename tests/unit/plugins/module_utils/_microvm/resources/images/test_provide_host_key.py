@@ -21,7 +21,7 @@ def provide(root: Path) -> list[str]:
     (root / "etc" / "ssh").mkdir(parents=True, exist_ok=True)
     script = root / "provide-host-key"
     script.write_text(SCRIPTS["provide-host-key"])
-    subprocess.run(["sh", script, root], check=True, timeout=30)
+    subprocess.run(["sh", script, root], check=True, timeout=60)
     return (root / "run/microvm-ssh-host-key/sshd_config").read_text().splitlines()
 
 

@@ -60,7 +60,7 @@ class Directories:
     def run(self, moment: str) -> list[str]:
         """Run the script; return what it has done beside copying."""
         environment = {"PATH": f"{self._root}/bin:{os.environ['PATH']}"}
-        subprocess.run(["bash", str(self._script), moment], check=True, env=environment, timeout=20)
+        subprocess.run(["bash", str(self._script), moment], check=True, env=environment, timeout=60)
         return self._log.read_text().splitlines()
 
     def runtime(self) -> dict[str, str]:

@@ -160,7 +160,7 @@ def test_a_start_that_fails_half_way_gives_back_what_it_has_taken(
         capture_output=True,
         text=True,
         check=False,
-        timeout=20,
+        timeout=300,
     )
     assert (done.returncode, done.stdout) == (1 if output else 0, output), done.stderr
 
@@ -206,7 +206,7 @@ def restore(directory: Path, words: str) -> subprocess.CompletedProcess[str]:
         capture_output=True,
         text=True,
         check=False,
-        timeout=20,
+        timeout=300,
     )
 
 

@@ -68,7 +68,7 @@ def begin(directory: Path, **options: Any) -> subprocess.Popen[str]:
     )
     assert process.stdout is not None
     if process.stdout.readline() != "up\n":
-        raise AssertionError(f"status {process.wait(timeout=20)}: {process.communicate()[1]}")
+        raise AssertionError(f"status {process.wait(timeout=60)}: {process.communicate()[1]}")
     return process
 
 
@@ -77,7 +77,7 @@ def await_end_of_reader(process: subprocess.Popen[str]) -> None:
     assert process.stdin is not None
     poll = select.poll()
     poll.register(process.stdin, select.POLLERR)
-    assert poll.poll(20_000)
+    assert poll.poll(60_000)
 
 
 @pytest.mark.parametrize("options", ON_TERMINAL, ids=lambda options: options["hypervisor"])
@@ -89,7 +89,7 @@ def test_keys_output_descriptors_and_status_are_the_hypervisors(
     assert process.stdin is not None
     process.stdin.write(f"hello\n{word}\n")
     process.stdin.flush()
-    assert process.wait(timeout=20) == status
+    assert process.wait(timeout=60) == status
     await_end_of_reader(process)
     assert process.communicate() == (f"heard hello\nheard {word}\n", "a warning\n")
     assert ".extra/system_credentials/a.secret.cred" in (tmp_path / "names").read_text().splitlines()
@@ -98,7 +98,7 @@ def test_keys_output_descriptors_and_status_are_the_hypervisors(
 def test_a_signal_reaches_the_hypervisor_itself(tmp_path: Path) -> None:
     process = begin(tmp_path, hypervisor="stratovirt")
     process.terminate()
-    assert process.wait(timeout=20) == -signal.SIGTERM
+    assert process.wait(timeout=60) == -signal.SIGTERM
     await_end_of_reader(process)
     process.communicate()
 
