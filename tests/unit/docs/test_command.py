@@ -50,6 +50,8 @@ def complete(directory: Path, *words: str) -> list[str]:
         (["apply", "si"], ["site.yml"]),
         (["logs", "--lines", ""], []),
         (["list", "--j"], ["--json"]),
+        (["update", "web", "--at"], ["--attribute"]),
+        (["update", "--attribute", "w"], []),
     ],
 )
 def test_commands_options_files_and_microvms_are_completed(

@@ -9,7 +9,7 @@ from __future__ import annotations
 import argparse
 from typing import TYPE_CHECKING, Any, Dict
 
-from ..declaration.names import ARCHIVE_DIRECTORY, HOST_SETTINGS
+from ..declaration.names import ARCHIVE_DIRECTORY, HOST_SETTINGS, RUNNER_ATTRIBUTE
 from ..declaration.switch_actions import ACTIONS
 from ..hypervisors.profiles import PROFILES
 from ..schema import checks
@@ -218,6 +218,7 @@ def _rebuild(commands: Commands) -> None:
     )
     _names(subparser)
     subparser.add_argument("-f", "--flake", metavar="FLAKE", help="flake to build from, instead of the recorded one")
+    _attribute(subparser)
     subparser.add_argument("--action", **_ACTION)
     _check(subparser)
     _diff(subparser)
@@ -249,7 +250,17 @@ def _source(subparser: argparse.ArgumentParser, required: bool = False) -> None:
         "-f",
         "--flake",
         metavar="FLAKE",
-        help=f"build nixosConfigurations.NAME with Nix (default of the short form -c: {DEFAULT_FLAKE})",
+        help=f"build the package with Nix (default of the short form -c: {DEFAULT_FLAKE})",
+    )
+    _attribute(subparser)
+
+
+def _attribute(subparser: argparse.ArgumentParser) -> None:
+    subparser.add_argument(
+        "--attribute",
+        metavar="ATTRIBUTE",
+        help="attribute of the flake that is the package, also for later updates (default: the recorded one, or "
+        f"{RUNNER_ATTRIBUTE.format(name='NAME')})",
     )
 
 

@@ -26,13 +26,21 @@ from .external_packages import external_package
 from .lifecycle import carry_out
 
 
-def adopt(name: str, directory: str, places: Places, flake: Optional[str] = None, check: bool = False) -> Plan:
+def adopt(
+    name: str,
+    directory: str,
+    places: Places,
+    flake: Optional[str] = None,
+    check: bool = False,
+    attribute: Optional[str] = None,
+) -> Plan:
     """Let ``current`` of a MicroVM lead to the package in a directory, which is not started; ``check`` only plans.
 
-    ``flake`` is where the package is from. Raises HostError, also for a directory that is no package.
+    ``flake`` is where the package is from, and ``attribute`` the one in it that is not the usual.
+    Raises HostError, also for a directory that is no package.
     """
     restrictions.check_external(restrictions.read())
-    external = replace(_external(name, directory, places), flake=flake or "")
+    external = replace(_external(name, directory, places), flake=flake or "", attribute=attribute)
     owner = external.installed.account
     if not owner.is_own and not accounts.exists(owner.user):
         raise HostError(f"the user {owner.user} does not exist; run the role microvm.fleet.host first")

@@ -9,22 +9,31 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Optional
 
-from ..declaration.names import FLAKE_FILE
-from ..declaration.vms.source_options import flake_reference
+from ..declaration.names import FLAKE_FILE, runner_attribute
+from ..declaration.vms.source_options import flake_attribute, flake_reference
 from ..host.commands import HostError
 from ..host.places import Places
 from ..host.records import UpdateSource
 from ..resources.vms.observe import read_flake
 
 
-def update_source(name: str, places: Places, flake: Optional[str] = None) -> Optional[UpdateSource]:
-    """Return what an update of a MicroVM builds: of ``flake``, or else of the recorded one; ``None`` without any.
+def update_source(
+    name: str, places: Places, flake: Optional[str] = None, attribute: Optional[str] = None
+) -> Optional[UpdateSource]:
+    """Return what an update of a MicroVM builds: ``attribute`` of ``flake``, or else the recorded ones.
 
-    Raises HostError for a reference that no declaration may have, since processes show the arguments of Nix, and where
-    the recorded flake is not the one that attribute and arguments were recorded with.
+    ``None`` without any flake. Raises HostError for a reference that no declaration may have, since processes show the
+    arguments of Nix, and where the recorded flake is not the one that attribute and arguments were recorded with.
     """
     record = places.records.read(name)
     updates = record.updates if record is not None else None
+    if attribute is not None:
+        problem = flake_attribute(attribute)
+        if problem is not None:
+            raise HostError(f"--attribute: {problem}")
+        usual = attribute == runner_attribute(name)
+        source = update_source(name, places, flake)
+        return None if source is None else replace(source, attribute=None if usual else attribute)
     if flake is not None:
         problem = flake_reference(flake)
         if problem is not None:

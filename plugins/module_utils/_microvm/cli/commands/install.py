@@ -36,6 +36,7 @@ Raw = Mapping[str, object]
 def create_vm(arguments: Namespace) -> int:
     """``microvm create``."""
     require_root(arguments)
+    refuse_attribute(arguments, [arguments.name])
     where = places(arguments)
     if is_installed(arguments.name, where):
         raise HostError(f"{arguments.name} is already installed; see: microvm update --help")
@@ -55,14 +56,29 @@ def install_external(name: str, source: Optional[UpdateSource], arguments: Names
     # Before a build of it executes anything.
     restrictions.check_external(restrictions.read())
     package = str(arguments.package) if source is None else flakes.build_source(source, name, not arguments.check)
-    plan = adopt(name, package, where, source.flake if source is not None else None, arguments.check)
+    flake, attribute = (None, None) if source is None else (source.flake, source.attribute)
+    plan = adopt(name, package, where, flake, arguments.check, attribute)
     print_plan(plan, "installed", arguments.check, package_diff(plan, where) if arguments.diff else None)
     print_closures(plan)
 
 
 def chosen_source(name: str, arguments: Namespace, where: Places) -> Optional[UpdateSource]:
-    """Return what is built for a MicroVM: of the flake that is passed, or else recorded; ``None`` without any."""
-    return update_source(name, where, absolute_flake(arguments.flake) if arguments.flake is not None else None)
+    """Return what is built for a MicroVM: of flake and attribute that are passed, or else recorded.
+
+    ``None`` without any flake.
+    """
+    flake = absolute_flake(arguments.flake) if arguments.flake is not None else None
+    return update_source(name, where, flake, arguments.attribute)
+
+
+def refuse_attribute(arguments: Namespace, names: Sequence[str]) -> None:
+    """Refuse an attribute that nothing builds, or that several MicroVMs would have. Raises HostError."""
+    if arguments.attribute is None:
+        return
+    if getattr(arguments, "file", None) is not None or getattr(arguments, "package", None) is not None:
+        raise HostError("--attribute is one of a flake; pass it without --file and --package")
+    if len(set(names)) > 1:
+        raise HostError("an attribute is the package of one MicroVM; pass --attribute for one MicroVM at a time")
 
 
 def absolute_flake(flake: str) -> str:
@@ -85,6 +101,7 @@ def print_closures(plan: Plan) -> None:
 def update(arguments: Namespace) -> int:
     """``microvm update``."""
     require_root(arguments)
+    refuse_attribute(arguments, arguments.names)
     where = places(arguments)
     if arguments.file is not None:
         source = read(arguments.file)

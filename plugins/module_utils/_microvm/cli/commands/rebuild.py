@@ -15,13 +15,14 @@ from ...operations import lifecycle
 from ...operations.switching import CannotSwitch, is_already_switched, switch_guest
 from ..host import each, places, require_root
 from ..output import say
-from .install import chosen_source, install_external
+from .install import chosen_source, install_external, refuse_attribute
 from .switch import print_switch
 
 
 def rebuild(arguments: Namespace) -> int:
     """``microvm rebuild``."""
     require_root(arguments)
+    refuse_attribute(arguments, arguments.names)
     where = places(arguments)
     return each(arguments.names, lambda name: _rebuild(name, arguments, where))
 

@@ -72,7 +72,7 @@ def flake_reference(value: object) -> Optional[str]:
     if _has_credentials(text):
         return _CREDENTIALS
     if "#" in text:
-        return f"{value!r} names an attribute; write it as `attribute`"
+        return f"{value!r} names an attribute; write it as `attribute`, or after --attribute of the command"
     if " " in text:
         return f"{value!r} contains a space; write it as %20 in a URL, such as path:/srv/my%20machines"
     if not _WORD.fullmatch(text) or text.startswith("-"):

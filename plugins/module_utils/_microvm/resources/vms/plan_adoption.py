@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from typing import Iterator, Optional, Tuple
 
 from ...host.commands import HostError
-from ...host.records import Record
+from ...host.records import Record, UpdateSource
 from ...runner.package import Package
 from ..steps import Step
 from . import settings
@@ -41,6 +41,8 @@ class External:
     """The files that are copied into our store."""
     flake: str = ""
     """The flake that it was built from; empty for any other origin."""
+    attribute: Optional[str] = None
+    """The attribute of that flake, where it is not the one that microvm.nix has for the MicroVM."""
 
     @property
     def package(self) -> str:
@@ -122,14 +124,20 @@ def _provide(observed: Observed, external: External, record: Record) -> Iterator
         yield Step(Action.FORGET_FLAKE, observed.name)
 
 
+def _updates(recorded: Optional[UpdateSource], external: External) -> Optional[UpdateSource]:
+    """Return what later updates build. Arguments are declared, whatever flake was passed."""
+    if recorded is None and external.attribute is None:
+        return None
+    updates = replace(recorded or UpdateSource(""), flake=external.flake)
+    return replace(updates, attribute=external.attribute) if external.flake else updates
+
+
 def _record(observed: Observed, external: External, keep_generations: int) -> Tuple[Record, Tuple[str, ...]]:
     """Return the record as it will be, and the packages that stay."""
     record = observed.record or Record(observed.name, observed.state_directory)
     # An account that was there before is somebody else's to remove.
     record = replace(record, user=record.user if observed.has_account else external.installed.account.user)
-    if record.updates is not None:
-        # Attribute and arguments are declared, whatever flake was passed.
-        record = replace(record, updates=replace(record.updates, flake=external.flake))
+    record = replace(record, updates=_updates(record.updates, external))
     if observed.current != external.package or record.generation(external.package) is None:
         record = replace(record.with_generation(external.package, external=True), switched=observed.switched)
     used = (external.package, observed.current, observed.booted, observed.old)

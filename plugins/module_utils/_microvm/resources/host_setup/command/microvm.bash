@@ -14,9 +14,9 @@ _microvm_offers() { # command or nothing, word before the current one; sets opti
         start) options='--help --state-dir --no-wait' operands=vms ;;
         stop) options='--help --state-dir --no-wait' operands=vms ;;
         restart) options='--help --state-dir --no-wait' operands=vms ;;
-        create) options='--help --state-dir --file --package --flake --check --diff' operands= ;;
-        update) options='--help --state-dir --restart --file --package --flake --check --diff' operands=vms ;;
-        rebuild) options='--help --state-dir --flake --action --check --diff' operands=vms ;;
+        create) options='--help --state-dir --file --package --flake --attribute --check --diff' operands= ;;
+        update) options='--help --state-dir --restart --file --package --flake --attribute --check --diff' operands=vms ;;
+        rebuild) options='--help --state-dir --flake --attribute --action --check --diff' operands=vms ;;
         apply) options='--help --state-dir --diff --parallel --check' operands=files ;;
         generations) options='--help --state-dir --good --bad --check --json' operands=vms ;;
         rollback) options='--help --state-dir --keep --check --diff --no-wait' operands=vms ;;
@@ -45,12 +45,15 @@ _microvm_offers() { # command or nothing, word before the current one; sets opti
         create:--file) options='' operands=files ;;
         create:--package) options='' operands=files ;;
         create:-f | create:--flake) options='' operands=none ;;
+        create:--attribute) options='' operands=none ;;
         update:--state-dir) options='' operands=files ;;
         update:--file) options='' operands=files ;;
         update:--package) options='' operands=files ;;
         update:-f | update:--flake) options='' operands=none ;;
+        update:--attribute) options='' operands=none ;;
         rebuild:--state-dir) options='' operands=files ;;
         rebuild:-f | rebuild:--flake) options='' operands=none ;;
+        rebuild:--attribute) options='' operands=none ;;
         rebuild:--action) options='switch test boot dry-activate' operands=none ;;
         apply:--state-dir) options='' operands=files ;;
         apply:--parallel) options='' operands=none ;;

@@ -100,7 +100,11 @@ YAML or JSON file with a declaration, a list of them, or a mapping with microvm_
 directory with bin/microvm\-run; it is copied, unless it is in /nix/store
 .TP
 .B \-f, \-\-flake FLAKE
-build nixosConfigurations.NAME with Nix (default of the short form \-c: git+file:///etc/nixos)
+build the package with Nix (default of the short form \-c: git+file:///etc/nixos)
+.TP
+.B \-\-attribute ATTRIBUTE
+attribute of the flake that is the package, also for later updates (default: the recorded one, or
+nixosConfigurations.NAME.config.microvm.declaredRunner)
 .TP
 .B \-\-check
 only show what would be done
@@ -124,7 +128,11 @@ YAML or JSON file with a declaration, a list of them, or a mapping with microvm_
 directory with bin/microvm\-run; it is copied, unless it is in /nix/store
 .TP
 .B \-f, \-\-flake FLAKE
-build nixosConfigurations.NAME with Nix (default of the short form \-c: git+file:///etc/nixos)
+build the package with Nix (default of the short form \-c: git+file:///etc/nixos)
+.TP
+.B \-\-attribute ATTRIBUTE
+attribute of the flake that is the package, also for later updates (default: the recorded one, or
+nixosConfigurations.NAME.config.microvm.declaredRunner)
 .TP
 .B \-\-check
 only show what would be done
@@ -142,6 +150,10 @@ state directory of the MicroVMs (default: that of the host, see /etc/microvm\-fl
 .TP
 .B \-f, \-\-flake FLAKE
 flake to build from, instead of the recorded one
+.TP
+.B \-\-attribute ATTRIBUTE
+attribute of the flake that is the package, also for later updates (default: the recorded one, or
+nixosConfigurations.NAME.config.microvm.declaredRunner)
 .TP
 .B \-\-action {switch,test,boot,dry\-activate}
 what to do in the guest, as with nixos\-rebuild (default: switch)
@@ -407,9 +419,9 @@ _microvm_offers() { # command or nothing, word before the current one; sets opti
         start) options='--help --state-dir --no-wait' operands=vms ;;
         stop) options='--help --state-dir --no-wait' operands=vms ;;
         restart) options='--help --state-dir --no-wait' operands=vms ;;
-        create) options='--help --state-dir --file --package --flake --check --diff' operands= ;;
-        update) options='--help --state-dir --restart --file --package --flake --check --diff' operands=vms ;;
-        rebuild) options='--help --state-dir --flake --action --check --diff' operands=vms ;;
+        create) options='--help --state-dir --file --package --flake --attribute --check --diff' operands= ;;
+        update) options='--help --state-dir --restart --file --package --flake --attribute --check --diff' operands=vms ;;
+        rebuild) options='--help --state-dir --flake --attribute --action --check --diff' operands=vms ;;
         apply) options='--help --state-dir --diff --parallel --check' operands=files ;;
         generations) options='--help --state-dir --good --bad --check --json' operands=vms ;;
         rollback) options='--help --state-dir --keep --check --diff --no-wait' operands=vms ;;
@@ -438,12 +450,15 @@ _microvm_offers() { # command or nothing, word before the current one; sets opti
         create:--file) options='' operands=files ;;
         create:--package) options='' operands=files ;;
         create:-f | create:--flake) options='' operands=none ;;
+        create:--attribute) options='' operands=none ;;
         update:--state-dir) options='' operands=files ;;
         update:--file) options='' operands=files ;;
         update:--package) options='' operands=files ;;
         update:-f | update:--flake) options='' operands=none ;;
+        update:--attribute) options='' operands=none ;;
         rebuild:--state-dir) options='' operands=files ;;
         rebuild:-f | rebuild:--flake) options='' operands=none ;;
+        rebuild:--attribute) options='' operands=none ;;
         rebuild:--action) options='switch test boot dry-activate' operands=none ;;
         apply:--state-dir) options='' operands=files ;;
         apply:--parallel) options='' operands=none ;;

@@ -186,6 +186,63 @@ def test_an_interrupted_run_does_not_mix_one_flake_with_the_attribute_of_another
     assert ("other" if next_options else "next") in what_starts(host)
 
 
+def test_an_attribute_that_is_passed_is_built_and_recorded(host: FakeHost, real_nix: RealNix) -> None:
+    usual = "nixosConfigurations.web.config.microvm.declaredRunner"
+
+    def write(mark: str, directory: str = "flake") -> str:
+        packages = {name: runner("web", f"{name} {mark}") for name in ("usual", "debug")}
+        return real_nix.write({"web": f"{packages['usual']};\npackages.any.debug = {packages['debug']}"}, directory)
+
+    flake = write("one")
+    assert main(["create", "web", "-f", flake, "--attribute", "packages.any.debug", "--check"]) == 0
+    assert not flake_file(host).exists()
+    assert main(["create", "web", "-f", flake, "--attribute", "packages.any.debug"]) == 0
+    assert "debug one" in what_starts(host)
+    write("two")
+    # Also without the attribute, and what is listed is compared with it.
+    assert main(["update", "web"]) == 0 and "debug two" in what_starts(host)
+    assert main(["list", "--evaluate"]) == 0
+    assert main(["update", "web", "--attribute", usual]) == 0 and "usual two" in what_starts(host)
+    write("three")
+    assert main(["rebuild", "web"]) == 0 and "usual three" in what_starts(host)
+    other = write("four", "other")
+    assert main(["rebuild", "web", "--flake", other, "--attribute", "packages.any.debug"]) == 0
+    assert "debug four" in what_starts(host) and flake_file(host).read_text().strip() == other
+    # What is declared is what counts next.
+    declare(flake)
+    assert main(["update", "web"]) == 0 and "usual three" in what_starts(host)
+
+
+def test_an_attribute_leaves_the_declared_arguments(host: FakeHost, real_nix: RealNix) -> None:
+    declare(unusual(real_nix, "first"), **{**declared_of(real_nix), "manage": "once"})
+    flake = real_nix.root / "flake/flake.nix"
+    flake.write_text(flake.read_text().replace("packages.any.web", "packages.any.moved"))
+    assert main(["update", "web"]) == 1
+    (real_nix.root / "override").write_text("second of override")
+    assert main(["update", "web", "--attribute", "packages.any.moved"]) == 0
+    assert "second of override" in what_starts(host)
+
+
+@pytest.mark.parametrize(
+    ("words", "problem"),
+    [
+        (["create", "web", "--package", "/x", "--attribute", "a"], "--attribute is one of a flake"),
+        (["update", "web", "--file", "/x", "--attribute", "a"], "--attribute is one of a flake"),
+        (["update", "web", "db", "--attribute", "a"], "an attribute is the package of one MicroVM"),
+        (["rebuild", "web", "db", "--attribute", "a"], "an attribute is the package of one MicroVM"),
+        (
+            ["rebuild", "web", "--flake", "github:you/machines", "--attribute", "#a"],
+            "--attribute: '#a' is no attribute",
+        ),
+    ],
+)
+def test_an_attribute_that_nothing_can_be_built_of_is_refused(
+    real_nix: RealNix, calls: list[list[str]], capsys: pytest.CaptureFixture[str], words: list[str], problem: str
+) -> None:
+    assert main(words) == 1
+    assert problem in capsys.readouterr().err and calls == []
+
+
 def test_a_path_of_the_controller_in_an_argument_is_not_built_from_on_the_host(real_nix: RealNix) -> None:
     vm: dict[str, Any] = {"name": "web", "flake": "github:you/machines", "build_on": "controller"}
     for argument, flake in (
