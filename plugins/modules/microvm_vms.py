@@ -131,7 +131,8 @@ vms:
           type: str
           sample: volumes[0].size
         cost:
-          description: Cost of applying the change. V(live), V(restart), or V(recreate) if it needs a new volume image.
+          description: Cost of applying the change. V(live), V(restart), or V(recreate) if only a new volume image,
+              or a new directory of a share, has it.
           type: str
           sample: restart
     refused_package:

@@ -32,7 +32,8 @@ of the host. One table in the code is the source of this page, of the modules' d
 
 *Honoured by* lists the hypervisors that support the option, unless all of them do. With other hypervisors, the option
 is refused before anything is changed. *Change* is the cost of a change for a running MicroVM: none (live), a restart,
-or a new volume image (recreate). Option groups that are named after a hypervisor have no effect on other hypervisors.
+or a new volume image or directory (recreate). Option groups that are named after a hypervisor have no effect on other
+hypervisors.
 """
 
 HYPERVISORS_HEAD = """\

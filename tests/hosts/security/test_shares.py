@@ -196,6 +196,26 @@ def test_links_of_the_root_directory_are_followed(host: Host, tmp_path: Path, pl
     host.run(f"systemctl stop {UNIT}; rm /to-outer")
 
 
+# Capabilities (capability.h of Linux).
+MKNOD, SYS_CHROOT, SETFCAP = 1 << 27, 1 << 18, 1 << 31
+
+
+@pytest.mark.parametrize("kind", ["rendered", "listed"])
+def test_no_guest_makes_device_nodes_and_programs_with_capabilities(
+    host: Host, tmp_path: Path, place: str, kind: str
+) -> None:
+    source = f"{place}/inner/files"
+    host.run(f"chown root: {place} {place}/inner")
+    install(host, rendered(tmp_path, {"tag": "a", "source": source}) if kind == "rendered" else listed(source))
+    host.run(f"systemctl start {UNIT}")
+    question = "sed -n 's/^CapEff:[[:space:]]*/0x/p' /proc/$(pgrep -x virtiofsd)/status"
+    kept = host.wait_for(
+        "daemon that has confined itself", lambda: int(host.run(question), 16), lambda seen: not seen & SYS_CHROOT
+    )
+    assert kept and not kept & (MKNOD | SETFCAP)
+    host.run(f"systemctl stop {UNIT}")
+
+
 @pytest.mark.parametrize("source", ["files/etc", "/srv/outer/etc"])
 def test_links_that_root_of_a_guest_has_created_are_refused(host: Host, tmp_path: Path, source: str) -> None:
     """Root of a guest is root in its shares: it gives the directory above to root, and puts a link of root's there."""

@@ -147,9 +147,7 @@ def _consequences(plan: Plan, steps: Steps) -> str:
     """Return the lines on what the change costs, and on what will be done, as far as it is to be shown."""
     lines = [f"changes: {change}" for change in plan.changes]
     if plan.recreate:
-        lines.append(
-            f"note: existing volumes keep their {', '.join(plan.recreate)}; only new volume images get the new value"
-        )
+        lines.append(f"note: {', '.join(plan.recreate)}: only what is made anew gets it; what exists stays as it is")
     if plan.refused:
         lines.append(f"note: {plan.refused} is marked bad after a rollback; it is not installed again")
     return "".join(f"{line}\n" for line in (*lines, *(f"step: {step}" for step in steps)))

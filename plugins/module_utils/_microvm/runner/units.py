@@ -67,7 +67,7 @@ SystemCallFilter=@chown @setuid capset chroot
 """
 
 VIRTIOFSD_CAPABILITIES = (
-    *("CAP_CHOWN", "CAP_DAC_OVERRIDE", "CAP_FOWNER", "CAP_FSETID", "CAP_SETFCAP", "CAP_SETGID", "CAP_SETUID"),
+    *("CAP_CHOWN", "CAP_DAC_OVERRIDE", "CAP_FOWNER", "CAP_FSETID", "CAP_SETGID", "CAP_SETUID"),
     # To confine itself: it changes its root directory, then drops what it does not need.
     *("CAP_SYS_CHROOT", "CAP_SETPCAP"),
 )
@@ -263,6 +263,7 @@ def _capabilities_by_option(declaration: Declaration) -> Sequence[str]:
     needs = {
         # A daemon that has this opens any file of the file system that its source is on.
         "CAP_DAC_READ_SEARCH": _uses_file_handles(declaration),
-        "CAP_MKNOD": virtiofsd.chooses_capabilities(declaration),
+        # virtiofsd wants these by default, unless its arguments take them away.
+        **dict.fromkeys(("CAP_MKNOD", "CAP_SETFCAP"), virtiofsd.chooses_capabilities(declaration)),
     }
     return [capability for capability, needed in needs.items() if needed]

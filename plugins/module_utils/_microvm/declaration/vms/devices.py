@@ -17,7 +17,7 @@ from ..accounts import ROOT_NAMES, account
 from ..names import PARTIAL_SUFFIX, WORK_ENTRIES
 from ..types import ForwardPort, Interface, Share, Vm, Volume
 from .block_devices import complete_block_device, is_formatted
-from .device_identity import device_identity
+from .device_identity import device_identity, usb_problem
 from .device_options import SHARES
 from .disks import spelt_once
 from .hypervisor_options import VIRTIOFSD
@@ -279,6 +279,10 @@ def check_devices(declaration: Vm, prefix: str) -> None:
             if problem:
                 raise DeclarationError(f"{path}.path", problem)
             device["path"] = device["path"].lower()
+        else:
+            problem = usb_problem(device["path"])
+            if problem:
+                raise DeclarationError(f"{path}.path", problem)
         _refuse_second(owners, f"{path}.path", device_identity(device), device["path"])
     if declaration["vsock"]["ssh"]["enable"] and declaration["vsock"]["cid"] is None:
         raise DeclarationError(f"{prefix}vsock.cid", "is required for vsock.ssh; set it to auto, or to 3 or greater")

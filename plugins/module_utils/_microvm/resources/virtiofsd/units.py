@@ -15,6 +15,7 @@ from typing import Iterator, List
 from ...declaration.accounts import ROOT_NAMES
 from ...declaration.names import SHARE_ROOT_DIRECTORY, share_service_unit, share_socket_unit
 from ...declaration.types import HostShare
+from ...runner.scripts.virtiofsd import MODIFIED_CAPABILITIES
 from ...runner.units import VIRTIOFSD_CAPABILITIES, VIRTIOFSD_ROOT, VIRTIOFSD_WITHOUT_NAMESPACES, paths_of_program
 from ...schema.quoting import plain, section, setting, unit_word
 from .state import UnitContents, UserNumbers
@@ -105,7 +106,7 @@ def _arguments(share: HostShare, user: UserNumbers) -> Iterator[str]:
     yield f"--shared-dir={_ROOT_SOURCE if is_root else share['source']}"
     yield f"--sandbox={'chroot' if is_root else 'none'}"
     if is_root:
-        yield "--modcaps=-mknod"
+        yield MODIFIED_CAPABILITIES
     yield f"--cache={share['cache']}"
     yield f"--thread-pool-size={share['thread_pool_size']}"
     yield f"--inode-file-handles={share['inode_file_handles'] or 'never'}"

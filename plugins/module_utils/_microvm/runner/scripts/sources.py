@@ -1379,10 +1379,10 @@ virtiofsd_run() {
     end_together
     for share in "$lists"/virtiofs/*; do
         address=$(cat "$share/socket")
-        serve "$address" setpriv --bounding-set=-sys_admin,-mknod \
+        serve "$address" setpriv --bounding-set=-sys_admin,-mknod,-setfcap \
             virtiofsd "--socket-path=$address" "--socket-group=$group" \
             "--shared-dir=$shares_directory/$name/sources/$number" \
-            --sandbox=chroot --modcaps=-mknod --thread-pool-size "$(nproc)" --posix-acl --xattr &
+            --sandbox=chroot --modcaps=-mknod:-setfcap --thread-pool-size "$(nproc)" --posix-acl --xattr &
         number=$((number + 1))
     done
     await_end "${addresses[@]}"

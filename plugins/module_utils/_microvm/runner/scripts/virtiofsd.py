@@ -47,6 +47,10 @@ def _has_argument(declaration: Declaration, prefixes: Tuple[str, ...]) -> bool:
     return any(argument.startswith(prefixes) for argument in (*declaration["virtiofsd"]["extra_args"], *own))
 
 
+MODIFIED_CAPABILITIES = "--modcaps=-mknod:-setfcap"
+"""Argument by which no guest makes device nodes, or programs that give whoever runs them on the host capabilities."""
+
+
 def arguments(declaration: Declaration, number: int) -> Sequence[Word]:
     """Return the command line of virtiofsd (its README) for a share of ``daemons``; it runs among the sockets.
 
@@ -82,7 +86,7 @@ def _isolation(declaration: Declaration, share: Share) -> Sequence[str]:
         return ("--sandbox=none",)
     return (
         *(() if chooses_sandbox(declaration) else ("--sandbox=chroot",)),
-        *(() if chooses_capabilities(declaration) else ("--modcaps=-mknod",)),
+        *(() if chooses_capabilities(declaration) else (MODIFIED_CAPABILITIES,)),
     )
 
 

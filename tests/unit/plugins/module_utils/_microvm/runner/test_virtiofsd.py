@@ -115,12 +115,12 @@ def test_a_daemon_of_a_user_is_not_prepared_for_root() -> None:
     own, roots = [part.split() for part in script[script.rindex("end_together") :].split("&")[:2]]
     assert own[1:3] == ["serve_as", "games"]
     assert {"--sandbox=none", "--inode-file-handles=never"} < {*own} and not any("modcaps" in word for word in own)
-    assert roots[0] == "serve_source" and {"--sandbox=chroot", "--modcaps=-mknod"} < {*roots}
+    assert roots[0] == "serve_source" and {"--sandbox=chroot", "--modcaps=-mknod:-setfcap"} < {*roots}
 
 
 def test_each_share_has_a_daemon_which_ends_with_the_script(served: subprocess.Popen[bytes], tmp_path: Path) -> None:
     text = (tmp_path / "begun").read_text()
-    assert f"--modcaps=-mknod --thread-pool-size {os.cpu_count()}" in text
+    assert f"--modcaps=-mknod:-setfcap --thread-pool-size {os.cpu_count()}" in text
     served.send_signal(signal.SIGTERM)
     assert served.wait(60) == 0
     assert len((tmp_path / "ended").read_text().splitlines()) == 2

@@ -1,7 +1,7 @@
 # Copyright (c) 2026 microvm.fleet contributors
 # SPDX-License-Identifier: GPL-3.0-or-later
 
-"""Volumes that could never be created are refused with their declaration."""
+"""Refuse volumes that could never be created, and USB devices that would not be found, with their declaration."""
 
 from __future__ import annotations
 
@@ -61,3 +61,52 @@ def test_other_places_may_have_such_names(image: str) -> None:
 
 def test_a_block_device_is_accepted() -> None:
     assert refusal(image="/dev/vg0/data", auto_create=False) == ""
+
+
+def refusal_of_usb(path: str) -> str:
+    """Return why a USB device is refused; empty where it is not."""
+    try:
+        parse({**SMALL, "devices": [{"bus": "usb", "path": path}]})
+    except DeclarationError as error:
+        return str(error)
+    return ""
+
+
+@pytest.mark.parametrize(
+    ("path", "words"),
+    [
+        ("1050:0407", "'1050:0407' is not a property of usb-host: write vendorid=0x1050,productid=0x0407"),
+        ("vendorid=0x1050, productid=0x0407", "' productid' is not a property of usb-host; did you mean 'produ"),
+        ("vendor=0x1050,productid=0x0407", "'vendor' is not a property of usb-host; did you mean 'vendorid'?"),
+        ("vendorid=0x1050,frequency=5", "'frequency' is not a property of usb-host; use device_extra_args"),
+        ("vendorid=0x1050,", "'' is not a property"),
+        ("vendorid=04f2,productid=1", "'04f2' is not a number for vendorid: write one from 0x1 to 0xffff"),
+        ("vendorid=-1,productid=1", "'-1' is not a number for vendorid"),
+        ("vendorid=0x10500,productid=1", "'0x10500' is not a number for vendorid"),
+        ("hostbus=1,hostaddr=128", "'128' is not a number for hostaddr: write one from 0x1 to 0x7f"),
+        # QEMU would take the first device that it may open, whatever it is.
+        ("id=key", "'id=key' selects no device, so the guest would get any one"),
+        ("vendorid=0x0,hostport=", "selects no device"),
+        ("guest-reset=off", "selects no device"),
+    ],
+)
+def test_a_usb_device_that_qemu_would_not_find_or_would_choose_itself_is_refused(path: str, words: str) -> None:
+    refused = refusal_of_usb(path)
+    assert refused.startswith("vms[0].devices[0].path: ") and words in refused
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "vendorid=0x1050,productid=0x0407",
+        "vendorid=1,productid=2",
+        "productid=0XFFFF",
+        "vendorid=0,productid=01",
+        "hostbus=1,hostport=1.2",
+        "hostbus=1,hostaddr=127,guest-reset=off",
+        "hostdevice=/dev/bus/usb/001/002",
+        "vendorid=0x1050,id=key,pcap=key.pcap",
+    ],
+)
+def test_usb_devices_are_selected_as_qemu_permits(path: str) -> None:
+    assert refusal_of_usb(path) == ""

@@ -214,6 +214,14 @@ def test_a_daemon_of_a_user_has_no_privilege_and_gives_files_to_the_user() -> No
     assert "ReadWritePaths=/srv/media\n" in service
 
 
+@pytest.mark.parametrize("handles", ["never", "prefer"])
+def test_a_guest_makes_no_device_nodes_and_no_programs_with_capabilities(handles: str) -> None:
+    service = files(inode_file_handles=handles)[SERVICE]
+    (granted,) = (line for line in service.splitlines() if line.startswith("CapabilityBoundingSet="))
+    assert '"--modcaps=-mknod:-setfcap"' in service
+    assert not {"CAP_MKNOD", "CAP_SETFCAP"} & {*granted.partition("=")[2].split()}
+
+
 @pytest.mark.parametrize("user", ["root", "alice"])
 def test_many_connections_in_a_row_do_not_end_the_socket(user: str) -> None:
     unit, _service, _rest = files(user=user)[SERVICE].partition("[Service]")
