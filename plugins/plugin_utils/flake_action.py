@@ -134,7 +134,8 @@ class FlakeAction(NormalAction):
             return None
         refusal = None if is_verified else self._refusal(built, variables)
         if refusal is None:
-            installed = self._installed([vm.name for vm in lacking], parameters, variables)
+            names = [vm.name for vm in lacking]
+            installed = self._installed(names, parameters, variables)
             wanted = [vm for vm in lacking if not _is_refused(evaluated[vm.name].path, installed.get(vm.name))]
             builds.build(wanted, evaluated, copies=not is_check)
             if is_check:
@@ -142,6 +143,9 @@ class FlakeAction(NormalAction):
                     old, new = installed.get(vm.name, {}).get("current", ""), built[vm.name]["path"]
                     if old.startswith(nix.STORE) and old != new:
                         built[vm.name]["diff"] = builds.difference(vm, old, new)
+            else:
+                paths = {vm.name: evaluated[vm.name].path for vm in wanted}
+                _refuse_overtaken(paths, installed, self._installed(names, parameters, variables))
         return refusal
 
     def _installed(self, names: Sequence[str], parameters: Result, variables: Result) -> Dict[str, Result]:
@@ -224,6 +228,17 @@ def _is_refused(path: str, installed: Optional[Result]) -> bool:
     if installed is None or installed["current"] == path:
         return False
     return any(generation["bad"] for generation in installed["generations"] if generation["package"] == path)
+
+
+def _refuse_overtaken(paths: Mapping[str, str], before: Mapping[str, Result], now: Mapping[str, Result]) -> None:
+    """Refuse to install packages of MicroVMs that another run has given another one meanwhile. Raises HostError."""
+    for name, path in paths.items():
+        former, current = (installed[name]["current"] if name in installed else None for installed in (before, now))
+        if current not in (former, path):
+            raise HostError(
+                f"{name}: another package, {current or 'none'}, was installed while this run built or copied one; run "
+                "again"
+            )
 
 
 def _earlier_evaluations(vms: Sequence[DeclaredFlake], built: Mapping[str, BuiltPackage]) -> Dict[str, Evaluation]:

@@ -166,6 +166,42 @@ def test_a_fork_that_outlives_ansible_installs_nothing(
     assert checks == [True]
 
 
+def test_a_run_that_another_one_has_overtaken_installs_nothing(
+    real_nix: RealNix, controller: Controller, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    build = flake_action.Builds.build
+    newer: List[str] = ["/nix/store/newer"]
+
+    def overtaken(*values: Any, **options: Any) -> None:
+        build(*values, **options)
+        controller.installed["web"] = newer[0]
+
+    monkeypatch.setattr(flake_action.Builds, "build", overtaken)
+    controller.installed["web"] = "/nix/store/old"
+    result = controller.run({"vms": [declared(real_nix.write({"web": runner("web")}))]})
+    assert result["msg"].startswith("web: another package, /nix/store/newer, was installed while this run built")
+    assert [call["check"] for call in controller.calls] == [True]
+    # By one that has installed the same.
+    flake = real_nix.write({"web": runner("web", "two")}, "other")
+    newer[0] = flakes.evaluate(flake, {"web": "nixosConfigurations.web.config.microvm.declaredRunner"})["web"].path
+    assert not controller.run({"vms": [declared(flake)]})["failed"]
+    assert [call["check"] for call in controller.calls] == [True, True, False]
+
+
+def test_a_host_without_nix_is_refused_unless_the_same_run_installs_it_before(
+    real_nix: RealNix, controller: Controller, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    find = nix.find_program
+    monkeypatch.setattr(nix, "find_program", lambda name: None if name == "nix-daemon" else find(name))
+    arguments = {"vms": [declared(real_nix.write({"web": runner("web")}), build_on="east")]}
+    for options, check_mode in (({}, False), ({}, True), ({"preflight": True}, False), ({"nix": True}, False)):
+        assert "Nix is not installed on east" in controller.run({**arguments, **options}, check_mode)["msg"]
+    assert controller.calls == []
+    controller.run({**arguments, "nix": True}, check_mode=True)
+    controller.run({**arguments, "nix": True, "preflight": True})
+    assert len(controller.calls) == 2 and controller.built() == {"web": False}
+
+
 def _wait_for(path: Path) -> None:
     end = time.monotonic() + 300
     while not path.exists():

@@ -20,6 +20,7 @@ from ansible_collections.microvm.fleet.plugins.module_utils._microvm.operations 
 from ansible_collections.microvm.fleet.plugins.module_utils._microvm.operations.adopt import adopt
 from ansible_collections.microvm.fleet.plugins.module_utils._microvm.operations.flakes import (
     DeclaredFlake,
+    earlier_packages,
     joined_errors,
 )
 from ansible_collections.microvm.fleet.plugins.module_utils._microvm.operations.info import inform
@@ -141,6 +142,20 @@ def test_flakes_are_evaluated_once_for_all_microvms_and_builds_are_apart(
     other = known.write({"web": runner("other")}, "other")
     assert run_all({"name": "web", "flake": other}, check_mode=True, built=preflight["evaluations"])["changed"]
     assert calls == ["evaluate"]
+
+
+@pytest.mark.parametrize(
+    "entry", [7, {}, {"path": "/nix/store/x"}, {"path": "/tmp/x", "installable": "/f#x"}, {"installable": "/f#x"}]
+)
+def test_what_no_run_has_evaluated_is_refused_by_its_name(entry: object) -> None:
+    with pytest.raises(DeclarationError, match="is not what `evaluations` of this module are") as refusal:
+        earlier_packages({"web": entry})
+    assert refusal.value.path == "built.web"
+
+
+def test_evaluations_are_passed_on_whole(host: FakeHost, known: RealNix) -> None:
+    evaluations = run_all({"name": "web", "flake": known.write({"web": runner("web")})}, preflight=True)["evaluations"]
+    assert earlier_packages(evaluations) == evaluations and evaluations["web"]["derivation"]
 
 
 def test_failing_evaluations_are_refused_together_before_anything_changes(host: FakeHost, known: RealNix) -> None:

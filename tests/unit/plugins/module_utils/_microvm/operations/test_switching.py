@@ -576,15 +576,32 @@ def test_a_rebuild_starts_and_restarts_what_cannot_be_switched(
     assert "would be installed" in capsys.readouterr().out and inform(guest.host.places)[0] == info
 
 
-def rebuild(guest: Guest, monkeypatch: pytest.MonkeyPatch, package: str, *words: str, status: int = 0) -> None:
-    """Carry out ``microvm rebuild`` of a flake that is built to a package."""
+@pytest.mark.parametrize(("shares", "has_system"), [(True, True), (False, True), (True, False)])
+def test_an_update_names_the_switch_where_packages_permit_it(
+    guest: Guest, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], shares: bool, has_system: bool
+) -> None:
+    monkeypatch.setattr(install, "require_root", lambda _arguments: None)
+    run(guest.package(1, shares=shares))
+    package = guest.package(2)
+    if not has_system:
+        (Path(package) / "share/microvm/system").unlink()
+    rebuild(guest, monkeypatch, package, command="update")
+    pending = "web: a restart is pending: microvm restart web"
+    hint = "; without one: microvm switch web" if shares and has_system else ""
+    assert capsys.readouterr().out.endswith(f"{pending}{hint}\n")
+
+
+def rebuild(
+    guest: Guest, monkeypatch: pytest.MonkeyPatch, package: str, *words: str, status: int = 0, command: str = "rebuild"
+) -> None:
+    """Carry out ``microvm rebuild``, or another command, of a flake that is built to a package."""
     for module in (rebuild_command, install):
         monkeypatch.setattr(module, "places", lambda _arguments: guest.host.places)
     monkeypatch.setattr(rebuild_command, "require_root", lambda _arguments: None)
     monkeypatch.setattr(flakes, "build_source", lambda _source, _name, _is_kept: package)
     monkeypatch.setattr(known_hosts, "has_key", lambda _name: True)
     monkeypatch.setattr(guest_login, "declared_address", lambda _vm, _places: "192.0.2.1")
-    assert main(["rebuild", "web", "--flake", "path:/flake", *words]) == status
+    assert main([command, "web", "--flake", "path:/flake", *words]) == status
 
 
 def test_guests_of_packages_that_are_rendered_here_cannot_be_switched() -> None:
