@@ -6,6 +6,8 @@
 from __future__ import annotations
 
 import fcntl
+import os
+import stat
 import subprocess
 import tempfile
 from collections import Counter
@@ -17,6 +19,7 @@ import pytest
 from ansible_collections.microvm.fleet.plugins.module_utils._microvm.host import nix
 from ansible_collections.microvm.fleet.plugins.module_utils._microvm.host.commands import HostError
 from ansible_collections.microvm.fleet.plugins.module_utils._microvm.operations.flakes import DeclaredFlake
+from ansible_collections.microvm.fleet.plugins.module_utils._microvm.schema import checks
 from ansible_collections.microvm.fleet.plugins.module_utils._microvm.schema.errors import DeclarationError
 from ansible_collections.microvm.fleet.plugins.plugin_utils import flake_builds, nix_hosts
 from ansible_collections.microvm.fleet.plugins.plugin_utils.flake_builds import Builds
@@ -25,6 +28,8 @@ from ansible_collections.microvm.fleet.plugins.plugin_utils.nix_hosts import CON
 from ..module_utils._microvm.real_nix import RealNix, real_nix, runner, shown_commands
 
 __all__ = ["real_nix"]
+
+ROOT = Path(__file__).resolve().parents[4]
 
 # A host is a root directory with a store. As sshd does, it gives a line to a shell, whose environment is its own.
 SSH = """\
@@ -242,6 +247,19 @@ def test_closures_in_stores_of_two_hosts_are_compared_where_they_are(
     assert _copies(hosts) == copies and builds.missing([web], evaluated) == [web] and not nix.is_valid(before.path)
     (hosts.root("target") / "without").touch()
     assert builds.difference(web, before.path, new) == ""
+
+
+def test_the_commands_of_the_documentation_make_a_key(real_nix: RealNix, tmp_path: Path) -> None:
+    section = (ROOT / "docs/nix.md").read_text().partition("### Signatures of copies\n")[2]
+    commands = section.partition("```console\n")[2].partition("```")[0].splitlines()
+    home = tmp_path / "home"
+    home.mkdir()
+    for command in commands:
+        subprocess.run(["sh", "-c", command.removeprefix("$ ")], env={**os.environ, "HOME": str(home)}, check=True)
+    settings = home / ".config/nix"
+    assert checks.nix_key((settings / "public").read_text().strip()) is None
+    assert (settings / "nix.conf").read_text() == f"secret-key-files = {settings}/secret\n"
+    assert stat.S_IMODE((settings / "secret").stat().st_mode) == 0o600
 
 
 def test_a_host_without_nix_is_named(real_nix: RealNix, hosts: Hosts) -> None:
