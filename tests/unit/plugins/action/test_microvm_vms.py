@@ -20,8 +20,10 @@ from ansible.playbook.task import Task
 from ansible.plugins.action import ActionBase
 from ansible_collections.microvm.fleet.plugins.action.microvm_vm import ActionModule as OneAction
 from ansible_collections.microvm.fleet.plugins.action.microvm_vms import ActionModule
+from ansible_collections.microvm.fleet.plugins.module_utils._microvm.declaration.names import runner_attribute
 from ansible_collections.microvm.fleet.plugins.module_utils._microvm.host import flakes, nix
 from ansible_collections.microvm.fleet.plugins.plugin_utils import flake_action
+from ansible_collections.microvm.fleet.plugins.plugin_utils.flake_builds import Builds
 
 from ..module_utils._microvm.real_nix import RealNix, real_nix, runner
 
@@ -169,21 +171,23 @@ def test_a_fork_that_outlives_ansible_installs_nothing(
 def test_a_run_that_another_one_has_overtaken_installs_nothing(
     real_nix: RealNix, controller: Controller, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    build = flake_action.Builds.build
+    build = Builds.build
     newer: List[str] = ["/nix/store/newer"]
 
     def overtaken(*values: Any, **options: Any) -> None:
         build(*values, **options)
         controller.installed["web"] = newer[0]
 
-    monkeypatch.setattr(flake_action.Builds, "build", overtaken)
+    monkeypatch.setattr(Builds, "build", overtaken)
     controller.installed["web"] = "/nix/store/old"
     result = controller.run({"vms": [declared(real_nix.write({"web": runner("web")}))]})
     assert result["msg"].startswith("web: another package, /nix/store/newer, was installed while this run built")
     assert [call["check"] for call in controller.calls] == [True]
     # By one that has installed the same.
     flake = real_nix.write({"web": runner("web", "two")}, "other")
-    newer[0] = flakes.evaluate(flake, {"web": "nixosConfigurations.web.config.microvm.declaredRunner"})["web"].path
+    evaluation = flakes.evaluate(flake, {"web": runner_attribute("web")})["web"]
+    assert isinstance(evaluation, flakes.Evaluation)
+    newer[0] = evaluation.path
     assert not controller.run({"vms": [declared(flake)]})["failed"]
     assert [call["check"] for call in controller.calls] == [True, True, False]
 

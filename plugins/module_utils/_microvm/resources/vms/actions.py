@@ -135,8 +135,6 @@ class Plan:
     """MiB that the balloon will take."""
     former: str = ""
     """The name that the MicroVM has on the host before."""
-    flake: str = ""
-    """The flake that the MicroVM was built from."""
     predecessors: Tuple[Predecessor, ...] = ()
     """MicroVMs that have, before the run, what this one needs."""
     switch: Optional[Switch] = None

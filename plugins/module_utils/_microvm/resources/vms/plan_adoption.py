@@ -75,7 +75,6 @@ def plan_adoption(observed: Observed, external: External, keep_generations: int)
         drop_ins=drop_ins,
         content=external.content,
         account=external.installed.account,
-        flake=external.flake,
     )
 
 
