@@ -76,6 +76,10 @@ def _locked(references: Iterable[str]) -> Iterator[None]:
         yield
 
 
+_ATTEMPTS = 4
+"""Number of attempts to bring what somebody removes before a link keeps it."""
+
+
 class Builds:
     """Builds for one host."""
 
@@ -128,18 +132,42 @@ class Builds:
 
     def build(self, vms: Sequence[DeclaredFlake], evaluated: Mapping[str, Evaluation], copies: bool = True) -> None:
         """Build packages where they are to be built, and copy them to the target if ``copies``. Raises HostError."""
-        groups: Dict[Tuple[str, Tuple[str, ...]], List[Evaluation]] = {}
+        groups: Dict[Tuple[str, Tuple[str, ...]], List[Tuple[str, Evaluation]]] = {}
         for vm in vms:
             key = (str(vm.declaration["build_on"]), tuple(flakes.build_arguments(vm.declaration["nix_arguments"])))
-            groups.setdefault(key, []).append(evaluated[vm.name])
+            groups.setdefault(key, []).append((vm.name, evaluated[vm.name]))
         for (place, arguments), group in groups.items():
             # Links keep results until they have arrived.
             with tempfile.TemporaryDirectory(prefix="microvm-nix-", dir=RUN_DIRECTORY) as directory:
-                derivations = list(dict.fromkeys(evaluation.derivation for evaluation in group))
-                builder = self._realise(place, derivations, arguments, directory)
-                if copies and builder.name != self._target.name:
-                    paths = list(dict.fromkeys(evaluation.path for evaluation in group))
-                    copy(paths, builder, self._target, self._show)
+                self._bring(place, arguments, group, directory, copies)
+
+    def _bring(
+        self,
+        place: str,
+        arguments: Sequence[str],
+        group: Sequence[Tuple[str, Evaluation]],
+        directory: str,
+        copies: bool,
+    ) -> None:
+        """Build packages of MicroVMs in one place, and let links of the target keep what has come there."""
+        derivations = list(dict.fromkeys(evaluation.derivation for _name, evaluation in group))
+        paths = list(dict.fromkeys(evaluation.path for _name, evaluation in group))
+        for remaining in reversed(range(_ATTEMPTS)):
+            builder = self._realise(place, derivations, arguments, directory)
+            if not copies:
+                return
+            if builder.name != self._target.name:
+                copy(paths, builder, self._target, self._show)
+            if self._target.is_local:
+                return
+            # Other packages may take hours before the module comes to this one.
+            try:
+                self._target.keep([(name, evaluation.path) for name, evaluation in group])
+                return
+            except HostError:
+                # A collector of garbage was faster.
+                if not remaining or not self._target.missing(paths).lines:
+                    raise
 
     def difference(self, vm: DeclaredFlake, old: str, new: str) -> str:
         """Return how the closure of a package that the target has differs from that of one which was built elsewhere.

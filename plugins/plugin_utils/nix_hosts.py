@@ -69,6 +69,20 @@ exec {become} "$store" --query --size $paths
 )
 """Script that lists the paths of a closure and then their sizes."""
 
+_KEEP = (
+    _SCRIPT
+    + """\
+[ -n "$program" ] || {{ echo {message} >&2; exit {missing}; }}
+store=${{program%-daemon}}-store
+set -- {words}
+while [ $# -gt 0 ]; do
+    {become} mkdir -p "${{1%/*}}" && {become} "$store" --realise "$2" --add-root "$1" --indirect > /dev/null || exit
+    shift 2
+done
+"""
+)
+"""Script that lets links keep paths, of which each follows its link."""
+
 _SERVE = (
     _SCRIPT
     + """\
@@ -153,6 +167,15 @@ class NixHost:
         lines = run([*self.ssh, line] if self.ssh else ["/bin/sh", "-c", line]).split()
         count = len(lines) // 2
         return dict(zip(lines[:count], map(int, lines[count:])))
+
+    def keep(self, packages: Sequence[Tuple[str, str]]) -> None:
+        """Let links keep paths of its store, each for the MicroVM before it, as the module does where it builds.
+
+        Raises HostError, also for a path that the store has no longer.
+        """
+        words = [word for name, path in packages for word in (nix.root_of(name, path), path)]
+        command = [*self.ssh, self._line(_KEEP, message=[self.without_nix], words=words)]
+        run_shown(command, nix.hide_line, program_environment(), f"keeping packages on {self.name}")
 
     def _look(self, words: Sequence[str]) -> Look:
         command = [*self.ssh, self._line(_LOOK, words=words)]

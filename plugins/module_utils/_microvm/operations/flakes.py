@@ -283,7 +283,9 @@ def _build(vm: DeclaredFlake, package: EvaluatedPackage, keeps: bool) -> Evaluat
     built = package.built
     if built["derivation"] is None or not vm.is_evaluated_here:
         return replace(
-            package, error=f"{built['path']} is not on this host, to which {vm.installable} was to be copied"
+            package,
+            error=f"{built['path']} is not on this host, to which {vm.installable} was to be copied; if a collector of "
+            "garbage has removed it, run again",
         )
     link = nix.root_of(vm.name, built["path"]) if keeps else None
     try:

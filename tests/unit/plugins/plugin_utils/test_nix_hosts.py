@@ -25,7 +25,7 @@ from ansible_collections.microvm.fleet.plugins.plugin_utils import flake_builds,
 from ansible_collections.microvm.fleet.plugins.plugin_utils.flake_builds import Builds
 from ansible_collections.microvm.fleet.plugins.plugin_utils.nix_hosts import CONTROLLER, NixHost
 
-from ..module_utils._microvm.real_nix import RealNix, real_nix, runner, shown_commands
+from ..module_utils._microvm.real_nix import RealNix, real_nix, remove_garbage, runner, shown_commands
 
 __all__ = ["real_nix"]
 
@@ -218,6 +218,49 @@ def test_a_copy_that_is_cut_leaves_nothing_and_is_repeated(real_nix: RealNix, ho
     assert builds.missing([web], evaluated) == [web]
     builds.build([web], evaluated)
     assert hosts.has("target", evaluated["web"].path)
+
+
+@pytest.mark.parametrize("place", ["controller", "target"])
+def test_what_has_come_to_a_host_is_kept_until_the_module_runs(
+    real_nix: RealNix, hosts: Hosts, monkeypatch: pytest.MonkeyPatch, place: str
+) -> None:
+    secret, public = hosts.key("trusted")
+    builds = hosts.builds(hosts.host("target"))
+    hosts.configure("target", f"trusted-public-keys = {public}")
+    vms = [
+        declared(real_nix.write({name: runner(name) for name in ("web", "db")}), name, place) for name in ("web", "db")
+    ]
+    evaluated = flake_builds.evaluations(vms, hosts.shown.append)
+    if place == "controller":
+        builds.build(vms, evaluated, copies=False)
+        for evaluation in evaluated.values():
+            sign(secret, evaluation.path)
+    root = hosts.root("target")
+    environment = {**os.environ, "NIX_REMOTE": f"local?root={root}", "NIX_CONF_DIR": str(root)}
+    keep, calls = NixHost.keep, []
+
+    def after_a_collector(host: NixHost, packages: list[tuple[str, str]]) -> None:
+        calls.append(packages)
+        if len(calls) == 1:
+            remove_garbage("nix-store", "--gc", environment=environment)
+            assert builds.missing(vms, evaluated) == vms
+        keep(host, packages)
+
+    monkeypatch.setattr(NixHost, "keep", after_a_collector)
+    builds.build(vms, evaluated)
+    assert len(calls) == 2
+    remove_garbage("nix-store", "--gc", environment=environment)
+    assert builds.missing(vms, evaluated) == []
+    assert nix.kept_packages("web") == [evaluated["web"].path]
+
+
+def test_a_link_that_cannot_be_made_is_an_error_of_the_host(real_nix: RealNix, hosts: Hosts) -> None:
+    builds = hosts.builds(hosts.host("target"))
+    web = declared(real_nix.write({"web": runner("web")}), build_on="target")
+    evaluated = flake_builds.evaluations([web], hosts.shown.append)
+    (real_nix.root / "gcroots").touch()
+    with pytest.raises(HostError, match=r"keeping packages on target failed: .*gcroots"):
+        builds.build([web], evaluated)
 
 
 def test_a_build_alone_copies_nothing(real_nix: RealNix, hosts: Hosts) -> None:
