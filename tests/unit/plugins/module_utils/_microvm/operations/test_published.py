@@ -147,6 +147,8 @@ def test_what_cannot_be_is_refused_before_anything_is_changed(
     monkeypatch.setattr(nix, "store_program", lambda: None)
     with pytest.raises(DeclarationError, match="Nix is not installed on this host; set `microvm_nix: true`"):
         pipeline.run(preflight=True)
+    # The same run installs it before.
+    assert pipeline.run(check=True, nix=True)["vms"][0]["consequence"] == "start"
     assert not os.path.exists(host.places.state("web"))
 
 

@@ -86,6 +86,13 @@ def test_settings_are_added_to_those_of_the_host_and_removed_again(host: Host) -
     assert actions(host, PREPARED) == []
 
 
+def test_a_line_goes_also_where_somebody_has_removed_the_settings(host: Host) -> None:
+    host.carry_out(NIX)
+    os.unlink(host.path(names.NIX_SETTINGS))
+    host.carry_out(PREPARED)
+    assert host.content(names.NIX_CONFIGURATION) == FOREIGN
+
+
 def test_settings_are_lines_of_which_the_operators_own_come_first(host: Host) -> None:
     lines = settings(
         host,
