@@ -14,7 +14,7 @@ from ..declaration.vms.source_options import flake_attribute, flake_reference
 from ..host.commands import HostError
 from ..host.places import Places
 from ..host.records import UpdateSource
-from ..resources.vms.observe import read_flake
+from ..resources.vms.observe import ignored_flake, read_flake
 
 
 def update_source(
@@ -52,3 +52,9 @@ def update_source(
         path = places.state(name, FLAKE_FILE)
         raise HostError(f"the flake in {path} {problem}. Or pass a flake: microvm update {name} --flake FLAKE")
     return updates or UpdateSource(recorded)
+
+
+def without_flake(name: str, places: Places) -> str:
+    """Return why there is no flake that an update of a MicroVM builds."""
+    path, reason = places.state(name, FLAKE_FILE), ignored_flake(name, places)
+    return f"no flake is recorded in {path}" if reason is None else f"{path} {reason}, so it is ignored"

@@ -22,7 +22,7 @@ from ...operations.adopt import adopt, is_installed
 from ...operations.reconcile import Request, reconcile
 from ...operations.report import package_diff
 from ...operations.switching import may_be_switched
-from ...operations.update_sources import update_source
+from ...operations.update_sources import update_source, without_flake
 from ...resources.images.observe import installed_images
 from ...resources.vms.actions import Plan
 from ..host import each, places, require_root
@@ -121,8 +121,8 @@ def _update(name: str, arguments: Namespace, where: Places) -> None:
     built = chosen_source(name, arguments, where) if arguments.package is None else None
     if built is None and arguments.package is None:
         raise HostError(
-            "it was not built from a flake; pass its declaration by --file or its package by --package, or run the "
-            "playbook that declares it"
+            f"{without_flake(name, where)}; pass a flake by --flake, its declaration by --file or its package by "
+            "--package, or run the playbook that declares it"
         )
     install_external(name, built, arguments, where)
     running = lifecycle.is_running(name)

@@ -13,6 +13,7 @@ from ...host.commands import HostError
 from ...host.places import Places
 from ...operations import lifecycle
 from ...operations.switching import CannotSwitch, is_already_switched, switch_guest
+from ...operations.update_sources import without_flake
 from ..host import each, places, require_root
 from ..output import say
 from .install import chosen_source, install_external, refuse_attribute
@@ -32,7 +33,9 @@ def _rebuild(name: str, arguments: Namespace, where: Places) -> None:
     source = chosen_source(name, arguments, where)
     if source is None:
         lifecycle.require(name, where)
-        raise HostError("it was not built from a flake; pass one by --flake")
+        raise HostError(
+            f"{without_flake(name, where)}; pass a flake by --flake, or run the playbook that declares the MicroVM"
+        )
     install_external(name, source, arguments, where)
     if arguments.check:
         return

@@ -352,10 +352,25 @@ def recorded_beside(places: Places, names: Sequence[str]) -> List[PackagedVm]:
 def read_flake(name: str, places: Places) -> Optional[str]:
     """Return the flake that a MicroVM was built from; ``None`` where root has not written it, since others can."""
     path = places.state(name, FLAKE_FILE)
+    if _is_of_others(path) is not None:
+        return None
+    return (_text(path) or "").strip() or None
+
+
+def ignored_flake(name: str, places: Places) -> Optional[str]:
+    """Return why the file with the flake of a MicroVM is not read; ``None`` where there is no such file, or it is."""
+    path = places.state(name, FLAKE_FILE)
+    if not os.path.lexists(path) or read_flake(name, places) is not None:
+        return None
+    return _is_of_others(path) or "has no text"
+
+
+def _is_of_others(path: str) -> Optional[str]:
+    """Return in which way others than root may have written a file; ``None`` where it is root's."""
     try:
         status = os.lstat(path)
     except OSError:
         return None
-    if not stat.S_ISREG(status.st_mode) or status.st_uid not in (0, os.geteuid()):
-        return None
-    return (_text(path) or "").strip() or None
+    if not stat.S_ISREG(status.st_mode):
+        return "is no regular file"
+    return "does not belong to root" if status.st_uid not in (0, os.geteuid()) else None

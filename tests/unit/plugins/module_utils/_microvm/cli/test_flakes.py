@@ -5,6 +5,9 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -91,6 +94,52 @@ def test_a_recorded_flake_with_a_password_is_neither_evaluated_nor_shown(
         assert "hunter2" not in said.out + said.err and "@git.example.org/machines" in said.out + said.err
     assert calls == []
     assert main(["update", "web", "--flake", flake]) == 0 and flake_file(host).read_text().strip() == flake
+
+
+def _no_file(file: Path) -> None:
+    file.unlink()
+
+
+def _link(file: Path) -> None:
+    file.rename(file.with_name("other"))
+    file.symlink_to("other")
+
+
+def _empty(file: Path) -> None:
+    file.write_text("")
+
+
+def _another_owner(file: Path) -> None:
+    subprocess.run(["chown", "65534", file], check=True)
+
+
+@pytest.mark.parametrize("command", ["update", "rebuild"])
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        (_no_file, "web: no flake is recorded in {file}; pass a flake by --flake"),
+        (_link, "web: {file} is no regular file, so it is ignored; pass"),
+        (_empty, "web: {file} has no text, so it is ignored; pass"),
+        pytest.param(
+            _another_owner,
+            "web: {file} does not belong to root, so it is ignored; pass",
+            marks=pytest.mark.skipif(os.geteuid() != 0, reason="only root gives files away"),
+        ),
+    ],
+)
+def test_why_there_is_no_flake_to_update_from_is_said(
+    host: FakeHost,
+    real_nix: RealNix,
+    capsys: pytest.CaptureFixture[str],
+    command: str,
+    change: Callable[[Path], None],
+    said: str,
+) -> None:
+    assert main(["create", "web", "--flake", real_nix.write({"web": runner("web")})]) == 0
+    change(flake_file(host))
+    assert main([command, "web"]) == 1
+    shown = capsys.readouterr().err
+    assert said.format(file=flake_file(host)) in shown and "run the playbook that declares" in shown
 
 
 def declare(flake: str, **options: Any) -> VmResult:
