@@ -255,7 +255,9 @@ def build_source(source: UpdateSource, name: str, is_kept: bool) -> str:
     try:
         evaluation = evaluate(source.flake, attributes, arguments, show=show_line, writes_lock=is_kept)[name]
     except HostError as error:
-        raise HostError(f"{error}; install it, or build elsewhere and pass the package by --package") from None
+        raise HostError(
+            f"{error}; install it, or build elsewhere and pass the package to microvm create or update by --package"
+        ) from None
     installable = f"{source.flake}#{source.attribute_of(name)}"
     if isinstance(evaluation, HostError):
         raise HostError(f"{installable} cannot be evaluated: {_unshown(evaluation)}")
