@@ -17,6 +17,9 @@ HEAD = ("MICROVM", "OUTCOME", "GUEST", "WHY")
 WHY_CHARACTERS = 200
 """Limit of the reason in a line of the table."""
 
+FIRST_CHARACTERS = 1000
+"""Limit of a reason below the table, which is too long for it."""
+
 PACKAGE_CHARACTERS = 8
 """How much of a package's digest is shown, as the command does."""
 
@@ -30,10 +33,16 @@ def summarize(vms: Sequence[VmResult], undeclared: Sequence[str], purge: str, ch
     if undeclared:
         lines.append(f"Installed on the host but not declared (microvm_purge: {purge}): {', '.join(undeclared)}")
     for vm in shown:
-        details = vm["msg"].split("\n")[1:]
+        details = _details(vm["msg"])
         if details:
             lines += [f"{vm['name']}:", *(f"  {line}" for line in details)]
     return lines
+
+
+def _details(message: str) -> List[str]:
+    """Return the lines of a message that the table has not, or not whole: its end often has the reason."""
+    first, *others = message.split("\n")
+    return [excerpt(first, FIRST_CHARACTERS), *others] if len(first) > WHY_CHARACTERS else others
 
 
 def outcome_of(vm: VmResult, check: bool = False) -> str:

@@ -91,6 +91,10 @@ def test_the_summary_shows_what_is_not_as_it_was(
     assert summarize(vms, undeclared, "report", check) == lines
 
 
-def test_a_long_reason_is_cut() -> None:
-    (_head, line) = summarize([vm("a", failed=True, msg="x" * 900)], [], "report", False)
-    assert len(line) < 260
+def test_a_long_reason_is_cut_in_the_table_and_whole_below_it() -> None:
+    reason = f"path:/srv/machines#{'x' * 300} cannot be built: error: No space left on device"
+    (_head, line, *details) = summarize([vm("a", failed=True, msg=f"{reason}\nits end")], [], "report", False)
+    assert len(line) < 260 and "No space" not in line
+    assert details == ["a:", f"  {reason}", "  its end"]
+    (*_lines, last) = summarize([vm("a", failed=True, msg="x" * 9000)], [], "report", False)
+    assert len(last) < 1100
