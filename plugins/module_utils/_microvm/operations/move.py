@@ -10,7 +10,7 @@ import contextlib
 import glob
 import os
 from dataclasses import replace
-from typing import List, Optional, Sequence, TypedDict
+from typing import Iterator, List, Optional, Sequence, TypedDict
 
 from ..declaration.names import MOVE_TARGET
 from ..host import files, readiness
@@ -57,6 +57,7 @@ class MoveResult(TypedDict):
     guest_key_file: Optional[str]
     guest_keys: List[str]
     host_keys: List[str]
+    warnings: List[str]
 
 
 def move(
@@ -80,7 +81,8 @@ def move(
         if planned is not None and not check_mode:
             _carry_out(planned, places)
             observed = observe(places, name)
-    return _result(observed, planned, digests, places)
+    result = _result(observed, planned, digests, places)
+    return {**result, "warnings": [*_warnings(observed)]} if state == "held" else result
 
 
 def _plan(
@@ -125,8 +127,18 @@ def _result(observed: Observed, planned: Optional[Plan], digests: bool, places: 
         "access_directory": access_directory(observed.name),
         "guest_key_file": observed.made_key,
         "guest_keys": list(observed.recorded_keys),
+        "warnings": [],
         "host_keys": [(files.read_text(path) or "").strip() for path in sorted(glob.glob(HOST_KEYS))],
     }
+
+
+def _warnings(observed: Observed) -> Iterator[str]:
+    """Yield what stays, though the guest may miss it."""
+    if observed.shared:
+        yield (
+            f"{observed.name} shares {', '.join(observed.shared)} with its guest. What is in there stays on this host: "
+            "copy it if the guest is to have it on the other one, where missing directories are created empty"
+        )
 
 
 def _volume(volume: VolumeFile, directory: str, digests: bool) -> VolumeResult:

@@ -278,11 +278,30 @@ def share_socket(value: object) -> Optional[str]:
     return plain_path(str(value).replace("{name}", "name")) or socket_path(value)
 
 
-identity_map = pattern(
+_identity_map = pattern(
     r"(map|guest|host|squash-guest|squash-host):[0-9]{1,10}:[0-9]{1,10}:[0-9]{1,10}|forbid-guest:[0-9]{1,10}:[0-9]{1,10}",
     "is not a translation of virtiofsd: write TYPE:GUEST:HOST:COUNT with the type map, guest, host, squash-guest or "
     "squash-host, such as map:0:100000:65536, or forbid-guest:GUEST:COUNT",
 )
+
+
+def identity_map(value: object) -> Optional[str]:
+    """Check a translation of virtiofsd, whose ranges end before the number that stands for nobody."""
+    problem = _identity_map(value)
+    if problem is not None:
+        return problem
+    kind, *numbers = str(value).split(":")
+    *starts, count = map(int, numbers)
+    # The other kinds have one number on one side.
+    if kind in ("map", "guest", "host") and max(starts) + count > _NOBODY:
+        most = _NOBODY - max(starts)
+        last = f"{_NOBODY - 1}, the last number of a user or group"
+        return f"{_shown(value)} goes beyond {last}; set COUNT to {most} or less"
+    return None
+
+
+_NOBODY = 2**32 - 1
+"""Number that no user and no group has (credentials(7))."""
 package = pattern(r"[a-z0-9][a-z0-9+.-]+(:[a-z0-9]+)?", "is not the name of a Debian package")
 mirror = pattern(
     rf"(https?|file|copy):[^\s{CONTROL}]+|deb(-src)? [^{CONTROL}]+",

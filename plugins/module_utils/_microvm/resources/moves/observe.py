@@ -9,9 +9,9 @@ from __future__ import annotations
 import hashlib
 import os
 import stat
-from typing import Iterator, List, Optional
+from typing import Iterator, List, Optional, Tuple
 
-from ...declaration.names import MOVE_DIRECTORY, RUN_DIRECTORY, UNIT_DIRECTORY, unit_name
+from ...declaration.names import MOVE_DIRECTORY, NIX_STORE, RUN_DIRECTORY, UNIT_DIRECTORY, unit_name
 from ...declaration.vms.host_key import host_key_file
 from ...host import files, guest_keys, known_hosts, safe_paths
 from ...host.commands import HostError
@@ -48,6 +48,7 @@ def observe(places: Places, name: str, former: Optional[str] = None) -> Observed
         is_enabled=vm.unit.enabled,
         volumes=volumes,
         outside=tuple(image for image in _images(vm) if os.path.isabs(image)),
+        shared=_shared(places, vm),
         irregular=tuple(image for image in images if image not in regular and _is_there(places, name, image)),
         replaced=former if former is not None and has_former(places, former) else None,
         has_incoming=os.path.isdir(incoming),
@@ -85,6 +86,12 @@ def _images(vm: ObservedVm) -> List[str]:
     declared = vm.declared["volumes"] if vm.declared else ()
     images = [volume["image"] for volume in declared if not (volume["read_only"] and os.path.isabs(volume["image"]))]
     return list(dict.fromkeys([*images, *(vm.record.volumes if vm.record else ())]))
+
+
+def _shared(places: Places, vm: ObservedVm) -> Tuple[str, ...]:
+    """Return the directories that the guest has, without the store, in which every host has what its guests need."""
+    sources = [share["source"] for share in vm.declared["shares"]] if vm.declared else []
+    return tuple(dict.fromkeys(places.work(vm.name, source) for source in sources if source != NIX_STORE))
 
 
 def _present(directory: str, images: List[str]) -> Iterator[VolumeFile]:

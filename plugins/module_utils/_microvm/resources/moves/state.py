@@ -40,6 +40,8 @@ class Observed:
     """Images in the working directory that a move takes along."""
     outside: Tuple[str, ...] = ()
     """Images elsewhere that it writes to, which a move does not take along."""
+    shared: Tuple[str, ...] = ()
+    """Directories that it shares with its guest, which a move does not take along."""
     irregular: Tuple[str, ...] = ()
     """Images in the working directory that a link leads to, or that are no regular files."""
     replaced: Optional[str] = None

@@ -69,6 +69,19 @@ def test_a_held_microvm_starts_by_no_road(host: FakeHost) -> None:
     assert not is_running(host)
 
 
+def test_what_a_guest_shares_with_its_host_is_named_as_it_stays(host: FakeHost) -> None:
+    sources = ["files", "/srv/files", "/nix/store"]
+    run(vm(shares=[{"tag": str(number), "source": source} for number, source in enumerate(sources)]))
+    (words,) = side(host, "held", check=True)["warnings"]
+    assert words.startswith(
+        f"web shares {host.places.work('web', 'files')}, /srv/files with its guest. What is in there"
+    )
+    assert side(host, "held")["warnings"] == [words]
+    assert side(host, "released")["warnings"] == []
+    install(host)
+    assert side(host, "held")["warnings"] == []
+
+
 @pytest.mark.parametrize("purge", ["stop", "remove"])
 def test_a_held_microvm_is_not_purged(host: FakeHost, purge: str) -> None:
     install(host)

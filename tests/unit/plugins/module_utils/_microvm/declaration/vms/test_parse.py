@@ -104,6 +104,21 @@ REFUSED = {
         "vms[0].shares[0].translate_uid[0]",
         "TYPE:GUEST:HOST:COUNT",
     ),
+    "a translation beyond the last user": (
+        small(
+            shares=[
+                {
+                    "tag": "a",
+                    "source": "/a",
+                    "proto": "virtiofs",
+                    "posix_acl": False,
+                    "translate_gid": ["map:0:1:4294967294", "map:0:4294967290:6"],
+                }
+            ]
+        ),
+        "vms[0].shares[0].translate_gid[1]",
+        "goes beyond 4294967294, the last number of a user or group; set COUNT to 5 or less",
+    ),
     "identities translated by 9p": (
         small(shares=[{"tag": "a", "source": "/a", "translate_uid": ["map:0:1:1"]}]),
         "vms[0].shares[0].translate_uid",
