@@ -29,8 +29,8 @@ class Damage(NamedTuple):
     images: Dict[str, str]
 
 
-IMAGE_PATIENCE = 3600.0
-"""Seconds that an image is kept without a MicroVM: the run that brings it may not have come to its MicroVMs yet."""
+PATIENCE = 3600.0
+"""Seconds that an image or a link is kept without a MicroVM: the run that made it may not have installed any yet."""
 
 SYSTEM_LINK = "share/microvm/system"
 
@@ -45,6 +45,7 @@ def observe(
     records = places.records.read_all()
     recorded, linked = _references(places, names, records.usable.values())
     links, every = dict(_roots(roots)), {*packages, *recorded, *linked}
+    in_images = [*images.names(), *images.leftovers()]
     return Stores(
         packages=packages,
         package_leftovers=leftovers,
@@ -57,7 +58,7 @@ def observe(
         images_of={package: _images_of(package, places, images) for package in every},
         busy=busy,
         unreadable=frozenset(records.damaged),
-        young=frozenset(entry for entry in (*images.names(), *images.leftovers()) if _is_young(images.path(entry))),
+        young=frozenset(entry for entry in in_images if _is_young(images.path(entry))) | {*filter(_is_young, links)},
     )
 
 
@@ -134,7 +135,7 @@ def _entries(directory: str) -> List[str]:
 
 def _is_young(path: str) -> bool:
     try:
-        return os.stat(path).st_mtime > time.time() - IMAGE_PATIENCE
+        return os.lstat(path).st_mtime > time.time() - PATIENCE
     except FileNotFoundError:
         # Another run has just put it into place.
         return True

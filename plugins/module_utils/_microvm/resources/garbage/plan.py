@@ -55,8 +55,8 @@ def plan(stores: Stores) -> Plan:
         unused_images = set(stores.images) - _joined(stores.images_of, [*used_packages, *used]) - stores.young
         steps += _steps(Action.REMOVE_IMAGE, unused_images)
         closures = _joined(stores.closures_of, [*used_packages, *used])
-        unused = (root for root, package in stores.roots.items() if package not in used and root not in closures)
-        steps += _steps(Action.REMOVE_ROOT, unused)
+        unused = {root for root, package in stores.roots.items() if package not in used and root not in closures}
+        steps += _steps(Action.REMOVE_ROOT, unused - stores.young)
     steps += _steps(Action.MARK_PACKAGE, stores.damaged_packages - garbage)
     steps += _steps(Action.MARK_IMAGE, stores.damaged_images - unused_images)
     return Plan(in_order(steps))

@@ -41,4 +41,4 @@ class Stores:
     damaged_images: FrozenSet[str] = frozenset()
     """Images that were found to be damaged, and are not marked yet."""
     young: FrozenSet[str] = frozenset()
-    """Images and leftovers of images that a run may just be bringing."""
+    """Images, leftovers of images, and links for Nix that a run may just have made."""

@@ -56,6 +56,7 @@ class Host:
         (directory / "vms" / "web" / "current").symlink_to(directory / "packages" / "1-web")
         (self.roots / "web").mkdir(parents=True)
         (self.roots / "web" / "x").symlink_to("/nix/store/x")
+        self.age(self.roots / "web" / "x")
         self.places.records.write(Record("web", self.places.state_directory, (Generation(7, "2-web"),)))
 
     def add_package(self, digest: str, name: str) -> None:
@@ -71,8 +72,8 @@ class Host:
 
     @staticmethod
     def age(path: Path) -> None:
-        """Make an entry of the image store older than a run may take to bring it."""
-        os.utime(path, (time.time() - 7200,) * 2)
+        """Make an entry older than a run may take from it to its MicroVMs."""
+        os.utime(path, (time.time() - 7200,) * 2, follow_symlinks=False)
 
     def collect(self, check: bool = False, verifies: bool = False) -> Collected:
         """Remove garbage."""
@@ -136,6 +137,14 @@ def test_microvms_that_another_run_is_working_on_are_kept(host: Host) -> None:
         collected = host.collect()
     assert collected.busy == ("web",) and steps(host, collected) == ["remove leftover of an image .staging-5"]
     assert host.left() == {**before, "images": ["1", "2", "3"]}
+
+
+def test_what_a_run_has_just_built_is_kept_until_it_is_installed(host: Host) -> None:
+    (host.roots / "web" / "new").symlink_to("/nix/store/new")
+    assert steps(host, host.collect()) == GARBAGE
+    assert host.left()["roots"] == ["web"] and os.listdir(host.roots / "web") == ["new"]
+    host.age(host.roots / "web" / "new")
+    assert steps(host, host.collect()) == ["remove GC root ROOTS/web/new"]
 
 
 def test_check_mode_waits_for_nobody(host: Host) -> None:

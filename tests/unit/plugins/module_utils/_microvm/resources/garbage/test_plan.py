@@ -15,11 +15,11 @@ STORES = Stores(
     package_leftovers={".partial-5-web": "web"},
     images=("new", "used", "unused", "of-nix"),
     image_leftovers=(".partial-x", ".staging-y"),
-    roots={"/g/1": "/nix/store/1", "/g/2": "/nix/store/2"},
+    roots={"/g/1": "/nix/store/1", "/g/2": "/nix/store/2", "/g/new": "/nix/store/3"},
     linked=frozenset({"2-web", "/nix/store/1"}),
     recorded=frozenset({"3-web"}),
     images_of={"3-web": frozenset({"used"}), "4-db": frozenset({"unused"}), "/nix/store/1": frozenset({"of-nix"})},
-    young=frozenset({"new", ".staging-y"}),
+    young=frozenset({"new", ".staging-y", "/g/new"}),
 )
 
 
