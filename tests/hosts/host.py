@@ -188,7 +188,7 @@ class Host:
         self.run(f"{meanwhile}; systemctl is-system-running --wait || true")
 
     def wait_for(
-        self, what: str, read: Callable[[], Seen], accept: Callable[[Seen], bool], seconds: float = 30
+        self, what: str, read: Callable[[], Seen], accept: Callable[[Seen], bool], seconds: float = 90
     ) -> Seen:
         """Read until a value is accepted, and return it; fail after some seconds with the last value."""
         end = time.monotonic() + seconds
@@ -204,7 +204,7 @@ class Host:
         listed = list(units)
         return dict(zip(listed, self.run(f"systemctl is-active {' '.join(listed)} || true").split(), strict=True))
 
-    def wait_for_states(self, states: Mapping[str, str], seconds: float = 30) -> None:
+    def wait_for_states(self, states: Mapping[str, str], seconds: float = 90) -> None:
         """Wait until units have these active states."""
         self.wait_for(f"states {dict(states)}", lambda: self.states(states), lambda seen: seen == states, seconds)
 
@@ -243,7 +243,7 @@ class Host:
         """Stop all MicroVMs, and wait for their helper units."""
         self.run("systemctl stop 'microvm@*'", timeout=600)
         units = "systemctl list-units --plain --no-legend 'microvm*@*' --state=active,activating,deactivating"
-        seconds = 30 if self._kind == "container" else 180
+        seconds = 90 if self._kind == "container" else 180
         self.wait_for("end of the units", lambda: self.run(units), lambda seen: seen == "", seconds)
 
     def traces(self) -> str:

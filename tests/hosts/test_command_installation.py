@@ -67,7 +67,7 @@ def test_the_command_is_installed_as_predicted_and_only_once(host: Host, tmp_pat
 def test_an_empty_host_is_listed_quickly(host: Host) -> None:
     begin = time.monotonic()
     assert "there are no MicroVMs" in host.microvm("list")
-    assert time.monotonic() - begin < 5
+    assert time.monotonic() - begin < 30
 
 
 def test_modules_and_the_command_work_in_the_state_directory_of_the_host(host: Host, tmp_path: Path) -> None:

@@ -53,7 +53,7 @@ def _attach(host: Host, name: str, ending: bytes | None) -> tuple[bytes, bytes]:
 
 
 def _read_until(master: int, words: bytes) -> bytes:
-    output, end = b"", time.monotonic() + 15
+    output, end = b"", time.monotonic() + 90
     while words not in output and time.monotonic() < end:
         if select.select([master], [], [], 0.2)[0]:
             output += os.read(master, 4096)

@@ -60,7 +60,7 @@ def test_a_guest_without_a_network_is_reached_by_its_vsock(host: Host, tmp_path:
     host.send("/root", {"multiplexer": MULTIPLEXER})
     listen = f"socat UNIX-LISTEN:{socket},fork EXEC:/root/multiplexer"
     host.run(f"systemd-run --quiet --unit=test-multiplexer {listen}")
-    host.run(f"timeout 30 sh -c 'until test -S {socket}; do sleep 0.1; done'")
+    host.run(f"timeout 90 sh -c 'until test -S {socket}; do sleep 0.1; done'")
     declared = {"name": "guest", "kernel": "/boot/vmlinuz", "hypervisor": "cloud-hypervisor", "vsock": {"cid": 7}}
     (tmp_path / "guests.microvm.yml").write_text("plugin: microvm.fleet.guests\n")
     (tmp_path / "group_vars").mkdir()

@@ -32,7 +32,7 @@ import os, socket, struct, sys
 server, name = sys.argv[1:]
 labels = b"".join(bytes([len(label)]) + label.encode() for label in name.split("."))
 with socket.socket(type=socket.SOCK_DGRAM) as asker:
-    asker.settimeout(2)
+    asker.settimeout(5)
     for attempt in range(15):
         asker.sendto(struct.pack("!HHHHHH", 7, 256, 1, 0, 0, 0) + labels + struct.pack("!BHH", 0, 1, 1), (server, 53))
         try:

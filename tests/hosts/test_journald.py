@@ -46,7 +46,7 @@ def test_microvms_start_run_and_stop_without_the_journal(host: Host, web: str, w
     host.microvm("create late --package /root/late")
     host.run(f"{way} 2>/dev/null || true")
     assert console_after(host, web, "hello").startswith("guest one is up\n")
-    host.run("systemctl start microvm@late", timeout=30)
+    host.run("systemctl start microvm@late", timeout=60)
     assert console_after(host, "late", "hello") == "guest late is up\nguest late heard hello\n"
-    host.run(f"systemctl stop microvm@late microvm@{web}", timeout=30)
+    host.run(f"systemctl stop microvm@late microvm@{web}", timeout=60)
     host.wait_for_states({"microvm@late": "inactive", f"microvm@{web}": "inactive"})

@@ -113,7 +113,7 @@ def test_what_does_not_come_is_named_after_a_while(host: Host, fake_qemu: None) 
     fleet = Fleet(host)
     fleet.apply([{**declared, "state": "stopped"}])
     host.run("mv /root/vault/key /root/vault/other")
-    host.run("systemctl start microvm@key", 1, timeout=20)
+    host.run("systemctl start microvm@key", 1, timeout=60)
     assert host.states(["microvm-wait@key"]) == {"microvm-wait@key": "failed"}
     assert "missing after 1 s (wait_timeout): /root/vault/key" in "\n".join(host.messages("-t microvm-wait@key"))
     host.run("mv /root/vault/other /root/vault/key; systemctl start microvm@key; rm -r /root/vault")
@@ -125,7 +125,7 @@ def test_a_stop_ends_the_wait_and_is_no_failure(host: Host, fake_qemu: None) -> 
     Fleet(host).apply([vm("key", credential_files={"key": "/root/key"}, state="stopped")])
     host.run("rm /root/key; systemctl start --no-block microvm@key")
     host.wait_for_states({"microvm-wait@key": "activating"})
-    host.run("systemctl stop microvm@key", timeout=10)
+    host.run("systemctl stop microvm@key", timeout=60)
     assert host.states(["microvm@key", "microvm-wait@key"]) == {
         "microvm@key": "inactive",
         "microvm-wait@key": "inactive",

@@ -165,7 +165,7 @@ def remove(directory: str, prefix: str) -> None:
 
 def run(*words: str) -> object:
     """Return the output of a program, if it worked."""
-    done = subprocess.run(words, capture_output=True, timeout=10, check=False)
+    done = subprocess.run(words, capture_output=True, timeout=60, check=False)
     return f"worked: {done.stdout[:200]!r}" if done.returncode == 0 else None
 
 

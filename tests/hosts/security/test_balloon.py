@@ -122,22 +122,21 @@ def test_a_script_has_the_account_and_the_directory_of_the_service(host: Host, t
 
 
 @pytest.mark.parametrize(
-    ("script", "message", "seconds"),
+    ("script", "message"),
     [
-        ("yes", "more than 65536 bytes", 10),
-        ("yes >&2", "more than 65536 bytes", 10),
-        ("trap '' TERM; while :; do sleep 1; done", "not ended within 15 s", 25),
-        ("while :; do echo x; sleep 1; done", "not ended within 15 s", 25),
-        ("exec sleep 4321 >&- 2>&-", "not ended within 15 s", 25),
-        ("kill -9 $$", "failed", 10),
-        ("while :; do sleep 4321 & done", "not ended within 15 s", 25),
+        ("yes", "more than 65536 bytes"),
+        ("yes >&2", "more than 65536 bytes"),
+        ("trap '' TERM; while :; do sleep 1; done", "not ended within 15 s"),
+        ("while :; do echo x; sleep 1; done", "not ended within 15 s"),
+        ("exec sleep 4321 >&- 2>&-", "not ended within 15 s"),
+        ("kill -9 $$", "failed"),
+        ("while :; do sleep 4321 & done", "not ended within 15 s"),
     ],
 )
-def test_a_script_that_does_not_end_is_ended(host: Host, script: str, message: str, seconds: float) -> None:
+def test_a_script_that_does_not_end_is_ended(host: Host, script: str, message: str) -> None:
     install(host, "web", fake(STAY, microvm_balloon=script))
-    begin = time.monotonic()
+    # The command itself is given up after three minutes.
     assert message in host.microvm("balloon web 64", 1)
-    assert time.monotonic() - begin < seconds
     assert processes(host) == ""
 
 
@@ -158,7 +157,9 @@ def test_a_script_ends_with_the_microvm_and_does_not_start_it_again(host: Host, 
     )
     host.wait_for("the script", lambda: processes(host), lambda seen: "microvm-balloon" in seen)
     host.run(end)
-    host.wait_for("the script's end", lambda: host.run("cat /root/balloon"), lambda seen: "ended" in seen, 8)
+    said = host.wait_for("the script's end", lambda: host.run("cat /root/balloon"), lambda seen: "ended\n" in seen)
+    # By itself, it ends later.
+    assert "not ended within" not in said
     assert processes(host) == ""
     host.wait_for_states({"microvm@web": "failed" if "pkill" in end else "inactive"})
     assert "is not running" in host.microvm("balloon web 64", 1)
@@ -194,5 +195,6 @@ def test_a_hypervisor_that_is_given_the_pipes_of_a_script_is_not_waited_for(host
     install(host, "web", {**package, "bin/hold": HOLD})
     begin = time.monotonic()
     assert "done" in host.microvm("balloon web 64")
-    assert time.monotonic() - begin < 10
+    # The limit of a script that does not end.
+    assert time.monotonic() - begin < 15
     assert host.run(f"cat $(find {STATE}/web -name held)") == "2"

@@ -17,8 +17,8 @@ from ..paths import CONSOLES, RECORDS
 
 SECONDS = 2
 """Time limit of the wait (``ready.timeout``)."""
-MOST_SECONDS = SECONDS + 8
-"""Limit of the whole command, with the start before and the journal after."""
+MOST_SECONDS = 50
+"""Limit of the whole command, on a busy machine too. The shortest of the answers would take more than a minute."""
 MOST_MEMORY = 100 << 10
 """Limit of the command's memory, in KiB."""
 
@@ -105,7 +105,7 @@ def test_a_wait_ends_in_time_with_little_memory_and_a_plain_message(host: Host, 
         assert f"not up after {SECONDS} s" in output and "Traceback" not in output, (mode, output)
         assert output.replace("\n", "").isprintable(), (mode, output)
         # Nothing holds the MicroVM's lock any more.
-        host.microvm(f"stop {hostile}", timeout=30)
+        host.microvm(f"stop {hostile}", timeout=60)
     print(f"{check}: {len(MODES)} tries")
 
 

@@ -110,7 +110,7 @@ def test_hosts_of_one_state_are_different_hosts() -> None:
 def test_a_second_up_changes_nothing_and_a_broken_host_is_made_anew() -> None:
     on_host("touch /run/kept")
     (BED.host(2).cgroup / "payload/cgroup.kill").write_text("1", encoding="ascii")
-    assert cgroup.wait_until_empty(BED.host(2).cgroup, 10)
+    assert cgroup.wait_until_empty(BED.host(2).cgroup, 60)
     command(*UP)
     on_host("test -e /run/kept")
     on_host("true", 2)

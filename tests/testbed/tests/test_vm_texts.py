@@ -139,10 +139,10 @@ def answering(*answers: object) -> Iterator[tuple[Lines, list[str]]]:
 
     thread = threading.Thread(target=serve)
     thread.start()
-    ours.settimeout(10)
+    ours.settimeout(60)
     with ours:
         yield Lines(ours), received
-    thread.join(10)
+    thread.join(60)
 
 
 GREETING: object = {"QMP": {}}

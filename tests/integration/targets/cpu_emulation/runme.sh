@@ -40,9 +40,9 @@ JSON
 
 mkdir "$work/state"
 cd "$work/state"
-timeout 5 "$work/package/bin/microvm-shutdown" # of a MicroVM that does not run
+timeout 60 "$work/package/bin/microvm-shutdown" # of a MicroVM that does not run
 status=0
-timeout 240 "$work/package/bin/microvm-run" </dev/null >"$work/console" 2>&1 || status=$?
+timeout 600 "$work/package/bin/microvm-run" </dev/null >"$work/console" 2>&1 || status=$?
 tr -d '\r' <"$work/console" | tee "$work/lines"
 [ "$status" -eq 0 ]
 grep -x 'guest: architecture aarch64' "$work/lines"
@@ -50,4 +50,4 @@ grep '^guest: command line .*\<console=ttyAMA0\>' "$work/lines"
 grep -x 'guest: credential open-sesame' "$work/lines"
 grep '^guest: disk /dev/vda /data ext4 rw' "$work/lines"
 [ "$(stat --format %s data.img)" -eq $((16 * 1024 * 1024)) ]
-timeout 5 "$work/package/bin/microvm-shutdown" # of a MicroVM that has ended
+timeout 60 "$work/package/bin/microvm-shutdown" # of a MicroVM that has ended

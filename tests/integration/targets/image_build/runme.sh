@@ -94,7 +94,7 @@ microvm="$ANSIBLE_COLLECTIONS_PATH/ansible_collections/microvm/fleet/bin/microvm
 "$microvm" render "$work/guest.json" --platform x86_64-linux --output "$work/package"
 if grep -r sesame "$work/package"; then exit 1; fi
 cd "$work/guest"
-timeout 300 "$work/package/bin/microvm-run" </dev/null >"$work/console" || true
+timeout 600 "$work/package/bin/microvm-run" </dev/null >"$work/console" || true
 grep -a 'open sesame' "$work/console"
 grep -aE 'sh\[[0-9]+\]: told' "$work/console"
 grep -aE 'sh\[[0-9]+\]: overlayfs' "$work/console"

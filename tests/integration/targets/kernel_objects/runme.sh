@@ -49,7 +49,7 @@ cat >"$work/host.json" <<JSON
 JSON
 "$collection/bin/microvm" render "$work/host.json" --platform x86_64-linux --output "$work/host"
 cd "$work/state"
-timeout 300 "$work/host/bin/microvm-run" </dev/null >"$work/console" 2>&1 || true
+timeout 600 "$work/host/bin/microvm-run" </dev/null >"$work/console" 2>&1 || true
 if ! grep -a 'all is well' "$work/probe/log"; then
     tail -n 40 "$work/console"
     cat "$work/probe/log"

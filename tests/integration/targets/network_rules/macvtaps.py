@@ -50,7 +50,7 @@ from frames import (
     udp6,
 )
 
-PATIENCE = 10
+PATIENCE = 60
 NETWORK_LIST = "/run/networks.list"
 NETWORKS = parse_networks(
     [

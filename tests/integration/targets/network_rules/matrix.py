@@ -28,7 +28,7 @@ HERE = Path(__file__).resolve().parent
 AGENT = (sys.executable, str(HERE / "agent.py"))
 SERVICE, OTHER_SERVICE, FORWARDED = 7001, 7002, 8001
 WORLD = {4: "198.51.100.9", 6: "2001:db8::9"}
-ANSWERED, DENIED = 15, 0.7
+ANSWERED, DENIED = 60, 0.7
 """Seconds that an answer may take; after which none is expected."""
 
 

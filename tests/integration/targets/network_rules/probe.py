@@ -47,7 +47,7 @@ from frames import (
     udp,
 )
 
-PATIENCE = 10
+PATIENCE = 60
 LEASES = [
     {"mac": "02:00:00:00:00:0d", "address": "10.66.1.13"},
     {"mac": "02:00:00:00:00:0F", "address": "10.66.1.15"},

@@ -13,7 +13,7 @@ if ! command -v nft; then
 fi
 export PYTHONPATH="$ANSIBLE_COLLECTIONS_PATH"
 in_namespaces() { # program, arguments
-    timeout 120 unshare --net --mount --pid --fork --kill-child bash -eux -c '
+    timeout 600 unshare --net --mount --pid --fork --kill-child bash -eux -c '
         mount -t tmpfs none /run
         mount -t sysfs none /sys
         mount -t proc none /proc

@@ -36,7 +36,7 @@ sys.path.insert(0, str(ROOT / "tests" / "unit"))
 
 from parity.compare import declaration  # noqa: E402 (the path to it is set first)
 
-SECONDS = 30
+SECONDS = 90
 
 # Options that a machine with nothing but QEMU cannot provide, and the reasons.
 IMPOSSIBLE = {

@@ -68,11 +68,11 @@ ip link del mv-probe
 # QEMU accepts the command line, opens the tap, the new volume and the share, and answers.
 "$work/package/bin/microvm-run" >"$work/console" 2>&1 </dev/null &
 qemu=$!
-for _ in $(seq 100); do
+for _ in $(seq 600); do
     [ ! -S probe.sock ] || break
     sleep 0.1
 done
-answer() { printf '%s\n' '{"execute":"qmp_capabilities"}' "$1" | socat -t 2 - UNIX-CONNECT:probe.sock; }
+answer() { printf '%s\n' '{"execute":"qmp_capabilities"}' "$1" | socat -t 10 - UNIX-CONNECT:probe.sock; }
 answer '{"execute":"query-status"}' | grep '"status": "running"'
 # A tap in use is not removed.
 if "$work/package/bin/tap-up" 2>"$work/error"; then exit 1; fi
@@ -102,7 +102,7 @@ kill -0 "$stop"
 kill -TERM "$qemu"
 wait "$qemu" || true
 qemu=
-for _ in $(seq 50); do
+for _ in $(seq 600); do
     kill -0 "$stop" 2>/dev/null || break
     sleep 0.1
 done
