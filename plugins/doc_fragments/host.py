@@ -166,8 +166,8 @@ options:
     elements: str
   nix_substituters:
     description:
-      - URLs of binary caches that Nix copies paths from, beside those that it has already. Everybody reads them,
-        so a user and password belong in a file that the setting C(netrc-file) names.
+      - 'URLs of binary caches that Nix copies paths from, beside those that it has already. Everybody reads them,
+        so a user, password or token is refused: they belong in a file that the setting C(netrc-file) names.'
     type: list
     elements: str
   nix_settings:

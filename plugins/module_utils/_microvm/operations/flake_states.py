@@ -10,7 +10,6 @@ import concurrent.futures
 import os
 from typing import Dict, Mapping, Optional, Sequence, Tuple, TypedDict
 
-from ..declaration.vms.source_options import without_credentials
 from ..host import files, nix, restrictions
 from ..host.commands import HostError
 from ..host.flakes import Evaluation, Evaluations, evaluate
@@ -18,6 +17,7 @@ from ..host.places import Places
 from ..host.records import UpdateSource
 from ..resources.vms.observe import read_flake
 from ..resources.vms.switches import SYSTEM_FILE
+from ..schema.credentials import without_credentials
 from .info import Information
 from .update_sources import update_source
 

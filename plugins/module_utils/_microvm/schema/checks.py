@@ -11,6 +11,7 @@ import re
 from typing import Callable, List, Mapping, Optional, Tuple
 
 from . import quoting
+from .credentials import has_credentials
 from .quoting import CONTROL
 
 _SIZE = re.compile(r"^(0|[1-9][0-9]*) ?(M|MiB|G|GiB|T|TiB)?$")
@@ -579,14 +580,16 @@ _NIX_SUBSTITUTER = pattern(
 _NIX_SETTING = re.compile(r"(?!include$)[a-z][a-z0-9-]*")
 
 
+_CREDENTIALS = (
+    "contains a user, password or token, and everybody reads these settings; write them to a netrc(5) file of root's, "
+    "and name that file in nix_settings.netrc-file"
+)
+
+
 def nix_substituter(value: object) -> Optional[str]:
     """Check the URL of a binary cache, which must not switch the check of signatures off."""
-    # Of SSH, a user alone is no secret.
-    if re.match(r"(https?://[^/?]*|[^/]*://[^/?]*:[^/?]*)@", str(value)):
-        return (
-            "contains a user or password, and everybody reads these settings; write them to a netrc(5) file of root's, "
-            "and name that file in nix_settings.netrc-file"
-        )
+    if has_credentials(str(value)):
+        return _CREDENTIALS
     decoded = re.sub("%([0-9A-Fa-f]{2})", lambda digits: chr(int(digits[1], 16)), str(value))
     if re.search(r"[?&]trusted=(true|1|yes)", decoded):
         return f"{_shown(value)} is trusted without signatures; remove trusted=, and list its key in nix_trusted_keys"
@@ -619,6 +622,8 @@ def nix_setting(entry: Tuple[str, object]) -> Optional[str]:
         return f"{_shown(value)} is not a value of a setting; write a string, a whole number, true, false, or a list"
     if re.search(rf"[#{CONTROL}]", " ".join(map(str, elements))):
         return f"{_shown(value)} contains '#', which begins a comment there, or a control character; remove it"
+    if any(map(has_credentials, map(str, elements))):
+        return _CREDENTIALS
     check = _OF_SETTINGS.get(name.removeprefix("extra-"))
     words = " ".join(map(str, elements)).split()
     return next(filter(None, map(check, words)), None) if check is not None else None

@@ -76,7 +76,7 @@ NIX_OPTIONS: Options = (
         "nix_substituters",
         "list",
         "URLs of binary caches that Nix copies paths from, beside those that it has already. Everybody reads them, so "
-        "a user and password belong in a file that the setting C(netrc-file) names.",
+        "a user, password or token is refused: they belong in a file that the setting C(netrc-file) names.",
         elements="str",
         check=checks.nix_substituter,
     ),

@@ -10,6 +10,7 @@ import re
 from typing import List, Optional, Sequence
 
 from ...schema import checks
+from ...schema.credentials import has_credentials
 from ...schema.options import EXTERNAL, HOST, LIVE, PLAIN, Option, Options
 from ...schema.quoting import CONTROL
 from ..names import RUNNER_ATTRIBUTE
@@ -24,12 +25,6 @@ _RELATIVE = re.compile(r"[.~].*|(path|([a-z]+\+)?file):(?!/).*|(?![A-Za-z][A-Za-
 _BETWEEN_WORDS = re.compile(r"[^A-Za-z0-9/.:+~_-]+")
 _URL = re.compile(r"https?://[A-Za-z0-9\[][!-\"$-~]*")
 _ATTRIBUTE = re.compile(rf"[^\s{CONTROL}#-][^{CONTROL}#]*")
-
-_USERS = re.compile(r"([A-Za-z0-9+.-]+)://([^/?\s]*)@")
-"""Scheme and user of a URL."""
-
-_SECRETS = re.compile(r"(?P<begin>[?&]([a-z]+[_-])?(token|password|secret)=)[^&#]*", re.IGNORECASE)
-"""Parameters of a URL that nobody else is to know, such as GitLab's ``private_token``."""
 
 _UNSIGNED = re.compile(r"--no-(check|require)-sigs(=.*)?|(--option=)?require-sigs([= ].*)?|.*[?&]trusted=.*", re.DOTALL)
 """Arguments of Nix by which it takes what nobody trusted has signed: its own, a setting, or a binary cache's."""
@@ -69,7 +64,7 @@ _CREDENTIALS = (
 def flake_reference(value: object) -> Optional[str]:
     """Check a reference to a flake, which a host must find wherever Nix is called."""
     text = str(value)
-    if _has_credentials(text):
+    if has_credentials(text):
         return _CREDENTIALS
     if "#" in text:
         return f"{value!r} names an attribute; write it as `attribute`, or after --attribute of the command"
@@ -80,20 +75,6 @@ def flake_reference(value: object) -> Optional[str]:
     if _RELATIVE.fullmatch(text):
         return f"{value!r} is relative to a directory that nobody knows; write an absolute path or a URL"
     return None
-
-
-def _has_credentials(text: str) -> bool:
-    """Return whether a URL in a string has a password or token, or a user where there is no SSH that needs a name."""
-    return _SECRETS.search(text) is not None or any(
-        ":" in user or scheme.lower().rpartition("+")[2] in ("http", "https") for scheme, user in _USERS.findall(text)
-    )
-
-
-def without_credentials(reference: str) -> str:
-    """Return a reference to a flake as reports may show it."""
-    if not _has_credentials(reference):
-        return reference
-    return _SECRETS.sub(r"\g<begin>…", _USERS.sub(r"\1://…@", reference))
 
 
 def is_of_a_machine(reference: str) -> bool:
@@ -127,7 +108,7 @@ def nix_argument(value: object) -> Optional[str]:
         return (
             "would accept packages that nobody trusted has signed; declare the keys that sign them on the host instead"
         )
-    if _TOKENS.fullmatch(text) or _has_credentials(text):
+    if _TOKENS.fullmatch(text) or has_credentials(text):
         return _CREDENTIALS
     if text in _OF_THE_RUN:
         return (
@@ -146,7 +127,7 @@ def runner_place(value: object) -> Optional[str]:
     """Check where a package is: a directory of the host, or a build of a build service."""
     if not is_service(value):
         return checks.absolute_path(value)
-    if "@" in str(value).split("/")[2] or _SECRETS.search(str(value)):
+    if "@" in str(value).split("/")[2] or has_credentials(str(value)):
         return (
             "contains a user, password or token, which everybody would read in reports; use an address that needs none"
         )

@@ -21,8 +21,8 @@ from ansible_collections.microvm.fleet.plugins.module_utils._microvm.declaration
 )
 from ansible_collections.microvm.fleet.plugins.module_utils._microvm.declaration.vms.source_options import (
     flakes_in_arguments,
-    without_credentials,
 )
+from ansible_collections.microvm.fleet.plugins.module_utils._microvm.schema.credentials import without_credentials
 from ansible_collections.microvm.fleet.plugins.module_utils._microvm.schema.errors import DeclarationError
 from ansible_collections.microvm.fleet.plugins.module_utils._microvm.schema.validation import validate
 

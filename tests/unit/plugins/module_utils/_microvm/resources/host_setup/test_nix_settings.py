@@ -128,6 +128,11 @@ def test_settings_are_lines_of_which_the_operators_own_come_first(host: Host) ->
         ({"nix_substituters": ["https://deploy:secret@a/b"]}, "nix_substituters[0]", "netrc-file"),
         ({"nix_substituters": ["https://token@a?b"]}, "nix_substituters[0]", "netrc-file"),
         ({"nix_substituters": ["ssh-ng://deploy:secret@a"]}, "nix_substituters[0]", "netrc-file"),
+        ({"nix_substituters": ["https://a/b?private_token=secret"]}, "nix_substituters[0]", "netrc-file"),
+        ({"nix_substituters": ["s3://a?region=b&Token=secret"]}, "nix_substituters[0]", "netrc-file"),
+        ({"nix_settings": {"substituters": "https://a https://b?token=secret"}}, "nix_settings.substituters", "token"),
+        ({"nix_settings": {"flake-registry": "https://a:secret@b"}}, "nix_settings.flake-registry", "netrc-file"),
+        ({"nix_settings": {"builders": ["ssh://a:secret@b"]}}, "nix_settings.builders", "netrc-file"),
         ({"nix_settings": {"require-sigs": False}}, "nix_settings.require-sigs", "nix_trusted_keys"),
         ({"nix_settings": {"require-sigs": "false"}}, "nix_settings.require-sigs", "nix_trusted_keys"),
         ({"nix_settings": {"require-sigs": 0}}, "nix_settings.require-sigs", "nix_trusted_keys"),
@@ -154,15 +159,28 @@ def test_wrong_settings_are_refused(options: dict[str, Any], path: str, words: s
     with pytest.raises(DeclarationError) as refusal:
         setup(**{"nix": True, **options})
     assert refusal.value.path == path
-    assert words in refusal.value.message
+    assert words in refusal.value.message and "secret@" not in refusal.value.message
+    assert "=secret" not in refusal.value.message
 
 
 def test_settings_that_options_add_to_are_taken_where_these_would_take_them(host: Host) -> None:
-    own = {"trusted-users": ["root", "@wheel"], "substituters": "", "require-sigs": True, "allowed-users": "*"}
+    own = {
+        "builders": "ssh://a@b x86_64-linux",
+        "trusted-users": ["root", "@wheel"],
+        "substituters": "",
+        "require-sigs": True,
+        "allowed-users": "*",
+    }
     lines = settings(
         host, nix_settings=own, nix_substituters=["https://a/b@c", "ssh://a@b:22", "s3://cache?profile=a@b"]
     )
-    assert lines[:4] == ["allowed-users = *", "require-sigs = true", "substituters =", "trusted-users = root @wheel"]
+    assert lines[:5] == [
+        "allowed-users = *",
+        "builders = ssh://a@b x86_64-linux",
+        "require-sigs = true",
+        "substituters =",
+        "trusted-users = root @wheel",
+    ]
     assert lines[-1] == "extra-substituters = https://a/b@c ssh://a@b:22 s3://cache?profile=a@b"
 
 
