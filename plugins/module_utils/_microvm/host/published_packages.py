@@ -62,8 +62,23 @@ def latest_package(url: str) -> PublishedPackage:
     except (OSError, ValueError, http.client.HTTPException) as error:
         # Among them are errors of TLS, and host names and paths that no URL can have.
         reason = error.reason if isinstance(error, urllib.error.URLError) else error
-        raise HostError(f"{url} cannot be read: {reason}") from None
+        raise HostError(f"{url} cannot be read: {reason}{_advice(reason)}") from None
     return parse_build(url, content)
+
+
+_UNTRUSTED = (18, 19, 20, 21)
+"""Codes of OpenSSL for a certificate that leads to no authority which the host trusts."""
+
+
+def _advice(reason: object) -> str:
+    """Return what to do about a service that cannot be verified, where the host may be the reason."""
+    if getattr(reason, "verify_code", None) not in _UNTRUSTED:
+        return ""
+    return (
+        ". This host trusts no authority that has signed the certificate of the service: install the package "
+        "`ca-certificates` on the host, or, for an authority of your own, put its certificate (NAME.crt) in "
+        "/usr/local/share/ca-certificates as well and run update-ca-certificates"
+    )
 
 
 def parse_build(url: str, content: bytes) -> PublishedPackage:

@@ -9,6 +9,7 @@ import functools
 import http.server
 import json
 import os
+import ssl
 import subprocess
 import threading
 from collections.abc import Iterator
@@ -30,6 +31,7 @@ class BuildService:
 
     def __init__(self, directory: Path) -> None:
         self._directory = directory
+        self._scheme = "http"
         handler = functools.partial(_Quiet, directory=str(directory / "jobs"))
         (directory / "jobs").mkdir(parents=True)
         self._server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler)
@@ -48,7 +50,20 @@ class BuildService:
 
     def url(self, job: str) -> str:
         """Return where the latest build of a job is described."""
-        return f"http://127.0.0.1:{self._server.server_port}/{job}"
+        return f"{self._scheme}://127.0.0.1:{self._server.server_port}/{job}"
+
+    def serve_by_tls(self) -> Path:
+        """Let the service have a certificate from now on that it has signed itself, and return its file."""
+        certificate, key = self._directory / "own.crt", self._directory / "own.key"
+        words = (
+            "openssl req -x509 -newkey rsa:2048 -nodes -days 2 -subj /CN=service -addext subjectAltName=IP:127.0.0.1"
+        )
+        subprocess.run([*words.split(), "-out", certificate, "-keyout", key], check=True, capture_output=True)
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(certificate, key)
+        self._server.socket = context.wrap_socket(self._server.socket, server_side=True)
+        self._scheme = "https"
+        return certificate
 
     def publish(self, job: str, path: str, **fields: object) -> None:
         """Describe the latest build of a job."""

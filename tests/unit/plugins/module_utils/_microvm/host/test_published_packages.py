@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 from pathlib import Path
 
@@ -72,6 +73,24 @@ def test_the_answer_is_read_from_the_service(build_service: BuildService) -> Non
     build_service.stop()
     with pytest.raises(HostError, match=r"cannot be read: .*refused"):
         latest_package(url)
+
+
+@pytest.mark.skipif(shutil.which("openssl") is None, reason="nothing makes a certificate")
+def test_a_service_that_the_host_does_not_trust_is_refused_with_the_way_out(
+    build_service: BuildService, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    build_service.publish("web", PATH)
+    monkeypatch.setenv("no_proxy", "*")
+    certificate = build_service.serve_by_tls()
+    url = build_service.url("web")
+    with pytest.raises(HostError, match=r"CERTIFICATE_VERIFY_FAILED.* install the package `ca-certificates`"):
+        latest_package(url)
+    monkeypatch.setenv("SSL_CERT_FILE", str(certificate))
+    assert latest_package(url) == PublishedPackage(PATH, OWN_SYSTEM)
+    # A certificate of another host is not the fault of this one.
+    with pytest.raises(HostError, match="CERTIFICATE_VERIFY_FAILED") as error:
+        latest_package(url.replace("127.0.0.1", "localhost"))
+    assert "ca-certificates" not in str(error.value)
 
 
 @pytest.mark.parametrize("url", ["https://a..b/latest", "https://[::1/latest", "http://127.0.0.1:1/\N{SNOWMAN}"])
