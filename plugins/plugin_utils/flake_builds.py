@@ -103,7 +103,7 @@ class Builds:
                 errors.append(DeclarationError(vm.option, f"{vm.installable}: {error}"))
         if errors:
             raise joined_errors(errors)
-        lacking = paths if look.daemon is None else look.lines
+        lacking = set(paths if look.daemon is None else look.lines)
         return [vm for vm in vms if evaluated[vm.name].path in lacking]
 
     def verify(self, vms: Sequence[DeclaredFlake], lacking: Sequence[DeclaredFlake], is_nix_expected: bool) -> None:

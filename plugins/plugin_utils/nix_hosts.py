@@ -12,8 +12,8 @@ import shlex
 import subprocess
 import tempfile
 from contextlib import contextmanager
-from dataclasses import dataclass
-from typing import Dict, Iterator, Mapping, Optional, Sequence, Tuple
+from dataclasses import dataclass, replace
+from typing import Dict, Iterator, List, Mapping, Optional, Sequence, Tuple
 
 from ansible_collections.microvm.fleet.plugins.module_utils._microvm.host import nix
 from ansible_collections.microvm.fleet.plugins.module_utils._microvm.host.commands import (
@@ -145,12 +145,15 @@ class NixHost:
             valid = nix.valid_paths(paths)
             missing = tuple(path for path in paths if path not in valid)
             return Look(platform.machine(), nix.find_program("nix-daemon"), missing)
-        return self._look(["--check-validity", "--print-invalid", *paths])
+        batches = _batches(paths) or [[]]
+        looks = [self._look(["--check-validity", "--print-invalid", *batch]) for batch in batches]
+        return replace(looks[0], lines=tuple(line for look in looks for line in look.lines))
 
     def realise(self, derivations: Sequence[str], arguments: Sequence[str], show: nix.Show) -> None:
         """Build derivations that its store has. Raises HostError with the last lines of what Nix has said."""
-        command = [*self.ssh, self._line(_LOOK, words=["--realise", *derivations, *arguments])]
-        run_shown(command, show, program_environment(), f"the build on {self.name}")
+        for batch in _batches(derivations):
+            command = [*self.ssh, self._line(_LOOK, words=["--realise", *batch, *arguments])]
+            run_shown(command, show, program_environment(), f"the build on {self.name}")
 
     @property
     def without_nix(self) -> str:
@@ -194,6 +197,23 @@ class NixHost:
         quoted = {name: shlex.join(value) for name, value in {"become": self.become, **words}.items()}
         text = script.format(directories=nix.PROGRAM_DIRECTORIES, missing=_NOT_INSTALLED, **quoted)
         return shlex.join(["/bin/sh", "-c", text])
+
+
+_MOST_BYTES = 60_000
+"""Bytes of paths in a line for a host: Linux passes at most 128 KiB as one argument, and quotes are added to them."""
+
+
+def _batches(paths: Sequence[str]) -> List[List[str]]:
+    """Return paths in groups that a line for a host has room for."""
+    batches: List[List[str]] = []
+    room = 0
+    for path in paths:
+        room -= len(path) + 1
+        if room < 0:
+            batches.append([])
+            room = _MOST_BYTES - len(path) - 1
+        batches[-1].append(path)
+    return batches
 
 
 CONTROLLER = NixHost("the controller")

@@ -11,7 +11,7 @@ import stat
 import subprocess
 import tempfile
 from collections import Counter
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -303,6 +303,24 @@ def test_the_commands_of_the_documentation_make_a_key(real_nix: RealNix, tmp_pat
     assert checks.nix_key((settings / "public").read_text().strip()) is None
     assert (settings / "nix.conf").read_text() == f"secret-key-files = {settings}/secret\n"
     assert stat.S_IMODE((settings / "secret").stat().st_mode) == 0o600
+
+
+def test_thousands_of_packages_pass_through_ssh(real_nix: RealNix, hosts: Hosts) -> None:
+    target = hosts.host("target")
+    builds = hosts.builds(target)
+    web = declared(flake := real_nix.write({"web": runner("web")}), build_on="target")
+    evaluated = flake_builds.evaluations([web], hosts.shown.append)
+    builds.build([web], evaluated)
+    log = hosts.root("target") / "log"
+    log.unlink()
+    others = [declared(flake, f"web-{number}") for number in range(5000)]
+    for number, vm in enumerate(others):
+        evaluated[vm.name] = replace(evaluated["web"], path=f"{nix.STORE}{number:032d}-microvm-{vm.name}")
+    assert builds.missing([*others[:2500], web, *others[2500:]], evaluated) == others
+    derivation = evaluated["web"].derivation
+    target.realise([derivation] * 5000, [], hosts.shown.append)
+    text = log.read_text()
+    assert text.count(derivation) == 5000 and text.count("--realise") > 1 and text.count("--print-invalid") > 1
 
 
 def test_a_host_without_nix_is_named(real_nix: RealNix, hosts: Hosts) -> None:
