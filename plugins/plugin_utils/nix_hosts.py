@@ -74,14 +74,14 @@ _KEEP = (
     + """\
 [ -n "$program" ] || {{ echo {message} >&2; exit {missing}; }}
 store=${{program%-daemon}}-store
-set -- {words}
-while [ $# -gt 0 ]; do
-    {become} mkdir -p "${{1%/*}}" && {become} "$store" --realise "$2" --add-root "$1" --indirect > /dev/null || exit
-    shift 2
+for pair in {words}; do
+    link=${{pair% *}} path=${{pair#* }}
+    {become} mkdir -p "${{link%/*}}" || exit
+    {become} "$store" --realise "$path" --add-root "$link" --indirect > /dev/null || exit
 done
 """
 )
-"""Script that lets links keep paths, of which each follows its link."""
+"""Script that lets links keep paths, of which each follows its link and a blank."""
 
 _SERVE = (
     _SCRIPT
@@ -176,9 +176,9 @@ class NixHost:
 
         Raises HostError, also for a path that the store has no longer.
         """
-        words = [word for name, path in packages for word in (nix.root_of(name, path), path)]
-        command = [*self.ssh, self._line(_KEEP, message=[self.without_nix], words=words)]
-        run_shown(command, nix.hide_line, program_environment(), f"keeping packages on {self.name}")
+        for batch in _batches([f"{nix.root_of(name, path)} {path}" for name, path in packages]):
+            command = [*self.ssh, self._line(_KEEP, message=[self.without_nix], words=batch)]
+            run_shown(command, nix.hide_line, program_environment(), f"keeping packages on {self.name}")
 
     def _look(self, words: Sequence[str]) -> Look:
         command = [*self.ssh, self._line(_LOOK, words=words)]
@@ -200,19 +200,19 @@ class NixHost:
 
 
 _MOST_BYTES = 60_000
-"""Bytes of paths in a line for a host: Linux passes at most 128 KiB as one argument, and quotes are added to them."""
+"""Bytes of words in a line for a host: Linux passes at most 128 KiB as one argument, and quotes are added to them."""
 
 
-def _batches(paths: Sequence[str]) -> List[List[str]]:
-    """Return paths in groups that a line for a host has room for."""
+def _batches(words: Sequence[str]) -> List[List[str]]:
+    """Return words in groups that a line for a host has room for."""
     batches: List[List[str]] = []
     room = 0
-    for path in paths:
-        room -= len(path) + 1
+    for word in words:
+        room -= len(word) + 1
         if room < 0:
             batches.append([])
-            room = _MOST_BYTES - len(path) - 1
-        batches[-1].append(path)
+            room = _MOST_BYTES - len(word) - 1
+        batches[-1].append(word)
     return batches
 
 

@@ -323,6 +323,21 @@ def test_thousands_of_packages_pass_through_ssh(real_nix: RealNix, hosts: Hosts)
     assert text.count(derivation) == 5000 and text.count("--realise") > 1 and text.count("--print-invalid") > 1
 
 
+def test_any_number_of_links_is_made_through_ssh(
+    real_nix: RealNix, hosts: Hosts, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    target = hosts.host("target")
+    web = declared(real_nix.write({"web": runner("web")}), build_on="target")
+    evaluated = flake_builds.evaluations([web], hosts.shown.append)
+    hosts.builds(target).build([web], evaluated)
+    (hosts.root("target") / "log").unlink()
+    monkeypatch.setattr(nix_hosts, "_MOST_BYTES", 300)
+    names = [f"web-{number}" for number in range(7)]
+    target.keep([(name, evaluated["web"].path) for name in names])
+    assert [nix.kept_packages(name) for name in names] == [[evaluated["web"].path]] * 7
+    assert (hosts.root("target") / "log").read_text().count("--add-root") > 2
+
+
 def test_a_host_without_nix_is_named(real_nix: RealNix, hosts: Hosts) -> None:
     builds = hosts.builds(hosts.host("target"))
     web = declared(real_nix.write({"web": runner("web")}))
