@@ -79,7 +79,7 @@ def test_an_update_from_another_place_with_the_same_content_changes_only_the_rec
     assert host.microvm(line) == "web: installed, 1 step\n  forget the flake of web\n"
     assert host.microvm(line) == "web: unchanged\n"
     assert host.info(updated)["generation"] == 1
-    assert "not built from a flake" in host.microvm(f"update {updated}", 1)
+    assert "no flake is recorded in" in host.microvm(f"update {updated}", 1)
     assert re.search(f"^2       /nix/store/[a-z0-9]*{SECOND}", host.microvm(f"generations {updated}"), re.MULTILINE)
 
 
